@@ -1,0 +1,1 @@
+"""alignsvc: distributed sub-pixel alignment of overlapping astronomical exposures."""

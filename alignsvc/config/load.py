@@ -1,0 +1,139 @@
+"""YAML to a validated `Config`; every mistake is one sentence that names the key."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from alignsvc.config.schema import Config
+from alignsvc.errors import ConfigError
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Return the configuration in the file at `path` with ``a.b=c`` overrides applied.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is not YAML, or a key or value is wrong; all mistakes are named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"configuration {path}: cannot be read: {error.strerror}") from error
+    return parse_config(text, str(path), overrides)
+
+
+def parse_config(text: str, name: str, overrides: tuple[str, ...] = ()) -> Config:
+    """Return the configuration in YAML `text`; `name` is what messages call it."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"configuration {name}: not valid YAML: {_one_line(error)}") from error
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"configuration {name}: holds a {type(tree).__name__}; wanted sections "
+            f"such as 'images:' with keys below them"
+        )
+    for override in overrides:
+        tree = _overridden(tree, override)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        wrong = "; ".join(_sentence(*item) for item in _by_key(error.errors()).items())
+        raise ConfigError(f"configuration {name}: {wrong}") from error
+
+
+def dump_config(config: Config) -> str:
+    """Return the resolved configuration as YAML that `parse_config` reads back to the same."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _overridden(tree: dict[str, Any], override: str) -> dict[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override!r}: wanted section.key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML") from error
+    return _with(tree, key.strip().split("."), parsed)
+
+
+def _with(tree: dict[str, Any], keys: list[str], value: object) -> dict[str, Any]:
+    if len(keys) == 1:
+        return {**tree, keys[0]: value}
+    below = tree.get(keys[0]) or {}
+    if isinstance(below, str):
+        below = {"name": below}
+    if not isinstance(below, dict):
+        raise ConfigError(f"--set {'.'.join(keys)}: {keys[0]!r} holds no keys")
+    return {**tree, keys[0]: _with(below, keys[1:], value)}
+
+
+def _by_key(errors: list[ErrorDetails]) -> dict[tuple[str, ...], list[ErrorDetails]]:
+    """Group the errors by key: a union reports a mistake once per alternative."""
+    grouped: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for error in errors:
+        grouped.setdefault(_key_of(error), []).append(error)
+    return grouped
+
+
+def _key_of(error: ErrorDetails) -> tuple[str, ...]:
+    """Return the path of the key, without the names pydantic gives a union's alternatives."""
+    path: list[str] = []
+    model: type[BaseModel] | None = Config
+    last = len(error["loc"]) - 1
+    for place, part in enumerate(error["loc"]):
+        if model is None or not isinstance(part, str):
+            continue
+        unknown = error["type"] == "extra_forbidden" and place == last
+        if part in model.model_fields or unknown:
+            path.append(part)
+            model = _section(model, part)
+    return tuple(path)
+
+
+def _section(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    if field is None:
+        return None
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _sentence(path: tuple[str, ...], errors: list[ErrorDetails]) -> str:
+    key = ".".join(path)
+    kinds = {error["type"] for error in errors}
+    if kinds == {"extra_forbidden"}:
+        return f"unknown key {key!r}{_nearest(path)}"
+    if kinds == {"missing"}:
+        return f"{key!r} is required"
+    wanted = [error["msg"].removeprefix("Value error, ") for error in errors]
+    wanted = [text for text in wanted if text != "Field required"] or wanted
+    found = errors[0]["input"]
+    shown = "" if isinstance(found, dict) else f" (found {found!r})"
+    return f"{key}: {'; or '.join(dict.fromkeys(wanted))}{shown}"
+
+
+def _nearest(path: tuple[str, ...]) -> str:
+    model: type[BaseModel] | None = Config
+    for part in path[:-1]:
+        model = _section(model, part) if model is not None else None
+    known = list(model.model_fields) if model is not None else []
+    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known here: {', '.join(known)})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

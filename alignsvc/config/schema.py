@@ -1,0 +1,204 @@
+"""The configuration file as frozen, validated values: one class per section of the YAML.
+
+Only shapes and ranges are checked here, so that a mistake is found before anything is read.
+What a name stands for (a resampler, a correlator) is looked up in `alignsvc.config.build`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from alignsvc.domain.correction import Geometry
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+#: A header keyword, a number, or nothing.
+KeywordOrNumber = str | float | None
+#: An HDU by index, name, or (name, version).
+Extension = int | str | tuple[str, int]
+Override = dict[str, object]
+
+
+def _named(default: str) -> BeforeValidator:
+    """Let ``name`` stand for ``{name: name}``, and settings alone be those of the default."""
+
+    def complete(value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        return {"name": default, **value} if isinstance(value, dict) else value
+
+    return BeforeValidator(complete)
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Named(BaseModel):
+    """A plug-in and its settings: ``{name: drizzle, kernel: turbo}``, or just the name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+    @property
+    def settings(self) -> Override:
+        """All keys but the name; checked by the plug-in that the name stands for."""
+        return dict(self.model_extra or {})
+
+
+class Sidecar(Section):
+    """A file beside the exposure's: its name with the first text replaced by the second."""
+
+    replace: tuple[str, str]
+
+
+class RunSection(Section):
+    """Where the run lives."""
+
+    directory: str = "runs/quickstart"
+    seed: int = 0
+    keep_mosaics: Literal["last", "all", "none"] = "last"
+
+
+class ImagesSection(Section):
+    """Which exposures, and how to read them."""
+
+    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    science: Literal["auto"] | Extension | tuple[Extension, ...] = "auto"
+    weight: Extension | Sidecar | None = None
+    weight_type: Literal["weight", "variance", "rms"] = "weight"
+    mask: Extension | Sidecar | None = None
+    mask_bits: Literal["all"] | int | tuple[int, ...] = "all"
+    saturation: KeywordOrNumber = "SATURATE"
+    gain: KeywordOrNumber = "GAIN"
+    exposure_time: KeywordOrNumber = "EXPTIME"
+    zero_point: KeywordOrNumber = None
+    mid_time: KeywordOrNumber = None
+    units: str = "auto"
+    sky: Annotated[Named, _named("mesh")] = Named(name="mesh")
+    group_by: str | None = None
+    chip_offsets: bool = False
+
+
+class ReferenceSection(Section):
+    """What holds the frame: a fixed image, a catalogue, or (neither) the mean."""
+
+    image: str | None = None
+    catalog: str | None = None
+
+
+class MosaicSection(Section):
+    """The common grid and how exposures are put on it."""
+
+    scale: Literal["auto"] | Positive = "auto"
+    tile_shape: tuple[Count, Count] = (1024, 1024)
+    resampler: Annotated[Named, _named("drizzle")] = Named(name="drizzle")
+    reject_cosmic_rays: Literal["auto"] | bool = "auto"
+    include_skipped: bool = False
+
+
+class DetectionSection(Section):
+    """Which sources are measured."""
+
+    threshold: Positive = 5.0
+    min_area: Count = 5
+    deblend: Count = 32
+    filters: tuple[str, ...] = ("snr > 10",)
+    max_sources: Count | None = None
+    catalog: str | None = None
+    weight_column: str | None = None
+
+
+class ClipSection(Section):
+    """Rejection of outliers in the fit."""
+
+    iterations: Annotated[int, Field(ge=0)] = 3
+    sigma: Positive = 3.0
+
+
+class PriorSection(Section):
+    """Standard deviations of rotation [deg], scale and skew [deg]."""
+
+    rotation: Positive | None = None
+    scale: Positive | None = None
+    skew: Positive | None = None
+
+
+class AlignmentSection(Section):
+    """How displacements are measured and turned into corrections."""
+
+    method: Annotated[Named, _named("correlate")] = Named(name="correlate")
+    geometry: Geometry | Literal["auto"] = Geometry.GENERAL
+    solver: Literal["global", "independent"] = "global"
+    update: Literal["batch", "otf"] = "batch"
+    eps_shift: Positive = 0.003
+    max_iterations: Count | tuple[Count, Annotated[int, Field(ge=1)]] = 10
+    clip: ClipSection = ClipSection()
+    use_weights: bool = True
+    use_segmentation: bool = True
+    prior: PriorSection = PriorSection()
+    tangent_plane: str | None = None
+    search_radius: Literal["auto"] | Positive = "auto"
+    hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _global_is_batch(self) -> AlignmentSection:
+        if self.solver == "global" and self.update == "otf":
+            raise ValueError(
+                "update 'otf' aligns one exposure after the other and belongs to "
+                "solver 'independent'; with solver 'global' set update: batch"
+            )
+        return self
+
+    @property
+    def max_passes(self) -> int:
+        """Passes at the most."""
+        return (
+            self.max_iterations if isinstance(self.max_iterations, int) else self.max_iterations[0]
+        )
+
+    @property
+    def max_full_passes(self) -> int:
+        """Passes with detection anew at the most (n alone means [n, 2])."""
+        return 2 if isinstance(self.max_iterations, int) else self.max_iterations[1]
+
+
+class OutputSection(Section):
+    """What is written at the end."""
+
+    wcs: Literal["copy", "in_place", "head", "none"] = "copy"
+    wcs_name: Annotated[str, Field(min_length=1, max_length=60)] = "ALIGNSVC"
+    mosaic: Literal["fits", "none"] = "fits"
+    report: Literal["html", "none"] = "html"
+    history: Literal["all", "last", "none"] = "last"
+    write_unconverged: bool = False
+    also: tuple[Literal["weight", "variance", "mask"], ...] = ("weight", "variance", "mask")
+
+
+class ClusterSection(BaseModel):
+    """Where the tasks run; what is beside `backend` are the backend's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    backend: str = "local"
+
+    @property
+    def settings(self) -> Override:
+        """All keys but the backend; checked by the backend itself."""
+        return dict(self.model_extra or {})
+
+
+class Config(Section):
+    """The whole file."""
+
+    run: RunSection = RunSection()
+    images: ImagesSection
+    reference: ReferenceSection = ReferenceSection()
+    mosaic: MosaicSection = MosaicSection()
+    detection: DetectionSection = DetectionSection()
+    alignment: AlignmentSection = AlignmentSection()
+    output: OutputSection = OutputSection()
+    cluster: ClusterSection = ClusterSection()

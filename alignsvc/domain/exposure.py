@@ -1,0 +1,124 @@
+"""Exposures: references that travel, and pixels that do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alignsvc.domain.arrays import BoolArray, Float32Array
+
+if TYPE_CHECKING:
+    from alignsvc.domain.celestial import CelestialWcs
+
+
+@dataclass(frozen=True, slots=True)
+class HduRef:
+    """One HDU of one file: a path or URL and the HDU's index."""
+
+    uri: str
+    hdu: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChipRef:
+    """Where the pixels of a chip and what goes with them are kept.
+
+    Parameters
+    ----------
+    name : str
+        ``"EXTNAME,EXTVER"`` or ``"HDU n"``: for people and for messages.
+    science : HduRef
+    shape : tuple of int
+        ``(ny, nx)``.
+    weight, mask : HduRef or None
+    """
+
+    name: str
+    science: HduRef
+    shape: tuple[int, int]
+    weight: HduRef | None = None
+    mask: HduRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureRef:
+    """An exposure as tasks carry it: names only, about 200 bytes.
+
+    Parameters
+    ----------
+    id : str
+        Path below the inputs' common parent without the FITS suffix.
+    chips : tuple of ChipRef
+        In file order; all share one correction.
+    fingerprint : str
+        Digest of the files' sizes and header blocks; a changed input has another one.
+    """
+
+    id: str
+    chips: tuple[ChipRef, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """Pixels of a chip with all that is needed to use them.
+
+    Parameters
+    ----------
+    name : str
+        As in its `ChipRef`.
+    pixels : float32 array, shape (ny, nx)
+        Finite everywhere: bad pixels hold 0, and `mask` names them.
+    variance : float32 array or None
+        In the square of the pixels' units, positive where not masked; None if not known.
+        Either the sky's or the total variance, as the file gives it.
+    mask : bool array, shape (ny, nx)
+        True = bad: not finite, bad quality, no weight, or saturated.
+    saturated : bool array, shape (ny, nx)
+        True = at or above the saturation level (these are masked too).
+    wcs : CelestialWcs
+    gain : float or None
+        Electrons per unit of `pixels`; None if not known.
+    """
+
+    name: str
+    pixels: Float32Array
+    variance: Float32Array | None
+    mask: BoolArray
+    saturated: BoolArray
+    wcs: CelestialWcs
+    gain: float | None = None
+
+    def __post_init__(self) -> None:
+        for plane in (self.mask, self.saturated, self.variance):
+            if plane is not None and plane.shape != self.pixels.shape:
+                raise ValueError(
+                    f"chip {self.name}: pixels have shape {self.pixels.shape}, "
+                    f"a plane with them has {plane.shape}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """All chips of an exposure, read into memory.
+
+    Parameters
+    ----------
+    ref : ExposureRef
+    chips : tuple of Chip
+    exposure_time_s : float
+        Seconds; 1 where the file does not say.
+    flux_scale : float
+        What a pixel is multiplied by to be on the run's common flux scale.
+    filter_name : str
+        Empty if not known.
+    mid_time_mjd : float or None
+        UTC; None if not known.
+    """
+
+    ref: ExposureRef
+    chips: tuple[Chip, ...]
+    exposure_time_s: float = 1.0
+    flux_scale: float = 1.0
+    filter_name: str = ""
+    mid_time_mjd: float | None = None

@@ -1,0 +1,108 @@
+"""Displacements of sources in an exposure, and the factors that the reducer solves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Displacements:
+    """What one exposure measured: a struct of arrays, in order of (chip, source).
+
+    A displacement is what must be *added* to the position in the exposure to obtain the
+    position in the reference (the mosaic of all the others).
+
+    Parameters
+    ----------
+    source : int64, shape (n,)
+        Source ids.
+    chip : int64, shape (n,)
+        Index of the chip in the exposure.
+    x, y : float64, shape (n,)
+        Where the source should lie in the chip by the present WCS, 0-based pixels.
+    dx, dy : float64, shape (n,)
+        Displacement in pixels of the chip; NaN where flagged as not measured.
+    own_covariance, template_covariance : float64, shape (n, 3)
+        xx, xy, yy in px^2: from the exposure's own noise, and from the template's.
+    weight_share : float64, shape (n,)
+        ``w_is / W_s``: this exposure's part of the mosaic's effective weight at the source.
+    peak : float64, shape (n,)
+        Height of the correlation's peak (1 = identical, for the normalised ones).
+    flags : int64, shape (n,)
+        Bits of `DisplacementFlag`.
+    """
+
+    source: IntArray
+    chip: IntArray
+    x: FloatArray
+    y: FloatArray
+    dx: FloatArray
+    dy: FloatArray
+    own_covariance: FloatArray
+    template_covariance: FloatArray
+    weight_share: FloatArray
+    peak: FloatArray
+    flags: IntArray
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(column) for name, column in self.columns()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"displacements: columns differ in length: {lengths}")
+        for name, column in self.columns():
+            object.__setattr__(self, name, read_only(column))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def columns(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield each column's name and values, in the order of the fields."""
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def select(self, which: NDArray[Any]) -> Displacements:
+        """Return the rows named by a mask or by indices, in that order."""
+        return replace(self, **{name: column[which] for name, column in self.columns()})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """Displacements of one exposure in the common plane of its component, ready to solve.
+
+    ``residual = jacobian @ step + c_source + noise``, where `step` is the change of the
+    exposure's six `PARAMETERS` and ``c_source`` the offset of the source in the mosaic.
+
+    Parameters
+    ----------
+    exposure : int
+        Index of the exposure in the solve.
+    source : int64, shape (n,)
+        Source ids, shared between exposures.
+    residual : float64, shape (n, 2)
+        arcsec, (east, north) in the component's plane: what must be added to the position.
+    jacobian : float64, shape (n, 2, 6)
+        Change of the source's position in that plane per unit of each parameter.
+    information : float64, shape (n, 2, 2)
+        Inverse covariance of the residual, arcsec^-2.
+    weight_share : float64, shape (n,)
+        As in `Displacements`.
+    use : bool, shape (n,)
+        False = held out, flagged or clipped: not in the fit.
+    """
+
+    exposure: int
+    source: IntArray
+    residual: FloatArray
+    jacobian: FloatArray
+    information: FloatArray
+    weight_share: FloatArray
+    use: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.source)

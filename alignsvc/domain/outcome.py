@@ -1,0 +1,94 @@
+"""How tasks and exposures end; the reasons are in `alignsvc.reasons`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where an exposure stands at the end."""
+
+    ALIGNED = "aligned"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """What data that the fit did not use say of a correction."""
+
+    IMPROVED = "improved"
+    UNCHANGED = "unchanged"
+    WORSE = "worse"
+    UNTESTED = "untested"
+
+
+class TaskStatus(StrEnum):
+    """How a task ended."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Identity of a task: what it does, to what, and the digest of all its inputs.
+
+    Parameters
+    ----------
+    stage : str
+        ``resample``, ``merge``, ``detect``, ``measure``, ...
+    subject : str
+        Exposure id or tile, for people.
+    digest : str
+        Hexadecimal digest of everything that the product depends on.
+    """
+
+    stage: str
+    subject: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}-{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What a task reports: small, because pixels and tables stay in the store.
+
+    Parameters
+    ----------
+    key : TaskKey
+    status : TaskStatus
+    reason : str
+        A SkipReason or FailureKind when not ok, else empty.
+    message : str
+        One sentence for the report when not ok, else empty.
+    product : str
+        Path of the product within the run store, empty if none.
+    checksum : str
+        Digest of the product's content, empty if none.
+    facts : tuple of (str, float)
+        A few named numbers (sky level, sources measured), for the report.
+    seconds : float
+        Wall time of the work; never part of any digest.
+    """
+
+    key: TaskKey
+    status: TaskStatus
+    reason: str = ""
+    message: str = ""
+    product: str = ""
+    checksum: str = ""
+    facts: tuple[tuple[str, float], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the product exists."""
+        return self.status is TaskStatus.OK
+
+    def fact(self, name: str) -> float:
+        """Return the named number; KeyError if the task did not report it."""
+        return dict(self.facts)[name]

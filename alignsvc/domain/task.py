@@ -1,0 +1,20 @@
+"""What an engine runs: a frozen value with a key, that does its work when called."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from alignsvc.domain.outcome import TaskKey, TaskOutcome
+
+
+class Task(Protocol):
+    """A frozen, picklable value; calling it does the work and reports a small outcome."""
+
+    @property
+    def key(self) -> TaskKey:
+        """Identity: the digest of all that the product depends on."""
+        ...
+
+    def __call__(self) -> TaskOutcome:
+        """Do the work: read, compute, write; return what a receipt would say."""
+        ...

@@ -1,0 +1,73 @@
+"""Every error that alignsvc raises on purpose, named by what the operator does next.
+
+::
+
+    AlignError
+      ConfigError            fix the file; nothing has run
+        NotYet               this key or command is reserved for a later version
+      DataError              this exposure, every time; do not retry (carries a FailureKind)
+      NothingToMeasure       this exposure cannot take part; not an error of the data
+                             (carries a SkipReason)
+      ResourceError          give it more, then resume
+      TransientError         try again (worker lost, store timeout)
+      RunStoreError          stop: the run directory cannot be trusted or used
+      HeaderError            this header cannot be written as asked; nothing was written
+
+The form of a message: who, what was found, what was wanted, what to do next.
+"""
+
+from __future__ import annotations
+
+from alignsvc.reasons import FailureKind, SkipReason
+
+
+class AlignError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(AlignError):
+    """The configuration is wrong: fix it, nothing has run."""
+
+
+class NotYet(ConfigError):
+    """A key or command of the public contract that this version does not yet offer."""
+
+
+class DataError(AlignError):
+    """An exposure cannot be used, and will not be usable on a second try."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[DataError], tuple[FailureKind, str]]:
+        """Pickle with both arguments, so that the kind survives a trip from a worker."""
+        return (type(self), (self.kind, str(self)))
+
+
+class NothingToMeasure(AlignError):
+    """An exposure is sound but cannot be aligned: it is skipped with a reason."""
+
+    def __init__(self, reason: SkipReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[NothingToMeasure], tuple[SkipReason, str]]:
+        """Pickle with both arguments, so that the reason survives a trip from a worker."""
+        return (type(self), (self.reason, str(self)))
+
+
+class ResourceError(AlignError):
+    """Memory or disk ran out: give more, then resume."""
+
+
+class TransientError(AlignError):
+    """Something that may work on a second try."""
+
+
+class RunStoreError(AlignError):
+    """The run directory cannot be used or trusted."""
+
+
+class HeaderError(AlignError):
+    """A corrected header cannot be written as asked; the file is as it was."""

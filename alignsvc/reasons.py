@@ -1,0 +1,61 @@
+"""Closed lists: why an exposure is skipped, why it fails, and the sentence for each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SkipReason(StrEnum):
+    """Why a sound exposure is not aligned."""
+
+    SINGLE_EXPOSURE = "single_exposure"
+    NO_OVERLAP = "no_overlap"
+    DUPLICATE = "duplicate"
+    TOO_FEW_SOURCES = "too_few_sources"
+    DEGENERATE_FIT = "degenerate_fit"
+    WORSE = "worse"
+
+
+class FailureKind(StrEnum):
+    """Why an exposure cannot be used."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    UNREADABLE = "unreadable"
+    NO_IMAGE = "no_image"
+    WRONG_DIMENSION = "wrong_dimension"
+    NO_WCS = "no_wcs"
+    BAD_WCS = "bad_wcs"
+    ALL_MASKED = "all_masked"
+    NO_SIDECAR = "no_sidecar"
+    BAD_WEIGHT = "bad_weight"
+    CHANGED = "changed"
+    UNWRITABLE_WCS = "unwritable_wcs"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker_lost"
+    INTERNAL = "internal"
+
+
+REASON_TEXT: dict[SkipReason | FailureKind, str] = {
+    SkipReason.SINGLE_EXPOSURE: "there is no other exposure to align it to",
+    SkipReason.NO_OVERLAP: "it overlaps no other exposure",
+    SkipReason.DUPLICATE: "its file is byte for byte that of another exposure",
+    SkipReason.TOO_FEW_SOURCES: "fewer usable sources than its geometry needs",
+    SkipReason.DEGENERATE_FIT: "its sources do not determine its geometry",
+    SkipReason.WORSE: "its correction made held-out sources worse and was put back",
+    FailureKind.MISSING: "the file does not exist",
+    FailureKind.EMPTY: "the file is empty",
+    FailureKind.UNREADABLE: "the file is not readable as FITS",
+    FailureKind.NO_IMAGE: "the file holds no image",
+    FailureKind.WRONG_DIMENSION: "the image does not have two dimensions",
+    FailureKind.NO_WCS: "the header has no celestial WCS",
+    FailureKind.BAD_WCS: "the header's WCS does not map its pixels to the sky",
+    FailureKind.ALL_MASKED: "no pixel is usable",
+    FailureKind.NO_SIDECAR: "the weight or mask that the configuration names is absent",
+    FailureKind.BAD_WEIGHT: "the weight map does not fit the image",
+    FailureKind.CHANGED: "the file changed after the run was planned",
+    FailureKind.UNWRITABLE_WCS: "its correction cannot be written in its header's projection",
+    FailureKind.TIMEOUT: "its task did not end in time",
+    FailureKind.WORKER_LOST: "the workers that ran its task died",
+    FailureKind.INTERNAL: "an unexpected error; see the message",
+}

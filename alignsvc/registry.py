@@ -1,0 +1,85 @@
+"""Families of plug-ins: one file each, found by name.
+
+A family is a package. Each module in it that defines a plug-in decorates the class::
+
+    @CORRELATORS.register("ncc")
+    @dataclass(frozen=True)
+    class NormalisedCorrelation: ...
+
+A new plug-in is one new file in the family's package; nothing else is edited.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from alignsvc.errors import ConfigError
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+
+class Registry(Generic[T]):
+    """The plug-ins of one family.
+
+    Parameters
+    ----------
+    family : str
+        What the plug-ins are, for messages: ``"correlator"``.
+    package : str
+        Dotted name of the package whose modules define them; imported on first look-up.
+    """
+
+    def __init__(self, family: str, package: str) -> None:
+        self.family = family
+        self._package = package
+        self._classes: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """Return a decorator that files a class under `name`."""
+
+        def keep(cls: C) -> C:
+            if name in self._classes and self._classes[name] is not cls:
+                raise ValueError(f"two {self.family}s are named {name!r}")
+            self._classes[name] = cls
+            return cls
+
+        return keep
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all plug-ins of the family, sorted."""
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")
+        return tuple(sorted(self._classes))
+
+    def build(self, name: str, settings: Mapping[str, object]) -> T:
+        """Return the plug-in `name` with `settings` as its fields.
+
+        Raises
+        ------
+        ConfigError
+            No such plug-in, or a setting that it does not have; the nearest name is given.
+        """
+        known = self.names()
+        if name not in known:
+            raise ConfigError(f"no {self.family} is named {name!r}{_nearest(name, known)}")
+        cls = self._classes[name]
+        fields = tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+        for key in settings:
+            if key not in fields:
+                raise ConfigError(
+                    f"{self.family} {name!r} has no setting {key!r}{_nearest(key, fields)}"
+                )
+        return cls(**settings)
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} (known: {', '.join(known) or 'none'})"
