@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -69,6 +69,15 @@ class Displacements:
     def select(self, which: NDArray[Any]) -> Displacements:
         """Return the rows named by a mask or by indices, in that order."""
         return replace(self, **{name: column[which] for name, column in self.columns()})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Displacements]) -> Displacements:
+        """Return all rows of `parts`, in that order; no rows if there are no parts."""
+        if not parts:
+            none, whole, triple = np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 3))
+            return cls(whole, whole, none, none, none, none, triple, triple, none, none, whole)
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

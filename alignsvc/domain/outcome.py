@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class Status(StrEnum):
@@ -21,6 +21,18 @@ class Verdict(StrEnum):
     UNCHANGED = "unchanged"
     WORSE = "worse"
     UNTESTED = "untested"
+
+
+class ExitCode(IntEnum):
+    """What a command returns to the shell; where several hold, 2, 3, 4, 1, 0 in that order."""
+
+    DONE = 0  #: exposures skipped for lack of sources included
+    SOME_FAILED = 1
+    BAD_CONFIGURATION = 2  #: or no usable exposure
+    RUN_STORE = 3
+    NOT_CONVERGED = 4
+    INTERNAL = 5
+    INTERRUPTED = 130
 
 
 class TaskStatus(StrEnum):

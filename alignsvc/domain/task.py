@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """A table in the run store: its name, and the checksum of its content."""
+
+    name: str
+    checksum: str
 
 
 class Task(Protocol):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""How far each source of an exposure lies from the mosaic of all the others."""

@@ -79,7 +79,7 @@ def test_one_number_of_iterations_means_two_full_ones() -> None:
 
 @pytest.mark.parametrize("override", ["nonsense", "=3", "images.paths.x=3", "a.b=["])
 def test_a_bad_override_is_named(override: str) -> None:
-    with pytest.raises(ConfigError, match="--set|configuration"):
+    with pytest.raises(ConfigError, match=r"--set|configuration"):
         parse_config(MINIMAL, "x.yaml", (override,))
 
 

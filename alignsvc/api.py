@@ -1,0 +1,158 @@
+"""What Python users and the command line call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alignsvc.config.load import load_config
+from alignsvc.config.schema import Config
+from alignsvc.domain.correction import Geometry
+from alignsvc.domain.outcome import Status
+from alignsvc.errors import ConfigError
+from alignsvc.io.corrections_table import read_corrections
+from alignsvc.io.header_files import revert as revert_file
+from alignsvc.io.header_files import update_image_wcs
+from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
+from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.sky.corrected import corrected as correct_wcs
+from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
+from alignsvc.run import service
+from alignsvc.run.applying import Target, apply_from, apply_run, destination
+from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
+from alignsvc.run.result import RunResult
+from alignsvc.run.service import RunOptions
+from alignsvc.run.status import RunStatus, run_status
+from alignsvc.simulation.evaluate import evaluate_directory
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
+
+__all__ = [
+    "LinearFit",
+    "LinearFitter",
+    "Plan",
+    "RunOptions",
+    "RunResult",
+    "RunStatus",
+    "Target",
+    "align",
+    "apply",
+    "apply_from",
+    "check",
+    "correct_wcs",
+    "destination",
+    "evaluate",
+    "report",
+    "resume",
+    "revert",
+    "simulate",
+    "status",
+    "update_image_wcs",
+]
+
+
+def align(config: Config | Path | str, options: RunOptions | None = None) -> RunResult:
+    """Align the exposures that a configuration names.
+
+    Parameters
+    ----------
+    config : Config, or path of a YAML file
+    options : RunOptions or None
+
+    Raises
+    ------
+    ConfigError, RunStoreError
+        See `alignsvc.errors` for what to do about each.
+    """
+    options = options or RunOptions()
+    return service.begin(_loaded(config, options.overrides), options)
+
+
+def check(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Plan:
+    """Return what a run would do; nothing is written.
+
+    Raises
+    ------
+    ConfigError
+        A mistake in the configuration, or no usable exposure.
+    """
+    plan = make_plan(_loaded(config, overrides))
+    if not plan.is_usable:
+        raise no_usable_exposure(plan)
+    return plan
+
+
+def resume(run: Path, options: RunOptions | None = None) -> RunResult:
+    """Go on with a run that was stopped; a finished one is only read."""
+    return service.resume(run, options or RunOptions())
+
+
+def status(run: Path) -> RunStatus:
+    """Return where a run stands."""
+    return run_status(run)
+
+
+def report(run: Path) -> Any:
+    """Return the report of a finished run, as in its ``report.json``."""
+    service.require_run(run)
+    return json.loads(RunLocations(run.absolute()).objects.get(REPORT_JSON))
+
+
+def apply(run: Path, target: Target) -> tuple[Path, ...]:
+    """Write the corrected headers of a finished run once more, elsewhere or in place."""
+    return apply_run(run, target)
+
+
+def revert(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Restore the archived WCS of files, bit for bit; return those that held one."""
+    return tuple(file for file in files if revert_file(file))
+
+
+def simulate(sky: Path, directory: Path) -> int:
+    """Make the exposures that a sky file describes; return their number.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or a key or value is wrong.
+    """
+    try:
+        settings = yaml.safe_load(sky.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"sky {sky}: cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"sky {sky}: holds no keys; see configs/simulations for examples")
+    return len(simulate_to(directory, sky_settings(settings)).exposures)
+
+
+def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
+    """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
+    config = service.stored_config(run)
+    plan = make_plan(config)
+    rows = read_corrections(RunLocations(run.absolute()).path(CORRECTIONS))
+    totals = {
+        row.id: row.correction
+        for row in rows
+        if row.status is Status.ALIGNED and row.correction is not None
+    }
+    wcs = {
+        one.id: [corrected(chip, totals[one.id]) for chip in one.header.wcs]
+        for one in plan.exposures
+        if one.id in totals
+    }
+    geometry = Geometry(plan.algorithms.geometry)
+    found = evaluate_directory(directory, wcs, totals, geometry=geometry)
+    state = service.state_of(run)
+    return {**found.as_json(), "passes": len(state.solved_passes), "n_aligned": len(totals)}
+
+
+def _loaded(config: Config | Path | str, overrides: tuple[str, ...]) -> Config:
+    if isinstance(config, Config):
+        if overrides:
+            raise ConfigError("overrides go with a configuration file, not with a Config")
+        return config
+    return load_config(Path(config), overrides)

@@ -1,0 +1,183 @@
+"""From validated settings to the algorithm objects that they stand for, through the registries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignsvc.config.schema import Config, ImagesSection, Named
+from alignsvc.config.schema import Sidecar as SidecarSection
+from alignsvc.domain.correction import Geometry
+from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.clusters import cluster_backend
+from alignsvc.errors import ConfigError, NotYet
+from alignsvc.io.image_settings import (
+    AUTO,
+    HduSelector,
+    ImageSettings,
+    Sidecar,
+    WeightType,
+    grouping,
+)
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
+from alignsvc.numerics.solve.clipping import Clipping
+from alignsvc.numerics.solve.movement import ConvergenceRule
+from alignsvc.numerics.solve.priors import ShapePrior
+from alignsvc.numerics.sources.background import SkyEstimator
+from alignsvc.numerics.sources.detection import Detector
+from alignsvc.numerics.sources.filters import Filter, parse_filter
+from alignsvc.numerics.sources.mosaic_background import MosaicMesh
+from alignsvc.numerics.sources.skies import SKIES
+
+#: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
+#: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
+AUTO_SEARCH_RADIUS_PX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithms:
+    """Everything of a run that changes numbers, as objects that work.
+
+    Parameters
+    ----------
+    images, sky, resampler
+        How exposures are read, freed of their sky, and put on the grid.
+    mesh, detector, filters, max_sources
+        How sources are found and chosen.
+    measurement
+        How displacements are measured.
+    geometry, clipping, prior
+        How corrections are fitted.
+    rule
+        When the loop ends.
+    """
+
+    images: ImageSettings
+    sky: SkyEstimator
+    resampler: Resampler
+    mesh: MosaicMesh
+    detector: Detector
+    filters: tuple[Filter, ...]
+    max_sources: int | None
+    measurement: CorrelationMeasurement
+    geometry: Geometry
+    clipping: Clipping
+    prior: ShapePrior
+    rule: ConvergenceRule
+
+
+def build_algorithms(config: Config) -> Algorithms:
+    """Return the algorithms that `config` names.
+
+    Raises
+    ------
+    ConfigError
+        A plug-in or a setting of one does not exist, or a value is out of its range.
+    NotYet
+        The contract has it, this version does not.
+    """
+    _refuse_what_is_not_yet(config)
+    detection, alignment = config.detection, config.alignment
+    prior = alignment.prior
+    return Algorithms(
+        images=image_settings(config.images),
+        sky=SKIES.build(config.images.sky.name, config.images.sky.settings),
+        resampler=RESAMPLERS.build(config.mosaic.resampler.name, config.mosaic.resampler.settings),
+        mesh=MosaicMesh(),
+        detector=Detector(detection.threshold, detection.min_area, detection.deblend),
+        filters=tuple(parse_filter(text) for text in detection.filters),
+        max_sources=detection.max_sources,
+        measurement=_measurement(alignment.method, _search_radius(config)),
+        geometry=Geometry(alignment.geometry),
+        clipping=Clipping(alignment.clip.iterations, alignment.clip.sigma),
+        prior=ShapePrior(prior.rotation, prior.scale, prior.skew),
+        rule=ConvergenceRule(alignment.eps_shift, alignment.max_passes),
+    )
+
+
+def build_cluster(config: Config, workers: int | None) -> ClusterBackend:
+    """Return the backend that `config` names; `workers` overrides its number of workers."""
+    settings = config.cluster.settings
+    if workers is not None and config.cluster.backend != "serial":
+        settings = {**settings, "workers": workers}
+    return cluster_backend(config.cluster.backend, settings)
+
+
+def image_settings(images: ImagesSection) -> ImageSettings:
+    """Return how exposures are read."""
+    return ImageSettings(
+        science=_science(images),
+        weight=_plane(images.weight),
+        weight_type=WeightType(images.weight_type),
+        mask=_plane(images.mask),
+        mask_bits=images.mask_bits,
+        saturation=images.saturation,
+        gain=images.gain,
+        exposure_time=images.exposure_time,
+        zero_point=images.zero_point,
+        mid_time=AUTO if images.mid_time is None else images.mid_time,
+        units=images.units,
+        group_by=grouping(images.group_by),
+    )
+
+
+def margin_px(config: Config) -> int:
+    """Return how wrong the headers may be, pixels."""
+    return _search_radius(config) or AUTO_SEARCH_RADIUS_PX
+
+
+def _search_radius(config: Config) -> int | None:
+    radius = config.alignment.search_radius
+    return None if radius == "auto" else max(1, round(radius))
+
+
+def _science(images: ImagesSection) -> str | int | tuple[HduSelector, ...]:
+    """Return the selection; one (name, version) pair is a list of one."""
+    science = images.science
+    if isinstance(science, str | int):
+        return science
+    if len(science) == 2 and isinstance(science[0], str) and isinstance(science[1], int):
+        return ((science[0], science[1]),)
+    return tuple(science)
+
+
+def _plane(plane: HduSelector | SidecarSection | None) -> HduSelector | Sidecar | None:
+    return Sidecar(*plane.replace) if isinstance(plane, SidecarSection) else plane
+
+
+def _measurement(method: Named, search_radius_px: int | None) -> CorrelationMeasurement:
+    if method.name in ("centroid", "model", "both"):
+        raise NotYet(f"alignment.method: {method.name} is not in this version; use correlate")
+    if method.name != "correlate":
+        raise ConfigError(
+            f"alignment.method: there is no {method.name!r} "
+            "(known: correlate, centroid, model, both)"
+        )
+    unknown = set(method.settings) - {"correlation", "refine"}
+    if unknown:
+        raise ConfigError(
+            f"alignment.method: correlate has no setting {min(unknown)!r} "
+            f"(known: correlation, refine)"
+        )
+    refine = method.settings.get("refine", True)
+    if not isinstance(refine, bool):
+        raise ConfigError(f"alignment.method.refine: found {refine!r}, wanted true or false")
+    return CorrelationMeasurement(
+        CORRELATORS.build(str(method.settings.get("correlation", "ncc")), {}),
+        TemplateFit() if refine else None,
+        SizeClasses(search_radius_px=search_radius_px),
+    )
+
+
+def _refuse_what_is_not_yet(config: Config) -> None:
+    wanted = {
+        "alignment.geometry: auto": config.alignment.geometry == "auto",
+        "images.chip_offsets: true": config.images.chip_offsets,
+        "mosaic.reject_cosmic_rays: true": config.mosaic.reject_cosmic_rays is True,
+    }
+    for key, asked in wanted.items():
+        if asked:
+            raise NotYet(f"{key} is not in this version of alignsvc; leave it out")

@@ -1,0 +1,119 @@
+"""What every engine offers: tasks in, outcomes out, events on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, TypeAlias
+
+from alignsvc.domain.outcome import TaskKey, TaskOutcome
+from alignsvc.domain.task import Task
+from alignsvc.io.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """A task was handed over; it may wait for a free worker."""
+
+    key: TaskKey
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRetried:
+    """A task is tried again, for the reason given."""
+
+    key: TaskKey
+    attempt: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """A task has its outcome; re-used = a receipt answered, no work was done."""
+
+    outcome: TaskOutcome
+    is_reused: bool
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded
+
+
+class Listener(Protocol):
+    """Whoever wants to know how tasks get on: a progress bar, a count of what was re-used."""
+
+    def __call__(self, event: TaskEvent, /) -> None:
+        """Take one event, in the thread that runs the executor, and return soon."""
+        ...
+
+
+def nobody_listens(event: TaskEvent) -> None:
+    """Take an event and do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What an engine has to know of the run that it works for.
+
+    Parameters
+    ----------
+    objects : ObjectStore
+        Of the run; must be reachable from every worker.
+    run_id : str
+        Tells the tasks of this run from those of others on one scheduler.
+    on_event : Listener
+    """
+
+    objects: ObjectStore
+    run_id: str = "run"
+    on_event: Listener = nobody_listens
+
+
+class Executor(Protocol):
+    """Runs tasks somewhere; a context manager that closes what it opened."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at one time, at present."""
+        ...
+
+    @property
+    def dashboard_link(self) -> str:
+        """URL of the live dashboard; empty if there is none."""
+        ...
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        """Yield one outcome for each task, in whatever order they end.
+
+        Tasks are drawn from the iterable as places come free. Leaving the iterator early gives
+        up what has not ended.
+
+        Raises
+        ------
+        ResourceError, RunStoreError
+            From a task: the run cannot go on.
+        TransientError
+            Workers, scheduler or store did not answer, more often than the policy allows.
+        """
+        ...
+
+    def close(self) -> None:
+        """End all that this executor started; may be called twice."""
+        ...
+
+    def __enter__(self) -> Executor: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class ClusterBackend(Protocol):
+    """Starts an executor; a frozen dataclass whose fields are the settings of its cluster."""
+
+    def __call__(self, context: RunContext) -> Executor:
+        """Return an executor that is ready, or say in an error why there is none."""
+        ...

@@ -1,0 +1,157 @@
+"""Workers on this machine: processes with one thread each, reachable from here only."""
+
+# distributed is typed in parts only.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import dask.config
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+
+from alignsvc.engine.base import RunContext
+from alignsvc.engine.clusters import CLUSTERS
+from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.errors import ConfigError, ResourceError
+
+#: Workers share the cores: libraries that would use threads of their own get one each, which
+#: also keeps sums in one order. It must be known before numpy is imported.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+#: What the engine wants of dask (measured; see the engine's page in the design).
+DASK_SETTINGS = {
+    # A task is given up when this many workers died under it and one more.
+    "distributed.scheduler.allowed-failures": 2,
+    # Few tasks wait on a worker, so few are blamed for its death (distributed#5234).
+    "distributed.scheduler.worker-saturation": 1.1,
+    "distributed.comm.retry.count": 3,
+    # Reports are small: nothing to spill. What grows is a task, which pausing cannot shrink.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": 0.85,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.profile.enabled": False,
+    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536, **ONE_THREAD},
+}
+_CLOSE_TIMEOUT_S = 30.0
+
+
+@CLUSTERS.register("local")
+@dataclass(frozen=True, slots=True)
+class LocalBackend:
+    """A dask cluster on this machine.
+
+    Parameters
+    ----------
+    workers : int or None
+        Processes; None = one for each core that this process may use.
+    interface : str
+        Address that scheduler, workers and dashboard listen on. Whoever reaches it can run
+        code: anything but 127.0.0.1 is for trusted networks.
+    memory_limit : str
+        For each worker, like ``"4 GiB"``; ``"auto"`` = an equal share of the machine's.
+    dashboard : bool
+        Whether the scheduler shows dask's own pages.
+    task_timeout_s : float
+        Longest time that one task may run.
+    """
+
+    workers: int | None = None
+    interface: str = "127.0.0.1"
+    memory_limit: str = "auto"
+    dashboard: bool = True
+    task_timeout_s: float = TASK_TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"cluster.workers: found {self.workers}, wanted 1 or more")
+
+    def __call__(self, context: RunContext) -> DaskExecutor:
+        """Start the workers and return the executor that uses them.
+
+        Raises
+        ------
+        ConfigError
+            The interface is not one of this machine's.
+        ResourceError
+            The workers did not start.
+        """
+        cluster = self._cluster()
+        try:
+            client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
+            settings = DaskSettings(task_timeout_s=self.task_timeout_s)
+            return DaskExecutor(client, context, settings, partial(close_cluster, cluster))
+        except BaseException:
+            close_cluster(cluster)
+            raise
+
+    def _cluster(self) -> LocalCluster:
+        _check_listens(self.interface)
+        any_port = f"{self.interface}:0"
+        try:
+            # Both are read while the cluster starts, and kept by it.
+            with dask.config.set(DASK_SETTINGS), _environment(ONE_THREAD):
+                return LocalCluster(
+                    n_workers=self.workers or CPU_COUNT,
+                    threads_per_worker=1,
+                    processes=True,
+                    host=self.interface,
+                    dashboard_address=any_port,
+                    scheduler_kwargs={"dashboard": self.dashboard},
+                    memory_limit=self.memory_limit,
+                    # What befalls workers is told by the executor's events, not by dask's logs.
+                    silence_logs=logging.CRITICAL,
+                )
+        except RuntimeError as error:
+            raise ResourceError(
+                f"cluster: the workers did not start ({error}); a script that calls alignsvc "
+                "needs `if __name__ == '__main__':` around the call; else use fewer workers, or "
+                "backend: serial"
+            ) from error
+
+
+def _check_listens(interface: str) -> None:
+    try:
+        socket.create_server((interface, 0)).close()
+    except OSError as error:
+        raise ConfigError(
+            f"cluster.interface: cannot listen on {interface} ({error}); wanted an address of "
+            "this machine"
+        ) from error
+
+
+def close_cluster(cluster: LocalCluster) -> None:
+    """End a cluster within a bounded time; kill those of its processes that do not listen."""
+    processes = [nanny.process.process for nanny in cluster.workers.values() if nanny.process]
+    try:
+        cluster.close(timeout=_CLOSE_TIMEOUT_S)
+    except TimeoutError:
+        for process in processes:
+            process.kill()
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for a while: dask lets the caller's go before its own."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

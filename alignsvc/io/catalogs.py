@@ -1,0 +1,256 @@
+"""Catalogues of sources as files: those of a run, written and read; a user's, read."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.geometry import SkyPoints
+from alignsvc.domain.quality import FLAG_TEXT, SourceFlag
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.errors import ConfigError, NotYet, RunStoreError
+from alignsvc.io.objects import LocalObjects
+
+_UNITS = {
+    "x": units.pix,
+    "y": units.pix,
+    "ra": units.deg,
+    "dec": units.deg,
+    "fwhm": units.pix,
+    "a": units.pix,
+    "b": units.pix,
+    "theta": units.rad,
+    "radius": units.pix,
+}
+_ABOUT = (
+    "Positions ICRS; x, y are 0-based pixels of the component's grid. Bits of flags: "
+    + ", ".join(f"{int(flag)} = {FLAG_TEXT[flag]}" for flag in SourceFlag if flag)
+)
+
+#: Names of right ascension and declination, in the order in which they are looked for.
+POSITION_COLUMNS = (
+    ("ra", "dec"),
+    ("RA", "DEC"),
+    ("ALPHA_J2000", "DELTA_J2000"),
+    ("RAJ2000", "DEJ2000"),
+)
+
+
+def catalog_to_ecsv(catalog: SourceCatalog) -> bytes:
+    """Return `catalog` as ECSV text, with all digits."""
+    table = Table(dict(catalog.columns()), meta={"about": _ABOUT})
+    for name, unit in _UNITS.items():
+        table[name].unit = unit
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+def write_catalog(catalog: SourceCatalog, path: Path) -> None:
+    """Write `catalog` to `path` as ECSV, whole or not at all, in place of what was there."""
+    LocalObjects(path.parent).put(path.name, catalog_to_ecsv(catalog))
+
+
+def read_catalog(path: Path) -> SourceCatalog:
+    """Return the catalogue that `write_catalog` wrote, bit for bit.
+
+    Raises
+    ------
+    RunStoreError
+        The file is missing or is not such a table.
+    """
+    empty = SourceCatalog.empty()
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+        columns = [np.asarray(table[name]).astype(of.dtype) for name, of in empty.columns()]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunStoreError(
+            f"{path}: not a catalogue of sources ({error}); give the sources.ecsv of a run"
+        ) from error
+    return SourceCatalog(*columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserCatalog:
+    """Sources that the user names, a struct of arrays of one length.
+
+    Parameters
+    ----------
+    sky : SkyPoints
+        ICRS degrees, RA in [0, 360).
+    weight : float64 array
+        Not negative; 1 where the catalogue gives none.
+    names : tuple of str
+        Names of all columns of numbers in the file, positions and weight included.
+    values : tuple of float64 arrays
+        Those columns, NaN where a value is missing.
+    """
+
+    sky: SkyPoints
+    weight: FloatArray
+    names: tuple[str, ...]
+    values: tuple[FloatArray, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sky", SkyPoints(*(read_only(c) for c in self.sky)))
+        object.__setattr__(self, "weight", read_only(self.weight))
+        object.__setattr__(self, "values", tuple(read_only(c) for c in self.values))
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def columns(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each column's name and values, in the order of the file."""
+        yield from zip(self.names, self.values, strict=True)
+
+    def select(self, rows: NDArray[Any]) -> UserCatalog:
+        """Return the sources named by a mask or by indices, in that order."""
+        sky = SkyPoints(self.sky.ra[rows], self.sky.dec[rows])
+        values = tuple(column[rows] for column in self.values)
+        return UserCatalog(sky, self.weight[rows], self.names, values)
+
+
+def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatalog:
+    """Return a user's catalogue: ECSV, CSV, FITS (its first table) or Parquet, by its suffix.
+
+    Parameters
+    ----------
+    path : Path
+    weight_column : str or None
+        Column of weights; None gives each source the weight 1.
+
+    Raises
+    ------
+    ConfigError
+        No such file, no table, no positions under one of the names of `POSITION_COLUMNS`, or
+        positions or weights that are none.
+    NotYet
+        Parquet, where pyarrow is not installed.
+    """
+    table = _read_table(path)
+    names = tuple(name for name in table.colnames if _is_numeric(table[name]))
+    ra_name, dec_name = _position_names(path, table.colnames)
+    ra, dec = _degrees(path, table, ra_name), _degrees(path, table, dec_name)
+    _require(path, np.isfinite(ra) & (np.abs(ra) <= 360.0), f"{ra_name} from 0 to 360 degrees")
+    _require(path, np.abs(dec) <= 90.0, f"{dec_name} from -90 to 90 degrees")
+    weight = np.ones(len(table))
+    if weight_column is not None:
+        if weight_column not in names:
+            raise ConfigError(
+                f"catalogue {path}: no column of numbers is named {weight_column!r}, it has "
+                f"{', '.join(names)}; set detection.weight_column"
+            )
+        weight = _numbers(table[weight_column])
+        _require(path, np.isfinite(weight) & (weight >= 0.0), f"{weight_column} of 0 or more")
+    values = tuple(_numbers(table[name]) for name in names)
+    return UserCatalog(SkyPoints(np.mod(ra, 360.0), dec), weight, names, values)
+
+
+def _read_table(path: Path) -> Table:
+    suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    if suffix not in _READERS:
+        raise ConfigError(
+            f"catalogue {path}: its suffix tells no format; wanted one of "
+            f"{', '.join(sorted(_READERS))}"
+        )
+    if not path.is_file():
+        raise ConfigError(f"catalogue {path}: there is no such file")
+    try:
+        return _READERS[suffix](path)
+    except (OSError, ValueError, TypeError, IndexError) as error:
+        raise ConfigError(
+            f"catalogue {path}: not readable as {suffix} ({error}); mend or convert the file"
+        ) from error
+
+
+def _read_ecsv(path: Path) -> Table:
+    return Table.read(path, format="ascii.ecsv")
+
+
+def _read_csv(path: Path) -> Table:
+    return Table.read(path, format="ascii.csv")
+
+
+def _read_fits(path: Path) -> Table:
+    with fits.open(path, memmap=False) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        if not tables:
+            raise ConfigError(f"catalogue {path}: it holds no table; wanted a table extension")
+        hdu = tables[0]
+        columns = [Column(hdu.data[c.name], name=c.name) for c in hdu.columns]
+        result = Table(columns)
+        for column in hdu.columns:
+            result[column.name].unit = units.Unit(column.unit or "", parse_strict="silent")
+        return result
+
+
+def _read_parquet(path: Path) -> Table:
+    if importlib.util.find_spec("pyarrow") is None:
+        raise NotYet(
+            f"catalogue {path}: Parquet needs pyarrow, which is not installed; install it, or "
+            "convert the catalogue to FITS or ECSV"
+        )
+    return Table.read(path, format="parquet")
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+    "ecsv": _read_ecsv,
+    "csv": _read_csv,
+    "fits": _read_fits,
+    "fit": _read_fits,
+    "parquet": _read_parquet,
+}
+
+
+def _position_names(path: Path, names: list[str]) -> tuple[str, str]:
+    for pair in POSITION_COLUMNS:
+        if pair[0] in names and pair[1] in names:
+            return pair
+    wanted = " or ".join(", ".join(pair) for pair in POSITION_COLUMNS)
+    pixels = {"x", "y"} <= {name.lower() for name in names}
+    why = "positions in pixels say nothing about the sky; " if pixels else ""
+    raise ConfigError(
+        f"catalogue {path}: it has columns {', '.join(names)}; {why}wanted {wanted} in degrees "
+        "(ICRS)"
+    )
+
+
+def _degrees(path: Path, table: Table, name: str) -> FloatArray:
+    column = table[name]
+    if not _is_numeric(column):
+        raise ConfigError(f"catalogue {path}: column {name} holds no numbers; wanted degrees")
+    unit = column.unit or units.dimensionless_unscaled
+    if unit in (units.dimensionless_unscaled, units.deg):
+        return _numbers(column)
+    if not unit.is_equivalent(units.deg):
+        raise ConfigError(f"catalogue {path}: column {name} is in {unit}; wanted degrees")
+    return _numbers(column) * float(unit.to(units.deg))
+
+
+def _is_numeric(column: Column) -> bool:
+    return bool(column.dtype.kind in "iufb" and column.ndim == 1)
+
+
+def _numbers(column: Column) -> FloatArray:
+    values = np.ma.MaskedArray(column, dtype=np.float64)
+    return np.asarray(values.filled(np.nan), np.float64)
+
+
+def _require(path: Path, fulfilled: NDArray[np.bool_], wanted: str) -> None:
+    if not fulfilled.all():
+        row = int(np.flatnonzero(~fulfilled)[0])
+        raise ConfigError(
+            f"catalogue {path}: {int((~fulfilled).sum())} rows, the first of them row {row + 1}, "
+            f"do not have {wanted}; mend or remove them"
+        )

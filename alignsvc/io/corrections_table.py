@@ -1,0 +1,174 @@
+"""The table of corrections, ``corrections.ecsv``: written whole, with all digits."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from astropy import units
+from astropy.table import Column, Table
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
+from alignsvc.domain.geometry import TangentPlane
+from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.errors import RunStoreError
+
+_UPPER = np.triu_indices(N_PARAMETERS)
+_UNITS = {
+    "tangent_ra": units.deg,
+    "tangent_dec": units.deg,
+    "shift_x": units.arcsec,
+    "shift_y": units.arcsec,
+    "rotation": units.deg,
+    "skew": units.deg,
+    "rmse": units.pix,
+    "mae": units.pix,
+    "last_move": units.pix,
+}
+_ABOUT = (
+    "In the gnomonic plane about (tangent_ra, tangent_dec), x = east, y = north, arcsec: "
+    "new = M old + shift. The total correction since the input header. covariance: upper "
+    "triangle, row by row, of (shift_x, shift_y, m11, m12, m21, m22)."
+)
+
+
+def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
+    """Return the table of `results`, one row each, as ECSV text."""
+    table = Table(
+        names=[name for name, _ in _COLUMNS],
+        dtype=[kind for _, kind in _COLUMNS],
+        meta={"about": _ABOUT},
+    )
+    covariance = np.zeros((len(results), len(_UPPER[0])))
+    for row, result in enumerate(results):
+        table.add_row(_values(result))
+        if result.correction is not None:
+            covariance[row] = result.correction.covariance[_UPPER]
+    table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))
+    for name, unit in _UNITS.items():
+        table[name].unit = unit
+    text = io.StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue().encode()
+
+
+_COLUMNS: tuple[tuple[str, type], ...] = (
+    ("id", str),
+    ("status", str),
+    ("reason", str),
+    ("verdict", str),
+    ("geometry", str),
+    ("component", int),
+    ("reference", bool),
+    ("tangent_ra", float),
+    ("tangent_dec", float),
+    ("m11", float),
+    ("m12", float),
+    ("m21", float),
+    ("m22", float),
+    ("shift_x", float),
+    ("shift_y", float),
+    ("rotation", float),
+    ("scale_x", float),
+    ("scale_y", float),
+    ("skew", float),
+    ("n_sources", int),
+    ("n_used", int),
+    ("rmse", float),
+    ("mae", float),
+    ("last_move", float),
+    ("passes", int),
+)
+
+
+def _values(result: ExposureResult) -> list[str | float]:
+    quality = result.quality
+    return [
+        result.id,
+        result.status.value,
+        result.reason,
+        result.verdict.value,
+        result.geometry.value,
+        result.component,
+        result.is_reference,
+        *_numbers(result.correction),
+        quality.n_sources,
+        quality.n_used,
+        quality.rmse_px,
+        quality.mae_px,
+        result.last_move_px,
+        result.passes,
+    ]
+
+
+def _numbers(correction: Correction | None) -> list[float]:
+    if correction is None:
+        return [float("nan")] * 12
+    return [
+        correction.plane.ra_deg,
+        correction.plane.dec_deg,
+        *correction.matrix.ravel().tolist(),
+        *correction.shift.tolist(),
+        correction.rotation_deg,
+        correction.scale_x,
+        correction.scale_y,
+        correction.skew_deg,
+    ]
+
+
+def read_corrections(path: Path) -> tuple[ExposureResult, ...]:
+    """Return the rows of a table that `corrections_to_ecsv` wrote; messages are not kept.
+
+    Raises
+    ------
+    RunStoreError
+        The file is missing or is not such a table.
+    """
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+        return tuple(_result(row) for row in table)
+    except (OSError, ValueError, KeyError) as error:
+        raise RunStoreError(
+            f"{path}: not a table of corrections ({error}); give the corrections.ecsv of a run"
+        ) from error
+
+
+def _result(row: Table.Row) -> ExposureResult:
+    def text(name: str) -> str:
+        value = row[name]
+        return "" if value is np.ma.masked else str(value)
+
+    geometry = Geometry(text("geometry"))
+    return ExposureResult(
+        id=text("id"),
+        status=Status(text("status")),
+        reason=text("reason"),
+        message="",
+        verdict=Verdict(text("verdict")),
+        geometry=geometry,
+        component=int(row["component"]),
+        is_reference=bool(row["reference"]),
+        correction=_correction(row, geometry),
+        quality=FitQuality(
+            int(row["n_sources"]), int(row["n_used"]), float(row["rmse"]), float(row["mae"])
+        ),
+        last_move_px=float(row["last_move"]),
+        passes=int(row["passes"]),
+    )
+
+
+def _correction(row: Table.Row, geometry: Geometry) -> Correction | None:
+    if not np.isfinite(row["tangent_ra"]):
+        return None
+    covariance: FloatArray = np.zeros((N_PARAMETERS, N_PARAMETERS))
+    covariance[_UPPER] = row["covariance"]
+    covariance = covariance + np.triu(covariance, 1).T
+    return Correction.from_parameters(
+        TangentPlane(float(row["tangent_ra"]), float(row["tangent_dec"])),
+        np.array([row[n] for n in ("shift_x", "shift_y", "m11", "m12", "m21", "m22")], float),
+        geometry,
+        covariance,
+    )

@@ -1,0 +1,202 @@
+"""Finding exposures: patterns to files, files to exposures, and the names they go by."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignsvc.errors import ConfigError, DataError
+from alignsvc.io.file_bytes import refuse_url
+from alignsvc.io.fits_files import FITS_SUFFIX, heard_warnings, open_fits
+from alignsvc.io.image_settings import GroupByKeyword, GroupByPath, ImageSettings
+from alignsvc.reasons import FailureKind
+
+_PATTERN_SIGNS = set("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureCandidate:
+    """Files that make one exposure, not yet opened.
+
+    Parameters
+    ----------
+    id : str
+        Path below the inputs' common parent without the FITS suffix; of grouped files, what
+        they have in common.
+    files : tuple of str
+        Absolute paths, sorted; sidecars are not among them.
+    """
+
+    id: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedExposure:
+    """An exposure that cannot be used, and why."""
+
+    id: str
+    kind: FailureKind
+    message: str
+
+    @classmethod
+    def from_error(cls, id: str, error: DataError) -> FailedExposure:
+        """Return the failure of exposure `id` that `error` tells of."""
+        return cls(id, error.kind, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundExposures:
+    """What the patterns stand for.
+
+    Parameters
+    ----------
+    candidates : tuple of ExposureCandidate
+        In order of id.
+    failed : tuple of FailedExposure
+        Files that were named but do not exist, in order of id.
+    """
+
+    candidates: tuple[ExposureCandidate, ...]
+    failed: tuple[FailedExposure, ...]
+
+
+def find_exposures(paths: tuple[str, ...], settings: ImageSettings) -> FoundExposures:
+    """Return the exposures that paths and patterns stand for.
+
+    Files that are the weight or mask of another one found are left out.
+
+    Raises
+    ------
+    ConfigError
+        A pattern that matches no file, a folder, a file given twice, two files with one id, or
+        files that `group_by` cannot group.
+    NotYet
+        A URL.
+    """
+    files = _expanded(paths)
+    _refuse_twice(files)
+    sidecars = {
+        os.path.realpath(sidecar)
+        for file in files
+        for pattern in settings.sidecars
+        if (sidecar := pattern.path_for(file)) is not None
+    }
+    files = [file for file in files if os.path.realpath(file) not in sidecars]
+    ids = exposure_ids(files)
+    present = {file: ids[file] for file in files if os.path.lexists(file)}
+    failed = tuple(
+        FailedExposure(
+            ids[file],
+            FailureKind.MISSING,
+            f"{file}: the file does not exist; mend images.paths or leave it out",
+        )
+        for file in sorted(set(files) - set(present))
+    )
+    return FoundExposures(_grouped(present, settings), failed)
+
+
+def exposure_ids(files: Iterable[str]) -> dict[str, str]:
+    """Return the id of each file: its path below the common parent, without the FITS suffix.
+
+    Raises
+    ------
+    ConfigError
+        Two files have one id (``a.fits`` and ``a.fits.gz``).
+    """
+    files = list(files)
+    if not files:
+        return {}
+    parent = os.path.commonpath([Path(file).parent for file in files])
+    ids: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    for file in files:
+        below = Path(file).relative_to(parent).as_posix()
+        ids[file] = FITS_SUFFIX.sub("", below)
+        other = owner.setdefault(ids[file], file)
+        if other != file:
+            raise ConfigError(
+                f"images.paths: {other} and {file} would both be exposure {ids[file]!r}; "
+                "rename one of them or leave it out"
+            )
+    return ids
+
+
+def _expanded(paths: tuple[str, ...]) -> list[str]:
+    found: list[str] = []
+    for path in paths:
+        refuse_url(path)
+        plain = os.path.normpath(Path(path).expanduser().absolute())
+        if Path(plain).is_dir():
+            raise ConfigError(
+                f"images.paths: {path} is a folder; name the files in it: {Path(path) / '*.fits'}"
+            )
+        # A file whose own name holds brackets is that file, not a pattern.
+        if os.path.lexists(plain) or not _PATTERN_SIGNS & set(path):
+            found.append(plain)
+            continue
+        # Unlike Path.glob, glob.glob leaves hidden files out: other systems' leavings (._a.fits).
+        matches = sorted(glob.glob(plain, recursive=True))  # noqa: PTH207
+        matches = [match for match in matches if not Path(match).is_dir()]
+        if not matches:
+            raise ConfigError(
+                f"images.paths: {path} matches no file; relative paths start from {Path.cwd()}"
+            )
+        found += matches
+    return found
+
+
+def _refuse_twice(files: list[str]) -> None:
+    first: dict[str, str] = {}
+    for file in files:
+        other = first.setdefault(os.path.realpath(file), file)
+        if other is not file:
+            also = "" if other == file else f" (as {other} too)"
+            raise ConfigError(
+                f"images.paths: {file} is given twice{also}; an exposure counts once, so name it "
+                "in one path or pattern only"
+            )
+
+
+def _grouped(ids: Mapping[str, str], settings: ImageSettings) -> tuple[ExposureCandidate, ...]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for file, own_id in ids.items():
+        groups[_group_id(file, own_id, settings)].append(file)
+    return tuple(ExposureCandidate(key, tuple(sorted(groups[key]))) for key in sorted(groups))
+
+
+def _group_id(file: str, own_id: str, settings: ImageSettings) -> str:
+    group_by = settings.group_by
+    if group_by is None:
+        return own_id
+    if isinstance(group_by, GroupByPath):
+        key = group_by.key_of(file)
+        if not key:
+            raise ConfigError(
+                f"images.group_by: {group_by.pattern!r} finds nothing in {file}; every file must "
+                "match, so widen the pattern or leave the file out"
+            )
+    else:
+        try:
+            key = _keyword_value(file, group_by)
+        except DataError:
+            # It cannot be read: it fails as an exposure of its own, with the reason.
+            return own_id
+    return FITS_SUFFIX.sub("", key.strip().strip("/"))
+
+
+def _keyword_value(file: str, group_by: GroupByKeyword) -> str:
+    with open_fits(file) as opened, heard_warnings():
+        headers = [opened.primary, *(image.header for image in opened.images)]
+        for header in headers:
+            value = header.get(group_by.keyword)
+            if value is not None and str(value).strip():
+                return str(value)
+    raise ConfigError(
+        f"images.group_by: {file} has no {group_by.keyword}; every file must have it, so name "
+        "another keyword or leave the file out"
+    )

@@ -1,0 +1,310 @@
+"""FITS files: opened, checked for completeness, digested; their planes read into memory.
+
+Nothing here writes: files are opened for reading only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import BoolArray, Float32Array
+from alignsvc.io.file_bytes import as_data_error, length_of, raw_stream, size_of, unreadable
+from alignsvc.io.image_settings import HduSelector
+
+_BLOCK = 2880
+_CHUNK = 1 << 20
+#: What a name may end with; the rest is the exposure's id.
+FITS_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
+#: What the FITS reader raises for damaged files, besides OSError.
+_READ_ERRORS = (ValueError, TypeError, LookupError, EOFError, zlib.error, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageHdu:
+    """One image of an open file, tile-compressed or not; pixels are read only when asked for.
+
+    Parameters
+    ----------
+    index : int
+        Of the HDU in the file, from 0.
+    name : str
+        EXTNAME in capitals, empty if none.
+    version : int
+        EXTVER, 1 if none.
+    shape : tuple of int
+        As of an array, without leading axes of length 1.
+    header : fits.Header
+        Of the image (not of the table that a compressed image is kept in).
+    """
+
+    index: int
+    name: str
+    version: int
+    shape: tuple[int, ...]
+    header: fits.Header
+
+    @property
+    def label(self) -> str:
+        """``"SCI,1"`` or ``"HDU 0"``."""
+        return f"{self.name},{self.version}" if self.name else f"HDU {self.index}"
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether it has two dimensions."""
+        return len(self.shape) == 2
+
+    def matches(self, selector: HduSelector) -> bool:
+        """Whether `selector` means this HDU."""
+        if isinstance(selector, int):
+            return self.index == selector
+        if isinstance(selector, str):
+            return self.name == selector.upper()
+        return self.name == selector[0].upper() and self.version == selector[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenFits:
+    """A FITS file, open for reading.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+        Bytes on disk.
+    hdus : fits.HDUList
+    images : tuple of ImageHdu
+        All HDUs that hold an image, in file order.
+    header_digest : str
+        Of every header block in the file, data left out.
+    """
+
+    path: str
+    size: int
+    hdus: fits.HDUList
+    images: tuple[ImageHdu, ...]
+    header_digest: str
+
+    @property
+    def primary(self) -> fits.Header:
+        """The first header, whose keywords hold for the whole file."""
+        return self.hdus[0].header
+
+    def image(self, index: int) -> ImageHdu:
+        """Return the image of HDU `index`; it must be one."""
+        return next(image for image in self.images if image.index == index)
+
+
+@contextmanager
+def heard_warnings() -> Iterator[list[str]]:
+    """Collect warnings of the FITS reader as sentences instead of letting them out."""
+    heard: list[str] = []
+    with warnings.catch_warnings(record=True) as records:
+        warnings.simplefilter("always")
+        yield heard
+        heard.extend(" ".join(str(record.message).split()) for record in records)
+
+
+@contextmanager
+def open_fits(path: str) -> Iterator[OpenFits]:
+    """Open a file and read its headers, not its pixels.
+
+    Raises
+    ------
+    DataError
+        MISSING, EMPTY, or UNREADABLE: not FITS, cut short, damaged.
+    TransientError
+        The file system stumbled.
+    NotYet
+        `path` is a URL.
+    """
+    size = size_of(path)
+    with heard_warnings() as heard:
+        try:
+            hdus = _opened(path)
+        except OSError as error:
+            raise as_data_error(path, error) from error
+        except _READ_ERRORS as error:
+            raise unreadable(path, str(error)) from error
+    with hdus:
+        _require_sound(path, hdus, heard)
+        _require_complete(path, hdus)
+        with heard_warnings():
+            images = tuple(_images(hdus))
+        yield OpenFits(path, size, hdus, images, _header_digest(path, hdus))
+
+
+def read_plane(file: OpenFits, index: int) -> Float32Array:
+    """Return an image as native float32, NaN where a pixel is blank; a fresh array."""
+    raw, scaling = _raw_plane(file, index)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A float64 beyond float32's range becomes inf, hence masked; no error.
+        if scaling.is_idle or raw.dtype.itemsize <= 2:
+            pixels = np.array(raw, dtype=np.float32)
+            if not scaling.is_idle:
+                pixels *= np.float32(scaling.scale)
+                pixels += np.float32(scaling.zero)
+        else:
+            # Raw values above 2^24 do not fit float32; their scaled values may.
+            scaled = np.asarray(raw, dtype=np.float64) * scaling.scale + scaling.zero
+            pixels = scaled.astype(np.float32)
+    if scaling.blank is not None:
+        pixels[raw == scaling.blank] = np.nan
+    return pixels
+
+
+def read_flags(file: OpenFits, index: int, bad_flags: int | None) -> BoolArray:
+    """Return where a quality plane says bad, shape (ny, nx).
+
+    Parameters
+    ----------
+    file : OpenFits
+    index : int
+    bad_flags : int or None
+        Sum of the flag values that are bad; None = any value but 0. Blank and NaN are bad.
+    """
+    raw, scaling = _raw_plane(file, index)
+    values: NDArray[Any] = np.asarray(raw)
+    unknown = ~np.isfinite(values) if values.dtype.kind == "f" else values == scaling.blank
+    if not scaling.is_idle:
+        values = values * scaling.scale + scaling.zero
+    if bad_flags is None:
+        return cast(BoolArray, (values != 0) | unknown)
+    flags = np.where(unknown, 0, values).astype(np.int64)
+    return cast(BoolArray, ((flags & bad_flags) != 0) | unknown)
+
+
+def content_digest(path: str) -> str:
+    """Return a digest of all bytes of a file: equal for byte-equal files.
+
+    Raises
+    ------
+    DataError
+        MISSING or EMPTY.
+    """
+    size_of(path)
+    sink = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            sink.update(chunk)
+    return sink.hexdigest()
+
+
+class _Scaling(NamedTuple):
+    """What stands between the numbers in the file and their values."""
+
+    scale: float
+    zero: float
+    blank: int | None
+
+    @property
+    def is_idle(self) -> bool:
+        return (self.scale, self.zero) == (1.0, 0.0)
+
+
+def _raw_plane(file: OpenFits, index: int) -> tuple[NDArray[Any], _Scaling]:
+    image = file.image(index)
+    with heard_warnings():
+        try:
+            scaling = _scaling_of(image.header)
+            raw = file.hdus[index].data
+        except OSError as error:
+            raise as_data_error(file.path, error) from error
+        except _READ_ERRORS as error:
+            raise unreadable(file.path, f"{image.label}: {error}") from error
+    if raw.dtype.kind not in "iu":
+        scaling = scaling._replace(blank=None)
+    return raw.reshape(image.shape), scaling
+
+
+def _scaling_of(header: fits.Header) -> _Scaling:
+    blank = header.get("BLANK")
+    return _Scaling(
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+        None if blank is None else int(blank),
+    )
+
+
+def _images(hdus: fits.HDUList) -> Iterator[ImageHdu]:
+    for index, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU):
+            continue
+        header = hdu.header
+        lengths = [int(header[f"NAXIS{axis + 1}"]) for axis in range(int(header["NAXIS"]))]
+        shape = lengths[::-1]
+        if not shape or 0 in shape or "GROUPS" in header:
+            continue
+        while len(shape) > 2 and shape[0] == 1:
+            shape = shape[1:]
+        name = str(header.get("EXTNAME", "")).strip().upper()
+        version = header.get("EXTVER", 1)
+        yield ImageHdu(
+            index, name, version if isinstance(version, int) else 1, tuple(shape), header
+        )
+
+
+def _opened(path: str) -> fits.HDUList:
+    # do_not_scale: BZERO, BSCALE and BLANK are applied in `read_plane`, to float32.
+    hdus = fits.open(path, mode="readonly", do_not_scale_image_data=True)
+    try:
+        hdus.readall()
+    except BaseException:
+        hdus.close()
+        raise
+    return hdus
+
+
+def _require_sound(path: str, hdus: fits.HDUList, heard: list[str]) -> None:
+    if not any("Error validating header" in text for text in heard):
+        return
+    # Stray bytes after the last HDU are harmless and common; a broken extension is not.
+    with raw_stream(path) as stream:
+        stream.seek(_end_of(hdus))
+        if stream.read(8) == b"XTENSION":
+            raise unreadable(
+                path,
+                f"the header of extension {len(hdus)} is damaged or cut short, and with it all "
+                "that follows",
+            )
+
+
+def _require_complete(path: str, hdus: fits.HDUList) -> None:
+    last, wanted = hdus[-1], _end_of(hdus)
+    # A file without its last padding is complete as long as the image itself is. (The size that
+    # a compressed image tells is that of its pixels, not of what is in the file.)
+    is_plain = isinstance(last, fits.PrimaryHDU | fits.ImageHDU) and not isinstance(
+        last, fits.CompImageHDU
+    )
+    needed = last.fileinfo()["datLoc"] + last.size if is_plain else wanted - _BLOCK + 1
+    found = length_of(path, wanted)
+    if found < needed:
+        raise unreadable(
+            path, f"it is cut short: {found} bytes found, {wanted} wanted by its headers"
+        )
+
+
+def _end_of(hdus: fits.HDUList) -> int:
+    info = hdus[-1].fileinfo()
+    return int(info["datLoc"] + info["datSpan"])
+
+
+def _header_digest(path: str, hdus: fits.HDUList) -> str:
+    sink = hashlib.sha256()
+    with raw_stream(path) as stream:
+        for hdu in hdus:
+            info = hdu.fileinfo()
+            stream.seek(info["hdrLoc"])
+            sink.update(stream.read(info["datLoc"] - info["hdrLoc"]))
+    return sink.hexdigest()

@@ -1,0 +1,311 @@
+"""Corrected headers in files: a copy, in place, and back. Pixels are never touched.
+
+A file is copied block by block with its headers edited on the way, into a temporary file beside
+the goal that takes its place when it is whole: a reader sees the old file or the new one.
+Compressed pixels (tiles or gzip) keep their bits; a gzip file is compressed anew, without a time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
+
+from astropy.io import fits
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.errors import HeaderError
+from alignsvc.io.fits_blocks import RawHdu, renewed_checksums, scan_hdus
+from alignsvc.io.header_cards import CARD, HeaderCards, keyword_of
+from alignsvc.io.wcs_cards import ARCHIVED
+from alignsvc.io.wcs_edit import HeaderUpdate, edited, is_corrected, restored
+
+_CHUNK = 1 << 20
+
+ExtensionSelector: TypeAlias = int | str | tuple[str, int]
+
+
+def write_copy(source: Path, destination: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ...]:
+    """Write a copy of a FITS file with corrected headers; return warnings.
+
+    Parameters
+    ----------
+    source, destination : Path
+        Folders of the destination are made. A name that ends in ``.gz`` is compressed.
+    updates : sequence of HeaderUpdate
+        One for each HDU to be corrected, weights and masks included.
+
+    Raises
+    ------
+    HeaderError
+        A header cannot be written as asked, or the file is not sound; nothing was written.
+    """
+    with _opened(source) as stream:
+        hdus = list(scan_hdus(stream))
+        headers, warnings = _edited_headers(stream, hdus, updates)
+        if any(b"'ASDF" in hdu.header for hdu in hdus):
+            warnings += ("the file's ASDF extension (gwcs) keeps the old WCS",)
+        _write_whole(stream, hdus, headers, source, destination)
+    return warnings
+
+
+def write_in_place(path: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ...]:
+    """Correct the headers of a file in its place; return warnings.
+
+    Raises
+    ------
+    HeaderError
+        As `write_copy`; or the file keeps its WCS in an ASDF extension too.
+    """
+    path = path.resolve()
+    with _opened(path) as stream:
+        hdus = list(scan_hdus(stream))
+        if any(b"'ASDF" in hdu.header for hdu in hdus):
+            raise HeaderError(
+                f"{path}: its WCS is also kept in an ASDF extension, which would then contradict "
+                "the header; set output.wcs: copy or head"
+            )
+        headers, warnings = _edited_headers(stream, hdus, updates)
+        _write_unless_same(stream, hdus, headers, path)
+    return warnings
+
+
+def revert(path: Path) -> int:
+    """Restore all headers of a file as they were before our correction; return how many.
+
+    The file is byte for byte what it was (a gzip file: what is inside it).
+
+    Raises
+    ------
+    HeaderError
+        No header of the file holds a correction of ours, or one cannot be restored; the file is
+        as it was.
+    """
+    path = path.resolve()
+    with _opened(path) as stream:
+        hdus = list(scan_hdus(stream))
+        headers: dict[int, bytes] = {}
+        for index, hdu in enumerate(hdus):
+            cards = HeaderCards.from_bytes(hdu.header)
+            if is_corrected(cards):
+                with _named(path, index):
+                    headers[index] = restored(cards).to_bytes()
+        if not headers:
+            raise HeaderError(f"{path}: no header holds a correction of ours; nothing to revert")
+        _write_unless_same(stream, hdus, headers, path)
+    return len(headers)
+
+
+def correction_run(path: Path) -> str | None:
+    """Return ALIGNRUN of the first corrected header of a file, or None."""
+    with _opened(path) as stream:
+        for hdu in scan_hdus(stream):
+            cards = HeaderCards.from_bytes(hdu.header)
+            if is_corrected(cards):
+                return str(cards.value("ALIGNRUN") or "")
+    return None
+
+
+def hdus_with_same_wcs(path: Path, hdu: int) -> tuple[int, ...]:
+    """Return the indices of the other image HDUs whose WCS cards say what those of `hdu` say."""
+    with _opened(path) as stream:
+        found = [_wcs_cards(HeaderCards.from_bytes(h.header)) for h in scan_hdus(stream)]
+    if not 0 <= hdu < len(found):
+        raise HeaderError(f"{path}: it has HDUs 0 to {len(found) - 1}, not {hdu}")
+    wanted = found[hdu]
+    return tuple(i for i, cards in enumerate(found) if i != hdu and cards and cards == wanted)
+
+
+def update_image_wcs(
+    image: str | Path | fits.HDUList,
+    ext: ExtensionSelector,
+    wcs: CelestialWcs,
+    wcs_name: str = "ALIGNSVC",
+) -> tuple[str, ...]:
+    """Put a WCS into one header of a file or of an open HDU list; return warnings.
+
+    The old WCS goes under the next free alternate letter; `revert` brings it back.
+
+    Parameters
+    ----------
+    image : path or astropy.io.fits.HDUList
+        A path is changed in place at once, an HDU list in memory (flushing it is the caller's).
+    ext : int, str or tuple
+        Index, name, or (name, version).
+    wcs : CelestialWcs
+    wcs_name : str
+
+    Raises
+    ------
+    HeaderError
+        No such extension, or the header cannot hold the WCS; nothing was changed.
+    """
+    if not isinstance(image, fits.HDUList):
+        path = Path(image)
+        with fits.open(path) as hdus:
+            index = _index_of(hdus, ext)
+        return write_in_place(path, [HeaderUpdate(index, wcs, wcs_name)])
+    hdu = image[_index_of(image, ext)]
+    cards = HeaderCards(tuple(i for card in hdu.header.cards for i in _images_of(str(card))))
+    result = edited(cards, HeaderUpdate(0, wcs, wcs_name))
+    _apply(hdu.header, cards, result.cards)
+    checksum = hdu.header.get("CHECKSUM")
+    if isinstance(checksum, str) and len(checksum) == 16:
+        hdu.add_checksum()
+    return result.warnings
+
+
+def _apply(header: fits.Header, before: HeaderCards, after: HeaderCards) -> None:
+    n_before = len(before.images)
+    for old, new in zip(before.images, after.images, strict=False):
+        if old == new:
+            continue
+        card = fits.Card.fromstring(new)
+        if card.keyword == keyword_of(old):
+            header[card.keyword] = (card.value, card.comment)
+        else:  # a card that became a COMMENT where it stood
+            place = header.index(keyword_of(old))
+            del header[place]
+            header.insert(place, card)
+    for image in after.images[n_before:]:
+        header.append(fits.Card.fromstring(image), end=True, bottom=True)
+
+
+def _images_of(text: str) -> Iterator[bytes]:
+    raw = text.encode("latin-1")
+    for start in range(0, len(raw), CARD):
+        yield raw[start : start + CARD].ljust(CARD)
+
+
+def _index_of(hdus: fits.HDUList, ext: ExtensionSelector) -> int:
+    try:
+        index = int(hdus.index_of(ext))
+        hdus[index]
+    except (KeyError, IndexError) as error:
+        raise HeaderError(f"extension {ext!r}: not in the file, which has {len(hdus)}") from error
+    return index
+
+
+def _edited_headers(
+    stream: BinaryIO, hdus: list[RawHdu], updates: Sequence[HeaderUpdate]
+) -> tuple[dict[int, bytes], tuple[str, ...]]:
+    headers: dict[int, bytes] = {}
+    warnings: tuple[str, ...] = ()
+    for update in updates:
+        if not 0 <= update.hdu < len(hdus) or update.hdu in headers:
+            raise HeaderError(
+                f"HDU {update.hdu}: named twice, or not one of the file's {len(hdus)}"
+            )
+        hdu = hdus[update.hdu]
+        with _named(f"HDU {update.hdu}", None):
+            cards = HeaderCards.from_bytes(hdu.header)
+            if cards.to_bytes() != hdu.header:
+                raise HeaderError("something other than blanks follows END; mend the header first")
+            result = edited(cards, update)
+            changed = result.cards
+            if changed is not cards:
+                changed = renewed_checksums(changed, stream, hdu)
+        headers[update.hdu] = changed.to_bytes()
+        warnings += tuple(f"HDU {update.hdu}: {text}" for text in result.warnings)
+    return headers, warnings
+
+
+@contextmanager
+def _named(where: object, hdu: int | None) -> Iterator[None]:
+    try:
+        yield
+    except HeaderError as error:
+        place = str(where) if hdu is None else f"{where} HDU {hdu}"
+        raise HeaderError(f"{place}: {error}") from error
+
+
+def _wcs_cards(cards: HeaderCards) -> Mapping[str, object]:
+    if not any(keyword.startswith("CTYPE") for keyword in cards.keywords()):
+        return {}
+    other = ("CROTA", "A_", "B_", "AP_", "BP_", "WAT", "CPDIS", "D2IM", "DP")
+    return {
+        keyword: cards.value(keyword)
+        for keyword in cards.keywords()
+        if (ARCHIVED.match(keyword) and keyword not in ("WCSNAME", "WCSAXES"))
+        or keyword.startswith(other)
+    }
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Yield the FITS bytes of a file as a seekable stream, unzipped if need be."""
+    try:
+        with path.open("rb") as raw:
+            magic = raw.read(3)
+            raw.seek(0)
+            if magic[:2] != b"\x1f\x8b":
+                yield cast(BinaryIO, raw)
+                return
+            with tempfile.TemporaryFile() as plain, gzip.open(raw) as unzipped:
+                shutil.copyfileobj(unzipped, plain, _CHUNK)
+                yield cast(BinaryIO, plain)
+    except (OSError, EOFError) as error:
+        raise HeaderError(f"{path}: {error}") from error
+
+
+def _write_unless_same(
+    stream: BinaryIO, hdus: list[RawHdu], headers: Mapping[int, bytes], path: Path
+) -> None:
+    if any(hdus[index].header != header for index, header in headers.items()):
+        _write_whole(stream, hdus, headers, path, path)
+
+
+def _write_whole(
+    stream: BinaryIO,
+    hdus: list[RawHdu],
+    headers: Mapping[int, bytes],
+    source: Path,
+    destination: Path,
+) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            if destination.suffix == ".gz":
+                with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as zipped:
+                    _copy(stream, hdus, headers, cast(BinaryIO, zipped))
+            else:
+                _copy(stream, hdus, headers, cast(BinaryIO, out))
+            out.flush()
+            os.fsync(out.fileno())
+        shutil.copymode(source, partial)
+        partial.replace(destination)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(destination.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy(
+    stream: BinaryIO, hdus: list[RawHdu], headers: Mapping[int, bytes], out: BinaryIO
+) -> None:
+    for index, hdu in enumerate(hdus):
+        out.write(headers.get(index, hdu.header))
+        stream.seek(hdu.data_offset)
+        _copy_bytes(stream, out, hdu.data_size)
+    # Whatever follows the last HDU (special records, padding) comes along.
+    shutil.copyfileobj(stream, out, _CHUNK)
+
+
+def _copy_bytes(stream: BinaryIO, out: BinaryIO, size: int) -> None:
+    while size:
+        chunk = stream.read(min(_CHUNK, size))
+        if not chunk:
+            raise HeaderError("file: cut short while it was copied")
+        out.write(chunk)
+        size -= len(chunk)

@@ -1,0 +1,367 @@
+"""The journal of a run: what was decided, in order, by the one driver that owns the run.
+
+One object per event, ``journal/00000001.json`` and on, each put only if it is absent and sealed
+by a checksum: an event is whole or was never written, and a driver that slept while another took
+over finds its next number taken and stops. Whoever wants the state of a run folds the events;
+times are for people and take no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, TypeAlias, get_args
+
+from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.task import TableRef
+from alignsvc.errors import RunStoreError
+from alignsvc.io.codec import Json, json_from, sealed, unsealed, value_from
+from alignsvc.io.locations import FORMAT_VERSION, JOURNAL
+from alignsvc.io.objects import ObjectStore
+
+
+class EventKind(StrEnum):
+    """What an event says, as written in the journal."""
+
+    RUN_CREATED = "run_created"
+    DRIVER_STARTED = "driver_started"
+    PASS_STARTED = "pass_started"
+    STATES = "states"
+    STAGE_STARTED = "stage_started"
+    STAGE_FINISHED = "stage_finished"
+    EXPOSURE_ENDED = "exposure_ended"
+    SOURCES_FOUND = "sources_found"
+    SOLVED = "solved"
+    PUBLISHED = "published"
+    VERDICT = "verdict"
+    HEADER_APPLIED = "header_applied"
+    HEADER_REVERTED = "header_reverted"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """The run was planned.
+
+    Parameters
+    ----------
+    identity : str
+        Digest of all `parts`.
+    parts : tuple of (str, str)
+        Each setting that changes numbers, each input, and the format, with its digest.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.RUN_CREATED
+    identity: str
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStarted:
+    """A driver took the run: the number of its lease, and who it is."""
+
+    kind: ClassVar[EventKind] = EventKind.DRIVER_STARTED
+    epoch: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassStarted:
+    """A pass began; a full one detects sources anew."""
+
+    kind: ClassVar[EventKind] = EventKind.PASS_STARTED
+    pass_number: int
+    is_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureState:
+    """All that an exposure's contributions depend on besides its file and the settings.
+
+    Parameters
+    ----------
+    exposure : str
+        Exposure id.
+    parameters : tuple of six floats
+        Its total correction, in the order of ``domain.correction.PARAMETERS``.
+    flux_scale : float
+    sky_version, mask_version : int
+    """
+
+    exposure: str
+    parameters: tuple[float, float, float, float, float, float]
+    flux_scale: float = 1.0
+    sky_version: int = 0
+    mask_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The states that the exposures have in a pass, in order of exposure id."""
+
+    kind: ClassVar[EventKind] = EventKind.STATES
+    pass_number: int
+    exposures: tuple[ExposureState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage of a pass began, with so many tasks."""
+
+    kind: ClassVar[EventKind] = EventKind.STAGE_STARTED
+    stage: str
+    pass_number: int
+    n_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """All tasks of a stage ended: how many and how; re-used ones count in these too."""
+
+    kind: ClassVar[EventKind] = EventKind.STAGE_FINISHED
+    stage: str
+    pass_number: int
+    n_ok: int
+    n_skipped: int
+    n_failed: int
+    n_reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureEnded:
+    """An exposure reached its end: reason is a SkipReason or FailureKind, empty if aligned."""
+
+    kind: ClassVar[EventKind] = EventKind.EXPOSURE_ENDED
+    exposure: str
+    status: Status
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """A full pass has its catalogue.
+
+    Parameters
+    ----------
+    pass_number : int
+    found, chosen, segments : TableRef
+        All sources, those that the filters leave, and whose pixels are whose.
+    next_id : int
+        The first id that was never given.
+    n_chosen : int
+    """
+
+    kind: ClassVar[EventKind] = EventKind.SOURCES_FOUND
+    pass_number: int
+    found: TableRef
+    chosen: TableRef
+    segments: TableRef
+    next_id: int
+    n_chosen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A pass was solved: the table with its corrections, the largest movement, how many moved."""
+
+    kind: ClassVar[EventKind] = EventKind.SOLVED
+    pass_number: int
+    table: str
+    digest: str
+    movement_px: float
+    n_solved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A generation of the mosaic was verified and is the current one."""
+
+    kind: ClassVar[EventKind] = EventKind.PUBLISHED
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictGiven:
+    """What held-out data say of an exposure's correction: rms before and after (px)."""
+
+    kind: ClassVar[EventKind] = EventKind.VERDICT
+    exposure: str
+    verdict: Verdict
+    before_px: float
+    after_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderApplied:
+    """A header was written; the file's fingerprint before and after both count as unchanged."""
+
+    kind: ClassVar[EventKind] = EventKind.HEADER_APPLIED
+    exposure: str
+    file: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderReverted:
+    """A written header was put back."""
+
+    kind: ClassVar[EventKind] = EventKind.HEADER_REVERTED
+    exposure: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run ended with an exit code of the public contract."""
+
+    kind: ClassVar[EventKind] = EventKind.FINISHED
+    exit_code: int
+
+
+Event: TypeAlias = (
+    RunCreated
+    | DriverStarted
+    | PassStarted
+    | States
+    | StageStarted
+    | StageFinished
+    | ExposureEnded
+    | SourcesFound
+    | Solved
+    | Published
+    | VerdictGiven
+    | HeaderApplied
+    | HeaderReverted
+    | Finished
+)
+EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in its place.
+
+    Parameters
+    ----------
+    sequence : int
+        1, 2, 3, ... without gaps.
+    time_s : float
+        When it was written, by the driver's clock (for people; no state depends on it).
+    event : Event
+    """
+
+    sequence: int
+    time_s: float
+    event: Event
+
+
+class Journal:
+    """The events of one run: read by anyone, appended to by the driver that holds the lease.
+
+    Parameters
+    ----------
+    objects : ObjectStore
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(self, objects: ObjectStore, clock: Callable[[], float]) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._last: int | None = None
+
+    def append(self, event: Event) -> Entry:
+        """Write `event` as the next one.
+
+        Raises
+        ------
+        RunStoreError
+            Another driver wrote in the meantime; this one must stop.
+        """
+        if self._last is None:
+            self._last = len(self._names())
+        entry = Entry(self._last + 1, self._clock(), event)
+        if not self._objects.put_if_absent(_name(entry.sequence), bytes_from_entry(entry)):
+            raise RunStoreError(
+                f"journal: event {entry.sequence} was written by another driver; this one stops, "
+                "the other goes on"
+            )
+        self._last = entry.sequence
+        return entry
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the events in order, with their numbers and times.
+
+        Raises
+        ------
+        RunStoreError
+            An event is missing, damaged, or of another format.
+        """
+        for sequence, name in enumerate(self._names(), start=1):
+            yield entry_from_bytes(self._objects.get(name), sequence)
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events in order; errors as in `entries`."""
+        return (entry.event for entry in self.entries())
+
+    def _names(self) -> tuple[str, ...]:
+        names = self._objects.list(JOURNAL)
+        for sequence, name in enumerate(names, start=1):
+            if name != _name(sequence):
+                raise RunStoreError(
+                    f"journal: found {name} where {_name(sequence)} was wanted; the run "
+                    "directory is not complete, restore it or start a new run"
+                )
+        return names
+
+
+def bytes_from_entry(entry: Entry) -> bytes:
+    """Return an entry as it is stored: JSON with a checksum."""
+    envelope: dict[str, Json] = {
+        "format": FORMAT_VERSION,
+        "sequence": entry.sequence,
+        "time_s": json_from(entry.time_s, float),
+        "kind": entry.event.kind.value,
+        "body": json_from(entry.event, type(entry.event)),
+    }
+    return sealed(envelope)
+
+
+def entry_from_bytes(content: bytes, sequence: int) -> Entry:
+    """Return the entry that `bytes_from_entry` wrote, and that should be number `sequence`.
+
+    Raises
+    ------
+    RunStoreError
+        Damaged, of another format, or another event's content.
+    """
+    where = f"journal: {_name(sequence)}"
+    try:
+        envelope = unsealed(content)
+        if envelope["format"] == FORMAT_VERSION:
+            return _entry_from(envelope, sequence)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunStoreError(
+            f"{where} is damaged ({error}); restore it or start a new run"
+        ) from error
+    raise RunStoreError(
+        f"{where} is in format {envelope['format']}, this version of alignsvc reads format "
+        f"{FORMAT_VERSION}; resume with the version that began the run"
+    )
+
+
+def _entry_from(envelope: dict[str, Json], sequence: int) -> Entry:
+    if envelope["sequence"] != sequence:
+        raise ValueError(f"it holds event {envelope['sequence']}")
+    kind = EventKind(value_from(envelope["kind"], str))
+    type_ = next(type_ for type_ in EVENT_TYPES if type_.kind is kind)
+    return Entry(
+        sequence, value_from(envelope["time_s"], float), value_from(envelope["body"], type_)
+    )
+
+
+def _name(sequence: int) -> str:
+    return f"{JOURNAL}{sequence:08d}.json"

@@ -1,0 +1,277 @@
+"""The lease: at most one driver owns a run.
+
+Leases are numbered. The lease with the highest number is the current one. One process only can
+create ``lease/00000003.json``, so a takeover cannot be won twice; the number is the fencing token
+that the journal keeps. The owner's sign of life is ``lease/00000003.beat``: it also says when the
+lease was given back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from alignsvc.errors import RunStoreError
+from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.locations import LEASE
+from alignsvc.io.objects import ObjectStore
+
+T = TypeVar("T")
+
+#: A lease is free this long after its owner's last sign of life (public contract).
+PATIENCE_S = 60.0
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOwner:
+    """A process, named so that another one can tell whether it is still there.
+
+    Parameters
+    ----------
+    host : str
+        Host name, boot and process-number space: equal only where `pid` means the same.
+    pid : int
+    started : str
+        When the process started, by the kernel's clock; tells a process from a later one with
+        the same number.
+    """
+
+    host: str
+    pid: int
+    started: str
+
+    @classmethod
+    def this_process(cls) -> LeaseOwner:
+        """Return the process that asks."""
+        return cls(_this_host(), os.getpid(), _start_of(os.getpid()) or "")
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it ran on this host and does not any more; False where one cannot tell."""
+        return self.host == _this_host() and _start_of(self.pid) != self.started
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host.split('/')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The owner's last sign of life: its count, its time (s since 1970), and whether it left."""
+
+    count: int
+    time_s: float
+    is_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How to wait for a lease: all that depends on time, as arguments.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds since 1970.
+    sleep : callable
+        Waits so many seconds.
+    tell : callable
+        Takes a sentence for the user when the wait begins.
+    """
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    tell: Callable[[str], None]
+
+
+class Lease:
+    """The right to drive a run; a context manager that gives it back.
+
+    Made by `take_lease` only.
+    """
+
+    def __init__(self, objects: ObjectStore, epoch: int, owner: LeaseOwner) -> None:
+        self._objects = objects
+        self.epoch = epoch
+        self.owner = owner
+        self._count = 0
+
+    def renew(self, time_s: float) -> None:
+        """Give a sign of life; to be called every few seconds.
+
+        Raises
+        ------
+        RunStoreError
+            Another driver has taken the run over: this one must write nothing more.
+        """
+        self.check()
+        self._beat(time_s)
+
+    def check(self) -> None:
+        """Raise RunStoreError if another driver has taken the run over."""
+        if _epochs(self._objects)[-1:] != [self.epoch]:
+            raise RunStoreError(
+                f"lease {self.epoch} of {self.owner}: another driver has taken this run over; "
+                "this one stops, the other goes on"
+            )
+
+    def release(self) -> None:
+        """Give the lease back; nothing happens if it was taken over."""
+        if _epochs(self._objects)[-1:] == [self.epoch]:
+            self._beat(0.0, is_released=True)
+
+    def _beat(self, time_s: float, *, is_released: bool = False) -> None:
+        self._count += 1
+        beat = Heartbeat(self._count, time_s, is_released)
+        self._objects.put(_beat_name(self.epoch), _sealed(beat))
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+def take_lease(objects: ObjectStore, patience: Patience) -> Lease:
+    """Return the lease of a run, at once where it is free or its owner is gone from this host.
+
+    Otherwise wait, saying so, until `PATIENCE_S` after the owner's last sign of life. The wait is
+    measured by this process's clock, so that clocks which disagree cannot make it longer.
+
+    Raises
+    ------
+    RunStoreError
+        Another driver is alive (gave a sign of life during the wait), or was quicker.
+    """
+    me = LeaseOwner.this_process()
+    epochs = _epochs(objects)
+    if epochs:
+        _wait_until_free(objects, epochs[-1], patience)
+    epoch = epochs[-1] + 1 if epochs else 1
+    won = objects.put_if_absent(_owner_name(epoch), _sealed(me))
+    # The list is read again: whoever slept through two takeovers may have won an old number.
+    if not won or _epochs(objects)[-1] != epoch:
+        raise RunStoreError(
+            f"lease {epoch}: another driver was quicker to take this run; watch it with "
+            "`alignsvc watch`"
+        )
+    lease = Lease(objects, epoch, me)
+    lease.renew(patience.clock())
+    for old in epochs:
+        objects.delete(_owner_name(old))
+        objects.delete(_beat_name(old))
+    return lease
+
+
+def lease_owner(objects: ObjectStore) -> LeaseOwner | None:
+    """Return who holds the run's lease; None if it is free or its owner is gone from here."""
+    epochs = _epochs(objects)
+    if not epochs or _is_free(objects, epochs[-1]):
+        return None
+    return _owner(objects, epochs[-1])
+
+
+def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> None:
+    first = _last_beat(objects, epoch)
+    if _is_free(objects, epoch):
+        return
+    owner = _owner(objects, epoch)
+    age_s = patience.clock() - first.time_s if first else 0.0
+    wait_s = PATIENCE_S - min(max(age_s, 0.0), PATIENCE_S)
+    began_s = patience.clock()
+    if wait_s > 0:
+        patience.tell(
+            f"{owner} holds this run; waiting up to {wait_s:.0f} s for a sign of life from it"
+        )
+    while patience.clock() - began_s < wait_s:
+        patience.sleep(min(_POLL_S, wait_s))
+        if _is_free(objects, epoch):
+            return
+        if _last_beat(objects, epoch) != first:
+            raise RunStoreError(
+                f"{owner} is driving this run; watch it with `alignsvc watch`, or stop it "
+                "with `alignsvc cancel`"
+            )
+
+
+def _is_free(objects: ObjectStore, epoch: int) -> bool:
+    beat = _last_beat(objects, epoch)
+    owner = _owner(objects, epoch)
+    return (beat is not None and beat.is_released) or owner is None or owner.is_gone
+
+
+def _owner(objects: ObjectStore, epoch: int) -> LeaseOwner | None:
+    return _read(objects, _owner_name(epoch), LeaseOwner)
+
+
+def _last_beat(objects: ObjectStore, epoch: int) -> Heartbeat | None:
+    return _read(objects, _beat_name(epoch), Heartbeat)
+
+
+def _read(objects: ObjectStore, name: str, type_: type[T]) -> T | None:
+    content = objects.find(name)
+    try:
+        return None if content is None else value_from(unsealed(content), type_)
+    except (TypeError, ValueError) as error:
+        raise RunStoreError(f"{name} is damaged ({error}); delete it and resume") from error
+
+
+def _epochs(objects: ObjectStore) -> list[int]:
+    """Return the numbers of the leases, lowest first."""
+    names = (name.removeprefix(LEASE) for name in objects.list(LEASE))
+    return [int(name.removesuffix(".json")) for name in names if name.endswith(".json")]
+
+
+def _owner_name(epoch: int) -> str:
+    return f"{LEASE}{epoch:08d}.json"
+
+
+def _beat_name(epoch: int) -> str:
+    return f"{LEASE}{epoch:08d}.beat"
+
+
+def _sealed(value: LeaseOwner | Heartbeat) -> bytes:
+    data = json_from(value, type(value))
+    assert isinstance(data, dict)
+    return sealed(data)
+
+
+def _this_host() -> str:
+    """Return a name that two processes share only if they see each other's numbers."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    space = Path("/proc/self/ns/pid")
+    parts = [socket.gethostname()]
+    parts += [boot.read_text().strip()] if boot.exists() else []
+    parts += [str(space.readlink())] if space.is_symlink() else []
+    return "/".join(parts)
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process of this host started; None if there is none, or only its remains."""
+    if not Path("/proc/self/stat").exists():  # not Linux: its number is all there is
+        return _exists(pid)
+    try:
+        # The name, in parentheses, may hold anything; fields 3 (state) and 22 (start) follow it.
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if after_name[0] in ("Z", "X") else after_name[19]
+
+
+def _exists(pid: int) -> str | None:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return ""

@@ -1,0 +1,97 @@
+"""Where everything of a run lies: the only place that spells names of a run directory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from alignsvc.domain.outcome import TaskKey
+from alignsvc.io.objects import LocalObjects, checked_name
+
+#: Version of everything that is written into a run directory; part of a run's identity.
+FORMAT_VERSION = 1
+
+CONFIG = "config.yaml"
+JOURNAL = "journal/"
+LEASE = "lease/"
+MOSAIC_STORE = "mosaic.zarr"
+CORRECTIONS = "corrections.ecsv"
+SOURCES = "sources.ecsv"
+HEADERS = "wcs/"
+MOSAIC_FITS = "mosaic.fits"
+REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
+HISTORY = "history/"
+RECEIPTS = "receipts/"
+CONTRIBUTIONS = "contributions/"
+TABLES = "tables/"
+
+# Most file systems allow 255 bytes a name; what remains is for suffixes.
+_LONGEST_NAME = 180
+
+
+@dataclass(frozen=True, slots=True)
+class RunLocations:
+    """Paths of a run directory; every one of them lies inside it.
+
+    Parameters
+    ----------
+    root : Path
+        The run directory.
+    """
+
+    root: Path
+
+    @property
+    def objects(self) -> LocalObjects:
+        """The run directory as a store of objects."""
+        return LocalObjects(self.root)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a name of this module, or of any name below the run directory.
+
+        Raises
+        ------
+        RunStoreError
+            The name would leave the run directory.
+        """
+        return self.root.joinpath(*checked_name(name.removesuffix("/")).split("/"))
+
+    def header_path(self, file_name: str) -> Path:
+        """Return the path below ``wcs/`` that mirrors an input's path below the common parent.
+
+        Raises
+        ------
+        RunStoreError
+            The name would leave the run directory.
+        """
+        return self.path(HEADERS + file_name)
+
+
+def safe_name(exposure_id: str) -> str:
+    """Return one path component for an exposure id; different ids give different names.
+
+    Letters, digits, ``_``, ``-``, ``~`` and inner dots stay; all else, the slash included, is
+    percent-encoded as UTF-8. What would be too long for a file system is cut and ends in a
+    digest of the whole id.
+    """
+    name = quote(exposure_id, safe="", errors="surrogatepass")
+    if name.startswith("."):
+        name = "%2E" + name[1:]
+    if len(name) <= _LONGEST_NAME and name:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+    # '=' is encoded above, so that no short id can spell a cut one.
+    return f"{name[: _LONGEST_NAME - 33]}={digest}"
+
+
+def receipt_name(key: TaskKey) -> str:
+    """Return the name of a task's receipt."""
+    return f"{RECEIPTS}{key.stage}/{key.digest}.json"
+
+
+def table_name(key: TaskKey) -> str:
+    """Return the name of the table that a task writes."""
+    return f"{TABLES}{key.stage}/{key.digest}.npz"

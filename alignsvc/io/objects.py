@@ -1,0 +1,199 @@
+"""Named objects of a run store: whole or absent, never half written.
+
+Everything that must survive a kill goes through five operations that a local disk and an
+object store both offer: get, put, put-if-absent, list, delete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from alignsvc.errors import ResourceError, RunStoreError
+
+#: Begins the name of a file that is being written; no object may be named so.
+PARTIAL = ".partial-"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class ObjectStore(Protocol):
+    """Bytes under names; names are relative POSIX paths (see `checked_name`)."""
+
+    def get(self, name: str) -> bytes:
+        """Return the content of `name`; RunStoreError if there is no such object."""
+        ...
+
+    def find(self, name: str) -> bytes | None:
+        """Return the content of `name`, or None if there is no such object."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object `name`."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write `name` whole, in place of what was there."""
+        ...
+
+    def put_if_absent(self, name: str, content: bytes) -> bool:
+        """Write `name` whole unless it exists; return whether it was written by this call."""
+        ...
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Return the names that begin with `prefix`, sorted."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove `name`; nothing happens if there is no such object."""
+        ...
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it is a relative POSIX path that stays below its root.
+
+    Raises
+    ------
+    RunStoreError
+        An absolute path, an empty, ``.`` or ``..`` component, a backslash, a control
+        character, or a component kept for files that are being written.
+    """
+    parts = name.split("/")
+    bad = any(part in ("", ".", "..") or part.startswith(PARTIAL) for part in parts)
+    if bad or "\\" in name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        raise RunStoreError(
+            f"run store: {name!r} is no name for an object; wanted a path below the run "
+            "directory, without '..', backslashes, control characters or empty parts"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class LocalObjects:
+    """Objects as files below a directory.
+
+    An object appears by a rename (`put`) or a hard link (`put_if_absent`) of a file that was
+    written and flushed to disk before, so a kill or a power cut leaves it whole or absent.
+
+    Parameters
+    ----------
+    root : Path
+        Created with the first object.
+    """
+
+    root: Path
+
+    def get(self, name: str) -> bytes:
+        """Return the content of `name`; RunStoreError if there is no such object."""
+        content = self.find(name)
+        if content is None:
+            raise RunStoreError(f"run store {self.root}: {name} is missing")
+        return content
+
+    def find(self, name: str) -> bytes | None:
+        """Return the content of `name`, or None if there is no such object."""
+        path = self._path(name)
+        with self._explained("reading", name):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object `name`."""
+        path = self._path(name)
+        with self._explained("reading", name):
+            return path.is_file()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write `name` whole, in place of what was there."""
+        path = self._path(name)
+        with self._explained("writing", name), _partial(path, content) as partial:
+            partial.replace(path)
+
+    def put_if_absent(self, name: str, content: bytes) -> bool:
+        """Write `name` whole unless it exists; return whether it was written by this call."""
+        path = self._path(name)
+        with self._explained("writing", name):
+            if path.exists():  # only saves work: the link below decides
+                return False
+            with _partial(path, content) as partial:
+                try:
+                    os.link(partial, path)
+                except FileExistsError:
+                    return False
+            return True
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Return the names that begin with `prefix`, sorted; all of them if it is empty."""
+        folder, _, _ = prefix.rpartition("/")
+        top = self._path(folder) if folder else self.root
+        with self._explained("listing", prefix):
+            names = [path.relative_to(self.root).as_posix() for path in _files_below(top)]
+        return tuple(sorted(name for name in names if name.startswith(prefix)))
+
+    def delete(self, name: str) -> None:
+        """Remove `name`; nothing happens if there is no such object."""
+        path = self._path(name)
+        with self._explained("deleting", name), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+
+    def _path(self, name: str) -> Path:
+        return self.root.joinpath(*checked_name(name).split("/"))
+
+    @contextmanager
+    def _explained(self, doing: str, name: str) -> Iterator[None]:
+        """Turn errors of the file system into errors that say what the operator does next."""
+        try:
+            yield
+        except OSError as error:
+            where = f"run store {self.root}: {doing} {name}"
+            if error.errno in _FULL:
+                raise ResourceError(
+                    f"{where}: the disk is full; free some space there, then resume"
+                ) from error
+            if error.errno in _FORBIDDEN:
+                raise RunStoreError(
+                    f"{where}: not permitted ({error.strerror}); wanted a directory where this "
+                    "user may write and make hard links"
+                ) from error
+            raise RunStoreError(f"{where}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _partial(path: Path, content: bytes) -> Iterator[Path]:
+    """Write `content` beside `path` under a name of its own; it is gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield partial
+        _flush_directory(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush_directory(folder: Path) -> None:
+    """Make a new name survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files_below(top: Path) -> Iterator[Path]:
+    """Yield the files below `top`, leaving out those that are being written."""
+    for folder, _, files in os.walk(top):
+        for file in files:
+            if not file.startswith(PARTIAL):
+                yield Path(folder, file)

@@ -1,0 +1,76 @@
+"""ID.head files: the WCS of each science HDU as text, as SCAMP writes and SWarp reads it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.io.header_cards import CardValue, commentary, new_card
+from alignsvc.io.wcs_edit import Provenance
+from alignsvc.numerics.sky.tpv import as_tpv
+
+
+def head_text(chips: Sequence[CelestialWcs], provenance: Provenance | None) -> str:
+    """Return the text of a .head file: one header for each science HDU, each closed by END.
+
+    Parameters
+    ----------
+    chips : sequence of CelestialWcs
+        In the order of the science HDUs. SIP and all else that SWarp does not know becomes TPV.
+    provenance : Provenance or None
+
+    Raises
+    ------
+    HeaderError
+        A WCS cannot be said as TPV within 1e-3 px.
+    """
+    lines: list[bytes] = []
+    for wcs in chips:
+        lines += _head_of(as_tpv(wcs), provenance)
+        lines.append(b"END")
+    return b"".join(line.rstrip() + b"\n" for line in lines).decode("ascii")
+
+
+def write_head(
+    path: Path, chips: Sequence[CelestialWcs], provenance: Provenance | None = None
+) -> None:
+    """Write a .head file, whole or not at all; folders are made."""
+    content = head_text(chips, provenance).encode("ascii")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.chmod(0o644)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _head_of(wcs: CelestialWcs, provenance: Provenance | None) -> list[bytes]:
+    terms = wcs.terms
+    name = wcs.projection
+    values: list[tuple[str, CardValue]] = [("RADESYS", "ICRS"), ("EQUINOX", 2000.0)]
+    for i, axis in enumerate(("RA-", "DEC")):
+        values += [
+            (f"CTYPE{i + 1}", f"{axis}--{name}"),
+            (f"CUNIT{i + 1}", "deg"),
+            (f"CRVAL{i + 1}", terms.crval[i]),
+            (f"CRPIX{i + 1}", wcs.crpix[i] + 1.0),
+            (f"CD{i + 1}_1", float(terms.cd[i, 0])),
+            (f"CD{i + 1}_2", float(terms.cd[i, 1])),
+        ]
+    values += [(f"PV{axis}_{m}", value) for axis, m, value in terms.pv]
+    cards = [commentary("HISTORY", " astrometric solution by alignsvc")]
+    cards += [new_card(keyword, value) for keyword, value in values]
+    if provenance is not None:
+        cards.append(new_card("ALIGNRUN", provenance.run))
+        cards.append(new_card("ALIGNRMS", provenance.rms_px, "[pix] rms of the sources used"))
+    return cards

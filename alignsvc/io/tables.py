@@ -1,0 +1,118 @@
+"""Struct-of-arrays values in the store: ``.npz`` without pickle, the same bytes for one value."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import fields
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.errors import RunStoreError
+from alignsvc.io.locations import FORMAT_VERSION
+from alignsvc.io.objects import ObjectStore
+
+T = TypeVar("T")
+
+_SCALARS = (bool, int, float, str)
+# A zip archive keeps a date for each member; a fixed one keeps the bytes the same.
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_table(objects: ObjectStore, name: str, value: object) -> str:
+    """Write a frozen dataclass of arrays; return the SHA-256 of the bytes written.
+
+    Raises
+    ------
+    TypeError
+        A field is neither an array of numbers or text, nor a number, nor text.
+    """
+    content = bytes_from_table(value)
+    objects.put(name, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_table(objects: ObjectStore, name: str, type_: type[T], checksum: str = "") -> T:
+    """Return the value of `type_` that was written as `name`.
+
+    Parameters
+    ----------
+    objects : ObjectStore
+    name : str
+    type_ : type
+        The frozen dataclass that was written.
+    checksum : str
+        What `write_table` returned; empty = not compared (the archive has its own CRC).
+
+    Raises
+    ------
+    RunStoreError
+        Missing, damaged, of another class or another format.
+    """
+    content = objects.get(name)
+    if checksum and hashlib.sha256(content).hexdigest() != checksum:
+        raise RunStoreError(f"table {name}: its content is not what was written; delete and resume")
+    try:
+        return table_from_bytes(content, type_)
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        raise RunStoreError(f"table {name}: {error}; delete it and resume") from error
+
+
+def bytes_from_table(value: object) -> bytes:
+    """Return a frozen dataclass of arrays as the bytes of an ``.npz`` archive.
+
+    Fields that are plain numbers or text are kept as arrays without axes. The archive's comment
+    names class and format.
+    """
+    buffer = io.BytesIO()
+    # Stored, not deflated: the bytes of a deflated stream depend on the library's version.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = _comment(type(value))
+        for field in fields(value):  # type: ignore[arg-type]
+            column = _portable(getattr(value, field.name), field.name)
+            with archive.open(zipfile.ZipInfo(f"{field.name}.npy", _NO_DATE), "w") as member:
+                np.lib.format.write_array(member, column, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def table_from_bytes(content: bytes, type_: type[T]) -> T:
+    """Return the value of `type_` that `bytes_from_table` wrote.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, zipfile.BadZipFile or EOFError
+        Not such an archive.
+    """
+    hints = get_type_hints(type_)
+    names = [field.name for field in fields(type_)]  # type: ignore[arg-type]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if archive.comment != _comment(type_):
+            found, wanted = archive.comment.decode(errors="replace"), _comment(type_).decode()
+            raise ValueError(f"found {found!r}, wanted {wanted!r}")
+        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in names):
+            raise ValueError(f"found columns {archive.namelist()}, wanted {names}")
+        return type_(*(_field_from(archive, name, hints[name]) for name in names))
+
+
+def _field_from(archive: zipfile.ZipFile, name: str, type_: Any) -> Any:
+    with archive.open(f"{name}.npy") as member:
+        column = np.lib.format.read_array(member, allow_pickle=False)
+        member.read()  # to the end, where the CRC is compared
+    return type_(column.item()) if type_ in _SCALARS else column
+
+
+def _portable(value: object, name: str) -> NDArray[Any]:
+    if not isinstance(value, (*_SCALARS, np.ndarray)):
+        raise TypeError(f"table: field {name} is a {type(value).__name__}, wanted an array")
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufcU":
+        raise TypeError(f"table: field {name} has type {array.dtype}, wanted numbers or text")
+    # ascontiguousarray would give an array without axes one.
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _comment(type_: type) -> bytes:
+    return f"alignsvc table, format {FORMAT_VERSION}: {type_.__qualname__}".encode()

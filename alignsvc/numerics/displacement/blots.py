@@ -1,0 +1,160 @@
+"""Blots: the mosaic of all the others, seen through the pixels of an exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
+from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.displacement.spline import ORDER
+from alignsvc.numerics.resampling.coadd import Contribution
+
+#: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
+#: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
+GUARD_PX = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The mosaic of all the others over a box of the grid, ready to be blotted.
+
+    Parameters
+    ----------
+    box : PixelBox
+    coefficients : float32 array, shape of the box
+        Of the quintic B-spline through the mean; holes hold 0.
+    weight : float32 array
+        Inverse variance of the mean; 0 in holes and `GUARD_PX` about them.
+    share : float32 array
+        The measured exposure's part of the weight of the whole mosaic, 0 to 1.
+    segmentation : int64 array or None
+        Source ids, 0 = none.
+    """
+
+    box: PixelBox
+    coefficients: Float32Array
+    weight: Float32Array
+    share: Float32Array
+    segmentation: IntArray | None = None
+
+    @classmethod
+    def build(
+        cls, others: Contribution, own: Contribution, segmentation: IntArray | None = None
+    ) -> Reference:
+        """Return the reference made of a leave-one-out mosaic and the exposure's own part.
+
+        Parameters
+        ----------
+        others : Contribution
+            The mosaic without the exposure.
+        own : Contribution
+            The exposure alone; its box may be another.
+        segmentation : int64 array or None
+            Over the box of `others`.
+
+        Raises
+        ------
+        ValueError
+            The segmentation has another shape.
+        """
+        if segmentation is not None and segmentation.shape != others.box.shape:
+            raise ValueError(
+                f"reference: segmentation {segmentation.shape} and mosaic {others.box.shape} "
+                "must cover the same box"
+            )
+        value, hole = others.mean()
+        own_weight = own.cut(others.box).weight
+        whole = others.weight + own_weight
+        share = np.zeros(others.box.shape, np.float32)
+        np.divide(own_weight, whole, out=share, where=whole > 0, casting="same_kind")
+        weight = others.weight.astype(np.float32)
+        if hole.any():
+            size = 2 * GUARD_PX + 1
+            guarded = ndimage.maximum_filter(hole.view(np.uint8), size=size, mode="nearest")
+            weight[guarded > 0] = 0
+        coefficients = ndimage.spline_filter(value, order=ORDER, output=np.float32)
+        return cls(
+            others.box, read_only(coefficients), read_only(weight), read_only(share), segmentation
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlotStack:
+    """Templates of many sources at the whole pixels of the chip.
+
+    Parameters
+    ----------
+    values : float32 array, shape (n, template side, template side)
+        Per chip pixel; 0 where not good.
+    good : bool array, shape (n, template side, template side)
+        False = hole, or beyond the reference's box.
+    variance : float32 array, shape (n, side, side)
+        Of the mean per chip pixel, from the sky; 0 where not good. As for all planes of this
+        shape, the window is the cutout.
+    share : float32 array, shape (n, side, side)
+        The exposure's part of the mosaic's weight.
+    others : bool array, shape (n, side, side)
+        True = the pixel belongs to another source.
+    """
+
+    values: Float32Array
+    good: BoolArray
+    variance: Float32Array
+    share: Float32Array
+    others: BoolArray
+
+
+def blot(
+    reference: Reference, local_map: LocalMap, source: IntArray, cutouts: Windows, sides: Sides
+) -> BlotStack:
+    """Return the reference as the chip would see it about each source.
+
+    Parameters
+    ----------
+    reference : Reference
+    local_map : LocalMap
+        To pixels of the grid.
+    source : int64 array, shape (n,)
+        Ids, as in the segmentation.
+    cutouts : Windows
+    sides : Sides
+
+    Notes
+    -----
+    The mean is a surface brightness per grid pixel; a chip pixel of A grid pixels' area holds A
+    times it. Drizzle's weight W is the inverse variance per grid pixel of values ``f / a`` whose
+    noise is independent from one *chip* pixel to the next: the noise's density is ``a / W``, so
+    that averages over chip pixels behave as if each had the variance ``A^2 (a / W) / A = A^2/W``
+    with a = A, exposures of similar scales.
+    """
+    margin = sides.margin
+    here = local_map.moved(reference.box.x0, reference.box.y0)
+    windows = Windows(cutouts.corner_x - margin, cutouts.corner_y - margin, sides.template)
+    area = local_map.area.astype(np.float32)[:, None, None]
+    values = sampled(reference.coefficients, here, windows)
+    ny, nx = reference.box.shape
+    row, column = np.rint(here.of_windows(windows)).astype(np.int64)
+    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    nearest = np.clip(row, 0, ny - 1) * nx + np.clip(column, 0, nx - 1)
+    weight = np.take(reference.weight, nearest) * inside
+    good = weight > 0
+    middle = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    core = nearest[middle]
+    others = np.zeros(core.shape, bool)
+    if reference.segmentation is not None:
+        label = np.take(reference.segmentation, core)
+        others = (label != 0) & (label != source[:, None, None]) & inside[middle]
+    variance = np.zeros(core.shape, np.float32)
+    np.divide(area**2, weight[middle], out=variance, where=good[middle])
+    return BlotStack(
+        values=np.where(good, values * area, np.float32(0)),
+        good=good,
+        variance=variance,
+        share=np.take(reference.share, core),
+        others=others,
+    )

@@ -1,0 +1,124 @@
+"""Cutouts: many small square pieces of one chip, cut at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedStack:
+    """Equal square frames, each with its mask.
+
+    Parameters
+    ----------
+    values : float32 array, shape (n, ..., side, side)
+        Finite everywhere. Axes between the first and the last two are versions of a frame
+        that share one mask: the four half-pixel blots.
+    good : bool array, shape (n, side, side)
+        True = the value counts.
+    """
+
+    values: Float32Array
+    good: BoolArray
+
+    def __post_init__(self) -> None:
+        if self.values.shape[-2:] != self.good.shape[-2:] or len(self.values) != len(self.good):
+            raise ValueError(
+                f"masked stack: values {self.values.shape} and mask {self.good.shape} do not fit"
+            )
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side."""
+        return int(self.values.shape[-1])
+
+    @property
+    def counted(self) -> Float32Array:
+        """The values, 0 where not good."""
+        if self.good.all():
+            return self.values
+        good = np.expand_dims(self.good, tuple(range(1, self.values.ndim - 2)))
+        return np.where(good, self.values, np.float32(0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutoutStack:
+    """Square cutouts of one chip, all of one size.
+
+    Parameters
+    ----------
+    corner_x, corner_y : int64 array, shape (n,)
+        Chip pixel of each cutout's first pixel.
+    pixels : float32 array, shape (n, side, side)
+        0 where not good.
+    weight : float32 array, shape (n, side, side)
+        Inverse variance of the sky noise; 0 where not good.
+    good : bool array, shape (n, side, side)
+        False = bad, or off the chip.
+    saturated, on_chip : bool array, shape (n, side, side)
+    """
+
+    corner_x: IntArray
+    corner_y: IntArray
+    pixels: Float32Array
+    weight: Float32Array
+    good: BoolArray
+    saturated: BoolArray
+    on_chip: BoolArray
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+
+    def __len__(self) -> int:
+        return len(self.corner_x)
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side."""
+        return int(self.pixels.shape[-1])
+
+
+def cut(chip: CalibratedChip, centres: Points, side: int) -> CutoutStack:
+    """Return the cutout of `chip` about each of `centres`.
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    centres : Points, shape (n,)
+        Finite chip pixels; a cutout's middle is within half a pixel of its centre.
+    side : int
+        Pixels along a side.
+
+    Returns
+    -------
+    CutoutStack
+        Pixels off the chip are not good.
+    """
+    ny, nx = chip.pixels.shape
+    corner_x = np.rint(centres.x - 0.5 * (side - 1)).astype(np.int64)
+    corner_y = np.rint(centres.y - 0.5 * (side - 1)).astype(np.int64)
+    step = np.arange(side)
+    column = corner_x[:, None] + step
+    row = corner_y[:, None] + step
+    on_row, on_column = (row >= 0) & (row < ny), (column >= 0) & (column < nx)
+    on_chip = on_row[:, :, None] & on_column[:, None, :]
+    # One gather per plane: indices off the chip are clipped here and masked by on_chip.
+    index = np.clip(row, 0, ny - 1)[:, :, None], np.clip(column, 0, nx - 1)[:, None, :]
+    weight = chip.weight[index]
+    good = on_chip & ~chip.mask[index] & (weight > 0)
+    return CutoutStack(
+        corner_x=corner_x,
+        corner_y=corner_y,
+        pixels=np.where(good, chip.pixels[index], np.float32(0)),
+        weight=np.where(good, weight, np.float32(0)),
+        good=good,
+        saturated=on_chip & chip.saturated[index],
+        on_chip=on_chip,
+    )

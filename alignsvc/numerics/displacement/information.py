@@ -1,0 +1,251 @@
+"""The equations that a displacement solves, and the covariances that follow from them.
+
+The model of a cutout is ``E(p) = a T(p + d) + b``. Its four unknowns solve four equations,
+``sum w z (E - a T - b) = 0``, one for each *instrument* z: the two slopes of a template, its
+value, and 1. Where the instruments are those of T itself this is weighted least squares. A faint
+template's slopes are mostly its own noise, though, and weighting with them lets noise in; so the
+instruments may be those of a smoothed T. Any instruments give an estimate without bias, as the
+model itself is not smoothed: only its variance depends on them (Wald 1940; "instrumental
+variables").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.noise import NoiseFactors
+from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.spline import Surface, TemplateSpline, shifted_together
+
+#: A template of whose power less than this part is signal says nothing.
+LEAST_SIGNAL = 0.05
+#: Part of the power that is taken for noise at most while iterating: steps stay finite.
+_MOST_NOISE = 0.5
+#: Unknowns in the order of the equations: a dx, a dy, a, b; then the data.
+_VALUE, _ONE, _DATA = 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sums:
+    """Sums over the pixels at one trial shift.
+
+    Parameters
+    ----------
+    matrix : float64 array, shape (n, 4, 4)
+        Instruments times (slopes, value and 1 of the template), the expected products of the
+        template's own noise subtracted.
+    data : float64 array, shape (n, 4)
+        Instruments times E.
+    informative : bool array, shape (n,)
+        Whether enough of the power is signal; where not, `matrix` is the unit matrix.
+    """
+
+    matrix: FloatArray
+    data: FloatArray
+    informative: BoolArray
+
+    def solution(self) -> FloatArray:
+        """Return a dx, a dy, a, b: shape (n, 4), NaN where not informative."""
+        solved = np.linalg.solve(self.matrix, self.data[:, :, None])[:, :, 0]
+        return np.where(self.informative[:, None], solved, np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Information:
+    """What a measurement at a shift is worth.
+
+    Parameters
+    ----------
+    own, template : float64 arrays, shape (n, 2, 2)
+        Covariances from the noise of the exposure and of the template, px^2; NaN where the
+        template carries none.
+    flux : float64 array, shape (n,)
+        a, the exposure's flux over the template's.
+    share : float64 array, shape (n,)
+        The exposure's part of the mosaic's weight, averaged with the pixels' information.
+    informative : bool array, shape (n,)
+    """
+
+    own: FloatArray
+    template: FloatArray
+    flux: FloatArray
+    share: FloatArray
+    informative: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outset:
+    """Templates at the start of a fit.
+
+    Parameters
+    ----------
+    model : float32 array, shape (n, side, side)
+        Template times the flux that fits.
+    width_px : float64 array, shape (n,)
+        Sigma of the Gaussian with the same ``sum T^2 / sum |dT|^2``: it follows the core that
+        carries the information, not the wings.
+    slope_noise : float64 array, shape (n,)
+        Power of the slopes that is noise, over that which is signal.
+    """
+
+    model: Float32Array
+    width_px: FloatArray
+    slope_noise: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equations:
+    """The equations for the displacements of many pairs.
+
+    Parameters
+    ----------
+    pairs : PairStack
+    instrument : TemplateSpline
+        Whose slopes and value are the instruments: the template, or the template smoothed.
+    weight : float32 array, shape (n, side, side)
+        w; 0 for pixels that take no part.
+    factors : NoiseFactors
+        Of the template with the instrument.
+    frees_background : bool
+        Whether b is an unknown.
+    """
+
+    pairs: PairStack
+    instrument: TemplateSpline
+    weight: Float32Array
+    factors: NoiseFactors
+    frees_background: bool = True
+
+    def select(self, which: BoolArray) -> Equations:
+        """Return the equations of the pairs that a mask names."""
+        return Equations(
+            self.pairs.select(which),
+            self.instrument.select(which),
+            self.weight[which],
+            NoiseFactors(self.factors.value[which], self.factors.slope[which]),
+            self.frees_background,
+        )
+
+    @property
+    def noise(self) -> FloatArray:
+        """Expected products of the template's noise with the instruments', shape (n, 4)."""
+        total = np.einsum("nyx,nyx->n", self.weight, self.pairs.template_variance)
+        slope, value = self.factors.slope * total, self.factors.value * total
+        noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
+        return noise
+
+    def step(self, shift: Points) -> FloatArray:
+        """Return the Gauss-Newton solution (a dx, a dy, a, b) about `shift`, shape (n, 4)."""
+        return self._sums(*self._surfaces(shift), most_noise=_MOST_NOISE).solution()
+
+    def outset(self, shift: Points) -> Outset:
+        """Return what can be said of the templates before the fit."""
+        template = self.pairs.spline.shifted(shift, self.pairs.side)
+        flux = self._sums(template, template, most_noise=_MOST_NOISE).solution()[:, _VALUE]
+        slopes = template.along_x**2 + template.along_y**2
+        power = np.einsum("nyx,nyx->n", self.weight, slopes).astype(np.float64)
+        value = np.einsum("nyx,nyx->n", self.weight, template.value**2).astype(np.float64)
+        noise = self.noise
+        spurious = 2 * noise[:, 0]
+        signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
+        height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
+        seen = signal > 0
+        return Outset(
+            model=np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value,
+            width_px=np.sqrt(np.divide(height, signal, out=np.ones_like(signal), where=seen)),
+            slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
+        )
+
+    def information(self, shift: Points) -> Information:
+        """Return what an estimate that ends at `shift` is worth.
+
+        With M the matrix of the equations, the error of the unknowns is ``M^-1 sum w z n``:
+        from the exposure ``M^-1 (sum w^2 var_E z z^T) M^-T`` (the Cramér-Rao bound for
+        instruments of the template itself and w = 1 / var_E), from the template the same with
+        ``a^2 var_T``. The noise in the instruments belongs to the sum between, where it lets
+        noise in; in M it would pass for signal, and is subtracted.
+        """
+        instrument, template = self._surfaces(shift)
+        sums = self._sums(instrument, template, most_noise=1.0)
+        flux = sums.solution()[:, _VALUE]
+        informative = sums.informative & (flux > 0)
+        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value
+        inverse = np.linalg.inv(sums.matrix)[:, :2]
+        inverse[~informative] = np.nan
+        columns = self._instruments(instrument)
+        own_variance, template_variance = self.pairs.variances(model)
+        own, theirs = (
+            inverse
+            @ _products(columns, self.weight**2 * variance, columns)
+            @ np.swapaxes(inverse, 1, 2)
+            for variance in (own_variance, template_variance)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own = own / np.square(flux)[:, None, None]
+        power = self.weight * (instrument.along_x**2 + instrument.along_y**2)
+        total = power.sum(axis=(1, 2), dtype=np.float64)
+        shared = np.einsum("nyx,nyx->n", power, self.pairs.share).astype(np.float64)
+        return Information(
+            own=own,
+            template=theirs,
+            flux=flux,
+            share=np.divide(shared, total, out=np.zeros(len(total)), where=total > 0),
+            informative=informative,
+        )
+
+    def _surfaces(self, shift: Points) -> tuple[Surface, Surface]:
+        if self.instrument is self.pairs.spline:
+            template = self.pairs.spline.shifted(shift, self.pairs.side)
+            return template, template
+        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
+        return both[0], both[1]
+
+    def _sums(self, instrument: Surface, template: Surface, *, most_noise: float) -> Sums:
+        pixels = self.pairs.pixels.reshape(len(self.pairs), 1, -1)
+        regressors = np.concatenate([self._instruments(template), pixels], axis=1)
+        products = _products(self._instruments(instrument), self.weight, regressors)
+        matrix = products[:, :, :_DATA]
+        power = np.diagonal(matrix, axis1=1, axis2=2)
+        noise = np.minimum(self.noise, most_noise * np.abs(power))
+        informative = (power[:, :3] - self.noise[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
+            axis=1
+        )
+        matrix = matrix - noise[:, :, None] * np.eye(4)
+        if not self.frees_background:
+            matrix[:, _ONE, :] = matrix[:, :, _ONE] = 0
+            matrix[:, _ONE, _ONE] = 1
+        informative = np.logical_and(informative, _is_regular(matrix))
+        matrix[~informative] = np.eye(4)
+        return Sums(matrix, products[:, :, _DATA], informative)
+
+    def _instruments(self, surface: Surface) -> Float32Array:
+        """Return slopes, value and 1 of a surface, shape (n, 4, pixels)."""
+        n = len(surface.value)
+        columns = np.empty((n, 4, surface.value[0].size if n else 0), np.float32)
+        for k, plane in enumerate((surface.along_x, surface.along_y, surface.value)):
+            columns[:, k] = plane.reshape(n, -1)
+        columns[:, _ONE] = 1 if self.frees_background else 0
+        return columns
+
+
+def _products(left: Float32Array, weight: Float32Array, right: Float32Array) -> FloatArray:
+    """Return ``sum over pixels of left x weight x right`` for all pairs of columns."""
+    weighted = left * weight.reshape(len(left), 1, -1)
+    products: FloatArray = (weighted @ np.swapaxes(right, 1, 2)).astype(np.float64)
+    return products
+
+
+def _is_regular(matrix: FloatArray) -> BoolArray:
+    """Return whether the matrices are far from singular, in units of their diagonals."""
+    scale = np.sqrt(np.abs(np.diagonal(matrix, axis1=1, axis2=2)))
+    usable = np.asarray((scale > 0).all(axis=1) & np.isfinite(matrix).all(axis=(1, 2)), bool)
+    scale = np.where(usable[:, None], scale, 1)
+    unit = np.where(
+        usable[:, None, None], matrix / (scale[:, :, None] * scale[:, None, :]), np.eye(4)
+    )
+    regular: BoolArray = usable & (np.abs(np.linalg.det(unit)) > LEAST_SIGNAL**4)
+    return regular

@@ -1,0 +1,201 @@
+"""The pixel map near each source, and a spline over the grid sampled through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.spline import ORDER, REACH, basis_weights
+from alignsvc.numerics.sky.pixel_map import PixelMap
+
+#: Where a map turns or shears a window by less than this, in grid pixels at its corners, the turn
+#: is a Taylor series of two terms: it is in error by 2e-4 of the third derivative there, and by
+#: the cube of the distance less near the source.
+MOST_TURN_PX = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Square windows of chip pixels, all of one size.
+
+    Parameters
+    ----------
+    corner_x, corner_y : int64 arrays, shape (n,)
+        First chip pixel.
+    side : int
+    """
+
+    corner_x: IntArray
+    corner_y: IntArray
+    side: int
+
+    def select(self, which: BoolArray) -> Windows:
+        """Return the windows named by a mask."""
+        return Windows(self.corner_x[which], self.corner_y[which], self.side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LocalMap:
+    """Chip pixels to grid pixels near each source: a quadratic expansion of the pixel map.
+
+    Parameters
+    ----------
+    centre : Points, shape (n,)
+        Chip pixels.
+    reach_px : float
+        Unit of the expansion's arguments, chip pixels.
+    terms : float64 array, shape (n, 2, 6)
+        Of grid x, y: coefficients of 1, u, v, u^2, uv, v^2 with ``u = (x - centre) / reach``.
+    """
+
+    centre: Points
+    reach_px: float
+    terms: FloatArray
+
+    @classmethod
+    def expand(cls, pixel_map: PixelMap, centre: Points, reach_px: float) -> LocalMap:
+        """Return the expansion about `centre`, fitted to 3 x 3 points `reach_px` apart."""
+        v, u = np.mgrid[-1.0:2.0, -1.0:2.0].reshape(2, 9)
+        design = np.stack([np.ones(9), u, v, u * u, u * v, v * v], axis=1)
+        grid = pixel_map.to_grid(
+            Points(centre.x[:, None] + reach_px * u, centre.y[:, None] + reach_px * v)
+        )
+        # About the middle point, so that the fit works on tens of pixels, not thousands.
+        values = np.stack([grid.x, grid.y], axis=1)
+        middle = values[:, :, 4:5]
+        terms = (values - middle) @ np.linalg.pinv(design).T
+        terms[:, :, :1] += middle
+        return cls(centre, reach_px, terms)
+
+    @property
+    def area(self) -> FloatArray:
+        """Grid pixels per chip pixel at the centre."""
+        slope = self.terms[:, :, 1:3] / self.reach_px
+        area: FloatArray = np.abs(np.linalg.det(slope))
+        return area
+
+    def select(self, which: BoolArray) -> LocalMap:
+        """Return the maps named by a mask."""
+        centre = Points(self.centre.x[which], self.centre.y[which])
+        return LocalMap(centre, self.reach_px, self.terms[which])
+
+    def moved(self, x: float, y: float) -> LocalMap:
+        """Return the maps to coordinates that count from grid pixel (x, y)."""
+        terms = self.terms.copy()
+        terms[:, :, 0] -= (x, y)
+        return LocalMap(self.centre, self.reach_px, terms)
+
+    @property
+    def turn_px(self) -> FloatArray:
+        """Largest shift across an axis within the reach that position along it brings."""
+        x, y = np.abs(self.terms[:, 0]), np.abs(self.terms[:, 1])
+        turn: FloatArray = np.maximum(x[:, 2] + x[:, 4] + x[:, 5], y[:, 1] + y[:, 4] + y[:, 3])
+        return turn
+
+    def arguments(self, windows: Windows) -> Points:
+        """Return u and v along the windows' sides, each of shape (n, side)."""
+        step = np.arange(windows.side)
+        return Points(
+            ((windows.corner_x - self.centre.x)[:, None] + step) / self.reach_px,
+            ((windows.corner_y - self.centre.y)[:, None] + step) / self.reach_px,
+        )
+
+    def of_windows(self, windows: Windows) -> FloatArray:
+        """Return grid (y, x) of all pixels of the windows, shape (2, n, side, side)."""
+        along = self.arguments(windows)
+        u, v = along.x[:, None, :], along.y[:, :, None]
+        grid = np.empty((2, len(u), windows.side, windows.side))
+        for axis, target in ((1, grid[0]), (0, grid[1])):
+            t = self.terms[:, axis, :, None, None]
+            np.multiply(t[:, 1] + t[:, 4] * v, u, out=target)
+            target += t[:, 3] * u**2
+            target += t[:, 0] + t[:, 2] * v + t[:, 5] * v**2
+        return grid
+
+
+def sampled(coefficients: Float32Array, local_map: LocalMap, windows: Windows) -> Float32Array:
+    """Return a quintic spline's values at the pixels of windows, shape (n, side, side).
+
+    Parameters
+    ----------
+    coefficients : float32 array, shape (ny, nx)
+        Of the B-spline over the grid's box.
+    local_map : LocalMap
+        To pixels of that box.
+    windows : Windows
+        Beyond the box the outermost coefficients continue.
+    """
+    straight = local_map.turn_px <= MOST_TURN_PX
+    values = np.empty((len(straight), windows.side, windows.side), np.float32)
+    if straight.any():
+        values[straight] = _nearly_separable(
+            coefficients, local_map.select(straight), windows.select(straight)
+        )
+    if not straight.all():
+        grid = local_map.select(~straight).of_windows(windows.select(~straight))
+        values[~straight] = ndimage.map_coordinates(
+            coefficients, grid, np.float32, ORDER, mode="nearest", prefilter=False
+        )
+    return values
+
+
+def _nearly_separable(
+    coefficients: Float32Array, local_map: LocalMap, windows: Windows
+) -> Float32Array:
+    """Return the values where grid x hardly depends on chip y, nor grid y on chip x.
+
+    With ``x = X(u) + dx(u, v)`` and ``y = Y(v) + dy(u, v)``, dx and dy small, value and
+    derivatives at (X, Y) are matrix products ``W_y C W_x^T`` (six times faster than gathering
+    36 coefficients a pixel), and a Taylor series takes the rest.
+    """
+    along = local_map.arguments(windows)
+    t = local_map.terms[:, :, :, None]
+    at_x = t[:, 0, 0] + t[:, 0, 1] * along.x + t[:, 0, 3] * along.x**2
+    at_y = t[:, 1, 0] + t[:, 1, 2] * along.y + t[:, 1, 5] * along.y**2
+    first_x, across_x = _weights(at_x)
+    first_y, across_y = _weights(at_y)
+    ny, nx = coefficients.shape
+    row = np.clip(first_y[:, None] + np.arange(across_y.shape[-1]), 0, ny - 1)
+    column = np.clip(first_x[:, None] + np.arange(across_x.shape[-1]), 0, nx - 1)
+    piece = coefficients[row[:, :, None], column[:, None, :]]
+    to_x = np.swapaxes(across_x, 2, 3)
+    rows = across_y @ piece
+    u = along.x[:, None, :].astype(np.float32)
+    v = along.y[:, :, None].astype(np.float32)
+    t = t[..., None].astype(np.float32)
+    dx = (t[:, 0, 2] + t[:, 0, 4] * u + t[:, 0, 5] * v) * v
+    dy = (t[:, 1, 1] + t[:, 1, 4] * v + t[:, 1, 3] * u) * u
+    half = np.float32(0.5)
+    values: Float32Array = rows[0] @ to_x[0]
+    values += dx * (rows[0] @ to_x[1] + half * dx * (rows[0] @ to_x[2]))
+    values += dy * (rows[1] @ to_x[0] + dx * (rows[1] @ to_x[1]))
+    values += half * dy**2 * (rows[2] @ to_x[0])
+    return values
+
+
+def _weights(position: FloatArray) -> tuple[IntArray, Float32Array]:
+    """Return the first coefficient that each row of positions needs, and banded matrices.
+
+    Parameters
+    ----------
+    position : float64 array, shape (n, side)
+        Along one axis of the box, pixels.
+
+    Returns
+    -------
+    int64 array, shape (n,); float32 array, shape (3, n, side, coefficients)
+        The matrices give value, slope and curvature.
+    """
+    whole = np.floor(position).astype(np.int64)
+    first = whole.min(axis=1) + 1 - REACH
+    width = int((whole.max(axis=1) - first).max()) + 1 + REACH
+    matrices = np.zeros((3, *position.shape, width), np.float32)
+    column = (whole - first[:, None])[:, :, None] + np.arange(1 - REACH, REACH + 1)
+    each = np.arange(len(position))[:, None, None]
+    pixel = np.arange(position.shape[1])[:, None]
+    matrices[:, each, pixel, column] = basis_weights(position - whole)
+    return first, matrices

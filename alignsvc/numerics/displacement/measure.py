@@ -1,0 +1,261 @@
+"""The displacements of an exposure's sources against the mosaic of all the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
+from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
+from alignsvc.numerics.displacement.correlators import Correlator
+from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
+from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
+from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.sky.pixel_map import PixelMap
+
+#: Pixels worked on at once: arrays of this size stay in the second-level cache.
+_PIXELS_AT_ONCE = 1 << 18
+#: A source that carries more of the mosaic's weight than this has no reference to speak of.
+DOMINATES = 0.95
+#: Part of a cutout that may be holes of the template, and part that may be bad.
+MOST_HOLES, MOST_BAD = 0.05, 0.5
+#: Radius of a source's core: within it a bad pixel cannot be made good by a template whose
+#: profile differs (a tenth of a pixel was seen).
+CORE_FWHM, LEAST_CORE_PX = 0.6, 1.5
+#: What is narrower than this is not a source but a pixel.
+_LEAST_FWHM_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChipView:
+    """A chip with the way from its pixels to the grid's.
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    pixel_map : PixelMap
+    index : int
+        Of the chip in its exposure.
+    """
+
+    chip: CalibratedChip
+    pixel_map: PixelMap
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationMeasurement:
+    """Displacements by correlation with half-pixel blots, and perhaps a fit from the peak.
+
+    Parameters
+    ----------
+    correlator : Correlator
+    fit : TemplateFit or None
+        None: the correlation's peak as found.
+    sizes : SizeClasses
+        Cutout sides and search radius.
+    peak : PolynomialPeak
+    aperture_fwhm : float
+        Radius of the aperture of the fit, in FWHM, if the isophote reaches no farther. Beyond
+        it pixels bring noise: the template's slopes there are its own noise.
+    """
+
+    correlator: Correlator
+    fit: TemplateFit | None = None
+    sizes: SizeClasses = field(default_factory=SizeClasses)
+    peak: PolynomialPeak = field(default_factory=PolynomialPeak)
+    aperture_fwhm: float = 1.8
+
+    def __call__(
+        self, view: ChipView, reference: Reference, sources: SourceCatalog
+    ) -> Displacements:
+        """Return the displacements of the sources that the chip should show.
+
+        Parameters
+        ----------
+        view : ChipView
+        reference : Reference
+            Its box should hold the chip's footprint.
+        sources : SourceCatalog
+            Of the view's component.
+
+        Returns
+        -------
+        Displacements
+            In order of the catalogue; sources off the chip by the present WCS are left out.
+            What could not be measured is NaN, with a flag.
+        """
+        targets = _Targets.on_chip(view, sources)
+        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
+        rows = np.zeros(0, np.int64)
+        parts: list[Displacements] = []
+        for index in np.unique(classes):
+            sides = self.sizes.windows(int(index))
+            members = np.flatnonzero(classes == index)
+            for chunk in _chunks(members, sides):
+                parts.append(self._measured(view, reference, targets.select(chunk), sides))
+                rows = np.concatenate([rows, chunk])
+        return _concatenated(parts).select(np.argsort(rows))
+
+    def _measured(
+        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+    ) -> Displacements:
+        """Return the displacements of targets of one size class."""
+        cutouts = cut(view.chip, targets.position, sides.cutout)
+        local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
+        windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
+        blots = blot(reference, local_map, targets.source, windows, sides)
+        pairs = self._pairs(view.chip, targets, cutouts, blots)
+        peaks = correlated(self.correlator, pairs, sides, self.peak)
+        start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+        refinement: Refinement = self.fit or PeakAsFound(self.correlator.frees_background)
+        refined = refinement(pairs, start)
+        flags = peaks.flags | refined.flags | _circumstances(targets, cutouts, blots, start)
+        share = refined.information.share
+        flags |= np.where(share > DOMINATES, int(DisplacementFlag.DOMINATED), 0)
+        lost = peaks.flags != 0
+        return Displacements(
+            source=targets.source,
+            chip=np.full(len(targets.source), view.index, np.int64),
+            x=targets.position.x,
+            y=targets.position.y,
+            dx=np.where(lost, np.nan, refined.dx),
+            dy=np.where(lost, np.nan, refined.dy),
+            own_covariance=_upper(refined.information.own),
+            template_covariance=_upper(refined.information.template),
+            weight_share=share,
+            peak=peaks.height,
+            flags=flags,
+        )
+
+    def _pairs(
+        self, chip: CalibratedChip, targets: _Targets, cutouts: CutoutStack, blots: BlotStack
+    ) -> PairStack:
+        reach = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
+        return PairStack(
+            pixels=cutouts.pixels,
+            weight=cutouts.weight,
+            good=cutouts.good & ~blots.others,
+            spline=TemplateSpline.through(blots.values),
+            template_good=blots.good,
+            template_variance=blots.variance,
+            share=blots.share,
+            centre=Points(
+                targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
+            ),
+            aperture_px=np.minimum(reach, 0.5 * cutouts.side),
+            gain=chip.gain,
+        )
+
+
+def correlated(
+    correlator: Correlator, pairs: PairStack, sides: Sides, peak: PolynomialPeak
+) -> Peaks:
+    """Return the peaks of the interlaced maps of four half-pixel blots."""
+    blots = pairs.spline.half_pixel(sides.correlated)
+    trim = (sides.template - sides.correlated) // 2
+    good = pairs.template_good[:, trim:-trim, trim:-trim]
+    image = MaskedStack(pairs.pixels, pairs.good)
+    scores = correlator(image, MaskedStack(blots, good), sides.max_lag)
+    return peak(interlaced(scores))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Targets:
+    """Sources on the chip, in chip pixels."""
+
+    source: IntArray
+    position: Points
+    fwhm_px: FloatArray
+    radius_px: FloatArray
+
+    @classmethod
+    def on_chip(cls, view: ChipView, sources: SourceCatalog) -> _Targets:
+        ny, nx = view.chip.pixels.shape
+        where = view.pixel_map.to_chip(Points(sources.x, sources.y))
+        # NaN, for what the map does not reach, compares as False.
+        inside = (where.x >= -0.5) & (where.x < nx - 0.5) & (where.y >= -0.5) & (where.y < ny - 0.5)
+        position = Points(where.x[inside], where.y[inside])
+        scale = np.sqrt(np.abs(np.linalg.det(view.pixel_map.jacobian(position))))
+        fwhm = np.nan_to_num(sources.fwhm[inside]) / scale
+        radius = np.nan_to_num(sources.radius[inside]) / scale
+        return cls(sources.id[inside], position, np.maximum(fwhm, _LEAST_FWHM_PX), radius)
+
+    def select(self, which: IntArray) -> _Targets:
+        return _Targets(
+            self.source[which],
+            Points(self.position.x[which], self.position.y[which]),
+            self.fwhm_px[which],
+            self.radius_px[which],
+        )
+
+
+def _circumstances(
+    targets: _Targets, cutouts: CutoutStack, blots: BlotStack, shift: Points
+) -> IntArray:
+    """Return the flags that depend on pixels, not on the measurement."""
+    step = np.arange(cutouts.side)
+    radius = np.maximum(CORE_FWHM * targets.fwhm_px, LEAST_CORE_PX)
+    x = targets.position.x - cutouts.corner_x - shift.x
+    y = targets.position.y - cutouts.corner_y - shift.y
+    off_x = (step - x[:, None])[:, None, :] ** 2
+    off_y = (step - y[:, None])[:, :, None] ** 2
+    core = off_x + off_y <= (radius**2)[:, None, None]
+    margin = (blots.good.shape[-1] - cutouts.side) // 2
+    hole = ~blots.good[:, margin:-margin, margin:-margin]
+    bad = ~cutouts.good
+    tests: list[tuple[DisplacementFlag, BoolArray]] = [
+        (DisplacementFlag.OUTSIDE, _any(core & ~cutouts.on_chip)),
+        (DisplacementFlag.MASKED_CORE, _any(core & bad & cutouts.on_chip)),
+        (DisplacementFlag.MASKED_MANY, _part(bad) > MOST_BAD),
+        (
+            DisplacementFlag.TEMPLATE_HOLE,
+            _any(core & hole) | (_part(hole) > MOST_HOLES),
+        ),
+        (DisplacementFlag.SATURATED, _any(cutouts.saturated & ~blots.others)),
+    ]
+    flags = np.zeros(len(cutouts), np.int64)
+    for flag, applies in tests:
+        flags |= np.where(applies, int(flag), 0)
+    return flags
+
+
+def _any(pixels: BoolArray) -> BoolArray:
+    return np.asarray(pixels.any(axis=(1, 2)), bool)
+
+
+def _part(pixels: BoolArray) -> FloatArray:
+    return np.asarray(pixels.mean(axis=(1, 2)), np.float64)
+
+
+def _upper(covariance: FloatArray) -> FloatArray:
+    """Return xx, xy, yy of matrices (n, 2, 2)."""
+    return covariance.reshape(-1, 4)[:, [0, 1, 3]]
+
+
+def _chunks(members: IntArray, sides: Sides) -> Iterator[IntArray]:
+    step = max(1, _PIXELS_AT_ONCE // sides.template**2)
+    for start in range(0, len(members), step):
+        yield members[start : start + step]
+
+
+def _concatenated(parts: list[Displacements]) -> Displacements:
+    if not parts:
+        none, whole = np.zeros(0), np.zeros(0, np.int64)
+        triple = np.zeros((0, 3))
+        return Displacements(
+            whole, whole, none, none, none, none, triple, triple, none, none, whole
+        )
+    names = [f.name for f in fields(Displacements)]
+    return Displacements(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))

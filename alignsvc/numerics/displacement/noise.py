@@ -1,0 +1,71 @@
+"""The noise of a mosaic, as it comes through a blot and its smoothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.numerics.displacement.spline import gaussian_kernel
+
+#: Frequencies per period, and periods on each side of 0, that integrals are taken over.
+_SAMPLES, _PERIODS = 64, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NoiseFactors:
+    """Mean products of two versions of a noisy template, per unit of its pixels' variance.
+
+    Parameters
+    ----------
+    value : float64 array, shape (n,)
+        Of the values.
+    slope : float64 array, shape (n,)
+        Of the slopes along one axis, per px^2.
+    """
+
+    value: FloatArray
+    slope: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateNoise:
+    """How the noise of the mosaic varies from pixel to pixel.
+
+    Parameters
+    ----------
+    neighbour_covariance : float
+        Covariance of two neighbours along an axis, in units of the noise of a large area. A
+        drizzled pixel shares its input pixels with its neighbours: for pixfrac 1, equal scales
+        and random dithers the covariances along an axis are 1/6, 2/3, 1/6 (the overlap of two
+        unit boxes at a random phase). 0: every pixel has noise of its own.
+    """
+
+    neighbour_covariance: float = 1.0 / 6.0
+
+    def factors(self, sigma_px: FloatArray) -> NoiseFactors:
+        """Return the mean products of templates and the same smoothed by `sigma_px`.
+
+        The power of the noise, ``1 - 2 c + 2 c cos(2 pi f)``, passes the quintic spline through
+        the mosaic, is sampled by the chip, and passes the quintic spline through the blot, once
+        plain and once times the transform of the smoothing. A quintic through samples has the
+        response ``sinc^6 / B_5`` (Unser 1999, doi 10.1109/79.799930).
+
+        Parameters
+        ----------
+        sigma_px : float64 array, shape (n,)
+        """
+        n_periods = 2 * _PERIODS
+        f = np.arange(-_PERIODS * _SAMPLES, _PERIODS * _SAMPLES) / _SAMPLES
+        c, phase = self.neighbour_covariance, 2 * np.pi * f
+        quintic = np.sinc(f) ** 6 / ((66 + 52 * np.cos(phase) + 2 * np.cos(2 * phase)) / 120)
+        # Sampling by the chip folds all periods onto one.
+        folded = np.tile((quintic**2).reshape(n_periods, _SAMPLES).sum(axis=0), n_periods)
+        power = (1 - 2 * c + 2 * c * np.cos(phase)) * folded * quintic**2 / _SAMPLES
+        distance = np.arange(_SAMPLES)
+        cosines = np.cos(np.outer(distance, phase)) * np.where(distance > 0, 2, 1)[:, None]
+        smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ cosines
+        value = smoothing @ power
+        slope = smoothing @ (power * phase**2)
+        return NoiseFactors(value=value**2, slope=slope * value)

@@ -1,0 +1,135 @@
+"""Sums over the overlap of two masked frames, for every whole-pixel lag, by FFT.
+
+Padfield (2012), doi 10.1109/TIP.2011.2181402: with masks m of 0 and 1, every ingredient of a
+correlation normalised over the overlap of good pixels is itself a correlation, such as
+``sum m_E(p) m_T(p + l) T(p + l)^2``. Lags are the position in the template minus that in the
+image, both frames laid centre on centre.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from alignsvc.domain.arrays import BoolArray, Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class LagWindow:
+    """Lags up to `max_lag` between frames of two sizes.
+
+    Parameters
+    ----------
+    image_side, template_side : int
+        Of equal parity, so that centre on centre is whole pixel on whole pixel.
+    max_lag : int
+        Pixels.
+    """
+
+    image_side: int
+    template_side: int
+    max_lag: int
+
+    def __post_init__(self) -> None:
+        if (self.template_side - self.image_side) % 2 or self.template_side < self.image_side:
+            raise ValueError(
+                f"lags: a template of side {self.template_side} does not surround an image of "
+                f"side {self.image_side}; wanted the same parity and at least the same size"
+            )
+
+    @property
+    def margin(self) -> int:
+        """Template pixels beyond the image on each side."""
+        return (self.template_side - self.image_side) // 2
+
+    @property
+    def overlap_is_whole(self) -> bool:
+        """Whether the template covers the whole image at every lag."""
+        return self.margin >= self.max_lag
+
+    @property
+    def length(self) -> int:
+        """Period of the transforms: no lag in the window wraps around onto data."""
+        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0), True))
+
+    def spectrum(self, values: Float32Array) -> NDArray[np.complex64]:
+        """Return the real-input transforms of frames, shape (..., length, length // 2 + 1)."""
+        shape = (self.length, self.length)
+        transformed: NDArray[np.complex64] = fft.rfft2(values, s=shape, axes=(-2, -1))
+        return transformed
+
+    def sums(self, image: NDArray[np.complex64], template: NDArray[np.complex64]) -> Float32Array:
+        """Return ``sum_p image(p) template(p + l)``, shape (..., 2 max_lag + 1, 2 max_lag + 1)."""
+        shape = (self.length, self.length)
+        all_lags: Float32Array = fft.irfft2(np.conj(image) * template, s=shape, axes=(-2, -1))
+        first, last = self.margin - self.max_lag, self.margin + self.max_lag + 1
+        if first >= 0:
+            return all_lags[..., first:last, first:last]
+        lags = np.arange(first, last) % self.length  # negative lags stand at the end
+        cropped: Float32Array = np.take(np.take(all_lags, lags, axis=-2), lags, axis=-1)
+        return cropped
+
+    def box_sums(self, template: Float32Array) -> Float32Array:
+        """Return ``sum_p template(p + l)`` over the whole image, by two band matrices."""
+        first = np.arange(-self.max_lag, self.max_lag + 1)[:, None] + self.margin
+        column = np.arange(self.template_side)
+        band = ((column >= first) & (column < first + self.image_side)).astype(np.float32)
+        summed: Float32Array = np.matmul(np.matmul(band, template), band.T)
+        return summed
+
+
+def overlap_products(
+    window: LagWindow, image: Float32Array, template: Float32Array
+) -> Float32Array:
+    """Return ``sum image(p) template(p + l)`` of frames that are 0 where bad.
+
+    Parameters
+    ----------
+    window : LagWindow
+    image : float32 array, shape (n, side, side)
+    template : float32 array, shape (n, versions, template side, template side)
+
+    Returns
+    -------
+    float32 array, shape (n, versions, n_lags, n_lags)
+    """
+    return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
+
+
+def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Array) -> Float32Array:
+    """Return ``sum m_E(p) template(p + l)``: a template's sum over the image's good pixels.
+
+    Shapes as in `overlap_products`. Where the whole image is good this is a plain moving
+    sum, ten times cheaper than a transform.
+    """
+    whole = image_good.all(axis=(1, 2))
+    if whole.all():
+        return window.box_sums(template)
+    n_lags = 2 * window.max_lag + 1
+    sums = np.empty((*template.shape[:-2], n_lags, n_lags), np.float32)
+    sums[whole] = window.box_sums(template[whole])
+    part = ~whole
+    sums[part] = overlap_products(window, image_good[part].astype(np.float32), template[part])
+    return sums
+
+
+def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray) -> Float32Array:
+    """Return ``sum image(p) m_T(p + l)``: an image's sum over the template's good pixels.
+
+    Returns
+    -------
+    float32 array, shape (n, 1, n_lags, n_lags)
+        The mask of a template is common to its versions.
+    """
+    n_lags = 2 * window.max_lag + 1
+    sums = np.empty((len(image), 1, n_lags, n_lags), np.float32)
+    whole = template_good.all(axis=(1, 2)) & window.overlap_is_whole
+    sums[whole] = image[whole].sum(axis=(1, 2))[:, None, None, None]
+    part = ~whole
+    if part.any():
+        mask = template_good[part, None].astype(np.float32)
+        sums[part] = overlap_products(window, image[part], mask)
+    return sums

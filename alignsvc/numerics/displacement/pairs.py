@@ -1,0 +1,110 @@
+"""Cutouts of an exposure beside their templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.spline import TemplateSpline
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairStack:
+    """Cutouts of the exposure with their templates, in a form to be fitted.
+
+    Parameters
+    ----------
+    pixels : float32 array, shape (n, side, side)
+        Of the exposure; 0 where not good.
+    weight : float32 array, shape (n, side, side)
+        Inverse variance of the sky noise.
+    good : bool array, shape (n, side, side)
+        False = bad, off the chip, or another source's.
+    spline : TemplateSpline
+    template_good : bool array, shape (n, template side, template side)
+    template_variance : float32 array, shape (n, side, side)
+        From the sky alone.
+    share : float32 array, shape (n, side, side)
+        The exposure's part of the mosaic's weight.
+    centre : Points, shape (n,)
+        Where the source should lie in the cutout by the present WCS.
+    aperture_px : float64 array, shape (n,)
+        Radius within which the source stands out.
+    gain : float or None
+        Electrons per unit of `pixels`; None: the sources' own noise is left out.
+    """
+
+    pixels: Float32Array
+    weight: Float32Array
+    good: BoolArray
+    spline: TemplateSpline
+    template_good: BoolArray
+    template_variance: Float32Array
+    share: Float32Array
+    centre: Points
+    aperture_px: FloatArray
+    gain: float | None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def side(self) -> int:
+        """Pixels along a cutout's side."""
+        return int(self.pixels.shape[-1])
+
+    def common(self, shift: Points) -> BoolArray:
+        """Return the pixels good in both, the template's mask moved to the nearest pixel."""
+        if self.template_good.all():
+            return self.good
+        margin = (self.template_good.shape[-1] - self.side) // 2
+        step = margin + np.arange(self.side)
+        row = np.rint(shift.y).astype(np.int64)[:, None] + step
+        column = np.rint(shift.x).astype(np.int64)[:, None] + step
+        each = np.arange(len(self))[:, None, None]
+        moved = self.template_good[each, row[:, :, None], column[:, None, :]]
+        both: BoolArray = self.good & moved
+        return both
+
+    def aperture(self, shift: Points) -> BoolArray:
+        """Return the pixels within `aperture_px` of where the shift puts the source."""
+        step = np.arange(self.side)
+        x = (step - (self.centre.x - shift.x)[:, None])[:, None, :] ** 2
+        y = (step - (self.centre.y - shift.y)[:, None])[:, :, None] ** 2
+        inside: BoolArray = x + y <= (self.aperture_px**2)[:, None, None]
+        return inside
+
+    def variances(self, model: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return the variance of the exposure and of the template, sky and source.
+
+        ``1 / weight + max(model, 0) / gain``; the template's noise is taken to be in the same
+        proportion to its sky's as the exposure's (exposures of similar depth). The exposure's
+        is 0 where its weight is.
+        """
+        seen = self.weight > 0
+        sky = np.zeros_like(self.weight)
+        np.divide(1, self.weight, out=sky, where=seen)
+        if self.gain is None:
+            return sky, self.template_variance
+        source = np.maximum(model, 0) / np.float32(self.gain)
+        own = np.where(seen, sky + source, np.float32(0))
+        theirs = (self.template_variance * (1 + source * self.weight)).astype(np.float32)
+        return own, theirs
+
+    def select(self, which: BoolArray) -> PairStack:
+        """Return the pairs named by a mask."""
+        return replace(
+            self,
+            pixels=self.pixels[which],
+            weight=self.weight[which],
+            good=self.good[which],
+            spline=self.spline.select(which),
+            template_good=self.template_good[which],
+            template_variance=self.template_variance[which],
+            share=self.share[which],
+            centre=Points(self.centre.x[which], self.centre.y[which]),
+            aperture_px=self.aperture_px[which],
+        )

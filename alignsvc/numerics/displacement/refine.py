@@ -1,0 +1,165 @@
+"""From the correlation's peak to the displacement: as it is, or by a fit of the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.noise import TemplateNoise
+from alignsvc.numerics.displacement.pairs import PairStack
+
+#: A step is cut to this: farther the template's slopes say nothing.
+_LONGEST_STEP_PX = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined:
+    """Displacements and what they are worth.
+
+    Parameters
+    ----------
+    dx, dy : float64 arrays, shape (n,)
+        Pixels; NaN where there is none.
+    information : Information
+    flags : int64 array, shape (n,)
+        GOOD, NO_PEAK or NO_INFORMATION.
+    """
+
+    dx: FloatArray
+    dy: FloatArray
+    information: Information
+    flags: IntArray
+
+
+class Refinement(Protocol):
+    """What turns peaks into displacements with covariances."""
+
+    def __call__(self, pairs: PairStack, start: Points) -> Refined:
+        """Return displacements, from `start` (pixels, finite, shape (n,))."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeakAsFound:
+    """The correlation's own peak, with the covariance of an unweighted least-squares shift.
+
+    The normalised correlations have their peak where ``sum (E - a T)^2`` over the cutout is
+    least, so the equations with weight 1 are theirs.
+
+    Parameters
+    ----------
+    frees_background : bool
+        As of the correlator.
+    noise : TemplateNoise
+    """
+
+    frees_background: bool
+    noise: TemplateNoise = field(default_factory=TemplateNoise)
+
+    def __call__(self, pairs: PairStack, start: Points) -> Refined:
+        """Return `start` with its information."""
+        factors = self.noise.factors(np.zeros(len(pairs)))
+        weight = pairs.common(start).astype(np.float32)
+        equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
+        return _judged(start, equations.information(start))
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFit:
+    """Maximum-likelihood fit of position, flux and background of each cutout to its template.
+
+    The template is the data's own: the blot of all other exposures. Gauss-Newton in all four
+    unknowns, all cutouts at once. Weights (sky noise and, where the gain is known, the
+    source's), masks, aperture and instruments are frozen at the start, so that what is solved
+    does not jump.
+
+    Parameters
+    ----------
+    tolerance_px : float
+        A source is done when its step is below this.
+    max_iterations : int
+    reach_px : float
+        A fit that ends farther from its start has left the peak, and is NO_PEAK.
+    smoothing : float
+        The instruments' Gaussian, in widths of the template, never exceeds this. It is
+        ``r^(1/4)`` where noise is r of the power of the template's slopes: smoothing by s costs
+        s^4 / 2 of the variance, and half a width removes most of the slopes' noise.
+    noise : TemplateNoise
+    """
+
+    tolerance_px: float = 1e-4
+    max_iterations: int = 10
+    reach_px: float = 1.5
+    smoothing: float = 0.6
+    noise: TemplateNoise = field(default_factory=TemplateNoise)
+
+    def __call__(self, pairs: PairStack, start: Points) -> Refined:
+        """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
+        equations = self._equations(pairs, start)
+        largest = pairs.spline.largest_shift(pairs.side)
+        x, y = start.x.copy(), start.y.copy()
+        going, part = np.arange(len(pairs)), equations
+        for _ in range(self.max_iterations):
+            step_x, step_y = _step(part, Points(x[going], y[going]))
+            x[going] += step_x
+            y[going] += step_y
+            away = np.hypot(x[going] - start.x[going], y[going] - start.y[going])
+            shift = np.maximum(np.abs(x[going]), np.abs(y[going]))
+            kept = (away <= self.reach_px) & (shift <= largest)
+            x[going[~kept]] = y[going[~kept]] = np.nan
+            still = kept & (np.hypot(step_x, step_y) > self.tolerance_px)
+            going = going[still]
+            if not going.size:
+                break
+            if not still.all():
+                part = part.select(still)
+        x[going] = y[going] = np.nan
+        found = np.isfinite(x)
+        end = Points(np.where(found, x, start.x), np.where(found, y, start.y))
+        return _judged(Points(x, y), equations.information(end))
+
+    def _equations(self, pairs: PairStack, start: Points) -> Equations:
+        """Return the equations to be solved: weights and instruments chosen at the start."""
+        taken = pairs.common(start) & pairs.aperture(start)
+        weight = np.where(taken, pairs.weight, np.float32(0))
+        factors = self.noise.factors(np.zeros(len(pairs)))
+        outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
+        sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
+        if pairs.gain is not None:
+            weight = _inverse(pairs.variances(outset.model)[0], taken)
+        return Equations(pairs, pairs.spline.smoothed(sigma), weight, self.noise.factors(sigma))
+
+
+def _step(equations: Equations, shift: Points) -> Points:
+    """Return the step from `shift`, pixels; NaN where the equations have no solution."""
+    solution = equations.step(shift)
+    flux = np.where(solution[:, 2] > 0, solution[:, 2], np.nan)
+    x, y = solution[:, 0] / flux, solution[:, 1] / flux
+    shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)
+    return Points(x * shorter, y * shorter)
+
+
+def _inverse(variance: Float32Array, where: BoolArray) -> Float32Array:
+    inverse = np.zeros_like(variance)
+    np.divide(1, variance, out=inverse, where=where & (variance > 0))
+    return inverse
+
+
+def _judged(displacement: Points, information: Information) -> Refined:
+    """Return the result with its flags; without a positive flux there is no peak."""
+    found = np.isfinite(displacement.x) & ~(information.flux <= 0)
+    flags = np.where(found, 0, int(DisplacementFlag.NO_PEAK)) | np.where(
+        information.informative, 0, int(DisplacementFlag.NO_INFORMATION)
+    )
+    return Refined(
+        dx=np.where(found, displacement.x, np.nan),
+        dy=np.where(found, displacement.y, np.nan),
+        information=information,
+        flags=flags.astype(np.int64),
+    )

@@ -1,0 +1,183 @@
+"""Templates as surfaces: shifted by any amount, with their gradient, many at a time.
+
+A template is blotted once, at the whole pixels of its cutout; the quintic B-spline through
+those values *is* the template from there on. A shift is the same for all pixels of a cutout, so
+value and gradient are products with banded matrices, ``S_y C S_x^T``: microseconds a source.
+Quintic, because a cubic loses 2 % of what varies over three pixels, a quintic 0.3 % (Unser
+1999, doi 10.1109/79.799930), and here a higher order costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from scipy import ndimage
+from scipy.interpolate import BSpline
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+from alignsvc.domain.geometry import Points
+
+ORDER = 5
+#: Template pixels that a value needs on each side of it.
+REACH = (ORDER + 1) // 2
+#: Half-pixel phases in the order of the versions of a blot stack.
+PHASES = Points(np.array([0.0, 0.5, 0.0, 0.5]), np.array([0.0, 0.0, 0.5, 0.5]))
+
+
+def _pieces() -> FloatArray:
+    """Return the polynomials of the six B-splines about a point: (power, knot)."""
+    basis = BSpline.basis_element(np.arange(ORDER + 2.0), extrapolate=False)
+    # The point lies in the (5 - k)th piece of knot k's spline: a quintic, through six points.
+    nodes = np.linspace(0, 1, ORDER + 1)
+    values = basis(np.arange(ORDER, -1, -1) + np.minimum(nodes, 1 - 1e-15)[:, None])
+    pieces: FloatArray = np.linalg.solve(np.vander(nodes, increasing=True), values)
+    return pieces
+
+
+_PIECES = read_only(_pieces())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surface:
+    """Values and gradient of templates at shifted pixels, float32, shape (n, side, side)."""
+
+    value: Float32Array
+    along_x: Float32Array
+    along_y: Float32Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateSpline:
+    """Quintic spline surfaces of templates.
+
+    Parameters
+    ----------
+    coefficients : float32 array, shape (n, template side, template side)
+    """
+
+    coefficients: Float32Array
+
+    @classmethod
+    def through(cls, templates: Float32Array) -> TemplateSpline:
+        """Return the splines through `templates`, mirrored at their edges."""
+        side = templates.shape[-1]
+        prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
+        prefilter = prefilter.astype(np.float32)
+        return cls(prefilter @ templates @ prefilter.T)
+
+    @property
+    def side(self) -> int:
+        """Pixels along a template's side."""
+        return int(self.coefficients.shape[-1])
+
+    def largest_shift(self, side: int) -> int:
+        """Return the largest shift, in pixels, for which a cutout of `side` needs no more."""
+        return (self.side - side) // 2 - REACH + 1
+
+    def select(self, which: BoolArray) -> TemplateSpline:
+        """Return the splines named by a mask or by indices."""
+        return TemplateSpline(self.coefficients[which])
+
+    def smoothed(self, sigma_px: FloatArray) -> TemplateSpline:
+        """Return the splines convolved with Gaussians, each with its own width.
+
+        Parameters
+        ----------
+        sigma_px : float64 array, shape (n,)
+            0 changes nothing.
+        """
+        kernel = gaussian_kernel(sigma_px, self.side).astype(np.float32)
+        step = np.arange(self.side)
+        matrix = kernel[:, np.abs(step[:, None] - step)]
+        return TemplateSpline(np.matmul(np.matmul(matrix, self.coefficients), matrix))
+
+    def shifted(self, shift: Points, side: int) -> Surface:
+        """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels.
+
+        Parameters
+        ----------
+        shift : Points, shape (n,)
+            Pixels, at most `largest_shift` in size.
+        side : int
+        """
+        return shifted_together((self,), shift, side)[0]
+
+    def half_pixel(self, side: int) -> Float32Array:
+        """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
+        value = _rows(np.array([0.0, 0.5]), self.side, side)[0]
+        along_y = np.matmul(value, self.coefficients[:, None])  # (n, y phase, side, template side)
+        both = np.matmul(along_y[:, :, None], np.swapaxes(value, 1, 2))
+        blots: Float32Array = both.reshape(len(both), 4, side, side)
+        return blots
+
+
+def shifted_together(
+    splines: tuple[TemplateSpline, ...], shift: Points, side: int
+) -> tuple[Surface, ...]:
+    """Return the surfaces of several splines of equal shape at the same shifts."""
+    across_x, slope_x = (np.swapaxes(m, 1, 2) for m in _rows(shift.x, splines[0].side, side))
+    across_y, slope_y = _rows(shift.y, splines[0].side, side)
+    surfaces = []
+    for spline in splines:
+        value = np.matmul(across_y, spline.coefficients)
+        slope = np.matmul(slope_y, spline.coefficients)
+        surfaces.append(
+            Surface(
+                np.matmul(value, across_x), np.matmul(value, slope_x), np.matmul(slope, across_x)
+            )
+        )
+    return tuple(surfaces)
+
+
+def basis_weights(fraction: FloatArray) -> FloatArray:
+    """Return values, slopes and curvatures of the six B-splines about points: (3, ..., 6).
+
+    Parameters
+    ----------
+    fraction : float64 array, any shape
+        Position above the third of the six knots, 0 to 1.
+    """
+    exponent = np.arange(ORDER + 1)
+    raised = fraction[..., None] ** exponent
+    slope = exponent[1:, None] * _PIECES[1:]
+    curvature = exponent[1:-1, None] * slope[1:]
+    return np.stack([raised @ _PIECES, raised[..., :-1] @ slope, raised[..., :-2] @ curvature])
+
+
+def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Array, Float32Array]:
+    """Return the banded matrices of value and derivative, shape (n, side, template side)."""
+    margin = (template_side - side) // 2
+    largest = margin - REACH + 1
+    if np.any(np.abs(shift) > largest):
+        raise ValueError(
+            f"template spline: a shift of {np.abs(shift).max():.2f} px, wanted at most "
+            f"{largest}; cut templates with a wider margin"
+        )
+    whole = np.minimum(np.floor(shift), largest - 1).astype(np.int64)
+    column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
+    bands = np.zeros((2, len(shift), 2 * margin + 1), np.float32)
+    each = np.arange(len(shift))[:, None]
+    weights = basis_weights(shift - whole)
+    bands[0, each, column], bands[1, each, column] = weights[0], weights[1]
+    # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
+    # column writes all rows at once.
+    matrices = np.zeros((2, len(shift), side, template_side), np.float32)
+    outer, item, row, step = matrices.strides
+    diagonal = as_strided(
+        matrices, (2, len(shift), side, 2 * margin + 1), (outer, item, row + step, step)
+    )
+    diagonal[:] = bands[:, :, None]
+    return matrices[0], matrices[1]
+
+
+def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
+    """Return sampled Gaussians of sum 1 at distances 0 .. side - 1, shape (n, side)."""
+    distance = np.arange(side)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        exponent = np.nan_to_num(-0.5 * (distance / sigma_px[:, None]) ** 2, nan=0.0)
+        kernel = np.exp(exponent)
+    total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
+    normalised: FloatArray = kernel / total
+    return normalised

@@ -1,0 +1,140 @@
+"""Sums of resampled exposures: numerator and weight of a box of the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import BoolArray, read_only
+from alignsvc.domain.geometry import PixelBox
+
+#: Less than this part of the weight left is rounding, not weight: float32 keeps 6e-8 of a number.
+EMPTY_BELOW = 1e-6
+
+
+class MeanImage(NamedTuple):
+    """Weighted mean of each pixel, 0 in holes; `hole` True = nothing contributed there."""
+
+    value: NDArray[np.floating[Any]]
+    hole: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """What one exposure, or a sum of them, gives to a box of the grid.
+
+    Parameters
+    ----------
+    box : PixelBox
+        In pixels of the grid.
+    numerator, weight : float32 or float64 arrays, both of the box's shape
+        Sums of value x weight and of weight. Values are per grid pixel, weights their inverse
+        variances, never below 0. Where the weight is 0, so is the numerator.
+    """
+
+    box: PixelBox
+    numerator: NDArray[np.floating[Any]]
+    weight: NDArray[np.floating[Any]]
+
+    def __post_init__(self) -> None:
+        for name in ("numerator", "weight"):
+            plane = getattr(self, name)
+            if plane.shape != self.box.shape:
+                raise ValueError(
+                    f"contribution: {name} has shape {plane.shape}, its box {self.box.shape}"
+                )
+            object.__setattr__(self, name, read_only(plane))
+
+    @classmethod
+    def empty(cls, box: PixelBox) -> Contribution:
+        """Return the float64 contribution of nothing to `box`."""
+        return cls(box, np.zeros(box.shape), np.zeros(box.shape))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel has weight."""
+        return not self.weight.any()
+
+    def mean(self) -> MeanImage:
+        """Return numerator over weight, in their precision, and where there is none."""
+        hole = ~(self.weight > 0)
+        value = np.zeros_like(self.numerator)
+        np.divide(self.numerator, self.weight, out=value, where=~hole)
+        return MeanImage(value, hole)
+
+    def cut(self, box: PixelBox) -> Contribution:
+        """Return the part within `box`; nothing (weight 0) where `box` reaches beyond."""
+        common = self.box.intersect(box)
+        if common == box:
+            inside = box.slices_in(self.box)
+            return Contribution(box, self.numerator[inside], self.weight[inside])
+        numerator = np.zeros(box.shape, self.numerator.dtype)
+        weight = np.zeros(box.shape, self.weight.dtype)
+        if not common.is_empty:
+            here, there = common.slices_in(box), common.slices_in(self.box)
+            numerator[here], weight[here] = self.numerator[there], self.weight[there]
+        return Contribution(box, numerator, weight)
+
+    def narrowed(self) -> Contribution:
+        """Return it in float32, as contributions of exposures are stored."""
+        return Contribution(
+            self.box,
+            self.numerator.astype(np.float32, copy=False),
+            self.weight.astype(np.float32, copy=False),
+        )
+
+
+def merge(contributions: Iterable[Contribution], box: PixelBox) -> Contribution:
+    """Return the float64 sum over `box`, taken in the order given.
+
+    The order belongs to the result's bits: callers sort by exposure id. One contribution is
+    looked at a time, so an iterator that reads them keeps memory flat.
+    """
+    numerator, weight = np.zeros(box.shape), np.zeros(box.shape)
+    for part in contributions:
+        common = part.box.intersect(box)
+        if common.is_empty:
+            continue
+        here, there = common.slices_in(box), common.slices_in(part.box)
+        numerator[here] += part.numerator[there]
+        weight[here] += part.weight[there]
+    return Contribution(box, numerator, weight)
+
+
+def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
+    """Return the sum of an exposure's chips over the box that holds them all, float32."""
+    parts = [part for part in contributions if not part.box.is_empty]
+    if len(parts) == 1:
+        return parts[0].narrowed()
+    if not parts:
+        return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
+    box = PixelBox(
+        min(part.box.x0 for part in parts),
+        min(part.box.y0 for part in parts),
+        max(part.box.x1 for part in parts),
+        max(part.box.y1 for part in parts),
+    )
+    return merge(parts, box).narrowed()
+
+
+def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
+    """Return the mosaic of all the others over `total`'s box: ``(S - s, W - w)``, float64.
+
+    Drizzling is linear, so subtracting is the same as not having added. Where less than 1e-6
+    of the weight is left, nothing is: numerator and weight are then exactly 0.
+    """
+    numerator = total.numerator.astype(np.float64)
+    weight = total.weight.astype(np.float64)
+    common = total.box.intersect(own.box)
+    if not common.is_empty:
+        here, there = common.slices_in(total.box), common.slices_in(own.box)
+        numerator[here] -= own.numerator[there]
+        weight[here] -= own.weight[there]
+    empty = weight <= EMPTY_BELOW * total.weight
+    numerator[empty] = 0.0
+    weight[empty] = 0.0
+    return Contribution(total.box, numerator, weight)

@@ -1,0 +1,31 @@
+"""The family of resamplers: ``(chip, pixel_map, grid) -> Contribution``, one file each.
+
+The contract. The contribution covers the chip's whole bounding box in the grid (cut to the
+grid), in float32. Its values are per *grid* pixel: the flux of a star summed over grid pixels is
+its flux summed over chip pixels. Its weights are inverse variances of such values, and their
+sum is that of the chip's weights, in the same units (`grid_units.in_grid_units`). What a pixel of
+weight 0 holds changes nothing. The map belongs to the exposure, never to a tile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.registry import Registry
+
+if TYPE_CHECKING:
+    from alignsvc.numerics.resampling.calibrate import CalibratedChip
+    from alignsvc.numerics.resampling.coadd import Contribution
+    from alignsvc.numerics.sky.pixel_map import PixelMap
+
+
+class Resampler(Protocol):
+    """Puts one chip on the grid."""
+
+    def __call__(self, chip: CalibratedChip, pixel_map: PixelMap, grid: MosaicGrid) -> Contribution:
+        """Return the chip's contribution to its bounding box in the grid."""
+        ...
+
+
+RESAMPLERS: Registry[Resampler] = Registry("resampler", __name__)

@@ -1,0 +1,169 @@
+"""Which residuals are too large to belong: robust scale, robust centre, threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
+
+#: Median of the length of a two-dimensional normal vector of unit variance per axis.
+_MEDIAN_LENGTH = float(np.sqrt(2.0 * np.log(2.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Clipping:
+    """Rejection of residuals far outside their errors.
+
+    Parameters
+    ----------
+    iterations : int
+        How often to reject and fit again; 0 rejects nothing.
+    sigma : float
+        Largest length of a residual that stays, in units of its rms length. For normal errors
+        in two dimensions 3 rejects ``exp(-sigma^2)`` = 1.2e-4 of the good ones.
+
+    Notes
+    -----
+    The rms length is that of the covariances times a robust factor, the median of all
+    normalised lengths over its expectation, which never falls below 1: covariances that are
+    too small then reject no good source, and a perfect fit does not eat itself up.
+    The first threshold is twice as wide, since outliers still bend the fit.
+    """
+
+    iterations: int = 3
+    sigma: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0 or not self.sigma > 0:
+            raise ValueError(
+                f"clipping: iterations must be >= 0 and sigma > 0, "
+                f"got {self.iterations} and {self.sigma}"
+            )
+
+    def keeps(self, lengths: FloatArray, iteration: int) -> BoolArray:
+        """Return True where a normalised length (root of chi2, 2 numbers) stays in the fit."""
+        if not len(lengths):
+            return np.zeros(0, bool)
+        scale = _scale_of(lengths)
+        widened = 2.0 if iteration == 0 else 1.0
+        return np.asarray(lengths <= widened * self.sigma * np.sqrt(2.0) * scale)
+
+    def fraction_outside(self, lengths: FloatArray) -> float:
+        """Return the part of the lengths beyond `sigma`, the covariances taken at their word."""
+        return float(np.mean(lengths > self.sigma * np.sqrt(2.0))) if len(lengths) else 0.0
+
+    def trust(self, lengths: FloatArray) -> FloatArray:
+        """Return weights that fall off with the length: ``1 / (1 + (length / limit)^2)``.
+
+        The weight function of Cauchy's distribution: an outlier's pull vanishes as it grows.
+        The limit is half of `sigma`, in units of the error per axis: close enough to the core
+        that a fifth of outliers does not bend the fit (0.7 sigma lets it).
+        """
+        limit = 0.5 * self.sigma * _scale_of(lengths)
+        return np.asarray(1.0 / (1.0 + (lengths / limit) ** 2), float)
+
+
+def normalised_lengths(residual: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return ``sqrt(e^T C^-1 e)`` for rows ``(n, 2)`` and covariances ``(n, 2, 2)``.
+
+    A covariance that is not positive (a row that alone fixes its own fit) gives 0.
+    """
+    a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+    determinant = a * d - b * b
+    x, y = residual.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = (d * x * x - 2.0 * b * x * y + a * y * y) / determinant
+    return np.sqrt(np.where((determinant > 0) & (squared > 0), squared, 0.0))
+
+
+def lengths_from_median(
+    source: IntArray, residual: FloatArray, information: FloatArray
+) -> FloatArray:
+    """Return normalised lengths about the weighted median of each source.
+
+    One bad row of three or more cannot move that middle; of two both are equally far from it.
+
+    Parameters
+    ----------
+    source : int64, shape (n,)
+        Index from 0, without gaps.
+    residual : array, shape (n, 2)
+    information : array, shape (n, 2, 2)
+    """
+    n = int(source.max(initial=-1)) + 1
+    weight = np.linalg.det(information) ** 0.25  # 1 / sigma: that of least absolute values
+    middle = np.stack([weighted_median_by(source, axis, weight, n) for axis in residual.T], 1)
+    # The variance of a median is pi/2 times that of the mean.
+    of_middle = 0.5 * np.pi * inverse_2x2(sum_by(source, information, n))
+    covariance = inverse_2x2(information) + of_middle[source]
+    return normalised_lengths(residual - middle[source], covariance)
+
+
+def lengths_from_mean(
+    source: IntArray, residual: FloatArray, information: FloatArray
+) -> FloatArray:
+    """Return normalised lengths about the weighted mean of each source.
+
+    Efficient where the outliers are gone. Indices may have gaps; otherwise as
+    `lengths_from_median`. A row that is alone has length 0.
+    """
+    n = int(source.max(initial=-1)) + 1
+    total = sum_by(source, information, n)
+    present = np.bincount(source, minlength=n) > 0
+    of_mean = np.zeros_like(total)
+    of_mean[present] = inverse_2x2(total[present])
+    pull = sum_by(source, apply_each(information, residual), n)
+    mean = apply_each(of_mean, pull)
+    # The mean holds the row itself: the variance of the difference is the difference.
+    covariance = inverse_2x2(information) - of_mean[source]
+    return normalised_lengths(residual - mean[source], covariance)
+
+
+def weighted_median_by(
+    label: IntArray, values: FloatArray, weights: FloatArray, n_labels: int
+) -> FloatArray:
+    """Return the weighted median of each label's rows; 0 for labels without rows.
+
+    Parameters
+    ----------
+    label : int64, shape (n,)
+    values : array, shape (n,)
+    weights : array, shape (n,)
+        Positive.
+    n_labels : int
+
+    Notes
+    -----
+    Where exactly half of the weight lies on each side (two equal rows), the middle between
+    the two neighbours: neither of two rows that disagree is preferred.
+    """
+    median = np.zeros(n_labels)
+    if not len(label):
+        return median
+    order = np.lexsort((values, label))
+    sorted_label, sorted_values = label[order], values[order]
+    part = (weights / np.bincount(label, weights, n_labels)[label])[order]
+    running = np.cumsum(part)
+    # The running sum within a label: minus what stood before the label's first row.
+    first = np.searchsorted(sorted_label, sorted_label)
+    share = running - (running - part)[first]
+    tolerance = 1e-9
+    lower = _first_of_each(sorted_label, share >= 0.5 - tolerance)
+    upper = _first_of_each(sorted_label, share > 0.5 + tolerance)
+    median[sorted_label[lower]] = 0.5 * (sorted_values[lower] + sorted_values[upper])
+    return median
+
+
+def _first_of_each(label: IntArray, reached: BoolArray) -> IntArray:
+    """Index of the first row of each (sorted) label where `reached` holds; the last has it."""
+    rows = np.flatnonzero(reached)
+    firsts = np.unique(label[rows], return_index=True)[1]
+    return rows[firsts]
+
+
+def _scale_of(lengths: FloatArray) -> float:
+    """How much larger the lengths are than normal ones; at least 1."""
+    return max(1.0, float(np.median(lengths)) / _MEDIAN_LENGTH) if len(lengths) else 1.0

@@ -1,0 +1,238 @@
+"""The joint problem itself: choose measurements, solve, trust or reject them, solve again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.correction import N_PARAMETERS
+from alignsvc.numerics.solve.clipping import Clipping, lengths_from_mean, lengths_from_median
+from alignsvc.numerics.solve.conditioning import whitening
+from alignsvc.numerics.solve.gauge import Footprint, common_motions
+from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
+from alignsvc.numerics.solve.selection import (
+    NotSolved,
+    Selection,
+    Stack,
+    degenerate_message,
+    own_information,
+    select,
+    shared_by,
+)
+from alignsvc.numerics.solve.sums import apply_each
+from alignsvc.reasons import SkipReason
+
+#: Largest variance of a correction, in units of what its exposure's sources would give against
+#: a perfect mosaic. A chain of a hundred thin overlaps reaches 1e4; rounding starts at 1e12.
+_LOOSEST = 1e9
+#: Solutions with outliers trusted less, before any is rejected.
+_N_REWEIGHTED = 4
+#: Part of the rows outside their errors below which plain least squares is a good start.
+_FEW_OUTLIERS = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solved:
+    """A solution for one choice of measurements.
+
+    Parameters
+    ----------
+    selection : Selection
+    index : int64, shape (m,)
+        Rows of the stack that are in `rows`.
+    rows : Rows
+    movers : int64, shape (n,)
+        Exposures that move, in order.
+    whitening : array, shape (n, p, p)
+        From phi to the free parameters.
+    system : ReducedSystem
+    phi : array, shape (n, p)
+        The solution.
+    """
+
+    selection: Selection
+    index: IntArray
+    rows: Rows
+    movers: IntArray
+    whitening: FloatArray
+    system: ReducedSystem
+    phi: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointProblem:
+    """All that stays the same while measurements and exposures are taken out.
+
+    Parameters
+    ----------
+    stacked : Stack
+        All factors. A catalogue, if any, is the last exposure; it has no footprint.
+    usable : bool, shape (m,)
+        Measurements that may be used.
+    footprints : tuple of Footprint
+    immovable : bool, shape (n,)
+        Exposures (and catalogue) whose correction stays as it is.
+    prior : array, shape (6, 6)
+        Information on each exposure's departure from the identity.
+    clipping : Clipping
+    """
+
+    stacked: Stack
+    usable: BoolArray
+    footprints: tuple[Footprint, ...]
+    immovable: BoolArray
+    prior: FloatArray
+    clipping: Clipping
+
+    def solve_clipped(self, excluded: Sequence[NotSolved]) -> Solved:
+        """Solve, trust the outliers less, solve again; then reject, solve again.
+
+        Plain least squares bends so far towards many outliers (cosmic rays in a fifth of the
+        cutouts) that nothing stands out any more: rejection then starts in the wrong place.
+        """
+        trust = self.usable.astype(float)
+        solved = self.solve(trust, excluded)
+        for _ in range(_N_REWEIGHTED if self._is_bent(solved) else 0):
+            trust = self.trust(solved)
+            solved = self.solve(trust, solved.selection.not_solved)
+        for iteration in range(self.clipping.iterations):
+            kept = self.keep(solved, iteration).astype(float)
+            if (kept == trust).all():
+                break
+            trust = kept
+            # Whoever is out stays out: its rejected sources would come back with it.
+            solved = self.solve(trust, solved.selection.not_solved)
+        return solved
+
+    def solve(self, trust: FloatArray, excluded: Sequence[NotSolved]) -> Solved:
+        """Solve with each measurement's information times its trust; 0 leaves it out."""
+        basis = self.stacked.geometry.basis
+        stacked = replace(self.stacked, information=self.stacked.information * trust[:, None, None])
+        free_prior = basis.T @ self.prior @ basis
+        selection = select(stacked, trust > 0, free_prior, self.immovable, excluded)
+        movers = np.flatnonzero((selection.label >= 0) & ~self.immovable)
+        white = whitening(own_information(stacked, selection.rows)[movers] + free_prior)
+        rows, index = _rows_of(stacked, selection, movers, white)
+        departures = np.array([self.footprints[i].departure for i in movers])
+        pull = -(departures.reshape(-1, N_PARAMETERS) @ self.prior @ basis)
+        back = np.swapaxes(white, 1, 2)
+        prior = (back @ free_prior @ white, apply_each(back, pull))
+        system = reduce_rows(rows, prior, self._border(selection, movers, white))
+        return Solved(selection, index, rows, movers, white, system, system.solve())
+
+    def _border(
+        self, selection: Selection, movers: IntArray, white: FloatArray
+    ) -> tuple[csr_matrix, FloatArray]:
+        """Constraints: in each component held by its mean, the total has no common motion."""
+        geometry = self.stacked.geometry
+        p = geometry.n_parameters
+        constraints = [csr_matrix((0, len(movers) * p))]
+        values = [np.zeros(0)]
+        for members in self._held_by_mean(selection, movers):
+            prints = [self.footprints[movers[k]] for k in members]
+            motions = common_motions(prints, geometry)
+            block = np.zeros((p, len(members), p))
+            so_far = np.zeros(p)
+            for i, (k, footprint, motion) in enumerate(zip(members, prints, motions, strict=True)):
+                step = footprint.jacobian @ geometry.basis @ white[k]
+                block[:, i, :] = np.einsum("kaq,kap->qp", motion, step)
+                so_far += np.einsum("kaq,ka->q", motion, footprint.displacement)
+            rows = block.reshape(p, -1)
+            length = np.linalg.norm(rows, axis=1)
+            columns = np.tile((members[:, None] * p + np.arange(p)).ravel(), p)
+            starts = np.arange(p + 1) * rows.shape[1]
+            scaled = (rows / length[:, None]).ravel()
+            constraints.append(csr_matrix((scaled, columns, starts), (p, len(movers) * p)))
+            values.append(-so_far / length)
+        return vstack(constraints, format="csr"), np.concatenate(values)
+
+    def _held_by_mean(self, selection: Selection, movers: IntArray) -> list[IntArray]:
+        """Indices into `movers` of each component that nothing else holds."""
+        label = selection.label[movers]
+        held = set(selection.label[self.immovable & (selection.label >= 0)].tolist())
+        free = [c for c in np.unique(label).tolist() if c not in held]
+        return [np.flatnonzero(label == c) for c in free]
+
+    def keep(self, solved: Solved, iteration: int) -> BoolArray:
+        """Return which measurements stay, judged anew from all usable ones.
+
+        First against the weighted median of each source, which one bad exposure cannot move,
+        then against the weighted mean of those left. Of two that disagree neither is known to
+        be right: both have the same normalised length, and both go.
+        """
+        pair, index = self._shared(solved)
+        left = self._left(solved, index)
+        information = self.stacked.information[index]
+        near = self.clipping.keeps(self._lengths(solved, pair, index), 0)
+        lengths = lengths_from_mean(pair[near], left[near], information[near])
+        kept = self._unsolved(solved)
+        kept[index[near][self.clipping.keeps(lengths, iteration)]] = True
+        return kept
+
+    def trust(self, solved: Solved) -> FloatArray:
+        """Return how far to trust each measurement, from 1 down to nearly 0 far out."""
+        pair, index = self._shared(solved)
+        trust = self._unsolved(solved).astype(float)
+        trust[index] = self.clipping.trust(self._lengths(solved, pair, index))
+        return trust
+
+    def _is_bent(self, solved: Solved) -> bool:
+        """Whether there is more to reject than the tails of a good fit: saves four solutions."""
+        if not self.clipping.iterations:
+            return False
+        lengths = self._lengths(solved, *self._shared(solved))
+        return self.clipping.fraction_outside(lengths) > _FEW_OUTLIERS
+
+    def _lengths(self, solved: Solved, pair: IntArray, index: IntArray) -> FloatArray:
+        information = self.stacked.information[index]
+        return lengths_from_median(pair, self._left(solved, index), information)
+
+    def _unsolved(self, solved: Solved) -> BoolArray:
+        """Usable rows of exposures that are not solved."""
+        return self.usable & (solved.selection.label < 0)[self.stacked.exposure]
+
+    def _shared(self, solved: Solved) -> tuple[IntArray, IntArray]:
+        """Index of the source, and of the row, of usable rows whose source others see."""
+        stacked, label = self.stacked, solved.selection.label
+        pair, index = stacked.pairs(label, self.usable & (label >= 0)[stacked.exposure])
+        several = shared_by(stacked, pair, index)[pair] > 1
+        return np.unique(pair[several], return_inverse=True)[1], index[several]
+
+    def _left(self, solved: Solved, index: IntArray) -> FloatArray:
+        """What the corrections leave of rows `index`."""
+        return self.stacked.residual[index] - self._moves(solved, index)
+
+    def _moves(self, solved: Solved, index: IntArray) -> FloatArray:
+        theta = np.zeros((self.stacked.n_exposures, self.stacked.geometry.n_parameters))
+        theta[solved.movers] = apply_each(solved.whitening, solved.phi)
+        return apply_each(self.stacked.design[index], theta[self.stacked.exposure[index]])
+
+    def too_loose(self, solved: Solved, covariance: FloatArray) -> tuple[NotSolved, ...]:
+        """Return the exposures that the measurements do not tie down."""
+        if not len(covariance):
+            return ()
+        loosest = np.trace(covariance, axis1=1, axis2=2)
+        message = degenerate_message(self.stacked.geometry)
+        return tuple(
+            NotSolved(int(i), SkipReason.DEGENERATE_FIT, message)
+            for i in solved.movers[~(loosest < _LOOSEST)]
+        )
+
+
+def _rows_of(
+    stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray
+) -> tuple[Rows, IntArray]:
+    """Rows of the elimination, and their indices in the stack."""
+    pair, index = stacked.pairs(selection.label, selection.rows)
+    column_of = np.full(stacked.n_exposures, -1, np.int64)
+    column_of[movers] = np.arange(len(movers))
+    column = column_of[stacked.exposure[index]]
+    design = np.zeros_like(stacked.design[index])
+    moving = column >= 0
+    design[moving] = stacked.design[index][moving] @ white[column[moving]]
+    rows = Rows(column, pair, stacked.residual[index], design, stacked.information[index])
+    return rows, index

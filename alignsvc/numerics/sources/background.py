@@ -1,0 +1,48 @@
+"""The sky of one chip: its level at every pixel and the noise of a pixel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SkyModel:
+    """What a sky estimator found on a chip.
+
+    Parameters
+    ----------
+    level : float32 array, shape (ny, nx)
+        Sky at every pixel, masked ones included, in the chip's units; finite everywhere.
+    rms : float
+        Noise of one pixel free of sources (the median over the mesh), in the chip's units.
+        0 only if every cell of the mesh is constant.
+    mesh_level, mesh_rms : float64 arrays, shape (rows, columns)
+        Level and noise of the cells that `level` was interpolated from.
+    """
+
+    level: Float32Array
+    rms: float
+    mesh_level: FloatArray
+    mesh_rms: FloatArray
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.rms) and self.rms >= 0.0):
+            raise ValueError(f"sky model: the rms must be finite and not negative, got {self.rms}")
+        for name in ("level", "mesh_level", "mesh_rms"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+
+class SkyEstimator(Protocol):
+    """Estimates the sky of a chip: a plug-in of the family `skies.SKIES`."""
+
+    def __call__(self, pixels: Float32Array, mask: BoolArray) -> SkyModel:
+        """Return the sky of `pixels`, shape (ny, nx), where `mask` True = bad.
+
+        The values of masked pixels change nothing. Raises `DataError` (ALL_MASKED) where
+        too few pixels are left to say anything.
+        """
+        ...

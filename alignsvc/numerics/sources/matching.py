@@ -1,0 +1,176 @@
+"""Numbers of sources that stay: across tiles of one pass, and from pass to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from alignsvc.domain.arrays import IntArray, read_only
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.sources.detection import DetectedTile
+
+#: What a pixel of the segmentation holds whose source is in no catalogue (its owner's tile saw
+#: the blend differently because it is larger than the halo).
+UNLISTED = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """Pairs of points: index in the first list and in the second, rising in the first."""
+
+    first: IntArray
+    second: IntArray
+
+    def __post_init__(self) -> None:
+        for name in ("first", "second"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def mutual_nearest(first: Points, second: Points, tolerance: float) -> Matches:
+    """Return the pairs in which each point is the other's nearest, within `tolerance`.
+
+    Parameters
+    ----------
+    first, second : Points
+        One-dimensional and finite, in the same plane.
+    tolerance : float
+        Largest distance, in their unit.
+    """
+    a = np.column_stack([first.x, first.y])
+    b = np.column_stack([second.x, second.y])
+    if not len(a) or not len(b):
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    distance, to_second = cKDTree(b).query(a)
+    _, to_first = cKDTree(a).query(b)
+    index = np.arange(len(a))
+    paired = (to_first[to_second] == index) & (distance <= tolerance)
+    return Matches(index[paired], to_second[paired].astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberedSources:
+    """All sources of the mosaic under their final ids.
+
+    Parameters
+    ----------
+    catalog : SourceCatalog
+        In order of id.
+    segment : int64 array
+        For each source, what its pixels hold in the segmentation of its component, as
+        detection wrote it.
+    next_id : int
+        The first id that was never given.
+    """
+
+    catalog: SourceCatalog
+    segment: IntArray
+    next_id: int
+
+    def __post_init__(self) -> None:
+        if len(self.segment) != len(self.catalog):
+            raise ValueError(
+                f"numbered sources: {len(self.catalog)} sources, {len(self.segment)} segments"
+            )
+        object.__setattr__(self, "segment", read_only(self.segment))
+
+    @property
+    def segment_ids(self) -> SegmentIds:
+        """Which final id each value of the segmentations stands for."""
+        return SegmentIds(self.catalog.component, self.segment, self.catalog.id)
+
+    def select(self, rows: IntArray) -> NumberedSources:
+        """Return the sources named by indices, in that order."""
+        return NumberedSources(self.catalog.select(rows), self.segment[rows], self.next_id)
+
+
+def number_sources(parts: Iterable[DetectedTile | SourceCatalog]) -> NumberedSources:
+    """Return the sources of all tiles with ids from 1, in order of component and peak.
+
+    Parameters
+    ----------
+    parts : iterable of DetectedTile or of their catalogues
+        In any order: neither it nor the tiling has an influence on the ids.
+    """
+    catalogs = [part if isinstance(part, SourceCatalog) else part.catalog for part in parts]
+    found = SourceCatalog.concatenate(catalogs)
+    found = found.select(np.lexsort((found.id, found.component)))
+    n = len(found)
+    return NumberedSources(replace(found, id=np.arange(1, n + 1, dtype=np.int64)), found.id, n + 1)
+
+
+def inherit_ids(
+    new: NumberedSources, previous: SourceCatalog, next_id: int, tolerance_px: float = 1.0
+) -> NumberedSources:
+    """Return `new` with the ids of `previous` where the source is the same.
+
+    Parameters
+    ----------
+    new : NumberedSources
+    previous : SourceCatalog
+        Of an earlier pass on the same grids.
+    next_id : int
+        The first id that was never given; sources without a predecessor count from it.
+    tolerance_px : float
+        Two sources are the same if each is the other's nearest within the component, and not
+        farther than this. The grid's sky moves by far less than a pixel between passes.
+    """
+    ids = np.zeros(len(new.catalog), np.int64)
+    for component in np.unique(new.catalog.component):
+        here = np.flatnonzero(new.catalog.component == component)
+        there = np.flatnonzero(previous.component == component)
+        pairs = mutual_nearest(
+            Points(new.catalog.x[here], new.catalog.y[here]),
+            Points(previous.x[there], previous.y[there]),
+            tolerance_px,
+        )
+        ids[here[pairs.first]] = previous.id[there[pairs.second]]
+    fresh = ids == 0
+    ids[fresh] = next_id + np.arange(int(fresh.sum()))
+    numbered = NumberedSources(
+        replace(new.catalog, id=ids), new.segment, next_id + int(fresh.sum())
+    )
+    return numbered.select(np.argsort(ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentIds:
+    """Which source the values of the segmentations stand for: three columns of one length.
+
+    Parameters
+    ----------
+    component : int64 array
+    segment : int64 array
+        What the source's pixels hold in the segmentation of its component.
+    id : int64 array
+        Final id of the source.
+    """
+
+    component: IntArray
+    segment: IntArray
+    id: IntArray
+
+    def __post_init__(self) -> None:
+        for name in ("component", "segment", "id"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+
+def final_segmentation(segmentation: IntArray, sources: SegmentIds, component: int) -> IntArray:
+    """Return a segmentation, as detection wrote it, with the sources' final ids.
+
+    0 stays 0; pixels of a source that `sources` does not list become `UNLISTED`. Give all
+    numbered sources, not only those that filters left: neighbours matter, used or not.
+    """
+    here = np.flatnonzero(sources.component == component)
+    here = here[np.argsort(sources.segment[here])]
+    segments = np.concatenate([[0], sources.segment[here]])
+    ids = np.concatenate([[0], sources.id[here]])
+    index = np.minimum(np.searchsorted(segments, segmentation), len(segments) - 1)
+    result: IntArray = np.where(segments[index] == segmentation, ids[index], UNLISTED)
+    return result

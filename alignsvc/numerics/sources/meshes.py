@@ -1,0 +1,193 @@
+"""Meshes of sky cells: robust statistics of a cell, mending, smoothing and interpolation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+
+#: The cut of the clipping, in standard deviations: the value of Bertin & Arnouts (1996).
+CLIP_SIGMA = 3.0
+_MAX_ITERATIONS = 20
+#: Parts of a Gaussian that lie below minus 1 and minus 2 rms.
+_LOWER_SIDE = ((0.15866, 1.0), (0.02275, 2.0))
+#: Mean and median this close (in rms) mean a symmetric histogram: the mode formula holds
+#: (SExtractor's rule; beyond it the field is crowded and the median is the safer number).
+_SYMMETRIC = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class CellValue:
+    """Robust statistics of a set of pixels: `level` (mode), `rms` and how many were given.
+
+    `level` and `rms` are NaN where there are no pixels.
+    """
+
+    level: float
+    rms: float
+    count: int
+
+
+def chosen(pixels: Float32Array, good: BoolArray) -> Float32Array:
+    """Return the `good` pixels, flat; cheap where all are."""
+    if good.all():
+        return pixels.ravel()
+    values: Float32Array = pixels[good]
+    return values
+
+
+def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SIGMA) -> CellValue:
+    """Return the mode and noise of `values` after clipping about the median.
+
+    Parameters
+    ----------
+    values : array
+        Finite pixels in any order; sources are allowed, they are the upper tail.
+    clip_sigma : float
+        Values farther from the median than this many rms are left out, until none is.
+
+    Notes
+    -----
+    The mode is ``2.5 median - 1.5 mean`` (Bertin & Arnouts 1996) of a nearly symmetric
+    histogram, the median of another. The first cut takes its rms from the lower side, which
+    sources hardly touch, and no later cut is narrower: in integers with little noise most pixels
+    equal the median, and cut after cut would leave nothing else. A Gaussian cut at ``k`` has the
+    variance ``1 - 2 k phi(k) / (2 Phi(k) - 1)``: the rms is divided by the root of that.
+    """
+    n = values.size
+    if n == 0:
+        return CellValue(math.nan, math.nan, 0)
+    ordered = np.sort(values, axis=None)
+    centre = float(ordered[n // 2])
+    deviations = ordered.astype(np.float64) - centre
+    narrowing = _clipped_deviation(clip_sigma)
+    lower = max(-float(deviations[int(part * n)]) / depth for part, depth in _LOWER_SIDE)
+    rms = lower
+    low, high, median, mean = 0, 0, 0.0, 0.0
+    for _ in range(_MAX_ITERATIONS):
+        # In sorted order the pixels that are kept are a slice.
+        reach = clip_sigma * max(rms, lower)
+        new_low = int(np.searchsorted(deviations, median - reach, side="left"))
+        new_high = int(np.searchsorted(deviations, median + reach, side="right"))
+        if (low, high) == (new_low, new_high) or new_high <= new_low:
+            break
+        low, high = new_low, new_high
+        kept = deviations[low:high]
+        mean = float(kept.mean())
+        variance = float(kept @ kept) / kept.size - mean * mean
+        rms = math.sqrt(max(variance, 0.0)) / narrowing
+        median = 0.5 * float(kept[(kept.size - 1) // 2] + kept[kept.size // 2])
+    symmetric = abs(mean - median) < _SYMMETRIC * rms
+    mode = 2.5 * median - 1.5 * mean if symmetric else median
+    return CellValue(centre + mode, rms, n)
+
+
+def _clipped_deviation(clip_sigma: float) -> float:
+    """Return the standard deviation of a unit Gaussian cut at plus and minus `clip_sigma`."""
+    density = math.exp(-0.5 * clip_sigma**2) / math.sqrt(2.0 * math.pi)
+    inside = math.erf(clip_sigma / math.sqrt(2.0))
+    return math.sqrt(1.0 - 2.0 * clip_sigma * density / inside)
+
+
+def mended(mesh: FloatArray, trusted: BoolArray) -> FloatArray:
+    """Return `mesh` with the cells that are not `trusted` continued from their nearest trusted one.
+
+    The continuation is the odd reflection about that cell, ``2 m(nearest) - m(mirror)``, which
+    keeps a gradient; where the mirror cell is not trusted either, the nearest one's value.
+    """
+    if trusted.all() or not trusted.any():
+        return mesh
+    nearest = ndimage.distance_transform_edt(~trusted, return_distances=False, return_indices=True)
+    mirror = 2 * nearest - np.indices(mesh.shape)
+    inside = (mirror >= 0).all(axis=0) & (mirror[0] < len(mesh)) & (mirror[1] < mesh.shape[1])
+    mirror = np.where(inside, mirror, nearest)
+    mirror = np.where(trusted[tuple(mirror)], mirror, nearest)
+    values: FloatArray = np.where(trusted, mesh, 0.0)
+    continued: FloatArray = 2.0 * values[tuple(nearest)] - values[tuple(mirror)]
+    return continued
+
+
+def median_filtered(mesh: FloatArray, size: int) -> FloatArray:
+    """Return the running median over `size` x `size` cells (odd); a plane is unchanged.
+
+    The mesh is continued linearly beyond its border, so that the median of a gradient is the
+    gradient there too, even for 2 x 2 cells.
+    """
+    if size == 1:
+        return mesh
+    padded = extrapolated(mesh, size // 2)
+    medians: FloatArray = np.median(sliding_window_view(padded, (size, size)), axis=(2, 3))
+    return medians
+
+
+def extrapolated(mesh: FloatArray, margin: int) -> FloatArray:
+    """Return `mesh` continued linearly by `margin` cells on every side.
+
+    An axis of one cell is continued by its value.
+    """
+    for axis in (0, 1):
+        first, last = mesh.take([0], axis), mesh.take([-1], axis)
+        step = min(1, mesh.shape[axis] - 1)
+        before, after = first - mesh.take([step], axis), last - mesh.take([-1 - step], axis)
+        lower = [first + k * before for k in range(margin, 0, -1)]
+        upper = [last + k * after for k in range(1, margin + 1)]
+        mesh = np.concatenate([*lower, mesh, *upper], axis=axis)
+    return mesh
+
+
+def interpolated(mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> Float32Array:
+    """Return the mesh at ``rows x columns``, coordinates in cells (0 = centre of the first).
+
+    Parameters
+    ----------
+    mesh : float64 array, shape (n_rows, n_columns)
+    rows, columns : float64 arrays, shapes (ny,) and (nx,)
+        Within one cell of the mesh's centres; outside it the mesh is continued linearly.
+
+    Returns
+    -------
+    float32 array, shape (ny, nx)
+
+    Notes
+    -----
+    Cubic convolution with a = -1/2 (Keys 1981, IEEE ASSP 29, 1153): through the nodes, exact
+    for parabolas. Every output is the same four products and three sums of the same numbers,
+    whatever else is asked for: a pixel has the same bits in every box that holds it.
+    """
+    padded = extrapolated(mesh, 3)
+    first_rows, row_weights = _cubic_taps(rows, mesh.shape[0])
+    first_columns, column_weights = _cubic_taps(columns, mesh.shape[1])
+    along_x = np.zeros((len(padded), columns.size))
+    for tap in range(4):
+        along_x += column_weights[tap] * padded[:, first_columns + tap]
+    lines, weights = along_x.astype(np.float32), row_weights.astype(np.float32)
+    result = np.empty((rows.size, columns.size), np.float32)
+    # Rows between the same two cells share their four mesh lines: whole blocks at a time.
+    ends = [*(np.flatnonzero(np.diff(first_rows)) + 1), rows.size]
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        block = result[start:end]
+        np.multiply.outer(weights[0, start:end], lines[first_rows[start]], out=block)
+        for tap in range(1, 4):
+            block += np.multiply.outer(weights[tap, start:end], lines[first_rows[start] + tap])
+    return result
+
+
+def _cubic_taps(position: FloatArray, n_cells: int) -> tuple[NDArray[np.intp], FloatArray]:
+    """Return the first of four taps in a mesh padded by 3, and the weights, shape (4, n)."""
+    below = np.clip(np.floor(position), -2, n_cells)
+    t = position - below
+    weights = np.stack(
+        [
+            ((-0.5 * t + 1.0) * t - 0.5) * t,
+            (1.5 * t - 2.5) * t * t + 1.0,
+            ((-1.5 * t + 2.0) * t + 0.5) * t,
+            (0.5 * t - 0.5) * t * t,
+        ]
+    )
+    return below.astype(np.intp) + 2, weights

@@ -1,0 +1,162 @@
+"""Which pixels belong to which source: blobs above a threshold, taken apart into sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.errors import ResourceError
+
+_EIGHT = np.ones((3, 3), bool)
+#: Parts of one blob that the deblending may look at: sep's own limit first, then more.
+_SUB_OBJECTS = (1024, 8192, 65536)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segments:
+    """A label for every pixel of a box.
+
+    Parameters
+    ----------
+    label : int32 array, shape (ny, nx)
+        0 = no source; k = source k, of 1 to n.
+    blended : bool array, shape (n,)
+        Whether source k (at index k - 1) was taken out of a blob with others.
+    cut : bool array, shape (n,)
+        Whether the blob that it was in reaches the frontier of what is known.
+    """
+
+    label: NDArray[np.int32]
+    blended: BoolArray
+    cut: BoolArray
+
+    def __post_init__(self) -> None:
+        for name in ("label", "blended", "cut"):
+            object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def __len__(self) -> int:
+        return len(self.blended)
+
+
+@dataclass(frozen=True, slots=True)
+class Segmenter:
+    """Finds connected pixels above a threshold and takes blends apart.
+
+    Parameters
+    ----------
+    threshold : float
+        In units of the image.
+    min_area : int
+        Fewest pixels of a source.
+    deblend : int
+        Levels, in equal ratios from the threshold to the peak, at which a blob is tried.
+    contrast : float
+        A part needs this share of the blob's flux to count as a source; 1 = never deblend.
+
+    Notes
+    -----
+    Deblending is that of Bertin & Arnouts (1996), as sep does it. sep shares out the pixels
+    around a blend by lot, drawing from one sequence for the whole image, so its answer depends
+    on all that came before. Here each blob goes to sep alone and the sequence starts anew:
+    the same blob comes apart in the same way in whatever tile it is seen.
+    """
+
+    threshold: float
+    min_area: int
+    deblend: int
+    contrast: float
+
+    def __call__(self, image: Float32Array, wanted: BoolArray, frontier: BoolArray) -> Segments:
+        """Return the sources of the blobs that have a pixel in `wanted`.
+
+        Parameters
+        ----------
+        image : float32 array, shape (ny, nx)
+            Significance; 0 in holes.
+        wanted : bool array, shape (ny, nx)
+        frontier : bool array, shape (ny, nx)
+            True where the image goes on beyond the array.
+
+        Raises
+        ------
+        ResourceError
+            A blob has more parts than can be told apart.
+        """
+        blobs, n_blobs = ndimage.label(image > self.threshold, _EIGHT, output=np.int32)
+        area = np.bincount(blobs.ravel(), minlength=n_blobs + 1)
+        keep = np.zeros(n_blobs + 1, bool)
+        keep[blobs[wanted]] = True
+        keep &= area >= self.min_area
+        keep[0] = False
+        cut = np.zeros(n_blobs + 1, bool)
+        cut[blobs[frontier]] = True
+        # Blobs that stay whole get the first labels, parts of the others come after.
+        places = ndimage.find_objects(blobs)
+        torn = self._divisible(image, blobs, keep & (area >= 2 * self.min_area))
+        parts = {k: self._parts(image[places[k - 1]], blobs[places[k - 1]] == k) for k in torn}
+        parts = {k: part for k, part in parts.items() if part.max() > 1}
+        keep[list(parts)] = False
+        whole = np.flatnonzero(keep)
+        number = np.zeros(n_blobs + 1, np.int32)
+        number[whole] = np.arange(1, whole.size + 1)
+        label = number[blobs]
+        is_cut = [cut[whole]]
+        n = whole.size
+        for k, part in parts.items():
+            target = label[places[k - 1]]
+            target[part > 0] = part[part > 0] + n
+            n += int(part.max())
+            is_cut.append(np.full(int(part.max()), cut[k]))
+        blended = np.arange(n) >= whole.size
+        return Segments(label, blended, np.concatenate(is_cut))
+
+    def _divisible(
+        self, image: Float32Array, blobs: NDArray[np.int32], large: BoolArray
+    ) -> list[int]:
+        """Return the blobs, of those `large` enough, that have more than one local maximum."""
+        if self.contrast >= 1.0:
+            return []
+        ny, nx = image.shape
+        y, x = np.nonzero(large[blobs])
+        centre = image[y, x]
+        highest = np.ones(y.size, bool)
+        for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)):
+            beside = image[np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)]
+            highest &= centre >= beside
+        maxima = np.bincount(blobs[y[highest], x[highest]], minlength=large.size)
+        return [int(k) for k in np.flatnonzero(maxima > 1)]
+
+    def _parts(self, image: Float32Array, inside: BoolArray) -> NDArray[np.int32]:
+        """Return the labels 1 to n of the parts of one blob, 0 outside it."""
+        alone = np.where(inside, image, np.float32(0.0))
+        # sep's limits are settings of its module: set here, just before use, and nowhere else.
+        # They bound memory and do not touch the result.
+        sep.set_extract_pixstack(inside.size + 1024)
+        for limit in _SUB_OBJECTS:
+            sep.set_sub_object_limit(limit)
+            try:
+                _, parts = sep.extract(
+                    alone,
+                    self.threshold,
+                    minarea=self.min_area,
+                    filter_kernel=None,
+                    deblend_nthresh=self.deblend,
+                    deblend_cont=self.contrast,
+                    clean=False,
+                    segmentation_map=True,
+                )
+            except Exception as error:  # sep raises nothing narrower
+                if "deblending overflow" not in str(error):
+                    raise
+                continue
+            labels: NDArray[np.int32] = parts
+            return labels
+        raise ResourceError(
+            f"deblending: a blob of {int(inside.sum())} px has more than {_SUB_OBJECTS[-1]} parts; "
+            "raise detection.threshold or lower detection.deblend"
+        )

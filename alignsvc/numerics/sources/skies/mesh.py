@@ -1,0 +1,114 @@
+"""A smooth sky through the cells of a mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.errors import ConfigError, DataError
+from alignsvc.numerics.sources.background import SkyModel
+from alignsvc.numerics.sources.meshes import (
+    CLIP_SIGMA,
+    chosen,
+    clipped_statistics,
+    interpolated,
+    median_filtered,
+    mended,
+)
+from alignsvc.numerics.sources.skies import SKIES
+from alignsvc.reasons import FailureKind
+
+#: Fewer good pixels than this in the best cell: no statement about the sky is possible.
+_FEWEST_PIXELS = 16
+
+
+@SKIES.register("mesh")
+@dataclass(frozen=True, slots=True)
+class MeshBackground:
+    """The sky as a cubic surface through robust levels of the cells of a mesh.
+
+    Parameters
+    ----------
+    box : int
+        Side of a cell in pixels, about: the chip is cut into equal cells of nearly that side,
+        so that there are no slivers. Large against the sources, small against the sky.
+    clip_sigma : float
+        Pixels farther than this many rms from the cell's median are left out.
+    filter_size : int
+        Side, in cells, of the running median that removes cells filled by a bright source.
+
+    Notes
+    -----
+    The method of Bertin & Arnouts (1996, A&AS 117, 393). A cell with less than a quarter of its
+    pixels good takes its nearest neighbour's level. The noise is measured about the surface,
+    not about each cell's level, so that a gradient across a cell does not count as noise.
+    """
+
+    box: int = 128
+    clip_sigma: float = CLIP_SIGMA
+    filter_size: int = 3
+
+    def __post_init__(self) -> None:
+        if self.box < 8 or self.clip_sigma < 1.0 or self.filter_size % 2 != 1:
+            raise ConfigError(
+                f"sky 'mesh': box {self.box}, clip_sigma {self.clip_sigma}, filter_size "
+                f"{self.filter_size}; wanted a box of 8 px or more, a clip_sigma of 1 or more "
+                "and an odd filter_size; set images.sky"
+            )
+
+    def __call__(self, pixels: Float32Array, mask: BoolArray) -> SkyModel:
+        """Return the sky of `pixels`, shape (ny, nx); `mask` True = bad, of no influence.
+
+        Raises
+        ------
+        DataError
+            ALL_MASKED: fewer than 16 good pixels in every cell of the mesh.
+        """
+        y_edges, x_edges = (self._edges(n) for n in pixels.shape)
+        good = ~mask
+        levels, spread, counts = self._cells(pixels, good, (y_edges, x_edges))
+        if counts.max(initial=0) < _FEWEST_PIXELS:
+            raise DataError(
+                FailureKind.ALL_MASKED,
+                f"sky: {int(good.sum())} usable pixels, wanted {_FEWEST_PIXELS} or more in one "
+                f"cell of {self.box} px; check the mask and the weight map",
+            )
+        area = pixels.size / counts.size
+        trusted = counts >= min(0.25 * area, 0.5 * counts.max())
+        mesh = median_filtered(mended(levels, trusted), self.filter_size)
+        level = interpolated(
+            mesh, _in_cells(pixels.shape[0], len(mesh)), _in_cells(pixels.shape[1], mesh.shape[1])
+        )
+        residual = pixels - level
+        _, rms, _ = self._cells(residual, good, (y_edges, x_edges))
+        # A constant cell (a padded border that no mask names) says nothing about the noise.
+        noisy = trusted & (spread > 0.0)
+        overall = float(np.median(rms[noisy])) if noisy.any() else 0.0
+        return SkyModel(level, overall, mesh, mended(rms, trusted))
+
+    def _edges(self, n_pixels: int) -> IntArray:
+        n_cells = max(1, round(n_pixels / self.box))
+        return np.linspace(0, n_pixels, n_cells + 1).round().astype(np.int64)
+
+    def _cells(
+        self, pixels: Float32Array, good: BoolArray, edges: tuple[IntArray, IntArray]
+    ) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Return level, rms and number of good pixels of every cell."""
+        y_edges, x_edges = edges
+        values = [
+            clipped_statistics(chosen(pixels[y0:y1, x0:x1], good[y0:y1, x0:x1]), self.clip_sigma)
+            for y0, y1 in pairwise(y_edges)
+            for x0, x1 in pairwise(x_edges)
+        ]
+        table = np.array([(v.level, v.rms, v.count) for v in values])
+        level, rms, count = table.T.reshape(3, len(y_edges) - 1, len(x_edges) - 1)
+        return level, rms, count.astype(np.int64)
+
+
+def _in_cells(n_pixels: int, n_cells: int) -> FloatArray:
+    """Return pixel centres in units of cells, 0 at the centre of the first cell."""
+    centres: FloatArray = np.arange(n_pixels, dtype=np.float64) + 0.5
+    return centres * (n_cells / n_pixels) - 0.5

@@ -1,0 +1,58 @@
+"""What a driver tells whoever listens, while it works: small values, no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from alignsvc.domain.outcome import TaskOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A stage of a pass begins with `total` tasks; pass 0 is the final mosaic's."""
+
+    stage: str
+    pass_number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """One task of the present stage has ended."""
+
+    stage: str
+    outcome: TaskOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class PassSolved:
+    """The corrections of a pass are known."""
+
+    pass_number: int
+    movement_px: float
+    n_solved: int
+    n_sources: int
+    is_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something the user should know: one sentence."""
+
+    text: str
+
+
+Event = StageStarted | TaskEnded | PassSolved | Note
+
+
+class Listener(Protocol):
+    """Anything that can be told of events: a progress bar, a log, a test."""
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of `event`; must not raise."""
+        ...
+
+
+def silent(event: Event) -> None:
+    """Take no notice."""

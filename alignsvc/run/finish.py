@@ -1,0 +1,185 @@
+"""The end of a run: the final mosaic, corrected headers, tables and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alignsvc.domain.correction import Correction
+from alignsvc.domain.outcome import Status
+from alignsvc.domain.result import ExposureResult
+from alignsvc.errors import HeaderError
+from alignsvc.io import journal
+from alignsvc.io.catalogs import write_catalog
+from alignsvc.io.corrections_table import corrections_to_ecsv
+from alignsvc.io.exposure_files import ExposureCandidate
+from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.locations import CORRECTIONS, HEADERS, MOSAIC_FITS, SOURCES, RunLocations
+from alignsvc.io.mosaic_fits import export_mosaic
+from alignsvc.reasons import FailureKind
+from alignsvc.run import events
+from alignsvc.run.cataloguing import chosen_sources
+from alignsvc.run.driver import LoopEnd, is_worth_writing
+from alignsvc.run.headers import Destination, HeaderSettings, write_headers
+from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic
+from alignsvc.run.passes import LoopState
+from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.report.pages import write_reports
+from alignsvc.run.report.tables import exposure_results
+from alignsvc.run.result import PassSummary, RunResult
+from alignsvc.run.stages import Tools
+from alignsvc.tasks.merge import mosaic_store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """Headers written: the rows as they stand after it, the files, and what to tell."""
+
+    results: tuple[ExposureResult, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def finish(tools: Tools, end: LoopEnd) -> RunResult:
+    """Write everything that a run leaves for people; return its result."""
+    mosaics = _final_mosaic(tools, end.state) if tools.plan.exposures else ()
+    results = exposure_results(tools.plan, end.state, end.verdicts)
+    written = _headers(tools, end, results)
+    locations = RunLocations(tools.run)
+    locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
+    if end.state.sources is not None:
+        write_catalog(chosen_sources(tools, end.state.sources), locations.path(SOURCES))
+    for note in written.notes:
+        tools.listener(events.Note(note))
+    result = RunResult(
+        directory=tools.run,
+        verdict=end.verdict,
+        corrections=written.results,
+        history=tuple(
+            PassSummary(one.pass_number, one.is_full, one.movement_px, one.n_solved, one.n_sources)
+            for one in end.history
+        ),
+        mosaic=mosaics,
+        headers=written.files,
+        notes=(*tools.plan.notes, *written.notes),
+    )
+    write_reports(tools, result)
+    tools.journal.append(journal.Finished(int(result.exit_code)))
+    return result
+
+
+def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
+    """Make the mosaic with the final corrections; return the FITS files of it."""
+    members = _members(tools, state)
+    if not members:
+        return ()
+    corrections = {one.id: _final_correction(one, state) for one in members}
+    store = mosaic_store(tools.run)
+    latest = max(store.generations(), default=0)
+    known = state.mosaic.generation if state.mosaic is not None else None
+    generation = latest + 1 if known is None or latest == known else latest
+    made = make_mosaic(tools, Turn(0, generation), members, corrections, state.mosaic)
+    if tools.plan.config.run.keep_mosaics == "none":
+        tools.listener(events.Note("run.keep_mosaics: none; the zarr mosaic will be removed"))
+    if tools.plan.config.output.mosaic == "none":
+        return ()
+    return _exported(tools, made.mosaic)
+
+
+def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
+    """Return the exposures of the final mosaic: the aligned ones, and skipped ones if asked."""
+    skipped = tools.plan.config.mosaic.include_skipped
+    return tuple(
+        one
+        for one in tools.plan.exposures
+        if one.id not in state.ended or (skipped and state.ended[one.id].status is Status.SKIPPED)
+    )
+
+
+def _final_correction(exposure: PlannedExposure, state: LoopState) -> Correction:
+    """Return the total correction; a skipped exposure keeps its header's WCS."""
+    total = state.corrections[exposure.id]
+    if exposure.id in state.ended:
+        return Correction.identity(total.plane, total.geometry)
+    return total
+
+
+def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Path, ...]:
+    """Write one FITS file a component: mosaic.fits, mosaic_1.fits, ..."""
+    locations, paths = RunLocations(tools.run), []
+    for grid in tools.plan.grids:
+        suffix = f"_{grid.component}.fits" if grid.component else ".fits"
+        path = locations.path(MOSAIC_FITS.removesuffix(".fits") + suffix)
+        export_mosaic(mosaic_store(tools.run), mosaic.generation, grid.component, path)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _Written:
+    """Write corrected headers of the aligned exposures, unless the loop did not converge."""
+    output = tools.plan.config.output
+    if output.wcs == "none":
+        return _Written(tuple(results), (), ())
+    if not is_worth_writing(end, write_unconverged=output.write_unconverged):
+        note = (
+            f"the loop ended {end.verdict.value}: no headers were written; "
+            "set output.write_unconverged: true to have them"
+        )
+        return _Written(tuple(results), (), (note,))
+    settings = HeaderSettings(
+        Destination(output.wcs),
+        RunLocations(tools.run).path(HEADERS),
+        output.wcs_name,
+        tools.plan.identity[:16],
+    )
+    headers = {one.id: one.header for one in tools.plan.exposures}
+    return _each_written(tools, results, headers, settings)
+
+
+def _each_written(
+    tools: Tools,
+    results: Sequence[ExposureResult],
+    headers: Mapping[str, ExposureHeader],
+    settings: HeaderSettings,
+) -> _Written:
+    rows, files, notes = [], list[Path](), list[str]()
+    for result in results:
+        if result.status is not Status.ALIGNED:
+            rows.append(result)
+            continue
+        try:
+            written = write_headers(headers[result.id], result, settings)
+        except HeaderError as error:
+            rows.append(_unwritable(result, error))
+            continue
+        rows.append(result)
+        files += written.files
+        notes += written.warnings
+        if settings.destination is Destination.IN_PLACE:
+            _journal_edit(tools, headers[result.id])
+    return _Written(tuple(rows), tuple(files), tuple(notes))
+
+
+def _unwritable(result: ExposureResult, error: HeaderError) -> ExposureResult:
+    return replace(
+        result,
+        status=Status.FAILED,
+        reason=FailureKind.UNWRITABLE_WCS.value,
+        message=str(error),
+    )
+
+
+def _journal_edit(tools: Tools, header: ExposureHeader) -> None:
+    """Keep what the files were and are, so that either counts as the run's input."""
+    settings = tools.plan.algorithms.images
+    candidate = ExposureCandidate(
+        header.ref.id, tuple(dict.fromkeys(chip.science.uri for chip in header.ref.chips))
+    )
+    now = inspect_exposure(candidate, settings).ref.fingerprint
+    if now != header.ref.fingerprint:
+        tools.journal.append(
+            journal.HeaderApplied(
+                header.ref.id, header.ref.chips[0].science.uri, header.ref.fingerprint, now
+            )
+        )

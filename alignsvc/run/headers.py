@@ -1,0 +1,147 @@
+"""Corrected headers for a run's exposures: copies, in place, or .head files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Correction
+from alignsvc.domain.exposure import ChipRef
+from alignsvc.domain.result import ExposureResult
+from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
+from alignsvc.io.scamp_head import write_head
+from alignsvc.io.wcs_edit import HeaderUpdate, Provenance
+from alignsvc.numerics.sky.corrected import checked_error_px, corrected
+from alignsvc.numerics.solve.factors import step_jacobian
+from alignsvc.numerics.solve.movement import chip_samples
+from alignsvc.version import VERSION
+
+
+class Destination(StrEnum):
+    """Where corrected headers go."""
+
+    COPY = "copy"
+    IN_PLACE = "in_place"
+    HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderSettings:
+    """How headers are written.
+
+    Parameters
+    ----------
+    destination : Destination
+    folder : Path
+        Of copies and .head files; the inputs' tree is mirrored below it.
+    wcs_name : str
+    run_id : str
+    """
+
+    destination: Destination
+    folder: Path
+    wcs_name: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenHeaders:
+    """Files written for one exposure, the largest error of a written WCS, and warnings."""
+
+    files: tuple[Path, ...]
+    error_px: float
+    warnings: tuple[str, ...]
+
+
+def write_headers(
+    header: ExposureHeader, result: ExposureResult, settings: HeaderSettings
+) -> WrittenHeaders:
+    """Write the corrected headers of one exposure.
+
+    Raises
+    ------
+    HeaderError
+        A header cannot express the correction to 1e-3 px, or cannot be edited; the exposure's
+        files are as they were.
+    """
+    assert result.correction is not None
+    new = [corrected(wcs, result.correction) for wcs in header.wcs]
+    error = max(
+        checked_error_px(wcs, one, result.correction)
+        for wcs, one in zip(header.wcs, new, strict=True)
+    )
+    if settings.destination is Destination.HEAD:
+        path = settings.folder / f"{header.ref.id}.head"
+        write_head(path, new, _provenance(header.wcs[0], result, settings))
+        return WrittenHeaders((path,), error, ())
+    files: list[Path] = []
+    warnings: list[str] = []
+    for uri in dict.fromkeys(chip.science.uri for chip in header.ref.chips):
+        updates = _updates(uri, header, new, (result, settings))
+        source = Path(uri)
+        if settings.destination is Destination.IN_PLACE:
+            warnings += write_in_place(source, updates)
+            files.append(source)
+        else:
+            target = settings.folder / copy_name(header, source)
+            warnings += write_copy(source, target, updates)
+            files.append(target)
+    return WrittenHeaders(tuple(files), error, tuple(warnings))
+
+
+def copy_name(header: ExposureHeader, source: Path) -> str:
+    """Return the name of a copy below its folder: the input's, in the tree that its id mirrors."""
+    folder = header.ref.id.rpartition("/")[0]
+    return f"{folder}/{source.name}" if folder else source.name
+
+
+def _chips(header: ExposureHeader) -> Sequence[tuple[ChipRef, CelestialWcs]]:
+    return list(zip(header.ref.chips, header.wcs, strict=True))
+
+
+def _updates(
+    uri: str,
+    header: ExposureHeader,
+    new: Sequence[CelestialWcs],
+    why: tuple[ExposureResult, HeaderSettings],
+) -> list[HeaderUpdate]:
+    """Return the edits of one file: its science HDUs, and planes that carry the same WCS."""
+    result, settings = why
+    science = {chip.science.hdu for chip in header.ref.chips if chip.science.uri == uri}
+    updates: dict[int, HeaderUpdate] = {}
+    for (chip, old), wcs in zip(_chips(header), new, strict=True):
+        if chip.science.uri != uri:
+            continue
+        provenance = _provenance(old, result, settings)
+        with_it = set(hdus_with_same_wcs(Path(uri), chip.science.hdu)) - science
+        for hdu in (chip.science.hdu, *sorted(with_it)):
+            updates.setdefault(hdu, HeaderUpdate(hdu, wcs, settings.wcs_name, provenance))
+    return [updates[hdu] for hdu in sorted(updates)]
+
+
+def _provenance(wcs: CelestialWcs, result: ExposureResult, settings: HeaderSettings) -> Provenance:
+    assert result.correction is not None
+    return Provenance(
+        settings.run_id,
+        VERSION,
+        result.status.value,
+        result.quality.rmse_px,
+        result.quality.n_used,
+        random_error_arcsec(wcs, result.correction),
+    )
+
+
+def random_error_arcsec(wcs: CelestialWcs, correction: Correction) -> tuple[float, float]:
+    """Return the rms over a chip of the correction's error along the header's two axes."""
+    sky = wcs.sky_from_pixel(chip_samples(wcs.shape, 3))
+    plane = correction.plane
+    jacobian = step_jacobian(plane.from_sky(sky), plane, plane)
+    variance = np.einsum("nip,pq,niq->ni", jacobian, correction.covariance, jacobian)
+    east, north = np.sqrt(variance.mean(axis=0)).tolist()
+    return (east, north) if wcs.longitude_axis == 0 else (north, east)

@@ -1,0 +1,183 @@
+"""From corrections to a published generation of the mosaic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alignsvc.domain.correction import Correction
+from alignsvc.domain.grid import TileId
+from alignsvc.io import journal
+from alignsvc.io.contribution_store import StoredContribution
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.stages import Tools, require_all, run_stage, sorted_out
+from alignsvc.tasks.measure import REACH_PX, MosaicPart
+from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
+from alignsvc.tasks.placed import ExposureView
+from alignsvc.tasks.resample import ResampleTask, contribution_store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mosaic:
+    """A published generation, and what went into it.
+
+    Parameters
+    ----------
+    generation : int
+    contributions : mapping of exposure id to StoredContribution
+    parts : mapping of TileId to tuple of Part
+        In order of exposure id.
+    checksums : mapping of TileId to str
+    """
+
+    generation: int
+    contributions: Mapping[str, StoredContribution]
+    parts: Mapping[TileId, tuple[Part, ...]]
+    checksums: Mapping[TileId, str]
+
+    def tiles_of(self, exposure: str) -> frozenset[TileId]:
+        """Return the tiles in which an exposure has weight."""
+        return frozenset(self.contributions[exposure].tiles)
+
+    def component_checksums(self, component: int) -> tuple[str, ...]:
+        """Return the checksums of all tiles of a component, row by row."""
+        tiles = sorted(tile for tile in self.checksums if tile.component == component)
+        return tuple(self.checksums[tile] for tile in tiles)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MosaicMade:
+    """A mosaic, the exposures in it, and those that failed on the way."""
+
+    mosaic: Mosaic
+    exposures: tuple[PlannedExposure, ...]
+    ended: tuple[ExposureEnded, ...]
+
+
+def view_of(tools: Tools, exposure: PlannedExposure, correction: Correction) -> ExposureView:
+    """Return how an exposure looks on its grid with a correction."""
+    algorithms = tools.plan.algorithms
+    return ExposureView(
+        exposure.header.ref,
+        correction,
+        exposure.header.flux_scale,
+        tools.plan.grids[exposure.component],
+        algorithms.images,
+        algorithms.sky,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which mosaic is made: for which pass, as which generation."""
+
+    pass_number: int
+    generation: int
+
+
+def make_mosaic(
+    tools: Tools,
+    turn: Turn,
+    exposures: Sequence[PlannedExposure],
+    corrections: Mapping[str, Correction],
+    before: Mosaic | None,
+) -> MosaicMade:
+    """Resample what moved, merge the tiles that it touches, publish, and tidy up.
+
+    Parameters
+    ----------
+    tools : Tools
+    turn : Turn
+    exposures : sequence of PlannedExposure
+        All that belong in the mosaic, in order of id.
+    corrections : mapping of exposure id to Correction
+    before : Mosaic or None
+        The generation before: tiles with the same parts are linked to it.
+    """
+    tasks = [
+        ResampleTask(
+            tools.run, view_of(tools, one, corrections[one.id]), tools.plan.algorithms.resampler
+        )
+        for one in exposures
+    ]
+    resampled = run_stage(tools, "resample", turn.pass_number, tasks)
+    sorted_ = sorted_out(exposures, resampled)
+    store = contribution_store(tools.run)
+    name_of = {e.id: task.key.digest for e, task in zip(exposures, tasks, strict=True)}
+    contributions = {one.id: store.stored(name_of[one.id]) for one in sorted_.going}
+    parts = _parts_by_tile(tools, contributions)
+    checksums = _merge(tools, turn, parts, before)
+    mosaic = Mosaic(turn.generation, contributions, parts, checksums)
+    _publish(tools, mosaic)
+    return MosaicMade(mosaic, sorted_.going, sorted_.ended)
+
+
+def mosaic_part(tools: Tools, mosaic: Mosaic, exposure: PlannedExposure) -> MosaicPart:
+    """Return the mosaic as one exposure sees it."""
+    own = mosaic.contributions[exposure.id]
+    grid = tools.plan.grids[exposure.component]
+    near = grid.tiles_touching(own.block.expand(REACH_PX))
+    checksums = tuple(mosaic.checksums[tile] for tile in near)
+    return MosaicPart(mosaic.generation, checksums, Part(own.name, own.checksum))
+
+
+def _parts_by_tile(
+    tools: Tools, contributions: Mapping[str, StoredContribution]
+) -> dict[TileId, tuple[Part, ...]]:
+    """Return the contributions to each tile of every grid, in order of exposure id."""
+    parts: dict[TileId, list[Part]] = {
+        tile: [] for grid in tools.plan.grids for tile in grid.tiles()
+    }
+    for exposure in sorted(contributions):
+        stored = contributions[exposure]
+        for tile in stored.tiles:
+            parts[tile].append(Part(stored.name, stored.checksum))
+    return {tile: tuple(some) for tile, some in parts.items()}
+
+
+def _merge(
+    tools: Tools, turn: Turn, parts: Mapping[TileId, tuple[Part, ...]], before: Mosaic | None
+) -> dict[TileId, str]:
+    mosaic_store(tools.run).create(turn.generation, tools.plan.grids)
+    same = before if before is not None and before.generation != turn.generation else None
+    tasks = [
+        MergeTask(
+            tools.run,
+            tools.plan.grids[tile.component],
+            tile,
+            some,
+            turn.generation,
+            same.generation if same is not None and same.parts[tile] == some else None,
+        )
+        for tile, some in parts.items()
+    ]
+    outcomes = run_stage(tools, "merge", turn.pass_number, tasks)
+    require_all("merge", outcomes)
+    return {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
+
+
+def _publish(tools: Tools, mosaic: Mosaic) -> None:
+    """Move the pointer, then remove what no generation needs any more.
+
+    Whose pixels are whose stays true while no source is detected anew, so that the segmentation
+    goes along.
+    """
+    store = mosaic_store(tools.run)
+    before = store.current()
+    if before is not None and before != mosaic.generation:
+        for tile in mosaic.parts:
+            if store.has_segmentation(before, tile):
+                store.link_segmentation(before, mosaic.generation, tile)
+    store.publish(mosaic.generation)
+    tools.journal.append(journal.Published(mosaic.generation))
+    if tools.plan.config.run.keep_mosaics == "all":
+        return
+    for generation in store.generations():
+        if generation != mosaic.generation:
+            store.remove(generation)
+    in_use = {stored.name for stored in mosaic.contributions.values()}
+    kept = contribution_store(tools.run)
+    for name in kept.names():
+        if name not in in_use:
+            kept.remove(name)

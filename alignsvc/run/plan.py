@@ -1,0 +1,264 @@
+"""What a run is going to do: its exposures, its grids, and its identity. No pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignsvc.config.build import Algorithms, build_algorithms, margin_px
+from alignsvc.config.schema import Config
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.geometry import TangentPlane, middle_of
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.outcome import ExitCode, Status
+from alignsvc.errors import ConfigError, DataError
+from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
+from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.fits_files import content_digest
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.locations import FORMAT_VERSION
+from alignsvc.io.wcs_headers import celestial_from_file
+from alignsvc.numerics.sky.footprints import MosaicLayout, choose_grids, footprint
+from alignsvc.reasons import REASON_TEXT, SkipReason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedExposure:
+    """A sound exposure that overlaps another.
+
+    Parameters
+    ----------
+    header : ExposureHeader
+    component : int
+        Index of its grid in the layout.
+    plane : TangentPlane
+        In which its correction acts: about the middle of its footprint, unless the
+        configuration names one.
+    """
+
+    header: ExposureHeader
+    component: int
+    plane: TangentPlane
+
+    @property
+    def id(self) -> str:
+        """The exposure's id."""
+        return self.header.ref.id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """All that is decided before the first task runs.
+
+    Parameters
+    ----------
+    config : Config
+    algorithms : Algorithms
+    exposures : tuple of PlannedExposure
+        In order of id.
+    ended : tuple of ExposureEnded
+        Exposures that cannot take part, and why; in order of id.
+    layout : MosaicLayout
+        Its `component_of` refers to all sound exposures, `exposures` to those in a component.
+    reference : str or None
+        Id of the exposure that holds the frame.
+    identity : str
+        Digest of the settings that change numbers, of the inputs and of the store's format.
+    parts : tuple of (str, str)
+        The pieces of the identity, each with its own digest: which one changed can be told.
+    notes : tuple of str
+        What the user should know of the inputs.
+    """
+
+    config: Config
+    algorithms: Algorithms
+    exposures: tuple[PlannedExposure, ...]
+    ended: tuple[ExposureEnded, ...]
+    layout: MosaicLayout
+    reference: str | None
+    identity: str
+    parts: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def grids(self) -> tuple[MosaicGrid, ...]:
+        """One a component."""
+        return self.layout.grids
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether any exposure is sound, be there anything to align or not."""
+        return bool(self.exposures) or any(e.status is Status.SKIPPED for e in self.ended)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `check` returns."""
+        if not self.is_usable:
+            return ExitCode.BAD_CONFIGURATION
+        failed = any(e.status is Status.FAILED for e in self.ended)
+        return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+
+
+def make_plan(config: Config) -> Plan:
+    """Read every header that `config` names and decide what to do.
+
+    Raises
+    ------
+    ConfigError
+        Settings that do not fit, patterns that match nothing, a reference that is not there.
+    """
+    algorithms = build_algorithms(config)
+    found = find_exposures(config.images.paths, algorithms.images)
+    sound, failed = _inspected(found.candidates, algorithms)
+    ended = [_failure(f) for f in (*found.failed, *failed)]
+    sound, duplicates = _without_duplicates(sound)
+    ended += duplicates
+    layout = choose_grids(
+        [footprint(header.wcs) for header in sound],
+        config.mosaic.tile_shape,
+        scale_arcsec=None if config.mosaic.scale == "auto" else config.mosaic.scale,
+        margin_px=margin_px(config),
+    )
+    exposures, alone = _placed(sound, layout, _given_plane(config, sound))
+    ended += [_alone(header, len(sound)) for header in alone]
+    parts = _identity_parts(config, sound)
+    return Plan(
+        config=config,
+        algorithms=algorithms,
+        exposures=exposures,
+        ended=tuple(sorted(ended, key=lambda e: e.exposure)),
+        layout=layout,
+        reference=_reference(config, exposures),
+        identity=digest_of(parts),
+        parts=parts,
+        notes=tuple(text for header in sound for text in header.warnings),
+    )
+
+
+def no_usable_exposure(plan: Plan) -> ConfigError:
+    """Return the error of a plan without a sound exposure; it names the first reasons."""
+    reasons = "; ".join(e.message for e in plan.ended[:3])
+    more = f"; and {len(plan.ended) - 3} more" if len(plan.ended) > 3 else ""
+    return ConfigError(f"no usable exposure among {len(plan.ended)}: {reasons}{more}")
+
+
+def _inspected(
+    candidates: Iterable[ExposureCandidate], algorithms: Algorithms
+) -> tuple[list[ExposureHeader], list[FailedExposure]]:
+    sound, failed = [], []
+    for candidate in candidates:
+        try:
+            sound.append(inspect_exposure(candidate, algorithms.images))
+        except DataError as error:
+            failed.append(FailedExposure.from_error(candidate.id, error))
+    return sound, failed
+
+
+def _failure(failed: FailedExposure) -> ExposureEnded:
+    return ExposureEnded(failed.id, Status.FAILED, failed.kind.value, failed.message)
+
+
+def _without_duplicates(
+    sound: Sequence[ExposureHeader],
+) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
+    """Leave out exposures whose files are byte for byte those of an earlier one.
+
+    Only files of equal headers and sizes (one fingerprint) are read to the end.
+    """
+    first_with: dict[str, ExposureHeader] = {}
+    contents: dict[str, set[str]] = {}
+    kept, ended = [], []
+    for header in sound:
+        earlier = first_with.setdefault(header.ref.fingerprint, header)
+        if earlier is not header:
+            seen = contents.setdefault(header.ref.fingerprint, {_contents(earlier)})
+            own = _contents(header)
+            if own in seen:
+                message = f"exposure {header.ref.id}: byte for byte the same as {earlier.ref.id}"
+                ended.append(_skipped(header.ref.id, SkipReason.DUPLICATE, message))
+                continue
+            seen.add(own)
+        kept.append(header)
+    return kept, ended
+
+
+def _contents(header: ExposureHeader) -> str:
+    files = dict.fromkeys(chip.science.uri for chip in header.ref.chips)
+    return digest_of(tuple(content_digest(file) for file in files))
+
+
+def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
+    return ExposureEnded(exposure, Status.SKIPPED, reason.value, message)
+
+
+def _alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
+    reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
+    return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
+
+
+def _given_plane(config: Config, sound: Sequence[ExposureHeader]) -> TangentPlane | None:
+    """Return the plane that `alignment.tangent_plane` names: an exposure's, or a header's."""
+    name = config.alignment.tangent_plane
+    if name is None:
+        return None
+    for header in sound:
+        if header.ref.id == name:
+            return _plane_of(header.wcs)
+    if not Path(name).is_file():
+        raise ConfigError(
+            f"alignment.tangent_plane: {name!r} is neither the id of a sound exposure nor a file"
+        )
+    try:
+        return _plane_of((celestial_from_file(name),))
+    except DataError as error:
+        raise ConfigError(f"alignment.tangent_plane: {error}") from error
+
+
+def _plane_of(chips: Sequence[CelestialWcs]) -> TangentPlane:
+    """Return the plane about the middle of all chips' corners."""
+    middle = middle_of(footprint(chips).points())
+    return TangentPlane(float(middle.ra), float(middle.dec))
+
+
+def _placed(
+    sound: Sequence[ExposureHeader], layout: MosaicLayout, given: TangentPlane | None
+) -> tuple[tuple[PlannedExposure, ...], list[ExposureHeader]]:
+    placed, alone = [], []
+    for header, component in zip(sound, layout.component_of, strict=True):
+        if component is None:
+            alone.append(header)
+        else:
+            placed.append(PlannedExposure(header, component, given or _plane_of(header.wcs)))
+    return tuple(placed), alone
+
+
+def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | None:
+    """Return the id that `reference.image` names: an id, or a path that ends in it."""
+    name = config.reference.image
+    if name is None:
+        return None
+    for exposure in exposures:
+        files = {chip.science.uri for chip in exposure.header.ref.chips}
+        if exposure.id == name or str(Path(name).absolute()) in files:
+            return exposure.id
+    known = ", ".join(e.id for e in exposures[:5])
+    raise ConfigError(
+        f"reference.image: {name!r} is not a usable exposure of this run that overlaps another; "
+        f"give an id such as {known or '(none is usable)'}"
+    )
+
+
+def _identity_parts(config: Config, sound: Sequence[ExposureHeader]) -> tuple[tuple[str, str], ...]:
+    """Return digests of each setting that changes numbers, each input, and the format."""
+    tree = config.model_dump(mode="json", exclude={"cluster": True, "run": True, "output": True})
+    settings = [
+        (f"{section}.{key}", digest_of(repr(value)))
+        for section, keys in sorted(tree.items())
+        for key, value in sorted(keys.items())
+        if (section, key) != ("images", "paths")
+    ]
+    settings.append(("run.seed", digest_of(config.run.seed)))
+    inputs = [(f"input {h.ref.id}", h.ref.fingerprint) for h in sound]
+    return (("format", digest_of(FORMAT_VERSION)), *settings, *inputs)

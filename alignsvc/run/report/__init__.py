@@ -1,0 +1,1 @@
+"""What a run tells people: summaries, JSON, and the HTML page."""

@@ -1,0 +1,83 @@
+"""``report.json`` and ``report.html``: self-contained, everything from outside escaped."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable
+
+from alignsvc.domain.outcome import Status
+from alignsvc.domain.result import ExposureResult
+from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
+from alignsvc.run.report.summary import result_json, result_lines
+from alignsvc.run.result import RunResult
+from alignsvc.run.stages import Tools
+from alignsvc.version import VERSION
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em}"
+    "table{border-collapse:collapse;width:100%}td,th{padding:.25em .6em;text-align:right;"
+    "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}"
+    ".failed{background:#fde0dc}.skipped{background:#fff3cd}"
+)
+
+
+def write_reports(tools: Tools, result: RunResult) -> None:
+    """Write the reports that the configuration asks for."""
+    objects = RunLocations(tools.run).objects
+    record = {"version": VERSION, "identity": tools.plan.identity, **result_json(result)}
+    objects.put(REPORT_JSON, json.dumps(record, indent=1, allow_nan=False).encode())
+    if tools.plan.config.output.report == "html":
+        objects.put(REPORT_HTML, report_html(result).encode())
+
+
+def report_html(result: RunResult) -> str:
+    """Return the page: the verdict first, then passes, then every exposure, trouble first."""
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result))
+    passes = _table(
+        ("pass", "largest movement [px]", "exposures solved", "sources"),
+        (
+            ("", (f"{p.number}", f"{p.movement_px:.4f}", f"{p.n_solved}", f"{p.n_sources}"))
+            for p in result.history
+        ),
+    )
+    rows = sorted(result.corrections, key=lambda r: (r.status is Status.ALIGNED, r.id))
+    exposures = _table(
+        (
+            *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
+            *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
+        ),
+        ((row.status.value, _cells(row)) for row in rows),
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
+        f"<style>{_STYLE}</style><h1>{html.escape(result.verdict.value)}</h1>{lines}"
+        f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}"
+        f"<p>alignsvc {VERSION}</p></html>"
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        f'<tr class="{html.escape(kind)}">'
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for kind, cells in rows
+    )
+    return f"<table><tr>{top}</tr>{body}</table>"
+
+
+def _cells(row: ExposureResult) -> tuple[str, ...]:
+    head = (row.id, row.status.value, row.message or row.reason, row.verdict.value)
+    if row.correction is None:
+        return (*head, "", "", "", "", "", "")
+    return (
+        *head,
+        f"{row.correction.shift[0]:+.5f}",
+        f"{row.correction.shift[1]:+.5f}",
+        f"{row.correction.rotation_deg:+.6f}",
+        f"{row.quality.n_used} of {row.quality.n_sources}",
+        f"{row.quality.rmse_px:.4f}",
+        f"{row.last_move_px:.4f}",
+    )

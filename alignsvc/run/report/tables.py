@@ -1,0 +1,44 @@
+"""The rows of the table of corrections, from the loop's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from alignsvc.domain.correction import Geometry
+from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.io.journal import VerdictGiven
+from alignsvc.run.passes import LoopState
+from alignsvc.run.plan import Plan
+
+_NAN = float("nan")
+
+
+def exposure_results(
+    plan: Plan, state: LoopState, verdicts: Mapping[str, VerdictGiven]
+) -> tuple[ExposureResult, ...]:
+    """Return a row for every exposure that the run was given, in order of id."""
+    ended = {end.exposure: end for end in plan.ended} | dict(state.ended)
+    names = sorted({one.id for one in plan.exposures} | set(ended))
+    return tuple(_row(plan, state, verdicts, name) for name in names)
+
+
+def _row(
+    plan: Plan, state: LoopState, verdicts: Mapping[str, VerdictGiven], name: str
+) -> ExposureResult:
+    end = {e.exposure: e for e in plan.ended}.get(name) or state.ended.get(name)
+    judged = verdicts.get(name)
+    return ExposureResult(
+        id=name,
+        status=end.status if end else Status.ALIGNED,
+        reason=end.reason if end else "",
+        message=end.message if end else "",
+        verdict=judged.verdict if judged else Verdict.UNTESTED,
+        geometry=Geometry(plan.algorithms.geometry),
+        component=state.component.get(name, -1),
+        is_reference=name == plan.reference,
+        correction=None if end else state.corrections[name],
+        quality=state.quality.get(name, FitQuality()),
+        last_move_px=state.moves_px.get(name, _NAN),
+        passes=state.passes.get(name, 0),
+    )

@@ -1,0 +1,294 @@
+"""From measurements to corrections: the reducer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.correction import N_PARAMETERS, Correction
+from alignsvc.domain.geometry import SkyPoints
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.measurement import Factors
+from alignsvc.domain.outcome import Status
+from alignsvc.domain.result import FitQuality
+from alignsvc.domain.task import TableRef
+from alignsvc.errors import NothingToMeasure
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.tables import read_table
+from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.gauge import (
+    FixedGauge,
+    Footprint,
+    GaugeKind,
+    MeanGauge,
+    footprint_of,
+    hold_mean,
+)
+from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
+from alignsvc.numerics.solve.linear_fit import LinearFitter
+from alignsvc.numerics.solve.movement import chip_samples, movement_px
+from alignsvc.numerics.solve.priors import CatalogOffsets
+from alignsvc.numerics.solve.steps import step_correction
+from alignsvc.reasons import SkipReason
+from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.stages import Tools
+
+#: Points per side of a chip at which a gauge is held: a linear map needs no more.
+_SAMPLES_PER_SIDE = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """An exposure with its factors, in the store."""
+
+    exposure: PlannedExposure
+    factors: TableRef
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """What a solve says of the exposures that took part.
+
+    Parameters
+    ----------
+    corrections : mapping of exposure id to Correction
+        The new totals.
+    quality : mapping of exposure id to FitQuality
+    moves_px : mapping of exposure id to float
+        Largest movement anywhere in the footprint, whatever the gauge did.
+    component : mapping of exposure id to int
+        By the sources really shared.
+    ended : tuple of ExposureEnded
+        Exposures that could not be solved.
+    """
+
+    corrections: Mapping[str, Correction]
+    quality: Mapping[str, FitQuality]
+    moves_px: Mapping[str, float]
+    component: Mapping[str, int]
+    ended: tuple[ExposureEnded, ...]
+
+    def joined(self, other: Solution) -> Solution:
+        """Return both; of exposures in both, what `other` says."""
+        return Solution(
+            {**self.corrections, **other.corrections},
+            {**self.quality, **other.quality},
+            {**self.moves_px, **other.moves_px},
+            {**self.component, **other.component},
+            (*self.ended, *other.ended),
+        )
+
+
+NOTHING_SOLVED = Solution({}, {}, {}, {}, ())
+
+
+def solve(
+    tools: Tools,
+    measured: Sequence[Measured],
+    corrections: Mapping[str, Correction],
+    catalog: Mapping[int, CatalogOffsets],
+) -> Solution:
+    """Return the new corrections of all measured exposures, grid by grid.
+
+    Parameters
+    ----------
+    tools : Tools
+    measured : sequence of Measured
+        In order of exposure id.
+    corrections : mapping of exposure id to Correction
+        The totals so far.
+    catalog : mapping of component to CatalogOffsets
+        Where a reference catalogue puts the mosaic's sources; empty without one.
+    """
+    one_by_one = tools.plan.config.alignment.solver == "independent"
+    solution = NOTHING_SOLVED
+    for grid in tools.plan.grids:
+        group = _group(tools, grid, measured, corrections)
+        if not group.members:
+            continue
+        found = (
+            _solved_independently(tools, group)
+            if one_by_one
+            else _solved_jointly(tools, group, catalog.get(grid.component))
+        )
+        n_known = len(set(solution.component.values()))
+        renumbered = {name: n_known + k for name, k in found.component.items()}
+        solution = solution.joined(replace(found, component=renumbered))
+    return solution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The exposures of one grid, with all that the solve needs of each."""
+
+    grid: MosaicGrid
+    members: tuple[PlannedExposure, ...]
+    factors: tuple[Factors, ...]
+    footprints: tuple[Footprint, ...]
+    totals: tuple[Correction, ...]
+
+
+def _group(
+    tools: Tools,
+    grid: MosaicGrid,
+    measured: Sequence[Measured],
+    corrections: Mapping[str, Correction],
+) -> _Group:
+    objects = RunLocations(tools.run).objects
+    own = [one for one in measured if one.exposure.component == grid.component]
+    factors = [
+        replace(
+            read_table(objects, one.factors.name, Factors, one.factors.checksum), exposure=index
+        )
+        for index, one in enumerate(own)
+    ]
+    if not tools.plan.config.alignment.use_weights:
+        factors = [equally_weighted(each) for each in factors]
+    totals = tuple(corrections[one.exposure.id] for one in own)
+    footprints = tuple(
+        footprint_of(_samples(one.exposure), total, grid.plane)
+        for one, total in zip(own, totals, strict=True)
+    )
+    return _Group(grid, tuple(one.exposure for one in own), tuple(factors), footprints, totals)
+
+
+def _samples(exposure: PlannedExposure) -> SkyPoints:
+    """Return points over all chips of an exposure, by the input header."""
+    each = [
+        wcs.sky_from_pixel(chip_samples(wcs.shape, _SAMPLES_PER_SIDE))
+        for wcs in exposure.header.wcs
+    ]
+    return SkyPoints(
+        np.concatenate([sky.ra for sky in each]), np.concatenate([sky.dec for sky in each])
+    )
+
+
+def equally_weighted(factors: Factors) -> Factors:
+    """Return factors that all have the mean information of those in use, in every direction."""
+    used = factors.information[factors.use]
+    mean = 0.5 * float(np.trace(used, axis1=1, axis2=2).mean()) if len(used) else 0.0
+    information = np.where(factors.use[:, None, None], mean * np.eye(2), 0.0)
+    return replace(factors, information=information)
+
+
+def _solved_jointly(tools: Tools, group: _Group, catalog: CatalogOffsets | None) -> Solution:
+    algorithms = tools.plan.algorithms
+    reference = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
+    fitter = JointFitter(
+        algorithms.geometry,
+        algorithms.clipping,
+        FixedGauge(tuple(reference)) if reference else MeanGauge(),
+        algorithms.prior,
+        tools.plan.config.run.seed,
+    )
+    fit = fitter(group.factors, group.footprints, catalog)
+    inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
+    failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
+    solved = [i for i in range(len(group.members)) if i not in failed]
+    moving = _without_common_motion(tools, group, fit)
+    corrections, quality, moves, component = {}, {}, {}, {}
+    for i in solved:
+        one = group.members[i]
+        covariance = inflation * fit.covariances[i]
+        corrections[one.id] = _stepped(tools, group.totals[i], fit.steps[i], covariance)
+        quality[one.id] = FitQuality(
+            len(group.factors[i]),
+            int(fit.n_used[i]),
+            float(fit.rmse_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
+            float(fit.mae_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
+        )
+        moves[one.id] = _movement(one, group.totals[i], _stepped(tools, group.totals[i], moving[i]))
+        component[one.id] = int(fit.component[i])
+    ended = tuple(
+        _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
+    )
+    return Solution(corrections, quality, moves, component, ended)
+
+
+def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
+    """Return the steps without what all exposures of a component do together.
+
+    Where the mean holds the frame, exposures that join or leave shift all others by a common
+    motion: that is a change of gauge, not of alignment.
+    """
+    steps = np.array(fit.steps)
+    for label, kind in enumerate(fit.gauges):
+        members = np.flatnonzero(fit.component == label)
+        if kind is GaugeKind.MEAN and len(members):
+            footprints = [group.footprints[i].unmoved() for i in members]
+            steps[members] = hold_mean(steps[members], footprints, tools.plan.algorithms.geometry)
+    return steps
+
+
+def _solved_independently(tools: Tools, group: _Group) -> Solution:
+    """Fit each exposure by itself; nobody holds the frame yet (see `frame_held`)."""
+    algorithms = tools.plan.algorithms
+    fitter = LinearFitter(algorithms.geometry, algorithms.clipping)
+    corrections, quality, ended = {}, {}, []
+    for one, factors, total in zip(group.members, group.factors, group.totals, strict=True):
+        try:
+            fit = fitter(factors)
+        except NothingToMeasure as nothing:
+            ended.append(_ended(one.id, nothing.reason, str(nothing)))
+            continue
+        step = np.zeros(6) if one.id == tools.plan.reference else fit.step
+        inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
+        corrections[one.id] = _stepped(tools, total, step, inflation * fit.covariance)
+        scale = one.header.wcs[0].pixel_scale_arcsec
+        quality[one.id] = FitQuality(len(factors), fit.n_used, fit.rmse / scale, fit.mae / scale)
+    return Solution(corrections, quality, {}, dict.fromkeys(corrections, 0), tuple(ended))
+
+
+def frame_held(
+    tools: Tools,
+    exposures: Sequence[PlannedExposure],
+    before: Mapping[str, Correction],
+    solution: Solution,
+) -> Solution:
+    """Return an independent solution in the mean's frame, with its movements since `before`.
+
+    Without it the whole set drifts, a little every pass, for as long as one lets it. A
+    reference image holds the frame by not moving.
+    """
+    corrections = dict(solution.corrections)
+    solved = [one for one in exposures if one.id in corrections]
+    for grid in tools.plan.grids:
+        members = [one for one in solved if one.component == grid.component]
+        if not members or tools.plan.reference in {one.id for one in members}:
+            continue
+        footprints = [
+            footprint_of(_samples(one), corrections[one.id], grid.plane) for one in members
+        ]
+        still = np.zeros((len(members), N_PARAMETERS))
+        back = hold_mean(still, footprints, tools.plan.algorithms.geometry)
+        for one, step in zip(members, back, strict=True):
+            total = corrections[one.id]
+            corrections[one.id] = _stepped(tools, total, step, total.covariance)
+    moves = {one.id: _movement(one, before[one.id], corrections[one.id]) for one in solved}
+    return replace(solution, corrections=corrections, moves_px=moves)
+
+
+def _stepped(
+    tools: Tools, total: Correction, step: FloatArray, covariance: FloatArray | None = None
+) -> Correction:
+    """Return the total correction after one more step."""
+    zero = np.zeros((6, 6))
+    known = zero if covariance is None else covariance
+    geometry = tools.plan.algorithms.geometry
+    return step_correction(total.plane, step, known, geometry).after(total)
+
+
+def _movement(exposure: PlannedExposure, old: Correction, new: Correction) -> float:
+    """Return the largest movement over all chips, in their pixels."""
+    return max(
+        movement_px(corrected(wcs, old), corrected(wcs, new), wcs.shape)
+        for wcs in exposure.header.wcs
+    )
+
+
+def _ended(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
+    return ExposureEnded(exposure, Status.SKIPPED, reason.value, f"exposure {exposure}: {message}")

@@ -1,0 +1,137 @@
+"""The stages of a pass: each makes its tasks, runs them, and says what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.outcome import Status, TaskOutcome, TaskStatus
+from alignsvc.domain.task import Task
+from alignsvc.engine import base as engine
+from alignsvc.engine.base import Executor, TaskEvent
+from alignsvc.errors import TransientError
+from alignsvc.io import journal
+from alignsvc.io.journal import ExposureEnded, Journal
+from alignsvc.run import events
+from alignsvc.run.plan import Plan, PlannedExposure
+
+
+class Heartbeat(Protocol):
+    """Called often while a run goes on; raises if the run belongs to another driver by now."""
+
+    def __call__(self) -> None:
+        """Give a sign of life."""
+        ...
+
+
+class ReuseCount:
+    """Counts tasks that a receipt answered; given to an executor as its listener."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, event: TaskEvent) -> None:
+        """Take one event of the executor."""
+        if isinstance(event, engine.TaskEnded) and event.is_reused:
+            self.count += 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tools:
+    """What a driver works with.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    plan : Plan
+    executor : Executor
+    journal : Journal
+    listener : Listener
+    heartbeat : Heartbeat
+    reuse : ReuseCount
+        The executor's own count.
+    """
+
+    run: Path
+    plan: Plan
+    executor: Executor
+    journal: Journal
+    listener: events.Listener
+    heartbeat: Heartbeat
+    reuse: ReuseCount
+
+
+def run_stage(
+    tools: Tools, stage: str, pass_number: int, tasks: Sequence[Task]
+) -> tuple[TaskOutcome, ...]:
+    """Run tasks and return their outcomes in the order of the tasks.
+
+    What numbers follow from outcomes must not depend on the order in which tasks end: this is
+    where that order is forgotten.
+    """
+    tools.journal.append(journal.StageStarted(stage, pass_number, len(tasks)))
+    tools.listener(events.StageStarted(stage, pass_number, len(tasks)))
+    reused_before = tools.reuse.count
+    by_key: dict[str, TaskOutcome] = {}
+    for outcome in tools.executor.run(tasks):
+        by_key[outcome.key.digest] = outcome
+        tools.listener(events.TaskEnded(stage, outcome))
+        tools.heartbeat()
+    outcomes = tuple(by_key[task.key.digest] for task in tasks)
+    count = [outcome.status for outcome in outcomes].count
+    tools.journal.append(
+        journal.StageFinished(
+            stage,
+            pass_number,
+            count(TaskStatus.OK),
+            count(TaskStatus.SKIPPED),
+            count(TaskStatus.FAILED),
+            tools.reuse.count - reused_before,
+        )
+    )
+    return outcomes
+
+
+def require_all(stage: str, outcomes: Iterable[TaskOutcome]) -> None:
+    """Raise if a task of the mosaic failed: no exposure is to blame, and the run cannot go on.
+
+    Raises
+    ------
+    TransientError
+        Naming the first; everything done so far is kept, and `resume` tries again.
+    """
+    for outcome in outcomes:
+        if not outcome.is_ok:
+            raise TransientError(
+                f"{stage} of {outcome.key.subject} failed: {outcome.message}; what is done is "
+                "kept, `alignsvc resume` goes on from here"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Exposures, and those of them whose tasks did not go well."""
+
+    going: tuple[PlannedExposure, ...]
+    ended: tuple[ExposureEnded, ...]
+
+
+def sorted_out(exposures: Sequence[PlannedExposure], outcomes: Sequence[TaskOutcome]) -> Ends:
+    """Return which exposures go on and which ended, by the outcomes of their tasks."""
+    going, ended = [], []
+    for exposure, outcome in zip(exposures, outcomes, strict=True):
+        if outcome.is_ok:
+            going.append(exposure)
+        else:
+            status = Status.FAILED if outcome.status is TaskStatus.FAILED else Status.SKIPPED
+            ended.append(ExposureEnded(exposure.id, status, outcome.reason, outcome.message))
+    return Ends(tuple(going), tuple(ended))
+
+
+def digest_of_checksums(outcomes: Iterable[TaskOutcome]) -> str:
+    """Return one digest of what tasks produced, in the order given."""
+    return digest_of(tuple(outcome.checksum for outcome in outcomes))

@@ -1,0 +1,163 @@
+"""Where a run stands: a pure fold over its journal. Times take no part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeVar
+
+from alignsvc.errors import RunStoreError
+from alignsvc.io import journal
+from alignsvc.io.journal import (
+    Event,
+    ExposureEnded,
+    ExposureState,
+    HeaderApplied,
+    SourcesFound,
+    VerdictGiven,
+)
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """A pass as far as it went.
+
+    Parameters
+    ----------
+    number : int
+        1, 2, 3, ...
+    is_full : bool
+        Whether sources were detected anew.
+    solution : Solved or None
+        None while the pass goes on.
+    """
+
+    number: int
+    is_full: bool
+    solution: journal.Solved | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Everything that the journal says.
+
+    Parameters
+    ----------
+    identity : str
+        Of the run; empty before it was created.
+    parts : tuple of (str, str)
+        Pieces of the identity, each with its digest.
+    passes : tuple of PassRecord
+        In order; only the last may be unsolved.
+    states : mapping of exposure id to ExposureState
+        As of the last pass that began.
+    ended : mapping of exposure id to ExposureEnded
+        Exposures that were skipped or failed.
+    sources : SourcesFound or None
+        The last catalogue.
+    generation : int or None
+        The published mosaic.
+    verdicts : mapping of exposure id to VerdictGiven
+    headers : tuple of HeaderApplied
+        Written and not reverted.
+    exit_code : int or None
+        None while the run goes on.
+    """
+
+    identity: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
+    passes: tuple[PassRecord, ...] = ()
+    states: Mapping[str, ExposureState] = field(default_factory=lambda: MappingProxyType({}))
+    ended: Mapping[str, ExposureEnded] = field(default_factory=lambda: MappingProxyType({}))
+    sources: SourcesFound | None = None
+    generation: int | None = None
+    verdicts: Mapping[str, VerdictGiven] = field(default_factory=lambda: MappingProxyType({}))
+    headers: tuple[HeaderApplied, ...] = ()
+    exit_code: int | None = None
+
+    @property
+    def solved_passes(self) -> tuple[PassRecord, ...]:
+        """The passes whose corrections are known, in order."""
+        return tuple(record for record in self.passes if record.solution is not None)
+
+    @property
+    def movements_px(self) -> tuple[float, ...]:
+        """The largest movement of each solved pass."""
+        return tuple(r.solution.movement_px for r in self.passes if r.solution is not None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.exit_code is not None
+
+
+def fold(events: Iterable[Event]) -> RunState:
+    """Return the state that `events` lead to.
+
+    Raises
+    ------
+    RunStoreError
+        The events do not make a run: a pass out of order, or one solved that never began.
+    """
+    state = RunState()
+    for event in events:
+        state = after(state, event)
+    return state
+
+
+def after(state: RunState, event: Event) -> RunState:
+    """Return the state after one more event."""
+    match event:
+        case journal.RunCreated():
+            return replace(state, identity=event.identity, parts=event.parts)
+        case journal.PassStarted():
+            return _begun(state, event)
+        case journal.Solved():
+            return _solved(state, event)
+        case journal.States():
+            return replace(state, states=MappingProxyType({s.exposure: s for s in event.exposures}))
+        case journal.ExposureEnded():
+            return replace(state, ended=_with(state.ended, event.exposure, event))
+        case journal.VerdictGiven():
+            return replace(state, verdicts=_with(state.verdicts, event.exposure, event))
+        case journal.SourcesFound():
+            return replace(state, sources=event)
+        case journal.Published():
+            return replace(state, generation=event.generation)
+        case journal.HeaderApplied():
+            return replace(state, headers=(*state.headers, event))
+        case journal.HeaderReverted():
+            kept = tuple(h for h in state.headers if h.file != event.file)
+            return replace(state, headers=kept)
+        case journal.Finished():
+            return replace(state, exit_code=event.exit_code)
+        case _:  # who drives, and stages: history, not state
+            return state
+
+
+def _begun(state: RunState, event: journal.PassStarted) -> RunState:
+    known = state.passes
+    if known and known[-1].solution is None:
+        known = known[:-1]  # a driver died in it; this one begins it again
+    if event.pass_number != len(known) + 1:
+        raise RunStoreError(
+            f"journal: pass {event.pass_number} begins after pass {len(known)}; the journal "
+            "cannot be trusted, start a new run"
+        )
+    return replace(state, passes=(*known, PassRecord(event.pass_number, event.is_full)))
+
+
+def _solved(state: RunState, event: journal.Solved) -> RunState:
+    if not state.passes or state.passes[-1].number != event.pass_number:
+        raise RunStoreError(
+            f"journal: pass {event.pass_number} was solved but never began; the journal cannot "
+            "be trusted, start a new run"
+        )
+    return replace(state, passes=(*state.passes[:-1], replace(state.passes[-1], solution=event)))
+
+
+def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:
+    return MappingProxyType({**mapping, key: value})

@@ -1,0 +1,164 @@
+"""Exposures with known truth from settings."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.io.simulated_files import (
+    ImagePlane,
+    write_extensions,
+    write_single_image,
+    write_truth,
+)
+from alignsvc.simulation.detector import (
+    DQ_BAD_PIXEL,
+    ChipImage,
+    bad_pixels,
+    cosmic_rays,
+    expose,
+)
+from alignsvc.simulation.distortions import Card
+from alignsvc.simulation.header_errors import draw_error, misaligned
+from alignsvc.simulation.layouts import Pointing
+from alignsvc.simulation.optics import celestial_wcs, extent_of, true_headers
+from alignsvc.simulation.scene import expected_electrons, seen_by
+from alignsvc.simulation.settings import Range, SkySettings
+from alignsvc.simulation.sky import CAMERA_STREAM, EXPOSURE_STREAM, draw_sources
+from alignsvc.simulation.truth import ChipTruth, ExposureTruth, Truth, to_json
+
+_FIRST_MJD = 60000.0
+_ZERO_POINT = 25.0  #: magnitude that gives one electron per second
+
+
+def simulate_to(directory: Path, settings: SkySettings) -> Truth:
+    """Write the exposures and ``truth.json`` into `directory`; return the truth.
+
+    One exposure at a time is in memory. The truth is written last: where it stands, all files
+    do.
+    """
+    truth = draw_truth(settings)
+    for index, exposure in enumerate(truth.exposures):
+        images = expose_chips(settings, truth, index)
+        _write_exposure(directory / exposure.file, settings, exposure, images)
+    write_truth(directory, to_json(truth))
+    return truth
+
+
+def draw_truth(settings: SkySettings) -> Truth:
+    """Return everything but the pixels. Exposure k depends on the seed and on k alone."""
+    camera = settings.camera
+    turns = np.random.default_rng((CAMERA_STREAM, settings.seed, 0))
+    rotations_deg = turns.normal(0.0, 1.0, camera.chips[0] * camera.chips[1])
+    rotations_deg = rotations_deg * camera.chip_rotation_deg
+    exposures = tuple(
+        _exposure(settings, index, rotations_deg) for index in range(settings.layout.n_exposures)
+    )
+    caps = tuple(seen_by(e, chip.true_wcs) for e in exposures for chip in e.chips)
+    return Truth(exposures, draw_sources(settings.seed, settings.stars, settings.galaxies, caps))
+
+
+def expose_chips(settings: SkySettings, truth: Truth, index: int) -> tuple[ChipImage, ...]:
+    """Return the noisy images of all chips of one exposure."""
+    exposure = truth.exposures[index]
+    images = []
+    for number, chip in enumerate(exposure.chips):
+        seed = (EXPOSURE_STREAM, settings.seed, index, 1 + number)
+        generator = np.random.default_rng(seed)
+        camera = np.random.default_rng((CAMERA_STREAM, settings.seed, 1 + number))
+        expected = expected_electrons(truth.sources, exposure, chip)
+        expected = expected + cosmic_rays(chip.shape, settings.cosmic_rays, generator)
+        bad = bad_pixels(chip.shape, settings.detector.bad_pixels, camera)
+        images.append(expose(expected, settings.detector, bad, generator))
+    return tuple(images)
+
+
+def _exposure(settings: SkySettings, index: int, rotations_deg: FloatArray) -> ExposureTruth:
+    camera, detector, conditions = settings.camera, settings.detector, settings.conditions
+    generator = np.random.default_rng((EXPOSURE_STREAM, settings.seed, index, 0))
+    drawn = generator.random(4)
+    error = draw_error(settings.header_errors, camera.scale_arcsec, generator)
+    pointing: Pointing = settings.layout(index, extent_of(camera), generator)
+    chips = []
+    per_chip = 1 + len(settings.planes)
+    for number, header in enumerate(true_headers(camera, pointing, rotations_deg)):
+        wcs = celestial_wcs(header, camera.shape)
+        hdu = 0 if _is_single(settings) else 1 + number * per_chip
+        chips.append(ChipTruth(hdu, camera.shape, header, misaligned(header, wcs, error)))
+    exposure_time_s = _within(conditions.exposure_time_s, drawn[0])
+    return ExposureTruth(
+        id=f"exp{index:03d}",
+        file=f"exp{index:03d}.fits",
+        chips=tuple(chips),
+        fwhm_px=_within(conditions.fwhm_arcsec, drawn[1]) / camera.scale_arcsec,
+        beta=conditions.beta,
+        gain=detector.gain,
+        read_noise=detector.read_noise,
+        sky=_within(conditions.sky, drawn[2]) * exposure_time_s / detector.gain,
+        saturation=detector.saturation,
+        exposure_time_s=exposure_time_s,
+        transparency=_within(conditions.transparency, drawn[3]),
+        mid_time_mjd=_FIRST_MJD + index * conditions.interval_days,
+    )
+
+
+def _within(limits: Range, fraction: float) -> float:
+    return limits[0] + float(fraction) * (limits[1] - limits[0])
+
+
+def _is_single(settings: SkySettings) -> bool:
+    return settings.camera.chips == (1, 1) and not settings.planes
+
+
+def _write_exposure(
+    path: Path, settings: SkySettings, exposure: ExposureTruth, images: tuple[ChipImage, ...]
+) -> None:
+    of_exposure, of_chip = _exposure_cards(exposure), _chip_cards(exposure)
+    if _is_single(settings):
+        cards = (*of_exposure, *of_chip, *exposure.chips[0].header_given)
+        write_single_image(path, cards, _pixels(settings, images[0]))
+        return
+    planes = []
+    for number, (chip, image) in enumerate(zip(exposure.chips, images, strict=True), start=1):
+        wcs = chip.header_given
+        planes.append(ImagePlane("SCI", number, _pixels(settings, image), (*of_chip, *wcs)))
+        for name in settings.planes:
+            values = image.error if name == "err" else image.quality.astype(np.uint8)
+            planes.append(ImagePlane(name.upper(), number, values, wcs))
+    write_extensions(path, of_exposure, planes)
+
+
+def _pixels(settings: SkySettings, image: ChipImage) -> Float32Array:
+    """Return the pixels; bad ones are NaN where no quality plane can name them."""
+    if "dq" in settings.planes:
+        return image.pixels
+    pixels = image.pixels.copy()
+    pixels[image.quality & DQ_BAD_PIXEL != 0] = np.nan
+    return pixels
+
+
+def _exposure_cards(exposure: ExposureTruth) -> tuple[Card, ...]:
+    start_mjd = exposure.mid_time_mjd - 0.5 * exposure.exposure_time_s / 86400.0
+    start = datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=start_mjd)
+    zero_point = _ZERO_POINT + 2.5 * math.log10(exposure.electrons_per_flux / exposure.gain)
+    return (
+        ("OBJECT", "simulated sky"),
+        ("FILTER", "r"),
+        ("EXPTIME", exposure.exposure_time_s),
+        ("DATE-OBS", start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]),
+        ("MJD-OBS", start_mjd),
+        ("MAGZPT", zero_point),
+    )
+
+
+def _chip_cards(exposure: ExposureTruth) -> tuple[Card, ...]:
+    return (
+        ("BUNIT", "adu"),
+        ("GAIN", exposure.gain),
+        ("RDNOISE", exposure.read_noise),
+        ("SATURATE", exposure.saturation),
+    )

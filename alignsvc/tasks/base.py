@@ -1,0 +1,135 @@
+"""The shell around every task: do it once, time it, name its end, leave a receipt."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.domain.task import Task
+from alignsvc.errors import (
+    AlignError,
+    DataError,
+    NothingToMeasure,
+    ResourceError,
+    RunStoreError,
+    TransientError,
+)
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.receipts import (
+    Receipt,
+    ReceiptSearch,
+    find_receipt,
+    product_is_there,
+    replace_receipt,
+    write_receipt,
+)
+from alignsvc.reasons import FailureKind
+
+#: How tasks can fail that may go well next time: these ends leave no receipt.
+NOT_FINAL = frozenset({FailureKind.INTERNAL, FailureKind.TIMEOUT, FailureKind.WORKER_LOST})
+
+
+@runtime_checkable
+class KnowsItsProduct(Protocol):
+    """A task whose product is more than one object: it says itself whether all of it is there."""
+
+    def product_is_whole(self, outcome: TaskOutcome) -> bool:
+        """Return whether everything that `outcome` stands for is in the store."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What comes back from a worker.
+
+    Parameters
+    ----------
+    outcome : TaskOutcome
+    is_reused : bool
+        Whether a receipt answered and no work was done. It is kept out of the outcome, so that
+        the outcomes of a resumed run are those of an unbroken one.
+    """
+
+    outcome: TaskOutcome
+    is_reused: bool = False
+
+
+def run_task(task: Task, objects: ObjectStore) -> TaskReport:
+    """Return how `task` ended, doing the work unless a valid receipt says that it is done.
+
+    The receipt is written after the product, so that it never speaks of what is not there. An
+    exposure's bad data end as ``failed(kind)`` or ``skipped(reason)``; so does, as
+    ``failed(internal)``, whatever nobody foresaw.
+
+    Parameters
+    ----------
+    task : Task
+    objects : ObjectStore
+        Of the run: receipts are looked for and left here.
+
+    Raises
+    ------
+    ResourceError
+        Memory or disk ran out.
+    TransientError
+        A second try may go well.
+    RunStoreError
+        The run directory cannot be used: no exposure is to blame.
+    """
+    search = receipt_of(task, objects)
+    if search.receipt is not None:
+        return TaskReport(search.receipt.outcome, is_reused=True)
+    started = time.perf_counter()
+    outcome = _outcome_of(task)
+    outcome = replace(outcome, seconds=time.perf_counter() - started)
+    if outcome.reason not in NOT_FINAL:
+        if search.refused:
+            replace_receipt(objects, Receipt(outcome))
+        else:
+            write_receipt(objects, Receipt(outcome))
+    return TaskReport(outcome)
+
+
+def receipt_of(task: Task, objects: ObjectStore) -> ReceiptSearch:
+    """Return the task's receipt if it counts, with a look at the product that it stands for."""
+    if isinstance(task, KnowsItsProduct):
+        return find_receipt(objects, task.key, task.product_is_whole)
+    return find_receipt(objects, task.key, partial(product_is_there, objects))
+
+
+def failed(key: TaskKey, kind: FailureKind, message: str) -> TaskOutcome:
+    """Return the outcome of a task that failed."""
+    return TaskOutcome(key, TaskStatus.FAILED, kind.value, message)
+
+
+def _outcome_of(task: Task) -> TaskOutcome:
+    try:
+        outcome = task()
+        if outcome.key != task.key:
+            raise AssertionError(f"the outcome is of another task, {outcome.key}")
+        return outcome
+    except DataError as error:
+        return failed(task.key, error.kind, str(error))
+    except NothingToMeasure as error:
+        return TaskOutcome(task.key, TaskStatus.SKIPPED, error.reason.value, str(error))
+    except (ResourceError, TransientError, RunStoreError):
+        raise
+    except MemoryError as error:
+        raise ResourceError(
+            f"{task.key.stage} of {task.key.subject}: out of memory ({error}); give each worker "
+            "more memory or use fewer workers, then resume"
+        ) from error
+    except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
+        return failed(task.key, FailureKind.INTERNAL, _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error's class, text and the place where it arose."""
+    text = str(error) if isinstance(error, AlignError) else f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = frames[-1]
+    return f"{text} (in {place.name}, {place.filename.rpartition('/')[2]}:{place.lineno})"

@@ -1,0 +1,68 @@
+"""Drizzle one exposure alone: its contribution to the mosaic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.errors import DataError
+from alignsvc.io.contribution_store import ContributionStore
+from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
+from alignsvc.numerics.resampling.coadd import merge_chips
+from alignsvc.numerics.resampling.resamplers import Resampler
+from alignsvc.reasons import FailureKind
+from alignsvc.tasks.placed import ExposureView, place
+
+
+def contribution_store(run: Path) -> ContributionStore:
+    """Return the store of contributions of the run in the directory `run`."""
+    return ContributionStore(RunLocations(run).path(CONTRIBUTIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class ResampleTask:
+    """Read an exposure, take its sky off, drizzle it; product: a contribution.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    view : ExposureView
+    resampler : Resampler
+    """
+
+    run: Path
+    view: ExposureView
+    resampler: Resampler
+
+    @property
+    def key(self) -> TaskKey:
+        """Identity: the exposure's state and how it is resampled."""
+        digest = digest_of("resample", self.view, self.resampler)
+        return TaskKey("resample", self.view.exposure.id, digest)
+
+    def __call__(self) -> TaskOutcome:
+        """Write the contribution."""
+        exposure = self.view.read()
+        placed = [place(self.view, chip) for chip in exposure.chips if not chip.mask.all()]
+        total = merge_chips(
+            self.resampler(one.chip, one.pixel_map, self.view.grid) for one in placed
+        )
+        if total.is_empty:
+            raise DataError(
+                FailureKind.BAD_WCS,
+                f"exposure {self.view.exposure.id}: no pixel falls on the mosaic's grid",
+            )
+        stored = contribution_store(self.run).write(self.key.digest, total, self.view.grid)
+        weights = [float(np.median(one.chip.weight[~one.chip.mask])) for one in placed]
+        return TaskOutcome(
+            self.key,
+            TaskStatus.OK,
+            product=f"{CONTRIBUTIONS}{stored.name}",
+            checksum=stored.checksum,
+            facts=(("noise", float(np.mean(weights)) ** -0.5), ("tiles", float(len(stored.tiles)))),
+        )

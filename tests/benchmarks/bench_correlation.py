@@ -1,0 +1,86 @@
+"""CPU time of measuring displacements, in microseconds a source. Prints; never fails.
+
+Run as ``python tests/benchmarks/bench_correlation.py`` with OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
+
+from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
+
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.cutouts import MaskedStack
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.peak import PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.displacement.spline import TemplateSpline
+
+N_SOURCES, SIDE, PITCH, FWHM = 1024, 32, 36, 5.0
+REPEATS = 5
+
+
+def best_us(work: Callable[[], object], n: int) -> float:
+    """CPU microseconds per item of the fastest of some runs."""
+    times = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return 1e6 * min(times) / n
+
+
+def bench_correlation(rng: np.random.Generator) -> None:
+    """Correlation of four blots and its peak alone, cutouts in hand."""
+    n, sides = 128, Sides(SIDE, 3)
+    image = rng.normal(size=(n, SIDE, SIDE)).astype(np.float32)
+    blots = rng.normal(size=(n, sides.template, sides.template)).astype(np.float32)
+    spline = TemplateSpline.through(blots)
+    whole = np.ones((n, sides.correlated, sides.correlated), bool)
+    good = np.ones(image.shape, bool)
+    peppered = rng.random(image.shape) > 0.002
+    for name in CORRELATORS.names():
+        correlator = CORRELATORS.build(name, {})
+        for label, mask in (("no mask", good), ("masks  ", peppered)):
+
+            def work(correlator=correlator, mask=mask):
+                template = MaskedStack(spline.half_pixel(sides.correlated), whole)
+                score = correlator(MaskedStack(image, mask), template, sides.max_lag)
+                return PolynomialPeak()(interlaced(score))
+
+            print(f"correlate + peak   {name:5s} {label} {best_us(work, n):7.1f} us/source")
+
+
+def bench_measurement(rng: np.random.Generator) -> None:
+    """Everything: cutouts, blots, correlation, peak or fit, covariances, flags."""
+    side = int(np.sqrt(N_SOURCES))
+    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
+    at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
+    shape = ((side + 1) * PITCH,) * 2
+    flux = rng.uniform(300, 5000, N_SOURCES)
+    clean = stars(shape, at, flux, FWHM)
+    view = view_of(clean + rng.normal(size=shape), gain=2.0)
+    reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
+    sources = catalog(at, FWHM, 8.0)
+    ncc = CORRELATORS.build("ncc", {})
+    for label, measure in (
+        ("plain ", CorrelationMeasurement(ncc)),
+        ("fitted", CorrelationMeasurement(ncc, TemplateFit())),
+    ):
+        took = best_us(lambda measure=measure: measure(view, reference, sources), N_SOURCES)
+        print(f"whole measurement  ncc   {label}  {took:7.1f} us/source")
+
+
+if __name__ == "__main__":
+    generator = np.random.default_rng(0)
+    bench_correlation(generator)
+    bench_measurement(generator)

@@ -1,0 +1,471 @@
+"""The same tasks, here or on workers: whatever single tasks and workers do, the others arrive."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client, Future, LocalCluster
+
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.engine.base import Executor, RunContext, TaskEnded, TaskEvent, TaskRetried
+from alignsvc.engine.clusters import cluster_backend
+from alignsvc.engine.distributed import DaskExecutor, DaskSettings
+from alignsvc.engine.serial import SerialExecutor
+from alignsvc.errors import DataError, NothingToMeasure, ResourceError, TransientError
+from alignsvc.io.objects import LocalObjects
+from alignsvc.io.receipts import product_is_there
+from alignsvc.reasons import FailureKind, SkipReason
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Writes its number; what befalls it is up to its class."""
+
+    number: int
+    root: Path
+
+    @property
+    def key(self) -> TaskKey:
+        return TaskKey("toy", f"toy {self.number}", digest_of(type(self).__name__, self.number))
+
+    def __call__(self) -> TaskOutcome:
+        self.befalls()
+        name = f"products/{self.number}.txt"
+        LocalObjects(self.root).put(name, str(self.number).encode())
+        return TaskOutcome(
+            self.key, TaskStatus.OK, product=name, facts=(("n", float(self.number)),)
+        )
+
+    def befalls(self) -> None:
+        """Nothing."""
+
+
+class Unreadable(Toy):
+    def befalls(self) -> None:
+        raise DataError(FailureKind.UNREADABLE, f"exposure {self.number}: not FITS")
+
+
+class Sparse(Toy):
+    def befalls(self) -> None:
+        raise NothingToMeasure(SkipReason.TOO_FEW_SOURCES, f"exposure {self.number}: 1 source")
+
+
+class Broken(Toy):
+    def befalls(self) -> None:
+        _ = 1 / 0
+
+
+class Poison(Toy):
+    def befalls(self) -> None:
+        os._exit(13)
+
+
+class Hung(Toy):
+    def befalls(self) -> None:
+        time.sleep(600)
+
+
+class HungInC(Toy):
+    """Keeps the interpreter to itself, so that its worker falls silent."""
+
+    def befalls(self) -> None:
+        ctypes.PyDLL(None).sleep(600)
+
+
+class Slow(Toy):
+    def befalls(self) -> None:
+        time.sleep(0.2)
+
+
+class OutOfMemory(Toy):
+    def befalls(self) -> None:
+        raise MemoryError("wanted 1 TiB")
+
+
+class FlakyOnce(Toy):
+    """Goes well on its second try."""
+
+    def befalls(self) -> None:
+        if LocalObjects(self.root).put_if_absent(f"tried/{self.number}", b""):
+            raise TransientError("the store did not answer")
+
+
+class AlwaysFlaky(Toy):
+    def befalls(self) -> None:
+        raise TransientError("the store did not answer")
+
+
+class Events:
+    """Remembers what the executor tells."""
+
+    def __init__(self) -> None:
+        self.seen: list[TaskEvent] = []
+
+    def __call__(self, event: TaskEvent) -> None:
+        self.seen.append(event)
+
+    @property
+    def n_reused(self) -> int:
+        return sum(isinstance(event, TaskEnded) and event.is_reused for event in self.seen)
+
+    @property
+    def retried(self) -> list[TaskRetried]:
+        return [event for event in self.seen if isinstance(event, TaskRetried)]
+
+
+class Workshop:
+    """One cluster for the whole module; each test has a run directory and a listener."""
+
+    def __init__(self, executor: DaskExecutor) -> None:
+        self.shared = executor
+
+    def executor(self, root: Path, events: Events, settings: DaskSettings) -> DaskExecutor:
+        context = RunContext(LocalObjects(root), root.name, events)
+        return DaskExecutor(self.shared._client, context, settings, lambda: None)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    backend = cluster_backend("local", {"workers": 2})
+    context = RunContext(LocalObjects(tmp_path_factory.mktemp("workshop")))
+    with backend(context) as executor:
+        assert isinstance(executor, DaskExecutor)
+        yield Workshop(executor)
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture(params=["serial", "local"])
+def executor(
+    request: pytest.FixtureRequest, workshop: Workshop, tmp_path: Path, events: Events
+) -> Executor:
+    if request.param == "serial":
+        return SerialExecutor(RunContext(LocalObjects(tmp_path), tmp_path.name, events))
+    return workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+
+
+@pytest.fixture
+def impatient(workshop: Workshop, tmp_path: Path, events: Events) -> DaskExecutor:
+    """Workers whose tasks may run for two seconds."""
+    settings = DaskSettings(poll_s=0.2, task_timeout_s=2.0)
+    return workshop.executor(tmp_path, events, settings)
+
+
+def by_subject(outcomes: list[TaskOutcome]) -> list[TaskOutcome]:
+    return sorted((replace(o, seconds=0.0) for o in outcomes), key=lambda o: o.key.subject)
+
+
+def test_every_third_task_fails_and_the_others_arrive(executor: Executor, tmp_path: Path) -> None:
+    kinds = (Toy, Toy, Unreadable)
+    outcomes = list(executor.run(kinds[n % 3](n, tmp_path) for n in range(30)))
+    assert len(outcomes) == 30
+    assert sum(outcome.is_ok for outcome in outcomes) == 20
+    assert {o.reason for o in outcomes if not o.is_ok} == {FailureKind.UNREADABLE}
+    assert len(LocalObjects(tmp_path).list("products/")) == 20
+
+
+def test_each_end_has_its_name(executor: Executor, tmp_path: Path) -> None:
+    kinds = (Toy, Unreadable, Sparse, Broken)
+    outcomes = by_subject(list(executor.run(kind(n, tmp_path) for n, kind in enumerate(kinds))))
+    ends = [(outcome.status, outcome.reason) for outcome in outcomes]
+    assert ends == [
+        (TaskStatus.OK, ""),
+        (TaskStatus.FAILED, FailureKind.UNREADABLE),
+        (TaskStatus.SKIPPED, SkipReason.TOO_FEW_SOURCES),
+        (TaskStatus.FAILED, FailureKind.INTERNAL),
+    ]
+    assert "ZeroDivisionError: division by zero (in befalls, test_executors.py:" in str(outcomes[3])
+
+
+def test_here_and_on_workers_the_outcomes_are_the_same(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    ends = []
+    for root in (tmp_path / "serial", tmp_path / "local"):
+        context = RunContext(LocalObjects(root), root.name, events)
+        one: Executor = SerialExecutor(context)
+        if root.name == "local":
+            one = workshop.executor(root, events, DaskSettings())
+        kinds = (Toy, Sparse, Unreadable)
+        ends.append(by_subject(list(one.run(kinds[n % 3](n, root) for n in range(12)))))
+    assert ends[0] == ends[1]
+
+
+def test_what_was_done_is_not_done_again(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    kinds = (Toy, Sparse, Unreadable)
+    tasks = [kinds[n % 3](n, tmp_path) for n in range(9)]
+    first = by_subject(list(executor.run(tasks)))
+    assert events.n_reused == 0
+    assert by_subject(list(executor.run(tasks))) == first
+    assert events.n_reused == 9
+
+
+def test_a_task_whose_product_is_gone_is_done_again(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    tasks = [Toy(n, tmp_path) for n in range(4)]
+    outcomes = by_subject(list(executor.run(tasks)))
+    LocalObjects(tmp_path).delete(outcomes[2].product)
+    list(executor.run(tasks))
+    assert events.n_reused == 3
+    assert product_is_there(LocalObjects(tmp_path), outcomes[2])
+
+
+def test_an_unforeseen_error_is_tried_again_in_the_next_run(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert not next(iter(executor.run([Broken(0, tmp_path)]))).is_ok
+    assert events.n_reused == 0
+
+
+def test_a_transient_error_is_tried_again(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    outcomes = list(executor.run([FlakyOnce(n, tmp_path) for n in range(3)]))
+    assert all(outcome.is_ok for outcome in outcomes)
+    assert len(events.retried) == 3
+    assert "did not answer" in events.retried[0].why
+
+
+def test_a_transient_error_that_stays_stops_the_run(executor: Executor, tmp_path: Path) -> None:
+    with pytest.raises(TransientError, match="did not answer"):
+        list(executor.run([AlwaysFlaky(0, tmp_path)]))
+
+
+def test_memory_that_runs_out_stops_the_run(executor: Executor, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match=r"toy of toy 0: out of memory .*then resume"):
+        list(executor.run([OutOfMemory(0, tmp_path)]))
+    # ... and what comes after is not harmed by it.
+    assert next(iter(executor.run([Toy(1, tmp_path)]))).is_ok
+
+
+def test_tasks_are_drawn_as_places_come_free(executor: Executor, tmp_path: Path) -> None:
+    drawn: list[int] = []
+
+    def tasks() -> Iterator[Toy]:
+        for number in range(40):
+            drawn.append(number)
+            yield Toy(number, tmp_path)
+
+    outcomes = executor.run(tasks())
+    next(outcomes)
+    assert len(drawn) <= 3 * executor.workers + 6
+    outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_a_task_that_kills_its_workers_fails_and_the_others_survive(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+    tasks = [Poison(n, tmp_path) if n == 3 else Toy(n, tmp_path) for n in range(12)]
+    outcomes = list(executor.run(tasks))
+    lost = [outcome for outcome in outcomes if not outcome.is_ok]
+    assert [outcome.key for outcome in lost] == [tasks[3].key]
+    assert lost[0].reason == FailureKind.WORKER_LOST
+    assert "memory" in lost[0].message
+    assert len(outcomes) == 12
+
+
+@pytest.mark.parametrize("kind", [Hung, pytest.param(HungInC, marks=pytest.mark.slow)])
+def test_a_hung_task_fails_and_its_worker_comes_back(
+    impatient: DaskExecutor, tmp_path: Path, kind: type[Toy]
+) -> None:
+    tasks = [kind(n, tmp_path) if n == 1 else Toy(n, tmp_path) for n in range(12)]
+    outcomes = list(impatient.run(tasks))
+    late = [outcome for outcome in outcomes if not outcome.is_ok]
+    assert [outcome.key for outcome in late] == [tasks[1].key]
+    assert late[0].reason == FailureKind.TIMEOUT
+    assert len(outcomes) == 12
+    assert sum(o.is_ok for o in impatient.run(Toy(n, tmp_path) for n in range(20, 24))) == 4
+
+
+def test_a_task_that_the_scheduler_forgets_is_handed_over_again(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+
+    def tasks() -> Iterator[Toy]:
+        yield from (Slow(n, tmp_path) for n in range(5))
+        client = workshop.shared._client
+        client.cancel([Future(key, client) for key in tuple(client.futures)])
+        yield Toy(5, tmp_path)
+
+    assert sum(outcome.is_ok for outcome in executor.run(tasks())) == 6
+    assert events.retried
+
+
+def test_an_iterator_that_is_left_leaves_nothing_behind(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings())
+    outcomes = executor.run(Slow(n, tmp_path) for n in range(20))
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert sum(isinstance(event, TaskEnded) for event in events.seen) == 1
+    assert next(iter(executor.run([Toy(99, tmp_path)]))).is_ok
+
+
+def test_a_run_without_workers_stops_with_a_sentence(tmp_path: Path) -> None:
+    settings = DaskSettings(poll_s=0.1, no_worker_timeout_s=0.5)
+    with scheduler_alone(tmp_path, settings) as executor:
+        with pytest.raises(TransientError, match=r"no worker for 0.5 s, 3 tasks wait"):
+            list(executor.run(Toy(n, tmp_path) for n in range(5)))
+        assert executor.workers == 0
+
+
+def test_a_scheduler_that_is_gone_stops_the_run(tmp_path: Path) -> None:
+    settings = DaskSettings(poll_s=0.1, answer_timeout_s=2.0)
+    with scheduler_alone(tmp_path, settings) as executor:
+
+        def tasks() -> Iterator[Toy]:
+            yield Toy(0, tmp_path)
+            executor._close_cluster()
+
+        with pytest.raises(TransientError, match="scheduler"):
+            list(executor.run(tasks()))
+
+
+def scheduler_alone(root: Path, settings: DaskSettings) -> DaskExecutor:
+    """Return an executor with a scheduler that never has a worker."""
+    cluster = LocalCluster(
+        n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+    )
+    context = RunContext(LocalObjects(root))
+    return DaskExecutor(Client(cluster), context, settings, cluster.close)
+
+
+def test_a_scheduler_that_runs_already_can_be_used(workshop: Workshop, tmp_path: Path) -> None:
+    address = workshop.shared._client.scheduler.address
+    backend = cluster_backend("scheduler", {"address": address})
+    with backend(RunContext(LocalObjects(tmp_path))) as executor:
+        assert all(outcome.is_ok for outcome in executor.run(Toy(n, tmp_path) for n in range(3)))
+    # Closing it leaves the scheduler and its workers to their owner.
+    assert workshop.shared._client.run(os.getpid)
+
+
+def test_a_scheduler_that_does_not_answer_is_a_transient_error(tmp_path: Path) -> None:
+    backend = cluster_backend(
+        "scheduler", {"address": "tcp://127.0.0.1:9", "connect_timeout_s": 0.5}
+    )
+    with pytest.raises(TransientError, match=r"tcp://127.0.0.1:9"):
+        backend(RunContext(LocalObjects(tmp_path)))
+
+
+def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
+    this = psutil.Process()
+    family = [this, *this.children(recursive=True)]
+    listening = [
+        connection.laddr.ip
+        for process in family
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    # At least the scheduler, its pages, two nannies, and two workers with a page each.
+    assert len(listening) >= 6
+    assert set(listening) == {"127.0.0.1"}
+    assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
+    assert workshop.shared.workers == 2
+
+
+def test_workers_have_one_thread_for_linear_algebra(workshop: Workshop) -> None:
+    found = workshop.shared._client.run(os.getenv, "OPENBLAS_NUM_THREADS")
+    assert set(found.values()) == {"1"}
+
+
+_DRIVER = """
+    import sys
+    from pathlib import Path
+    from alignsvc.engine.base import RunContext
+    from alignsvc.engine.clusters import cluster_backend
+    from alignsvc.io.objects import LocalObjects
+    sys.path.insert(0, sys.argv[1])
+    from test_executors import Hung, Toy
+
+    def main(kind):
+        root = Path(sys.argv[2])
+        with cluster_backend("local", {"workers": 2})(RunContext(LocalObjects(root))) as executor:
+            print("ready", flush=True)
+            print(len(list(executor.run(kind(n, root) for n in range(4)))), flush=True)
+
+    if __name__ == "__main__":
+        main(Hung if sys.argv[3] == "hung" else Toy)
+"""
+
+
+def start_driver(folder: Path, what: str) -> subprocess.Popen[str]:
+    """Start a driver in a process group of its own, as a terminal would."""
+    script = folder / "drive.py"
+    script.write_text(textwrap.dedent(_DRIVER))
+    here = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", str(script), here, str(folder), what],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def members(group: int) -> list[int]:
+    """Return the processes of a group that are alive."""
+    found = []
+    for process in psutil.process_iter(["pid", "status"]):
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def wait_until_gone(group: int, limit_s: float) -> list[int]:
+    """Return which processes of the group are still there after a while."""
+    end = time.monotonic() + limit_s
+    while (left := members(group)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+def test_a_run_ends_without_a_word_on_stderr(tmp_path: Path) -> None:
+    driver = start_driver(tmp_path, "toys")
+    out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out, err) == (0, "ready\n4\n", "")
+    assert wait_until_gone(driver.pid, 5) == []
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
+def test_no_process_is_left_when_the_driver_is_stopped(
+    tmp_path: Path, blow: signal.Signals
+) -> None:
+    driver = start_driver(tmp_path, "hung")
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "ready\n"
+    time.sleep(1.5)
+    if blow is signal.SIGINT:
+        os.killpg(driver.pid, blow)  # Ctrl-C reaches every process of the terminal's group
+    else:
+        driver.kill()
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode != 0
+    assert wait_until_gone(driver.pid, 30) == []
+    if blow is signal.SIGINT:
+        assert err.count("Traceback") <= 1
+        assert err.rstrip().endswith("KeyboardInterrupt")

@@ -1,0 +1,185 @@
+"""Objects are whole or absent, and never outside their directory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignsvc.errors import ResourceError, RunStoreError
+from alignsvc.io.locations import RunLocations, safe_name
+from alignsvc.io.objects import LocalObjects, checked_name
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> LocalObjects:
+    return LocalObjects(tmp_path / "run")
+
+
+def test_what_is_put_can_be_got(objects: LocalObjects) -> None:
+    objects.put("a/b c/ü.txt", b"one")
+    assert objects.get("a/b c/ü.txt") == b"one"
+    objects.put("a/b c/ü.txt", b"two")
+    assert objects.get("a/b c/ü.txt") == b"two"
+
+
+def test_what_was_never_put_is_missing(objects: LocalObjects) -> None:
+    assert objects.find("a") is None
+    assert not objects.exists("a")
+    assert objects.list("") == ()
+    objects.delete("a")
+    with pytest.raises(RunStoreError, match="a is missing"):
+        objects.get("a")
+
+
+def test_put_if_absent_keeps_what_is_there(objects: LocalObjects) -> None:
+    assert objects.put_if_absent("a", b"first")
+    assert not objects.put_if_absent("a", b"second")
+    assert objects.get("a") == b"first"
+
+
+def test_of_many_who_put_if_absent_one_wins(objects: LocalObjects) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: objects.put_if_absent("a", b"%d" % n * 1000), range(32)))
+    assert sum(won) == 1
+    assert objects.get("a") == b"%d" % won.index(True) * 1000
+
+
+def test_names_are_listed_in_order_by_prefix(objects: LocalObjects) -> None:
+    for name in ("b/2", "b/10", "a", "b/c/1", "bc"):
+        objects.put(name, b"")
+    assert objects.list("b/") == ("b/10", "b/2", "b/c/1")
+    assert objects.list("b") == ("b/10", "b/2", "b/c/1", "bc")
+    assert objects.list("b/1") == ("b/10",)
+    assert objects.list("none/") == ()
+
+
+def test_nothing_but_objects_is_left_in_the_directory(objects: LocalObjects) -> None:
+    objects.put("a", b"")
+    objects.put_if_absent("a", b"")
+    objects.put_if_absent("b", b"")
+    objects.delete("b")
+    assert [path.name for path in objects.root.iterdir()] == ["a"]
+
+
+def test_others_may_read_what_the_umask_lets_them(objects: LocalObjects) -> None:
+    objects.put("a", b"")
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (objects.root / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/etc/passwd",
+        "..",
+        "a/../../b",
+        "a//b",
+        "a/",
+        "./a",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        ".partial-1",
+    ],
+)
+def test_a_name_cannot_leave_the_directory(objects: LocalObjects, name: str) -> None:
+    for use in (
+        objects.get,
+        objects.exists,
+        objects.delete,
+        RunLocations(objects.root).path if name != "a/" else objects.get,
+        lambda name: objects.put(name, b""),
+        lambda name: objects.put_if_absent(name, b""),
+    ):
+        with pytest.raises(RunStoreError, match="no name for an object"):
+            use(name)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "sentence"),
+    [
+        (errno.ENOSPC, ResourceError, "the disk is full; free some space there, then resume"),
+        (errno.EDQUOT, ResourceError, "the disk is full"),
+        (errno.EACCES, RunStoreError, "not permitted"),
+        (errno.EROFS, RunStoreError, "not permitted"),
+        (errno.EIO, RunStoreError, "writing a: "),
+    ],
+)
+def test_a_disk_that_refuses_says_what_to_do(
+    objects: LocalObjects,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    kind: type[Exception],
+    sentence: str,
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    objects.put("a", b"before")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(kind, match=sentence):
+        objects.put("a", b"after")
+    assert objects.get("a") == b"before"
+    assert objects.list("") == ("a",)
+
+
+def test_a_writer_that_is_killed_leaves_whole_objects(objects: LocalObjects) -> None:
+    writes_for_ever = (
+        "import sys; from pathlib import Path; from alignsvc.io.objects import LocalObjects\n"
+        "objects = LocalObjects(Path(sys.argv[1]))\n"
+        "while True:\n"
+        "    for letter in b'ab': objects.put('x', bytes([letter]) * 1_000_000)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", writes_for_ever, str(objects.root)])
+    while not objects.exists("x"):
+        time.sleep(0.01)
+    time.sleep(0.05)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    content = objects.get("x")
+    assert len(content) == 1_000_000
+    assert len(set(content)) == 1
+    assert objects.list("") == ("x",)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(), st.text())
+def test_every_exposure_has_a_file_name_of_its_own(one: str, other: str) -> None:
+    names = [safe_name(one), safe_name(other)]
+    assert (names[0] == names[1]) == (one == other)
+    for name in names:
+        assert name.isascii()
+        assert "/" not in name
+        assert len(name) <= 180
+        if name:
+            checked_name(name)
+
+
+def test_long_ids_keep_apart_though_they_begin_alike() -> None:
+    one, other = "ü" * 200 + "1", "ü" * 200 + "2"
+    assert safe_name(one) != safe_name(other)
+    assert len(safe_name(one)) == 180
+
+
+def test_ids_stay_readable_where_they_can() -> None:
+    assert safe_name("night-1/j8bt06nyq_flc") == "night-1%2Fj8bt06nyq_flc"
+    assert safe_name("..") == "%2E."
+
+
+def test_headers_mirror_the_inputs_and_stay_inside(tmp_path: Path) -> None:
+    locations = RunLocations(tmp_path)
+    assert locations.header_path("night 1/a.fits") == tmp_path / "wcs" / "night 1" / "a.fits"
+    with pytest.raises(RunStoreError):
+        locations.header_path("../a.fits")

@@ -1,0 +1,172 @@
+"""Templates: the spline through them, the map that places them, the mosaic behind them."""
+
+import numpy as np
+import pytest
+from displacement_scenes import AffineMap, drizzled_noise, reference_of, stars
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.blots import GUARD_PX, blot
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
+from alignsvc.numerics.displacement.noise import TemplateNoise
+from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
+from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
+
+SIDES = Sides(24, 3)
+
+
+class DistortedMap:
+    """A cubic radial distortion of 2 % at the corner of a 4k chip, like a wide-field TPV."""
+
+    def to_grid(self, chip: Points) -> Points:
+        u, v = (chip.x - 2048) / 2048, (chip.y - 2048) / 2048
+        stretch = 1 + 0.01 * (u**2 + v**2) + 0.003 * u - 0.002 * v
+        return Points(2100 + 2048 * u * stretch, 2090 + 2048 * v * stretch)
+
+
+def windows_about(centre: Points, side: int) -> Windows:
+    middle = 0.5 * (side - 1)
+    return Windows(
+        np.rint(centre.x - middle).astype(np.int64),
+        np.rint(centre.y - middle).astype(np.int64),
+        side,
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(x=st.floats(-4, 4), y=st.floats(-4, 4))
+def test_a_shifted_template_is_the_quintic_spline_there(x, y):
+    values = np.random.default_rng(1).normal(size=(1, 40, 40)).astype(np.float32)
+    surface = TemplateSpline.through(values).shifted(Points(np.array([x]), np.array([y])), 24)
+    grid = np.mgrid[8:32, 8:32].astype(float)
+
+    def exact(dx, dy):
+        at = grid + np.array([dy, dx])[:, None, None]
+        return ndimage.map_coordinates(values[0].astype(float), at, order=5, mode="mirror")
+
+    step = 1e-4
+    np.testing.assert_allclose(surface.value[0], exact(x, y), atol=2e-5)
+    slope_x = (exact(x + step, y) - exact(x - step, y)) / (2 * step)
+    slope_y = (exact(x, y + step) - exact(x, y - step)) / (2 * step)
+    np.testing.assert_allclose(surface.along_x[0], slope_x, atol=5e-5)
+    np.testing.assert_allclose(surface.along_y[0], slope_y, atol=5e-5)
+
+
+def test_half_pixel_blots_are_shifts_by_half_a_pixel():
+    values = np.random.default_rng(2).normal(size=(3, 36, 36)).astype(np.float32)
+    spline = TemplateSpline.through(values)
+    half = np.full(3, 0.5)
+    blots = spline.half_pixel(24)
+    np.testing.assert_allclose(blots[:, 0], values[:, 6:-6, 6:-6], atol=1e-5)
+    np.testing.assert_allclose(
+        blots[:, 1], spline.shifted(Points(half, 0 * half), 24).value, atol=1e-5
+    )
+    np.testing.assert_allclose(blots[:, 3], spline.shifted(Points(half, half), 24).value, atol=1e-5)
+
+
+def test_a_shift_beyond_the_margin_is_refused():
+    spline = TemplateSpline.through(np.zeros((1, 40, 40), np.float32))
+    assert spline.largest_shift(24) == (40 - 24) // 2 - REACH + 1
+    with pytest.raises(ValueError, match="wider margin"):
+        spline.shifted(Points(np.array([6.5]), np.array([0.0])), 24)
+
+
+def test_the_local_map_is_right_to_a_thousandth_of_a_pixel():
+    """Even in the largest cutout, at the corner of a chip with a strong distortion."""
+    centre = Points(np.array([60.0, 2000.3, 4040.7]), np.array([4030.2, 2100.0, 55.5]))
+    side = SizeClasses().windows(5).template
+    windows = windows_about(centre, side)
+    local = LocalMap.expand(DistortedMap(), centre, 0.5 * side).of_windows(windows)
+    step = np.arange(side)
+    x = np.broadcast_to((windows.corner_x[:, None] + step)[:, None, :], local.shape[1:])
+    y = np.broadcast_to((windows.corner_y[:, None] + step)[:, :, None], local.shape[1:])
+    exact = DistortedMap().to_grid(Points(x.astype(float), y.astype(float)))
+    assert np.abs(local[0] - exact.y).max() < 1e-3
+    assert np.abs(local[1] - exact.x).max() < 1e-3
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 0.1, 0.5, 3.0, 90.0])
+def test_straight_and_turned_windows_sample_the_same_spline(turn_deg):
+    angle = np.radians(turn_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    grid_at = Points(np.array([60.3, 141.8]), np.array([70.9, 120.2]))
+    image = stars((200, 200), grid_at, 100.0, 3.0)
+    coefficients = ndimage.spline_filter(image, order=5, output=np.float32)
+    pixel_map = AffineMap(1.002 * turn, (90.0, 75.0))
+    centre = pixel_map.to_chip(grid_at)
+    local, windows = LocalMap.expand(pixel_map, centre, 20.0), windows_about(centre, 40)
+    exact = ndimage.map_coordinates(image, local.of_windows(windows), order=5, mode="nearest")
+    found = sampled(coefficients, local, windows)
+    np.testing.assert_allclose(found, exact, atol=2e-5 * image.max())
+
+
+def blots_of(reference, at, pixel_map, source=None):
+    windows = windows_about(at, SIDES.cutout)
+    local = LocalMap.expand(pixel_map, at, 0.5 * SIDES.template)
+    ids = np.arange(1, len(at.x) + 1) if source is None else source
+    return blot(reference, local, ids, windows, SIDES)
+
+
+def test_a_blot_conserves_flux_whatever_the_scale_of_the_mosaic():
+    grid_at = Points(np.array([80.2]), np.array([81.3]))
+    reference = reference_of(stars((160, 160), grid_at, 1000.0, 5.0))
+    pixel_map = AffineMap(np.array([[1.5, 0.0], [0.0, 1.4]]))
+    blots = blots_of(reference, pixel_map.to_chip(grid_at), pixel_map)
+    assert blots.values.sum() == pytest.approx(1000, rel=2e-3)
+    assert blots.variance.mean() == pytest.approx((1.5 * 1.4) ** 2 / 8, rel=1e-5)
+
+
+def test_holes_and_their_neighbours_are_masked_and_so_is_the_world_beyond_the_box():
+    weight = np.full((90, 90), 8.0)
+    weight[40, 44] = 0
+    reference = reference_of(np.zeros((90, 90)), weight)
+    at = Points(np.array([44.0, 84.0]), np.array([40.0, 40.0]))
+    blots = blots_of(reference, at, AffineMap(np.eye(2)))
+    middle = SIDES.margin + 11
+    hole = ~blots.good[0, middle - 6 : middle + 8, middle - 6 : middle + 8]
+    assert hole.sum() == (2 * GUARD_PX + 1) ** 2
+    assert not blots.good[1, :, -1].any()
+    assert (blots.values[~blots.good] == 0).all()
+
+
+def test_share_is_the_exposures_part_of_the_whole_mosaic():
+    reference = reference_of(np.zeros((90, 90)), depth=3.0, own=1.0)
+    blots = blots_of(reference, Points(np.array([45.0]), np.array([45.0])), AffineMap(np.eye(2)))
+    np.testing.assert_allclose(blots.share, 0.25)
+
+
+def test_pixels_of_other_sources_are_named_and_own_ones_are_not():
+    segmentation = np.zeros((90, 90), np.int64)
+    segmentation[40:44, 40:44], segmentation[47:50, 47:50] = 7, 8
+    reference = reference_of(np.zeros((90, 90)), segmentation=segmentation)
+    at = Points(np.array([44.0]), np.array([44.0]))
+    blots = blots_of(reference, at, AffineMap(np.eye(2)), np.array([7]))
+    assert blots.others.sum() == 9
+
+
+@pytest.mark.parametrize("smoothing_px", [0.0, 0.8])
+def test_the_noise_of_a_blot_is_what_the_factors_say(smoothing_px):
+    rng = np.random.default_rng(3)
+    noise = ndimage.spline_filter(drizzled_noise((300, 300), rng), order=5, output=np.float32)
+    centre = Points(rng.uniform(40, 260, 300), rng.uniform(40, 260, 300))
+    local = LocalMap.expand(AffineMap(np.eye(2), (0.0, 0.0)), centre, 15.0)
+    turned = LocalMap(local.centre, local.reach_px, local.terms)
+    # Whole-pixel windows at whole-pixel maps interpolate nothing: move each to its own phase.
+    turned.terms[:, :, 0] += rng.uniform(-0.5, 0.5, (300, 2))
+    values = sampled(noise, turned, windows_about(centre, 32))
+    spline = TemplateSpline.through(values)
+    smoothed = spline.smoothed(np.full(300, smoothing_px))
+    shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))
+    one, other = spline.shifted(shift, 20), smoothed.shifted(shift, 20)
+    factors = TemplateNoise().factors(np.array([smoothing_px]))
+    assert np.mean(one.value * other.value) == pytest.approx(factors.value[0], rel=0.05)
+    slope = 0.5 * np.mean(one.along_x * other.along_x + one.along_y * other.along_y)
+    assert slope == pytest.approx(factors.slope[0], rel=0.05)
+
+
+def test_a_source_gets_the_smallest_cutout_that_holds_it():
+    classes = SizeClasses(sides=(16, 32, 64))
+    chosen = classes.of(np.array([2.0, 4.0, 4.0, 30.0]), np.array([3.0, 5.0, 20.0, 9.0]))
+    assert chosen.tolist() == [0, 1, 2, 2]

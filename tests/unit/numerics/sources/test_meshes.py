@@ -1,0 +1,94 @@
+"""Robust cells, and the surface through them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignsvc.numerics.sources.meshes import (
+    clipped_statistics,
+    extrapolated,
+    interpolated,
+    median_filtered,
+    mended,
+)
+
+PLANE = 3.0 + 0.5 * np.arange(6)[:, None] - 0.25 * np.arange(5)[None, :]
+
+
+def test_clipping_finds_the_sky_below_sources():
+    rng = np.random.default_rng(1)
+    values = rng.normal(20.0, 2.0, 20000)
+    values[:1500] += rng.exponential(100.0, 1500)
+    cell = clipped_statistics(values)
+    assert cell.level == pytest.approx(20.0, abs=0.1)
+    assert cell.rms == pytest.approx(2.0, rel=0.04)
+    assert cell.count == 20000
+
+
+@pytest.mark.parametrize("clip_sigma", [2.0, 3.0, 5.0])
+def test_the_rms_of_clean_noise_does_not_depend_on_the_cut(clip_sigma):
+    values = np.random.default_rng(2).normal(0.0, 1.0, 100_000)
+    assert clipped_statistics(values, clip_sigma).rms == pytest.approx(1.0, rel=0.01)
+
+
+def test_no_pixels_have_no_statistics():
+    cell = clipped_statistics(np.zeros(0))
+    assert np.isnan(cell.level)
+    assert cell.count == 0
+
+
+@given(st.integers(0, 1000), st.floats(-1e3, 1e3), st.floats(0.1, 100.0))
+@settings(max_examples=20, deadline=None)
+def test_statistics_follow_a_change_of_zero_and_of_unit(seed, zero, unit):
+    values = np.random.default_rng(seed).normal(0.0, 1.0, 500)
+    plain, moved = clipped_statistics(values), clipped_statistics(zero + unit * values)
+    assert moved.level == pytest.approx(zero + unit * plain.level, rel=1e-6, abs=1e-6 * unit)
+    assert moved.rms == pytest.approx(unit * plain.rms, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (2, 2), (1, 4), (1, 1)])
+def test_the_median_filter_keeps_a_plane(shape):
+    plane = PLANE[: shape[0], : shape[1]]
+    assert np.allclose(median_filtered(plane, 3), plane)
+
+
+def test_the_median_filter_removes_a_lone_cell_even_in_a_corner():
+    for place in ((3, 2), (0, 0), (5, 4)):
+        mesh = PLANE.copy()
+        mesh[place] += 100.0
+        assert np.abs(median_filtered(mesh, 3) - PLANE).max() < 1.5
+
+
+def test_an_empty_cell_continues_the_gradient_beside_it():
+    trusted = np.ones(PLANE.shape, bool)
+    trusted[0], trusted[3, 3] = False, False
+    assert np.allclose(mended(np.where(trusted, PLANE, np.nan), trusted), PLANE)
+
+
+def test_a_mesh_without_trusted_cells_stays_as_it_is():
+    assert mended(PLANE, np.zeros(PLANE.shape, bool)) is PLANE
+
+
+def test_the_surface_goes_through_the_cells_and_is_exact_for_a_plane():
+    rows, columns = np.linspace(-1, 6, 57), np.linspace(-1, 5, 49)
+    expected = 3.0 + 0.5 * rows[:, None] - 0.25 * columns[None, :]
+    assert np.allclose(interpolated(PLANE, rows, columns), expected, atol=1e-5)
+    rough = np.random.default_rng(3).normal(size=(6, 5))
+    assert np.allclose(interpolated(rough, np.arange(6.0), np.arange(5.0)), rough, atol=1e-6)
+
+
+@given(st.integers(0, 40), st.integers(1, 17), st.integers(0, 40), st.integers(1, 17))
+@settings(max_examples=30, deadline=None)
+def test_a_pixel_has_the_same_bits_in_every_box(y0, ny, x0, nx):
+    mesh = np.random.default_rng(4).normal(size=(6, 5))
+    rows, columns = (np.arange(57) + 0.5) / 10 - 0.5, (np.arange(57) + 0.5) / 12 - 0.5
+    whole = interpolated(mesh, rows, columns)
+    part = interpolated(mesh, rows[y0 : y0 + ny], columns[x0 : x0 + nx])
+    assert np.array_equal(part, whole[y0 : y0 + ny, x0 : x0 + nx])
+
+
+def test_continuing_a_single_cell_repeats_it():
+    assert np.array_equal(extrapolated(np.array([[4.0]]), 2), np.full((5, 5), 4.0))
