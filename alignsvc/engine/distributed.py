@@ -17,22 +17,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from dask.typing import Key
 from distributed import Client, Future
-from distributed.scheduler import KilledWorker, Scheduler, WorkerState
+from distributed.scheduler import KilledWorker
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted
+from alignsvc.engine.pulse import Pulse, Running, TaskName, take_pulse
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.errors import AlignError, ResourceError, RunStoreError, TransientError
 from alignsvc.tasks.base import TaskReport, failed, receipt_of, run_task
-
-#: A task's name in dask (`distributed` calls it a key).
-TaskName: TypeAlias = Key
 
 Answer: TypeAlias = TaskReport | BaseException
 
@@ -68,44 +66,6 @@ class DaskSettings:
     answer_timeout_s: float = 60.0
     poll_s: float = 1.0
     policy: RetryPolicy = field(default_factory=RetryPolicy)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A task on a worker: its name in dask, seconds since it began, the worker's address."""
-
-    name: TaskName
-    seconds: float
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """How the workers are at one moment."""
-
-    threads: int
-    running: tuple[Running, ...]
-
-
-def take_pulse(dask_scheduler: Scheduler) -> Pulse:
-    """Return how the workers are; runs in the scheduler."""
-    workers = tuple(dask_scheduler.workers.values())
-    running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
-    return Pulse(sum(worker.nthreads for worker in workers), running)
-
-
-def _running_on(worker: WorkerState, now_s: float) -> Iterator[Running]:
-    """Yield what a worker runs, for how long.
-
-    It says so with each heartbeat. One that is busy in C without letting go of the interpreter
-    says nothing more: the time since its last word counts too, for as many tasks as it has
-    threads, the ones that it was given first.
-    """
-    silence_s = max(0.0, now_s - worker.last_seen)
-    for place, task in enumerate(tuple(worker.processing)):
-        if task in worker.executing or place < worker.nthreads:
-            seconds = worker.executing.get(task, 0.0) + silence_s
-            yield Running(task.key, seconds, worker.address)
 
 
 @dataclass(slots=True)
@@ -216,7 +176,10 @@ class DaskExecutor:
 
     def _restart(self, worker: str) -> None:
         """Kill a worker's process; its nanny starts another."""
-        self._ask(self._client.restart_workers, [worker])
+        half_s = self._settings.answer_timeout_s / 2
+        restart = partial(self._client.restart_workers, timeout=half_s, raise_for_error=False)
+        with suppress(TransientError):  # one worker less; the next pulse tells if it was the last
+            self._ask(restart, [worker])
 
 
 class _Stage:

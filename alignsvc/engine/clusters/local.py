@@ -9,9 +9,8 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import dask.config
 from dask.system import CPU_COUNT
@@ -45,6 +44,10 @@ DASK_SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536, **ONE_THREAD},
 }
+#: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
+#: nanny for good: a worker that dies again, and is just then away, would never come back. Nannies
+#: are in this process and cannot be lost. Looked up at each death, so it stands while we run.
+KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "3650 days"}
 _CLOSE_TIMEOUT_S = 30.0
 
 
@@ -89,12 +92,15 @@ class LocalBackend:
             The workers did not start.
         """
         cluster = self._cluster()
+        closing = ExitStack()
+        closing.callback(close_cluster, cluster)
+        closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(task_timeout_s=self.task_timeout_s)
-            return DaskExecutor(client, context, settings, partial(close_cluster, cluster))
+            return DaskExecutor(client, context, settings, closing.close)
         except BaseException:
-            close_cluster(cluster)
+            closing.close()
             raise
 
     def _cluster(self) -> LocalCluster:

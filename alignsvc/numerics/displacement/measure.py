@@ -67,8 +67,10 @@ class CorrelationMeasurement:
         Cutout sides and search radius.
     peak : PolynomialPeak
     aperture_fwhm : float
-        Radius of the aperture of the fit, in FWHM, if the isophote reaches no farther. Beyond
-        it pixels bring noise: the template's slopes there are its own noise.
+        Radius of the aperture, in FWHM, if neither isophote nor search reaches farther. Pixels
+        beyond it bring noise only: the template's slopes there are noise, and they weigh the
+        exposure's. (S/N 30 against 8 others, FWHM 4: 1.08 times the bound with the aperture,
+        1.19 without.)
     """
 
     correlator: Correlator
@@ -116,7 +118,8 @@ class CorrelationMeasurement:
         local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
         windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
         blots = blot(reference, local_map, targets.source, windows, sides)
-        pairs = self._pairs(view.chip, targets, cutouts, blots)
+        aperture_px = self._aperture(targets, sides)
+        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement: Refinement = self.fit or PeakAsFound(self.correlator.frees_background)
@@ -139,24 +142,15 @@ class CorrelationMeasurement:
             flags=flags,
         )
 
-    def _pairs(
-        self, chip: CalibratedChip, targets: _Targets, cutouts: CutoutStack, blots: BlotStack
-    ) -> PairStack:
-        reach = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
-        return PairStack(
-            pixels=cutouts.pixels,
-            weight=cutouts.weight,
-            good=cutouts.good & ~blots.others,
-            spline=TemplateSpline.through(blots.values),
-            template_good=blots.good,
-            template_variance=blots.variance,
-            share=blots.share,
-            centre=Points(
-                targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
-            ),
-            aperture_px=np.minimum(reach, 0.5 * cutouts.side),
-            gain=chip.gain,
-        )
+    def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
+        """Return the radius of each target's aperture, chip pixels.
+
+        At least so wide that the core lies within it wherever the search may find it.
+        """
+        reached = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
+        wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
+        radius: FloatArray = np.minimum(np.maximum(wanted, reached), 0.5 * sides.cutout)
+        return radius
 
 
 def correlated(
@@ -166,7 +160,7 @@ def correlated(
     blots = pairs.spline.half_pixel(sides.correlated)
     trim = (sides.template - sides.correlated) // 2
     good = pairs.template_good[:, trim:-trim, trim:-trim]
-    image = MaskedStack(pairs.pixels, pairs.good)
+    image = MaskedStack(pairs.pixels, pairs.searched)
     scores = correlator(image, MaskedStack(blots, good), sides.max_lag)
     return peak(interlaced(scores))
 
@@ -199,6 +193,27 @@ class _Targets:
             self.fwhm_px[which],
             self.radius_px[which],
         )
+
+
+def _paired(
+    cutouts: CutoutStack,
+    blots: BlotStack,
+    targets: _Targets,
+    aperture_px: FloatArray,
+    gain: float | None,
+) -> PairStack:
+    return PairStack(
+        pixels=cutouts.pixels,
+        weight=cutouts.weight,
+        good=cutouts.good & ~blots.others,
+        spline=TemplateSpline.through(blots.values),
+        template_good=blots.good,
+        template_variance=blots.variance,
+        share=blots.share,
+        centre=Points(targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y),
+        aperture_px=aperture_px,
+        gain=gain,
+    )
 
 
 def _circumstances(

@@ -56,6 +56,12 @@ class PairStack:
         """Pixels along a cutout's side."""
         return int(self.pixels.shape[-1])
 
+    @property
+    def searched(self) -> BoolArray:
+        """The good pixels within the aperture about the place where the source should lie."""
+        none = np.zeros(len(self))
+        return self.good & self.aperture(Points(none, none))
+
     def common(self, shift: Points) -> BoolArray:
         """Return the pixels good in both, the template's mask moved to the nearest pixel."""
         if self.template_good.all():

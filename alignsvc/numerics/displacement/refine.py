@@ -49,7 +49,7 @@ class Refinement(Protocol):
 class PeakAsFound:
     """The correlation's own peak, with the covariance of an unweighted least-squares shift.
 
-    The normalised correlations have their peak where ``sum (E - a T)^2`` over the cutout is
+    The normalised correlations have their peak where ``sum (E - a T)^2`` over the aperture is
     least, so the equations with weight 1 are theirs.
 
     Parameters
@@ -65,7 +65,7 @@ class PeakAsFound:
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return `start` with its information."""
         factors = self.noise.factors(np.zeros(len(pairs)))
-        weight = pairs.common(start).astype(np.float32)
+        weight = (pairs.common(start) & pairs.searched).astype(np.float32)
         equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
         return _judged(start, equations.information(start))
 

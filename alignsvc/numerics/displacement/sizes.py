@@ -56,8 +56,8 @@ class SizeClasses:
         Ascending; few, so that equal cutouts can be worked on together. The last also takes
         what is larger.
     fwhm_per_side : float
-        A cutout holds at least so many FWHM: 6 keeps 99.9 % of a Moffat star's information, and
-        leaves room for the displacement.
+        A cutout holds at least so many FWHM: 3.2 hold all but 0.2 % of a faint star's
+        information, 4.5 of a bright one's; the rest is room for the displacement.
     search_radius_px : int or None
         None: 3, or a tenth of the side where that is more.
     """

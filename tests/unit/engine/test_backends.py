@@ -11,7 +11,7 @@ import pytest
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CONTRACT, cluster_backend
-from alignsvc.engine.clusters.local import DASK_SETTINGS, LocalBackend
+from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES, LocalBackend
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import ConfigError, NotYet
 from alignsvc.io.objects import LocalObjects
@@ -52,7 +52,7 @@ def test_an_interface_of_another_machine_is_refused(tmp_path: Path) -> None:
 
 
 def test_dask_knows_every_setting_that_we_make() -> None:
-    for name in DASK_SETTINGS:
+    for name in {**DASK_SETTINGS, **KEEP_NANNIES}:
         dask.config.get(name)  # KeyError: renamed by a later dask
 
 

@@ -1,0 +1,52 @@
+"""How the workers of a scheduler are: how many, and what each has been running for how long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dask.typing import Key
+from distributed.scheduler import Scheduler, WorkerState
+
+#: A task's name in dask (`distributed` calls it a key).
+TaskName: TypeAlias = Key
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A task on a worker: its name in dask, seconds since it began, the worker's address."""
+
+    name: TaskName
+    seconds: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How the workers are at one moment."""
+
+    threads: int
+    running: tuple[Running, ...]
+
+
+def take_pulse(dask_scheduler: Scheduler) -> Pulse:
+    """Return how the workers are; runs in the scheduler."""
+    workers = tuple(dask_scheduler.workers.values())
+    running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
+    return Pulse(sum(worker.nthreads for worker in workers), running)
+
+
+def _running_on(worker: WorkerState, now_s: float) -> Iterator[Running]:
+    """Yield what a worker runs, for how long.
+
+    It says so with each heartbeat. One that is busy in C without letting go of the interpreter
+    says nothing more: the time since its last word counts too, for as many tasks as it has
+    threads, the ones that it was given first.
+    """
+    silence_s = max(0.0, now_s - worker.last_seen)
+    for place, task in enumerate(tuple(worker.processing)):
+        if task in worker.executing or place < worker.nthreads:
+            seconds = worker.executing.get(task, 0.0) + silence_s
+            yield Running(task.key, seconds, worker.address)
