@@ -29,7 +29,7 @@ from alignsvc.io.journal import (
 from alignsvc.io.objects import LocalObjects
 
 STORY: tuple[Event, ...] = (
-    RunCreated("identity", "plan"),
+    RunCreated("identity", (("alignment.method", "ff"),)),
     PassStarted(1, is_full=True),
     States(1, (ExposureState("night 1/ü", (0.1, 1 / 3, 1.0, -0.0, 5e-324, 1.0)),)),
     ExposureEnded("b", Status.FAILED, "no_wcs", "exposure b: no WCS"),
