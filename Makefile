@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test check test-slow test-cluster bench docs lock clean
+.PHONY: help install demo lint test check test-slow bench lock clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -19,6 +19,12 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 install: $(STAMP)  ## make .venv with the package and all that the tests need, from the lock
+
+demo: install  ## simulate four exposures, align them, compare with the truth
+	rm -rf demo
+	$(BIN)/alignsvc simulate configs/simulations/stack4.yaml demo/sky
+	$(BIN)/alignsvc run configs/quickstart.yaml
+	$(BIN)/alignsvc simulate --evaluate demo/run demo/sky
 
 lint: install  ## style, types and layers
 	$(BIN)/ruff check .
@@ -33,6 +39,9 @@ check: test  ## the same as test
 
 test-slow: install  ## the suites that take minutes
 	$(PYTEST) -n 2 -m slow
+
+bench: install  ## benchmarks next to peers, printed; results are kept in tests/benchmarks/RESULTS.md
+	for file in tests/benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
 
 lock: install  ## renew requirements.lock for all supported Pythons
 	$(BIN)/python -m pip install --quiet uv
