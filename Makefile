@@ -46,7 +46,7 @@ bench: install  ## benchmarks next to peers, printed; results are kept in tests/
 lock: install  ## renew requirements.lock for all supported Pythons
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-	    --no-emit-index-url --no-annotate --extra test pyproject.toml -o requirements.lock
+	    --no-header --no-emit-index-url --no-annotate --extra test pyproject.toml -o requirements.lock
 
 clean:  ## remove what the verbs made
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from alignsvc.config.build import build_cluster
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
@@ -178,7 +180,11 @@ def _worked(
     context = RunContext(RunLocations(run).objects, plan.identity[:16], reuse)
     for note in plan.notes:
         options.listener(events.Note(note))
-    with build_cluster(plan.config, options.workers)(context) as executor:
+    # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
+    with (
+        threadpool_limits(limits=1),
+        build_cluster(plan.config, options.workers)(context) as executor,
+    ):
         if executor.dashboard_link:
             options.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
         tools = Tools(run, plan, executor, book, options.listener, _heartbeat(lease), reuse)
