@@ -49,27 +49,6 @@ def rigid_components(
     return labels
 
 
-def greedy_colours(footprints: list[frozenset[int]]) -> tuple[int, ...]:
-    """Return a colour per exposure such that exposures of one colour share no tile.
-
-    Greedy, in the order given: each takes the lowest colour whose tiles it does not touch.
-
-    Parameters
-    ----------
-    footprints : list of frozenset of int
-        Numbers of the tiles that each exposure touches.
-    """
-    taken: list[set[int]] = []
-    colours = []
-    for tiles in footprints:
-        colour = next((c for c, used in enumerate(taken) if used.isdisjoint(tiles)), len(taken))
-        if colour == len(taken):
-            taken.append(set())
-        taken[colour] |= tiles
-        colours.append(colour)
-    return tuple(colours)
-
-
 def _incidence(group: IntArray, source: IntArray) -> tuple[IntArray, IntArray]:
     """Distinct (group, source) pairs, sorted by source and then group."""
     order = np.lexsort((group, source))

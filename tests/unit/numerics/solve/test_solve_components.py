@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.numerics.solve.components import greedy_colours, rigid_components
+from alignsvc.numerics.solve.components import rigid_components
 
 
 def components(seen: list[list[int]], min_shared: int) -> list[int]:
@@ -33,10 +33,3 @@ def test_a_source_seen_twice_by_one_exposure_counts_once():
 
 def test_no_measurement_leaves_everyone_alone():
     assert components([[], [], []], 1) == [0, 1, 2]
-
-
-def test_exposures_of_one_colour_share_no_tile():
-    tiles = [frozenset(range(i, i + 2)) for i in range(6)]
-    assert greedy_colours(tiles) == (0, 1, 0, 1, 0, 1)
-    assert greedy_colours([frozenset({0})] * 3) == (0, 1, 2)
-    assert greedy_colours([]) == ()
