@@ -73,6 +73,8 @@ class ExposureHeader:
         UTC.
     warnings : tuple of str
         What was mended or guessed, each with the place it concerns.
+    corrected_by : str
+        The run whose correction the WCS already holds (ALIGNRUN); empty if none.
     """
 
     ref: ExposureRef
@@ -81,6 +83,7 @@ class ExposureHeader:
     filter_name: str = ""
     mid_time_mjd: float | None = None
     warnings: tuple[str, ...] = ()
+    corrected_by: str = ""
 
     @property
     def exposure_time_s(self) -> float:
@@ -126,6 +129,7 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
         headers = _headers(files, ref.chips[0])
         time = _mid_time(headers, settings.mid_time, facts[0].exposure_time_s)
         name = _filter_name(headers)
+        runs = [_text(_headers(files, chip), "ALIGNRUN") for chip in ref.chips]
     said = [
         f"{chip.science.uri} {chip.name}: {text}"
         for chip, wcs, fact in zip(ref.chips, read, facts, strict=True)
@@ -138,7 +142,13 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
             "that of the first is used for all"
         )
     return ExposureHeader(
-        ref, tuple(wcs.wcs for wcs in read), tuple(facts), name, time, tuple(said)
+        ref,
+        tuple(wcs.wcs for wcs in read),
+        tuple(facts),
+        name,
+        time,
+        tuple(said),
+        next(filter(None, runs), ""),
     )
 
 

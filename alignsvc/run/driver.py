@@ -60,13 +60,13 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
         Asked after each pass; None goes on until the rule says stop.
     """
     state = _start(tools, known)
-    rule, alignment = tools.plan.algorithms.rule, tools.plan.config.alignment
+    rule = tools.plan.algorithms.rule
     history = list(_history(tools, known))
     movements = list(known.movements_px)
     verdict = rule(movements) if tools.plan.exposures else Convergence.CONVERGED
     while verdict is Convergence.RUNNING and len(state.going(tools.plan.exposures)) > 1:
         number = len(movements) + 1
-        is_full = number <= alignment.max_full_passes
+        is_full = _is_full(tools, number)
         state = run_pass(tools, PassSettings(number, is_full), state)
         solved = events.PassSolved(
             number, state.movement_px, len(state.moves_px), _n_sources(state), is_full
@@ -86,6 +86,16 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
             state = load_solved(tools, state, best)
     verdicts, state = _judged(tools, known, state)
     return LoopEnd(state, verdict, tuple(history), verdicts)
+
+
+def _is_full(tools: Tools, number: int) -> bool:
+    """Return whether sources are detected anew in a pass.
+
+    A reference catalogue is compared with where the sources lie on the mosaic, and the mosaic
+    moves with every pass: then each one is full.
+    """
+    config = tools.plan.config
+    return number <= config.alignment.max_full_passes or config.reference.catalog is not None
 
 
 def _start(tools: Tools, known: RunState) -> LoopState:
