@@ -19,6 +19,7 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.codec import Json, json_from, sealed, unsealed, value_from
 from alignsvc.io.locations import FORMAT_VERSION, JOURNAL
 from alignsvc.io.objects import ObjectStore
+from alignsvc.numerics.solve.movement import Convergence
 
 
 class EventKind(StrEnum):
@@ -32,8 +33,10 @@ class EventKind(StrEnum):
     STAGE_FINISHED = "stage_finished"
     EXPOSURE_ENDED = "exposure_ended"
     SOURCES_FOUND = "sources_found"
+    STEP_SOLVED = "step_solved"
     SOLVED = "solved"
     PUBLISHED = "published"
+    LOOP_ENDED = "loop_ended"
     VERDICT = "verdict"
     HEADER_APPLIED = "header_applied"
     HEADER_REVERTED = "header_reverted"
@@ -163,6 +166,17 @@ class SourcesFound:
 
 
 @dataclass(frozen=True, slots=True)
+class StepSolved:
+    """A colour of a pass on the fly was solved: the table with all corrections as of then."""
+
+    kind: ClassVar[EventKind] = EventKind.STEP_SOLVED
+    pass_number: int
+    step: int
+    table: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Solved:
     """A pass was solved: the table with its corrections, the largest movement, how many moved."""
 
@@ -180,6 +194,15 @@ class Published:
 
     kind: ClassVar[EventKind] = EventKind.PUBLISHED
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEnded:
+    """There are no more passes: why, and the pass whose corrections are kept (0: none was made)."""
+
+    kind: ClassVar[EventKind] = EventKind.LOOP_ENDED
+    verdict: Convergence
+    kept_pass: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +253,10 @@ Event: TypeAlias = (
     | StageFinished
     | ExposureEnded
     | SourcesFound
+    | StepSolved
     | Solved
     | Published
+    | LoopEnded
     | VerdictGiven
     | HeaderApplied
     | HeaderReverted

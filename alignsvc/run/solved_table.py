@@ -1,7 +1,8 @@
-"""The table that each solved pass leaves: all that the loop needs to go on from there."""
+"""The table that each solve leaves: with the journal, all that the loop needs to go on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.result import FitQuality
-from alignsvc.io import journal
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
-from alignsvc.run import events
-from alignsvc.run.passes import LoopState
+from alignsvc.run.cataloguing import SourceTables
+from alignsvc.run.loop_state import LoopState
+from alignsvc.run.mosaicking import load_mosaic
 from alignsvc.run.stages import Tools
+from alignsvc.run.state import Settled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +31,8 @@ class SolvedTable:
     parameters : float64, shape (n, 6)
         Of the total correction.
     covariance : float64, shape (n, 6, 6)
+    pass_start : float64, shape (n, 6)
+        Parameters of the total with which the pass began.
     n_sources, n_used, component, passes : int64, shape (n,)
         `component` is -1 for an exposure that was never solved.
     rmse_px, mae_px, move_px : float64, shape (n,)
@@ -40,6 +44,7 @@ class SolvedTable:
     id: NDArray[Any]
     parameters: FloatArray
     covariance: FloatArray
+    pass_start: FloatArray
     n_sources: IntArray
     n_used: IntArray
     component: IntArray
@@ -50,12 +55,18 @@ class SolvedTable:
     displacements: NDArray[Any]
 
 
-def _name(pass_number: int) -> str:
+def pass_name(pass_number: int) -> str:
+    """Return the name of the table of a pass."""
     return f"{TABLES}solved/pass-{pass_number:04d}.npz"
 
 
-def save_solved(tools: Tools, state: LoopState, solved: events.PassSolved) -> None:
-    """Write the table of a pass, then say so in the journal."""
+def step_name(pass_number: int, step: int) -> str:
+    """Return the name of the table of a colour of a pass."""
+    return f"{TABLES}solved/pass-{pass_number:04d}-step-{step:04d}.npz"
+
+
+def write_solved(tools: Tools, state: LoopState, name: str) -> str:
+    """Write a state's table; return its checksum."""
     names = sorted(state.corrections)
     quality = [state.quality.get(name, FitQuality()) for name in names]
     totals = [state.corrections[name] for name in names]
@@ -64,6 +75,7 @@ def save_solved(tools: Tools, state: LoopState, solved: events.PassSolved) -> No
         id=np.array(names),
         parameters=np.array([total.parameters for total in totals]),
         covariance=np.array([total.covariance for total in totals]),
+        pass_start=np.array([state.pass_start[name].parameters for name in names]),
         n_sources=np.array([q.n_sources for q in quality]),
         n_used=np.array([q.n_used for q in quality]),
         component=np.array([state.component.get(name, -1) for name in names]),
@@ -73,44 +85,84 @@ def save_solved(tools: Tools, state: LoopState, solved: events.PassSolved) -> No
         move_px=np.array([state.moves_px.get(name, nan) for name in names]),
         displacements=np.array([state.displacements.get(name, "") for name in names]),
     )
-    name = _name(solved.pass_number)
-    checksum = write_table(RunLocations(tools.run).objects, name, table)
-    tools.journal.append(
-        journal.Solved(solved.pass_number, name, checksum, solved.movement_px, solved.n_solved)
-    )
+    return write_table(RunLocations(tools.run).objects, name, table)
 
 
-def load_solved(tools: Tools, state: LoopState, pass_number: int) -> LoopState:
-    """Return `state` with corrections and qualities as they were after a pass."""
-    table = read_table(RunLocations(tools.run).objects, _name(pass_number), SolvedTable)
-    names = [str(name) for name in table.id]
-    geometry = tools.plan.algorithms.geometry
-    corrections = {
-        name: Correction.from_parameters(
-            state.corrections[name].plane, table.parameters[row], geometry, table.covariance[row]
-        )
-        for row, name in enumerate(names)
-    }
-    rows = list(enumerate(names))
+def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -> LoopState:
+    """Return `state` with corrections and qualities as in a table.
+
+    What else it says stays: sources, mosaic, and who ended.
+
+    Parameters
+    ----------
+    tools : Tools
+    state : LoopState
+    name, checksum : str
+        Of the table; an empty checksum is not compared.
+    """
+    table = read_table(RunLocations(tools.run).objects, name, SolvedTable, checksum)
+    rows = list(enumerate(str(exposure) for exposure in table.id))
+    solved = [(row, exposure) for row, exposure in rows if table.passes[row]]
     return replace(
         state,
-        corrections=corrections,
+        corrections=_totals(tools, rows, table.parameters, table.covariance),
+        pass_start=_totals(tools, rows, table.pass_start, np.zeros_like(table.covariance)),
         quality={
-            name: FitQuality(
+            exposure: FitQuality(
                 int(table.n_sources[row]),
                 int(table.n_used[row]),
                 float(table.rmse_px[row]),
                 float(table.mae_px[row]),
             )
-            for row, name in rows
-            if table.passes[row]
+            for row, exposure in solved
         },
         moves_px={
-            name: float(table.move_px[row]) for row, name in rows if np.isfinite(table.move_px[row])
+            exposure: float(table.move_px[row])
+            for row, exposure in rows
+            if np.isfinite(table.move_px[row])
         },
-        component={name: int(table.component[row]) for row, name in rows if table.passes[row]},
-        passes={name: int(table.passes[row]) for row, name in rows if table.passes[row]},
+        component={exposure: int(table.component[row]) for row, exposure in solved},
+        passes={exposure: int(table.passes[row]) for row, exposure in solved},
         displacements={
-            name: str(table.displacements[row]) for row, name in rows if table.displacements[row]
+            exposure: str(table.displacements[row])
+            for row, exposure in rows
+            if table.displacements[row]
         },
     )
+
+
+def restored(tools: Tools, settled: Settled) -> LoopState:
+    """Return the state that the last solve left, as the driver that solved it had it.
+
+    Raises
+    ------
+    RunStoreError
+        Something of it is missing or damaged.
+    """
+    geometry = tools.plan.algorithms.geometry
+    state = LoopState.at_start(tools.plan.exposures, geometry)
+    if settled.solution is None:
+        return state
+    state = load_solved(tools, state, settled.solution.table, settled.solution.digest)
+    return replace(
+        state,
+        ended=dict(settled.ended),
+        sources=None if settled.sources is None else SourceTables.from_event(settled.sources),
+        mosaic=None if settled.generation is None else load_mosaic(tools, settled.generation),
+    )
+
+
+def _totals(
+    tools: Tools,
+    rows: Sequence[tuple[int, str]],
+    parameters: FloatArray,
+    covariance: FloatArray,
+) -> dict[str, Correction]:
+    planes = {one.id: one.plane for one in tools.plan.exposures}
+    geometry = tools.plan.algorithms.geometry
+    return {
+        exposure: Correction.from_parameters(
+            planes[exposure], parameters[row], geometry, covariance[row]
+        )
+        for row, exposure in rows
+    }

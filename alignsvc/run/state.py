@@ -1,4 +1,10 @@
-"""Where a run stands: a pure fold over its journal. Times take no part in it."""
+"""Where a run stands: a pure fold over its journal. Times take no part in it.
+
+A driver goes on from the last point at which a pass, or a colour of one, was *solved*. What the
+journal tells after that point (exposures that ended, sources) was true for the driver that died;
+the next one finds it again, from receipts, or differently, where a worker was to blame. So a new
+driver begins from what is `Settled`.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +39,37 @@ class PassRecord:
         Whether sources were detected anew.
     solution : Solved or None
         None while the pass goes on.
+    step : StepSolved or None
+        The last colour that was solved, on the fly.
+    n_sources : int
+        In the catalogue that it was solved from.
     """
 
     number: int
     is_full: bool
     solution: journal.Solved | None = None
+    step: journal.StepSolved | None = None
+    n_sources: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What stood when a pass, or a colour of one, was last solved.
+
+    Parameters
+    ----------
+    ended : mapping of exposure id to ExposureEnded
+    sources : SourcesFound or None
+    generation : int or None
+        The mosaic that it was solved from.
+    solution : Solved, StepSolved or None
+        Names the table with the corrections; None before the first.
+    """
+
+    ended: Mapping[str, ExposureEnded] = field(default_factory=lambda: MappingProxyType({}))
+    sources: SourcesFound | None = None
+    generation: int | None = None
+    solution: journal.Solved | journal.StepSolved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +92,9 @@ class RunState:
         The last catalogue.
     generation : int or None
         The published mosaic.
+    settled : Settled
+    loop_end : LoopEnded or None
+        None while there may be more passes.
     verdicts : mapping of exposure id to VerdictGiven
     headers : tuple of HeaderApplied
         Written and not reverted.
@@ -74,6 +109,8 @@ class RunState:
     ended: Mapping[str, ExposureEnded] = field(default_factory=lambda: MappingProxyType({}))
     sources: SourcesFound | None = None
     generation: int | None = None
+    settled: Settled = field(default_factory=Settled)
+    loop_end: journal.LoopEnded | None = None
     verdicts: Mapping[str, VerdictGiven] = field(default_factory=lambda: MappingProxyType({}))
     headers: tuple[HeaderApplied, ...] = ()
     exit_code: int | None = None
@@ -87,6 +124,12 @@ class RunState:
     def movements_px(self) -> tuple[float, ...]:
         """The largest movement of each solved pass."""
         return tuple(r.solution.movement_px for r in self.passes if r.solution is not None)
+
+    @property
+    def is_within_pass(self) -> bool:
+        """Whether the last pass is solved in part: some of its colours are."""
+        last = self.passes[-1] if self.passes else None
+        return last is not None and last.solution is None and last.step is not None
 
     @property
     def is_finished(self) -> bool:
@@ -113,14 +156,18 @@ def after(state: RunState, event: Event) -> RunState:
     match event:
         case journal.RunCreated():
             return replace(state, identity=event.identity, parts=event.parts)
+        case journal.DriverStarted():
+            return replace(state, ended=state.settled.ended, sources=state.settled.sources)
         case journal.PassStarted():
             return _begun(state, event)
-        case journal.Solved():
+        case journal.Solved() | journal.StepSolved():
             return _solved(state, event)
         case journal.States():
             return replace(state, states=MappingProxyType({s.exposure: s for s in event.exposures}))
         case journal.ExposureEnded():
             return replace(state, ended=_with(state.ended, event.exposure, event))
+        case journal.LoopEnded():
+            return replace(state, loop_end=event)
         case journal.VerdictGiven():
             return replace(state, verdicts=_with(state.verdicts, event.exposure, event))
         case journal.SourcesFound():
@@ -134,7 +181,7 @@ def after(state: RunState, event: Event) -> RunState:
             return replace(state, headers=kept)
         case journal.Finished():
             return replace(state, exit_code=event.exit_code)
-        case _:  # who drives, and stages: history, not state
+        case _:  # stages: history, not state
             return state
 
 
@@ -150,13 +197,20 @@ def _begun(state: RunState, event: journal.PassStarted) -> RunState:
     return replace(state, passes=(*known, PassRecord(event.pass_number, event.is_full)))
 
 
-def _solved(state: RunState, event: journal.Solved) -> RunState:
+def _solved(state: RunState, event: journal.Solved | journal.StepSolved) -> RunState:
     if not state.passes or state.passes[-1].number != event.pass_number:
         raise RunStoreError(
             f"journal: pass {event.pass_number} was solved but never began; the journal cannot "
             "be trusted, start a new run"
         )
-    return replace(state, passes=(*state.passes[:-1], replace(state.passes[-1], solution=event)))
+    n_sources = state.sources.n_chosen if state.sources is not None else 0
+    last = replace(state.passes[-1], n_sources=n_sources)
+    if isinstance(event, journal.Solved):
+        last = replace(last, solution=event, step=None)
+    else:
+        last = replace(last, step=event)
+    settled = Settled(state.ended, state.sources, state.generation, event)
+    return replace(state, passes=(*state.passes[:-1], last), settled=settled)
 
 
 def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:

@@ -10,7 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import Points
-from alignsvc.domain.measurement import Displacements, Factors
+from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
@@ -21,7 +21,7 @@ from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.measure import ChipView, CorrelationMeasurement
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
-from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
+from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
 from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.merge import Part, mosaic_store
@@ -112,7 +112,7 @@ class MeasureTask:
         sources = sources.select(sources.component == self.view.grid.component)
         measured, places = self._measured(sources)
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
-        factors: Factors = build(0, measured, places)
+        factors = weighted_by_source(build(0, measured, places), sources.id, sources.weight)
         write_table(objects, displacements_name(self.key), measured)
         name = factors_name(self.key)
         checksum = write_table(objects, name, factors)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.correction import N_PARAMETERS
 from alignsvc.domain.geometry import ARCSEC_PER_RADIAN, Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
@@ -119,6 +119,25 @@ class FactorBuilder:
         # East is toward smaller x of the grid.
         plane_from_grid = np.diag([-self.grid.scale_arcsec, self.grid.scale_arcsec])
         return np.asarray(plane_from_grid @ grid_from_chip, float)
+
+
+def weighted_by_source(factors: Factors, ids: IntArray, weight: FloatArray) -> Factors:
+    """Return factors whose information is multiplied by a weight that each source was given.
+
+    Parameters
+    ----------
+    factors : Factors
+    ids : int64 array, shape (m,)
+        Sorted; every source of `factors` is among them.
+    weight : array, shape (m,)
+        Not negative; a source of weight 0 is not used.
+    """
+    of_row = weight[np.searchsorted(ids, factors.source)]
+    return replace(
+        factors,
+        information=read_only(factors.information * of_row[:, None, None]),
+        use=read_only(factors.use & (of_row > 0)),
+    )
 
 
 def step_jacobian(position: Points, common: TangentPlane, own: TangentPlane) -> FloatArray:

@@ -10,7 +10,12 @@ from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, step_jacobian
+from alignsvc.numerics.solve.factors import (
+    FactorBuilder,
+    GridPlaces,
+    step_jacobian,
+    weighted_by_source,
+)
 
 COMMON = TangentPlane(40.0, -30.0)
 GRID = MosaicGrid(0, COMMON, 0.05, 500.0, 500.0, (1000, 1000), (256, 256))
@@ -104,3 +109,14 @@ def test_the_jacobian_is_what_a_small_step_does(own):
         slope = np.stack([ends[1].x - ends[0].x, ends[1].y - ends[0].y], axis=1) / (2 * size)
         scale = max(1.0, np.abs(slope).max())
         np.testing.assert_allclose(jacobian[:, :, k], slope, atol=1e-7 * scale)
+
+
+def test_a_users_weight_multiplies_the_information_and_zero_leaves_a_source_out():
+    plain = FactorBuilder(GRID, COMMON).to_mosaic(0, measured(), places())
+    ids = np.unique(plain.source)
+    weight = np.linspace(0.0, 2.0, len(ids))
+    weighted = weighted_by_source(plain, ids, weight)
+    of_row = weight[np.searchsorted(ids, plain.source)]
+    np.testing.assert_array_equal(weighted.information, plain.information * of_row[:, None, None])
+    assert not weighted.use[of_row == 0].any()
+    assert (weighted.use[of_row > 0] == plain.use[of_row > 0]).all()

@@ -1,0 +1,73 @@
+"""Where the loop stands between two passes, or between two colours of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.result import FitQuality
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.run.cataloguing import SourceTables
+from alignsvc.run.mosaicking import Mosaic
+from alignsvc.run.plan import PlannedExposure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoopState:
+    """All that the next pass follows from, and nothing that it does not follow from.
+
+    Parameters
+    ----------
+    corrections : mapping of exposure id to Correction
+        Totals, of all exposures that were ever in the loop.
+    pass_start : mapping of exposure id to Correction
+        The totals with which the present pass began; those of the last one between passes.
+    quality : mapping of exposure id to FitQuality
+    moves_px : mapping of exposure id to float
+        In the last pass.
+    component : mapping of exposure id to int
+    ended : mapping of exposure id to ExposureEnded
+    passes : mapping of exposure id to int
+        In how many passes it was solved.
+    displacements : mapping of exposure id to str
+        Names of the tables of the last measurement.
+    sources : SourceTables or None
+    mosaic : Mosaic or None
+        The published one.
+    """
+
+    corrections: Mapping[str, Correction]
+    pass_start: Mapping[str, Correction]
+    quality: Mapping[str, FitQuality] = field(default_factory=dict)
+    moves_px: Mapping[str, float] = field(default_factory=dict)
+    component: Mapping[str, int] = field(default_factory=dict)
+    ended: Mapping[str, ExposureEnded] = field(default_factory=dict)
+    passes: Mapping[str, int] = field(default_factory=dict)
+    displacements: Mapping[str, str] = field(default_factory=dict)
+    sources: SourceTables | None = None
+    mosaic: Mosaic | None = None
+
+    @classmethod
+    def at_start(cls, exposures: Sequence[PlannedExposure], geometry: Geometry) -> LoopState:
+        """Return the state before the first pass: every exposure as its header has it."""
+        still = {one.id: Correction.identity(one.plane, geometry) for one in exposures}
+        return cls(still, still)
+
+    @property
+    def movement_px(self) -> float:
+        """The largest movement of the last pass, over the exposures solved in it."""
+        return max(self.moves_px.values(), default=0.0)
+
+    @property
+    def next_generation(self) -> int:
+        """Number of the mosaic that is made next: it follows from the passes, not from a disk."""
+        return 1 if self.mosaic is None else self.mosaic.generation + 1
+
+    def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
+        """Return the exposures that have not ended."""
+        return tuple(one for one in exposures if one.id not in self.ended)
+
+    def without(self, ended: Sequence[ExposureEnded]) -> LoopState:
+        """Return the state after some exposures have ended."""
+        return replace(self, ended={**self.ended, **{end.exposure: end for end in ended}})

@@ -1,0 +1,118 @@
+"""What holds the frame: the mean of all, a fixed image, or a catalogue."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from alignsvc import api
+from alignsvc.config.load import parse_config
+from alignsvc.domain.geometry import Points
+from alignsvc.errors import ConfigError
+from alignsvc.io.simulated_files import read_truth
+from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.run.plan import make_plan
+from alignsvc.run.result import RunResult
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
+from alignsvc.simulation.truth import Truth, from_json
+
+SKY = {
+    "seed": 11,
+    "layout": {"name": "stack", "count": 4, "ra": 359.9995, "dec": -33.0, "jitter_arcsec": 4.0},
+    "camera": {"shape": [320, 320], "scale_arcsec": 0.2},
+    "header_errors": {"shift_px": [0.5, 1.5], "rotation_deg": 0.02},
+}
+
+
+@dataclass(frozen=True)
+class Sky:
+    folder: Path
+    truth: Truth
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    folder = tmp_path_factory.mktemp("sky")
+    simulate_to(folder, sky_settings(SKY))
+    return Sky(folder, from_json(read_truth(folder)))
+
+
+def aligned(sky: Sky, run: Path, *overrides: str) -> RunResult:
+    text = f"images: {{paths: ['{sky.folder}/*.fits']}}\ncluster: {{backend: serial}}"
+    always = (f"run.directory={run}", "alignment.geometry=rshift", "output.mosaic=none")
+    return api.align(parse_config(text, "test", (*always, *overrides)))
+
+
+def absolute_offsets_px(sky: Sky, result: RunResult) -> np.ndarray:
+    """Where the middle of each exposure now lies, minus where it truly lies, pixels."""
+    plan = make_plan(parse_config((result.directory / "config.yaml").read_text(), "run"))
+    offsets = []
+    for one, row, truth in zip(
+        plan.exposures, result.corrections, sky.truth.exposures, strict=True
+    ):
+        assert row.correction is not None
+        middle = Points(np.array([159.5]), np.array([159.5]))
+        seen = corrected(one.header.wcs[0], row.correction).sky_from_pixel(middle)
+        there = truth.chips[0].true_wcs.pixel_from_sky(seen)
+        offsets.append([there.x[0] - 159.5, there.y[0] - 159.5])
+    return np.array(offsets)
+
+
+def relative_rms_px(offsets: np.ndarray) -> float:
+    return float(np.sqrt(((offsets - offsets.mean(axis=0)) ** 2).mean()))
+
+
+def test_the_mean_of_all_corrections_is_nothing(sky: Sky, tmp_path: Path) -> None:
+    result = aligned(sky, tmp_path / "run")
+    shifts = np.array([row.correction.shift for row in result.corrections if row.correction])
+    assert np.abs(shifts.mean(axis=0)).max() < 1e-3
+    assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.02
+
+
+def test_a_reference_image_does_not_move_and_the_others_come_to_it(
+    sky: Sky, tmp_path: Path
+) -> None:
+    result = aligned(sky, tmp_path / "run", "reference.image=exp002")
+    held = next(row for row in result.corrections if row.id == "exp002")
+    assert held.is_reference
+    assert held.correction is not None
+    assert held.correction.is_identity
+    assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.02
+
+
+def test_a_catalogue_puts_all_exposures_where_it_says(sky: Sky, tmp_path: Path) -> None:
+    bright = np.argsort(-sky.truth.sources.flux)[:200]
+    table = Table({"ra": sky.truth.sources.ra[bright], "dec": sky.truth.sources.dec[bright]})
+    table.write(tmp_path / "gaia.ecsv")
+    before = aligned(sky, tmp_path / "free")
+    after = aligned(sky, tmp_path / "run", f"reference.catalog={tmp_path / 'gaia.ecsv'}")
+    assert np.abs(absolute_offsets_px(sky, after)).max() < 0.05
+    assert np.abs(absolute_offsets_px(sky, before)).max() > 0.1
+
+
+def test_a_reference_that_is_not_there_is_refused(sky: Sky, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reference\.image: 'nobody'.*give an id such as exp000"):
+        aligned(sky, tmp_path / "run", "reference.image=nobody")
+
+
+def test_a_users_sources_are_the_ones_measured(sky: Sky, tmp_path: Path) -> None:
+    bright = np.argsort(-sky.truth.sources.flux)[:60]
+    wanted = Table({"ra": sky.truth.sources.ra[bright], "dec": sky.truth.sources.dec[bright]})
+    wanted["weight"] = 1.0
+    wanted.write(tmp_path / "mine.ecsv")
+    result = aligned(
+        sky,
+        tmp_path / "run",
+        f"detection.catalog={tmp_path / 'mine.ecsv'}",
+        "detection.weight_column=weight",
+    )
+    assert result.history[-1].n_sources <= 60
+    assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.03
+
+
+def test_reprojects_resamplers_serve_as_well(sky: Sky, tmp_path: Path) -> None:
+    result = aligned(sky, tmp_path / "run", "mosaic.resampler=interp")
+    assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.02
