@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from alignsvc.config.load import load_config
+from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config
-from alignsvc.domain.correction import Geometry
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.header_files import update_image_wcs
 from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
@@ -97,9 +97,23 @@ def status(run: Path) -> RunStatus:
 
 
 def report(run: Path) -> Any:
-    """Return the report of a finished run, as in its ``report.json``."""
+    """Return the report of a finished run, as in its ``report.json``.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run.
+    ConfigError
+        The run has not ended.
+    """
     service.require_run(run)
-    return json.loads(RunLocations(run.absolute()).objects.get(REPORT_JSON))
+    content = RunLocations(run.absolute()).objects.find(REPORT_JSON)
+    if content is None:
+        raise ConfigError(
+            f"{run}: no report yet, since the run has not ended; "
+            f"`alignsvc resume {run}` goes on with it"
+        )
+    return {**json.loads(content), "directory": str(run.absolute())}
 
 
 def apply(run: Path, target: Target) -> tuple[Path, ...]:
@@ -120,19 +134,20 @@ def simulate(sky: Path, directory: Path) -> int:
     ConfigError
         The file cannot be read, or a key or value is wrong.
     """
+    settings = sky_settings(read_yaml(sky, "sky"))
     try:
-        settings = yaml.safe_load(sky.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"sky {sky}: cannot be read: {error}") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"sky {sky}: holds no keys; see configs/simulations for examples")
-    return len(simulate_to(directory, sky_settings(settings)).exposures)
+        return len(simulate_to(directory, settings).exposures)
+    except OSError as error:
+        raise ConfigError(
+            f"simulate: {directory} cannot be written: {error.strerror}; name a directory where "
+            "this user may write"
+        ) from error
 
 
 def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     config = service.stored_config(run)
-    plan = make_plan(config)
+    plan, state = make_plan(config), service.state_of(run)
     rows = read_corrections(RunLocations(run.absolute()).path(CORRECTIONS))
     totals = {
         row.id: row.correction
@@ -140,14 +155,20 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
         if row.status is Status.ALIGNED and row.correction is not None
     }
     wcs = {
-        one.id: [corrected(chip, totals[one.id]) for chip in one.header.wcs]
-        for one in plan.exposures
-        if one.id in totals
+        header.ref.id: _final_wcs(header, totals[header.ref.id], state.run_id)
+        for header in plan.headers
+        if header.ref.id in totals
     }
     geometry = Geometry(plan.algorithms.geometry)
     found = evaluate_directory(directory, wcs, totals, geometry=geometry)
-    state = service.state_of(run)
     return {**found.as_json(), "passes": len(state.solved_passes), "n_aligned": len(totals)}
+
+
+def _final_wcs(header: ExposureHeader, total: Correction, run_id: str) -> list[CelestialWcs]:
+    """Return the WCS of an exposure's chips with the run's correction, once."""
+    if header.corrected_by == run_id:
+        return list(header.wcs)
+    return [corrected(chip, total) for chip in header.wcs]
 
 
 def _loaded(config: Config | Path | str, overrides: tuple[str, ...]) -> Config:

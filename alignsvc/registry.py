@@ -15,6 +15,8 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
+import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
@@ -76,7 +78,36 @@ class Registry(Generic[T]):
                 raise ConfigError(
                     f"{self.family} {name!r} has no setting {key!r}{_nearest(key, fields)}"
                 )
+        hints = typing.get_type_hints(cls)
+        for key, value in settings.items():
+            if not _suits(value, hints[key]):
+                wanted = getattr(hints[key], "__name__", str(hints[key]))
+                raise ConfigError(
+                    f"{self.family} {name!r}: setting {key}: found {value!r}, wanted {wanted}"
+                )
+        missing = [
+            field.name
+            for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+            if field.name not in settings
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise ConfigError(f"{self.family} {name!r}: setting {missing[0]} is required")
         return cls(**settings)
+
+
+def _suits(value: object, hint: object) -> bool:
+    """Return whether a value from YAML is of a plain type; what is no plain type is not judged."""
+    if isinstance(hint, types.UnionType):
+        return any(_suits(value, one) for one in hint.__args__)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (str, bool, types.NoneType):
+        return isinstance(value, typing.cast(type, hint))
+    return True
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from alignsvc.domain.outcome import ExitCode
-from alignsvc.errors import AlignError, ConfigError, HeaderError, NotYet
+from alignsvc.errors import AlignError, ConfigError, DataError, HeaderError, NotYet
 from alignsvc.version import VERSION
+
+#: Typer brings a click of its own or uses the installed one: the base of this one's errors.
+UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="alignsvc",
     help="Align overlapping astronomical exposures to a few thousandths of a pixel.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -27,41 +34,79 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Override a key of the configuration."),
 ]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores by default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 def main() -> NoReturn:
-    """Run the command line; every error on purpose is one sentence and an exit code."""
+    """Run the command that the shell gave, and end with the contract's exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: Sequence[str]) -> ExitCode:
+    """Run a command; return its exit code. Every error is one sentence on stderr."""
     try:
-        app(standalone_mode=False)
+        # Without standalone mode typer returns the code of an Exit and raises all else.
+        code = app(list(arguments) or ["--help"], prog_name="alignsvc", standalone_mode=False)
     except AlignError as error:
-        print(f"alignsvc: {error}", file=sys.stderr)  # noqa: T201 - the program's own message
-        sys.exit(exit_code_of(error))
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+        return _ended(str(error), exit_code_of(error))
+    except UsageError as error:
+        return _ended(_usage(error), ExitCode.BAD_CONFIGURATION)
     except (KeyboardInterrupt, typer.Abort):
-        print("alignsvc: interrupted; `alignsvc resume RUN` goes on", file=sys.stderr)  # noqa: T201
-        sys.exit(ExitCode.INTERRUPTED)
-    except typer.BadParameter as error:
-        print(f"alignsvc: {error.format_message()}", file=sys.stderr)  # noqa: T201
-        sys.exit(ExitCode.BAD_CONFIGURATION)
-    sys.exit(ExitCode.DONE)
+        code = ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
+        return _ended(_internal(error), ExitCode.INTERNAL)
+    if code == ExitCode.INTERRUPTED:
+        return _ended("interrupted; `alignsvc resume RUN` goes on", ExitCode.INTERRUPTED)
+    return ExitCode(code or ExitCode.DONE)
 
 
 def exit_code_of(error: AlignError) -> ExitCode:
     """Return the contract's exit code for an error that ended a command."""
     if isinstance(error, ConfigError):
         return ExitCode.BAD_CONFIGURATION
-    if isinstance(error, HeaderError):
+    if isinstance(error, HeaderError | DataError):
         return ExitCode.SOME_FAILED
     return ExitCode.RUN_STORE
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End a run that is told to stop as Ctrl-C does: workers are closed, the lease given back."""
+    raise KeyboardInterrupt
+
+
+def _ended(sentence: str, code: ExitCode) -> ExitCode:
+    print(f"alignsvc: {sentence}", file=sys.stderr)  # noqa: T201 - the program's own message
+    return code
+
+
+def _usage(error: Exception) -> str:
+    message = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+    text = " ".join(message.split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    asked = context.command_path if context is not None else "alignsvc"
+    return f"{text}; `{asked} --help` shows what can be given"
+
+
+def _internal(error: Exception) -> str:
+    """Return a sentence on an error that nobody foresaw; the traceback goes to a file."""
+    trace = "".join(traceback.format_exception(error))
+    text = " ".join(str(error).split())
+    handle, name = tempfile.mkstemp(prefix="alignsvc-traceback-", suffix=".txt")
+    with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor
+        file.write(trace)
+    return (
+        f"internal error: {type(error).__name__}: {text}; this is a bug of alignsvc "
+        f"{VERSION}, please report it with the traceback in {name}"
+    )
 
 
 @app.command()
 def run(
     config: ConfigFile,
     overrides: Overrides = None,
-    workers: Annotated[int | None, typer.Option(help="Workers; all cores by default.")] = None,
+    workers: Workers = None,
     confirm: Annotated[bool, typer.Option(help="Ask after each pass.")] = False,
     new: Annotated[bool, typer.Option(help="Replace a run of another identity.")] = False,
     as_json: AsJson = False,
@@ -78,7 +123,7 @@ def run(
                 workers=workers,
                 replace=new,
                 listener=listener,
-                go_on=show.ask_to_go_on if confirm else None,
+                go_on=listener.ask_to_go_on if confirm else None,
             ),
         )
     show.result(result, as_json=as_json)
@@ -117,7 +162,7 @@ def report(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 @app.command()
 def resume(
     run_directory: RunDirectory,
-    workers: Annotated[int | None, typer.Option(help="Workers; all cores by default.")] = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped; on a finished one do nothing."""
@@ -180,8 +225,8 @@ def simulate(
     if evaluate:
         typer.echo(json.dumps(api.evaluate(first, directory), indent=2))
     else:
-        n_files = api.simulate(first, directory)
-        typer.echo(f"{n_files} exposures and truth.json in {directory}")
+        n_exposures = api.simulate(first, directory)
+        typer.echo(f"{n_exposures} exposures and truth.json in {directory}")
 
 
 @app.command()
@@ -190,16 +235,24 @@ def version() -> None:
     typer.echo(VERSION)
 
 
-def _later(name: str) -> None:
+def _later(name: str, hint: str) -> None:
     def not_yet(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        raise NotYet(f"alignsvc {name}: not yet in version {VERSION}")
+        raise NotYet(f"{name}: this command is not in version {VERSION} of alignsvc{hint}")
 
     not_yet.__doc__ = f"Not yet: {name}."
     app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(not_yet)
 
 
-for _name in ("submit", "watch", "cancel", "retry", "explain", "list", "clean"):
-    _later(_name)
+for _name, _hint in {
+    "submit": "; `alignsvc run` runs here",
+    "watch": "; `alignsvc status RUN` shows where a run stands",
+    "cancel": "; stop `alignsvc run` with Ctrl-C: what is done is kept",
+    "retry": "; mend the files and run again with --new",
+    "explain": "; corrections.ecsv and `alignsvc report RUN` say how each exposure ended",
+    "list": "; `alignsvc status RUN` shows one run",
+    "clean": "; a run is one directory, which may be deleted",
+}.items():
+    _later(_name, _hint)
 
 if __name__ == "__main__":
     main()

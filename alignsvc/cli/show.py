@@ -7,40 +7,73 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
-from alignsvc.domain.outcome import Status, TaskStatus
-from alignsvc.domain.result import ExposureResult
-from alignsvc.run.events import Event, Listener, Note, PassSolved, StageStarted, TaskEnded, silent
+from alignsvc.cli.columns import exposure_lines
+from alignsvc.domain.outcome import TaskStatus
+from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
 from alignsvc.run.plan import Plan
-from alignsvc.run.report.summary import plan_json, plan_lines, result_json, result_lines
+from alignsvc.run.report.summary import (
+    Json,
+    plan_json,
+    plan_lines,
+    report_lines,
+    result_json,
+    result_lines,
+)
 from alignsvc.run.result import RunResult
 from alignsvc.run.status import RunStatus
 
-#: Rows of the table of exposures that a terminal shows; the file holds all.
-_ROWS_SHOWN = 40
+
+class Progressing(Protocol):
+    """Hears of events, and asks the user whether to go on."""
+
+    def __call__(self, event: Event) -> None:
+        """Take notice of `event`."""
+        ...
+
+    def ask_to_go_on(self, solved: PassSolved) -> bool:
+        """Ask after a pass whether to go on; anything but no is yes."""
+        ...
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Listener]:
-    """Yield a listener that shows a live bar for each stage; one that is silent if `quiet`."""
+def progress(*, quiet: bool) -> Iterator[Progressing]:
+    """Yield a listener that shows a live bar for each stage; one that shows nothing if `quiet`."""
     if quiet:
-        yield silent
+        yield _Quiet()
         return
-    console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description:24}"),
-        BarColumn(),
+        TextColumn("{task.description:22}"),
+        BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[trouble]}"),
     )
-    with Progress(*columns, console=console) as bars:
+    console = Console(stderr=True)
+    is_seen = console.is_terminal  # in a log file only the sentences stay
+    with Progress(*columns, console=console, transient=True, disable=not is_seen) as bars:
         yield _Bars(bars)
+
+
+class _Quiet:
+    """Shows nothing; a question that the user wants to be asked is asked all the same."""
+
+    def __call__(self, event: Event) -> None:
+        """Take no notice."""
+
+    def ask_to_go_on(self, solved: PassSolved) -> bool:
+        return _answer(solved)
 
 
 class _Bars:
@@ -48,33 +81,51 @@ class _Bars:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._bar = bars.add_task("starting", total=None, trouble="")
+        self._bar: TaskID | None = None
         self._failed = 0
 
     def __call__(self, event: Event) -> None:
         match event:
             case StageStarted():
-                self._failed = 0
-                name = (
-                    f"pass {event.pass_number}  {event.stage}" if event.pass_number else event.stage
-                )
-                self._bars.remove_task(self._bar)
-                self._bar = self._bars.add_task(name, total=event.total, trouble="")
+                self._begin(stage_name(event), event.total)
             case TaskEnded():
                 self._failed += event.outcome.status is TaskStatus.FAILED
                 trouble = f"{self._failed} failed" if self._failed else ""
-                self._bars.update(self._bar, advance=1, trouble=trouble)
+                if self._bar is not None:
+                    self._bars.update(self._bar, advance=1, trouble=trouble)
             case PassSolved():
-                self._bars.console.print(
+                self._say(
                     f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
                     f"{event.n_solved} exposures solved from {event.n_sources} sources"
                 )
             case Note():
-                self._bars.console.print(f"note: {event.text}", soft_wrap=True)
+                self._say(f"note: {event.text}")
+
+    def ask_to_go_on(self, solved: PassSolved) -> bool:
+        self._bars.stop()  # a live bar would write over the question
+        try:
+            return _answer(solved)
+        finally:
+            self._bars.start()
+
+    def _begin(self, name: str, total: int) -> None:
+        self._failed = 0
+        if self._bar is not None:
+            self._bars.remove_task(self._bar)
+        self._bar = self._bars.add_task(name, total=total, trouble="")
+
+    def _say(self, text: str) -> None:
+        self._bars.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-def ask_to_go_on(solved: PassSolved) -> bool:
-    """Ask after a pass whether to go on; anything but no is yes."""
+def stage_name(event: StageStarted) -> str:
+    """Return what the bar of a stage is called; pass 0 is the final mosaic's."""
+    if event.pass_number == 0:
+        return f"final mosaic {event.stage}"
+    return f"pass {event.pass_number} {event.stage}"
+
+
+def _answer(solved: PassSolved) -> bool:
     question = f"pass {solved.pass_number}: {solved.movement_px:.4f} px. Another pass? [Y/n] "
     print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a dialogue
     return not sys.stdin.readline().strip().lower().startswith("n")
@@ -85,7 +136,9 @@ def result(found: RunResult, *, as_json: bool) -> None:
     if as_json:
         _json(result_json(found))
         return
-    Console().print(_exposures(found.corrections))
+    console = Console()
+    rows = exposure_lines(found.corrections, console.width)
+    _lines((*rows, "") if rows else ())
     _lines(result_lines(found))
 
 
@@ -105,19 +158,12 @@ def status(found: RunStatus, *, as_json: bool) -> None:
         _lines(found.lines())
 
 
-def report(found: Any, *, as_json: bool) -> None:
+def report(found: Json, *, as_json: bool) -> None:
     """Print the report of a finished run."""
     if as_json:
         _json(found)
-        return
-    _lines(
-        [
-            f"{found['verdict']} after {len(found['passes'])} passes",
-            *(f"{n} {status}" for status, n in found["counts"].items() if n),
-            *(f"  {row['message']}" for row in found["exposures"] if row["message"]),
-            f"page: {found['directory']}/report.html",
-        ]
-    )
+    else:
+        _lines(report_lines(found))
 
 
 def _lines(lines: Sequence[str]) -> None:
@@ -128,38 +174,11 @@ def _lines(lines: Sequence[str]) -> None:
 
 def written(paths: Sequence[Path]) -> None:
     """Print which files were written."""
+    if not paths:
+        _lines(["nothing was written: the files hold this correction already"])
     for path in paths:
         Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def _json(summary: object) -> None:
-    print(json.dumps(summary))  # noqa: T201
-
-
-def _exposures(results: Sequence[ExposureResult]) -> Table:
-    table = Table(title=None, box=None, header_style="bold")
-    for name in ("exposure", "status", "reason", "verdict"):
-        table.add_column(name, overflow="fold")
-    for name in ("shift E [arcsec]", "shift N", "rot [deg]", "sources", "rmse [px]", "move [px]"):
-        table.add_column(name, justify="right")
-    trouble_first = sorted(results, key=lambda r: (r.status is Status.ALIGNED, r.id))
-    for row in trouble_first[:_ROWS_SHOWN]:
-        table.add_row(*_row(row))
-    if len(results) > _ROWS_SHOWN:
-        table.add_row(f"... and {len(results) - _ROWS_SHOWN} more in corrections.ecsv")
-    return table
-
-
-def _row(row: ExposureResult) -> list[str]:
-    head = [row.id, row.status.value, row.reason, row.verdict.value]
-    if row.correction is None:
-        return [*head, *[""] * 6]
-    return [
-        *head,
-        f"{row.correction.shift[0]:+.4f}",
-        f"{row.correction.shift[1]:+.4f}",
-        f"{row.correction.rotation_deg:+.5f}",
-        f"{row.quality.n_used}/{row.quality.n_sources}",
-        f"{row.quality.rmse_px:.4f}",
-        f"{row.last_move_px:.4f}",
-    ]
+    print(json.dumps(summary, allow_nan=False))  # noqa: T201

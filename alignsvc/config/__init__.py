@@ -1,1 +1,1 @@
-"""TODO."""
+"""The configuration file, and the objects that it stands for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from alignsvc.config.schema import Config, ImagesSection, Named
 from alignsvc.config.schema import Sidecar as SidecarSection
@@ -31,6 +32,9 @@ from alignsvc.numerics.sources.detection import Detector
 from alignsvc.numerics.sources.filters import Filter, parse_filter
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
 from alignsvc.numerics.sources.skies import SKIES
+from alignsvc.registry import Registry
+
+T = TypeVar("T")
 
 #: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
 #: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
@@ -84,11 +88,11 @@ def build_algorithms(config: Config) -> Algorithms:
     prior = alignment.prior
     return Algorithms(
         images=image_settings(config.images),
-        sky=SKIES.build(config.images.sky.name, config.images.sky.settings),
-        resampler=RESAMPLERS.build(config.mosaic.resampler.name, config.mosaic.resampler.settings),
+        sky=_built("images.sky", SKIES, config.images.sky),
+        resampler=_built("mosaic.resampler", RESAMPLERS, config.mosaic.resampler),
         mesh=MosaicMesh(),
         detector=Detector(detection.threshold, detection.min_area, detection.deblend),
-        filters=tuple(parse_filter(text) for text in detection.filters),
+        filters=_filters(detection.filters),
         max_sources=detection.max_sources,
         measurement=_measurement(alignment.method, _search_radius(config)),
         geometry=Geometry(alignment.geometry),
@@ -103,7 +107,12 @@ def build_cluster(config: Config, workers: int | None) -> ClusterBackend:
     settings = config.cluster.settings
     if workers is not None and config.cluster.backend != "serial":
         settings = {**settings, "workers": workers}
-    return cluster_backend(config.cluster.backend, settings)
+    try:
+        return cluster_backend(config.cluster.backend, settings)
+    except NotYet:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"cluster: {error}") from error
 
 
 def image_settings(images: ImagesSection) -> ImageSettings:
@@ -166,10 +175,29 @@ def _measurement(method: Named, search_radius_px: int | None) -> CorrelationMeas
     if not isinstance(refine, bool):
         raise ConfigError(f"alignment.method.refine: found {refine!r}, wanted true or false")
     return CorrelationMeasurement(
-        CORRELATORS.build(str(method.settings.get("correlation", "ncc")), {}),
+        _built(
+            "alignment.method.correlation",
+            CORRELATORS,
+            Named(name=str(method.settings.get("correlation", "ncc"))),
+        ),
         TemplateFit() if refine else None,
         SizeClasses(search_radius_px=search_radius_px),
     )
+
+
+def _built(key: str, family: Registry[T], chosen: Named) -> T:
+    """Return a plug-in; what is wrong with it is said with the key that names it."""
+    try:
+        return family.build(chosen.name, chosen.settings)
+    except ConfigError as error:
+        raise type(error)(f"{key}: {error}") from error
+
+
+def _filters(texts: tuple[str, ...]) -> tuple[Filter, ...]:
+    try:
+        return tuple(parse_filter(text) for text in texts)
+    except ConfigError as error:
+        raise ConfigError(f"detection.filters: {error}") from error
 
 
 def _refuse_what_is_not_yet(config: Config) -> None:

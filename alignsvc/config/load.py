@@ -22,33 +22,72 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     ConfigError
         The file is missing, is not YAML, or a key or value is wrong; all mistakes are named.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"configuration {path}: cannot be read: {error.strerror}") from error
-    return parse_config(text, str(path), overrides)
+    return _validated(read_yaml(path, "configuration"), f"configuration {path}", overrides)
 
 
 def parse_config(text: str, name: str, overrides: tuple[str, ...] = ()) -> Config:
     """Return the configuration in YAML `text`; `name` is what messages call it."""
+    where = f"configuration {name}"
+    return _validated(_parsed(text, where), where, overrides)
+
+
+def read_yaml(path: Path, kind: str) -> dict[str, Any]:
+    """Return the keys of a YAML file; `kind` is what messages call it.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is not YAML, holds no keys, or holds one twice.
+    """
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"configuration {name}: not valid YAML: {_one_line(error)}") from error
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{kind} {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{kind} {path}: not text in UTF-8; wanted a YAML file") from error
+    return _parsed(text, f"{kind} {path}")
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    try:
+        tree = yaml.load(text, _NoKeyTwice)  # noqa: S506 - derived from the safe loader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{where}: not valid YAML: {_one_line(error)}") from error
     if tree is None:
-        tree = {}
+        return {}
     if not isinstance(tree, dict):
         raise ConfigError(
-            f"configuration {name}: holds a {type(tree).__name__}; wanted sections "
+            f"{where}: holds a {type(tree).__name__}; wanted sections "
             f"such as 'images:' with keys below them"
         )
+    return tree
+
+
+class _NoKeyTwice(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"the key {key.value!r} is given twice",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _validated(tree: dict[str, Any], where: str, overrides: tuple[str, ...]) -> Config:
     for override in overrides:
         tree = _overridden(tree, override)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         wrong = "; ".join(_sentence(*item) for item in _by_key(error.errors()).items())
-        raise ConfigError(f"configuration {name}: {wrong}") from error
+        raise ConfigError(f"{where}: {wrong}") from error
 
 
 def dump_config(config: Config) -> str:

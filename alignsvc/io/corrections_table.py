@@ -130,7 +130,7 @@ def read_corrections(path: Path) -> tuple[ExposureResult, ...]:
     try:
         table = Table.read(path, format="ascii.ecsv")
         return tuple(_result(row) for row in table)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunStoreError(
             f"{path}: not a table of corrections ({error}); give the corrections.ecsv of a run"
         ) from error

@@ -126,11 +126,24 @@ def exposure_ids(files: Iterable[str]) -> dict[str, str]:
     return ids
 
 
+def absolute_pattern(path: str) -> str:
+    """Return a path or pattern of the configuration as it reads from anywhere.
+
+    Brackets in the name of the present folder are part of that name, not of the pattern.
+    """
+    given = Path(path).expanduser()
+    plain = os.path.normpath(given.absolute())
+    is_pattern = bool(_PATTERN_SIGNS & set(path)) and not os.path.lexists(plain)
+    if given.is_absolute() or not is_pattern:
+        return plain
+    return os.path.normpath(Path(glob.escape(str(Path.cwd()))) / given)
+
+
 def _expanded(paths: tuple[str, ...]) -> list[str]:
     found: list[str] = []
     for path in paths:
         refuse_url(path)
-        plain = os.path.normpath(Path(path).expanduser().absolute())
+        plain = absolute_pattern(path)
         if Path(plain).is_dir():
             raise ConfigError(
                 f"images.paths: {path} is a folder; name the files in it: {Path(path) / '*.fits'}"

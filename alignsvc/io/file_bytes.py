@@ -101,7 +101,8 @@ def as_data_error(path: str, error: OSError) -> DataError | TransientError:
 
 def unreadable(path: str, what: str) -> DataError:
     """Return the error of a file that is there but is no sound FITS file."""
-    plain = " ".join(what.split()).rstrip(".") or "no reason given"
+    # What the reader advises its programmers in further sentences is of no use here.
+    plain = " ".join(what.split()).partition(". ")[0].rstrip(".") or "no reason given"
     return DataError(
         FailureKind.UNREADABLE,
         f"{path}: not readable as FITS: {plain}; copy the file again or leave it out",

@@ -22,6 +22,7 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.errors import HeaderError
 from alignsvc.io.fits_blocks import RawHdu, renewed_checksums, scan_hdus
 from alignsvc.io.header_cards import CARD, HeaderCards, keyword_of
+from alignsvc.io.objects import PARTIAL
 from alignsvc.io.wcs_cards import ARCHIVED
 from alignsvc.io.wcs_edit import HeaderUpdate, edited, is_corrected, restored
 
@@ -268,7 +269,7 @@ def _write_whole(
     destination: Path,
 ) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{destination.name}.", dir=destination.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=destination.parent)
     partial = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:

@@ -167,11 +167,11 @@ class SourcesFound:
 
 @dataclass(frozen=True, slots=True)
 class StepSolved:
-    """A colour of a pass on the fly was solved: the table with all corrections as of then."""
+    """A turn of a pass on the fly was solved, from a mosaic: the table of all corrections then."""
 
     kind: ClassVar[EventKind] = EventKind.STEP_SOLVED
     pass_number: int
-    step: int
+    generation: int
     table: str
     digest: str
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.errors import HeaderError
 from alignsvc.io.header_cards import CardValue, commentary, new_card
+from alignsvc.io.objects import PARTIAL
 from alignsvc.io.wcs_edit import Provenance
 from alignsvc.numerics.sky.tpv import as_tpv
 
@@ -39,8 +41,15 @@ def write_head(
 ) -> None:
     """Write a .head file, whole or not at all; folders are made."""
     content = head_text(chips, provenance).encode("ascii")
+    try:
+        _put(path, content)
+    except OSError as error:
+        raise HeaderError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _put(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
     partial = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:

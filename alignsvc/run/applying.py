@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignsvc.config.schema import Config
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.errors import ConfigError, DataError, HeaderError
@@ -13,10 +13,12 @@ from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_files import ExposureCandidate, exposure_ids
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.locations import CORRECTIONS, HEADERS, RunLocations
-from alignsvc.run.headers import Destination, HeaderSettings, write_headers
+from alignsvc.io.journal import Journal
+from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
+from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.plan import make_plan
 from alignsvc.run.service import state_of, stored_config
+from alignsvc.run.unchanged import require_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,39 @@ def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
         A header cannot be written; those before it are.
     """
     run = run.absolute()
-    config = stored_config(run)
-    if not state_of(run).is_finished:
+    config, state = stored_config(run), state_of(run)
+    if not state.is_finished:
         raise ConfigError(f"{run}: the run has not ended; `alignsvc resume {run}` first")
     rows = _aligned(RunLocations(run).path(CORRECTIONS))
-    settings = _settings(config, target, RunLocations(run).path(HEADERS), run.name)
+    folder = target.folder or RunLocations(run).path(HEADERS)
+    settings = HeaderSettings(target.destination, folder, config.output.wcs_name, state.run_id)
+    plan = make_plan(config)
+    headers = {header.ref.id: header for header in plan.headers}
+    for name in sorted(rows.keys() - headers.keys()):
+        raise ConfigError(f"exposure {name}: its files are not there any more, or not usable")
+    require_same(run, plan, state)
+    book = Journal(RunLocations(run).objects, time.time)
     files: list[Path] = []
-    for one in make_plan(config).exposures:
-        if one.id in rows:
-            files += write_headers(one.header, rows[one.id], settings).files
+    for name, row in rows.items():
+        files += _written(headers[name], row, settings)
+        if target.destination is Destination.IN_PLACE:
+            journal_edit(book, headers[name], plan.algorithms.images)
     return tuple(files)
+
+
+def _written(
+    header: ExposureHeader, row: ExposureResult, settings: HeaderSettings
+) -> tuple[Path, ...]:
+    """Write one exposure's headers; return the files, none if they are as wanted already."""
+    if header.corrected_by and header.corrected_by != settings.run_id:
+        raise HeaderError(
+            f"exposure {header.ref.id}: its WCS holds the correction of run {header.corrected_by} "
+            "already; a second one on top of it is refused; `alignsvc revert` its files first"
+        )
+    is_there = header.corrected_by == settings.run_id
+    if is_there and settings.destination is Destination.IN_PLACE:
+        return ()
+    return write_headers(header, row, settings).files
 
 
 def apply_from(table: Path, files: tuple[Path, ...], target: Target) -> tuple[Path, ...]:
@@ -81,23 +106,24 @@ def apply_from(table: Path, files: tuple[Path, ...], target: Target) -> tuple[Pa
         raise ConfigError("apply --from: name the files to correct")
     rows = _aligned(table)
     folder = target.folder or table.parent / HEADERS.removesuffix("/")
-    settings = HeaderSettings(target.destination, folder, "ALIGNSVC", table.parent.name)
-    written: list[Path] = []
+    settings = HeaderSettings(target.destination, folder, "ALIGNSVC", _run_id(table.absolute()))
     ids = exposure_ids([str(file.absolute()) for file in files])
+    chosen = {path: _row_for(rows, own_id, table) for path, own_id in ids.items()}
+    written: list[Path] = []
     for path, own_id in ids.items():
-        row = _row_for(rows, own_id, table)
-        written += write_headers(_inspected(path, own_id), row, settings).files
+        written += _written(_inspected(path, own_id), chosen[path], settings)
     return tuple(written)
+
+
+def _run_id(table: Path) -> str:
+    """Return the id of the run that a table lies in; of one that was moved, its folder's name."""
+    if (table.parent / CONFIG).is_file():
+        return state_of(table.parent).run_id
+    return table.parent.name
 
 
 def _aligned(table: Path) -> dict[str, ExposureResult]:
     return {row.id: row for row in read_corrections(table) if row.status is Status.ALIGNED}
-
-
-def _settings(config: Config, target: Target, folder: Path, run_id: str) -> HeaderSettings:
-    return HeaderSettings(
-        target.destination, target.folder or folder, config.output.wcs_name, run_id
-    )
 
 
 def _row_for(rows: dict[str, ExposureResult], own_id: str, table: Path) -> ExposureResult:

@@ -26,7 +26,7 @@ from alignsvc.numerics.sources.matching import (
 )
 from alignsvc.numerics.sources.mosaic_background import CellStatistics
 from alignsvc.run.mosaicking import Mosaic
-from alignsvc.run.stages import Tools, digest_of_checksums, require_all, run_stage
+from alignsvc.run.stages import Tools, digest_of_checksums, run_required
 from alignsvc.tasks.detect import (
     BackgroundTask,
     DetectTask,
@@ -95,8 +95,7 @@ def find_sources(
         )
         for view in _views(tools, mosaic)
     ]
-    outcomes = run_stage(tools, "detect", pass_number, tasks)
-    require_all("detect", outcomes)
+    outcomes = run_required(tools, "detect", pass_number, tasks)
     parts = [read_sources(tools.run, TableRef(o.product, o.checksum)) for o in outcomes]
     numbered = number_sources(parts)
     if before is not None:
@@ -126,8 +125,7 @@ def _backgrounds(tools: Tools, pass_number: int, mosaic: Mosaic) -> dict[int, Ta
     """Measure the background of every grid; return the table of each component's."""
     mesh, objects = tools.plan.algorithms.mesh, RunLocations(tools.run).objects
     tasks = [BackgroundTask(view, mesh) for view in _views(tools, mosaic)]
-    outcomes = run_stage(tools, "background", pass_number, tasks)
-    require_all("background", outcomes)
+    outcomes = run_required(tools, "background", pass_number, tasks)
     tables = {}
     for grid in tools.plan.grids:
         own = [

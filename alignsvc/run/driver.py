@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.domain.correction import Correction
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.io.journal import ExposureEnded, VerdictGiven
+from alignsvc.io.journal import ExposureEnded, LoopEnded, VerdictGiven
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.solve.verdict import judge
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
-from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.passes import LoopState, PassSettings, run_pass
-from alignsvc.run.solved_table import load_solved, save_solved
+from alignsvc.run.history import prune_history
+from alignsvc.run.loop_state import LoopState
+from alignsvc.run.passes import PassSettings, begin_pass, run_pass
+from alignsvc.run.solved_table import load_solved, pass_name, restored
 from alignsvc.run.stages import Tools
 from alignsvc.run.state import RunState
 
@@ -55,69 +55,94 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
     ----------
     tools : Tools
     known : RunState
-        What the journal says: solved passes are not done again.
+        What the journal says: what is settled is not done again.
     go_on : callable or None
-        Asked after each pass; None goes on until the rule says stop.
+        Asked between two passes; None goes on until the rule says stop.
     """
-    state = _start(tools, known)
-    rule = tools.plan.algorithms.rule
-    history = list(_history(tools, known))
-    movements = list(known.movements_px)
-    verdict = rule(movements) if tools.plan.exposures else Convergence.CONVERGED
-    while verdict is Convergence.RUNNING and len(state.going(tools.plan.exposures)) > 1:
-        number = len(movements) + 1
-        is_full = _is_full(tools, number)
-        state = run_pass(tools, PassSettings(number, is_full), state)
-        solved = events.PassSolved(
-            number, state.movement_px, len(state.moves_px), _n_sources(state), is_full
-        )
-        save_solved(tools, state, solved)
-        history.append(solved)
-        movements.append(state.movement_px)
-        tools.listener(solved)
-        verdict = rule(movements)
-        if verdict is Convergence.RUNNING and go_on is not None and not go_on(solved):
-            verdict = Convergence.MAX_ITERATIONS
-    if verdict is Convergence.RUNNING:
-        verdict = Convergence.CONVERGED  # nothing is left that could move
-    if verdict is not Convergence.CONVERGED and movements:
-        best = int(np.argmin(movements)) + 1
-        if best != len(movements):
-            state = load_solved(tools, state, best)
-    verdicts, state = _judged(tools, known, state)
-    return LoopEnd(state, verdict, tuple(history), verdicts)
+    state = restored(tools, known.settled)
+    history = list(solved_passes(known))
+    end = known.loop_end
+    if end is None:
+        state, verdict = _passes(tools, known, state, history, go_on)
+        end = LoopEnded(verdict, _kept_pass(verdict, history))
+        tools.journal.append(end)
+    prune_history(tools, len(history))
+    measured_first, measured_after = _judged_tables(tools, state, end.kept_pass, len(history))
+    if end.kept_pass != len(history):
+        state = load_solved(tools, state, pass_name(end.kept_pass))
+    verdicts = _verdicts(tools, known, state, (measured_first, measured_after))
+    worse = tuple(_worse(given) for given in verdicts.values() if given.verdict is Verdict.WORSE)
+    for one in worse:
+        tools.journal.append(one)
+    return LoopEnd(state.without(worse), end.verdict, tuple(history), verdicts)
 
 
-def _is_full(tools: Tools, number: int) -> bool:
-    """Return whether sources are detected anew in a pass.
+def _passes(
+    tools: Tools,
+    known: RunState,
+    state: LoopState,
+    history: list[events.PassSolved],
+    go_on: GoOn | None,
+) -> tuple[LoopState, Convergence]:
+    """Run passes and add them to `history`; return where that led, and why it ended."""
+    if known.is_within_pass:
+        state = _solved(tools, _next_pass(tools, history), state, history)
+    while True:
+        verdict = _may_go_on(tools, state, history, go_on)
+        if verdict is not Convergence.RUNNING:
+            return state, verdict
+        settings = _next_pass(tools, history)
+        state = _solved(tools, settings, begin_pass(tools, settings, state), history)
+
+
+def _next_pass(tools: Tools, history: Sequence[events.PassSolved]) -> PassSettings:
+    """Return the next pass; a full one detects sources anew.
 
     A reference catalogue is compared with where the sources lie on the mosaic, and the mosaic
-    moves with every pass: then each one is full.
+    moves with every pass: then each pass is a full one.
     """
-    config = tools.plan.config
-    return number <= config.alignment.max_full_passes or config.reference.catalog is not None
+    config, number = tools.plan.config, len(history) + 1
+    always = config.reference.catalog is not None
+    return PassSettings(number, always or number <= config.alignment.max_full_passes)
 
 
-def _start(tools: Tools, known: RunState) -> LoopState:
-    """Return the state before the first pass, or after the last that the journal has solved."""
-    geometry = tools.plan.algorithms.geometry
-    identity = {one.id: Correction.identity(one.plane, geometry) for one in tools.plan.exposures}
-    state = LoopState(identity, ended=dict(known.ended))
-    if known.sources is not None:
-        state = replace(state, sources=SourceTables.from_event(known.sources))
-    if known.solved_passes:
-        state = load_solved(tools, state, known.solved_passes[-1].number)
+def _may_go_on(
+    tools: Tools, state: LoopState, history: Sequence[events.PassSolved], go_on: GoOn | None
+) -> Convergence:
+    """Return RUNNING if there is to be another pass, else why not."""
+    verdict = tools.plan.algorithms.rule([solved.movement_px for solved in history])
+    if verdict is not Convergence.RUNNING:
+        return verdict
+    if len(state.going(tools.plan.exposures)) < 2:
+        return Convergence.CONVERGED  # nothing is left that could move
+    if history and go_on is not None and not go_on(history[-1]):
+        return Convergence.MAX_ITERATIONS
+    return Convergence.RUNNING
+
+
+def _solved(
+    tools: Tools, settings: PassSettings, state: LoopState, history: list[events.PassSolved]
+) -> LoopState:
+    """Return the state at the end of a pass that has begun, and add the pass to `history`."""
+    state = run_pass(tools, settings, state)
+    prune_history(tools, settings.number)
+    n_sources = state.sources.n_chosen if state.sources is not None else 0
+    solved = events.PassSolved(
+        settings.number, state.movement_px, len(state.moves_px), n_sources, settings.is_full
+    )
+    history.append(solved)
+    tools.listener(solved)
     return state
 
 
-def _history(tools: Tools, known: RunState) -> tuple[events.PassSolved, ...]:
-    n_sources = known.sources.n_chosen if known.sources is not None else 0
+def solved_passes(known: RunState) -> tuple[events.PassSolved, ...]:
+    """Return the passes that the journal knows to be solved."""
     return tuple(
         events.PassSolved(
             record.number,
             record.solution.movement_px,
             record.solution.n_solved,
-            n_sources,
+            record.n_sources,
             record.is_full,
         )
         for record in known.passes
@@ -125,41 +150,54 @@ def _history(tools: Tools, known: RunState) -> tuple[events.PassSolved, ...]:
     )
 
 
-def _n_sources(state: LoopState) -> int:
-    return state.sources.n_chosen if state.sources is not None else 0
+def _kept_pass(verdict: Convergence, history: Sequence[events.PassSolved]) -> int:
+    """Return the pass whose corrections are kept: the last, or the best that did not converge."""
+    if verdict is Convergence.CONVERGED or not history:
+        return len(history)
+    return int(np.argmin([solved.movement_px for solved in history])) + 1
 
 
-def _judged(
-    tools: Tools, known: RunState, state: LoopState
-) -> tuple[Mapping[str, VerdictGiven], LoopState]:
-    """Judge each correction; put back those that made things worse."""
+def _judged_tables(
+    tools: Tools, state: LoopState, kept_pass: int, last_pass: int
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the displacements by the input headers, and those by the corrections that are kept.
+
+    Pass k + 1 measures what pass k solved; what the last pass solved was not measured again, and
+    if it converged need not be.
+    """
+    if last_pass == 0:
+        return {}, {}
+    first = load_solved(tools, state, pass_name(1)).displacements
+    after = load_solved(tools, state, pass_name(min(kept_pass + 1, last_pass))).displacements
+    return first, after
+
+
+def _verdicts(
+    tools: Tools,
+    known: RunState,
+    state: LoopState,
+    measured: tuple[Mapping[str, str], Mapping[str, str]],
+) -> dict[str, VerdictGiven]:
+    """Judge the correction of each exposure that has not ended."""
+    first, after = measured
     verdicts = dict(known.verdicts)
-    first = load_solved(tools, state, 1).displacements if state.passes else {}
-    ended = []
     for one in state.going(tools.plan.exposures):
         if one.id not in verdicts:
-            found = judge(
-                _held_out(tools, first.get(one.id)),
-                _held_out(tools, state.displacements.get(one.id)),
-            )
-            given = VerdictGiven(one.id, found.verdict, found.before_px, found.after_px)
-            tools.journal.append(given)
-            verdicts[one.id] = given
-        if verdicts[one.id].verdict is Verdict.WORSE:
-            given = verdicts[one.id]
-            ended.append(
-                ExposureEnded(
-                    one.id,
-                    Status.SKIPPED,
-                    SkipReason.WORSE.value,
-                    f"exposure {one.id}: held-out sources lie {given.after_px:.4f} px from the "
-                    f"others after the correction, {given.before_px:.4f} px before; it keeps its "
-                    "input WCS",
-                )
-            )
-    for end in ended:
-        tools.journal.append(end)
-    return verdicts, state.without(ended)
+            before, now = (_held_out(tools, tables.get(one.id)) for tables in (first, after))
+            found = judge(before, now)
+            verdicts[one.id] = VerdictGiven(one.id, found.verdict, found.before_px, found.after_px)
+            tools.journal.append(verdicts[one.id])
+    return verdicts
+
+
+def _worse(given: VerdictGiven) -> ExposureEnded:
+    return ExposureEnded(
+        given.exposure,
+        Status.SKIPPED,
+        SkipReason.WORSE.value,
+        f"exposure {given.exposure}: held-out sources lie {given.after_px:.4f} px from the others "
+        f"after the correction, {given.before_px:.4f} px before; it keeps its input WCS",
+    )
 
 
 def _held_out(tools: Tools, table: str | None) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +14,25 @@ from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.catalogs import write_catalog
 from alignsvc.io.corrections_table import corrections_to_ecsv
-from alignsvc.io.exposure_files import ExposureCandidate
-from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
-from alignsvc.io.locations import CORRECTIONS, HEADERS, MOSAIC_FITS, SOURCES, RunLocations
+from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.locations import (
+    CONTRIBUTIONS,
+    CORRECTIONS,
+    HEADERS,
+    MOSAIC_FITS,
+    MOSAIC_STORE,
+    SOURCES,
+    RunLocations,
+)
 from alignsvc.io.mosaic_fits import export_mosaic
+from alignsvc.io.objects import PARTIAL
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.cataloguing import chosen_sources
 from alignsvc.run.driver import LoopEnd, is_worth_writing
-from alignsvc.run.headers import Destination, HeaderSettings, write_headers
+from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
+from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic
-from alignsvc.run.passes import LoopState
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.report.pages import write_reports
 from alignsvc.run.report.tables import exposure_results
@@ -42,7 +51,7 @@ class _Written:
 
 
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
-    """Write everything that a run leaves for people; return its result."""
+    """Write everything that a run leaves for people, remove the rest; return its result."""
     mosaics = _final_mosaic(tools, end.state) if tools.plan.exposures else ()
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
@@ -56,17 +65,36 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         directory=tools.run,
         verdict=end.verdict,
         corrections=written.results,
-        history=tuple(
-            PassSummary(one.pass_number, one.is_full, one.movement_px, one.n_solved, one.n_sources)
-            for one in end.history
-        ),
+        history=summaries(end.history),
         mosaic=mosaics,
         headers=written.files,
         notes=(*tools.plan.notes, *written.notes),
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
+    tidy(tools.run, tools.plan.config.run.keep_mosaics)
     return result
+
+
+def summaries(passes: Sequence[events.PassSolved]) -> tuple[PassSummary, ...]:
+    """Return the passes as a result tells of them."""
+    return tuple(
+        PassSummary(one.pass_number, one.is_full, one.movement_px, one.n_solved, one.n_sources)
+        for one in passes
+    )
+
+
+def tidy(run: Path, keep_mosaics: str) -> None:
+    """Remove what only a run that goes on needs: contributions, and what killed writers left."""
+    locations = RunLocations(run)
+    shutil.rmtree(locations.path(CONTRIBUTIONS), ignore_errors=True)
+    if keep_mosaics == "none":
+        shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
+    for partial in run.rglob(f"{PARTIAL}*"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
@@ -75,13 +103,8 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     if not members:
         return ()
     corrections = {one.id: _final_correction(one, state) for one in members}
-    store = mosaic_store(tools.run)
-    latest = max(store.generations(), default=0)
-    known = state.mosaic.generation if state.mosaic is not None else None
-    generation = latest + 1 if known is None or latest == known else latest
-    made = make_mosaic(tools, Turn(0, generation), members, corrections, state.mosaic)
-    if tools.plan.config.run.keep_mosaics == "none":
-        tools.listener(events.Note("run.keep_mosaics: none; the zarr mosaic will be removed"))
+    turn = Turn(0, state.next_generation, is_detected=False)
+    made = make_mosaic(tools, turn, members, corrections, state.mosaic)
     if tools.plan.config.output.mosaic == "none":
         return ()
     return _exported(tools, made.mosaic)
@@ -131,7 +154,7 @@ def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _
         Destination(output.wcs),
         RunLocations(tools.run).path(HEADERS),
         output.wcs_name,
-        tools.plan.identity[:16],
+        tools.plan.run_id,
     )
     headers = {one.id: one.header for one in tools.plan.exposures}
     return _each_written(tools, results, headers, settings)
@@ -157,7 +180,7 @@ def _each_written(
         files += written.files
         notes += written.warnings
         if settings.destination is Destination.IN_PLACE:
-            _journal_edit(tools, headers[result.id])
+            journal_edit(tools.journal, headers[result.id], tools.plan.algorithms.images)
     return _Written(tuple(rows), tuple(files), tuple(notes))
 
 
@@ -168,18 +191,3 @@ def _unwritable(result: ExposureResult, error: HeaderError) -> ExposureResult:
         reason=FailureKind.UNWRITABLE_WCS.value,
         message=str(error),
     )
-
-
-def _journal_edit(tools: Tools, header: ExposureHeader) -> None:
-    """Keep what the files were and are, so that either counts as the run's input."""
-    settings = tools.plan.algorithms.images
-    candidate = ExposureCandidate(
-        header.ref.id, tuple(dict.fromkeys(chip.science.uri for chip in header.ref.chips))
-    )
-    now = inspect_exposure(candidate, settings).ref.fingerprint
-    if now != header.ref.fingerprint:
-        tools.journal.append(
-            journal.HeaderApplied(
-                header.ref.id, header.ref.chips[0].science.uri, header.ref.fingerprint, now
-            )
-        )

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from alignsvc.domain.result import ExposureResult
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.locations import CORRECTIONS, HEADERS, MOSAIC_FITS, RunLocations
 from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.run.driver import solved_passes
+from alignsvc.run.finish import summaries, tidy
 from alignsvc.run.plan import Plan
-from alignsvc.run.result import PassSummary, RunResult
+from alignsvc.run.result import RunResult
 from alignsvc.run.state import RunState
 
 
 def finished_result(run: Path, plan: Plan, known: RunState) -> RunResult:
     """Return what `begin` returned when the run ended."""
     locations = RunLocations(run)
-    rule = plan.algorithms.rule
-    verdict = rule(known.movements_px) if known.movements_px else Convergence.CONVERGED
+    tidy(run, plan.config.run.keep_mosaics)
     folder = locations.path(HEADERS)
     stem = MOSAIC_FITS.removesuffix(".fits")
     return RunResult(
         directory=run,
-        verdict=Convergence.CONVERGED if verdict is Convergence.RUNNING else verdict,
-        corrections=read_corrections(locations.path(CORRECTIONS)),
-        history=tuple(
-            PassSummary(
-                record.number,
-                record.is_full,
-                record.solution.movement_px,
-                record.solution.n_solved,
-                known.sources.n_chosen if known.sources is not None else 0,
-            )
-            for record in known.passes
-            if record.solution is not None
-        ),
+        verdict=Convergence.CONVERGED if known.loop_end is None else known.loop_end.verdict,
+        corrections=_with_messages(read_corrections(locations.path(CORRECTIONS)), plan, known),
+        history=summaries(solved_passes(known)),
         mosaic=tuple(sorted(run.glob(f"{stem}*.fits"))),
         headers=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
         notes=plan.notes,
     )
+
+
+def _with_messages(
+    rows: tuple[ExposureResult, ...], plan: Plan, known: RunState
+) -> tuple[ExposureResult, ...]:
+    """Return the rows with the sentences that the table does not hold."""
+    messages = {end.exposure: end.message for end in (*plan.ended, *known.ended.values())}
+    return tuple(replace(row, message=messages.get(row.id, row.message)) for row in rows)

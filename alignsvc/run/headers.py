@@ -13,8 +13,12 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import ChipRef
 from alignsvc.domain.result import ExposureResult
-from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io import journal
+from alignsvc.io.exposure_files import ExposureCandidate
+from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
+from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.journal import Journal
 from alignsvc.io.scamp_head import write_head
 from alignsvc.io.wcs_edit import HeaderUpdate, Provenance
 from alignsvc.numerics.sky.corrected import checked_error_px, corrected
@@ -71,11 +75,15 @@ def write_headers(
         files are as they were.
     """
     assert result.correction is not None
-    new = [corrected(wcs, result.correction) for wcs in header.wcs]
-    error = max(
-        checked_error_px(wcs, one, result.correction)
-        for wcs, one in zip(header.wcs, new, strict=True)
-    )
+    is_there = header.corrected_by == settings.run_id  # this very correction, written in place
+    new = list(header.wcs)
+    error = 0.0
+    if not is_there:
+        new = [corrected(wcs, result.correction) for wcs in header.wcs]
+        error = max(
+            checked_error_px(wcs, one, result.correction)
+            for wcs, one in zip(header.wcs, new, strict=True)
+        )
     if settings.destination is Destination.HEAD:
         path = settings.folder / f"{header.ref.id}.head"
         write_head(path, new, _provenance(header.wcs[0], result, settings))
@@ -83,7 +91,7 @@ def write_headers(
     files: list[Path] = []
     warnings: list[str] = []
     for uri in dict.fromkeys(chip.science.uri for chip in header.ref.chips):
-        updates = _updates(uri, header, new, (result, settings))
+        updates = [] if is_there else _updates(uri, header, new, (result, settings))
         source = Path(uri)
         if settings.destination is Destination.IN_PLACE:
             warnings += write_in_place(source, updates)
@@ -93,6 +101,14 @@ def write_headers(
             warnings += write_copy(source, target, updates)
             files.append(target)
     return WrittenHeaders(tuple(files), error, tuple(warnings))
+
+
+def journal_edit(book: Journal, header: ExposureHeader, settings: ImageSettings) -> None:
+    """Keep what an exposure's files were and are, so that either counts as the run's input."""
+    files = tuple(dict.fromkeys(chip.science.uri for chip in header.ref.chips))
+    now = inspect_exposure(ExposureCandidate(header.ref.id, files), settings).ref.fingerprint
+    if now != header.ref.fingerprint:
+        book.append(journal.HeaderApplied(header.ref.id, files[0], header.ref.fingerprint, now))
 
 
 def copy_name(header: ExposureHeader, source: Path) -> str:

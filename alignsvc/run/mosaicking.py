@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.grid import TileId
+from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
+from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.contribution_store import StoredContribution
 from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.stages import Tools, require_all, run_stage, sorted_out
+from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
 from alignsvc.tasks.placed import ExposureView
@@ -70,10 +73,21 @@ def view_of(tools: Tools, exposure: PlannedExposure, correction: Correction) -> 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Which mosaic is made: for which pass, as which generation."""
+    """Which mosaic is made.
+
+    Parameters
+    ----------
+    pass_number : int
+        0 = the final one.
+    generation : int
+    is_detected : bool
+        Whether sources are detected on it anew; if not, the map of whose pixels are whose goes
+        along from the generation before.
+    """
 
     pass_number: int
     generation: int
+    is_detected: bool
 
 
 def make_mosaic(
@@ -109,7 +123,10 @@ def make_mosaic(
     parts = _parts_by_tile(tools, contributions)
     checksums = _merge(tools, turn, parts, before)
     mosaic = Mosaic(turn.generation, contributions, parts, checksums)
+    if before is not None and not turn.is_detected:
+        _link_segmentation(tools, before, mosaic)
     _publish(tools, mosaic)
+    _remove_superseded(tools, mosaic)
     return MosaicMade(mosaic, sorted_.going, sorted_.ended)
 
 
@@ -152,32 +169,83 @@ def _merge(
         )
         for tile, some in parts.items()
     ]
-    outcomes = run_stage(tools, "merge", turn.pass_number, tasks)
-    require_all("merge", outcomes)
+    outcomes = run_required(tools, "merge", turn.pass_number, tasks)
     return {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
 
 
-def _publish(tools: Tools, mosaic: Mosaic) -> None:
-    """Move the pointer, then remove what no generation needs any more.
+def _link_segmentation(tools: Tools, before: Mosaic, mosaic: Mosaic) -> None:
+    """Carry over whose pixels are whose: it stays true while no source is detected anew."""
+    store = mosaic_store(tools.run)
+    if store.current() == mosaic.generation:
+        return  # a driver that died got beyond this point
+    for tile in mosaic.parts:
+        if store.has_segmentation(before.generation, tile):
+            store.link_segmentation(before.generation, mosaic.generation, tile)
 
-    Whose pixels are whose stays true while no source is detected anew, so that the segmentation
-    goes along.
+
+def _publish(tools: Tools, mosaic: Mosaic) -> None:
+    """Write down what is in the mosaic, move the pointer, and say so."""
+    _save_mosaic(tools, mosaic)
+    mosaic_store(tools.run).publish(mosaic.generation)
+    tools.journal.append(journal.Published(mosaic.generation))
+
+
+def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
+    """Remove generations and contributions that nobody needs once a mosaic is published.
+
+    Measurements need the published mosaic and what is in it; the next mosaic links tiles of this
+    one and merges contributions that are in it or new.
     """
     store = mosaic_store(tools.run)
-    before = store.current()
-    if before is not None and before != mosaic.generation:
-        for tile in mosaic.parts:
-            if store.has_segmentation(before, tile):
-                store.link_segmentation(before, mosaic.generation, tile)
-    store.publish(mosaic.generation)
-    tools.journal.append(journal.Published(mosaic.generation))
-    if tools.plan.config.run.keep_mosaics == "all":
-        return
-    for generation in store.generations():
-        if generation != mosaic.generation:
-            store.remove(generation)
+    if tools.plan.config.run.keep_mosaics != "all":
+        for generation in store.generations():
+            if generation != mosaic.generation:
+                store.remove(generation)
     in_use = {stored.name for stored in mosaic.contributions.values()}
     kept = contribution_store(tools.run)
     for name in kept.names():
         if name not in in_use:
             kept.remove(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _MosaicRecord:
+    """A `Mosaic` as it is written down; its parts follow from the contributions."""
+
+    generation: int
+    contributions: tuple[tuple[str, StoredContribution], ...]
+    checksums: tuple[tuple[TileId, str], ...]
+
+
+def _record_name(generation: int) -> str:
+    return f"{TABLES}mosaic/generation-{generation:04d}.json"
+
+
+def _save_mosaic(tools: Tools, mosaic: Mosaic) -> None:
+    record = _MosaicRecord(
+        mosaic.generation,
+        tuple(sorted(mosaic.contributions.items())),
+        tuple(sorted(mosaic.checksums.items())),
+    )
+    data = json_from(record, _MosaicRecord)
+    assert isinstance(data, dict)
+    RunLocations(tools.run).objects.put(_record_name(mosaic.generation), sealed(data))
+
+
+def load_mosaic(tools: Tools, generation: int) -> Mosaic:
+    """Return a mosaic that was published, as its driver knew it.
+
+    Raises
+    ------
+    RunStoreError
+        What was written down of it is missing or damaged.
+    """
+    name = _record_name(generation)
+    content = RunLocations(tools.run).objects.get(name)
+    try:
+        record = value_from(unsealed(content), _MosaicRecord)
+    except (TypeError, ValueError) as error:
+        raise RunStoreError(f"{name} is damaged ({error}); start a new run") from error
+    contributions = dict(record.contributions)
+    parts = _parts_by_tile(tools, contributions)
+    return Mosaic(record.generation, contributions, parts, dict(record.checksums))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from alignsvc.config.build import margin_px
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points
-from alignsvc.domain.result import FitQuality
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
@@ -22,60 +21,18 @@ from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.sources.matching import mutual_nearest
 from alignsvc.run.cataloguing import SourceTables, chosen_sources, find_sources
+from alignsvc.run.history import kept_name, write_pass_history
+from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.solving import NOTHING_SOLVED, Measured, Solution, frame_held, solve
+from alignsvc.run.solved_table import pass_name, step_name, write_solved
+from alignsvc.run.solving import Measured, Solution, frame_held, solve
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name
 
 #: Error of a reference catalogue's positions, per axis. Gaia DR3 has 0.02-0.5 mas at its epoch;
 #: proper motions of some mas a year are not taken off in this version.
 _CATALOG_ERROR_ARCSEC = 0.02
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoopState:
-    """Where the loop stands between two passes.
-
-    Parameters
-    ----------
-    corrections : mapping of exposure id to Correction
-        Totals, of all exposures that were ever in the loop.
-    quality : mapping of exposure id to FitQuality
-    moves_px : mapping of exposure id to float
-        In the last pass.
-    component : mapping of exposure id to int
-    ended : mapping of exposure id to ExposureEnded
-    passes : mapping of exposure id to int
-        In how many passes it was solved.
-    displacements : mapping of exposure id to str
-        Names of the tables of the last pass.
-    sources : SourceTables or None
-    mosaic : Mosaic or None
-    """
-
-    corrections: Mapping[str, Correction]
-    quality: Mapping[str, FitQuality] = field(default_factory=dict)
-    moves_px: Mapping[str, float] = field(default_factory=dict)
-    component: Mapping[str, int] = field(default_factory=dict)
-    ended: Mapping[str, ExposureEnded] = field(default_factory=dict)
-    passes: Mapping[str, int] = field(default_factory=dict)
-    displacements: Mapping[str, str] = field(default_factory=dict)
-    sources: SourceTables | None = None
-    mosaic: Mosaic | None = None
-
-    @property
-    def movement_px(self) -> float:
-        """The largest movement of the last pass, over the exposures solved in it."""
-        return max(self.moves_px.values(), default=0.0)
-
-    def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
-        """Return the exposures that have not ended."""
-        return tuple(one for one in exposures if one.id not in self.ended)
-
-    def without(self, ended: Sequence[ExposureEnded]) -> LoopState:
-        """Return the state after some exposures have ended."""
-        return replace(self, ended={**self.ended, **{end.exposure: end for end in ended}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,55 +43,88 @@ class PassSettings:
     is_full: bool
 
 
-def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
-    """Return the state after one pass."""
+def begin_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    """Say in the journal that a pass begins, and with which corrections."""
     tools.journal.append(journal.PassStarted(settings.number, settings.is_full))
     tools.journal.append(journal.States(settings.number, _states(tools, state)))
+    return replace(state, pass_start=state.corrections, moves_px={})
+
+
+def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    """Return the state after a pass that has begun, in part done or not."""
     if tools.plan.config.alignment.update == "otf":
-        return _one_after_the_other(tools, settings, state)
-    made = _mosaic_made(tools, Turn(settings.number, _first_generation(tools, settings)), state)
-    made = _catalogued(tools, settings, made)
-    before = made.corrections
-    measured, made = _measured(tools, settings, made, made.going(tools.plan.exposures))
-    offsets = _catalog_offsets(tools, made)
-    solution = solve(tools, measured, before, offsets)
+        state = _one_after_the_other(tools, settings, state)
+    else:
+        state = _all_at_once(tools, settings, state)
+    name = pass_name(settings.number)
+    checksum = write_solved(tools, state, name)
+    write_pass_history(tools, settings.number, state)
+    n_solved = len(state.moves_px)
+    tools.journal.append(
+        journal.Solved(settings.number, name, checksum, state.movement_px, n_solved)
+    )
+    return state
+
+
+def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    """Return the state after a pass in which all exposures are compared with one mosaic."""
+    state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
+    measured, state = _measured(tools, settings, state, state.going(tools.plan.exposures))
+    solution = solve(tools, measured, state.corrections, _catalog_offsets(tools, state))
     if tools.plan.config.alignment.solver == "independent":
-        solution = frame_held(tools, tools.plan.exposures, before, solution)
-    return _solved(tools, made, solution)
+        solution = frame_held(tools, tools.plan.exposures, state.pass_start, solution)
+    return _taken_up(tools, state, solution)
 
 
 def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass in which later exposures see earlier ones already aligned.
 
-    Exposures that share no tile cannot see each other and go together: they are of one colour.
+    Exposures that share no tile cannot see each other and have their turn together: they are of
+    one colour. After each turn the state is settled, so that what comes next follows from it
+    alone, and the mosaic from which it was solved may go.
     """
-    before = state.corrections
-    turn = Turn(settings.number, _first_generation(tools, settings))
-    state = _catalogued(tools, settings, _mosaic_made(tools, turn, state))
-    everyone = state.going(tools.plan.exposures)
+    while waiting := _waiting(tools, settings, state):
+        is_first = len(waiting) == len(state.going(tools.plan.exposures))
+        turn = settings if is_first else replace(settings, is_full=False)
+        state = _catalogued(tools, turn, _mosaic_made(tools, turn, state))
+        members = _next_colour(state, _waiting(tools, settings, state))
+        measured, state = _measured(tools, settings, state, members)
+        state = _taken_up(tools, state, solve(tools, measured, state.corrections, {}))
+        assert state.mosaic is not None
+        generation = state.mosaic.generation
+        name = step_name(settings.number, generation)
+        checksum = write_solved(tools, state, name)
+        tools.journal.append(journal.StepSolved(settings.number, generation, name, checksum))
+    return _in_frame(tools, settings, state)
+
+
+def _waiting(tools: Tools, settings: PassSettings, state: LoopState) -> tuple[PlannedExposure, ...]:
+    """Return the exposures that have not had their turn: each pass solves or ends every one."""
+    going = state.going(tools.plan.exposures)
+    return tuple(one for one in going if state.passes.get(one.id, 0) < settings.number)
+
+
+def _next_colour(
+    state: LoopState, waiting: Sequence[PlannedExposure]
+) -> tuple[PlannedExposure, ...]:
+    """Return those of the waiting exposures whose turn it is: in order of id, sharing no tile."""
     assert state.mosaic is not None
-    tiles = [state.mosaic.tiles_of(one.id) for one in everyone]
-    solution = NOTHING_SOLVED
-    for step, colour in enumerate(colour_exposures(tiles), start=1):
-        members = [everyone[i] for i in colour]
-        going = [one for one in members if one.id not in state.ended]
-        measured, state = _measured(tools, settings, state, going)
-        found = solve(tools, measured, state.corrections, {})
-        solution = solution.joined(found)
-        state = replace(state, corrections={**state.corrections, **found.corrections})
-        state = _announce_ends(tools, state, found.ended)
-        turn = Turn(settings.number, turn.generation + 1)
-        state = _mosaic_made(tools, turn, state) if step < len(everyone) else state
-    held = frame_held(tools, tools.plan.exposures, before, replace(solution, ended=()))
-    return _solved(tools, state, held)
+    colours = colour_exposures([state.mosaic.tiles_of(one.id) for one in waiting])
+    return tuple(waiting[i] for i in colours[0]) if colours else ()
 
 
-def _first_generation(tools: Tools, settings: PassSettings) -> int:
-    """Return the number of the pass's first generation: on the fly each colour makes one."""
-    per_pass = 1
-    if tools.plan.config.alignment.update == "otf":
-        per_pass = len(tools.plan.exposures) + 2
-    return 1 + (settings.number - 1) * per_pass
+def _in_frame(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    """Return the state at the end of a pass on the fly, held in the mean's frame."""
+    solved = {
+        one.id: state.corrections[one.id]
+        for one in state.going(tools.plan.exposures)
+        if state.passes.get(one.id, 0) == settings.number
+    }
+    turned = Solution(solved, state.quality, {}, state.component, ())
+    held = frame_held(tools, tools.plan.exposures, state.pass_start, turned)
+    return replace(
+        state, corrections={**state.corrections, **held.corrections}, moves_px=held.moves_px
+    )
 
 
 def _states(tools: Tools, state: LoopState) -> tuple[ExposureState, ...]:
@@ -159,7 +149,8 @@ def _announce_ends(tools: Tools, state: LoopState, ended: Sequence[ExposureEnded
     return state.without(ended)
 
 
-def _mosaic_made(tools: Tools, turn: Turn, state: LoopState) -> LoopState:
+def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    turn = Turn(settings.number, state.next_generation, settings.is_full)
     made = make_mosaic(
         tools, turn, state.going(tools.plan.exposures), state.corrections, state.mosaic
     )
@@ -186,7 +177,13 @@ def _measured(
     """Measure exposures against the present mosaic; return their factors, and who failed."""
     assert state.mosaic is not None
     assert state.sources is not None
-    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    tasks = [
+        replace(
+            _measure_task(tools, state, state.mosaic, state.sources, one),
+            history=kept_name(tools, settings.number, one.id),
+        )
+        for one in exposures
+    ]
     outcomes = run_stage(tools, "measure", settings.number, tasks)
     ends = sorted_out(exposures, outcomes)
     measured, displacements = [], {}
@@ -222,7 +219,7 @@ def _measure_task(
     )
 
 
-def _solved(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
+def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
     """Return the state with a solution taken up."""
     state = _announce_ends(tools, state, solution.ended)
     solved = solution.corrections

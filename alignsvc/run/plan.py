@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignsvc.config.build import Algorithms, build_algorithms, margin_px
+from alignsvc.config.build import Algorithms, build_algorithms, build_cluster, margin_px
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.digest import digest_of
@@ -14,6 +14,7 @@ from alignsvc.domain.geometry import TangentPlane, middle_of
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError, DataError
+from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.fits_files import content_digest
@@ -22,6 +23,18 @@ from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.wcs_headers import celestial_from_file
 from alignsvc.numerics.sky.footprints import MosaicLayout, choose_grids, footprint
 from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.run.state import run_id_of
+
+#: Keys that name files: what is in these is part of a run's identity, not where they lie.
+_NAME_FILES = frozenset(
+    {
+        "images.paths",
+        "detection.catalog",
+        "reference.catalog",
+        "reference.image",
+        "alignment.tangent_plane",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +71,8 @@ class Plan:
     algorithms : Algorithms
     exposures : tuple of PlannedExposure
         In order of id.
+    headers : tuple of ExposureHeader
+        Of all sound files, those that cannot take part included; in order of id.
     ended : tuple of ExposureEnded
         Exposures that cannot take part, and why; in order of id.
     layout : MosaicLayout
@@ -75,12 +90,18 @@ class Plan:
     config: Config
     algorithms: Algorithms
     exposures: tuple[PlannedExposure, ...]
+    headers: tuple[ExposureHeader, ...]
     ended: tuple[ExposureEnded, ...]
     layout: MosaicLayout
     reference: str | None
     identity: str
     parts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    @property
+    def run_id(self) -> str:
+        """What corrected headers call the run (ALIGNRUN)."""
+        return run_id_of(self.identity)
 
     @property
     def grids(self) -> tuple[MosaicGrid, ...]:
@@ -110,9 +131,12 @@ def make_plan(config: Config) -> Plan:
         Settings that do not fit, patterns that match nothing, a reference that is not there.
     """
     algorithms = build_algorithms(config)
+    build_cluster(config, None)
+    catalogs = _catalog_digests(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)
     ended = [_failure(f) for f in (*found.failed, *failed)]
+    headers = tuple(sound)
     sound, duplicates = _without_duplicates(sound)
     ended += duplicates
     layout = choose_grids(
@@ -123,14 +147,18 @@ def make_plan(config: Config) -> Plan:
     )
     exposures, alone = _placed(sound, layout, _given_plane(config, sound))
     ended += [_alone(header, len(sound)) for header in alone]
-    parts = _identity_parts(config, sound)
+    reference = _reference(config, exposures)
+    named = (*catalogs, ("reference.image", reference or ""), _named_plane(config, sound))
+    inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
+    parts = (("format", digest_of(FORMAT_VERSION)), *_setting_parts(config), *named, *inputs)
     return Plan(
         config=config,
         algorithms=algorithms,
         exposures=exposures,
+        headers=headers,
         ended=tuple(sorted(ended, key=lambda e: e.exposure)),
         layout=layout,
-        reference=_reference(config, exposures),
+        reference=reference,
         identity=digest_of(parts),
         parts=parts,
         notes=tuple(text for header in sound for text in header.warnings),
@@ -250,15 +278,44 @@ def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | No
     )
 
 
-def _identity_parts(config: Config, sound: Sequence[ExposureHeader]) -> tuple[tuple[str, str], ...]:
-    """Return digests of each setting that changes numbers, each input, and the format."""
-    tree = config.model_dump(mode="json", exclude={"cluster": True, "run": True, "output": True})
-    settings = [
-        (f"{section}.{key}", digest_of(repr(value)))
-        for section, keys in sorted(tree.items())
-        for key, value in sorted(keys.items())
-        if (section, key) != ("images", "paths")
-    ]
-    settings.append(("run.seed", digest_of(config.run.seed)))
-    inputs = [(f"input {h.ref.id}", h.ref.fingerprint) for h in sound]
-    return (("format", digest_of(FORMAT_VERSION)), *settings, *inputs)
+def _catalog_digests(config: Config) -> tuple[tuple[str, str], ...]:
+    """Return digests of what the catalogues hold; read now, so that a bad one stops nothing.
+
+    Raises
+    ------
+    ConfigError
+        A catalogue that cannot be used.
+    """
+    named = {
+        "detection.catalog": (config.detection.catalog, config.detection.weight_column),
+        "reference.catalog": (config.reference.catalog, None),
+    }
+    digests = []
+    for key, (path, weight_column) in named.items():
+        content = ""
+        if path is not None:
+            try:
+                read_user_catalog(Path(path), weight_column)
+            except ConfigError as error:
+                raise type(error)(f"{key}: {error}") from error
+            content = content_digest(path)
+        digests.append((key, content))
+    return tuple(digests)
+
+
+def _named_plane(config: Config, sound: Sequence[ExposureHeader]) -> tuple[str, str]:
+    """Return the part of the identity that `alignment.tangent_plane` is."""
+    key, name = "alignment.tangent_plane", config.alignment.tangent_plane
+    if name is None or any(header.ref.id == name for header in sound):
+        return (key, name or "")
+    return (key, content_digest(name))
+
+
+def _setting_parts(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield a digest of each setting that changes numbers and names no file."""
+    tree = config.model_dump(mode="json", exclude={"cluster", "run", "output"})
+    for section, keys in sorted(tree.items()):
+        for key, value in sorted(keys.items()):
+            if f"{section}.{key}" not in _NAME_FILES:
+                yield (f"{section}.{key}", digest_of(repr(value)))
+    yield ("run.seed", digest_of(config.run.seed))

@@ -16,8 +16,9 @@ from alignsvc.config.schema import Config
 from alignsvc.engine.base import RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
+from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal import Journal
-from alignsvc.io.lease import Lease, Patience, take_lease
+from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
 from alignsvc.run.driver import GoOn, run_loop
@@ -27,6 +28,13 @@ from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
 from alignsvc.run.result import RunResult
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.unchanged import (
+    difference,
+    files_of,
+    refuse_corrected,
+    require_same,
+    with_inputs_restored,
+)
 
 #: Seconds between two signs of life of the driver.
 _HEARTBEAT_S = 5.0
@@ -65,13 +73,14 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     RunStoreError
         The directory cannot be used.
     """
+    build_cluster(config, options.workers)
     plan = make_plan(config)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
-    run = Path(config.run.directory).absolute()
-    _make_room(run, plan, options)
-    locations = RunLocations(run)
-    locations.objects.put_if_absent(CONFIG, dump_config(_absolute(config)).encode())
+    run = Path(config.run.directory).expanduser().absolute()
+    stored = dump_config(_anywhere(plan, run)).encode()
+    _make_room(run, plan, stored, options)
+    RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return _drive(run, plan, options)
 
 
@@ -87,8 +96,9 @@ def resume(run: Path, options: RunOptions) -> RunResult:
     """
     run = run.absolute()
     config = stored_config(run)
+    build_cluster(config, options.workers)
     plan = make_plan(config)
-    _require_same(run, plan, state_of(run))
+    require_same(run, plan, state_of(run))
     return _drive(run, plan, options)
 
 
@@ -107,55 +117,88 @@ def state_of(run: Path) -> RunState:
 
 def require_run(run: Path) -> None:
     """Raise RunStoreError unless `run` is a run directory."""
-    if not (run / CONFIG).is_file():
+    if not _is_there(run / CONFIG):
         raise RunStoreError(
             f"{run}: not a run directory (no {CONFIG} in it); give the directory that "
             "run.directory named"
         )
 
 
-def _absolute(config: Config) -> Config:
-    """Return the configuration with paths that do not depend on where it is read."""
-    paths = tuple(str(Path(path).expanduser().absolute()) for path in config.images.paths)
-    directory = str(Path(config.run.directory).absolute())
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise RunStoreError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _anywhere(plan: Plan, run: Path) -> Config:
+    """Return the configuration with names that mean the same wherever it is read."""
+    config = plan.config
+    images, detection = config.images, config.detection
+    alignment, reference = config.alignment, config.reference
+    plane = alignment.tangent_plane
+    if plane is not None and all(header.ref.id != plane for header in plan.headers):
+        plane = _absolute(plane)
     return config.model_copy(
         update={
-            "images": config.images.model_copy(update={"paths": paths}),
-            "run": config.run.model_copy(update={"directory": directory}),
+            "images": images.model_copy(
+                update={"paths": tuple(absolute_pattern(path) for path in images.paths)}
+            ),
+            "run": config.run.model_copy(update={"directory": str(run)}),
+            "detection": detection.model_copy(update={"catalog": _absolute(detection.catalog)}),
+            "reference": reference.model_copy(
+                update={"image": plan.reference, "catalog": _absolute(reference.catalog)}
+            ),
+            "alignment": alignment.model_copy(update={"tangent_plane": plane}),
         }
     )
 
 
-def _make_room(run: Path, plan: Plan, options: RunOptions) -> None:
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
+
+
+def _make_room(run: Path, plan: Plan, stored: bytes, options: RunOptions) -> None:
     """See that the directory is this run's, or can be."""
-    if (run / CONFIG).is_file():
-        known = state_of(run)
-        if not known.identity or known.identity == plan.identity:
-            return
-        if not options.replace:
-            _require_same(run, plan, known)
-        shutil.rmtree(run)
-    elif run.is_dir() and any(run.iterdir()):
-        raise ConfigError(
-            f"run.directory: {run} is not empty and holds no run; name another directory"
-        )
     try:
+        known = state_of(run) if _is_there(run / CONFIG) else RunState()
+        if known.identity and options.replace and difference(plan, known):
+            refuse_corrected(plan, "")
+            _remove(run, plan)
+        elif known.identity:
+            require_same(run, plan, known)
+        elif run.is_dir() and any(run.iterdir()) and not _is_begun(run, stored):
+            raise ConfigError(
+                f"run.directory: {run} is not empty and holds no run; name another directory"
+            )
+        if not known.is_finished:
+            refuse_corrected(plan, known.run_id)
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunStoreError(f"run.directory: {run} cannot be made: {error.strerror}") from error
+        raise RunStoreError(
+            f"run.directory: {run} cannot be used: {error.strerror}; name a directory where this "
+            "user may write"
+        ) from error
 
 
-def _require_same(run: Path, plan: Plan, known: RunState) -> None:
-    """Raise ConfigError, naming the first difference, unless the plan is the run's."""
-    if not known.identity or known.identity == plan.identity:
-        return
-    before = dict(known.parts)
-    now = dict(plan.parts)
-    changed = [name for name in sorted(before | now) if before.get(name) != now.get(name)]
-    raise ConfigError(
-        f"{run}: holds another run: {changed[0] if changed else 'its plan'} differs; "
-        "name another run.directory, or give --new to replace it"
-    )
+def _is_begun(run: Path, stored: bytes) -> bool:
+    """Return whether a driver died between the configuration and the journal's first event."""
+    return RunLocations(run).objects.find(CONFIG) == stored
+
+
+def _remove(run: Path, plan: Plan) -> None:
+    """Remove a run, unless someone works on it or inputs lie in it."""
+    owner = lease_owner(RunLocations(run).objects)
+    if owner is not None:
+        raise RunStoreError(f"{run}: --new would remove a run that {owner} is driving; stop it")
+    for header in plan.headers:
+        for file in files_of(header):
+            if file.resolve().is_relative_to(run.resolve()):
+                raise ConfigError(
+                    f"{run}: --new would remove {file}, which is one of images.paths; name "
+                    "another run.directory"
+                )
+    shutil.rmtree(run)
 
 
 def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
@@ -166,8 +209,12 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
         if known.is_finished:
             return finished_result(run, plan, known)
         book = Journal(objects, time.time)
+        plan = with_inputs_restored(plan, known, book)
+        require_same(run, plan, known)
         if not known.identity:
             book.append(journal.RunCreated(plan.identity, plan.parts))
+            for end in plan.ended:
+                book.append(end)
         book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
         return _worked(run, plan, options, (book, lease, known))
 
@@ -177,7 +224,7 @@ def _worked(
 ) -> RunResult:
     book, lease, known = held
     reuse = ReuseCount()
-    context = RunContext(RunLocations(run).objects, plan.identity[:16], reuse)
+    context = RunContext(RunLocations(run).objects, plan.run_id, reuse)
     for note in plan.notes:
         options.listener(events.Note(note))
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.

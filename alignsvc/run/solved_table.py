@@ -60,9 +60,9 @@ def pass_name(pass_number: int) -> str:
     return f"{TABLES}solved/pass-{pass_number:04d}.npz"
 
 
-def step_name(pass_number: int, step: int) -> str:
-    """Return the name of the table of a colour of a pass."""
-    return f"{TABLES}solved/pass-{pass_number:04d}-step-{step:04d}.npz"
+def step_name(pass_number: int, generation: int) -> str:
+    """Return the name of the table of one turn of a pass, solved from one mosaic."""
+    return f"{TABLES}solved/pass-{pass_number:04d}-generation-{generation:04d}.npz"
 
 
 def write_solved(tools: Tools, state: LoopState, name: str) -> str:

@@ -18,6 +18,9 @@ from alignsvc.io.journal import ExposureEnded, Journal
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
 
+#: How often a task of the mosaic is tried before the run stops.
+_TRIES = 3
+
 
 class Heartbeat(Protocol):
     """Called often while a run goes on; raises if the run belongs to another driver by now."""
@@ -96,20 +99,32 @@ def run_stage(
     return outcomes
 
 
-def require_all(stage: str, outcomes: Iterable[TaskOutcome]) -> None:
-    """Raise if a task of the mosaic failed: no exposure is to blame, and the run cannot go on.
+def run_required(
+    tools: Tools, stage: str, pass_number: int, tasks: Sequence[Task]
+) -> tuple[TaskOutcome, ...]:
+    """Run tasks of the mosaic, all of which must go well; those that do not are tried again.
 
     Raises
     ------
     TransientError
-        Naming the first; everything done so far is kept, and `resume` tries again.
+        One failed every time. No exposure is to blame, and the run cannot go on without it:
+        everything done so far is kept, and `resume` tries again.
     """
+    outcomes = run_stage(tools, stage, pass_number, tasks)
+    for _ in range(_TRIES - 1):
+        if all(outcome.is_ok for outcome in outcomes):
+            break
+        pairs = list(zip(tasks, outcomes, strict=True))
+        again = [task for task, outcome in pairs if not outcome.is_ok]
+        retried = iter(run_stage(tools, stage, pass_number, again))
+        outcomes = tuple(o if o.is_ok else next(retried) for o in outcomes)
     for outcome in outcomes:
         if not outcome.is_ok:
             raise TransientError(
-                f"{stage} of {outcome.key.subject} failed: {outcome.message}; what is done is "
-                "kept, `alignsvc resume` goes on from here"
+                f"{stage} of {outcome.key.subject} failed {_TRIES} times: {outcome.message}; what "
+                "is done is kept, `alignsvc resume` goes on from here"
             )
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)

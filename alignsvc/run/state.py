@@ -116,6 +116,11 @@ class RunState:
     exit_code: int | None = None
 
     @property
+    def run_id(self) -> str:
+        """What corrected headers call the run (ALIGNRUN)."""
+        return run_id_of(self.identity)
+
+    @property
     def solved_passes(self) -> tuple[PassRecord, ...]:
         """The passes whose corrections are known, in order."""
         return tuple(record for record in self.passes if record.solution is not None)
@@ -135,6 +140,11 @@ class RunState:
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return self.exit_code is not None
+
+
+def run_id_of(identity: str) -> str:
+    """Return the short name of the run of an identity."""
+    return identity[:16]
 
 
 def fold(events: Iterable[Event]) -> RunState:

@@ -4,25 +4,56 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from alignsvc.io.lease import LeaseOwner, lease_owner
+from alignsvc.io.locations import RunLocations
 from alignsvc.run.service import state_of
 from alignsvc.run.state import RunState
 
 
+class Standing(StrEnum):
+    """How things are with a run."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunStatus:
-    """A run directory and the state that its journal folds to."""
+    """A run directory, the state that its journal folds to, and who drives it.
+
+    Parameters
+    ----------
+    directory : Path
+    state : RunState
+    owner : LeaseOwner or None
+        The process that drives the run; None where it ended, or its driver is gone.
+    """
 
     directory: Path
     state: RunState
+    owner: LeaseOwner | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Whether the run goes on, was stopped, or has come to its end."""
+        if self.state.is_finished:
+            return Standing.FINISHED
+        return Standing.STOPPED if self.owner is None else Standing.RUNNING
 
     def lines(self) -> list[str]:
         """Return the status in sentences."""
         state = self.state
-        end = (
-            "going on, or stopped" if state.exit_code is None else f"ended, exit {state.exit_code}"
-        )
+        match self.standing:
+            case Standing.FINISHED:
+                end = f"ended, exit {state.exit_code}"
+            case Standing.STOPPED:
+                end = f"stopped; `alignsvc resume {self.directory}` goes on with it"
+            case Standing.RUNNING:
+                end = f"going on, driven by {self.owner}"
         lines = [f"{self.directory}: {end}"]
         lines += [
             f"pass {r.number}{' (full)' if r.is_full else ''}: "
@@ -38,6 +69,7 @@ class RunStatus:
         state = self.state
         return {
             "directory": str(self.directory),
+            "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
             "exit_code": state.exit_code,
@@ -71,4 +103,4 @@ def run_status(run: Path) -> RunStatus:
         There is no run, or its journal cannot be trusted.
     """
     run = run.absolute()
-    return RunStatus(run, state_of(run))
+    return RunStatus(run, state_of(run), lease_owner(RunLocations(run).objects))

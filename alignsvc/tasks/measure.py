@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
@@ -19,15 +19,21 @@ from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.measure import ChipView, CorrelationMeasurement
+from alignsvc.numerics.displacement.source_pixels import SourcePixels, telling_sources
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
+from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
 from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.merge import Part, mosaic_store
-from alignsvc.tasks.placed import ExposureView, PlacedChip, place
+from alignsvc.tasks.placed import ExposureView, place
 from alignsvc.tasks.resample import contribution_store
 
+#: Sources of an exposure whose pixels are kept, when asked.
+KEPT_SOURCES = 20
+#: How the names of files that are kept for people end.
+PIXELS, DISPLACEMENTS = "-pixels.npz", "-displacements.npz"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -69,6 +75,15 @@ class SourceChoice:
     segments: TableRef | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _ChipMeasured:
+    """What one chip measured, where on the grid, and what is kept for people."""
+
+    displacements: Displacements
+    places: GridPlaces
+    pixels: SourcePixels
+
+
 @dataclass(frozen=True, slots=True)
 class MeasureTask:
     """Measure an exposure; products: its `Displacements` and its `Factors`.
@@ -86,6 +101,9 @@ class MeasureTask:
     against_all : bool
         Whether factors are offsets from the mosaic of all exposures (the global solve) or of
         the others (the independent one).
+    history : str
+        Where displacements and the pixels of some sources are kept for people: the names of
+        these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
     """
 
     run: Path
@@ -95,6 +113,7 @@ class MeasureTask:
     measurement: CorrelationMeasurement
     factors: FactorBuilder
     against_all: bool
+    history: str = ""
 
     @property
     def key(self) -> TaskKey:
@@ -105,48 +124,59 @@ class MeasureTask:
         return TaskKey("measure", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
-        """Write displacements, then factors."""
+        """Write what is kept for people, then displacements, then factors."""
         objects = RunLocations(self.run).objects
         table = self.sources.table
         sources = read_table(objects, table.name, SourceCatalog, table.checksum)
         sources = sources.select(sources.component == self.view.grid.component)
-        measured, places = self._measured(sources)
+        found = [self._seen(chip, sources) for chip in self._chips()]
+        measured = Displacements.concatenate([one.displacements for one in found])
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
-        factors = weighted_by_source(build(0, measured, places), sources.id, sources.weight)
+        factors = build(0, measured, _all_places(found))
+        factors = weighted_by_source(factors, sources.id, sources.weight)
+        if self.history:
+            pixels = SourcePixels.concatenate([one.pixels for one in found])
+            write_table(objects, self.history + PIXELS, pixels)
+            write_table(objects, self.history + DISPLACEMENTS, measured)
         write_table(objects, displacements_name(self.key), measured)
         name = factors_name(self.key)
         checksum = write_table(objects, name, factors)
         counts = (("measured", float(len(measured))), ("usable", float(factors.use.sum())))
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=counts)
 
-    def _measured(self, sources: SourceCatalog) -> tuple[Displacements, GridPlaces]:
-        """Return the displacements of all chips, and where they lie on the grid."""
-        held = sources.id[held_out(sources.id, self.sources.held_out)]
-        found: list[Displacements] = []
-        slopes: list[FloatArray] = []
-        places: list[Points] = []
-        for index, chip in enumerate(self.view.read().chips):
-            if chip.mask.all():
-                continue
-            placed = place(self.view, chip)
-            seen = ChipView(placed.chip, placed.pixel_map, index)
-            measured = self.measurement(seen, self._reference(placed), sources)
-            flags = measured.flags | np.where(
-                np.isin(measured.source, held), int(DisplacementFlag.HELD_OUT), 0
-            )
-            found.append(replace(measured, flags=flags))
-            where = Points(measured.x, measured.y)
-            places.append(placed.pixel_map.to_grid(where))
-            slopes.append(placed.pixel_map.jacobian(where))
-        position = Points(
-            np.concatenate([p.x for p in places]), np.concatenate([p.y for p in places])
-        )
-        return Displacements.concatenate(found), GridPlaces(position, np.concatenate(slopes))
+    def product_is_whole(self, outcome: TaskOutcome) -> bool:
+        """Whether both tables, and what was asked to be kept for people, are in the store."""
+        objects = RunLocations(self.run).objects
+        names = [outcome.product, displacements_name(self.key)]
+        if self.history:
+            names += [self.history + PIXELS, self.history + DISPLACEMENTS]
+        return all(objects.exists(name) for name in names)
 
-    def _reference(self, placed: PlacedChip) -> Reference:
+    def _chips(self) -> Iterator[ChipView]:
+        for index, chip in enumerate(self.view.read().chips):
+            if not chip.mask.all():
+                placed = place(self.view, chip)
+                yield ChipView(placed.chip, placed.pixel_map, index)
+
+    def _seen(self, chip: ChipView, sources: SourceCatalog) -> _ChipMeasured:
+        """Return the displacements of a chip, and where they lie on the grid."""
+        held = sources.id[held_out(sources.id, self.sources.held_out)]
+        reference = self._reference(chip.pixel_map)
+        measured = self.measurement(chip, reference, sources)
+        is_held = np.isin(measured.source, held)
+        flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
+        where = Points(measured.x, measured.y)
+        places = GridPlaces(chip.pixel_map.to_grid(where), chip.pixel_map.jacobian(where))
+        pixels = SourcePixels.concatenate([])
+        if self.history:
+            most = max(2, KEPT_SOURCES // len(self.view.exposure.chips))
+            pixels = self.measurement.pixels(chip, reference, _telling(measured, sources, most))
+        return _ChipMeasured(replace(measured, flags=flags), places, pixels)
+
+    def _reference(self, pixel_map: PixelMap) -> Reference:
         """Return the mosaic of all the others around a chip."""
         store, component = mosaic_store(self.run), self.view.grid.component
-        box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
+        box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = store.read(self.mosaic.generation, component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
         segmentation = None
@@ -166,3 +196,20 @@ def displacements_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
+
+
+def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:
+    """Return the places of all chips' sources, chip after chip."""
+    places = [one.places for one in found]
+    position = Points(
+        np.concatenate([p.position.x for p in places]),
+        np.concatenate([p.position.y for p in places]),
+    )
+    return GridPlaces(position, np.concatenate([p.jacobian for p in places]))
+
+
+def _telling(measured: Displacements, sources: SourceCatalog, count: int) -> SourceCatalog:
+    """Return the measured sources that are worth looking at."""
+    known = sources.select(np.searchsorted(sources.id, measured.source))
+    offset_px = np.hypot(measured.dx, measured.dy)
+    return known.select(telling_sources(known.snr, offset_px, count))

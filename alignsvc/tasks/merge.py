@@ -9,6 +9,7 @@ from pathlib import Path
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.errors import RunStoreError
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
 from alignsvc.numerics.resampling.coadd import Contribution, merge
@@ -72,9 +73,18 @@ class MergeTask:
         return TaskOutcome(self.key, TaskStatus.OK, product=product, checksum=checksum)
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
-        """Whether the tile is in the store."""
+        """Whether the tile is in the store, with the pixels that the outcome tells of.
+
+        They are read: another driver may have made this tile of other exposures.
+        """
         store = mosaic_store(self.run)
-        return store.exists(self.generation) and store.has_tile(self.generation, self.tile)
+        if not store.exists(self.generation) or not store.has_tile(self.generation, self.tile):
+            return False
+        try:
+            store.verify_tile(self.generation, self.tile, outcome.checksum)
+        except RunStoreError:
+            return False
+        return True
 
     def _read(self) -> Iterator[Contribution]:
         store = contribution_store(self.run)

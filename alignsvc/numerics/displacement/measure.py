@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import DisplacementFlag
@@ -20,6 +20,7 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
+from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
@@ -114,10 +115,7 @@ class CorrelationMeasurement:
         self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
-        cutouts = cut(view.chip, targets.position, sides.cutout)
-        local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
-        windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
-        blots = blot(reference, local_map, targets.source, windows, sides)
+        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
         aperture_px = self._aperture(targets, sides)
         pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
@@ -142,6 +140,43 @@ class CorrelationMeasurement:
             flags=flags,
         )
 
+    def pixels(self, view: ChipView, reference: Reference, sources: SourceCatalog) -> SourcePixels:
+        """Return what the measurement sees of sources; for a few of them, to be looked at.
+
+        Parameters are those of the call; sources come by size of their cutouts.
+        """
+        targets = _Targets.on_chip(view, sources)
+        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
+        return SourcePixels.concatenate(
+            [
+                self._seen(
+                    view,
+                    reference,
+                    targets.select(np.flatnonzero(classes == index)),
+                    self.sizes.windows(int(index)),
+                )
+                for index in np.unique(classes)
+            ]
+        )
+
+    def _seen(
+        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+    ) -> SourcePixels:
+        """Return the pixels of targets of one size class."""
+        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
+        pairs = _paired(cutouts, blots, targets, self._aperture(targets, sides), view.chip.gain)
+        inner = slice(sides.margin, sides.margin + sides.cutout)
+        nan = np.float32(np.nan)
+        return SourcePixels(
+            targets.source,
+            np.full(len(targets.source), view.index, np.int64),
+            cutouts.corner_x,
+            cutouts.corner_y,
+            np.where(pairs.good, cutouts.pixels, nan),
+            np.where(blots.good, blots.values, nan)[:, inner, inner],
+            correlation_maps(self.correlator, pairs, sides).astype(np.float32, copy=False),
+        )
+
     def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
         """Return the radius of each target's aperture, chip pixels.
 
@@ -157,12 +192,16 @@ def correlated(
     correlator: Correlator, pairs: PairStack, sides: Sides, peak: PolynomialPeak
 ) -> Peaks:
     """Return the peaks of the interlaced maps of four half-pixel blots."""
+    return peak(correlation_maps(correlator, pairs, sides))
+
+
+def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
+    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side)."""
     blots = pairs.spline.half_pixel(sides.correlated)
     trim = (sides.template - sides.correlated) // 2
     good = pairs.template_good[:, trim:-trim, trim:-trim]
     image = MaskedStack(pairs.pixels, pairs.searched)
-    scores = correlator(image, MaskedStack(blots, good), sides.max_lag)
-    return peak(interlaced(scores))
+    return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,6 +232,15 @@ class _Targets:
             self.fwhm_px[which],
             self.radius_px[which],
         )
+
+
+def _cut_and_blotted(
+    view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+) -> tuple[CutoutStack, BlotStack]:
+    cutouts = cut(view.chip, targets.position, sides.cutout)
+    local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
+    windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
+    return cutouts, blot(reference, local_map, targets.source, windows, sides)
 
 
 def _paired(

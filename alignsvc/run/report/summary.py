@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
+from alignsvc.io.locations import REPORT_HTML
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
 Json = Any
+
+#: Sentences of one kind that a terminal shows; the report holds all.
+_SHOWN = 10
 
 
 def result_json(result: RunResult) -> Json:
@@ -42,16 +49,36 @@ def result_lines(result: RunResult) -> list[str]:
     """Return how a run ended, in sentences."""
     counts = result.counts
     lines = [
-        f"{result.verdict.value} after {len(result.history)} passes: {counts[Status.ALIGNED]} "
+        f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
         f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
     ]
-    lines += [f"  {row.message}" for row in result.corrections if row.message][:10]
+    lines += _first(row.message for row in result.corrections if row.message)
     if result.headers:
-        lines.append(f"corrected headers: {result.headers[0].parent} ({len(result.headers)} files)")
+        folder = os.path.commonpath([path.parent for path in result.headers])
+        lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
-    lines += [f"note: {note}" for note in result.notes[:10]]
+    lines += [f"note: {note}" for note in result.notes[:_SHOWN]]
     return lines
+
+
+def report_lines(report: Json) -> list[str]:
+    """Return what ``report.json`` holds, in sentences."""
+    page = Path(report["directory"]) / REPORT_HTML
+    counts = ", ".join(f"{report['counts'][status.value]} {status.value}" for status in Status)
+    lines = [
+        f"{report['verdict']} after {_passes(len(report['passes']))}: {counts}; "
+        f"exit {report['exit_code']}"
+    ]
+    lines += [
+        f"pass {one['number']}{' (full)' if one['full'] else ''}: largest movement "
+        f"{one['movement_px']:.4f} px, {one['solved']} exposures solved"
+        for one in report["passes"]
+        if one["movement_px"] is not None
+    ]
+    lines += _first(row["message"] for row in report["exposures"] if row["message"])
+    lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
+    return [*lines, f"page: {page}"] if page.is_file() else lines
 
 
 def plan_json(plan: Plan) -> Json:
@@ -77,13 +104,19 @@ def plan_json(plan: Plan) -> Json:
         "tasks_per_pass": tasks_per_pass(plan),
         "disk_bytes": disk_bytes(plan),
         "exit_code": int(plan.exit_code),
-        "notes": list(plan.notes),
+        "notes": _plan_notes(plan),
     }
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a run would do, in sentences."""
-    lines = [f"{len(plan.exposures)} exposures to align in {len(plan.grids)} component(s)"]
+    n, parts = len(plan.exposures), len(plan.grids)
+    components = "1 component" if parts == 1 else f"{parts} components"
+    lines = [
+        f"{n} exposures to align, in {components}"
+        if n
+        else "nothing to align: no two usable exposures overlap"
+    ]
     for grid in plan.grids:
         ny, nx = grid.shape
         lines.append(
@@ -96,9 +129,19 @@ def plan_lines(plan: Plan) -> list[str]:
     )
     reasons = Counter((e.status.value, e.reason) for e in plan.ended)
     lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
-    lines += [f"  {e.message}" for e in plan.ended[:10]]
-    lines += [f"note: {note}" for note in plan.notes[:10]]
+    lines += _first(e.message for e in plan.ended)
+    lines += [f"note: {note}" for note in _plan_notes(plan)[:_SHOWN]]
     return lines
+
+
+def _plan_notes(plan: Plan) -> list[str]:
+    corrected = [
+        f"{header.ref.id}: its WCS holds the correction of run {header.corrected_by} already; "
+        "`alignsvc revert` takes it out"
+        for header in plan.headers
+        if header.corrected_by
+    ]
+    return [*plan.notes, *corrected]
 
 
 def tasks_per_pass(plan: Plan) -> int:
@@ -143,6 +186,21 @@ def _exposure(row: ExposureResult) -> Json:
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
     }
+
+
+def _first(messages: Iterable[str]) -> list[str]:
+    """Return the first messages, each on a line of its own, and how many more there are."""
+    lines = [f"  {message}" for message in messages]
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"  ... and {more} more"] if more > 0 else [])]
+
+
+def _passes(number: int) -> str:
+    return f"{number} pass" if number == 1 else f"{number} passes"
+
+
+def _files(number: int) -> str:
+    return f"{number} file" if number == 1 else f"{number} files"
 
 
 def _number(value: float) -> float | None:

@@ -8,7 +8,7 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.io.journal import VerdictGiven
-from alignsvc.run.passes import LoopState
+from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import Plan
 
 _NAN = float("nan")

@@ -1,0 +1,99 @@
+"""Small simulated sets, runs of them, and what two runs must have in common bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alignsvc.domain.grid import TileId
+from alignsvc.io.locations import MOSAIC_STORE, RunLocations
+from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
+
+#: All that a finished run leaves, by default.
+LEFT = {
+    *("config.yaml", "journal", "lease", "receipts", "tables", "history"),
+    *("mosaic.zarr", "mosaic.fits", "corrections.ecsv", "sources.ecsv", "wcs"),
+    *("report.html", "report.json"),
+}
+
+
+def make_sky(folder: Path, count: int = 3, chips: tuple[int, int] = (1, 1)) -> Path:
+    """Simulate a stack of overlapping exposures of 192 px a chip; return their folder."""
+    settings: dict[str, Any] = {
+        "seed": 4,
+        "layout": {
+            "name": "stack",
+            "count": count,
+            "ra": 150.1,
+            "dec": 2.2,
+            "jitter_arcsec": 6.0,
+        },
+        "camera": {"shape": [192, 192], "chips": list(chips), "scale_arcsec": 0.2},
+        "stars": {"density": 60.0},
+        "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02},
+    }
+    simulate_to(folder, sky_settings(settings))
+    return folder
+
+
+def write_config(path: Path, sky: Path, **sections: dict[str, Any]) -> Path:
+    """Write the configuration of a run beside `path`: two passes, several tiles, in one process."""
+    config: dict[str, dict[str, Any]] = {
+        "images": {"paths": [f"{sky}/*.fits"]},
+        "run": {"directory": str(path.with_suffix(""))},
+        "mosaic": {"tile_shape": [128, 128]},
+        "alignment": {"max_iterations": [2, 1]},
+        "output": {"write_unconverged": True},
+        "cluster": {"backend": "serial"},
+    }
+    for name, section in sections.items():
+        config[name] = {**config.get(name, {}), **section}
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def content(run: Path) -> dict[str, str]:
+    """Return digests of everything that two runs of one identity must have in common."""
+    kept = ("tables/solved", "tables/mosaic", "wcs", "history")
+    files = [file for folder in kept for file in sorted((run / folder).rglob("*"))]
+    files += [run / name for name in ("corrections.ecsv", "sources.ecsv", "mosaic.fits")]
+    found = {
+        str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+    return {**found, **tiles(run)}
+
+
+def tiles(run: Path) -> dict[str, str]:
+    """Return the checksum of each tile of the published mosaic."""
+    store = MosaicStore(RunLocations(run).path(MOSAIC_STORE))
+    generation = store.current()
+    if generation is None:
+        return {}
+    every: list[TileId] = [tile for grid in store.grids(generation) for tile in grid.tiles()]
+    return {
+        f"{generation}/{tile}": tile_checksum(store.read_tile(generation, tile)) for tile in every
+    }
+
+
+def tell(stories: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run stories of runs that are killed (see `lives.py`)."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("lives.py"))],
+        input=json.dumps(stories),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    told: list[dict[str, Any]] = json.loads(done.stdout)
+    return told
