@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alignsvc.building_blocks import find_displacement, find_linear_fit
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
@@ -46,6 +47,8 @@ __all__ = [
     "correct_wcs",
     "destination",
     "evaluate",
+    "find_displacement",
+    "find_linear_fit",
     "report",
     "resume",
     "revert",

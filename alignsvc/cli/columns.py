@@ -35,7 +35,8 @@ def _shift(axis: int) -> Callable[[ExposureResult], str]:
 
 
 def _rotation(row: ExposureResult) -> str:
-    return "" if row.correction is None else f"{row.correction.rotation_deg:+.5f}"
+    # -0.0 + 0.0 is 0.0: no rotation at all has no sign.
+    return "" if row.correction is None else f"{row.correction.rotation_deg + 0.0:+.5f}"
 
 
 def _used(row: ExposureResult) -> str:
@@ -69,7 +70,7 @@ def exposure_lines(results: Sequence[ExposureResult], width: int) -> list[str]:
         return []
     rows = sorted(results, key=lambda row: (row.status is Status.ALIGNED, row.id))[:ROWS_SHOWN]
     longest_id = max(len(row.id) for row in rows)
-    columns = _fitting(rows, width - min(longest_id, _WHOLE_ID))
+    columns = _fitting(rows, width - max(len(_ID_TITLE), min(longest_id, _WHOLE_ID)))
     widths = [_width(column, rows) for column in columns]
     room = width - sum(widths) - len(_GAP) * len(widths)
     id_width = max(len(_ID_TITLE), min(longest_id, max(room, _SHORTEST_ID)))

@@ -78,6 +78,8 @@ class Correction:
             array = np.array(getattr(self, name), dtype=float)
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"correction: {name} must be finite with shape {shape}")
+            if name == "covariance":
+                array = 0.5 * (array + array.T)  # tables keep its upper triangle only
             object.__setattr__(self, name, read_only(array))
         if not np.linalg.det(self.matrix) > 0:
             raise ValueError(f"correction: the matrix {self.matrix.tolist()} mirrors or collapses")

@@ -117,9 +117,8 @@ def apply_from(table: Path, files: tuple[Path, ...], target: Target) -> tuple[Pa
 
 def _run_id(table: Path) -> str:
     """Return the id of the run that a table lies in; of one that was moved, its folder's name."""
-    if (table.parent / CONFIG).is_file():
-        return state_of(table.parent).run_id
-    return table.parent.name
+    known = state_of(table.parent).run_id if (table.parent / CONFIG).is_file() else ""
+    return known or table.parent.name or table.stem
 
 
 def _aligned(table: Path) -> dict[str, ExposureResult]:

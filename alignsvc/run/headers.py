@@ -75,7 +75,8 @@ def write_headers(
         files are as they were.
     """
     assert result.correction is not None
-    is_there = header.corrected_by == settings.run_id  # this very correction, written in place
+    # This very correction may have been written in place before.
+    is_there = bool(header.corrected_by) and header.corrected_by == settings.run_id
     new = list(header.wcs)
     error = 0.0
     if not is_there:

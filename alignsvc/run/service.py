@@ -213,9 +213,10 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
         require_same(run, plan, known)
         if not known.identity:
             book.append(journal.RunCreated(plan.identity, plan.parts))
-            for end in plan.ended:
-                book.append(end)
         book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+        for end in plan.ended:
+            if end.exposure not in known.settled.ended:
+                book.append(end)
         return _worked(run, plan, options, (book, lease, known))
 
 

@@ -56,6 +56,7 @@ def write_config(path: Path, sky: Path, **sections: dict[str, Any]) -> Path:
     }
     for name, section in sections.items():
         config[name] = {**config.get(name, {}), **section}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config))
     return path
 

@@ -1,11 +1,11 @@
 """Runs that are killed, again and again, at given moments: a program for the tests of `resume`.
 
-It reads a JSON list of stories from its input, each ``{"config": PATH, "kills": [N, ...]}``. A story
-is told in lives: each is a process of its own that runs the configuration, and all but the last
-end (as by kill -9: nothing is closed, nothing is flushed) right before the n-th time that they
-would change a name on the disk or flush a file. It prints, for each story, the exit code of every
-life, how many tasks were really worked on, and, of the last life, how many such moments it had
-and at which of them each event of the journal was written.
+It reads a JSON list of stories from its input, each ``{"config": PATH, "kills": [N, ...]}``. A
+story is told in lives: each is a process of its own that runs the configuration, and all but the
+last end (as by kill -9: nothing is closed, nothing is flushed) right before the n-th time that
+they would change a name on the disk or flush a file. It prints, for each story, the exit code of
+every life, how many tasks were really worked on, and, of the last life, how many such moments it
+had and at which of them each event of the journal was written.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ def wanted(sky: Path) -> dict[str, str]:
     shutil.rmtree(result.directory)
     assert len(result.corrections) == 4
     assert any(name.startswith("tables/solved") for name in found)
-    assert sum("c0" in name or "/" in name for name in found) > 20
     return found
 
 
@@ -63,6 +62,7 @@ def test_the_number_of_workers_changes_no_bit(
     assert content(result.directory) == wanted
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_changes_no_bit(
     sky: Path, wanted: dict[str, str], tmp_path: Path
 ) -> None:

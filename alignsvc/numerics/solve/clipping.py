@@ -10,7 +10,7 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
 
 #: Median of the length of a two-dimensional normal vector of unit variance per axis.
-_MEDIAN_LENGTH = float(np.sqrt(2.0 * np.log(2.0)))
+MEDIAN_LENGTH = float(np.sqrt(2.0 * np.log(2.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +166,4 @@ def _first_of_each(label: IntArray, reached: BoolArray) -> IntArray:
 
 def _scale_of(lengths: FloatArray) -> float:
     """How much larger the lengths are than normal ones; at least 1."""
-    return max(1.0, float(np.median(lengths)) / _MEDIAN_LENGTH) if len(lengths) else 1.0
+    return max(1.0, float(np.median(lengths)) / MEDIAN_LENGTH) if len(lengths) else 1.0

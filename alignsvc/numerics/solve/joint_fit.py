@@ -17,6 +17,7 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.clipping import Clipping
+from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
@@ -49,6 +50,8 @@ class JointFit:
         Sum of squares of the normalised residuals of the rows used.
     dof : int
         Numbers measured minus numbers fitted.
+    floor_arcsec : float
+        Error per axis that the rows turned out to have on top of their formal one.
     not_solved : tuple of NotSolved
         Exposures that took no part, and why.
     covariance_is_simulated : bool
@@ -65,6 +68,7 @@ class JointFit:
     n_used: IntArray
     chi2: float
     dof: int
+    floor_arcsec: float
     not_solved: tuple[NotSolved, ...]
     covariance_is_simulated: bool
 
@@ -82,6 +86,8 @@ class JointFitter:
         On the total correction of every exposure.
     seed : int
         Of the noise that stands in for an inverse in very large systems.
+    error_floor : ErrorFloor or None
+        None: the factors' errors are taken at their word.
     """
 
     geometry: Geometry = Geometry.GENERAL
@@ -89,6 +95,7 @@ class JointFitter:
     gauge: Gauge = field(default_factory=MeanGauge)
     prior: ShapePrior = field(default_factory=ShapePrior)
     seed: int = 0
+    error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
 
     def __call__(
         self,
@@ -149,6 +156,7 @@ class JointFitter:
             immovable=immovable,
             prior=self.prior.information(self.geometry),
             clipping=self.clipping,
+            error_floor=self.error_floor,
         )
 
 
@@ -181,6 +189,7 @@ def _result(
         n_used=read_only(np.bincount(exposure, minlength=stacked.n_exposures)[:n]),
         chi2=chi2,
         dof=2 * len(rows.key) - fitted,
+        floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
         covariance_is_simulated=solved.system.covariance_is_simulated,
     )

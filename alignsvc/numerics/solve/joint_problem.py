@@ -12,6 +12,7 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS
 from alignsvc.numerics.solve.clipping import Clipping, lengths_from_mean, lengths_from_median
 from alignsvc.numerics.solve.conditioning import whitening
+from alignsvc.numerics.solve.error_floor import ErrorFloor, with_floor
 from alignsvc.numerics.solve.gauge import Footprint, common_motions
 from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
 from alignsvc.numerics.solve.selection import (
@@ -31,6 +32,8 @@ from alignsvc.reasons import SkipReason
 _LOOSEST = 1e9
 #: Solutions with outliers trusted less, before any is rejected.
 _N_REWEIGHTED = 4
+#: Estimates of the floor: the first from a fit that knows none yet.
+_N_FLOORS = 2
 #: Part of the rows outside their errors below which plain least squares is a good start.
 _FEW_OUTLIERS = 0.02
 
@@ -52,6 +55,8 @@ class Solved:
     system : ReducedSystem
     phi : array, shape (n, p)
         The solution.
+    floor : float
+        Error in every row on top of its formal one, per axis, unit of the residuals.
     """
 
     selection: Selection
@@ -61,6 +66,7 @@ class Solved:
     whitening: FloatArray
     system: ReducedSystem
     phi: FloatArray
+    floor: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +85,10 @@ class JointProblem:
     prior : array, shape (6, 6)
         Information on each exposure's departure from the identity.
     clipping : Clipping
+    error_floor : ErrorFloor or None
+        None: the formal errors are taken at their word.
+    floor : float
+        What the information of `stacked` has of it already.
     """
 
     stacked: Stack
@@ -87,9 +97,25 @@ class JointProblem:
     immovable: BoolArray
     prior: FloatArray
     clipping: Clipping
+    error_floor: ErrorFloor | None = None
+    floor: float = 0.0
 
     def solve_clipped(self, excluded: Sequence[NotSolved]) -> Solved:
-        """Solve, trust the outliers less, solve again; then reject, solve again.
+        """Solve, estimate the error floor, solve again; then reject, solve again."""
+        problem = self
+        trust, solved = self._solve_trusting(excluded)
+        for _ in range(_N_FLOORS):
+            floor = self._floor_of(solved)
+            if floor == problem.floor:
+                break
+            information = with_floor(self.stacked.information, floor)
+            stacked = replace(self.stacked, information=information)
+            problem = replace(self, stacked=stacked, floor=floor)
+            trust, solved = problem._solve_trusting(solved.selection.not_solved)
+        return problem._solve_rejecting(trust, solved)
+
+    def _solve_trusting(self, excluded: Sequence[NotSolved]) -> tuple[FloatArray, Solved]:
+        """Solve, trust the outliers less, solve again; return the trust with the solution.
 
         Plain least squares bends so far towards many outliers (cosmic rays in a fifth of the
         cutouts) that nothing stands out any more: rejection then starts in the wrong place.
@@ -99,6 +125,15 @@ class JointProblem:
         for _ in range(_N_REWEIGHTED if self._is_bent(solved) else 0):
             trust = self.trust(solved)
             solved = self.solve(trust, solved.selection.not_solved)
+        return trust, solved
+
+    def _floor_of(self, solved: Solved) -> float:
+        if self.error_floor is None:
+            return 0.0
+        pair, index = self._shared(solved)
+        return self.error_floor(pair, self._left(solved, index), self.stacked.information[index])
+
+    def _solve_rejecting(self, trust: FloatArray, solved: Solved) -> Solved:
         for iteration in range(self.clipping.iterations):
             kept = self.keep(solved, iteration).astype(float)
             if (kept == trust).all():
@@ -122,7 +157,8 @@ class JointProblem:
         back = np.swapaxes(white, 1, 2)
         prior = (back @ free_prior @ white, apply_each(back, pull))
         system = reduce_rows(rows, prior, self._border(selection, movers, white))
-        return Solved(selection, index, rows, movers, white, system, system.solve())
+        phi = system.solve()
+        return Solved(selection, index, rows, movers, white, system, phi, self.floor)
 
     def _border(
         self, selection: Selection, movers: IntArray, white: FloatArray

@@ -9,11 +9,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.outcome import Verdict
+from alignsvc.numerics.solve.clipping import MEDIAN_LENGTH
 
 #: With fewer held-out sources there is nothing to say.
 _FEWEST = 8
-#: Median length of a two-dimensional normal vector, in standard deviations per axis.
-_MEDIAN_LENGTH = math.sqrt(2.0 * math.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +47,4 @@ def judge(before_px: FloatArray, after_px: FloatArray) -> Judgement:
 
 
 def _scatter(offsets: FloatArray) -> float:
-    return float(np.median(np.hypot(offsets[:, 0], offsets[:, 1]))) / _MEDIAN_LENGTH
+    return float(np.median(np.hypot(offsets[:, 0], offsets[:, 1]))) / MEDIAN_LENGTH

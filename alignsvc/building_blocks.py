@@ -1,0 +1,142 @@
+"""The pieces of the loop by themselves, for scripts and notebooks: arrays in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array
+from alignsvc.domain.correction import Correction
+from alignsvc.domain.geometry import Points, TangentPlane
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.measurement import Displacements
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.blots import Reference
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import ChipView, CorrelationMeasurement
+from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
+from alignsvc.numerics.displacement.source_pixels import SourcePixels
+from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
+from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
+from alignsvc.numerics.solve.steps import step_correction
+
+
+@dataclass(frozen=True, slots=True)
+class DisplacementSettings:
+    """How two cutouts are compared.
+
+    Parameters
+    ----------
+    correlation : str
+        ``cc``, ``ncc`` or ``zncc``.
+    max_lag : int
+        Largest displacement looked for, pixels.
+    """
+
+    correlation: str = "ncc"
+    max_lag: int = 4
+
+
+def find_displacement(
+    image: Float32Array,
+    blots: Float32Array,
+    image_mask: BoolArray | None = None,
+    blot_mask: BoolArray | None = None,
+    settings: DisplacementSettings | None = None,
+) -> PairDisplacement:
+    """Return what must be added to a position in `image` to reach the same source in the blots.
+
+    Parameters
+    ----------
+    image : array, shape (k, k)
+        A cutout without its sky.
+    blots : array, shape (4, K, K)
+        The reference at pixel positions plus (x, y) = (0, 0), (1/2, 0), (0, 1/2), (1/2, 1/2);
+        K is k or larger by an even number, centre on centre.
+    image_mask, blot_mask : bool arrays, shapes (k, k) and (K, K), or None
+        True = bad: such a pixel changes nothing.
+    settings : DisplacementSettings or None
+
+    Returns
+    -------
+    PairDisplacement
+        With the interlaced correlation map; flagged, and NaN, where there is no peak.
+    """
+    settings = settings or DisplacementSettings()
+    correlate = PairCorrelation(CORRELATORS.build(settings.correlation, {}), settings.max_lag)
+    return correlate(image, blots, image_mask, blot_mask)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearFitSettings:
+    """How the displacements of one chip are measured and fitted.
+
+    Parameters
+    ----------
+    grid : MosaicGrid
+        Of the reference and of the catalogue.
+    plane : TangentPlane
+        In which the correction acts.
+    measurement : CorrelationMeasurement
+    fitter : LinearFitter
+    """
+
+    grid: MosaicGrid
+    plane: TangentPlane
+    measurement: CorrelationMeasurement = field(
+        default_factory=lambda: CorrelationMeasurement(CORRELATORS.build("ncc", {}))
+    )
+    fitter: LinearFitter = field(default_factory=LinearFitter)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundLinearFit:
+    """A fit and what it was made from.
+
+    Parameters
+    ----------
+    correction : Correction
+        What puts the chip on the reference.
+    fit : LinearFit
+    displacements : Displacements
+        Rows as in the fit.
+    pixels : SourcePixels
+        Cutouts, blots that are not shifted, and interlaced correlation maps.
+    """
+
+    correction: Correction
+    fit: LinearFit
+    displacements: Displacements
+    pixels: SourcePixels
+
+
+def find_linear_fit(
+    chip: ChipView, reference: Reference, sources: SourceCatalog, settings: LinearFitSettings
+) -> FoundLinearFit:
+    """Return the correction of one chip against a reference, with its diagnostics.
+
+    Parameters
+    ----------
+    chip : ChipView
+        Calibrated pixels and their map to the grid.
+    reference : Reference
+        The mosaic of all the others, around the chip.
+    sources : SourceCatalog
+        On the reference.
+    settings : LinearFitSettings
+
+    Raises
+    ------
+    NothingToMeasure
+        Too few sources, or sources that do not determine the geometry.
+    """
+    measured = settings.measurement(chip, reference, sources)
+    where = Points(np.asarray(measured.x), np.asarray(measured.y))
+    places = GridPlaces(chip.pixel_map.to_grid(where), chip.pixel_map.jacobian(where))
+    fit = settings.fitter(
+        FactorBuilder(settings.grid, settings.plane).to_others(0, measured, places)
+    )
+    correction = step_correction(settings.plane, fit.step, fit.covariance, settings.fitter.geometry)
+    pixels = settings.measurement.pixels(chip, reference, sources)
+    return FoundLinearFit(correction, fit, measured, pixels)

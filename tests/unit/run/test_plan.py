@@ -1,0 +1,168 @@
+"""What is decided before a run, and what a run's identity is made of. No pixel is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from alignsvc.config.load import parse_config
+from alignsvc.domain.outcome import ExitCode
+from alignsvc.errors import ConfigError
+from alignsvc.io.journal import HeaderApplied
+from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
+from alignsvc.run.state import RunState
+from alignsvc.run.unchanged import difference, refuse_corrected
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
+
+SKY = {
+    "layout": {"name": "stack", "count": 3, "ra": 150.1, "dec": 2.2},
+    "camera": {"shape": [64, 64], "scale_arcsec": 0.2},
+}
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sky")
+    simulate_to(folder, sky_settings(SKY))
+    return folder
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, sky: Path) -> Path:
+    folder = tmp_path / "in"
+    shutil.copytree(sky, folder, ignore=shutil.ignore_patterns("*.json"))
+    return folder
+
+
+def plan_of(inputs: Path, *overrides: str) -> Plan:
+    text = f"{{images: {{paths: ['{inputs}/*.fits']}}, cluster: {{backend: serial}}}}"
+    return make_plan(parse_config(text, "x.yaml", overrides))
+
+
+def state_of(plan: Plan, *headers: HeaderApplied, exit_code: int | None = None) -> RunState:
+    return RunState(plan.identity, plan.parts, headers=headers, exit_code=exit_code)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "cluster.backend=local",
+        "cluster.workers=2",
+        "run.directory=elsewhere",
+        "run.keep_mosaics=all",
+        "output.report=none",
+        "output.wcs=in_place",
+    ],
+)
+def test_where_it_runs_and_what_it_writes_is_not_part_of_the_identity(
+    inputs: Path, override: str
+) -> None:
+    extra = ("cluster.backend=local",) if "workers" in override else ()
+    assert plan_of(inputs, *extra, override).identity == plan_of(inputs).identity
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("run.seed=1", "run.seed"),
+        ("alignment.eps_shift=0.01", "alignment.eps_shift"),
+        ("alignment.clip.sigma=4", "alignment.clip"),
+        ("mosaic.resampler.pixfrac=0.8", "mosaic.resampler"),
+        ("detection.threshold=6", "detection.threshold"),
+        ("images.sky=none", "images.sky"),
+        ("reference.image=exp001", "reference.image"),
+        ("alignment.tangent_plane=exp002", "alignment.tangent_plane"),
+    ],
+)
+def test_a_setting_that_changes_numbers_is_and_is_named(
+    inputs: Path, override: str, part: str
+) -> None:
+    plan = plan_of(inputs)
+    assert difference(plan_of(inputs, override), state_of(plan)) == f"setting {part} differs"
+
+
+def test_the_same_files_elsewhere_are_the_same_run(inputs: Path) -> None:
+    plan = plan_of(inputs, f"reference.image={inputs}/exp001.fits")
+    moved = inputs.rename(inputs.parent / "moved [x]")
+    os.utime(moved / "exp001.fits", (0, 0))
+    again = plan_of(Path(str(moved).replace("[", "[[]")), "reference.image=exp001")
+    assert again.identity == plan.identity and again.reference == "exp001"
+
+
+def test_a_catalogue_counts_by_what_it_holds(inputs: Path) -> None:
+    def with_stars(name: str, text: str) -> Plan:
+        (inputs / name).write_text(text)
+        return plan_of(inputs, f"detection.catalog={inputs / name}")
+
+    plan = with_stars("a.csv", "ra,dec\n150.1,2.2\n")
+    assert with_stars("b.csv", "ra,dec\n150.1,2.2\n").identity == plan.identity
+    other = with_stars("a.csv", "ra,dec\n150.1,2.3\n")
+    assert difference(other, state_of(plan)) == "setting detection.catalog differs"
+
+
+def test_changed_new_and_lost_inputs_are_named(inputs: Path) -> None:
+    known = state_of(plan_of(inputs))
+    assert difference(plan_of(inputs), known) == ""
+    fits.setval(inputs / "exp001.fits", "OBJECT", value="changed")
+    assert difference(plan_of(inputs), known).startswith("exposure exp001 differs")
+    (inputs / "exp000.fits").unlink()
+    assert difference(plan_of(inputs), known) == "exposure exp000 is not in this one"
+    known = state_of(plan_of(inputs))
+    fits.setval(inputs / "exp002.fits", "OBJECT", value="x")
+    shutil.copy(inputs / "exp002.fits", inputs / "a.fits")
+    assert difference(plan_of(inputs), known) == "exposure a is new"
+
+
+def test_a_header_that_the_finished_run_wrote_counts_as_unchanged(inputs: Path) -> None:
+    before = plan_of(inputs)
+    fits.setval(inputs / "exp001.fits", "OBJECT", value="written")
+    after = plan_of(inputs)
+    own = {header.ref.id: header.ref.fingerprint for header in after.headers}
+    old = {header.ref.id: header.ref.fingerprint for header in before.headers}
+    written = HeaderApplied("exp001", "f", old["exp001"], own["exp001"])
+    assert difference(after, state_of(before, written, exit_code=0)) == ""
+    assert difference(before, state_of(after, written, exit_code=0)) == ""  # put back since
+    assert difference(after, state_of(before, exit_code=0)) != ""
+    fits.setval(inputs / "exp001.fits", "OBJECT", value="another hand")
+    assert difference(plan_of(inputs), state_of(before, written, exit_code=0)) != ""
+
+
+def test_headers_of_another_run_are_refused_where_new_ones_are_to_be_written(
+    inputs: Path,
+) -> None:
+    fits.setval(inputs / "exp001.fits", "ALIGNRUN", value="other")
+    for wcs in ("copy", "in_place"):
+        with pytest.raises(ConfigError, match=r"exp001.*run other already.*alignsvc revert"):
+            refuse_corrected(plan_of(inputs, f"output.wcs={wcs}"), "mine")
+    for wcs in ("head", "none"):
+        refuse_corrected(plan_of(inputs, f"output.wcs={wcs}"), "mine")
+    refuse_corrected(plan_of(inputs), "other")
+
+
+def test_every_exposure_has_a_grid_or_an_end(inputs: Path) -> None:
+    (inputs / "bad.fits").write_bytes(b"")
+    shutil.copy(inputs / "exp000.fits", inputs / "twin.fits")
+    fits.setval(inputs / "exp002.fits", "CRVAL2", value=-40.0)
+    plan = plan_of(inputs)
+    assert [one.id for one in plan.exposures] == ["exp000", "exp001"]
+    assert {end.exposure: end.reason for end in plan.ended} == {
+        "bad": "empty",
+        "exp002": "no_overlap",
+        "twin": "duplicate",
+    }
+    assert [header.ref.id for header in plan.headers] == ["exp000", "exp001", "exp002", "twin"]
+    assert plan.is_usable and plan.exit_code is ExitCode.SOME_FAILED
+
+
+def test_without_a_usable_exposure_the_first_reasons_are_given(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.fits").touch()
+    plan = plan_of(tmp_path)
+    assert not plan.is_usable and plan.exit_code is ExitCode.BAD_CONFIGURATION
+    said = str(no_usable_exposure(plan))
+    assert "among 5" in said and "2.fits" in said and "and 2 more" in said
