@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -27,6 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+#: The disk is full, or may not be written: what a user can mend.
+_NOT_OUR_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
@@ -56,6 +60,8 @@ def exit_code(arguments: Sequence[str]) -> ExitCode:
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
+        if isinstance(error, OSError) and error.errno in _NOT_OUR_FAULT:
+            return _ended(f"{error}; mend that and `alignsvc resume RUN`", ExitCode.RUN_STORE)
         return _ended(_internal(error), ExitCode.INTERNAL)
     if code == ExitCode.INTERRUPTED:
         return _ended("interrupted; `alignsvc resume RUN` goes on", ExitCode.INTERRUPTED)

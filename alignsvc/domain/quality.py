@@ -20,10 +20,10 @@ class DisplacementFlag(IntFlag):
     """Why a displacement is degraded; any flag but GOOD keeps it out of the fit."""
 
     GOOD = 0
-    OUTSIDE = 1  #: the core of the source does not lie wholly on the chip
+    OUTSIDE = 1  #: less than a FWHM from an edge of the chip
     MASKED_CORE = 2  #: bad pixels in the exposure within the source's core
     MASKED_MANY = 4  #: more than half of the cutout's pixels are bad
-    TEMPLATE_HOLE = 8  #: the mosaic of the others has holes in the cutout
+    TEMPLATE_HOLE = 8  #: the mosaic of the others has holes at the source
     DOMINATED = 16  #: this exposure carries more than 0.95 of the weight at the source
     PEAK_AT_EDGE = 32  #: the correlation peaks at the edge of the search window
     NO_PEAK = 64  #: the correlation has no maximum, or is not positive there
@@ -39,7 +39,7 @@ FLAG_TEXT: dict[SourceFlag | DisplacementFlag, str] = {
     SourceFlag.SATURATED: "holds saturated pixels",
     SourceFlag.TRUNCATED: "isophote cut by the reach of the tile's halo",
     SourceFlag.NO_CENTROID: "windowed centroid did not converge",
-    DisplacementFlag.OUTSIDE: "source's core not wholly on the chip",
+    DisplacementFlag.OUTSIDE: "at an edge of the chip",
     DisplacementFlag.MASKED_CORE: "bad pixels in the source's core",
     DisplacementFlag.MASKED_MANY: "more than half of the cutout is bad",
     DisplacementFlag.TEMPLATE_HOLE: "the mosaic of the others has holes here",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -129,16 +130,20 @@ def test_a_damaged_journal_ends_with_3(finished: Workplace, command: Command) ->
         (DataError(FailureKind.EMPTY, "x"), 1),
         (KeyboardInterrupt(), 130),
         (KeyError("x"), 5),
-        (OSError(28, "No space left"), 5),
+        (OSError(errno.EBADF, "Bad file descriptor"), 5),
+        (OSError(errno.ENOSPC, "No space left on device", "mosaic.fits"), 3),
     ],
 )
 def test_each_error_has_the_exit_code_of_the_contract(
     finished: Workplace,
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     error: BaseException,
     code: int,
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # for the traceback
+
     def broken(*arguments: object) -> None:
         raise error
 

@@ -29,11 +29,13 @@ from alignsvc.numerics.sky.pixel_map import PixelMap
 _PIXELS_AT_ONCE = 1 << 18
 #: A source that carries more of the mosaic's weight than this has no reference to speak of.
 DOMINATES = 0.95
-#: Part of a cutout that may be holes of the template, and part that may be bad.
-MOST_HOLES, MOST_BAD = 0.05, 0.5
+#: Part of the aperture that may be holes of the template, and of the cutout that may be bad. The
+#: fit leaves such pixels out; along an edge, where overlaps are thin, every source counts.
+MOST_HOLES, MOST_BAD = 0.5, 0.5
 #: Radius of a source's core: within it a bad pixel cannot be made good by a template whose
-#: profile differs (a tenth of a pixel was seen).
-CORE_FWHM, LEAST_CORE_PX = 0.6, 1.5
+#: profile differs (a tenth of a pixel was seen). A chip's edge cuts off one whole side: nearer
+#: than a FWHM it pulled sources by 0.02-0.05 px.
+CORE_FWHM, LEAST_CORE_PX, EDGE_FWHM = 0.6, 1.5, 1.0
 #: What is narrower than this is not a source but a pixel.
 _LEAST_FWHM_PX = 1.0
 
@@ -122,7 +124,8 @@ class CorrelationMeasurement:
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement: Refinement = self.fit or PeakAsFound(self.correlator.frees_background)
         refined = refinement(pairs, start)
-        flags = peaks.flags | refined.flags | _circumstances(targets, cutouts, blots, start)
+        flags = peaks.flags | refined.flags
+        flags |= _circumstances(targets, cutouts, blots, pairs.aperture(start), start)
         share = refined.information.share
         flags |= np.where(share > DOMINATES, int(DisplacementFlag.DOMINATED), 0)
         lost = peaks.flags != 0
@@ -265,9 +268,12 @@ def _paired(
 
 
 def _circumstances(
-    targets: _Targets, cutouts: CutoutStack, blots: BlotStack, shift: Points
+    targets: _Targets, cutouts: CutoutStack, blots: BlotStack, aperture: BoolArray, shift: Points
 ) -> IntArray:
-    """Return the flags that depend on pixels, not on the measurement."""
+    """Return the flags that depend on pixels, not on the measurement.
+
+    Holes of the template count within the aperture: pixels beyond it take no part.
+    """
     step = np.arange(cutouts.side)
     radius = np.maximum(CORE_FWHM * targets.fwhm_px, LEAST_CORE_PX)
     x = targets.position.x - cutouts.corner_x - shift.x
@@ -275,16 +281,17 @@ def _circumstances(
     off_x = (step - x[:, None])[:, None, :] ** 2
     off_y = (step - y[:, None])[:, :, None] ** 2
     core = off_x + off_y <= (radius**2)[:, None, None]
+    disc = off_x + off_y <= ((EDGE_FWHM * targets.fwhm_px) ** 2)[:, None, None]
     margin = (blots.good.shape[-1] - cutouts.side) // 2
     hole = ~blots.good[:, margin:-margin, margin:-margin]
     bad = ~cutouts.good
     tests: list[tuple[DisplacementFlag, BoolArray]] = [
-        (DisplacementFlag.OUTSIDE, _any(core & ~cutouts.on_chip)),
+        (DisplacementFlag.OUTSIDE, _any((core | disc) & ~cutouts.on_chip)),
         (DisplacementFlag.MASKED_CORE, _any(core & bad & cutouts.on_chip)),
         (DisplacementFlag.MASKED_MANY, _part(bad) > MOST_BAD),
         (
             DisplacementFlag.TEMPLATE_HOLE,
-            _any(core & hole) | (_part(hole) > MOST_HOLES),
+            _any(core & hole) | (_part(hole & aperture) > MOST_HOLES * _part(aperture)),
         ),
         (DisplacementFlag.SATURATED, _any(cutouts.saturated & ~blots.others)),
     ]

@@ -126,9 +126,7 @@ def test_saying_the_last_word_twice_is_saying_it_once(events: Sequence[Event]) -
 
 @given(journals(), st.lists(loose, max_size=4))
 @settings(max_examples=80, deadline=None)
-def test_a_driver_goes_on_from_what_was_last_solved(
-    events: list[Event], lost: list[Event]
-) -> None:
+def test_a_driver_goes_on_from_what_was_last_solved(events: list[Event], lost: list[Event]) -> None:
     """Ends and sources of a pass that was not solved belong to the pass, which is made again."""
     driver = DriverStarted(2, "b")
     state, other = fold([*events, driver]), fold([*events, *lost, driver])
