@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name
 #: Error of a reference catalogue's positions, per axis. Gaia DR3 has 0.02-0.5 mas at its epoch;
 #: proper motions of some mas a year are not taken off in this version.
 _CATALOG_ERROR_ARCSEC = 0.02
+#: Pixels that a source is looked for at least: the error of a faint one.
+_LEAST_SEARCH_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +216,22 @@ def _measure_task(
             alignment.hold_out,
             sources.segments if alignment.use_segmentation else None,
         ),
-        tools.plan.algorithms.measurement,
+        tools.plan.algorithms.measurement.searching(_search_radius_px(tools, state)),
         FactorBuilder(grid, exposure.plane),
         alignment.solver == "global",
     )
+
+
+def _search_radius_px(tools: Tools, state: LoopState) -> int:
+    """Return how far sources are looked for: as far as headers may be wrong, then less.
+
+    What is still wrong is smaller than the last movement. A wide search finds peaks of the
+    noise for faint sources, other ones in each pass, so that the loop never comes to rest.
+    """
+    largest = margin_px(tools.plan.config)
+    if not state.moves_px:
+        return largest
+    return min(largest, max(_LEAST_SEARCH_PX, 1 + math.ceil(state.movement_px)))
 
 
 def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:

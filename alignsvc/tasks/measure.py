@@ -65,7 +65,7 @@ class SourceChoice:
     table : TableRef
         Of the `SourceCatalog`.
     held_out : float
-        Fraction of the sources that is kept out of the fit, to test it.
+        Fraction of all but the brightest sources that is kept out of the fit, to test it.
     segments : TableRef or None
         Of the `SegmentIds`: pixels that belong to other sources are masked; None = they are not.
     """
@@ -160,7 +160,7 @@ class MeasureTask:
 
     def _seen(self, chip: ChipView, sources: SourceCatalog) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
-        held = sources.id[held_out(sources.id, self.sources.held_out)]
+        held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
         reference = self._reference(chip.pixel_map)
         measured = self.measurement(chip, reference, sources)
         is_held = np.isin(measured.source, held)

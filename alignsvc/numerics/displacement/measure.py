@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -81,6 +81,10 @@ class CorrelationMeasurement:
     sizes: SizeClasses = field(default_factory=SizeClasses)
     peak: PolynomialPeak = field(default_factory=PolynomialPeak)
     aperture_fwhm: float = 1.8
+
+    def searching(self, radius_px: int) -> CorrelationMeasurement:
+        """Return the same measurement with another search radius."""
+        return replace(self, sizes=replace(self.sizes, search_radius_px=radius_px))
 
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
