@@ -67,6 +67,7 @@ def relative_rms_px(offsets: np.ndarray) -> float:
 
 def test_the_mean_of_all_corrections_is_nothing(sky: Sky, tmp_path: Path) -> None:
     result = aligned(sky, tmp_path / "run")
+    assert np.abs(absolute_offsets_px(sky, result)).max() > 0.1  # nothing says where all lie
     shifts = np.array([row.correction.shift for row in result.corrections if row.correction])
     assert np.abs(shifts.mean(axis=0)).max() < 1e-3
     assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.02
@@ -87,10 +88,8 @@ def test_a_catalogue_puts_all_exposures_where_it_says(sky: Sky, tmp_path: Path) 
     bright = np.argsort(-sky.truth.sources.flux)[:200]
     table = Table({"ra": sky.truth.sources.ra[bright], "dec": sky.truth.sources.dec[bright]})
     table.write(tmp_path / "gaia.ecsv")
-    before = aligned(sky, tmp_path / "free")
     after = aligned(sky, tmp_path / "run", f"reference.catalog={tmp_path / 'gaia.ecsv'}")
     assert np.abs(absolute_offsets_px(sky, after)).max() < 0.05
-    assert np.abs(absolute_offsets_px(sky, before)).max() > 0.1
 
 
 def test_a_reference_that_is_not_there_is_refused(sky: Sky, tmp_path: Path) -> None:

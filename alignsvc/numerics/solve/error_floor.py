@@ -1,4 +1,4 @@
-"""What the brightest sources disagree by, however small their formal errors."""
+"""What displacements disagree by, however small their formal errors."""
 
 from __future__ import annotations
 
@@ -13,20 +13,45 @@ from alignsvc.numerics.solve.clipping import (
     lengths_from_median,
     weighted_median_by,
 )
-from alignsvc.numerics.solve.sums import inverse_2x2
+from alignsvc.numerics.solve.sums import inverse_2x2, sum_by
 
-#: Doublings and halvings in the search; 8 halvings leave the floor uncertain by 0.4 %.
-_MOST_DOUBLINGS, _HALVINGS = 30, 8
+#: Doublings and halvings in the search; 6 halvings leave the floor uncertain by 2 %.
+_MOST_DOUBLINGS, _HALVINGS = 30, 6
+#: A row has at least this part of its variance left after the fit: 0 would divide by nothing.
+_LEAST_FREE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitRows:
+    """Measurements of sources that several exposures see, and what a fit has left of them.
+
+    Parameters
+    ----------
+    source, exposure : int64, shape (n,)
+        Indices from 0, without gaps.
+    residual : array, shape (n, 2)
+        Any unit; the offset that a source's rows have in common may be in it.
+    design : array, shape (n, 2, p)
+        Of the exposure's free parameters; 0 for an exposure that does not move.
+    information : array, shape (n, 2, 2)
+        Positive definite, unit^-2.
+    """
+
+    source: IntArray
+    exposure: IntArray
+    residual: FloatArray
+    design: FloatArray
+    information: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorFloor:
     """Estimate the error that all displacements have on top of their formal one.
 
-    Photon noise is not all: colours refract and images blur differently in two exposures, and
-    distortion is never quite the model's. A bright star's formal error knows nothing of it, so
-    that a few of them carry the fit, or the clipping throws them all out. (Three bands of one
-    field: 0.04 px, at formal errors of 0.001 px.)
+    Photon noise is not all: colours refract and images blur differently in two exposures,
+    stars move, and distortion is never quite the model's. A bright star's formal error knows
+    nothing of it, so that a few of them carry the fit, or the clipping throws them all out.
+    (Three bands of one field: 0.04 px, at formal errors of 0.001 px.)
 
     Parameters
     ----------
@@ -42,30 +67,20 @@ class ErrorFloor:
     -----
     The floor is the one that makes the median normalised length that of normal errors, each
     row counting by its information: who carries the fit decides. A median, since a fifth of
-    the rows may be outliers, and those are for the clipping. Where formal errors suffice, the
-    floor is 0 and nothing changes.
+    the rows may be outliers, and those are for the clipping. A row counts and is judged by the
+    part of it that its exposure's fit leaves free: a star that alone fixes the fit has no
+    residual, which says nothing for it. Where formal errors suffice, the floor is 0 and
+    nothing changes.
     """
 
     doubt: float = 2.0
     widest: float = 6.0
 
-    def __call__(self, source: IntArray, residual: FloatArray, information: FloatArray) -> float:
-        """Return the standard deviation per axis to add in quadrature, 0 if none is needed.
-
-        Parameters
-        ----------
-        source : int64, shape (n,)
-            Index from 0, without gaps; each has two rows or more.
-        residual : array, shape (n, 2)
-            What a fit has left, any unit; the offset that a source's rows have in common may
-            be in it.
-        information : array, shape (n, 2, 2)
-            Positive definite, unit^-2.
-        """
-        rows = (source, residual, information)
-        if not len(source) or self._suffices(rows, 0.0):
+    def __call__(self, rows: FitRows) -> float:
+        """Return the standard deviation per axis to add in quadrature, 0 if none is needed."""
+        if not len(rows.source) or self._suffices(rows, 0.0):
             return 0.0
-        weight = np.trace(information, axis1=1, axis2=2)
+        weight = np.trace(rows.information, axis1=1, axis2=2)
         low, high = 0.0, float(np.sqrt(2.0 * weight.sum() / (weight**2).sum()))
         for _ in range(_MOST_DOUBLINGS):
             if self._suffices(rows, high):
@@ -76,20 +91,44 @@ class ErrorFloor:
             low, high = (low, middle) if self._suffices(rows, middle) else (middle, high)
         return high
 
-    def _suffices(self, rows: tuple[IntArray, FloatArray, FloatArray], floor: float) -> bool:
+    def _suffices(self, rows: FitRows, floor: float) -> bool:
         """Return whether residuals are no larger than errors with this floor explain."""
-        source, residual, information = rows
-        floored = with_floor(information, floor)
-        weight = np.trace(floored, axis1=1, axis2=2)
-        lengths = lengths_from_median(source, residual, floored)
+        information = with_floor(rows.information, floor)
+        free = 1.0 - leverage(rows, information)
+        weight = free * np.trace(information, axis1=1, axis2=2)
+        judged = information / free[:, None, None]
+        lengths = lengths_from_median(rows.source, rows.residual, judged)
         near = lengths <= self.widest * np.sqrt(2.0) * max(1.0, _scale(lengths, weight))
         # Only against others is a row tested: one that is left alone has length 0.
-        near &= np.bincount(source[near], minlength=int(source.max()) + 1)[source] > 1
+        near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
         if not near.any():
             return True
-        lengths = lengths_from_mean(source[near], residual[near], floored[near])
+        lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near])
         effective = weight[near].sum() ** 2 / (weight[near] ** 2).sum()
         return bool(_scale(lengths, weight[near]) <= 1.0 + self.doubt / np.sqrt(effective))
+
+
+def leverage(rows: FitRows, information: FloatArray) -> FloatArray:
+    """Return which part of each row's variance its exposure's own fit takes up, shape (n,).
+
+    Half the trace of ``B N^-1 B^T I`` with N the exposure's normal matrix: the sum over an
+    exposure's rows is half the number of parameters. At most 0.999.
+
+    Parameters
+    ----------
+    rows : FitRows
+    information : array, shape (n, 2, 2)
+    """
+    n_exposures = int(rows.exposure.max(initial=-1)) + 1
+    weighted = information @ rows.design
+    normal = sum_by(rows.exposure, np.swapaxes(rows.design, 1, 2) @ weighted, n_exposures)
+    diagonal = np.diagonal(normal, axis1=1, axis2=2)
+    # Arcsec and radians side by side: to units in which every diagonal is 1, and back.
+    scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    unit = normal * scale[:, :, None] * scale[:, None, :]
+    inverse = np.linalg.pinv(unit, hermitian=True) * scale[:, :, None] * scale[:, None, :]
+    taken = 0.5 * np.einsum("niq,nqr,nir->n", weighted, inverse[rows.exposure], rows.design)
+    return np.asarray(np.clip(taken, 0.0, 1.0 - _LEAST_FREE), float)
 
 
 def with_floor(information: FloatArray, floor: float) -> FloatArray:

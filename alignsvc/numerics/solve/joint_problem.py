@@ -12,7 +12,7 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS
 from alignsvc.numerics.solve.clipping import Clipping, lengths_from_mean, lengths_from_median
 from alignsvc.numerics.solve.conditioning import whitening
-from alignsvc.numerics.solve.error_floor import ErrorFloor, with_floor
+from alignsvc.numerics.solve.error_floor import ErrorFloor, FitRows, with_floor
 from alignsvc.numerics.solve.gauge import Footprint, common_motions
 from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
 from alignsvc.numerics.solve.selection import (
@@ -131,7 +131,16 @@ class JointProblem:
         if self.error_floor is None:
             return 0.0
         pair, index = self._shared(solved)
-        return self.error_floor(pair, self._left(solved, index), self.stacked.information[index])
+        exposure = self.stacked.exposure[index]
+        moves = ~self.immovable[exposure]
+        rows = FitRows(
+            source=pair,
+            exposure=np.unique(exposure, return_inverse=True)[1],
+            residual=self._left(solved, index),
+            design=self.stacked.design[index] * moves[:, None, None],
+            information=self.stacked.information[index],
+        )
+        return self.error_floor(rows)
 
     def _solve_rejecting(self, trust: FloatArray, solved: Solved) -> Solved:
         for iteration in range(self.clipping.iterations):
