@@ -95,7 +95,8 @@ class ErrorFloor:
         """Return whether residuals are no larger than errors with this floor explain."""
         information = with_floor(rows.information, floor)
         free = 1.0 - leverage(rows, information)
-        weight = free * np.trace(information, axis1=1, axis2=2)
+        # A row's own error comes into its residual times `free`, and squared into its square.
+        weight = free**2 * np.trace(information, axis1=1, axis2=2)
         judged = information / free[:, None, None]
         lengths = lengths_from_median(rows.source, rows.residual, judged)
         near = lengths <= self.widest * np.sqrt(2.0) * max(1.0, _scale(lengths, weight))

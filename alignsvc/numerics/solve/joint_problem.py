@@ -172,9 +172,15 @@ class JointProblem:
     def _border(
         self, selection: Selection, movers: IntArray, white: FloatArray
     ) -> tuple[csr_matrix, FloatArray]:
-        """Constraints: in each component held by its mean, the total has no common motion."""
+        """Constraints: in each component held by its mean, the total has no common motion.
+
+        A prior holds the common part of what it is about. To constrain that as well would set
+        the two against each other: a common map that undoes the headers' shifts, on average,
+        against matrices that should stay what they are.
+        """
         geometry = self.stacked.geometry
         p = geometry.n_parameters
+        free = _without_information(geometry.basis.T @ self.prior @ geometry.basis)
         constraints = [csr_matrix((0, len(movers) * p))]
         values = [np.zeros(0)]
         for members in self._held_by_mean(selection, movers):
@@ -186,12 +192,14 @@ class JointProblem:
                 step = footprint.jacobian @ geometry.basis @ white[k]
                 block[:, i, :] = np.einsum("kaq,kap->qp", motion, step)
                 so_far += np.einsum("kaq,ka->q", motion, footprint.displacement)
-            rows = block.reshape(p, -1)
+            rows, so_far = free @ block.reshape(p, -1), free @ so_far
+            n_rows = len(rows)
             length = np.linalg.norm(rows, axis=1)
-            columns = np.tile((members[:, None] * p + np.arange(p)).ravel(), p)
-            starts = np.arange(p + 1) * rows.shape[1]
+            columns = np.tile((members[:, None] * p + np.arange(p)).ravel(), n_rows)
+            starts = np.arange(n_rows + 1) * rows.shape[1]
             scaled = (rows / length[:, None]).ravel()
-            constraints.append(csr_matrix((scaled, columns, starts), (p, len(movers) * p)))
+            shape = (n_rows, len(movers) * p)
+            constraints.append(csr_matrix((scaled, columns, starts), shape))
             values.append(-so_far / length)
         return vstack(constraints, format="csr"), np.concatenate(values)
 
@@ -266,6 +274,14 @@ class JointProblem:
             NotSolved(int(i), SkipReason.DEGENERATE_FIT, message)
             for i in solved.movers[~(loosest < _LOOSEST)]
         )
+
+
+def _without_information(information: FloatArray) -> FloatArray:
+    """Return the directions that a matrix says nothing of, as orthonormal rows."""
+    if not information.any():
+        return np.eye(len(information))
+    values, vectors = np.linalg.eigh(information)
+    return np.asarray(vectors[:, values <= 1e-12 * values[-1]].T, float)
 
 
 def _rows_of(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,22 +136,19 @@ class Segmenter:
     def _parts(self, image: Float32Array, inside: BoolArray) -> NDArray[np.int32]:
         """Return the labels 1 to n of the parts of one blob, 0 outside it."""
         alone = np.where(inside, image, np.float32(0.0))
-        # sep's limits are settings of its module: set here, just before use, and nowhere else.
-        # They bound memory and do not touch the result.
-        sep.set_extract_pixstack(inside.size + 1024)
         for limit in _SUB_OBJECTS:
-            sep.set_sub_object_limit(limit)
             try:
-                _, parts = sep.extract(
-                    alone,
-                    self.threshold,
-                    minarea=self.min_area,
-                    filter_kernel=None,
-                    deblend_nthresh=self.deblend,
-                    deblend_cont=self.contrast,
-                    clean=False,
-                    segmentation_map=True,
-                )
+                with _sep_limits(inside.size + 1024, limit):
+                    _, parts = sep.extract(
+                        alone,
+                        self.threshold,
+                        minarea=self.min_area,
+                        filter_kernel=None,
+                        deblend_nthresh=self.deblend,
+                        deblend_cont=self.contrast,
+                        clean=False,
+                        segmentation_map=True,
+                    )
             except Exception as error:  # sep raises nothing narrower
                 if "deblending overflow" not in str(error):
                     raise
@@ -160,3 +159,19 @@ class Segmenter:
             f"deblending: a blob of {int(inside.sum())} px has more than {_SUB_OBJECTS[-1]} parts; "
             "raise detection.threshold or lower detection.deblend"
         )
+
+
+@contextmanager
+def _sep_limits(n_pixels: int, n_sub_objects: int) -> Iterator[None]:
+    """Set sep's limits and put them back: they are its module's, and others use it too.
+
+    They bound memory and do not touch the result.
+    """
+    before = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    sep.set_extract_pixstack(n_pixels)
+    sep.set_sub_object_limit(n_sub_objects)
+    try:
+        yield
+    finally:
+        sep.set_extract_pixstack(before[0])
+        sep.set_sub_object_limit(before[1])

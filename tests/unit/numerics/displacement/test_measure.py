@@ -297,6 +297,22 @@ def test_holes_in_the_template_are_flagged():
     assert found.flags[0] & Flag.TEMPLATE_HOLE
 
 
+def test_a_star_near_the_mosaics_edge_is_measured_if_its_aperture_is_within():
+    at, image, _ = one_star()
+    weight = np.full(image.shape, 8.0)
+    weight[:, round(at.x[0]) + 9 :] = 0
+    found = FITTED(
+        view_of(image), reference_of(np.where(weight > 0, image, 0), weight), catalog(at, 4.0)
+    )
+    assert found.flags[0] == Flag.GOOD
+    assert np.hypot(found.dx[0], found.dy[0]) < 0.002
+    weight[:, round(at.x[0]) + 2 :] = 0
+    cut = FITTED(
+        view_of(image), reference_of(np.where(weight > 0, image, 0), weight), catalog(at, 4.0)
+    )
+    assert cut.flags[0] & Flag.TEMPLATE_HOLE
+
+
 def test_a_template_that_is_all_hole_gives_no_displacement():
     at, image, _ = one_star()
     for measure in (PLAIN, FITTED):

@@ -293,6 +293,19 @@ def test_a_prior_on_the_shape_calms_a_strip_of_thin_overlaps(scene, layouts):
         free.covariances, axis1=1, axis2=2)).all()  # fmt: skip
 
 
+def test_a_prior_and_the_gauge_do_not_pull_against_each_other(scene, layouts):
+    """Without noise the answer is exact even where the prior holds every matrix stiffly.
+
+    The shifts of the headers, on average, look like a common map. To undo it is the gauge's
+    task only where nothing else says what the matrices are.
+    """
+    case = scene(layouts["strip"], geometry=Geometry.SHIFT)
+    prior = ShapePrior(rotation_deg=1e-4, scale=1e-6, skew_deg=1e-4)
+    fit = JointFitter(geometry=Geometry.GENERAL, prior=prior)(case.factors, case.footprints)
+    assert fit.chi2 < 1e-6
+    assert np.abs(fit.steps[:, 2:]).max() < 1e-9
+
+
 @pytest.mark.parametrize("geometry", list(Geometry))
 def test_each_exposure_may_have_its_own_tangent_plane(geometry):
     """A field of 3 degrees near the pole: north differs by 15 degrees from side to side."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sep
 from scipy.spatial import cKDTree
 from source_fields import (
     background_of,
@@ -142,6 +143,13 @@ def test_two_close_stars_are_taken_apart_and_said_to_be_blended():
     whole = Detector(contrast=1.0)(cut, core).catalog
     assert len(whole) == 1
     assert not whole.flags[0] & SourceFlag.BLENDED
+
+
+def test_the_limits_of_sep_are_left_as_they_were():
+    before = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    cut, core = quiet(both(one_source(60.0, 60.0, 2e4), one_source(67.0, 60.0, 1e4)))
+    DETECTOR(cut, core)
+    assert (sep.get_extract_pixstack(), sep.get_sub_object_limit()) == before
 
 
 def test_edges_holes_and_saturation_are_flagged():
