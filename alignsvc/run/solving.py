@@ -20,6 +20,7 @@ from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.gauge import (
     FixedGauge,
     Footprint,
@@ -184,6 +185,8 @@ def _solved_jointly(tools: Tools, group: _Group, catalog: CatalogOffsets | None)
         FixedGauge(tuple(reference)) if reference else MeanGauge(),
         algorithms.prior,
         tools.plan.config.run.seed,
+        # Weights that a user gave are no errors: a floor would level them.
+        None if tools.plan.config.detection.weight_column else ErrorFloor(),
     )
     fit = fitter(group.factors, group.footprints, catalog)
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0

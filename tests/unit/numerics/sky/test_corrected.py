@@ -222,7 +222,7 @@ def test_lonpole_stays_where_a_matrix_can_hold_the_rotation(name: str) -> None:
     st.tuples(st.floats(-2, 2), st.floats(-2, 2)),
     st.tuples(st.floats(1 - 1e-4, 1 + 1e-4), st.floats(1 - 1e-4, 1 + 1e-4), st.floats(-1e-4, 1e-4)),
 )
-def test_a_correction_and_its_inverse_cancel(
+def test_a_correction_and_its_inverse_cancel_or_it_is_refused(
     name: str,
     rotation_deg: float,
     shift: tuple[float, float],
@@ -230,8 +230,14 @@ def test_a_correction_and_its_inverse_cancel(
 ) -> None:
     chip = CHIPS[name]
     there = correction(plane_near(chip), rotation_deg, shift, stretch)
-    back = corrected(corrected(chip, there), there.inverse())
-    assert difference_px(chip, back) < 2e-4
+    moved = corrected(chip, there)
+    if correction_error_px(chip, moved, there) > 1e-3:
+        # A stretch about the equator of a cylindrical projection: LONPOLE loses its hold there.
+        assert name == "car"
+        with pytest.raises(HeaderError):
+            checked_error_px(chip, moved, there)
+        return
+    assert difference_px(chip, corrected(moved, there.inverse())) < 2e-4
 
 
 @settings(deadline=None, max_examples=20)
