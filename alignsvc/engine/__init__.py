@@ -1,1 +1,1 @@
-"""TODO."""
+"""Where tasks run: the only code that knows dask."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The only code that touches bytes: FITS, zarr, tables, receipts, journal, lease."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pure functions of arrays: no files, no engine, no clock, no logging."""

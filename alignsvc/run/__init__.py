@@ -1,1 +1,1 @@
-"""TODO."""
+"""One run: plan, passes, journal's state, end and report."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Sky, background, detection and choice of sources."""
