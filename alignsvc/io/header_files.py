@@ -251,7 +251,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
                 shutil.copyfileobj(unzipped, plain, _CHUNK)
                 yield cast(BinaryIO, plain)
     except (OSError, EOFError) as error:
-        raise HeaderError(f"{path}: {error}") from error
+        what = getattr(error, "strerror", None) or error
+        raise HeaderError(f"{path}: cannot be read: {what}") from error
 
 
 def _write_unless_same(
@@ -262,6 +263,20 @@ def _write_unless_same(
 
 
 def _write_whole(
+    stream: BinaryIO,
+    hdus: list[RawHdu],
+    headers: Mapping[int, bytes],
+    source: Path,
+    destination: Path,
+) -> None:
+    """Write the file with edited headers, whole or not at all; the error names what failed."""
+    try:
+        _put_whole(stream, hdus, headers, source, destination)
+    except OSError as error:
+        raise HeaderError(f"{destination}: cannot be written: {error.strerror or error}") from error
+
+
+def _put_whole(
     stream: BinaryIO,
     hdus: list[RawHdu],
     headers: Mapping[int, bytes],

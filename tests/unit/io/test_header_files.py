@@ -525,3 +525,16 @@ def test_real_headers_are_corrected_and_restored(tmp_path: Path, name: str) -> N
     assert difference_px(new, CelestialWcs(WCS(head), wcs.shape)) < 1e-3
     revert(path)
     assert path.read_bytes() == source.read_bytes()
+
+
+def test_a_place_that_cannot_be_written_is_the_one_named(tmp_path: Path) -> None:
+    source = tmp_path / "in.fits"
+    fits.PrimaryHDU(np.zeros((4, 4), np.float32)).writeto(source)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(HeaderError, match=r"file/out\.fits: cannot be written: .+"):
+        write_copy(source, tmp_path / "file" / "out.fits", [])
+
+
+def test_a_file_that_is_not_there_is_named_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HeaderError, match=r"none\.fits: cannot be read: No such file"):
+        revert(tmp_path / "none.fits")
