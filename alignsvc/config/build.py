@@ -8,7 +8,6 @@ from typing import TypeVar
 from alignsvc.config.schema import Config, ImagesSection, Named
 from alignsvc.config.schema import Sidecar as SidecarSection
 from alignsvc.domain.correction import Geometry
-from alignsvc.domain.quality import SourceFlag
 from alignsvc.engine.base import ClusterBackend
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.errors import ConfigError, NotYet
@@ -30,7 +29,7 @@ from alignsvc.numerics.solve.movement import ConvergenceRule
 from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.detection import Detector
-from alignsvc.numerics.sources.filters import Filter, Without, parse_filter
+from alignsvc.numerics.sources.filters import Filter, parse_filter
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.registry import Registry
@@ -199,12 +198,6 @@ def _filters(texts: tuple[str, ...]) -> tuple[Filter, ...]:
         filters = tuple(parse_filter(text) for text in texts)
     except ConfigError as error:
         raise ConfigError(f"detection.filters: {error}") from error
-    if Without(SourceFlag.SATURATED) in filters:
-        # The mosaic does not yet know its saturated pixels: the filter would let all pass.
-        raise NotYet(
-            "detection.filters: 'not saturated' is not in this version of alignsvc; leave it out: "
-            "a source that is saturated in an exposure is kept out of that exposure's fit anyway"
-        )
     return filters
 
 

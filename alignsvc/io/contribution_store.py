@@ -1,4 +1,8 @@
-"""What each exposure gives to the mosaic, kept for one generation."""
+"""What each exposure gives to the mosaic, kept for one generation.
+
+A directory each: a zarr array of two planes, numerator and weight, and beside its metadata
+``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import RunStoreError
@@ -17,6 +22,8 @@ from alignsvc.io.codec import Json, json_from, value_from
 from alignsvc.io.objects import PARTIAL, checked_name
 from alignsvc.io.tiled_arrays import TiledArray, explained
 from alignsvc.numerics.resampling.coadd import Contribution
+
+_SATURATED = "saturated.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,21 @@ class ContributionStore:
 
     root: Path
 
-    def write(self, key: str, contribution: Contribution, grid: MosaicGrid) -> StoredContribution:
+    def write(
+        self, key: str, contribution: Contribution, saturated: IntArray, grid: MosaicGrid
+    ) -> StoredContribution:
         """Store the contribution (as float32) under `key`, unless there is one already.
 
         It appears by one rename, whole or not at all; of two writers the first wins, and both
         get what is stored.
+
+        Parameters
+        ----------
+        key : str
+        contribution : Contribution
+        saturated : int64 array, shape (n, 2)
+            x and y of grid pixels on which the exposure is saturated.
+        grid : MosaicGrid
         """
         final = self._path(key)
         if TiledArray(final).exists:
@@ -72,12 +89,13 @@ class ContributionStore:
             if whole.weight[grid.tile_box(tile).slices_in(block)].any()
         )
         found = StoredContribution(
-            key, block, grid.tile_shape, tiles, _checksum(whole, tiles, grid)
+            key, block, grid.tile_shape, tiles, _checksum(whole, tiles, saturated, grid)
         )
         partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
         with explained(final):
             try:
                 self._fill(partial, found, whole, grid)
+                np.save(partial / _SATURATED, saturated.astype(np.int32), allow_pickle=False)
                 final.parent.mkdir(parents=True, exist_ok=True)
                 partial.rename(final)
             except OSError:
@@ -129,6 +147,23 @@ class ContributionStore:
                 planes[(plane, *common.slices_in(box))] = part
         return Contribution(box, planes[0], planes[1])
 
+    def saturated(self, key: str) -> IntArray:
+        """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).
+
+        Raises
+        ------
+        RunStoreError
+            There is no such list, or it cannot be read.
+        """
+        path = self._path(key) / _SATURATED
+        try:
+            pixels: IntArray = np.load(path, allow_pickle=False).astype(np.int64)
+        except (OSError, ValueError) as error:
+            raise RunStoreError(
+                f"contribution {key}: {path} cannot be read ({error}); start a new run"
+            ) from error
+        return pixels
+
     def names(self) -> tuple[str, ...]:
         """Return the keys of all contributions, sorted."""
         return tuple(sorted(p.name for p in self.root.glob("*") if not p.name.startswith(".")))
@@ -172,8 +207,11 @@ def _tile_box(stored: StoredContribution, tile: TileId) -> PixelBox:
     return PixelBox(x0, y0, x0 + nx, y0 + ny).intersect(stored.block)
 
 
-def _checksum(whole: Contribution, tiles: tuple[TileId, ...], grid: MosaicGrid) -> str:
+def _checksum(
+    whole: Contribution, tiles: tuple[TileId, ...], saturated: IntArray, grid: MosaicGrid
+) -> str:
     digest = hashlib.sha256(repr((grid.tile_shape, whole.box)).encode())
+    digest.update(np.ascontiguousarray(saturated, np.int64).data)
     for tile in tiles:
         digest.update(str(tile).encode())
         inside = grid.tile_box(tile).slices_in(whole.box)

@@ -110,12 +110,20 @@ def chosen_sources(tools: Tools, tables: SourceTables) -> SourceCatalog:
 
 
 def _views(tools: Tools, mosaic: Mosaic) -> list[TileView]:
+    detector = tools.plan.algorithms.detector
     checksums = {
         grid.component: digest_of(mosaic.component_checksums(grid.component))
         for grid in tools.plan.grids
     }
     return [
-        TileView(tools.run, grid, tile, mosaic.generation, checksums[grid.component])
+        TileView(
+            tools.run,
+            grid,
+            tile,
+            mosaic.generation,
+            checksums[grid.component],
+            mosaic.parts_within(grid, detector.box_for(grid.tile_box(tile), grid)),
+        )
         for grid in tools.plan.grids
         for tile in grid.tiles()
     ]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.grid import TileId
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
@@ -42,6 +43,12 @@ class Mosaic:
     def tiles_of(self, exposure: str) -> frozenset[TileId]:
         """Return the tiles in which an exposure has weight."""
         return frozenset(self.contributions[exposure].tiles)
+
+    def parts_within(self, grid: MosaicGrid, box: PixelBox) -> tuple[Part, ...]:
+        """Return the contributions to any tile that `box` touches, in order of exposure id."""
+        near = frozenset(grid.tiles_touching(box))
+        found = [one for _, one in sorted(self.contributions.items()) if near & set(one.tiles)]
+        return tuple(Part(one.name, one.checksum) for one in found)
 
     def component_checksums(self, component: int) -> tuple[str, ...]:
         """Return the checksums of all tiles of a component, row by row."""

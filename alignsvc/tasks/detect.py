@@ -14,9 +14,11 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations, table_name
 from alignsvc.io.tables import read_table, write_table
+from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground, MosaicMesh
-from alignsvc.tasks.merge import mosaic_store
+from alignsvc.tasks.merge import Part, mosaic_store
+from alignsvc.tasks.resample import contribution_store
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +43,8 @@ class TileView:
     generation : int
     checksum : str
         Digest of all tiles of the component.
+    parts : tuple of Part
+        Contributions to the tiles in reach, in order of exposure id.
     """
 
     run: Path
@@ -48,6 +52,7 @@ class TileView:
     tile: TileId
     generation: int
     checksum: str
+    parts: tuple[Part, ...]
 
     @property
     def core(self) -> PixelBox:
@@ -104,7 +109,8 @@ class DetectTask:
         """Identity: the mosaic's pixels and the detector's settings."""
         view = self.view
         inputs = (self.detector, self.background.checksum, self.wanted and self.wanted.checksum)
-        digest = digest_of("detect", view.checksum, view.grid, view.tile, view.generation, *inputs)
+        where = (view.checksum, view.grid, view.tile, view.generation, view.parts)
+        digest = digest_of("detect", *where, *inputs)
         return TaskKey("detect", str(view.tile), digest)
 
     def __call__(self) -> TaskOutcome:
@@ -116,7 +122,9 @@ class DetectTask:
         background = read_table(
             objects, self.background.name, MosaicBackground, self.background.checksum
         )
-        cut = MosaicCut(view.grid, mosaic, background)
+        contributions = contribution_store(view.run)
+        saturated = as_mask((contributions.saturated(part.name) for part in view.parts), box)
+        cut = MosaicCut(view.grid, mosaic, background, saturated)
         if self.wanted is None:
             found = self.detector(cut, view.core)
         else:

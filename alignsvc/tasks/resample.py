@@ -14,6 +14,7 @@ from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
 from alignsvc.numerics.resampling.coadd import merge_chips
 from alignsvc.numerics.resampling.resamplers import Resampler
+from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
 from alignsvc.reasons import FailureKind
 from alignsvc.tasks.placed import ExposureView, place
 
@@ -57,7 +58,11 @@ class ResampleTask:
                 FailureKind.BAD_WCS,
                 f"exposure {self.view.exposure.id}: no pixel falls on the mosaic's grid",
             )
-        stored = contribution_store(self.run).write(self.key.digest, total, self.view.grid)
+        saturated = np.concatenate(
+            [saturated_grid_pixels(one.chip, one.pixel_map) for one in placed]
+        )
+        store = contribution_store(self.run)
+        stored = store.write(self.key.digest, total, saturated, self.view.grid)
         weights = [float(np.median(one.chip.weight[~one.chip.mask])) for one in placed]
         return TaskOutcome(
             self.key,

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from alignsvc.config.build import build_algorithms
 from alignsvc.config.load import dump_config, load_config, parse_config
 from alignsvc.domain.correction import Geometry
-from alignsvc.errors import ConfigError, NotYet
+from alignsvc.errors import ConfigError
 
 MINIMAL = "images: {paths: ['a.fits']}"
 
@@ -87,9 +86,3 @@ def test_a_bad_override_is_named(override: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
         load_config(tmp_path / "none.yaml")
-
-
-def test_a_filter_that_would_let_everything_pass_is_refused() -> None:
-    config = parse_config(MINIMAL + "\ndetection: {filters: ['not saturated']}", "x.yaml")
-    with pytest.raises(NotYet, match="'not saturated' is not in this version"):
-        build_algorithms(config)

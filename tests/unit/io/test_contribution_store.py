@@ -17,6 +17,7 @@ from alignsvc.numerics.resampling.coadd import Contribution
 
 GRID = MosaicGrid(2, TangentPlane(150.0, 2.0), 0.2, 20.0, 15.0, (60, 95), (16, 20))
 BOX = PixelBox(25, 10, 70, 40)
+NOWHERE = np.zeros((0, 2), np.int64)
 
 
 def contribution(box: PixelBox = BOX, seed: int = 0) -> Contribution:
@@ -36,7 +37,7 @@ def store(tmp_path: Path) -> ContributionStore:
 def test_what_was_written_is_read_and_nothing_elsewhere(
     store: ContributionStore, box: PixelBox
 ) -> None:
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     found, wanted = store.read("resample-1", box), contribution().cut(box)
     assert found.box == box
     assert found.weight.dtype == np.float32
@@ -51,7 +52,7 @@ def test_the_tiles_with_weight_are_known_and_only_they_are_on_disk(
     weight[:22, :35] = 0.0  # rows 10-31, columns 25-59: tiles 0.1, 0.2, 1.1, 1.2
     whole = contribution()
     part = Contribution(BOX, np.where(weight > 0, whole.numerator, np.float32(0)), weight)
-    stored = store.write("resample-1", part, GRID)
+    stored = store.write("resample-1", part, NOWHERE, GRID)
     wanted = tuple(
         TileId(2, row, column) for row, column in [(0, 3), (1, 3), (2, 1), (2, 2), (2, 3)]
     )
@@ -62,8 +63,8 @@ def test_the_tiles_with_weight_are_known_and_only_they_are_on_disk(
 
 
 def test_the_first_of_two_writers_wins(store: ContributionStore) -> None:
-    first = store.write("resample-1", contribution(seed=1), GRID)
-    second = store.write("resample-1", contribution(seed=2), GRID)
+    first = store.write("resample-1", contribution(seed=1), NOWHERE, GRID)
+    second = store.write("resample-1", contribution(seed=2), NOWHERE, GRID)
     assert first == second
     np.testing.assert_array_equal(store.read("resample-1", BOX).weight, contribution(seed=1).weight)
 
@@ -71,17 +72,17 @@ def test_the_first_of_two_writers_wins(store: ContributionStore) -> None:
 def test_of_two_writers_at_once_both_get_what_is_stored(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = store.write("resample-1", contribution(), GRID)
+    first = store.write("resample-1", contribution(), NOWHERE, GRID)
     seen = iter([False])  # the second looked before the first was there
     exists = TiledArray.exists.fget  # type: ignore[attr-defined]
     monkeypatch.setattr(TiledArray, "exists", property(lambda self: next(seen, exists(self))))
-    assert store.write("resample-1", contribution(), GRID) == first
+    assert store.write("resample-1", contribution(), NOWHERE, GRID) == first
     assert [path.name for path in store.root.iterdir()] == ["resample-1"]
 
 
 def test_the_same_content_has_the_same_checksum(store: ContributionStore) -> None:
     checksums = [
-        store.write(f"resample-{k}", contribution(seed=seed), GRID).checksum
+        store.write(f"resample-{k}", contribution(seed=seed), NOWHERE, GRID).checksum
         for k, seed in enumerate((1, 1, 2))
     ]
     assert checksums[0] == checksums[1] != checksums[2]
@@ -97,14 +98,14 @@ def test_a_failed_write_leaves_nothing(
     with monkeypatch.context() as broken:
         broken.setattr(TiledArray, "write", fails)
         with pytest.raises(RuntimeError, match="killed"):
-            store.write("resample-1", contribution(), GRID)
+            store.write("resample-1", contribution(), NOWHERE, GRID)
     assert not store.exists("resample-1")
     assert list(store.root.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["gone", "flip"])
 def test_a_damaged_tile_is_named(store: ContributionStore, damage: str) -> None:
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     path = store.root / "resample-1" / "c" / "1" / "0" / "2"  # the weight of tile 0.3
     content = bytearray(path.read_bytes())
     content[20] ^= 8
@@ -115,7 +116,7 @@ def test_a_damaged_tile_is_named(store: ContributionStore, damage: str) -> None:
 
 
 def test_a_cut_description_is_damage_not_a_crash(store: ContributionStore) -> None:
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     (store.root / "resample-1" / "zarr.json").write_text("{")
     with pytest.raises(RunStoreError, match="damaged"):
         store.read("resample-1", BOX)
@@ -123,14 +124,14 @@ def test_a_cut_description_is_damage_not_a_crash(store: ContributionStore) -> No
 
 def test_an_exposure_beside_the_grid_gives_an_empty_contribution(store: ContributionStore) -> None:
     away = contribution(PixelBox(200, 200, 210, 210))
-    assert store.write("resample-1", away, GRID).tiles == ()
+    assert store.write("resample-1", away, NOWHERE, GRID).tiles == ()
     assert store.read("resample-1", BOX).is_empty
 
 
 def test_what_is_not_there_is_said_and_can_be_removed_twice(store: ContributionStore) -> None:
     with pytest.raises(RunStoreError, match="no contribution resample-1"):
         store.read("resample-1", BOX)
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     store.remove("resample-1")
     store.remove("resample-1")
     assert not store.exists("resample-1")
@@ -138,18 +139,36 @@ def test_what_is_not_there_is_said_and_can_be_removed_twice(store: ContributionS
 
 def test_keys_stay_below_the_root(store: ContributionStore) -> None:
     with pytest.raises(RunStoreError, match="no name"):
-        store.write("../elsewhere", contribution(), GRID)
+        store.write("../elsewhere", contribution(), NOWHERE, GRID)
 
 
 def test_remains_of_killed_writers_can_be_removed(store: ContributionStore) -> None:
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     (store.root / ".partial-0123" / "c").mkdir(parents=True)
     store.remove_partial()
     assert [path.name for path in store.root.iterdir()] == ["resample-1"]
 
 
 def test_anyone_can_open_it_as_zarr(store: ContributionStore) -> None:
-    store.write("resample-1", contribution(), GRID)
+    store.write("resample-1", contribution(), NOWHERE, GRID)
     array = zarr.open_array(store.root / "resample-1", mode="r")
     assert array.shape == (2, 48, 60)  # rows 0-47, columns 20-79: whole tiles
     assert array.chunks == (1, 16, 20)
+
+
+def test_saturated_pixels_come_back_and_are_part_of_what_is_stored(
+    store: ContributionStore,
+) -> None:
+    pixels = np.array([[30, 12], [31, 12]])
+    clean = store.write("resample-1", contribution(), NOWHERE, GRID)
+    clipped = store.write("resample-2", contribution(), pixels, GRID)
+    assert store.saturated("resample-1").shape == (0, 2)
+    np.testing.assert_array_equal(store.saturated("resample-2"), pixels)
+    assert clean.checksum != clipped.checksum
+
+
+def test_a_damaged_list_of_saturated_pixels_is_named(store: ContributionStore) -> None:
+    store.write("resample-1", contribution(), NOWHERE, GRID)
+    (store.root / "resample-1" / "saturated.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(RunStoreError, match=r"resample-1: .*saturated\.npy cannot be read"):
+        store.saturated("resample-1")
