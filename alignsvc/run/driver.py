@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.io.journal import ExposureEnded, LoopEnded, VerdictGiven
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.numerics.solve.verdict import judge
+from alignsvc.numerics.solve.verdict import HeldOut, judge
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
 from alignsvc.run.history import prune_history
@@ -200,14 +198,11 @@ def _worse(given: VerdictGiven) -> ExposureEnded:
     )
 
 
-def _held_out(tools: Tools, table: str | None) -> FloatArray:
-    """Return the displacements of the sources that were held out and are sound otherwise."""
+def _held_out(tools: Tools, table: str | None) -> HeldOut:
+    """Return what a table of displacements says of the sources that were held out."""
     if table is None:
-        return np.zeros((0, 2))
-    found = read_table(RunLocations(tools.run).objects, table, Displacements)
-    rows = found.flags == DisplacementFlag.HELD_OUT
-    offsets: FloatArray = np.stack([found.dx[rows], found.dy[rows]], axis=1)
-    return offsets[np.isfinite(offsets).all(axis=1)]
+        return HeldOut.of(Displacements.concatenate([]))
+    return HeldOut.of(read_table(RunLocations(tools.run).objects, table, Displacements))
 
 
 def is_worth_writing(end: LoopEnd, *, write_unconverged: bool) -> bool:
