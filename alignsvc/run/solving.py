@@ -35,11 +35,16 @@ from alignsvc.numerics.solve.movement import chip_samples, movement_px
 from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.solve.steps import step_correction
 from alignsvc.reasons import SkipReason
+from alignsvc.run import events
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools
 
 #: Points per side of a chip at which a gauge is held: a linear map needs no more.
 _SAMPLES_PER_SIDE = 3
+#: Steps that change residuals by less than this part of their errors are no news: measuring the
+#: same pixels again, 0.05 px beside, gives numbers that differ by some hundredths of an error.
+#: Not taking them adds 1.1 % to the error at most.
+_LEAST_SIGNIFICANT = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,12 +197,13 @@ def _solved_jointly(tools: Tools, group: _Group, catalog: CatalogOffsets | None)
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
-    moving = _without_common_motion(tools, group, fit)
+    steps = _steps_worth_taking(tools, group, fit)
+    moving = _without_common_motion(tools, group, replace(fit, steps=steps))
     corrections, quality, moves, component = {}, {}, {}, {}
     for i in solved:
         one = group.members[i]
         covariance = inflation * fit.covariances[i]
-        corrections[one.id] = _stepped(tools, group.totals[i], fit.steps[i], covariance)
+        corrections[one.id] = _stepped(tools, group.totals[i], steps[i], covariance)
         quality[one.id] = FitQuality(
             len(group.factors[i]),
             int(fit.n_used[i]),
@@ -210,6 +216,40 @@ def _solved_jointly(tools: Tools, group: _Group, catalog: CatalogOffsets | None)
         _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
     )
     return Solution(corrections, quality, moves, component, ended)
+
+
+def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
+    """Return the steps without those of components where all that is left is noise of measuring.
+
+    A chain of thin overlaps can bend by half a pixel with no source speaking against it: there
+    a thousandth of a pixel in each source, another one in each pass, is many `eps_shift` at the
+    ends, and the loop would follow it for ever.
+    """
+    steps = np.array(fit.steps)
+    geometry, eps_px = tools.plan.algorithms.geometry, tools.plan.config.alignment.eps_shift
+    for label, kind in enumerate(fit.gauges):
+        members = np.flatnonzero(fit.component == label)
+        left_px = max((_largest_px(group, i, steps[i]) for i in members.tolist()), default=0.0)
+        if left_px < eps_px or fit.significance[members].max() >= _LEAST_SIGNIFICANT:
+            continue
+        still = np.zeros_like(steps[members])
+        if kind is GaugeKind.MEAN:  # exposures that left may have taken the mean with them
+            still = hold_mean(still, [group.footprints[i] for i in members], geometry)
+        steps[members] = still
+        tools.listener(
+            events.Note(
+                f"what is left to move, {left_px:.4f} px, is "
+                f"{fit.significance[members].max():.2f} of its error at most: not followed"
+            )
+        )
+    return steps
+
+
+def _largest_px(group: _Group, index: int, step: FloatArray) -> float:
+    """Return how far a step moves an exposure's footprint at most, in its pixels."""
+    moved = group.footprints[index].jacobian @ step
+    scale = group.members[index].header.wcs[0].pixel_scale_arcsec
+    return float(np.hypot(moved[:, 0], moved[:, 1]).max()) / scale
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:

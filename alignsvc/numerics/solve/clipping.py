@@ -9,6 +9,8 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
 
+#: The cut is as wide as this, in units of the threshold: trust falls from 1 at 0.7 to 0 at 1.3.
+_EDGE = 0.6
 #: Median of the length of a two-dimensional normal vector of unit variance per axis.
 MEDIAN_LENGTH = float(np.sqrt(2.0 * np.log(2.0)))
 
@@ -22,8 +24,10 @@ class Clipping:
     iterations : int
         How often to reject and fit again; 0 rejects nothing.
     sigma : float
-        Largest length of a residual that stays, in units of its rms length. For normal errors
-        in two dimensions 3 rejects ``exp(-sigma^2)`` = 1.2e-4 of the good ones.
+        Length of a residual that is trusted by half, in units of its rms length. Trust is whole
+        up to 0.7 and gone from 1.3 of it. For normal errors in two dimensions 3 rejects
+        ``exp(-(1.3 sigma)^2)`` = 2e-7 of the good ones, and doubts ``exp(-(0.7 sigma)^2)``,
+        1.2 %.
 
     Notes
     -----
@@ -31,6 +35,9 @@ class Clipping:
     normalised lengths over its expectation, which never falls below 1: covariances that are
     too small then reject no good source, and a perfect fit does not eat itself up.
     The first threshold is twice as wide, since outliers still bend the fit.
+    A cut with an edge would let a source near it into one pass and out of the next, so that a
+    set of few sources never comes to rest: the corrections must follow from the residuals
+    without a jump.
     """
 
     iterations: int = 3
@@ -43,19 +50,17 @@ class Clipping:
                 f"got {self.iterations} and {self.sigma}"
             )
 
-    def keeps(self, lengths: FloatArray, iteration: int) -> BoolArray:
-        """Return True where a normalised length (root of chi2, 2 numbers) stays in the fit."""
-        if not len(lengths):
-            return np.zeros(0, bool)
-        scale = _scale_of(lengths)
+    def trust_within(self, lengths: FloatArray, iteration: int) -> FloatArray:
+        """Return 1 for normalised lengths (root of chi2, 2 numbers) that belong, 0 far outside."""
         widened = 2.0 if iteration == 0 else 1.0
-        return np.asarray(lengths <= widened * self.sigma * np.sqrt(2.0) * scale)
+        threshold = widened * self.sigma * np.sqrt(2.0) * _scale_of(lengths)
+        return np.asarray(np.clip((1.0 - lengths / threshold) / _EDGE + 0.5, 0.0, 1.0), float)
 
     def fraction_outside(self, lengths: FloatArray) -> float:
         """Return the part of the lengths beyond `sigma`, the covariances taken at their word."""
         return float(np.mean(lengths > self.sigma * np.sqrt(2.0))) if len(lengths) else 0.0
 
-    def trust(self, lengths: FloatArray) -> FloatArray:
+    def trust_by_length(self, lengths: FloatArray) -> FloatArray:
         """Return weights that fall off with the length: ``1 / (1 + (length / limit)^2)``.
 
         The weight function of Cauchy's distribution: an outlier's pull vanishes as it grows.
@@ -103,23 +108,30 @@ def lengths_from_median(
 
 
 def lengths_from_mean(
-    source: IntArray, residual: FloatArray, information: FloatArray
+    source: IntArray, residual: FloatArray, information: FloatArray, trust: FloatArray
 ) -> FloatArray:
     """Return normalised lengths about the weighted mean of each source.
 
     Efficient where the outliers are gone. Indices may have gaps; otherwise as
     `lengths_from_median`. A row that is alone has length 0.
+
+    Parameters
+    ----------
+    trust : array, shape (n,)
+        Times which each row counts in the mean, 0 to 1.
     """
     n = int(source.max(initial=-1)) + 1
-    total = sum_by(source, information, n)
-    present = np.bincount(source, minlength=n) > 0
+    in_mean = trust[:, None, None] * information
+    total = sum_by(source, in_mean, n)
+    present = np.bincount(source, trust, n) > 0
     of_mean = np.zeros_like(total)
     of_mean[present] = inverse_2x2(total[present])
-    pull = sum_by(source, apply_each(information, residual), n)
-    mean = apply_each(of_mean, pull)
-    # The mean holds the row itself: the variance of the difference is the difference.
-    covariance = inverse_2x2(information) - of_mean[source]
-    return normalised_lengths(residual - mean[source], covariance)
+    mean = apply_each(of_mean, sum_by(source, apply_each(in_mean, residual), n))
+    # The mean is sum_j t_j H^-1 I_j r_j with H = sum_j t_j I_j. Its variance is
+    # H^-1 (sum_j t_j^2 I_j) H^-1, and t_i H^-1 is what it shares with row i.
+    squared = sum_by(source, trust[:, None, None] * in_mean, n)
+    own = inverse_2x2(information) - 2.0 * trust[:, None, None] * of_mean[source]
+    return normalised_lengths(residual - mean[source], own + (of_mean @ squared @ of_mean)[source])
 
 
 def weighted_median_by(

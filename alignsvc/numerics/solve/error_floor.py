@@ -104,7 +104,8 @@ class ErrorFloor:
         near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
         if not near.any():
             return True
-        lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near])
+        sure = np.ones(int(near.sum()))
+        lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near], sure)
         effective = weight[near].sum() ** 2 / (weight[near] ** 2).sum()
         return bool(_scale(lengths, weight[near]) <= 1.0 + self.doubt / np.sqrt(effective))
 

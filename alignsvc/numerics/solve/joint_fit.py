@@ -36,8 +36,13 @@ class JointFit:
     covariances : array, shape (n, 6, 6)
         In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have
         it: multiply by ``max(1, chi2 / dof)`` if they are not trusted.
+    significance : array, shape (n,)
+        How far the steps change an exposure's residuals, in units of their errors, root mean
+        square over its free parameters: 1 is a step as large as noise alone makes. A motion
+        that no source speaks against does not count. 0 where not solved.
     used : tuple of bool array
-        Per exposure, a row each of its factors: True where it took part in the fit.
+        Per exposure, a row each of its factors: True where it took part in the fit, wholly or
+        in part.
     rmse_arcsec, mae_arcsec : array, shape (n,)
         Weighted rms and mean length of what is left, over the rows used; NaN where not solved.
     component : int64, shape (n,)
@@ -60,6 +65,7 @@ class JointFit:
 
     steps: FloatArray
     covariances: FloatArray
+    significance: FloatArray
     used: tuple[BoolArray, ...]
     rmse_arcsec: FloatArray
     mae_arcsec: FloatArray
@@ -170,6 +176,8 @@ def _result(
     steps[solved.movers] = apply_each(to_parameters, solved.phi)
     covariances = np.zeros((n, N_PARAMETERS, N_PARAMETERS))
     covariances[solved.movers] = to_parameters @ covariance @ np.swapaxes(to_parameters, 1, 2)
+    significance = np.zeros(n)
+    significance[solved.movers] = np.sqrt(solved.gain() / stacked.geometry.n_parameters)
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
     rows = solved.rows
@@ -181,6 +189,7 @@ def _result(
     return JointFit(
         steps=read_only(steps),
         covariances=read_only(covariances),
+        significance=read_only(significance),
         used=tuple(np.split(read_only(used), np.cumsum(lengths))[:n]),
         rmse_arcsec=read_only(rmse[:n]),
         mae_arcsec=read_only(mae[:n]),

@@ -24,7 +24,7 @@ from alignsvc.numerics.solve.selection import (
     select,
     shared_by,
 )
-from alignsvc.numerics.solve.sums import apply_each
+from alignsvc.numerics.solve.sums import apply_each, sum_by
 from alignsvc.reasons import SkipReason
 
 #: Largest variance of a correction, in units of what its exposure's sources would give against
@@ -67,6 +67,18 @@ class Solved:
     system: ReducedSystem
     phi: FloatArray
     floor: float
+
+    def gain(self) -> FloatArray:
+        """Return by how much the steps change each mover's residuals, sum of squares, shape (n,).
+
+        In units of the errors. The sum over all is the decrease of chi2 that the solution
+        promises.
+        """
+        still = replace(self.rows, residual=np.zeros_like(self.rows.residual))
+        change = still.moves(self.phi) + still.offsets(self.phi)[still.key]
+        squared = np.einsum("ni,nij,nj->n", change, still.information, change)
+        moving = still.column >= 0
+        return sum_by(still.column[moving], squared[moving], len(self.phi))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +135,7 @@ class JointProblem:
         trust = self.usable.astype(float)
         solved = self.solve(trust, excluded)
         for _ in range(_N_REWEIGHTED if self._is_bent(solved) else 0):
-            trust = self.trust(solved)
+            trust = self.trust_by_length(solved)
             solved = self.solve(trust, solved.selection.not_solved)
         return trust, solved
 
@@ -144,10 +156,9 @@ class JointProblem:
 
     def _solve_rejecting(self, trust: FloatArray, solved: Solved) -> Solved:
         for iteration in range(self.clipping.iterations):
-            kept = self.keep(solved, iteration).astype(float)
-            if (kept == trust).all():
+            before, trust = trust, self.trust_within(solved, iteration)
+            if (trust == before).all():
                 break
-            trust = kept
             # Whoever is out stays out: its rejected sources would come back with it.
             solved = self.solve(trust, solved.selection.not_solved)
         return solved
@@ -210,27 +221,26 @@ class JointProblem:
         free = [c for c in np.unique(label).tolist() if c not in held]
         return [np.flatnonzero(label == c) for c in free]
 
-    def keep(self, solved: Solved, iteration: int) -> BoolArray:
-        """Return which measurements stay, judged anew from all usable ones.
+    def trust_within(self, solved: Solved, iteration: int) -> FloatArray:
+        """Return how far to trust each measurement, 0 outside the threshold; judged anew.
 
         First against the weighted median of each source, which one bad exposure cannot move,
         then against the weighted mean of those left. Of two that disagree neither is known to
         be right: both have the same normalised length, and both go.
         """
         pair, index = self._shared(solved)
-        left = self._left(solved, index)
         information = self.stacked.information[index]
-        near = self.clipping.keeps(self._lengths(solved, pair, index), 0)
-        lengths = lengths_from_mean(pair[near], left[near], information[near])
-        kept = self._unsolved(solved)
-        kept[index[near][self.clipping.keeps(lengths, iteration)]] = True
-        return kept
+        near = self.clipping.trust_within(self._lengths(solved, pair, index), 0)
+        lengths = lengths_from_mean(pair, self._left(solved, index), information, near)
+        trust = self._unsolved(solved).astype(float)
+        trust[index] = near * self.clipping.trust_within(lengths, iteration)
+        return trust
 
-    def trust(self, solved: Solved) -> FloatArray:
+    def trust_by_length(self, solved: Solved) -> FloatArray:
         """Return how far to trust each measurement, from 1 down to nearly 0 far out."""
         pair, index = self._shared(solved)
         trust = self._unsolved(solved).astype(float)
-        trust[index] = self.clipping.trust(self._lengths(solved, pair, index))
+        trust[index] = self.clipping.trust_by_length(self._lengths(solved, pair, index))
         return trust
 
     def _is_bent(self, solved: Solved) -> bool:

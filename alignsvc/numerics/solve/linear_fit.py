@@ -31,7 +31,7 @@ class LinearFit:
         As the information of the rows has it; 0 for what was not fitted. Where the weights are
         only relative, multiply by ``chi2 / dof``.
     used : bool array, shape (n,)
-        Rows in the fit.
+        Rows in the fit, trusted wholly or in part.
     residual : array, shape (n, 2)
         What is left of every row, used or not; arcsec, or the unit of the positions given.
     rmse, mae : float
@@ -64,7 +64,7 @@ class LinearFitter:
     ----------
     geometry : Geometry
     clipping : Clipping
-        Each pass judges all rows anew, so that one that was rejected may come back.
+        Each iteration judges all rows anew, so that one that was rejected may come back.
     """
 
     geometry: Geometry = Geometry.GENERAL
@@ -84,15 +84,13 @@ class LinearFitter:
             TOO_FEW_SOURCES or DEGENERATE_FIT; put the exposure's name before the message.
         """
         design = factors.jacobian @ self.geometry.basis
-        used = np.array(factors.use)
-        free, covariance = self._solve(factors, design, used)
+        solved = self._solve(factors, design, factors.use.astype(float))
         for iteration in range(self.clipping.iterations):
-            kept = self._keep(factors, design, (free, covariance, used), iteration)
-            if (kept == used).all() and iteration > 0:
+            trust = self._trust(factors, design, solved, iteration)
+            if (trust == solved.trust).all():
                 break
-            used = kept
-            free, covariance = self._solve(factors, design, used)
-        return self._result(factors, design, (free, covariance, used))
+            solved = self._solve(factors, design, trust)
+        return self._result(factors, design, solved)
 
     def between(self, image: Points, reference: Points, weights: FloatArray) -> LinearFit:
         """Return the fit of ``reference = M image + shift`` to plain positions.
@@ -126,58 +124,48 @@ class LinearFitter:
             )
         )
 
-    def _solve(
-        self, factors: Factors, design: FloatArray, used: BoolArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Free parameters and their covariance, from the rows used."""
+    def _solve(self, factors: Factors, design: FloatArray, trust: FloatArray) -> _Solved:
+        used = trust > 0
         found = len(np.unique(factors.source[used]))
         if found < self.geometry.min_sources:
             raise NothingToMeasure(
                 SkipReason.TOO_FEW_SOURCES, too_few_message(found, self.geometry)
             )
-        columns, information = design[used], factors.information[used]
-        weighted = np.swapaxes(columns, 1, 2) @ information
+        columns = design[used]
+        weighted = np.swapaxes(columns, 1, 2) @ (trust[:, None, None] * factors.information)[used]
         normal = (weighted @ columns).sum(axis=0)
         if degenerate(normal[None], self.geometry)[0]:
             raise NothingToMeasure(SkipReason.DEGENERATE_FIT, degenerate_message(self.geometry))
         white = whitening(normal[None])[0]
         covariance = white @ white.T
         vector = apply_each(weighted, factors.residual[used]).sum(axis=0)
-        return covariance @ vector, covariance
+        return _Solved(covariance @ vector, covariance, trust)
 
-    def _keep(
-        self,
-        factors: Factors,
-        design: FloatArray,
-        solved: tuple[FloatArray, FloatArray, BoolArray],
-        iteration: int,
-    ) -> BoolArray:
-        free, covariance, used = solved
+    def _trust(
+        self, factors: Factors, design: FloatArray, solved: _Solved, iteration: int
+    ) -> FloatArray:
         rows = np.flatnonzero(factors.use)
-        left = factors.residual[rows] - design[rows] @ free
-        # Of a row in the fit the fit has taken a part; of one outside it adds its own error.
-        of_fit = design[rows] @ covariance @ np.swapaxes(design[rows], 1, 2)
-        sign = np.where(used[rows], -1.0, 1.0)[:, None, None]
-        of_residual = inverse_2x2(factors.information[rows]) + sign * of_fit
-        kept = np.zeros_like(used)
-        kept[rows] = self.clipping.keeps(normalised_lengths(left, of_residual), iteration)
-        return kept
+        left = factors.residual[rows] - design[rows] @ solved.free
+        # A row that counts t in the fit shares t times the fit's variance with it: the variance
+        # of what is left is own + fit - 2 t fit.
+        of_fit = design[rows] @ solved.covariance @ np.swapaxes(design[rows], 1, 2)
+        shared = (1.0 - 2.0 * solved.trust[rows])[:, None, None]
+        of_residual = inverse_2x2(factors.information[rows]) + shared * of_fit
+        trust = np.zeros_like(solved.trust)
+        lengths = normalised_lengths(left, of_residual)
+        trust[rows] = self.clipping.trust_within(lengths, iteration)
+        return trust
 
-    def _result(
-        self,
-        factors: Factors,
-        design: FloatArray,
-        solved: tuple[FloatArray, FloatArray, BoolArray],
-    ) -> LinearFit:
-        free, covariance, used = solved
-        basis = self.geometry.basis
-        residual = factors.residual - design @ free
-        left, information = residual[used], factors.information[used]
+    def _result(self, factors: Factors, design: FloatArray, solved: _Solved) -> LinearFit:
+        basis, used = self.geometry.basis, solved.trust > 0
+        residual = factors.residual - design @ solved.free
+        left = residual[used]
+        information = (solved.trust[:, None, None] * factors.information)[used]
         weight = np.trace(information, axis1=1, axis2=2)
         length = np.hypot(*left.T)
         return LinearFit(
-            step=read_only(basis @ free),
-            covariance=read_only(basis @ covariance @ basis.T),
+            step=read_only(basis @ solved.free),
+            covariance=read_only(basis @ solved.covariance @ basis.T),
             used=read_only(used),
             residual=read_only(residual),
             rmse=float(np.sqrt((weight * length**2).sum() / weight.sum())),
@@ -185,3 +173,12 @@ class LinearFitter:
             chi2=float(np.einsum("ni,nij,nj->", left, information, left)),
             dof=2 * len(left) - self.geometry.n_parameters,
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """Free parameters, their covariance, and how far each row was trusted."""
+
+    free: FloatArray
+    covariance: FloatArray
+    trust: FloatArray

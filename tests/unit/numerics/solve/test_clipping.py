@@ -36,22 +36,38 @@ def test_one_bad_row_of_three_is_told_from_the_two_good_ones():
 
 def test_two_rows_that_disagree_are_equally_wrong_whatever_their_weights():
     information = np.stack([np.eye(2), 7.0 * np.eye(2)])
-    lengths = lengths_from_mean(np.zeros(2, int), np.array([[0.0, 0.0], [9.0, 3.0]]), information)
+    residual = np.array([[0.0, 0.0], [9.0, 3.0]])
+    lengths = lengths_from_mean(np.zeros(2, int), residual, information, np.ones(2))
     assert lengths[0] == pytest.approx(lengths[1])
     assert lengths[0] > 5
 
 
 def test_good_rows_stay_when_their_errors_are_understated():
     lengths = 10.0 * np.random.default_rng(0).rayleigh(size=5000)
-    assert Clipping().keeps(lengths, 1).mean() > 0.999
+    assert Clipping().trust_within(lengths, 1).mean() > 0.995
 
 
 def test_a_perfect_fit_is_not_eaten_up():
-    assert Clipping().keeps(np.array([0.0, 0.0, 0.0, 1e-9, 2.0]), 1).all()
+    assert (Clipping().trust_within(np.array([0.0, 0.0, 0.0, 1e-9, 2.0]), 1) == 1.0).all()
+
+
+def test_a_source_near_the_threshold_is_trusted_in_part():
+    clipping = Clipping(sigma=3.0)
+    lengths = np.append(np.ones(1000), np.sqrt(2.0) * 3.0 * np.array([0.6, 0.9, 1.0, 1.1, 1.4]))
+    trust = clipping.trust_within(lengths, 1)[-5:]
+    np.testing.assert_allclose(trust, [1.0, 2 / 3, 0.5, 1 / 3, 0.0])
+
+
+def test_an_untrusted_row_does_not_move_the_mean_that_it_is_judged_by():
+    residual = np.array([[0.0, 0.0], [1.0, 0.0], [40.0, 0.0]])
+    unit = np.tile(np.eye(2), (3, 1, 1))
+    lengths = lengths_from_mean(np.zeros(3, int), residual, unit, np.array([1.0, 1.0, 0.0]))
+    # Variances 1/2, 1/2 and 1 + 1/2 about a mean of 0.5.
+    np.testing.assert_allclose(lengths, [np.sqrt(0.5), np.sqrt(0.5), 39.5 / np.sqrt(1.5)])
 
 
 def test_trust_falls_with_the_length_and_never_rises():
-    trust = Clipping().trust(np.array([0.0, 1.0, 3.0, 30.0]))
+    trust = Clipping().trust_by_length(np.array([0.0, 1.0, 3.0, 30.0]))
     assert trust[0] == 1.0
     assert (np.diff(trust) < 0).all()
     assert trust[-1] < 0.01

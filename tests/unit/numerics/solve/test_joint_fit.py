@@ -90,6 +90,28 @@ def test_the_covariance_says_how_wrong_the_fit_is(scene, layouts, name, geometry
     assert chi2 / dof == pytest.approx(1.0, abs=5 * np.sqrt(2 / dof))
 
 
+@pytest.mark.parametrize("name", ["stack", "strip"])
+def test_a_step_is_significant_as_far_as_it_changes_residuals(scene, layouts, name):
+    """Noise alone makes steps of about 1, whatever the motion that it causes; truth, many."""
+    noisy = scene(layouts[name], Geometry.GENERAL, noise=1.0, seed=1)
+    fit = JointFitter(Geometry.GENERAL)(noisy.factors, noisy.footprints)
+    repeated = [
+        replace(f, residual=f.residual - f.jacobian @ step)
+        for f, step in zip(noisy.factors, fit.steps, strict=True)
+    ]
+    again = JointFitter(Geometry.GENERAL)(repeated, noisy.footprints)
+    generator = np.random.default_rng(2)
+    other = [
+        replace(f, residual=f.residual + 0.05 * generator.normal(size=(len(f), 2)) / sigma)
+        for f in repeated
+        for sigma in [np.sqrt(f.information[:, :1, 0])]
+    ]
+    measured_again = JointFitter(Geometry.GENERAL)(other, noisy.footprints)
+    assert fit.significance.min() > 10.0
+    assert again.significance.max() < 1e-6
+    assert 0.01 < measured_again.significance.max() < 0.15
+
+
 def test_the_mean_gauge_holds_for_the_total_correction(scene, layouts, small_step):
     generator = np.random.default_rng(2)
     scales = np.array([0.3, 0.3, 1e-4, 1e-4, 1e-4, 1e-4])

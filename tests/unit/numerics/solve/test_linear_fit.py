@@ -75,7 +75,9 @@ def test_clipping_agrees_with_tweakwcs_on_who_is_an_outlier():
     )
     assert np.flatnonzero(~fit.used).tolist() == [3, 17, 40]
     assert np.flatnonzero(~theirs["fitmask"]).tolist() == [3, 17, 40]
-    assert np.abs(fit.step[:2] - theirs["shift"]).max() < 1e-8
+    # Theirs has an edge, ours doubts a row that is nearly an outlier.
+    error = np.sqrt(np.diag(fit.covariance)[:2])
+    assert (np.abs(fit.step[:2] - theirs["shift"]) < 0.02 * error).all()
 
 
 def test_the_covariance_is_the_scatter_of_many_fits(scene, layouts):
