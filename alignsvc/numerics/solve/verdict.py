@@ -17,6 +17,8 @@ from alignsvc.numerics.solve.clipping import MEDIAN_LENGTH, weighted_median_by
 _FEWEST = 8
 #: Standard errors by which the sources must have come nearer to be called improved.
 _IMPROVED_BY = 2.0
+#: Robust deviations beyond which a change of length is a leap to another peak.
+_LEAP = 5.0
 #: Standard errors, and part of the residual before, by which they must have gone away to be
 #: called worse: that takes a correction back, so chance (0.1 %) must not.
 _WORSE_BY, _WORSE_PART = 3.0, 0.05
@@ -104,7 +106,7 @@ def judge(before: HeldOut, after: HeldOut) -> Judgement:
     # A perfect fit of a perfect source would divide by nothing.
     weight = 1.0 / np.maximum(after.variance_px2 + scatter**2, 1e-20)
     weight = weight / weight.sum()
-    nearer = before.lengths_px - after.lengths_px
+    nearer = _without_leaps(before.lengths_px - after.lengths_px)
     mean = float(weight @ nearer)
     error = math.sqrt(float(weight**2 @ (nearer - mean) ** 2))
     was, now = (_typical(one, weight) for one in (before, after))
@@ -113,6 +115,17 @@ def judge(before: HeldOut, after: HeldOut) -> Judgement:
     if mean < -_WORSE_BY * error and now > (1.0 + _WORSE_PART) * was:
         return Judgement(Verdict.WORSE, was, now)
     return Judgement(Verdict.UNCHANGED, was, now)
+
+
+def _without_leaps(values: FloatArray) -> FloatArray:
+    """Return values no farther than `_LEAP` robust deviations from their median.
+
+    A faint source whose peak was another one before says nothing of the correction, and has
+    come nearer, or gone, by pixels.
+    """
+    middle = np.median(values)
+    reach = _LEAP * 1.4826 * np.median(np.abs(values - middle))
+    return np.clip(values, middle - reach, middle + reach)
 
 
 def _typical(held_out: HeldOut, weight: FloatArray) -> float:

@@ -53,6 +53,13 @@ def test_one_source_that_comes_much_nearer_is_no_improvement():
     assert judge(held(before, sigma), held(noise, sigma)).verdict is Verdict.UNCHANGED
 
 
+def test_a_source_that_leapt_away_does_not_hide_that_all_others_came_nearer():
+    noise, sigma = sources()
+    after = np.array(noise)
+    after[0] = [-5.0, 5.0]
+    assert judge(held(noise + SHIFT, sigma), held(after, sigma)).verdict is Verdict.IMPROVED
+
+
 def test_sources_are_compared_with_themselves_whatever_their_order():
     noise, sigma = sources()
     before, after = held(noise + SHIFT, sigma), held(noise, sigma)
