@@ -19,6 +19,7 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.header_files import update_image_wcs
 from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
+from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
@@ -28,9 +29,11 @@ from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
 from alignsvc.run.result import RunResult
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
-from alignsvc.simulation.evaluate import evaluate_directory
+from alignsvc.simulation.evaluate import evaluate as evaluate_against
+from alignsvc.simulation.footprint_errors import footprint_errors
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
+from alignsvc.simulation.truth import from_json
 
 __all__ = [
     "LinearFit",
@@ -163,8 +166,20 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
         if header.ref.id in totals
     }
     geometry = Geometry(plan.algorithms.geometry)
-    found = evaluate_directory(directory, wcs, totals, geometry=geometry)
-    return {**found.as_json(), "passes": len(state.solved_passes), "n_aligned": len(totals)}
+    truth = from_json(read_truth(directory))
+    found = evaluate_against(truth, wcs, totals, geometry=geometry)
+    groups = [
+        [row.id for row in rows if row.id in totals and row.component == component]
+        for component in sorted({row.component for row in rows if row.id in totals})
+    ]
+    errors = [error for group in groups for error in footprint_errors(truth, wcs, totals, group)]
+    return {
+        **found.as_json(),
+        "passes": len(state.solved_passes),
+        "n_aligned": len(totals),
+        "largest_error_px": max((error.error_px for error in errors), default=None),
+        "false_success": [error.exposure for error in errors if error.is_false_success],
+    }
 
 
 def _final_wcs(header: ExposureHeader, total: Correction, run_id: str) -> list[CelestialWcs]:

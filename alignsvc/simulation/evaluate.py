@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +13,10 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import Points
 from alignsvc.errors import ConfigError
-from alignsvc.io.simulated_files import read_truth
 from alignsvc.simulation.bound import bound
 from alignsvc.simulation.coverage import CoveredPoints, covered_points
 from alignsvc.simulation.pulls import Pulls, pulls_of
-from alignsvc.simulation.truth import Truth, from_json
+from alignsvc.simulation.truth import Truth
 
 _GENERAL = Geometry.GENERAL.basis
 
@@ -102,23 +100,6 @@ class Evaluation:
             key: None if isinstance(value, float) and math.isnan(value) else value
             for key, value in record.items()
         }
-
-
-def evaluate_directory(
-    directory: Path,
-    corrected: WcsOfExposures,
-    corrections: Mapping[str, Correction] | None = None,
-    *,
-    geometry: Geometry = Geometry.GENERAL,
-) -> Evaluation:
-    """Return `evaluate` against the ``truth.json`` in `directory`.
-
-    Raises
-    ------
-    ConfigError
-        No such file, or exposures that it does not know.
-    """
-    return evaluate(from_json(read_truth(directory)), corrected, corrections, geometry=geometry)
 
 
 def evaluate(
