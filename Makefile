@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test check test-slow bench lock clean
+.PHONY: help install demo lint test check test-slow test-cluster bench docs lock clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-install: $(STAMP)  ## make .venv with the package and all that the tests need, from the lock
+install: $(STAMP)  ## make .venv with the package and all that the verbs need, from the lock
 
 demo: install  ## simulate four exposures, align them, compare with the truth
 	rm -rf demo
@@ -40,13 +40,20 @@ check: test  ## the same as test
 test-slow: install  ## the suites that take minutes
 	$(PYTEST) -n 2 -m slow
 
+test-cluster: install  ## whole runs on schedulers and workers of their own
+	$(PYTEST) -m cluster
+
 bench: install  ## benchmarks next to peers, printed; results are kept in tests/benchmarks/RESULTS.md
 	for file in tests/benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
+
+docs: install  ## the docstrings and the Markdown files as pages, in build/docs
+	rm -rf build/docs
+	$(BIN)/python docs/build_pages.py build/docs
 
 lock: install  ## renew requirements.lock for all supported Pythons
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-	    --no-header --no-emit-index-url --no-annotate --extra test pyproject.toml -o requirements.lock
+	    --no-header --no-emit-index-url --no-annotate --extra test --extra docs pyproject.toml -o requirements.lock
 
 clean:  ## remove what the verbs made
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

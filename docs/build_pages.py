@@ -1,0 +1,105 @@
+"""Build the pages of `make docs`: the package's docstrings, and its Markdown files.
+
+Run as ``python docs/build_pages.py GOAL``. Nothing is fetched, and the pages work without a net.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+import pkgutil
+import sys
+import warnings
+from pathlib import Path
+
+import pdoc
+import pdoc.render
+from pdoc.render_helpers import to_html
+
+import alignsvc
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Title and file of each page, in the order of reading.
+PAGES = {
+    "README": "README.md",
+    "Design": "alignsvc/DESIGN.md",
+    "What the tests show": "tests/README.md",
+    "Changes": "CHANGELOG.md",
+}
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}: alignsvc {version}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }}
+nav a {{ margin-right: 1.2rem; }} nav {{ border-bottom: 1px solid #ccc; padding-bottom: .6rem; }}
+pre {{ background: #f4f4f4; padding: .8rem; overflow-x: auto; }} code {{ font-size: 90%; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; }}
+td, th {{ border: 1px solid #ccc; padding: .2rem .6rem; text-align: left; }}
+</style></head><body><nav>{links}</nav>
+{content}
+</body></html>
+"""
+
+
+def modules() -> list[str]:
+    """Return the package and its parts, each of which stands for all that is in it.
+
+    The package's own ``__all__`` names functions only, so pdoc would not look further.
+    """
+    parts = pkgutil.iter_modules(alignsvc.__path__, "alignsvc.")
+    return ["alignsvc", *(part.name for part in parts)]
+
+
+def write_api(goal: Path) -> None:
+    """Write a page for each module, and their common index of words to search."""
+    for name in alignsvc.__all__:
+        # The package imports its names on first use; pdoc sees those that have been used.
+        setattr(alignsvc, name, getattr(alignsvc, name))
+    pdoc.render.configure(
+        docformat="numpy",
+        footer_text=f"alignsvc {alignsvc.__version__}",
+        show_source=False,
+        template_directory=Path(__file__).with_name("template"),
+    )
+    with warnings.catch_warnings():
+        # Names that a module imports for its type checker only are shown as they are written.
+        warnings.filterwarnings("ignore", "Error parsing type annotation")
+        pdoc.pdoc(*modules(), output_directory=goal)
+
+
+def table_of_modules() -> str:
+    """Return a Markdown table of all modules, each with its first line."""
+    rows = ["# All modules", "", "| module | what it is |", "|---|---|"]
+    names = ["alignsvc", *(m.name for m in pkgutil.walk_packages(alignsvc.__path__, "alignsvc."))]
+    for name in names:
+        said = (importlib.import_module(name).__doc__ or "").partition("\n")[0]
+        rows.append(f"| [{name}](api/{name.replace('.', '/')}.html) | {said} |")
+    return "\n".join(rows)
+
+
+def write_pages(goal: Path) -> None:
+    """Write the Markdown files as pages; the first is the index."""
+    names = {title: f"{title.lower().replace(' ', '-')}.html" for title in PAGES}
+    names["README"] = "index.html"
+    links = " ".join(f'<a href="{name}">{title}</a>' for title, name in names.items())
+    links += ' <a href="modules.html">Modules</a> <a href="api/alignsvc.html">In Python</a>'
+    texts = {names[title]: (ROOT / source).read_text() for title, source in PAGES.items()}
+    texts["modules.html"] = table_of_modules()
+    for name, text in texts.items():
+        title = html.escape(text.partition("\n")[0].lstrip("# "))
+        page = PAGE.format(
+            title=title, version=alignsvc.__version__, links=links, content=to_html(text)
+        )
+        (goal / name).write_text(page)
+
+
+def main(goal: Path) -> None:
+    """Build everything below `goal`."""
+    goal.mkdir(parents=True, exist_ok=True)
+    write_api(goal / "api")
+    write_pages(goal)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
