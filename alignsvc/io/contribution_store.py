@@ -67,8 +67,8 @@ class ContributionStore:
     ) -> StoredContribution:
         """Store the contribution (as float32) under `key`, unless there is one already.
 
-        It appears by one rename, whole or not at all; of two writers the first wins, and both
-        get what is stored.
+        One that is damaged is replaced. It appears by one rename, whole or not at all; of two
+        writers the first wins, and both get what is stored.
 
         Parameters
         ----------
@@ -80,7 +80,9 @@ class ContributionStore:
         """
         final = self._path(key)
         if TiledArray(final).exists:
-            return self.stored(key)
+            if self.is_whole(key, grid):
+                return self.stored(key)
+            self.remove(key)
         block = grid.block_box(contribution.box)
         whole = contribution.narrowed().cut(block)
         tiles = tuple(
@@ -109,6 +111,15 @@ class ContributionStore:
     def exists(self, key: str) -> bool:
         """Whether there is a contribution under `key`."""
         return TiledArray(self._path(key)).exists
+
+    def is_whole(self, key: str, grid: MosaicGrid) -> bool:
+        """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
+        try:
+            stored = self.stored(key)
+            found, saturated = self.read(key, stored.block), self.saturated(key)
+        except (RunStoreError, TypeError, ValueError, KeyError):
+            return False
+        return _checksum(found, stored.tiles, saturated, grid) == stored.checksum
 
     def stored(self, key: str) -> StoredContribution:
         """Return what is known of a contribution; RunStoreError if there is none."""
@@ -142,7 +153,7 @@ class ContributionStore:
                     part = array.read((plane, *_chunk(stored, tile)), within)
                 except RunStoreError as error:
                     raise RunStoreError(
-                        f"contribution {key}, tile {tile}: {error}; remove it and resample again"
+                        f"contribution {key}, tile {tile}: {error}; resume, which makes it again"
                     ) from error
                 planes[(plane, *common.slices_in(box))] = part
         return Contribution(box, planes[0], planes[1])
