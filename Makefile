@@ -43,8 +43,8 @@ test-slow: install  ## the suites that take minutes
 test-cluster: install  ## whole runs on schedulers and workers of their own
 	$(PYTEST) -m cluster
 
-bench: install  ## benchmarks next to peers, printed; results are kept in tests/benchmarks/RESULTS.md
-	for file in tests/benchmarks/bench_*.py; do OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
+bench: install  ## costs next to peers, written to tests/benchmarks/RESULTS.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_all.py
 
 docs: install  ## the docstrings and the Markdown files as pages, in build/docs
 	rm -rf build/docs

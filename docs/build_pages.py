@@ -25,6 +25,7 @@ PAGES = {
     "README": "README.md",
     "Design": "alignsvc/DESIGN.md",
     "What the tests show": "tests/README.md",
+    "Benchmarks": "tests/benchmarks/RESULTS.md",
     "Changes": "CHANGELOG.md",
 }
 

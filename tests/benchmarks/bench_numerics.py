@@ -1,0 +1,180 @@
+"""The steps of a pass next to peers: pixel map, drizzle, detection, correlation, joint solve."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+from astropy.wcs import WCS, Sip
+from bench_correlation import FWHM, N_SOURCES, PITCH, SIDE
+from bench_detection import SIDE as DETECTION_SIDE
+from bench_detection import ours, plain_sep, simulated
+from drizzle.resample import Drizzle
+from drizzle.utils import calc_pixmap
+from harness import Comparison, Job, compare
+from reproject import reproject_interp
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
+from conftest import make_scene
+from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Geometry
+from alignsvc.domain.geometry import Points, TangentPlane
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
+from alignsvc.numerics.sky.pixel_map import build_pixel_map
+from alignsvc.numerics.solve.joint_fit import JointFitter
+
+CHIP, GRID_SIDE = 1024, 1500
+
+
+def chip_wcs() -> WCS:
+    """A chip of 0.2 arcsec with SIP terms, turned by 20 degrees."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    wcs.wcs.crval, wcs.wcs.crpix = [150.0, 2.0], [CHIP / 2, CHIP / 2]
+    cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
+    wcs.wcs.cd = 0.2 / 3600 * np.array([[-cos, sin], [sin, cos]])
+    a = np.zeros((3, 3))
+    a[2, 0] = 3e-6
+    wcs.sip = Sip(a, a.T, None, None, wcs.wcs.crpix)
+    wcs.array_shape = (CHIP, CHIP)
+    wcs.wcs.set()
+    return wcs
+
+
+def grid_wcs() -> WCS:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [150.0, 2.0], [GRID_SIDE / 2 + 1] * 2
+    wcs.wcs.cdelt = [-0.2 / 3600, 0.2 / 3600]
+    wcs.array_shape = (GRID_SIDE, GRID_SIDE)
+    return wcs
+
+
+def resampling(rng: np.random.Generator) -> list[Comparison]:
+    header, goal, mpix = chip_wcs(), grid_wcs(), CHIP**2 / 1e6
+    plane = TangentPlane(150.0, 2.0)
+    shape = (GRID_SIDE, GRID_SIDE)
+    grid = MosaicGrid(0, plane, 0.2, GRID_SIDE / 2, GRID_SIDE / 2, shape, (1024, 1024))
+    pixels = rng.normal(size=(CHIP, CHIP)).astype(np.float32)
+    weight, good = np.ones_like(pixels), np.zeros(pixels.shape, bool)
+    chip, wcs = (
+        CalibratedChip("HDU 0", pixels, weight, good, good),
+        CelestialWcs(header, (CHIP, CHIP)),
+    )
+
+    def pixel_map() -> np.ndarray:
+        return build_pixel_map(wcs, grid).rows(0, CHIP)
+
+    def ours_drizzled() -> object:
+        return DrizzleResampler()(chip, build_pixel_map(wcs, grid), grid)
+
+    def theirs_drizzled() -> object:
+        sums = Drizzle(kernel="turbo", out_shape=shape, disable_ctx=True)
+        return sums.add_image(pixels, exptime=1.0, pixmap=calc_pixmap(header, goal), pixfrac=1.0)
+
+    def interpolated() -> object:
+        return reproject_interp((pixels, header), goal, shape_out=shape)
+
+    exact = "every pixel through the WCS"
+    return [
+        compare(Job("pixel map", f"calc_pixmap: {exact}", "s/Mpix", pixel_map,
+                    lambda: calc_pixmap(header, goal), mpix)),
+        compare(Job("drizzle with its map", "drizzle + calc_pixmap", "s/Mpix", ours_drizzled,
+                    theirs_drizzled, mpix)),
+        compare(Job("drizzle with its map", "reproject_interp", "s/Mpix", ours_drizzled,
+                    interpolated, mpix, "bilinear, no flux conserved"), 3),
+    ]  # fmt: skip
+
+
+def detection() -> list[Comparison]:
+    image = simulated()
+    mpix = DETECTION_SIDE**2 / 1e6
+    note = "ours: weights, tiles with halo, segmentation"
+    return [
+        compare(Job("detection", "sep, one image", "s/Mpix", lambda: ours(image),
+                    lambda: plain_sep(image), mpix, note), 3)
+    ]  # fmt: skip
+
+
+def measurement(rng: np.random.Generator) -> list[Comparison]:
+    side = int(np.sqrt(N_SOURCES))
+    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
+    at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
+    shape = ((side + 1) * PITCH,) * 2
+    clean = stars(shape, at, rng.uniform(300, 5000, N_SOURCES), FWHM)
+    view = view_of(clean + rng.normal(size=shape), gain=2.0)
+    reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
+    sources = catalog(at, FWHM, 8.0)
+    ncc = CORRELATORS.build("ncc", {})
+    plain, fitted = CorrelationMeasurement(ncc), CorrelationMeasurement(ncc, TemplateFit())
+    images = rng.normal(size=(N_SOURCES, SIDE, SIDE)).astype(np.float32)
+    blots = rng.normal(size=(N_SOURCES, 4, SIDE, SIDE)).astype(np.float32)
+
+    def floor() -> np.ndarray:
+        """Four plain FFT correlations a source, nothing else."""
+        size = (2 * SIDE, 2 * SIDE)
+        image = scipy.fft.rfft2(images, size)[:, None].conj()
+        return scipy.fft.irfft2(image * scipy.fft.rfft2(blots, size), size)
+
+    peer = "four FFT correlations by scipy.fft"
+    ours = "cutouts, blots, masks, peak, covariance included"
+    return [
+        compare(Job("correlation (ncc)", peer, "us/source",
+                    lambda: plain(view, reference, sources), floor, N_SOURCES, ours)),
+        compare(Job("correlation and fit", peer, "us/source",
+                    lambda: fitted(view, reference, sources), floor, N_SOURCES, ours)),
+    ]  # fmt: skip
+
+
+def joint_solve() -> list[Comparison]:
+    """100 exposures on a 10x10 grid of half overlaps, about 500 sources each."""
+    centres = np.mgrid[0:10, 0:10].reshape(2, -1).T * 50.0
+    scene = make_scene(centres, Geometry.GENERAL, noise=1.0, density=500.0)
+    fitter = JointFitter(Geometry.GENERAL)
+
+    def floor() -> object:
+        """The same rows, unclipped and without errors: all unknowns at once by LSQR."""
+        rows, columns, values, right = [], [], [], []
+        n_exposures, start = len(scene.factors), 0
+        for i, factors in enumerate(scene.factors):
+            root = np.sqrt(factors.information[:, 0, 0])
+            n = 2 * len(factors)
+            row = np.arange(start, start + n)
+            jacobian = (factors.jacobian * root[:, None, None]).reshape(n, -1)
+            latent = 6 * n_exposures + 2 * np.repeat(factors.source, 2) + np.tile([0, 1], n // 2)
+            rows += [np.repeat(row, jacobian.shape[1]), row]
+            columns += [np.tile(6 * i + np.arange(jacobian.shape[1]), n), latent]
+            values += [jacobian.ravel(), np.repeat(root, 2)]
+            right.append((factors.residual * root[:, None]).ravel())
+            start += n
+        parts = (np.concatenate(part) for part in (values, rows, columns))
+        data, at_row, at_column = parts
+        matrix = scipy.sparse.csr_matrix((data, (at_row, at_column)))
+        length = np.sqrt(np.asarray(matrix.power(2).sum(axis=0)).ravel())
+        scaled = matrix @ scipy.sparse.diags(1 / np.maximum(length, 1e-30))
+        return scipy.sparse.linalg.lsqr(scaled, np.concatenate(right), atol=1e-10, btol=1e-10,
+                                        iter_lim=2000)  # fmt: skip
+
+    n_rows = sum(len(factors) for factors in scene.factors)
+    note = f"{n_rows} displacements; ours with clipping and covariances"
+    return [
+        compare(Job("joint solve, 100 exposures", "scipy.sparse lsqr", "s",
+                    lambda: fitter(scene.factors, scene.footprints), floor, 1, note), 3)
+    ]  # fmt: skip
+
+
+def main() -> list[Comparison]:
+    """Measure everything here."""
+    rng = np.random.default_rng(0)
+    return [*resampling(rng), *detection(), *measurement(rng), *joint_solve()]
