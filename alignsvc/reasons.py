@@ -10,6 +10,7 @@ class SkipReason(StrEnum):
 
     SINGLE_EXPOSURE = "single_exposure"
     NO_OVERLAP = "no_overlap"
+    OUTSIDE_GRID = "outside_grid"
     DUPLICATE = "duplicate"
     TOO_FEW_SOURCES = "too_few_sources"
     DEGENERATE_FIT = "degenerate_fit"
@@ -39,6 +40,7 @@ class FailureKind(StrEnum):
 REASON_TEXT: dict[SkipReason | FailureKind, str] = {
     SkipReason.SINGLE_EXPOSURE: "there is no other exposure to align it to",
     SkipReason.NO_OVERLAP: "it overlaps no other exposure",
+    SkipReason.OUTSIDE_GRID: "no pixel of it falls on the mosaic's grid",
     SkipReason.DUPLICATE: "its file is byte for byte that of another exposure",
     SkipReason.TOO_FEW_SOURCES: "fewer usable sources than its geometry needs",
     SkipReason.DEGENERATE_FIT: "its sources do not determine its geometry",

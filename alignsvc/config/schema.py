@@ -95,10 +95,19 @@ class MosaicSection(Section):
     """The common grid and how exposures are put on it."""
 
     scale: Literal["auto"] | Positive = "auto"
+    grid: str | None = None
     tile_shape: tuple[Count, Count] = (1024, 1024)
     resampler: Annotated[Named, _named("drizzle")] = Named(name="drizzle")
     reject_cosmic_rays: Literal["auto"] | bool = "auto"
     include_skipped: bool = False
+
+    @model_validator(mode="after")
+    def _grid_has_a_scale(self) -> MosaicSection:
+        if self.grid is not None and self.scale != "auto":
+            raise ValueError(
+                "mosaic.grid gives the pixels' scale, mosaic.scale another; leave out one of them"
+            )
+        return self
 
 
 class DetectionSection(Section):

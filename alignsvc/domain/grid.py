@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import PixelBox, Points, SkyPoints, TangentPlane
 
 
@@ -22,9 +23,44 @@ class TileId:
         return f"c{self.component}/{self.row}.{self.column}"
 
 
+#: How far from 1 rounding may take the area of a pixel.
+_UNIT_AREA = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class GridAxes:
+    """Which way a grid's axes run on the sky: a step of one pixel along each, in pixels.
+
+    Parameters
+    ----------
+    x_east, x_north : float
+        Of the step along x.
+    y_east, y_north : float
+        Of the step along y.
+    """
+
+    x_east: float
+    x_north: float
+    y_east: float
+    y_north: float
+
+    def __post_init__(self) -> None:
+        if not abs(abs(self.determinant) - 1.0) <= _UNIT_AREA:
+            raise ValueError(f"grid axes: a pixel of unit area is wanted, got {self.determinant}")
+
+    @property
+    def determinant(self) -> float:
+        """Signed area of a pixel: 1, or -1 where east is to the left of north."""
+        return self.x_east * self.y_north - self.y_east * self.x_north
+
+
+#: As FITS has them by default.
+NORTH_UP_EAST_LEFT = GridAxes(-1.0, 0.0, 0.0, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class MosaicGrid:
-    """A tangent-plane grid of square pixels, north up and east left, cut into tiles.
+    """A tangent-plane grid of square pixels, cut into tiles.
 
     Parameters
     ----------
@@ -40,6 +76,8 @@ class MosaicGrid:
         ``(ny, nx)`` pixels.
     tile_shape : tuple of int
         ``(ny, nx)`` pixels of a tile; tiles of the last row and column may be cut short.
+    axes : GridAxes
+        North up and east left, unless the grid was given.
     """
 
     component: int
@@ -49,6 +87,7 @@ class MosaicGrid:
     origin_y: float
     shape: tuple[int, int]
     tile_shape: tuple[int, int]
+    axes: GridAxes = NORTH_UP_EAST_LEFT
 
     def __post_init__(self) -> None:
         if not self.scale_arcsec > 0:
@@ -109,18 +148,31 @@ class MosaicGrid:
         column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
         return TileId(self.component, row // self.tile_shape[0], column // self.tile_shape[1])
 
+    @property
+    def plane_jacobian(self) -> FloatArray:
+        """d(east, north; arcsec) / d(x, y; px), shape ``(2, 2)``."""
+        axes = self.axes
+        directions = np.array([[axes.x_east, axes.y_east], [axes.x_north, axes.y_north]])
+        return self.scale_arcsec * directions
+
     def plane_from_pixel(self, pixel: Points) -> Points:
         """Return plane coordinates (east, north; arcsec) of 0-based pixel coordinates."""
+        axes, scale = self.axes, self.scale_arcsec
+        u = np.asarray(pixel.x, float) - self.origin_x
+        v = np.asarray(pixel.y, float) - self.origin_y
         return Points(
-            (self.origin_x - np.asarray(pixel.x, float)) * self.scale_arcsec,
-            (np.asarray(pixel.y, float) - self.origin_y) * self.scale_arcsec,
+            (axes.x_east * u + axes.y_east * v) * scale,
+            (axes.x_north * u + axes.y_north * v) * scale,
         )
 
     def pixel_from_plane(self, plane: Points) -> Points:
         """Return 0-based pixel coordinates of plane coordinates (east, north; arcsec)."""
+        axes = self.axes
+        east = np.asarray(plane.x, float) / (self.scale_arcsec * axes.determinant)
+        north = np.asarray(plane.y, float) / (self.scale_arcsec * axes.determinant)
         return Points(
-            self.origin_x - np.asarray(plane.x, float) / self.scale_arcsec,
-            self.origin_y + np.asarray(plane.y, float) / self.scale_arcsec,
+            self.origin_x + (axes.y_north * east - axes.y_east * north),
+            self.origin_y + (axes.x_east * north - axes.x_north * east),
         )
 
     def sky_from_pixel(self, pixel: Points) -> SkyPoints:

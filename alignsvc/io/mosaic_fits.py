@@ -22,8 +22,8 @@ _BYTES_PER_PIXEL = 4
 def export_mosaic(store: MosaicStore, generation: int, component: int, path: Path) -> None:
     """Write one component's mosaic: the mean in the primary HDU, its weight in ``WEIGHT``.
 
-    Both float32, north up and east left, in a TAN projection. Where nothing contributed the mean
-    is NaN and the weight 0. One row of tiles is in memory at a time; the file appears whole.
+    Both float32, in a TAN projection. Where nothing contributed the mean is NaN and the weight 0.
+    One row of tiles is in memory at a time; the file appears whole.
 
     Raises
     ------
@@ -45,14 +45,14 @@ def export_mosaic(store: MosaicStore, generation: int, component: int, path: Pat
 def grid_header(grid: MosaicGrid) -> fits.Header:
     """Return the WCS of a grid as header cards; FITS pixels count from 1."""
     header = fits.Header()
-    scale_deg = grid.scale_arcsec / 3600.0
+    cd = grid.plane_jacobian / 3600.0
     header["WCSAXES"] = 2
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
     header["CUNIT1"], header["CUNIT2"] = "deg", "deg"
     header["CRPIX1"], header["CRPIX2"] = grid.origin_x + 1.0, grid.origin_y + 1.0
     header["CRVAL1"], header["CRVAL2"] = grid.plane.ra_deg, grid.plane.dec_deg
-    header["CD1_1"], header["CD1_2"] = -scale_deg, 0.0
-    header["CD2_1"], header["CD2_2"] = 0.0, scale_deg
+    for i, j in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        header[f"CD{i}_{j}"] = float(cd[i - 1, j - 1])
     # Written although it is the default: at the north pole the default is 0.
     header["LONPOLE"] = 180.0
     header["RADESYS"] = "ICRS"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -115,18 +116,49 @@ def celestial_from_file(path: str) -> CelestialWcs:
     DataError
         The file is not there or not readable, or no header in it has a WCS that can be used.
     """
+    with _wcs_header(path) as (header, files):
+        lengths = [
+            header.get(f"NAXIS{i}", 2.0 * float(header.get(f"CRPIX{i}", 1.0))) for i in (2, 1)
+        ]
+        ny, nx = (max(1, round(length)) for length in lengths)
+        return _in_place(path, header, files, (ny, nx))
+
+
+def image_wcs_from_file(path: str) -> CelestialWcs:
+    """Return the WCS of an image as `celestial_from_file` does, its size by the header.
+
+    Raises
+    ------
+    DataError
+        As there; WRONG_DIMENSION: the header gives no NAXIS1, NAXIS2 of 1 or more.
+    """
+    with _wcs_header(path) as (header, files):
+        sizes = [header.get(f"NAXIS{i}") for i in (2, 1)]
+        if not all(isinstance(size, int) and size >= 1 for size in sizes):
+            raise DataError(
+                FailureKind.WRONG_DIMENSION,
+                f"{path}: NAXIS1, NAXIS2 = {sizes[1]}, {sizes[0]}; wanted the image's size in "
+                "pixels: add both keywords",
+            )
+        return _in_place(path, header, files, (sizes[0], sizes[1]))
+
+
+@contextmanager
+def _wcs_header(path: str) -> Iterator[tuple[fits.Header, fits.HDUList | None]]:
+    """Open a file of FITS or of text; give the first header with a WCS (or the first of all)."""
     size_of(path)
     with Path(path).open("rb") as stream:
         is_text = b"\n" in stream.read(81)
     if is_text:
         # Programs write names of people and places there: not ASCII, and not of the WCS.
         text = Path(path).read_bytes().decode("ascii", "replace").replace("\ufffd", "?")
-        return _in_place(path, _text_header(text), None)
+        yield _text_header(text), None
+        return
     with open_fits(path) as file:
         header = next(
             (image.header for image in file.images if names_celestial(image.header)), file.primary
         )
-        return _in_place(path, header, file.hdus)
+        yield header, file.hdus
 
 
 def _text_header(text: str) -> fits.Header:
@@ -134,11 +166,11 @@ def _text_header(text: str) -> fits.Header:
     return fits.Header([fits.Card.fromstring(card) for card in cards if card])
 
 
-def _in_place(path: str, header: fits.Header, files: fits.HDUList | None) -> CelestialWcs:
-    lengths = [header.get(f"NAXIS{i}", 2.0 * float(header.get(f"CRPIX{i}", 1.0))) for i in (2, 1)]
-    ny, nx = (max(1, round(length)) for length in lengths)
+def _in_place(
+    path: str, header: fits.Header, files: fits.HDUList | None, shape: tuple[int, int]
+) -> CelestialWcs:
     try:
-        return celestial_from_header(header, files, (ny, nx)).wcs
+        return celestial_from_header(header, files, shape).wcs
     except DataError as error:
         raise DataError(error.kind, f"{path}: {error}") from error
 

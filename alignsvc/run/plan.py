@@ -18,10 +18,17 @@ from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.fits_files import content_digest
+from alignsvc.io.grid_files import read_grid
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.wcs_headers import celestial_from_file
-from alignsvc.numerics.sky.footprints import MosaicLayout, choose_grids, footprint
+from alignsvc.numerics.sky.footprints import (
+    MosaicLayout,
+    choose_grids,
+    footprint,
+    share_grid,
+    touches,
+)
 from alignsvc.reasons import REASON_TEXT, SkipReason
 from alignsvc.run.state import run_id_of
 
@@ -32,6 +39,7 @@ _NAME_FILES = frozenset(
         "detection.catalog",
         "reference.catalog",
         "reference.image",
+        "mosaic.grid",
         "alignment.tangent_plane",
     }
 )
@@ -133,22 +141,25 @@ def make_plan(config: Config) -> Plan:
     algorithms = build_algorithms(config)
     build_cluster(config, None)
     catalogs = _catalog_digests(config)
+    grid = _given_grid(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)
     ended = [_failure(f) for f in (*found.failed, *failed)]
     headers = tuple(sound)
     sound, duplicates = _without_duplicates(sound)
     ended += duplicates
-    layout = choose_grids(
-        [footprint(header.wcs) for header in sound],
-        config.mosaic.tile_shape,
-        scale_arcsec=None if config.mosaic.scale == "auto" else config.mosaic.scale,
-        margin_px=margin_px(config),
-    )
+    sound, outside = _on_grid(sound, grid)
+    ended += outside
+    layout = _layout(config, sound, grid)
     exposures, alone = _placed(sound, layout, _given_plane(config, sound))
     ended += [_alone(header, len(sound)) for header in alone]
     reference = _reference(config, exposures)
-    named = (*catalogs, ("reference.image", reference or ""), _named_plane(config, sound))
+    named = (
+        *catalogs,
+        ("reference.image", reference or ""),
+        ("mosaic.grid", digest_of(grid) if grid is not None else ""),
+        _named_plane(config, sound),
+    )
     inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
     parts = (("format", digest_of(FORMAT_VERSION)), *_setting_parts(config), *named, *inputs)
     return Plan(
@@ -224,6 +235,48 @@ def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
 def _alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
     reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
     return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
+
+
+def _given_grid(config: Config) -> MosaicGrid | None:
+    """Return the grid that `mosaic.grid` names."""
+    name = config.mosaic.grid
+    if name is None:
+        return None
+    try:
+        return read_grid(name, config.mosaic.tile_shape)
+    except ConfigError as error:
+        raise ConfigError(f"mosaic.grid: {error}") from error
+
+
+def _on_grid(
+    sound: Sequence[ExposureHeader], grid: MosaicGrid | None
+) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
+    """Leave out exposures that a given grid has no pixel of."""
+    if grid is None:
+        return list(sound), []
+    reason = SkipReason.OUTSIDE_GRID
+    inside, ended = [], []
+    for header in sound:
+        if touches(footprint(header.wcs), grid):
+            inside.append(header)
+        else:
+            text = f"exposure {header.ref.id}: {REASON_TEXT[reason]}"
+            ended.append(_skipped(header.ref.id, reason, text))
+    return inside, ended
+
+
+def _layout(
+    config: Config, sound: Sequence[ExposureHeader], grid: MosaicGrid | None
+) -> MosaicLayout:
+    footprints = [footprint(header.wcs) for header in sound]
+    if grid is not None:
+        return share_grid(footprints, grid, margin_px(config))
+    return choose_grids(
+        footprints,
+        config.mosaic.tile_shape,
+        scale_arcsec=None if config.mosaic.scale == "auto" else config.mosaic.scale,
+        margin_px=margin_px(config),
+    )
 
 
 def _given_plane(config: Config, sound: Sequence[ExposureHeader]) -> TangentPlane | None:

@@ -135,7 +135,7 @@ def _anywhere(plan: Plan, run: Path) -> Config:
     """Return the configuration with names that mean the same wherever it is read."""
     config = plan.config
     images, detection = config.images, config.detection
-    alignment, reference = config.alignment, config.reference
+    alignment, reference, mosaic = config.alignment, config.reference, config.mosaic
     plane = alignment.tangent_plane
     if plane is not None and all(header.ref.id != plane for header in plan.headers):
         plane = _absolute(plane)
@@ -149,6 +149,7 @@ def _anywhere(plan: Plan, run: Path) -> Config:
             "reference": reference.model_copy(
                 update={"image": plan.reference, "catalog": _absolute(reference.catalog)}
             ),
+            "mosaic": mosaic.model_copy(update={"grid": _absolute(mosaic.grid)}),
             "alignment": alignment.model_copy(update={"tangent_plane": plane}),
         }
     )

@@ -9,13 +9,13 @@ import numpy as np
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.errors import DataError
+from alignsvc.errors import NothingToMeasure
 from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
 from alignsvc.numerics.resampling.coadd import merge_chips
 from alignsvc.numerics.resampling.resamplers import Resampler
 from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
-from alignsvc.reasons import FailureKind
+from alignsvc.reasons import REASON_TEXT, SkipReason
 from alignsvc.tasks.placed import ExposureView, place
 
 
@@ -54,9 +54,9 @@ class ResampleTask:
             self.resampler(one.chip, one.pixel_map, self.view.grid) for one in placed
         )
         if total.is_empty:
-            raise DataError(
-                FailureKind.BAD_WCS,
-                f"exposure {self.view.exposure.id}: no pixel falls on the mosaic's grid",
+            reason = SkipReason.OUTSIDE_GRID
+            raise NothingToMeasure(
+                reason, f"exposure {self.view.exposure.id}: {REASON_TEXT[reason]}"
             )
         saturated = np.concatenate(
             [saturated_grid_pixels(one.chip, one.pixel_map) for one in placed]

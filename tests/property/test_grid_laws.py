@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
-from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.grid import GridAxes, MosaicGrid
 
 laws = settings(max_examples=60, deadline=None)
 
@@ -14,6 +14,8 @@ laws = settings(max_examples=60, deadline=None)
 def grids(draw: st.DrawFn) -> MosaicGrid:
     """Small grids of every proportion, tiles larger than the grid included."""
     size, tile = st.integers(1, 60), st.integers(1, 25)
+    turn, parity = draw(st.floats(-np.pi, np.pi)), draw(st.sampled_from([-1.0, 1.0]))
+    cos, sin = float(np.cos(turn)), float(np.sin(turn))
     plane = TangentPlane(draw(st.floats(0.0, 360.0)), draw(st.floats(-90.0, 90.0)))
     return MosaicGrid(
         draw(st.integers(0, 3)),
@@ -23,6 +25,7 @@ def grids(draw: st.DrawFn) -> MosaicGrid:
         draw(st.floats(-100.0, 100.0)),
         (draw(size), draw(size)),
         (draw(tile), draw(tile)),
+        GridAxes(parity * cos, parity * sin, -sin, cos),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -152,18 +152,60 @@ def choose_grids(
     ConfigError
         A component lies more than 10 degrees from the given tangent point.
     """
-    component, links = _components(footprints, margin_px)
-    members = [np.flatnonzero(component == k) for k in range(component.max(initial=-1) + 1)]
-    several = [which for which in members if len(which) > 1]
-    component_of: list[int | None] = [None] * len(footprints)
+    several, links = _several(footprints, margin_px)
     grids = []
     for k, which in enumerate(several):
-        for index in which:
-            component_of[index] = k
         own = [footprints[int(index)] for index in which]
         scale = scale_arcsec or _common_scale([one.scale_arcsec for one in own])
         grids.append(_grid(k, own, scale, tile_shape, _Frame(tangent, margin_px)))
-    return MosaicLayout(tuple(grids), tuple(component_of), tuple(links))
+    return MosaicLayout(tuple(grids), _component_of(several, len(footprints)), links)
+
+
+def share_grid(
+    footprints: Sequence[Footprint], grid: MosaicGrid, margin_px: int = 0
+) -> MosaicLayout:
+    """Return a layout in which every component of two or more exposures has a given grid.
+
+    Parameters
+    ----------
+    footprints : sequence of Footprint
+        Of each exposure, in exposure-id order; all of them touch the grid.
+    grid : MosaicGrid
+        Each component has one of its own, alike but for the component's number.
+    margin_px : int
+        Footprints this near each other count as overlapping.
+    """
+    several, links = _several(footprints, margin_px)
+    grids = tuple(replace(grid, component=k) for k in range(len(several)))
+    return MosaicLayout(grids, _component_of(several, len(footprints)), links)
+
+
+def touches(exposure: Footprint, grid: MosaicGrid) -> bool:
+    """Return whether a chip of an exposure shares pixels with a grid."""
+    outline = _outline(grid.shape)
+    for chip in exposure.outlines:
+        pixel = grid.pixel_from_sky(chip)
+        seen = np.isfinite(pixel.x)  # points 90 degrees away have no place in the plane
+        if seen.sum() > 2 and are_within(outline, Points(pixel.x[seen], pixel.y[seen]), 0.0):
+            return True
+    return False
+
+
+def _several(
+    footprints: Sequence[Footprint], margin_px: int
+) -> tuple[list[IntArray], tuple[OverlapLink, ...]]:
+    """Return the members of each component of two or more, and the links found."""
+    component, links = _components(footprints, margin_px)
+    members = [np.flatnonzero(component == k) for k in range(component.max(initial=-1) + 1)]
+    return [which for which in members if len(which) > 1], tuple(links)
+
+
+def _component_of(several: Sequence[IntArray], n: int) -> tuple[int | None, ...]:
+    component_of: list[int | None] = [None] * n
+    for k, which in enumerate(several):
+        for index in which:
+            component_of[index] = k
+    return tuple(component_of)
 
 
 class _Frame(NamedTuple):

@@ -116,9 +116,7 @@ class FactorBuilder:
         )
 
     def _plane_from_chip(self, grid_from_chip: FloatArray) -> FloatArray:
-        # East is toward smaller x of the grid.
-        plane_from_grid = np.diag([-self.grid.scale_arcsec, self.grid.scale_arcsec])
-        return np.asarray(plane_from_grid @ grid_from_chip, float)
+        return np.asarray(self.grid.plane_jacobian @ grid_from_chip, float)
 
 
 def weighted_by_source(factors: Factors, ids: IntArray, weight: FloatArray) -> Factors:
