@@ -43,6 +43,7 @@ POSITION_COLUMNS = (
     ("ra", "dec"),
     ("RA", "DEC"),
     ("ALPHA_J2000", "DELTA_J2000"),
+    ("RA_ICRS", "DE_ICRS"),
     ("RAJ2000", "DEJ2000"),
 )
 
@@ -138,12 +139,9 @@ def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatal
     NotYet
         Parquet, where pyarrow is not installed.
     """
-    table = _read_table(path)
+    table = table_of(path)
+    sky = positions_of(path, table)
     names = tuple(name for name in table.colnames if _is_numeric(table[name]))
-    ra_name, dec_name = _position_names(path, table.colnames)
-    ra, dec = _degrees(path, table, ra_name), _degrees(path, table, dec_name)
-    _require(path, np.isfinite(ra) & (np.abs(ra) <= 360.0), f"{ra_name} from 0 to 360 degrees")
-    _require(path, np.abs(dec) <= 90.0, f"{dec_name} from -90 to 90 degrees")
     weight = np.ones(len(table))
     if weight_column is not None:
         if weight_column not in names:
@@ -151,13 +149,29 @@ def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatal
                 f"catalogue {path}: no column of numbers is named {weight_column!r}, it has "
                 f"{', '.join(names)}; set detection.weight_column"
             )
-        weight = _numbers(table[weight_column])
+        weight = numbers_of(table[weight_column])
         _require(path, np.isfinite(weight) & (weight >= 0.0), f"{weight_column} of 0 or more")
-    values = tuple(_numbers(table[name]) for name in names)
-    return UserCatalog(SkyPoints(np.mod(ra, 360.0), dec), weight, names, values)
+    values = tuple(numbers_of(table[name]) for name in names)
+    return UserCatalog(sky, weight, names, values)
 
 
-def _read_table(path: Path) -> Table:
+def positions_of(path: Path, table: Table) -> SkyPoints:
+    """Return the positions in a user's table, ICRS degrees, RA in [0, 360).
+
+    Raises
+    ------
+    ConfigError
+        No such columns under one of the names of `POSITION_COLUMNS`, or values that are none.
+    """
+    ra_name, dec_name = _position_names(path, table.colnames)
+    ra, dec = _degrees(path, table, ra_name), _degrees(path, table, dec_name)
+    _require(path, np.isfinite(ra) & (np.abs(ra) <= 360.0), f"{ra_name} from 0 to 360 degrees")
+    _require(path, np.abs(dec) <= 90.0, f"{dec_name} from -90 to 90 degrees")
+    return SkyPoints(np.mod(ra, 360.0), dec)
+
+
+def table_of(path: Path) -> Table:
+    """Return a user's table as it is, read by its suffix; errors as of `read_user_catalog`."""
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix not in _READERS:
         raise ConfigError(
@@ -232,17 +246,18 @@ def _degrees(path: Path, table: Table, name: str) -> FloatArray:
         raise ConfigError(f"catalogue {path}: column {name} holds no numbers; wanted degrees")
     unit = column.unit or units.dimensionless_unscaled
     if unit in (units.dimensionless_unscaled, units.deg):
-        return _numbers(column)
+        return numbers_of(column)
     if not unit.is_equivalent(units.deg):
         raise ConfigError(f"catalogue {path}: column {name} is in {unit}; wanted degrees")
-    return _numbers(column) * float(unit.to(units.deg))
+    return numbers_of(column) * float(unit.to(units.deg))
 
 
 def _is_numeric(column: Column) -> bool:
     return bool(column.dtype.kind in "iufb" and column.ndim == 1)
 
 
-def _numbers(column: Column) -> FloatArray:
+def numbers_of(column: Column) -> FloatArray:
+    """Return a column's values, NaN where one is missing."""
     values = np.ma.MaskedArray(column, dtype=np.float64)
     return np.asarray(values.filled(np.nan), np.float64)
 

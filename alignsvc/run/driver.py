@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.io.journal import ExposureEnded, LoopEnded, VerdictGiven
-from alignsvc.io.locations import RunLocations
-from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.numerics.solve.verdict import HeldOut, judge
+from alignsvc.numerics.solve.verdict import judge
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
+from alignsvc.run.held_out import HeldOutTables
 from alignsvc.run.history import prune_history
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.passes import PassSettings, begin_pass, run_pass
+from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name, restored
 from alignsvc.run.stages import Tools
 from alignsvc.run.state import RunState
@@ -177,12 +176,12 @@ def _verdicts(
     measured: tuple[Mapping[str, str], Mapping[str, str]],
 ) -> dict[str, VerdictGiven]:
     """Judge the correction of each exposure that has not ended."""
-    first, after = measured
+    references = grid_references(tools, state)
+    first, after = (HeldOutTables(tools, tables, references) for tables in measured)
     verdicts = dict(known.verdicts)
     for one in state.going(tools.plan.exposures):
         if one.id not in verdicts:
-            before, now = (_held_out(tools, tables.get(one.id)) for tables in (first, after))
-            found = judge(before, now)
+            found = judge(first.of(one), after.of(one))
             verdicts[one.id] = VerdictGiven(one.id, found.verdict, found.before_px, found.after_px)
             tools.journal.append(verdicts[one.id])
     return verdicts
@@ -196,13 +195,6 @@ def _worse(given: VerdictGiven) -> ExposureEnded:
         f"exposure {given.exposure}: held-out sources lie {given.after_px:.4f} px from the others "
         f"after the correction, {given.before_px:.4f} px before; it keeps its input WCS",
     )
-
-
-def _held_out(tools: Tools, table: str | None) -> HeldOut:
-    """Return what a table of displacements says of the sources that were held out."""
-    if table is None:
-        return HeldOut.of(Displacements.concatenate([]))
-    return HeldOut.of(read_table(RunLocations(tools.run).objects, table, Displacements))
 
 
 def is_worth_writing(end: LoopEnd, *, write_unconverged: bool) -> bool:

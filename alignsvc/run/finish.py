@@ -34,6 +34,7 @@ from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, writ
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reference import reference_notes
 from alignsvc.run.report.pages import write_reports
 from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
@@ -68,7 +69,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         history=summaries(end.history),
         mosaic=mosaics,
         headers=written.files,
-        notes=(*tools.plan.notes, *written.notes),
+        notes=(*tools.plan.notes, *reference_notes(tools, end.state), *written.notes),
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))

@@ -5,35 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import numpy as np
 
 from alignsvc.config.build import margin_px
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.geometry import Points
-from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
-from alignsvc.io.catalogs import UserCatalog, read_user_catalog
 from alignsvc.io.journal import ExposureEnded, ExposureState
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.solve.factors import FactorBuilder
-from alignsvc.numerics.solve.priors import CatalogOffsets
-from alignsvc.numerics.sources.matching import mutual_nearest
-from alignsvc.run.cataloguing import SourceTables, chosen_sources, find_sources
+from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import pass_name, step_name, write_solved
 from alignsvc.run.solving import Measured, Solution, frame_held, solve
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name
 
-#: Error of a reference catalogue's positions, per axis. Gaia DR3 has 0.02-0.5 mas at its epoch;
-#: proper motions of some mas a year are not taken off in this version.
-_CATALOG_ERROR_ARCSEC = 0.02
 #: Pixels that a source is looked for at least: the error of a faint one.
 _LEAST_SEARCH_PX = 2
 
@@ -73,7 +63,7 @@ def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     """Return the state after a pass in which all exposures are compared with one mosaic."""
     state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
     measured, state = _measured(tools, settings, state, state.going(tools.plan.exposures))
-    solution = solve(tools, measured, state.corrections, _catalog_offsets(tools, state))
+    solution = solve(tools, measured, state.corrections, grid_references(tools, state))
     if tools.plan.config.alignment.solver == "independent":
         solution = frame_held(tools, tools.plan.exposures, state.pass_start, solution)
     return _taken_up(tools, state, solution)
@@ -246,38 +236,3 @@ def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
         component={**state.component, **solution.component},
         passes={**state.passes, **{name: state.passes.get(name, 0) + 1 for name in solved}},
     )
-
-
-def _catalog_offsets(tools: Tools, state: LoopState) -> dict[int, CatalogOffsets]:
-    """Return where the reference catalogue puts the sources of each grid; empty without one."""
-    name = tools.plan.config.reference.catalog
-    if name is None:
-        return {}
-    assert state.sources is not None
-    catalog = read_user_catalog(Path(name))
-    sources = chosen_sources(tools, state.sources)
-    return {
-        grid.component: _offsets_on(tools, grid.component, sources, catalog)
-        for grid in tools.plan.grids
-    }
-
-
-def _offsets_on(
-    tools: Tools, component: int, sources: SourceCatalog, catalog: UserCatalog
-) -> CatalogOffsets:
-    grid = tools.plan.grids[component]
-    own = sources.select(sources.component == component)
-    theirs = grid.plane.from_sky(catalog.sky)
-    known = np.isfinite(theirs.x)
-    theirs = Points(theirs.x[known], theirs.y[known])
-    ours = grid.plane_from_pixel(Points(own.x, own.y))
-    pairs = mutual_nearest(ours, theirs, margin_px(tools.plan.config) * grid.scale_arcsec)
-    offset = np.stack(
-        [
-            ours.x[pairs.first] - theirs.x[pairs.second],
-            ours.y[pairs.first] - theirs.y[pairs.second],
-        ],
-        axis=1,
-    )
-    information = np.broadcast_to(np.eye(2) / _CATALOG_ERROR_ARCSEC**2, (len(offset), 2, 2))
-    return CatalogOffsets(own.id[pairs.first], offset, information)

@@ -13,12 +13,11 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import ExitCode, Status
+from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.fits_files import content_digest
-from alignsvc.io.grid_files import read_grid
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.wcs_headers import celestial_from_file
@@ -30,6 +29,13 @@ from alignsvc.numerics.sky.footprints import (
     touches,
 )
 from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.run.named_files import (
+    catalog_digests,
+    catalog_notes,
+    given_grid,
+    reference_catalog,
+    require_on_grids,
+)
 from alignsvc.run.state import run_id_of
 
 #: Keys that name files: what is in these is part of a run's identity, not where they lie.
@@ -91,6 +97,8 @@ class Plan:
         Digest of the settings that change numbers, of the inputs and of the store's format.
     parts : tuple of (str, str)
         The pieces of the identity, each with its own digest: which one changed can be told.
+    catalog : ReferenceCatalog or None
+        That `reference.catalog` names.
     notes : tuple of str
         What the user should know of the inputs.
     """
@@ -104,6 +112,7 @@ class Plan:
     reference: str | None
     identity: str
     parts: tuple[tuple[str, str], ...]
+    catalog: ReferenceCatalog | None
     notes: tuple[str, ...]
 
     @property
@@ -140,8 +149,8 @@ def make_plan(config: Config) -> Plan:
     """
     algorithms = build_algorithms(config)
     build_cluster(config, None)
-    catalogs = _catalog_digests(config)
-    grid = _given_grid(config)
+    catalogs, catalog = catalog_digests(config), reference_catalog(config)
+    grid = given_grid(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)
     ended = [_failure(f) for f in (*found.failed, *failed)]
@@ -154,6 +163,7 @@ def make_plan(config: Config) -> Plan:
     exposures, alone = _placed(sound, layout, _given_plane(config, sound))
     ended += [_alone(header, len(sound)) for header in alone]
     reference = _reference(config, exposures)
+    require_on_grids(config, catalog, layout.grids)
     named = (
         *catalogs,
         ("reference.image", reference or ""),
@@ -172,7 +182,8 @@ def make_plan(config: Config) -> Plan:
         reference=reference,
         identity=digest_of(parts),
         parts=parts,
-        notes=tuple(text for header in sound for text in header.warnings),
+        catalog=catalog,
+        notes=(*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings)),
     )
 
 
@@ -235,17 +246,6 @@ def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
 def _alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
     reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
     return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
-
-
-def _given_grid(config: Config) -> MosaicGrid | None:
-    """Return the grid that `mosaic.grid` names."""
-    name = config.mosaic.grid
-    if name is None:
-        return None
-    try:
-        return read_grid(name, config.mosaic.tile_shape)
-    except ConfigError as error:
-        raise ConfigError(f"mosaic.grid: {error}") from error
 
 
 def _on_grid(
@@ -329,31 +329,6 @@ def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | No
         f"reference.image: {name!r} is not a usable exposure of this run that overlaps another; "
         f"give an id such as {known or '(none is usable)'}"
     )
-
-
-def _catalog_digests(config: Config) -> tuple[tuple[str, str], ...]:
-    """Return digests of what the catalogues hold; read now, so that a bad one stops nothing.
-
-    Raises
-    ------
-    ConfigError
-        A catalogue that cannot be used.
-    """
-    named = {
-        "detection.catalog": (config.detection.catalog, config.detection.weight_column),
-        "reference.catalog": (config.reference.catalog, None),
-    }
-    digests = []
-    for key, (path, weight_column) in named.items():
-        content = ""
-        if path is not None:
-            try:
-                read_user_catalog(Path(path), weight_column)
-            except ConfigError as error:
-                raise type(error)(f"{key}: {error}") from error
-            content = content_digest(path)
-        digests.append((key, content))
-    return tuple(digests)
 
 
 def _named_plane(config: Config, sound: Sequence[ExposureHeader]) -> tuple[str, str]:

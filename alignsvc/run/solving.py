@@ -31,14 +31,17 @@ from alignsvc.numerics.solve.gauge import (
 )
 from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.linear_fit import LinearFitter
+from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.movement import chip_samples, movement_px
-from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.solve.steps import step_correction
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reference import STILL_PX, GridReference, years_of
 from alignsvc.run.stages import Tools
 
+#: How often a fit is tested for sources that move: strong drifts hide weak ones at first.
+_DRIFT_ROUNDS = 2
 #: Points per side of a chip at which a gauge is held: a linear map needs no more.
 _SAMPLES_PER_SIDE = 3
 #: Steps that change residuals by less than this part of their errors are no news: measuring the
@@ -96,7 +99,7 @@ def solve(
     tools: Tools,
     measured: Sequence[Measured],
     corrections: Mapping[str, Correction],
-    catalog: Mapping[int, CatalogOffsets],
+    references: Mapping[int, GridReference],
 ) -> Solution:
     """Return the new corrections of all measured exposures, grid by grid.
 
@@ -107,8 +110,8 @@ def solve(
         In order of exposure id.
     corrections : mapping of exposure id to Correction
         The totals so far.
-    catalog : mapping of component to CatalogOffsets
-        Where a reference catalogue puts the mosaic's sources; empty without one.
+    references : mapping of component to GridReference
+        What a reference catalogue says of the mosaic's sources; empty without one.
     """
     one_by_one = tools.plan.config.alignment.solver == "independent"
     solution = NOTHING_SOLVED
@@ -119,7 +122,7 @@ def solve(
         found = (
             _solved_independently(tools, group)
             if one_by_one
-            else _solved_jointly(tools, group, catalog.get(grid.component))
+            else _solved_jointly(tools, group, references.get(grid.component))
         )
         n_known = len(set(solution.component.values()))
         renumbered = {name: n_known + k for name, k in found.component.items()}
@@ -181,19 +184,8 @@ def equally_weighted(factors: Factors) -> Factors:
     return replace(factors, information=information)
 
 
-def _solved_jointly(tools: Tools, group: _Group, catalog: CatalogOffsets | None) -> Solution:
-    algorithms = tools.plan.algorithms
-    reference = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
-    fitter = JointFitter(
-        algorithms.geometry,
-        algorithms.clipping,
-        FixedGauge(tuple(reference)) if reference else MeanGauge(),
-        algorithms.prior,
-        tools.plan.config.run.seed,
-        # Weights that a user gave are no errors: a floor would level them.
-        None if tools.plan.config.detection.weight_column else ErrorFloor(),
-    )
-    fit = fitter(group.factors, group.footprints, catalog)
+def _solved_jointly(tools: Tools, group: _Group, reference: GridReference | None) -> Solution:
+    fit = _jointly_fitted(tools, group, reference)
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -250,6 +242,35 @@ def _largest_px(group: _Group, index: int, step: FloatArray) -> float:
     moved = group.footprints[index].jacobian @ step
     scale = group.members[index].header.wcs[0].pixel_scale_arcsec
     return float(np.hypot(moved[:, 0], moved[:, 1]).max()) / scale
+
+
+def _jointly_fitted(tools: Tools, group: _Group, reference: GridReference | None) -> JointFit:
+    """Fit all exposures of a group; sources that turn out to move are left out, then again."""
+    algorithms = tools.plan.algorithms
+    held = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
+    fitter = JointFitter(
+        algorithms.geometry,
+        algorithms.clipping,
+        FixedGauge(tuple(held)) if held else MeanGauge(),
+        algorithms.prior,
+        tools.plan.config.run.seed,
+        # Weights that a user gave are no errors: a floor would level them.
+        None if tools.plan.config.detection.weight_column else ErrorFloor(),
+    )
+    offsets = None if reference is None else reference.offsets
+    factors = (
+        group.factors if reference is None else reference.taken_off(group.factors, group.members)
+    )
+    drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
+    fit = fitter(factors, group.footprints, offsets)
+    for _ in range(_DRIFT_ROUNDS):
+        left = less_steps(factors, fit.steps)
+        moving = drifts(left, years_of(group.members), fit.floor_arcsec)
+        if not len(moving):
+            break
+        factors = without_sources(factors, moving)
+        fit = fitter(factors, group.footprints, offsets)
+    return fit
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from alignsvc.domain.arrays import IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.sources.detection import DetectedTile
@@ -52,6 +52,52 @@ def mutual_nearest(first: Points, second: Points, tolerance: float) -> Matches:
     index = np.arange(len(a))
     paired = (to_first[to_second] == index) & (distance <= tolerance)
     return Matches(index[paired], to_second[paired].astype(np.int64))
+
+
+def nearest_but_for_a_shift(first: Points, second: Points, tolerance: float) -> Matches:
+    """Return pairs as `mutual_nearest` does, those that disagree with the others left out.
+
+    What all pairs have in common, up to `tolerance`, is taken off before points are paired for
+    good; a pair farther from the median than the scatter of all explains is a wrong one.
+
+    Parameters
+    ----------
+    first, second : Points
+        One-dimensional and finite, in the same plane.
+    tolerance : float
+        Largest distance, in their unit.
+
+    Notes
+    -----
+    The limit is 6 times the robust scatter per axis (1.4826 times the median absolute
+    deviation): wide while the exposures behind the points disagree, narrow once they agree.
+    """
+    shift = np.zeros(2)
+    for _ in range(2):
+        moved = Points(second.x + shift[0], second.y + shift[1])
+        pairs = mutual_nearest(first, moved, tolerance)
+        if not len(pairs):
+            return pairs
+        offset = _offset(first, second, pairs)
+        shift = np.median(offset, axis=0)
+    away = np.abs(_offset(first, second, pairs) - shift)
+    scatter = 1.4826 * np.median(away, axis=0)
+    belongs = (away <= _WIDEST_SCATTER * np.maximum(scatter, 1e-3 * tolerance)).all(axis=1)
+    return Matches(pairs.first[belongs], pairs.second[belongs])
+
+
+#: Pairs farther out than this, in units of the scatter of all, do not belong together.
+_WIDEST_SCATTER = 6.0
+
+
+def _offset(first: Points, second: Points, pairs: Matches) -> FloatArray:
+    return np.stack(
+        [
+            first.x[pairs.first] - second.x[pairs.second],
+            first.y[pairs.first] - second.y[pairs.second],
+        ],
+        axis=1,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

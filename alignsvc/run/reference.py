@@ -1,0 +1,134 @@
+"""Where a reference catalogue puts the mosaic's sources, and how it says that they move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignsvc.config.build import margin_px
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.geometry import Points, SkyPoints
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.measurement import Factors
+from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
+from alignsvc.numerics.solve.priors import CatalogOffsets
+from alignsvc.numerics.solve.sums import inverse_2x2
+from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
+from alignsvc.run.cataloguing import chosen_sources
+from alignsvc.run.loop_state import LoopState
+from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.stages import Tools
+
+#: Motion between the first and the last exposure above which a source is left out where its
+#: motion cannot be taken off, grid pixels: ten times what an alignment is good to.
+STILL_PX = 0.02
+#: Error of a source's centroid on the mosaic, of its FWHM over its signal-to-noise ratio:
+#: sqrt(2) sigma for a Gaussian on a bright sky.
+_CENTROID_ERROR = 0.6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridReference:
+    """What the reference catalogue says of the sources of one grid.
+
+    Parameters
+    ----------
+    offsets : CatalogOffsets
+    motions : SourceMotions or None
+        None: the table has none, or no exposure has a time.
+    """
+
+    offsets: CatalogOffsets
+    motions: SourceMotions | None
+
+    def taken_off(
+        self, factors: Sequence[Factors], exposures: Sequence[PlannedExposure]
+    ) -> tuple[Factors, ...]:
+        """Return the factors of exposures without the motion of the sources between them."""
+        if self.motions is None:
+            return tuple(factors)
+        years = years_of(exposures)
+        span = float(np.nanmax(years) - np.nanmin(years)) if np.isfinite(years).any() else 0.0
+        scale = np.array([one.header.wcs[0].pixel_scale_arcsec for one in exposures])
+        return tuple(
+            self.motions.taken_off(one, year)
+            if np.isfinite(year)
+            else self.motions.movers_left_out(one, span, STILL_PX * pixel)
+            for one, year, pixel in zip(factors, years, scale, strict=True)
+        )
+
+
+def years_of(exposures: Sequence[PlannedExposure]) -> FloatArray:
+    """Return the mid times of exposures, Julian years; NaN where not known."""
+    times = [one.header.mid_time_mjd for one in exposures]
+    return np.array([np.nan if time is None else julian_year(time) for time in times])
+
+
+def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReference]:
+    """Return what the reference catalogue says of each grid's sources; empty without one."""
+    catalog = tools.plan.catalog
+    if catalog is None or state.sources is None:
+        return {}
+    sources = chosen_sources(tools, state.sources)
+    return {
+        grid.component: _on_grid(tools, grid, catalog, sources.select(own))
+        for grid in tools.plan.grids
+        for own in (sources.component == grid.component,)
+    }
+
+
+def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
+    """Return what the user should know of how the catalogue was used, one sentence a grid."""
+    return tuple(
+        f"reference.catalog: {len(found.offsets.source)} of its stars were found among the "
+        f"sources of component {component}"
+        + ("" if len(found.offsets.source) else "; the mean of its exposures holds its frame")
+        for component, found in grid_references(tools, state).items()
+    )
+
+
+def _on_grid(
+    tools: Tools, grid: MosaicGrid, catalog: ReferenceCatalog, sources: SourceCatalog
+) -> GridReference:
+    own = [one for one in tools.plan.exposures if one.component == grid.component]
+    years = years_of(own)
+    # Any time would do; the middle one keeps the errors of the motions small.
+    year = float(np.nanmean(years)) if np.isfinite(years).any() else None
+    stars = catalog.known_at(year)
+    theirs = grid.plane.from_sky(stars.sky)
+    near = np.flatnonzero(np.isfinite(theirs.x))
+    theirs, stars = Points(theirs.x[near], theirs.y[near]), stars.select(near)
+    ours = grid.plane_from_pixel(Points(sources.x, sources.y))
+    pairs = nearest_but_for_a_shift(ours, theirs, margin_px(tools.plan.config) * grid.scale_arcsec)
+    offsets = _offsets(grid, sources, stars, pairs)
+    if year is None or not stars.has_motion:
+        return GridReference(offsets, None)
+    matched = stars.select(pairs.second)
+    motions = SourceMotions(
+        offsets.source,
+        SkyPoints(matched.sky.ra, matched.sky.dec),
+        matched.motion_mas,
+        matched.covariance[:, 2:, 2:],
+        year,
+        grid.plane,
+    )
+    return GridReference(offsets, motions)
+
+
+def _offsets(
+    grid: MosaicGrid, sources: SourceCatalog, stars: ReferenceCatalog, pairs: Matches
+) -> CatalogOffsets:
+    """Return the offsets of matched sources, with the errors of both positions."""
+    found, matched = sources.select(pairs.first), stars.select(pairs.second)
+    ours = grid.plane_from_pixel(Points(found.x, found.y))
+    theirs = grid.plane.from_sky(matched.sky)
+    turn = plane_from_local(matched.sky, grid.plane)
+    covariance = turn @ matched.place_covariance @ np.swapaxes(turn, 1, 2)
+    centroid = _CENTROID_ERROR * found.fwhm * grid.scale_arcsec / np.maximum(found.snr, 1.0)
+    covariance = covariance + (centroid**2)[:, None, None] * np.eye(2)
+    offset = np.stack([ours.x - theirs.x, ours.y - theirs.y], axis=1)
+    return CatalogOffsets(found.id, offset, inverse_2x2(covariance))
