@@ -211,3 +211,12 @@ class Config(Section):
     alignment: AlignmentSection = AlignmentSection()
     output: OutputSection = OutputSection()
     cluster: ClusterSection = ClusterSection()
+
+    @model_validator(mode="after")
+    def _catalog_is_global(self) -> Config:
+        if self.reference.catalog is not None and self.alignment.solver == "independent":
+            raise ValueError(
+                "reference.catalog enters the joint solve; with solver 'independent' nothing "
+                "would use it: set alignment.solver: global, or leave the catalogue out"
+            )
+        return self

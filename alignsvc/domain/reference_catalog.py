@@ -38,12 +38,16 @@ def moved(sky: SkyPoints, motion_mas: FloatArray, years: FloatArray | float) -> 
     It holds at the poles too. Parallax and radial velocity are left out: 0.001 px for a star
     at 10 kpc, a pixel for the nearest ones, which stand out as moving anyway.
     """
+    path = motion_mas.T * np.asarray(years) / _MAS_PER_RADIAN
+    return from_unit_vectors(unit_vectors(sky) + np.einsum("kn,nkx->nx", path, _directions(sky)))
+
+
+def _directions(sky: SkyPoints) -> FloatArray:
+    """Return unit vectors toward east and north at each point, shape ``(n, 2, 3)``."""
     ra, dec = np.radians(sky.ra), np.radians(sky.dec)
-    zero = np.zeros_like(ra)
-    east = np.stack([-np.sin(ra), np.cos(ra), zero], axis=1)
-    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=1)
-    path = (motion_mas.T * np.asarray(years) / _MAS_PER_RADIAN)[..., None]
-    return from_unit_vectors(unit_vectors(sky) + path[0] * east + path[1] * north)
+    east = [-np.sin(ra), np.cos(ra), np.zeros_like(ra)]
+    north = [-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)]
+    return np.moveaxis(np.array([east, north]), 2, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,11 +106,15 @@ class ReferenceCatalog:
             return self
         known = self.select(np.flatnonzero(np.isfinite(self.motion_mas).all(axis=1)))
         years = year - known.epoch
-        carry = np.tile(np.eye(4), (len(known), 1, 1))
-        carry[:, 0, 2] = carry[:, 1, 3] = years
+        there = moved(known.sky, known.motion_mas, years)
+        # East and north there are not those here: near a pole a star comes from the other side.
+        turn = _directions(there) @ np.swapaxes(_directions(known.sky), 1, 2)
+        carry = np.zeros((len(known), 4, 4))
+        carry[:, :2, :2] = carry[:, 2:, 2:] = turn
+        carry[:, :2, 2:] = turn * years[:, None, None]
         return ReferenceCatalog(
-            moved(known.sky, known.motion_mas, years),
-            known.motion_mas,
+            there,
+            (turn @ known.motion_mas[:, :, None])[:, :, 0],
             np.full(len(known), year),
             carry @ known.covariance @ np.swapaxes(carry, 1, 2),
             True,

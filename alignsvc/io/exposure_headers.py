@@ -127,7 +127,8 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
         read = [read_chip_wcs(files, chip) for chip in ref.chips]
         facts = [_chip_facts(_headers(files, chip), settings) for chip in ref.chips]
         headers = _headers(files, ref.chips[0])
-        time = _mid_time(headers, settings.mid_time, facts[0].exposure_time_s)
+        heard: list[str] = []
+        time = _mid_time(headers, settings.mid_time, facts[0].exposure_time_s, heard)
         name = _filter_name(headers)
         runs = [_text(_headers(files, chip), "ALIGNRUN") for chip in ref.chips]
     said = [
@@ -135,6 +136,7 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
         for chip, wcs, fact in zip(ref.chips, read, facts, strict=True)
         for text in (*wcs.warnings, *fact.warnings)
     ]
+    said += [f"{ref.id}: {text}" for text in heard]
     scales = [fact.flux_scale for fact in facts]
     if max(scales) > min(scales) * (1.0 + _SCALE_TOLERANCE):
         said.append(
@@ -259,19 +261,28 @@ def _filter_name(headers: tuple[fits.Header, ...]) -> str:
 
 
 def _mid_time(
-    headers: tuple[fits.Header, ...], source: ValueSource, exposure_time_s: float
+    headers: tuple[fits.Header, ...],
+    source: ValueSource,
+    exposure_time_s: float,
+    said: list[str],
 ) -> float | None:
     if source != AUTO:
-        value = _value(headers, source, [])
-        if value is None and isinstance(source, str):
-            value = _date(_text(headers, source))
-        return value
-    if (average := _value(headers, "MJD-AVG", [])) is not None:
-        return average
-    start = _value(headers, "MJD-OBS", [])
-    if start is None:
-        start = _date(_text(headers, "DATE-OBS"))
+        time = _time(headers, str(source)) if isinstance(source, str) else source
+        if time is None and source is not None:
+            said.append(f"no mid time {source} (MJD, or a date with a time of day); none is taken")
+        return time
+    for keyword in ("MJD-AVG", "DATE-AVG"):
+        if (average := _time(headers, keyword)) is not None:
+            return average
+    starts = (_time(headers, keyword) for keyword in ("MJD-OBS", "DATE-OBS"))
+    start = next((time for time in starts if time is not None), None)
     return None if start is None else start + exposure_time_s / 2.0 / _SECONDS_PER_DAY
+
+
+def _time(headers: tuple[fits.Header, ...], keyword: str) -> float | None:
+    """Return a keyword's time as MJD: a number, or a date; None where it has neither."""
+    number = _value(headers, keyword, [])
+    return number if number is not None else _date(_text(headers, keyword))
 
 
 def _date(text: str) -> float | None:

@@ -123,7 +123,8 @@ class ImageSettings:
     saturation, gain, exposure_time, zero_point : keyword, number or None
         In the pixels' units, electrons per unit of the pixels, seconds, and mag.
     mid_time : "auto", keyword, number or None
-        Of the exposure, UTC, MJD. "auto": from MJD-AVG, MJD-OBS or DATE-OBS.
+        Of the exposure, UTC, MJD. "auto": from MJD-AVG or DATE-AVG, else from
+        MJD-OBS or DATE-OBS and the exposure time. A keyword may hold an MJD or a date.
     units : str
         Of the pixels; "auto" takes BUNIT.
     group_by : GroupByKeyword, GroupByPath or None

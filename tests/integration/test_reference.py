@@ -115,3 +115,67 @@ def test_a_users_sources_are_the_ones_measured(sky: Sky, tmp_path: Path) -> None
 def test_reprojects_resamplers_serve_as_well(sky: Sky, tmp_path: Path) -> None:
     result = aligned(sky, tmp_path / "run", "mosaic.resampler=interp")
     assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.02
+
+
+def gaia_of(sky: Sky, count: int = 150) -> Table:
+    bright = np.argsort(-sky.truth.sources.flux)[:count]
+    table = Table({"ra": sky.truth.sources.ra[bright], "dec": sky.truth.sources.dec[bright]})
+    table["ra_error"] = table["dec_error"] = 0.5
+    table["pmra"] = table["pmdec"] = 0.0
+    table["pmra_error"] = table["pmdec_error"] = 0.02
+    table["ref_epoch"] = 2016.0
+    return table
+
+
+@pytest.mark.parametrize("name", ["gaia.csv", "gaia.fits"])
+def test_a_catalogue_gives_the_same_corrections_in_every_format(
+    sky: Sky, tmp_path: Path, name: str
+) -> None:
+    gaia_of(sky).write(tmp_path / "gaia.ecsv")
+    gaia_of(sky).write(tmp_path / name)
+    one, other = (
+        aligned(sky, tmp_path / f"run-{file}", f"reference.catalog={tmp_path / file}")
+        for file in ("gaia.ecsv", name)
+    )
+    for first, second in zip(one.corrections, other.corrections, strict=True):
+        assert first.correction is not None and second.correction is not None
+        assert first.correction.parameters.tolist() == second.correction.parameters.tolist()
+
+
+def test_wrong_stars_in_a_catalogue_are_not_believed(sky: Sky, tmp_path: Path) -> None:
+    table, rng = gaia_of(sky), np.random.default_rng(1)
+    wrong = rng.random(len(table)) < 0.2
+    table["dec"][wrong] += rng.uniform(0.4, 1.0, int(wrong.sum())) / 3600.0  # 2 to 5 px
+    table.write(tmp_path / "gaia.ecsv")
+    result = aligned(sky, tmp_path / "run", f"reference.catalog={tmp_path / 'gaia.ecsv'}")
+    assert np.abs(absolute_offsets_px(sky, result)).max() < 0.03
+
+
+def test_a_catalogue_of_another_field_is_refused_before_anything_runs(
+    sky: Sky, tmp_path: Path
+) -> None:
+    table = gaia_of(sky)
+    table["dec"] += 1.0
+    table.write(tmp_path / "gaia.ecsv")
+    with pytest.raises(ConfigError, match=r"none of the 150 stars .* lies on the mosaic"):
+        aligned(sky, tmp_path / "run", f"reference.catalog={tmp_path / 'gaia.ecsv'}")
+
+
+def test_without_times_no_motion_is_applied_and_the_report_says_so(
+    sky: Sky, tmp_path: Path
+) -> None:
+    gaia_of(sky).write(tmp_path / "gaia.ecsv")
+    result = aligned(
+        sky,
+        tmp_path / "run",
+        f"reference.catalog={tmp_path / 'gaia.ecsv'}",
+        "images.mid_time=NOTHING",
+    )
+    assert any("4 exposures have no mid time" in note for note in result.notes)
+    assert any("stars were found among the sources" in note for note in result.notes)
+    assert np.abs(absolute_offsets_px(sky, result)).max() < 0.05
+
+
+def test_a_catalogue_that_nothing_would_use_is_refused(sky: Sky, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="enters the joint solve"):
+        aligned(sky, tmp_path / "run", "reference.catalog=x.csv", "alignment.solver=independent")

@@ -56,6 +56,31 @@ def test_the_mid_time_is_taken_from_a_date_where_there_is_no_mjd(tmp_path: Path)
     assert inspected(write(tmp_path / "b.fits", image(pixels_of(), **bare))).mid_time_mjd is None
 
 
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"MJD-AVG": 59000.25, "MJD-OBS": 1.0},
+        {"DATE-AVG": "2020-05-31T06:00:00", "MJD-OBS": 1.0, "EXPTIME": 100.0},
+    ],
+)
+def test_an_average_time_goes_before_a_start(tmp_path: Path, cards: dict[str, object]) -> None:
+    header = inspected(write(tmp_path / "a.fits", image(pixels_of(), **cards)))
+    assert header.mid_time_mjd == pytest.approx(59000.25)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [(59000.25, 59000.25), ("2020-05-31T06:00:00", 59000.25), ("soon", None)]
+)
+def test_a_mid_time_may_stand_under_another_keyword(
+    tmp_path: Path, value: object, wanted: float | None
+) -> None:
+    cards = {"MIDTIME": value, "MJD-OBS": 1.0, "EXPTIME": 1.0}
+    path = write(tmp_path / "a.fits", image(pixels_of(), **cards))
+    header = inspected(path, ImageSettings(mid_time="MIDTIME"))
+    assert header.mid_time_mjd == (None if wanted is None else pytest.approx(wanted))
+    assert any("no mid time MIDTIME" in text for text in header.warnings) == (wanted is None)
+
+
 def test_a_guess_about_the_wcs_is_told_with_its_place(tmp_path: Path) -> None:
     tpv = {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "EXPTIME": 1.0}
     (text,) = inspected(write(tmp_path / "a.fits", image(pixels_of(), "SCI", **tpv))).warnings

@@ -17,6 +17,7 @@ from alignsvc.numerics.sources.matching import (
     final_segmentation,
     inherit_ids,
     mutual_nearest,
+    nearest_but_for_a_shift,
     number_sources,
 )
 
@@ -100,3 +101,20 @@ def test_the_segmentation_gets_the_final_ids():
 def test_each_source_has_one_segment():
     with pytest.raises(ValueError, match="2 sources, 1 segments"):
         NumberedSources(catalog_at([1, 2], [0, 0]), np.array([1]), 3)
+
+
+def test_pairs_that_all_lie_beside_each_other_are_found_and_wrong_ones_are_not():
+    rng = np.random.default_rng(2)
+    place, shift = rng.uniform(0.0, 500.0, (2, 60)), np.array([[3.0], [-4.0]])
+    seen = place + shift + rng.normal(0.0, 0.02, place.shape)
+    seen[0, :6] += 1.5  # a tenth is another star
+    pairs = nearest_but_for_a_shift(Points(*seen), Points(*place), 8.0)
+    assert set(pairs.first.tolist()) <= set(range(6, 60))
+    assert len(pairs) > 50
+    assert (pairs.first == pairs.second).all()
+
+
+def test_nothing_near_is_no_pair():
+    far = nearest_but_for_a_shift(points((0, 0)), points((100, 0)), 8.0)
+    assert len(far) == 0
+    assert len(nearest_but_for_a_shift(points(), points((0, 0)), 8.0)) == 0
