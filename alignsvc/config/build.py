@@ -8,6 +8,7 @@ from typing import TypeVar
 from alignsvc.config.schema import Config, ImagesSection, Named
 from alignsvc.config.schema import Sidecar as SidecarSection
 from alignsvc.domain.correction import Geometry
+from alignsvc.domain.quality import SourceFlag
 from alignsvc.engine.base import ClusterBackend
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.errors import ConfigError, NotYet
@@ -29,7 +30,7 @@ from alignsvc.numerics.solve.movement import ConvergenceRule
 from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.detection import Detector
-from alignsvc.numerics.sources.filters import Filter, parse_filter
+from alignsvc.numerics.sources.filters import Filter, Without, parse_filter
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.registry import Registry
@@ -198,6 +199,11 @@ def _filters(texts: tuple[str, ...]) -> tuple[Filter, ...]:
         filters = tuple(parse_filter(text) for text in texts)
     except ConfigError as error:
         raise ConfigError(f"detection.filters: {error}") from error
+    if Without(SourceFlag.MOVING) in filters:
+        raise ConfigError(
+            "detection.filters: 'not moving' acts before anybody knows what moves; leave it out: "
+            "what moves is left out of the fit anyway"
+        )
     return filters
 
 

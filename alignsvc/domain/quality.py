@@ -14,6 +14,7 @@ class SourceFlag(IntFlag):
     SATURATED = 4  #: holds saturated pixels in some exposure
     TRUNCATED = 8  #: its isophote was cut by the reach of the tile's halo
     NO_CENTROID = 16  #: the windowed centroid did not converge; the barycentre stands
+    MOVING = 32  #: its place changes between the exposures
 
 
 class DisplacementFlag(IntFlag):
@@ -39,6 +40,7 @@ FLAG_TEXT: dict[SourceFlag | DisplacementFlag, str] = {
     SourceFlag.SATURATED: "holds saturated pixels",
     SourceFlag.TRUNCATED: "isophote cut by the reach of the tile's halo",
     SourceFlag.NO_CENTROID: "windowed centroid did not converge",
+    SourceFlag.MOVING: "moves between the exposures",
     DisplacementFlag.OUTSIDE: "at an edge of the chip",
     DisplacementFlag.MASKED_CORE: "bad pixels in the source's core",
     DisplacementFlag.MASKED_MANY: "more than half of the cutout is bad",

@@ -28,13 +28,12 @@ from alignsvc.io.mosaic_fits import export_mosaic
 from alignsvc.io.objects import PARTIAL
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
-from alignsvc.run.cataloguing import chosen_sources
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reference import reference_notes
+from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
 from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
@@ -59,7 +58,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     locations = RunLocations(tools.run)
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
     if end.state.sources is not None:
-        write_catalog(chosen_sources(tools, end.state.sources), locations.path(SOURCES))
+        write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
     for note in written.notes:
         tools.listener(events.Note(note))
     result = RunResult(

@@ -32,6 +32,8 @@ class LoopState:
         In how many passes it was solved.
     displacements : mapping of exposure id to str
         Names of the tables of the last measurement.
+    moving : tuple of int
+        Ids of sources that the last solve left out because they move.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -45,6 +47,7 @@ class LoopState:
     ended: Mapping[str, ExposureEnded] = field(default_factory=dict)
     passes: Mapping[str, int] = field(default_factory=dict)
     displacements: Mapping[str, str] = field(default_factory=dict)
+    moving: tuple[int, ...] = ()
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 

@@ -233,6 +233,7 @@ def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
         corrections={**state.corrections, **solved},
         quality={**state.quality, **solution.quality},
         moves_px=solution.moves_px,
+        moving=solution.moving,
         component={**state.component, **solution.component},
         passes={**state.passes, **{name: state.passes.get(name, 0) + 1 for name in solved}},
     )

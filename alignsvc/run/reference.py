@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points, SkyPoints
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Factors
+from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
@@ -82,13 +83,36 @@ def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReferenc
 
 
 def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
-    """Return what the user should know of how the catalogue was used, one sentence a grid."""
-    return tuple(
-        f"reference.catalog: {len(found.offsets.source)} of its stars were found among the "
+    """Return what the user should know of stars of the catalogue, and of those that move."""
+    found = [
+        f"reference.catalog: {len(one.offsets.source)} of its stars were found among the "
         f"sources of component {component}"
-        + ("" if len(found.offsets.source) else "; the mean of its exposures holds its frame")
-        for component, found in grid_references(tools, state).items()
-    )
+        + ("" if len(one.offsets.source) else "; the mean of its exposures holds its frame")
+        for component, one in grid_references(tools, state).items()
+    ]
+    if state.moving:
+        found.append(
+            f"{len(state.moving)} sources move between the exposures, as no catalogue says; they "
+            f"were left out of the fit (flag {int(SourceFlag.MOVING)} in sources.ecsv)"
+        )
+    return tuple(found)
+
+
+def flagged_sources(tools: Tools, state: LoopState) -> SourceCatalog:
+    """Return the sources that are measured, those flagged that move: as seen, or as known."""
+    assert state.sources is not None
+    sources = chosen_sources(tools, state.sources)
+    moving = np.array(state.moving, np.int64)
+    references = grid_references(tools, state)
+    for grid in tools.plan.grids:
+        one = references.get(grid.component)
+        years = years_of([e for e in tools.plan.exposures if e.component == grid.component])
+        if one is not None and one.motions is not None:
+            span = float(np.nanmax(years) - np.nanmin(years))
+            far = one.motions.farther_than(STILL_PX * grid.scale_arcsec, span)
+            moving = np.append(moving, one.motions.source[far])
+    flag = np.where(np.isin(sources.id, moving), int(SourceFlag.MOVING), 0)
+    return replace(sources, flags=sources.flags | flag)
 
 
 def _on_grid(

@@ -39,6 +39,8 @@ class SolvedTable:
         NaN where not solved; `move_px` NaN where not solved in this pass.
     displacements : array of str, shape (n,)
         Name of the table of the last measurement, empty if none.
+    moving : int64, shape (m,)
+        Ids of the sources that were left out because they move.
     """
 
     id: NDArray[Any]
@@ -53,6 +55,7 @@ class SolvedTable:
     mae_px: FloatArray
     move_px: FloatArray
     displacements: NDArray[Any]
+    moving: IntArray
 
 
 def pass_name(pass_number: int) -> str:
@@ -84,6 +87,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         mae_px=np.array([q.mae_px for q in quality]),
         move_px=np.array([state.moves_px.get(name, nan) for name in names]),
         displacements=np.array([state.displacements.get(name, "") for name in names]),
+        moving=np.array(state.moving, np.int64),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -128,6 +132,7 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if table.displacements[row]
         },
+        moving=tuple(table.moving.tolist()),
     )
 
 

@@ -73,6 +73,8 @@ class Solution:
         By the sources really shared.
     ended : tuple of ExposureEnded
         Exposures that could not be solved.
+    moving : tuple of int
+        Ids of sources that move, and were left out for it.
     """
 
     corrections: Mapping[str, Correction]
@@ -80,6 +82,7 @@ class Solution:
     moves_px: Mapping[str, float]
     component: Mapping[str, int]
     ended: tuple[ExposureEnded, ...]
+    moving: tuple[int, ...] = ()
 
     def joined(self, other: Solution) -> Solution:
         """Return both; of exposures in both, what `other` says."""
@@ -89,6 +92,7 @@ class Solution:
             {**self.moves_px, **other.moves_px},
             {**self.component, **other.component},
             (*self.ended, *other.ended),
+            (*self.moving, *other.moving),
         )
 
 
@@ -185,7 +189,8 @@ def equally_weighted(factors: Factors) -> Factors:
 
 
 def _solved_jointly(tools: Tools, group: _Group, reference: GridReference | None) -> Solution:
-    fit = _jointly_fitted(tools, group, reference)
+    fitted = _jointly_fitted(tools, group, reference)
+    fit = fitted.fit
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -207,7 +212,7 @@ def _solved_jointly(tools: Tools, group: _Group, reference: GridReference | None
     ended = tuple(
         _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
     )
-    return Solution(corrections, quality, moves, component, ended)
+    return Solution(corrections, quality, moves, component, ended, fitted.moving)
 
 
 def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
@@ -244,7 +249,15 @@ def _largest_px(group: _Group, index: int, step: FloatArray) -> float:
     return float(np.hypot(moved[:, 0], moved[:, 1]).max()) / scale
 
 
-def _jointly_fitted(tools: Tools, group: _Group, reference: GridReference | None) -> JointFit:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """A joint fit, and the sources that were left out because they move."""
+
+    fit: JointFit
+    moving: tuple[int, ...]
+
+
+def _jointly_fitted(tools: Tools, group: _Group, reference: GridReference | None) -> _Fitted:
     """Fit all exposures of a group; sources that turn out to move are left out, then again."""
     algorithms = tools.plan.algorithms
     held = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
@@ -263,14 +276,16 @@ def _jointly_fitted(tools: Tools, group: _Group, reference: GridReference | None
     )
     drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
     fit = fitter(factors, group.footprints, offsets)
+    moving: list[int] = []
     for _ in range(_DRIFT_ROUNDS):
         left = less_steps(factors, fit.steps)
-        moving = drifts(left, years_of(group.members), fit.floor_arcsec)
-        if not len(moving):
+        found = drifts(left, years_of(group.members), fit.floor_arcsec)
+        if not len(found):
             break
-        factors = without_sources(factors, moving)
+        moving += found.tolist()
+        factors = without_sources(factors, found)
         fit = fitter(factors, group.footprints, offsets)
-    return fit
+    return _Fitted(fit, tuple(sorted(moving)))
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:

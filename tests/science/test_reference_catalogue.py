@@ -15,6 +15,7 @@ from alignsvc import api
 from alignsvc.config.load import parse_config
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.outcome import ExitCode
+from alignsvc.domain.quality import SourceFlag
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.run.plan import make_plan
@@ -147,5 +148,17 @@ def test_stars_that_move_are_put_where_they_are_in_each_exposure(
     errors, stated = moving.errors_px(right), stated_px(right)
     assert (np.abs(errors[:, :, 4]) < 4.0 * stated).all()
     assert np.abs(errors).max() < 0.04
+    flags = np.asarray(Table.read(right.directory / "sources.ecsv")["flags"])
+    assert (flags & SourceFlag.MOVING != 0).mean() > 0.5
     wrong = moving.align(tmp_path / "wrong", f"reference.catalog={still}")
     assert np.abs(moving.errors_px(wrong)[:, :, 4]).max() > 0.1
+
+
+def test_without_a_catalogue_what_moves_fast_is_found_and_left_out(
+    simulated: Callable[[dict], Sky], tmp_path: Path
+) -> None:
+    sky = simulated({**TEN_YEARS, "stars": {"proper_motion_mas": 3.0}})
+    result = sky.align(tmp_path / "run")
+    assert any("sources move between the exposures" in note for note in result.notes)
+    errors = sky.errors_px(result)[:, :, 4]
+    assert np.abs(errors - errors.mean(axis=0)).max() < 0.05

@@ -87,10 +87,15 @@ class SourceMotions:
             Motion in that time that is too far.
         """
         rows, which = self._known(factors)
-        far = np.linalg.norm(self.motion_mas, axis=1) * years / _MAS_PER_ARCSEC > limit_arcsec
+        far = self.farther_than(limit_arcsec, years)
         use = np.array(factors.use)
         use[rows[far[which]]] = False
         return replace(factors, use=read_only(use))
+
+    def farther_than(self, limit_arcsec: float, years: float) -> BoolArray:
+        """Return which sources move by more than a limit within some years."""
+        path = np.linalg.norm(self.motion_mas, axis=1) * years / _MAS_PER_ARCSEC
+        return np.asarray(path > limit_arcsec)
 
     def _known(self, factors: Factors) -> tuple[IntArray, IntArray]:
         """Rows of factors whose source is known here, and where it stands here."""
