@@ -154,6 +154,7 @@ def test_stars_that_move_are_put_where_they_are_in_each_exposure(
     assert np.abs(moving.errors_px(wrong)[:, :, 4]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_without_a_catalogue_what_moves_fast_is_found_and_left_out(
     simulated: Callable[[dict], Sky], tmp_path: Path
 ) -> None:
