@@ -29,6 +29,7 @@ from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.movement import ConvergenceRule
 from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.sources.background import SkyEstimator
+from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.detection import Detector
 from alignsvc.numerics.sources.filters import Filter, Without, parse_filter
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
@@ -50,6 +51,8 @@ class Algorithms:
     ----------
     images, sky, resampler
         How exposures are read, freed of their sky, and put on the grid.
+    cosmic_rays
+        How cosmic rays are found; None = nobody looks for them.
     mesh, detector, filters, max_sources
         How sources are found and chosen.
     measurement
@@ -63,6 +66,7 @@ class Algorithms:
     images: ImageSettings
     sky: SkyEstimator
     resampler: Resampler
+    cosmic_rays: CosmicRayRejection | None
     mesh: MosaicMesh
     detector: Detector
     filters: tuple[Filter, ...]
@@ -91,6 +95,7 @@ def build_algorithms(config: Config) -> Algorithms:
         images=image_settings(config.images),
         sky=_built("images.sky", SKIES, config.images.sky),
         resampler=_built("mosaic.resampler", RESAMPLERS, config.mosaic.resampler),
+        cosmic_rays=CosmicRayRejection() if config.mosaic.reject_cosmic_rays is True else None,
         mesh=MosaicMesh(),
         detector=Detector(detection.threshold, detection.min_area, detection.deblend),
         filters=_filters(detection.filters),
@@ -211,7 +216,6 @@ def _refuse_what_is_not_yet(config: Config) -> None:
     wanted = {
         "alignment.geometry: auto": config.alignment.geometry == "auto",
         "images.chip_offsets: true": config.images.chip_offsets,
-        "mosaic.reject_cosmic_rays: true": config.mosaic.reject_cosmic_rays is True,
     }
     for key, asked in wanted.items():
         if asked:

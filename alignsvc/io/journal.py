@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     STAGE_FINISHED = "stage_finished"
     EXPOSURE_ENDED = "exposure_ended"
     SOURCES_FOUND = "sources_found"
+    RAYS_FOUND = "rays_found"
     STEP_SOLVED = "step_solved"
     SOLVED = "solved"
     PUBLISHED = "published"
@@ -89,7 +90,9 @@ class ExposureState:
     parameters : tuple of six floats
         Its total correction, in the order of ``domain.correction.PARAMETERS``.
     flux_scale : float
-    sky_version, mask_version : int
+    sky_version : int
+    mask_version : int
+        The pass in which its cosmic rays were last found, 0 if nobody looked for any.
     """
 
     exposure: str
@@ -163,6 +166,17 @@ class SourcesFound:
     segments: TableRef
     next_id: int
     n_chosen: int
+
+
+@dataclass(frozen=True, slots=True)
+class RaysFound:
+    """A full pass knows its cosmic rays, from a mosaic: the table that names those of each."""
+
+    kind: ClassVar[EventKind] = EventKind.RAYS_FOUND
+    pass_number: int
+    generation: int
+    table: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +267,7 @@ Event: TypeAlias = (
     | StageFinished
     | ExposureEnded
     | SourcesFound
+    | RaysFound
     | StepSolved
     | Solved
     | Published

@@ -31,7 +31,7 @@ from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic
+from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
@@ -102,9 +102,12 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     members = _members(tools, state)
     if not members:
         return ()
-    corrections = {one.id: _final_correction(one, state) for one in members}
+    views = {
+        one.id: view_of(tools, one, _final_correction(one, state), state.rays_of(one.id))
+        for one in members
+    }
     turn = Turn(0, state.next_generation, is_detected=False)
-    made = make_mosaic(tools, turn, members, corrections, state.mosaic)
+    made = make_mosaic(tools, turn, members, views, state.mosaic)
     if tools.plan.config.output.mosaic == "none":
         return ()
     return _exported(tools, made.mosaic)

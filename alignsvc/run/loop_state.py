@@ -7,10 +7,19 @@ from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.result import FitQuality
+from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.run.cataloguing import SourceTables
 from alignsvc.run.mosaicking import Mosaic
 from alignsvc.run.plan import PlannedExposure
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRays:
+    """The cosmic rays of an exposure (`RayPixels`), and the pass in which they were found."""
+
+    table: TableRef
+    pass_number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +43,8 @@ class LoopState:
         Names of the tables of the last measurement.
     moving : tuple of int
         Ids of sources that the last solve left out because they move.
+    rays : mapping of exposure id to KnownRays
+        Cosmic rays, as they were found last.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -48,6 +59,7 @@ class LoopState:
     passes: Mapping[str, int] = field(default_factory=dict)
     displacements: Mapping[str, str] = field(default_factory=dict)
     moving: tuple[int, ...] = ()
+    rays: Mapping[str, KnownRays] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 
@@ -66,6 +78,11 @@ class LoopState:
     def next_generation(self) -> int:
         """Number of the mosaic that is made next: it follows from the passes, not from a disk."""
         return 1 if self.mosaic is None else self.mosaic.generation + 1
+
+    def rays_of(self, exposure: str) -> TableRef | None:
+        """Return where the cosmic rays of an exposure are kept; None if nobody looked for any."""
+        found = self.rays.get(exposure)
+        return None if found is None else found.table
 
     def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
         """Return the exposures that have not ended."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
+from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
@@ -65,8 +66,10 @@ class MosaicMade:
     ended: tuple[ExposureEnded, ...]
 
 
-def view_of(tools: Tools, exposure: PlannedExposure, correction: Correction) -> ExposureView:
-    """Return how an exposure looks on its grid with a correction."""
+def view_of(
+    tools: Tools, exposure: PlannedExposure, correction: Correction, rays: TableRef | None = None
+) -> ExposureView:
+    """Return how an exposure looks on its grid with a correction, less its cosmic rays."""
     algorithms = tools.plan.algorithms
     return ExposureView(
         exposure.header.ref,
@@ -75,6 +78,7 @@ def view_of(tools: Tools, exposure: PlannedExposure, correction: Correction) -> 
         tools.plan.grids[exposure.component],
         algorithms.images,
         algorithms.sky,
+        rays,
     )
 
 
@@ -101,7 +105,7 @@ def make_mosaic(
     tools: Tools,
     turn: Turn,
     exposures: Sequence[PlannedExposure],
-    corrections: Mapping[str, Correction],
+    views: Mapping[str, ExposureView],
     before: Mosaic | None,
 ) -> MosaicMade:
     """Resample what moved, merge the tiles that it touches, publish, and tidy up.
@@ -112,15 +116,13 @@ def make_mosaic(
     turn : Turn
     exposures : sequence of PlannedExposure
         All that belong in the mosaic, in order of id.
-    corrections : mapping of exposure id to Correction
+    views : mapping of exposure id to ExposureView
+        How each of them looks on its grid.
     before : Mosaic or None
         The generation before: tiles with the same parts are linked to it.
     """
     tasks = [
-        ResampleTask(
-            tools.run, view_of(tools, one, corrections[one.id]), tools.plan.algorithms.resampler
-        )
-        for one in exposures
+        ResampleTask(tools.run, views[one.id], tools.plan.algorithms.resampler) for one in exposures
     ]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
     sorted_ = sorted_out(exposures, resampled)

@@ -19,10 +19,12 @@ from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reference import grid_references
-from alignsvc.run.solved_table import pass_name, step_name, write_solved
+from alignsvc.run.rejecting import is_searched, search_rays
+from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.solving import Measured, Solution, frame_held, solve
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name
+from alignsvc.tasks.placed import ExposureView
 
 #: Pixels that a source is looked for at least: the error of a faint one.
 _LEAST_SEARCH_PX = 2
@@ -45,6 +47,8 @@ def begin_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopSt
 
 def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass that has begun, in part done or not."""
+    if settings.is_full and not is_searched(tools, settings.number, state):
+        state = _rays_found(tools, settings, state)
     if tools.plan.config.alignment.update == "otf":
         state = _one_after_the_other(tools, settings, state)
     else:
@@ -91,6 +95,26 @@ def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState)
     return _in_frame(tools, settings, state)
 
 
+def _rays_found(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
+    """Return the state with cosmic rays found anew, on a mosaic made for that.
+
+    It is settled, so that the mosaic without the rays, which comes next, may take its place.
+    """
+    rejection = tools.plan.algorithms.cosmic_rays
+    assert rejection is not None
+    state = _mosaic_made(tools, settings, state)
+    searched = search_rays(tools, settings.number, state, rejection)
+    state = _announce_ends(tools, state, searched.ended)
+    state = replace(state, rays={**state.rays, **searched.rays})
+    assert state.mosaic is not None
+    name = rays_name(settings.number)
+    checksum = write_solved(tools, state, name)
+    tools.journal.append(
+        journal.RaysFound(settings.number, state.mosaic.generation, name, checksum)
+    )
+    return state
+
+
 def _waiting(tools: Tools, settings: PassSettings, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that have not had their turn: each pass solves or ends every one."""
     going = state.going(tools.plan.exposures)
@@ -126,6 +150,7 @@ def _states(tools: Tools, state: LoopState) -> tuple[ExposureState, ...]:
             one.id,
             _six(state.corrections[one.id]),
             one.header.flux_scale,
+            mask_version=state.rays[one.id].pass_number if one.id in state.rays else 0,
         )
         for one in state.going(tools.plan.exposures)
     )
@@ -144,11 +169,15 @@ def _announce_ends(tools: Tools, state: LoopState, ended: Sequence[ExposureEnded
 
 def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     turn = Turn(settings.number, state.next_generation, settings.is_full)
-    made = make_mosaic(
-        tools, turn, state.going(tools.plan.exposures), state.corrections, state.mosaic
-    )
+    exposures = state.going(tools.plan.exposures)
+    views = {one.id: _view(tools, state, one) for one in exposures}
+    made = make_mosaic(tools, turn, exposures, views, state.mosaic)
     state = _announce_ends(tools, state, made.ended)
     return replace(state, mosaic=made.mosaic)
+
+
+def _view(tools: Tools, state: LoopState, exposure: PlannedExposure) -> ExposureView:
+    return view_of(tools, exposure, state.corrections[exposure.id], state.rays_of(exposure.id))
 
 
 def _catalogued(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -199,7 +228,7 @@ def _measure_task(
     grid = tools.plan.grids[exposure.component]
     return MeasureTask(
         tools.run,
-        view_of(tools, exposure, state.corrections[exposure.id]),
+        _view(tools, state, exposure),
         mosaic_part(tools, mosaic, exposure),
         SourceChoice(
             sources.chosen,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.result import FitQuality
+from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.loop_state import LoopState
+from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import load_mosaic
 from alignsvc.run.stages import Tools
 from alignsvc.run.state import Settled
@@ -41,6 +42,10 @@ class SolvedTable:
         Name of the table of the last measurement, empty if none.
     moving : int64, shape (m,)
         Ids of the sources that were left out because they move.
+    rays, rays_checksum : array of str, shape (n,)
+        Table of its cosmic rays, and the checksum of that; empty if nobody looked for any.
+    rays_pass : int64, shape (n,)
+        The pass in which they were found, 0 if nobody looked.
     """
 
     id: NDArray[Any]
@@ -56,6 +61,13 @@ class SolvedTable:
     move_px: FloatArray
     displacements: NDArray[Any]
     moving: IntArray
+    rays: NDArray[Any]
+    rays_checksum: NDArray[Any]
+    rays_pass: IntArray
+
+
+#: How an exposure stands in the table that nobody looked at for rays.
+_NO_RAYS = KnownRays(TableRef("", ""), 0)
 
 
 def pass_name(pass_number: int) -> str:
@@ -68,11 +80,17 @@ def step_name(pass_number: int, generation: int) -> str:
     return f"{TABLES}solved/pass-{pass_number:04d}-generation-{generation:04d}.npz"
 
 
+def rays_name(pass_number: int) -> str:
+    """Return the name of the table of a pass when its cosmic rays were found."""
+    return f"{TABLES}solved/pass-{pass_number:04d}-rays.npz"
+
+
 def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     """Write a state's table; return its checksum."""
     names = sorted(state.corrections)
     quality = [state.quality.get(name, FitQuality()) for name in names]
     totals = [state.corrections[name] for name in names]
+    rays = [state.rays.get(name, _NO_RAYS) for name in names]
     nan = float("nan")
     table = SolvedTable(
         id=np.array(names),
@@ -88,6 +106,9 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         move_px=np.array([state.moves_px.get(name, nan) for name in names]),
         displacements=np.array([state.displacements.get(name, "") for name in names]),
         moving=np.array(state.moving, np.int64),
+        rays=np.array([found.table.name for found in rays]),
+        rays_checksum=np.array([found.table.checksum for found in rays]),
+        rays_pass=np.array([found.pass_number for found in rays]),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -133,6 +154,14 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             if table.displacements[row]
         },
         moving=tuple(table.moving.tolist()),
+        rays={
+            exposure: KnownRays(
+                TableRef(str(table.rays[row]), str(table.rays_checksum[row])),
+                int(table.rays_pass[row]),
+            )
+            for row, exposure in rows
+            if table.rays[row]
+        },
     )
 
 

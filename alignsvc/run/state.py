@@ -1,9 +1,9 @@
 """Where a run stands: a pure fold over its journal. Times take no part in it.
 
-A driver goes on from the last point at which a pass, or a colour of one, was *solved*. What the
-journal tells after that point (exposures that ended, sources) was true for the driver that died;
-the next one finds it again, from receipts, or differently, where a worker was to blame. So a new
-driver begins from what is `Settled`.
+A driver goes on from the last point at which a pass, or a colour of one, was *solved*, or its
+cosmic rays were found. What the journal tells after that point (exposures that ended, sources) was
+true for the driver that died; the next one finds it again, from receipts, or differently, where a
+worker was to blame. So a new driver begins from what is `Settled`.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class PassRecord:
         Whether sources were detected anew.
     solution : Solved or None
         None while the pass goes on.
-    step : StepSolved or None
-        The last colour that was solved, on the fly.
+    step : RaysFound, StepSolved or None
+        How far it is settled: cosmic rays were found, or colours were solved, on the fly.
     n_sources : int
         In the catalogue that it was solved from.
     """
@@ -48,13 +48,13 @@ class PassRecord:
     number: int
     is_full: bool
     solution: journal.Solved | None = None
-    step: journal.StepSolved | None = None
+    step: journal.RaysFound | journal.StepSolved | None = None
     n_sources: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What stood when a pass, or a colour of one, was last solved.
+    """What stood when a pass, or a colour of one, was last solved, or its cosmic rays found.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ class Settled:
     sources : SourcesFound or None
     generation : int or None
         The mosaic that it was solved from.
-    solution : Solved, StepSolved or None
+    solution : Solved, StepSolved, RaysFound or None
         Names the table with the corrections; None before the first.
     """
 
     ended: Mapping[str, ExposureEnded] = field(default_factory=lambda: MappingProxyType({}))
     sources: SourcesFound | None = None
     generation: int | None = None
-    solution: journal.Solved | journal.StepSolved | None = None
+    solution: journal.Solved | journal.StepSolved | journal.RaysFound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class RunState:
 
     @property
     def is_within_pass(self) -> bool:
-        """Whether the last pass is solved in part: some of its colours are."""
+        """Whether the last pass is settled in part: its cosmic rays, or some of its colours."""
         last = self.passes[-1] if self.passes else None
         return last is not None and last.solution is None and last.step is not None
 
@@ -170,7 +170,7 @@ def after(state: RunState, event: Event) -> RunState:
             return replace(state, ended=state.settled.ended, sources=state.settled.sources)
         case journal.PassStarted():
             return _begun(state, event)
-        case journal.Solved() | journal.StepSolved():
+        case journal.Solved() | journal.StepSolved() | journal.RaysFound():
             return _solved(state, event)
         case journal.States():
             return replace(state, states=MappingProxyType({s.exposure: s for s in event.exposures}))
@@ -207,7 +207,9 @@ def _begun(state: RunState, event: journal.PassStarted) -> RunState:
     return replace(state, passes=(*known, PassRecord(event.pass_number, event.is_full)))
 
 
-def _solved(state: RunState, event: journal.Solved | journal.StepSolved) -> RunState:
+def _solved(
+    state: RunState, event: journal.Solved | journal.StepSolved | journal.RaysFound
+) -> RunState:
     if not state.passes or state.passes[-1].number != event.pass_number:
         raise RunStoreError(
             f"journal: pass {event.pass_number} was solved but never began; the journal cannot "

@@ -153,7 +153,7 @@ class MeasureTask:
         return all(objects.exists(name) for name in names)
 
     def _chips(self) -> Iterator[ChipView]:
-        for index, chip in enumerate(self.view.read().chips):
+        for index, chip in enumerate(self.view.read(self.run).chips):
             if not chip.mask.all():
                 placed = place(self.view, chip)
                 yield ChipView(placed.chip, placed.pixel_map, index)

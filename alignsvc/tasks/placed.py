@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, IntArray, read_only
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.task import TableRef
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.tables import read_table
 from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
 from alignsvc.numerics.sources.background import SkyEstimator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RayPixels:
+    """Pixels of an exposure that cosmic rays hit, chip after chip.
+
+    Parameters
+    ----------
+    chip : int64 array, shape (n,)
+        Index of the chip in the exposure.
+    pixel : int64 array, shape (n,)
+        Index in the chip's pixels, row after row.
+    """
+
+    chip: IntArray
+    pixel: IntArray
+
+    @classmethod
+    def of(cls, masks: Sequence[BoolArray]) -> RayPixels:
+        """Return the pixels that are True in the masks of all chips."""
+        found = [np.flatnonzero(mask) for mask in masks]
+        chips = [np.full(len(pixels), index) for index, pixels in enumerate(found)]
+        none = np.zeros(0, np.int64)
+        return cls(np.concatenate([none, *chips]), np.concatenate([none, *found]))
+
+    def added_to(self, chip: Chip, index: int) -> Chip:
+        """Return a chip whose mask is True at these pixels too."""
+        mask = chip.mask.copy()
+        mask.reshape(-1)[self.pixel[self.chip == index]] = True
+        return replace(chip, mask=read_only(mask))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +70,8 @@ class ExposureView:
         How its files are read.
     sky : SkyEstimator
         How its sky is measured.
+    rays : TableRef or None
+        Of `RayPixels`: what counts as bad besides what its files say; None = nothing.
     """
 
     exposure: ExposureRef
@@ -40,10 +80,23 @@ class ExposureView:
     grid: MosaicGrid
     images: ImageSettings
     sky: SkyEstimator
+    rays: TableRef | None = None
 
-    def read(self) -> Exposure:
-        """Return the exposure with all its pixels, as its files hold them."""
-        return read_exposure(self.exposure, self.images)
+    def read(self, run: Path) -> Exposure:
+        """Return the exposure with all its pixels as its files hold them, rays masked.
+
+        Parameters
+        ----------
+        run : Path
+            The run directory, which keeps the rays.
+        """
+        exposure = read_exposure(self.exposure, self.images)
+        if self.rays is None:
+            return exposure
+        objects = RunLocations(run).objects
+        rays = read_table(objects, self.rays.name, RayPixels, self.rays.checksum)
+        chips = tuple(rays.added_to(chip, index) for index, chip in enumerate(exposure.chips))
+        return replace(exposure, chips=chips)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ResampleTask:
 
     def __call__(self) -> TaskOutcome:
         """Write the contribution."""
-        exposure = self.view.read()
+        exposure = self.view.read(self.run)
         placed = [place(self.view, chip) for chip in exposure.chips if not chip.mask.all()]
         total = merge_chips(
             self.resampler(one.chip, one.pixel_map, self.view.grid) for one in placed

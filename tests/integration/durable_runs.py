@@ -25,8 +25,13 @@ LEFT = {
 }
 
 
-def make_sky(folder: Path, count: int = 3, chips: tuple[int, int] = (1, 1)) -> Path:
-    """Simulate a stack of overlapping exposures of 192 px a chip; return their folder."""
+def make_sky(
+    folder: Path, count: int = 3, chips: tuple[int, int] = (1, 1), rays: float = 0.0
+) -> Path:
+    """Simulate a stack of overlapping exposures of 192 px a chip; return their folder.
+
+    `rays` is the number of cosmic rays per megapixel.
+    """
     settings: dict[str, Any] = {
         "seed": 4,
         "layout": {
@@ -38,6 +43,7 @@ def make_sky(folder: Path, count: int = 3, chips: tuple[int, int] = (1, 1)) -> P
         },
         "camera": {"shape": [192, 192], "chips": list(chips), "scale_arcsec": 0.2},
         "stars": {"density": 60.0},
+        "cosmic_rays": {"per_megapixel": rays},
         "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02},
     }
     simulate_to(folder, sky_settings(settings))

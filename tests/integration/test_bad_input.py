@@ -241,7 +241,6 @@ NOT_YET: list[tuple[str, object, str]] = [
     *(("alignment.method", name, name) for name in ("centroid", "model", "both")),
     ("alignment.geometry", "auto", "alignment.geometry: auto"),
     ("images.chip_offsets", True, "images.chip_offsets: true"),
-    ("mosaic.reject_cosmic_rays", True, "mosaic.reject_cosmic_rays: true"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")
         for name in ("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway")

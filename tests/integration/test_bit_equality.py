@@ -21,7 +21,7 @@ from alignsvc.run import events, service
 @pytest.fixture(scope="module")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four exposures of two chips each."""
-    return make_sky(tmp_path_factory.mktemp("bits") / "sky", count=4, chips=(1, 2))
+    return make_sky(tmp_path_factory.mktemp("bits") / "sky", count=4, chips=(1, 2), rays=800.0)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,16 @@ def test_the_number_of_workers_changes_no_bit(
     config = write_config(tmp_path / "local.yaml", sky, cluster={"backend": "local"})
     result = api.align(config, api.RunOptions(workers=workers))
     assert content(result.directory) == wanted
+
+
+def test_cosmic_rays_are_the_same_in_any_order(
+    sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejecting = {"mosaic": {"reject_cosmic_rays": True}, "alignment": {"max_iterations": [2, 2]}}
+    in_order = api.align(write_config(tmp_path / "serial.yaml", sky, **rejecting))
+    monkeypatch.setattr(service, "build_cluster", lambda config, workers: Shuffled)
+    shuffled = api.align(write_config(tmp_path / "shuffled.yaml", sky, **rejecting))
+    assert content(shuffled.directory) == content(in_order.directory)
 
 
 @pytest.mark.slow

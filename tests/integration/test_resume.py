@@ -108,6 +108,20 @@ def test_on_the_fly_a_kill_within_a_pass_changes_no_bit(sky: Path, tmp_path: Pat
     require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills, **sections))
 
 
+def test_a_kill_while_cosmic_rays_are_rejected_changes_no_bit(tmp_path: Path) -> None:
+    sky = make_sky(tmp_path / "sky", rays=1000.0)
+    sections = {
+        "mosaic": {"reject_cosmic_rays": True},
+        "alignment": {"max_iterations": [2, 2]},
+    }
+    whole = killed_and_resumed(sky, tmp_path / "whole", [[]], **sections)[0]
+    told = whole[0]
+    found = moment_after(told, "rays_found", 1)
+    # On the way to the rays of pass 2; right after; and with the mosaic without them published.
+    kills = [[found - 12], [found], [moment_after(told, "published", 3) + 20]]
+    require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills, **sections))
+
+
 def test_a_kill_while_headers_are_written_in_place_changes_no_bit(
     sky: Path, tmp_path: Path
 ) -> None:
@@ -150,11 +164,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+@pytest.mark.parametrize("rejected", [False, True], ids=["rays-kept", "rays-rejected"])
 @pytest.mark.parametrize("alignment", [{}, ON_THE_FLY], ids=["batch", "otf"])
 def test_the_journal_leads_to_the_state_that_the_driver_had(
-    sky: Path, tmp_path: Path, alignment: dict[str, Any]
+    sky: Path, tmp_path: Path, alignment: dict[str, Any], rejected: bool
 ) -> None:
-    tools = tools_for(write_config(tmp_path / "run.yaml", sky, alignment=alignment))
+    mosaic = {"reject_cosmic_rays": rejected}
+    tools = tools_for(write_config(tmp_path / "run.yaml", sky, alignment=alignment, mosaic=mosaic))
     state = restored(tools, fold(()).settled)
     with threadpool_limits(limits=1):
         for settings in (PassSettings(1, is_full=True), PassSettings(2, is_full=False)):

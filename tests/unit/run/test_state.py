@@ -21,6 +21,7 @@ from alignsvc.io.journal import (
     HeaderReverted,
     PassStarted,
     Published,
+    RaysFound,
     RunCreated,
     Solved,
     SourcesFound,
@@ -71,7 +72,8 @@ def journals(draw: st.DrawFn) -> list[Event]:
         for _ in range(draw(st.integers(1, 2))):
             events += [PassStarted(number, number == 1), *draw(st.lists(loose, max_size=3))]
             if draw(st.booleans()):
-                events.append(StepSolved(number, number, "tables/step", "d"))
+                step = draw(st.sampled_from([StepSolved, RaysFound]))
+                events.append(step(number, number, "tables/step", "d"))
         events.append(solved(number, draw(numbers)))
     events += draw(st.lists(loose, max_size=3))
     return [*events, Finished(0)] if draw(st.booleans()) else events
@@ -156,6 +158,14 @@ def test_a_pass_that_is_solved_in_part_is_not_a_solved_pass() -> None:
     assert not whole.is_within_pass and len(whole.solved_passes) == 1
     with pytest.raises(RunStoreError, match="cannot be trusted"):
         fold([step])
+
+
+def test_a_pass_that_knows_its_cosmic_rays_is_settled_in_part() -> None:
+    found = RaysFound(1, 1, "tables/rays", "d")
+    state = fold([PassStarted(1, True), Published(1), found])
+    assert state.is_within_pass and not state.solved_passes
+    assert (state.settled.solution, state.settled.generation) == (found, 1)
+    assert not after(state, solved(1)).is_within_pass
 
 
 def test_nothing_has_no_state() -> None:

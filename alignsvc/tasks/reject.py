@@ -1,0 +1,72 @@
+"""Cosmic rays of one exposure, by what all the others saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import Chip
+from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.tables import write_table
+from alignsvc.numerics.resampling.coadd import leave_one_out
+from alignsvc.numerics.resampling.grid_units import chip_box
+from alignsvc.numerics.sources.chip_blots import Others
+from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
+from alignsvc.tasks.measure import REACH_PX, MosaicPart
+from alignsvc.tasks.merge import mosaic_store
+from alignsvc.tasks.placed import ExposureView, RayPixels, place
+from alignsvc.tasks.resample import contribution_store
+
+
+@dataclass(frozen=True, slots=True)
+class RejectTask:
+    """Find the cosmic rays of an exposure; product: a table of `RayPixels`.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    view : ExposureView
+        Without rays: they are looked for anew.
+    mosaic : MosaicPart
+    rejection : CosmicRayRejection
+    misalignment_px : int or None
+        How far the exposure may lie from the others; None if it was aligned with them.
+    """
+
+    run: Path
+    view: ExposureView
+    mosaic: MosaicPart
+    rejection: CosmicRayRejection
+    misalignment_px: int | None
+
+    @property
+    def key(self) -> TaskKey:
+        """Identity: the exposure's state, the mosaic around it, and how rays are found."""
+        mosaic = (self.mosaic.tiles, self.mosaic.own)
+        digest = digest_of("reject", self.view, mosaic, self.rejection, self.misalignment_px)
+        return TaskKey("reject", self.view.exposure.id, digest)
+
+    def __call__(self) -> TaskOutcome:
+        """Write the table, under a name that its content gives: equal masks are one table."""
+        chips = self.view.read(self.run).chips
+        rays = RayPixels.of([self._rays(chip) for chip in chips])
+        name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel)}.npz"
+        checksum = write_table(RunLocations(self.run).objects, name, rays)
+        n_pixels = (("pixels", float(len(rays.pixel))),)
+        return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=n_pixels)
+
+    def _rays(self, chip: Chip) -> BoolArray:
+        if chip.mask.all():
+            return np.zeros(chip.mask.shape, bool)
+        placed = place(self.view, chip)
+        box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
+        total = mosaic_store(self.run).read(self.mosaic.generation, self.view.grid.component, box)
+        own = contribution_store(self.run).read(self.mosaic.own.name, box)
+        mean = leave_one_out(total, own)
+        return self.rejection(placed.chip, Others(mean, placed.pixel_map, self.misalignment_px))

@@ -1,0 +1,171 @@
+"""Rays are found, on the sky and on stars; stars and noise are left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.sources.chip_blots import Others
+from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
+from alignsvc.numerics.sources.laplacian import LaplacianRejection
+
+SHAPE = (200, 220)
+SIDE_BY_SIDE = np.mgrid[30:190:40, 30:200:40].reshape(2, -1) + 0.3
+STARS = Points(SIDE_BY_SIDE[1], SIDE_BY_SIDE[0])
+#: Fluxes from a faint star to one of 10^4 times the noise in its peak; gain 1.
+FLUXES = np.geomspace(300.0, 2e5, len(STARS.x))
+DEPTH = 7
+find = CosmicRayRejection()
+
+
+@dataclass(frozen=True)
+class Straight:
+    """A pixel map from a chip to a grid of the same pixels."""
+
+    shape: tuple[int, int] = SHAPE
+
+    def to_grid(self, chip: Points) -> Points:
+        return chip
+
+    def area_rows(self, y0: int, y1: int) -> Float32Array:
+        return np.ones((y1 - y0, self.shape[1]), np.float32)
+
+
+def starlight(shift: float = 0.0, fwhm: float = 4.0) -> FloatArray:
+    """Gaussian stars, as they fall on the middle of each pixel."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    s2 = fwhm**2 / (8 * np.log(2))
+    image = np.zeros(SHAPE)
+    for x0, y0, flux in zip(STARS.x, STARS.y, FLUXES, strict=True):
+        r2 = (x - x0 - shift) ** 2 + (y - y0) ** 2
+        image += flux / (2 * np.pi * s2) * np.exp(-0.5 * r2 / s2)
+    return image
+
+
+def chip_of(light: FloatArray, mask: BoolArray | None = None, seed: int = 1) -> CalibratedChip:
+    """An exposure of some light: sky noise 1, and the noise of the light's own photons."""
+    noise = np.random.default_rng(seed).normal(size=SHAPE) * np.sqrt(1.0 + light)
+    mask = np.zeros(SHAPE, bool) if mask is None else mask
+    weight = np.where(mask, 0, 1).astype(np.float32)
+    pixels = np.where(mask, 0, light + noise).astype(np.float32)
+    return CalibratedChip("chip", pixels, weight, mask, np.zeros(SHAPE, bool), 1.0)
+
+
+def others_of(
+    light: FloatArray, misalignment_px: int | None = None, depth: float = DEPTH
+) -> Others:
+    """The mean of `depth` exposures of some light."""
+    noise = np.random.default_rng(2).normal(size=SHAPE) * np.sqrt((1.0 + light) / max(depth, 1))
+    ny, nx = SHAPE
+    mean = Contribution(PixelBox(0, 0, nx, ny), (light + noise) * depth, np.full(SHAPE, depth))
+    return Others(mean, Straight(), misalignment_px)  # type: ignore[arg-type]
+
+
+def rays_at(*places: tuple[int, int], charge: float) -> FloatArray:
+    """Tracks of three pixels along a row."""
+    image = np.zeros(SHAPE)
+    for y, x in places:
+        image[y, x - 1 : x + 2] = charge
+    return image
+
+
+def core(radius: float = 3.0) -> BoolArray:
+    """Pixels near a star's centre."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    near = np.zeros(SHAPE, bool)
+    for x0, y0 in zip(STARS.x, STARS.y, strict=True):
+        near |= np.hypot(x - x0, y - y0) < radius
+    return near
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 0.3, 0.5])
+def test_a_star_that_lies_half_a_pixel_off_is_no_ray(shift: float) -> None:
+    found = find(chip_of(starlight(shift)), others_of(starlight()))
+    assert not (found & core()).any()
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.5, 5.0])
+def test_before_the_first_alignment_a_star_may_be_anywhere_near(shift: float) -> None:
+    blurred = np.mean([starlight(-shift), starlight(), starlight(shift)], axis=0)
+    found = find(chip_of(starlight(shift)), others_of(blurred, misalignment_px=8))
+    assert not (found & core(6.0)).any()
+
+
+@pytest.mark.parametrize(("here", "there"), [(3.0, 4.5), (4.5, 3.0), (4.0, 5.5), (2.5, 3.5)])
+def test_a_star_that_others_see_less_sharp_is_no_ray(here: float, there: float) -> None:
+    found = find(chip_of(starlight(fwhm=here)), others_of(starlight(fwhm=there)))
+    assert (found & core(2.0)).sum() == 0
+
+
+@pytest.mark.parametrize("misalignment_px", [None, 8])
+def test_a_ray_on_the_sky_is_found(misalignment_px: int | None) -> None:
+    rays = rays_at((10, 10), (50, 51), (130, 130), charge=40.0)
+    found = find(chip_of(starlight() + rays), others_of(starlight(), misalignment_px))
+    assert found[rays > 0].all()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+def test_a_ray_on_a_bright_star_is_found(offset: int) -> None:
+    star = (round(STARS.y[-1]), round(STARS.x[-1]) + offset)
+    peak = starlight().max()
+    found = find(chip_of(starlight() + rays_at(star, charge=0.6 * peak)), others_of(starlight()))
+    assert found[star]
+
+
+@pytest.mark.parametrize("misalignment_px", [None, 8])
+def test_noise_is_no_ray(misalignment_px: int | None) -> None:
+    """Beyond 4.5 sigma lie 3.4 pixels of normal noise in a million."""
+    dark = np.zeros(SHAPE)
+    found = [
+        find(chip_of(dark, seed=seed), others_of(dark, misalignment_px)).sum()
+        for seed in range(10, 20)
+    ]
+    assert sum(found) <= 8
+
+
+def test_a_ray_that_hit_another_exposure_makes_up_none_here() -> None:
+    rays = rays_at((50, 50), (70, 70), (90, 95), charge=4000.0)
+    found = find(chip_of(starlight()), others_of(starlight() + rays / DEPTH))
+    assert not found.any()
+
+
+@pytest.mark.parametrize("misalignment_px", [None, 8])
+def test_a_masked_pixel_is_never_found_and_its_value_changes_nothing(
+    misalignment_px: int | None,
+) -> None:
+    rays = rays_at((50, 50), (90, 91), charge=500.0)
+    mask = np.zeros(SHAPE, bool)
+    mask[50, 45:55] = True
+    others = others_of(starlight(), misalignment_px)
+    chip = chip_of(starlight() + rays, mask)
+    pixels = np.where(mask, np.float32(1e6), chip.pixels)
+    wild = CalibratedChip("chip", pixels, chip.weight, mask, chip.saturated, 1.0)
+    found = find(chip, others)
+    assert not (found & mask).any()
+    assert found[90, 91]
+    np.testing.assert_array_equal(find(wild, others), found)
+
+
+def test_where_nobody_else_was_edges_tell() -> None:
+    rays = rays_at((10, 10), (50, 50), (130, 130), charge=60.0)
+    found = find(chip_of(starlight() + rays), others_of(np.zeros(SHAPE), depth=0))
+    assert found[rays > 0].all()
+    assert not (found & core()).any()
+
+
+def test_edges_alone_find_no_ray_in_noise() -> None:
+    alone = LaplacianRejection()
+    assert sum(alone(chip_of(np.zeros(SHAPE), seed=s)).sum() for s in range(5)) <= 8
+
+
+def test_two_exposures_are_enough() -> None:
+    rays = rays_at((10, 10), (50, 50), charge=60.0)
+    found = find(chip_of(starlight() + rays), others_of(starlight(0.2), depth=1))
+    np.testing.assert_array_equal(found & (rays > 0), rays > 0)
+    assert not (found & core()).any()
