@@ -59,7 +59,7 @@ class CosmicRayRejection:
     """
 
     sigma: tuple[float, float] = (4.5, 3.0)
-    slopes: tuple[float, float] = (0.6, 0.35)
+    slopes: tuple[float, float] = (0.2, 0.1)
     sharpness: float = 6.0
     stars_among_edges: float = 0.2
     match: SeeingMatch = field(default_factory=SeeingMatch)
@@ -73,7 +73,7 @@ class CosmicRayRejection:
 
     def _aligned(self, chip: CalibratedChip, others: Others) -> BoolArray:
         bright = _brighter_than_noise(chip, self.sigma[1])
-        blot = interpolated(others, ndimage.binary_dilation(bright, np.ones((5, 5), bool)))
+        blot = interpolated(others, ndimage.binary_dilation(bright, np.ones((7, 7), bool)))
         tried = bright & ndimage.binary_erosion(blot.is_known, _SQUARE, border_value=1)
         matched = self._matched(chip, blot, tried)
         noise, slope = np.sqrt(_variance(chip, matched)), _slope(matched.value)
@@ -88,7 +88,8 @@ class CosmicRayRejection:
     def _matched(self, chip: CalibratedChip, blot: ChipBlot, tried: BoolArray) -> ChipBlot:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike."""
         variance = _variance(chip, blot)
-        use = tried & (blot.value > 3.0 * np.sqrt(variance))
+        bled = ndimage.binary_dilation(chip.saturated, _SQUARE, iterations=4)
+        use = tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
         found = self.match(chip.pixels, blot.value, variance, use)
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -72,12 +73,19 @@ class SeeingMatch:
         matched = blot.copy()
         for coefficient, term in zip(coefficients, terms, strict=True):
             matched += np.float32(coefficient) * term
-        left = np.abs(excess - design @ coefficients)[near] / blot[use][near]
-        is_clear = (self.fraction * blot[use] > np.sqrt(variance[use]))[near]
+        left = (excess - design @ coefficients)[near] / blot[use][near]
+        noise = np.sqrt(variance[use][near]) / blot[use][near]
+        return Matched(matched, self._error(left, noise))
+
+    def _error(self, left: FloatArray, noise: FloatArray) -> float:
+        """Return what is left beyond the noise, both in units of the blot."""
+        is_clear = noise < self.fraction
         if is_clear.sum() < _LEAST_PIXELS_EACH:
-            return Matched(matched, self.fraction)
+            return self.fraction
         # The ninth decile of a normal error's size lies 1.645 standard deviations out.
-        return Matched(matched, float(np.quantile(left[is_clear], 0.9)) / 1.645)
+        seen = float(np.quantile(np.abs(left[is_clear]), 0.9)) / 1.645
+        expected = float(np.mean(noise[is_clear] ** 2))
+        return math.sqrt(max(seen**2 - expected, 0.0))
 
 
 def _weighted_fit(design: FloatArray, values: FloatArray, error: FloatArray) -> FloatArray:
@@ -97,9 +105,13 @@ def _derivatives(blot: Float32Array) -> tuple[Float32Array, ...]:
     bend_x = around[1, 2] - 2 * blot + around[1, 0]
     bend_y = around[2, 1] - 2 * blot + around[0, 1]
     twist = quarter * (around[2, 2] - around[2, 0] - around[0, 2] + around[0, 0])
-    wide = _neighbours(bend_x + bend_y)
-    fourth = wide[1, 2] + wide[1, 0] + wide[2, 1] + wide[0, 1] - 4 * wide[1, 1]
-    return blot, along_x, along_y, bend_x, bend_y, twist, fourth
+    fourth = _laplacian(bend_x + bend_y)
+    return blot, along_x, along_y, bend_x, bend_y, twist, fourth, _laplacian(fourth)
+
+
+def _laplacian(plane: Float32Array) -> Float32Array:
+    around = _neighbours(plane)
+    return around[1, 2] + around[1, 0] + around[2, 1] + around[0, 1] - 4 * plane
 
 
 def _neighbours(plane: Float32Array) -> dict[tuple[int, int], Float32Array]:
