@@ -52,7 +52,7 @@ class Algorithms:
     images, sky, resampler
         How exposures are read, freed of their sky, and put on the grid.
     cosmic_rays
-        How cosmic rays are found; None = nobody looks for them.
+        How cosmic rays are found, if they are wanted.
     mesh, detector, filters, max_sources
         How sources are found and chosen.
     measurement
@@ -66,7 +66,7 @@ class Algorithms:
     images: ImageSettings
     sky: SkyEstimator
     resampler: Resampler
-    cosmic_rays: CosmicRayRejection | None
+    cosmic_rays: CosmicRayRejection
     mesh: MosaicMesh
     detector: Detector
     filters: tuple[Filter, ...]
@@ -95,7 +95,7 @@ def build_algorithms(config: Config) -> Algorithms:
         images=image_settings(config.images),
         sky=_built("images.sky", SKIES, config.images.sky),
         resampler=_built("mosaic.resampler", RESAMPLERS, config.mosaic.resampler),
-        cosmic_rays=CosmicRayRejection() if config.mosaic.reject_cosmic_rays is True else None,
+        cosmic_rays=CosmicRayRejection(),
         mesh=MosaicMesh(),
         detector=Detector(detection.threshold, detection.min_area, detection.deblend),
         filters=_filters(detection.filters),

@@ -92,7 +92,11 @@ class ReferenceSection(Section):
 
 
 class MosaicSection(Section):
-    """The common grid and how exposures are put on it."""
+    """The common grid and how exposures are put on it.
+
+    `reject_cosmic_rays`: ``auto`` looks for them in exposures that come without a mask and are
+    three at least in their component.
+    """
 
     scale: Literal["auto"] | Positive = "auto"
     grid: str | None = None

@@ -122,7 +122,13 @@ def make_mosaic(
         The generation before: tiles with the same parts are linked to it.
     """
     tasks = [
-        ResampleTask(tools.run, views[one.id], tools.plan.algorithms.resampler) for one in exposures
+        ResampleTask(
+            tools.run,
+            views[one.id],
+            tools.plan.algorithms.resampler,
+            fills_rays=turn.pass_number > 0,
+        )
+        for one in exposures
     ]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
     sorted_ = sorted_out(exposures, resampled)

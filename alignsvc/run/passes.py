@@ -100,10 +100,8 @@ def _rays_found(tools: Tools, settings: PassSettings, state: LoopState) -> LoopS
 
     It is settled, so that the mosaic without the rays, which comes next, may take its place.
     """
-    rejection = tools.plan.algorithms.cosmic_rays
-    assert rejection is not None
     state = _mosaic_made(tools, settings, state)
-    searched = search_rays(tools, settings.number, state, rejection)
+    searched = search_rays(tools, settings.number, state)
     state = _announce_ends(tools, state, searched.ended)
     state = replace(state, rays={**state.rays, **searched.rays})
     assert state.mosaic is not None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignsvc.config.build import margin_px
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
-from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.reject import RejectTask
+
+#: Exposures of a component for which ``auto`` looks for cosmic rays.
+_LEAST_EXPOSURES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,20 +29,16 @@ class RaysSearched:
 
 def is_searched(tools: Tools, pass_number: int, state: LoopState) -> bool:
     """Return whether no exposure's cosmic rays are still to be found in a full pass."""
-    if tools.plan.algorithms.cosmic_rays is None:
-        return True
     return all(
         one.id in state.rays and state.rays[one.id].pass_number == pass_number
-        for one in state.going(tools.plan.exposures)
+        for one in _suspected(tools, state)
     )
 
 
-def search_rays(
-    tools: Tools, pass_number: int, state: LoopState, rejection: CosmicRayRejection
-) -> RaysSearched:
-    """Look for the cosmic rays of all exposures that have not ended, on the present mosaic."""
-    exposures = state.going(tools.plan.exposures)
-    tasks = [_task(tools, state, rejection, one) for one in exposures]
+def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearched:
+    """Look for cosmic rays on the present mosaic, wherever they are wanted."""
+    exposures = _suspected(tools, state)
+    tasks = [_task(tools, state, one) for one in exposures]
     outcomes = run_stage(tools, "reject", pass_number, tasks)
     rays = {
         one.id: KnownRays(TableRef(outcome.product, outcome.checksum), pass_number)
@@ -49,15 +48,34 @@ def search_rays(
     return RaysSearched(rays, sorted_out(exposures, outcomes).ended)
 
 
-def _task(
-    tools: Tools, state: LoopState, rejection: CosmicRayRejection, exposure: PlannedExposure
-) -> RejectTask:
+def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
+    """Return the exposures that go on and in which cosmic rays are to be found.
+
+    ``auto`` is where it can be done well, and nobody says that it is done: at least two others
+    in the component, and no mask from the files.
+    """
+    asked = tools.plan.config.mosaic.reject_cosmic_rays
+    if asked is False:
+        return ()
+    going = state.going(tools.plan.exposures)
+    if asked is True:
+        return going
+    members = Counter(one.component for one in tools.plan.exposures)
+    return tuple(
+        one
+        for one in going
+        if members[one.component] >= _LEAST_EXPOSURES
+        and all(chip.mask is None for chip in one.header.ref.chips)
+    )
+
+
+def _task(tools: Tools, state: LoopState, exposure: PlannedExposure) -> RejectTask:
     assert state.mosaic is not None
     is_aligned = state.passes.get(exposure.id, 0) > 0
     return RejectTask(
         tools.run,
         view_of(tools, exposure, state.corrections[exposure.id]),
         mosaic_part(tools, state.mosaic, exposure),
-        rejection,
+        tools.plan.algorithms.cosmic_rays,
         None if is_aligned else margin_px(tools.plan.config),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, IntArray, read_only
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
@@ -21,6 +21,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
 from alignsvc.numerics.sources.background import SkyEstimator
+from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,24 +34,49 @@ class RayPixels:
         Index of the chip in the exposure.
     pixel : int64 array, shape (n,)
         Index in the chip's pixels, row after row.
+    instead : float32 array, shape (n,)
+        What the others let expect there, on the run's flux scale; NaN where they see no source.
     """
 
     chip: IntArray
     pixel: IntArray
+    instead: Float32Array
 
     @classmethod
-    def of(cls, masks: Sequence[BoolArray]) -> RayPixels:
-        """Return the pixels that are True in the masks of all chips."""
-        found = [np.flatnonzero(mask) for mask in masks]
-        chips = [np.full(len(pixels), index) for index, pixels in enumerate(found)]
+    def of(cls, rays: Sequence[RaysOnChip]) -> RayPixels:
+        """Return the rays of all chips, in order of the chips."""
+        found = [np.flatnonzero(one.mask) for one in rays]
+        values = [one.instead.ravel()[at] for one, at in zip(rays, found, strict=True)]
+        chips = [np.full(len(at), index) for index, at in enumerate(found)]
         none = np.zeros(0, np.int64)
-        return cls(np.concatenate([none, *chips]), np.concatenate([none, *found]))
+        return cls(
+            np.concatenate([none, *chips]),
+            np.concatenate([none, *found]),
+            np.concatenate([np.zeros(0, np.float32), *values]),
+        )
 
     def added_to(self, chip: Chip, index: int) -> Chip:
         """Return a chip whose mask is True at these pixels too."""
         mask = chip.mask.copy()
         mask.reshape(-1)[self.pixel[self.chip == index]] = True
         return replace(chip, mask=read_only(mask))
+
+    def filled_in(self, chip: CalibratedChip, index: int) -> CalibratedChip:
+        """Return a chip in which rays on sources are good pixels that hold what the others expect.
+
+        A mean of exposures with different seeing changes its shape where one of them is left
+        out. A star of which one pixel is another mean than the next has no true position, and
+        all exposures are measured against it.
+        """
+        known = (self.chip == index) & np.isfinite(self.instead)
+        at = self.pixel[known]
+        if not len(at):
+            return chip
+        pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
+        pixels.reshape(-1)[at] = self.instead[known]
+        weight.reshape(-1)[at] = np.median(chip.weight[~chip.mask])
+        mask.reshape(-1)[at] = False
+        return replace(chip, pixels=pixels, weight=weight, mask=mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +117,18 @@ class ExposureView:
             The run directory, which keeps the rays.
         """
         exposure = read_exposure(self.exposure, self.images)
-        if self.rays is None:
+        rays = self.known_rays(run)
+        if rays is None:
             return exposure
-        objects = RunLocations(run).objects
-        rays = read_table(objects, self.rays.name, RayPixels, self.rays.checksum)
         chips = tuple(rays.added_to(chip, index) for index, chip in enumerate(exposure.chips))
         return replace(exposure, chips=chips)
+
+    def known_rays(self, run: Path) -> RayPixels | None:
+        """Return the exposure's cosmic rays; None if nobody looked for any."""
+        if self.rays is None:
+            return None
+        objects = RunLocations(run).objects
+        return read_table(objects, self.rays.name, RayPixels, self.rays.checksum)
 
 
 @dataclass(frozen=True, slots=True)

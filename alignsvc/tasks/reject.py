@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Chip
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
@@ -16,7 +15,7 @@ from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sources.chip_blots import Others
-from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
+from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import mosaic_store
 from alignsvc.tasks.placed import ExposureView, RayPixels, place
@@ -56,14 +55,15 @@ class RejectTask:
         """Write the table, under a name that its content gives: equal masks are one table."""
         chips = self.view.read(self.run).chips
         rays = RayPixels.of([self._rays(chip) for chip in chips])
-        name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel)}.npz"
+        name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel, rays.instead)}.npz"
         checksum = write_table(RunLocations(self.run).objects, name, rays)
         n_pixels = (("pixels", float(len(rays.pixel))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=n_pixels)
 
-    def _rays(self, chip: Chip) -> BoolArray:
+    def _rays(self, chip: Chip) -> RaysOnChip:
         if chip.mask.all():
-            return np.zeros(chip.mask.shape, bool)
+            shape = chip.mask.shape
+            return RaysOnChip(np.zeros(shape, bool), np.full(shape, np.nan, np.float32))
         placed = place(self.view, chip)
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = mosaic_store(self.run).read(self.mosaic.generation, self.view.grid.component, box)

@@ -34,24 +34,38 @@ class ResampleTask:
         The run directory.
     view : ExposureView
     resampler : Resampler
+    fills_rays : bool
+        Whether rays on sources are filled with what the others expect, as templates need it;
+        a mosaic for people holds measured pixels only.
     """
 
     run: Path
     view: ExposureView
     resampler: Resampler
+    fills_rays: bool = False
 
     @property
     def key(self) -> TaskKey:
         """Identity: the exposure's state and how it is resampled."""
-        digest = digest_of("resample", self.view, self.resampler)
+        digest = digest_of("resample", self.view, self.resampler, self.fills_rays)
         return TaskKey("resample", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
         """Write the contribution."""
         exposure = self.view.read(self.run)
-        placed = [place(self.view, chip) for chip in exposure.chips if not chip.mask.all()]
+        rays = self.view.known_rays(self.run) if self.fills_rays else None
+        placed = {
+            index: place(self.view, chip)
+            for index, chip in enumerate(exposure.chips)
+            if not chip.mask.all()
+        }
         total = merge_chips(
-            self.resampler(one.chip, one.pixel_map, self.view.grid) for one in placed
+            self.resampler(
+                one.chip if rays is None else rays.filled_in(one.chip, index),
+                one.pixel_map,
+                self.view.grid,
+            )
+            for index, one in placed.items()
         )
         if total.is_empty:
             reason = SkipReason.OUTSIDE_GRID
@@ -59,11 +73,11 @@ class ResampleTask:
                 reason, f"exposure {self.view.exposure.id}: {REASON_TEXT[reason]}"
             )
         saturated = np.concatenate(
-            [saturated_grid_pixels(one.chip, one.pixel_map) for one in placed]
+            [saturated_grid_pixels(one.chip, one.pixel_map) for one in placed.values()]
         )
         store = contribution_store(self.run)
         stored = store.write(self.key.digest, total, saturated, self.view.grid)
-        weights = [float(np.median(one.chip.weight[~one.chip.mask])) for one in placed]
+        weights = [float(np.median(one.chip.weight[~one.chip.mask])) for one in placed.values()]
         return TaskOutcome(
             self.key,
             TaskStatus.OK,

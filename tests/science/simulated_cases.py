@@ -26,8 +26,8 @@ class Case:
         What is free: as much as the sky's header errors need, unless the test is about that.
     layout, camera : mapping
         Put over the sky's own, to make it smaller.
-    alignment : mapping
-        More keys of the configuration's section.
+    alignment, mosaic : mapping
+        More keys of the configuration's sections.
     """
 
     sky: str
@@ -35,6 +35,7 @@ class Case:
     layout: Mapping[str, Any] = field(default_factory=dict)
     camera: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] = field(default_factory=dict)
+    mosaic: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.sky}-{self.geometry}"
@@ -67,6 +68,7 @@ def aligned_in(folder: Path, case: Case) -> Aligned:
         "run": {"directory": str(folder / "run"), "keep_mosaics": "none"},
         "images": {"paths": [str(folder / "sky" / "*.fits")]},
         "alignment": {"geometry": case.geometry, **case.alignment},
+        "mosaic": dict(case.mosaic),
         "output": {"wcs": "none", "mosaic": "none", "report": "none"},
         "cluster": {"backend": "serial"},
     }

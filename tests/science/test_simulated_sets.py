@@ -52,6 +52,31 @@ def test_a_set_ends_near_its_bound(align: Align, case: Case, limit: float) -> No
     require_aligned(align(case), limit)
 
 
+#: A smaller sky full of rays, and how they are asked to be found.
+SMALLER = {"layout": {"count": 5}, "camera": {"shape": [384, 384]}}
+REJECTED = {"reject_cosmic_rays": True}
+
+
+def test_cosmic_rays_do_not_stand_in_the_way(align: Align) -> None:
+    """With them in, the small sky ends at several times its bound, if it converges at all."""
+    require_aligned(align(Case("cosmic_rays", mosaic=REJECTED, **SMALLER)), 2.5)
+
+
+@pytest.mark.slow
+def test_a_whole_set_full_of_cosmic_rays_ends_near_its_bound(align: Align) -> None:
+    require_aligned(align(Case("cosmic_rays", mosaic=REJECTED)), 2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("geometry", ["rshift", "general"])
+def test_where_there_are_no_rays_rejection_does_no_harm(align: Align, geometry: str) -> None:
+    kept, rejected = (
+        align(Case("stack4", geometry, mosaic={"reject_cosmic_rays": asked}))
+        for asked in (False, True)
+    )
+    require_aligned(rejected, 1.1 * kept.ratio)
+
+
 def test_stated_errors_are_those_seen(align: Align) -> None:
     """Pulls of one set of twelve numbers: 1, give or take a fifth, and the model's own errors."""
     assert 0.5 < align(Case("stack4")).judged["pulls"]["rms"] < 1.6

@@ -14,6 +14,7 @@ is the minimum of `minmed`), and no pixel is sorted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -26,12 +27,25 @@ from alignsvc.numerics.sources.seeing_match import SeeingMatch
 
 #: A pixel and the eight about it.
 _SQUARE = np.ones((3, 3), bool)
+#: Position error of a blot that was not matched, pixels: 4.5 times it is astrodrizzle's 1.2 px.
+_UNFITTED_PX = 0.27
 #: What a pixel's neighbours have of its light, in all directions, if it is no ray.
 _WIDE = 0.5
 #: Significance of a pixel that the others must see too if it is a star's.
 _CLEARLY = 20.0
 #: Half of the eight neighbours, (row, column); the other half lies opposite.
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+
+class RaysOnChip(NamedTuple):
+    """Cosmic rays of a chip, two arrays of shape (ny, nx).
+
+    `mask` is True where a ray is; never where the chip is masked already. `instead` holds, at
+    rays on what the others see as a source, the pixel that they let expect; NaN elsewhere.
+    """
+
+    mask: BoolArray
+    instead: Float32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,10 @@ class CosmicRayRejection:
         worth keeping.
     slopes : (float, float)
         What is allowed on top, in units of the blot's slope per pixel: so far a star may lie off.
-        Half of astrodrizzle's, as the blot is matched to the chip before.
+        A quarter of astrodrizzle's, as the blot is matched to the chip before; where too few
+        pixels tell how, its own are allowed.
+    doubt : float
+        Error of the match, in units of how much it changed the blot.
     sharpness : float
         On a source, an excess that falls off like the source's own core raised to this power is
         better seeing, not a ray.
@@ -59,19 +76,21 @@ class CosmicRayRejection:
     """
 
     sigma: tuple[float, float] = (4.5, 3.0)
-    slopes: tuple[float, float] = (0.2, 0.1)
+    slopes: tuple[float, float] = (0.3, 0.15)
+    doubt: float = 0.1
     sharpness: float = 6.0
     stars_among_edges: float = 0.2
     match: SeeingMatch = field(default_factory=SeeingMatch)
     alone: LaplacianRejection = field(default_factory=LaplacianRejection)
 
-    def __call__(self, chip: CalibratedChip, others: Others) -> BoolArray:
-        """Return where rays are, shape (ny, nx); never where the chip is masked already."""
+    def __call__(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
+        """Return the rays of a chip."""
         if others.misalignment_px is not None:
-            return self._unaligned(chip, others, others.misalignment_px)
+            mask = self._unaligned(chip, others, others.misalignment_px)
+            return RaysOnChip(mask, np.full(chip.shape, np.nan, np.float32))
         return self._aligned(chip, others)
 
-    def _aligned(self, chip: CalibratedChip, others: Others) -> BoolArray:
+    def _aligned(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
         bright = _brighter_than_noise(chip, self.sigma[1])
         blot = interpolated(others, ndimage.binary_dilation(bright, np.ones((7, 7), bool)))
         tried = bright & ndimage.binary_erosion(blot.is_known, _SQUARE, border_value=1)
@@ -82,8 +101,9 @@ class CosmicRayRejection:
         seed[seed] = ~self._is_better_seeing(seed, excess, matched)
         near = ndimage.binary_dilation(seed, _SQUARE)
         grown = near & tried & (excess > self.sigma[1] * noise + self.slopes[1] * slope)
-        found: BoolArray = seed | grown | self._unseen(chip, bright & ~tried)
-        return found
+        mask = seed | grown | self._unseen(chip, bright & ~tried)
+        is_source = mask & tried & (matched.value > np.sqrt(_variance(chip, blot)))
+        return RaysOnChip(mask, np.where(is_source, matched.value, np.float32(np.nan)))
 
     def _matched(self, chip: CalibratedChip, blot: ChipBlot, tried: BoolArray) -> ChipBlot:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike."""
@@ -94,6 +114,9 @@ class CosmicRayRejection:
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)
         unlike = (np.float32(found.error) * blot.value) ** 2
+        unlike += (np.float32(self.doubt) * (value - blot.value)) ** 2
+        if not found.is_fitted:
+            unlike += (np.float32(_UNFITTED_PX) * _slope(blot.value)) ** 2
         return ChipBlot(value, blot.variance + unlike, blot.is_known)
 
     def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> BoolArray:

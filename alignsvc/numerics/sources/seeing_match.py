@@ -15,10 +15,14 @@ _LEAST_PIXELS_EACH = 20
 
 
 class Matched(NamedTuple):
-    """A blot as a chip would see it, shape (ny, nx), and the error of that in units of the blot."""
+    """A blot as a chip would see it, shape (ny, nx), and the error of that in units of the blot.
+
+    Not fitted means: it is the blot as it was.
+    """
 
     value: Float32Array
     error: float
+    is_fitted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class SeeingMatch:
         coefficients = np.zeros(len(terms))
         for _ in range(self.rounds):
             if near.sum() < _LEAST_PIXELS_EACH * len(terms):
-                return Matched(blot, self.fraction)
+                return Matched(blot, self.fraction, is_fitted=False)
             coefficients = _weighted_fit(design[near], excess[near], error[near])
             off = (excess - design @ coefficients) / error
             # The first fit is bent by rays: the scale of what it leaves tells how much.
@@ -75,7 +79,7 @@ class SeeingMatch:
             matched += np.float32(coefficient) * term
         left = (excess - design @ coefficients)[near] / blot[use][near]
         noise = np.sqrt(variance[use][near]) / blot[use][near]
-        return Matched(matched, self._error(left, noise))
+        return Matched(matched, self._error(left, noise), is_fitted=True)
 
     def _error(self, left: FloatArray, noise: FloatArray) -> float:
         """Return what is left beyond the noise, both in units of the blot."""
