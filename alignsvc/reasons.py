@@ -15,6 +15,7 @@ class SkipReason(StrEnum):
     TOO_FEW_SOURCES = "too_few_sources"
     DEGENERATE_FIT = "degenerate_fit"
     WORSE = "worse"
+    DOUBTFUL_MATCH = "doubtful_match"
 
 
 class FailureKind(StrEnum):
@@ -27,6 +28,7 @@ class FailureKind(StrEnum):
     WRONG_DIMENSION = "wrong_dimension"
     NO_WCS = "no_wcs"
     BAD_WCS = "bad_wcs"
+    WRONG_PARITY = "wrong_parity"
     ALL_MASKED = "all_masked"
     NO_SIDECAR = "no_sidecar"
     BAD_WEIGHT = "bad_weight"
@@ -45,6 +47,7 @@ REASON_TEXT: dict[SkipReason | FailureKind, str] = {
     SkipReason.TOO_FEW_SOURCES: "fewer usable sources than its geometry needs",
     SkipReason.DEGENERATE_FIT: "its sources do not determine its geometry",
     SkipReason.WORSE: "its correction made held-out sources worse and was put back",
+    SkipReason.DOUBTFUL_MATCH: "its sources do not tell where it lies beside the others",
     FailureKind.MISSING: "the file does not exist",
     FailureKind.EMPTY: "the file is empty",
     FailureKind.UNREADABLE: "the file is not readable as FITS",
@@ -52,6 +55,7 @@ REASON_TEXT: dict[SkipReason | FailureKind, str] = {
     FailureKind.WRONG_DIMENSION: "the image does not have two dimensions",
     FailureKind.NO_WCS: "the header has no celestial WCS",
     FailureKind.BAD_WCS: "the header's WCS does not map its pixels to the sky",
+    FailureKind.WRONG_PARITY: "the header's WCS mirrors the sky: the others have the other parity",
     FailureKind.ALL_MASKED: "no pixel is usable",
     FailureKind.NO_SIDECAR: "the weight or mask that the configuration names is absent",
     FailureKind.BAD_WEIGHT: "the weight map does not fit the image",

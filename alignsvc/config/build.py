@@ -24,6 +24,7 @@ from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.movement import ConvergenceRule
@@ -31,6 +32,7 @@ from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.detection import Detector
+from alignsvc.numerics.sources.exposure_sources import ExposureDetector
 from alignsvc.numerics.sources.filters import Filter, Without, parse_filter
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
 from alignsvc.numerics.sources.skies import SKIES
@@ -41,6 +43,23 @@ T = TypeVar("T")
 #: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
 #: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
 AUTO_SEARCH_RADIUS_PX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How exposures are compared before the loop.
+
+    Parameters
+    ----------
+    detector : ExposureDetector
+    matcher : PatternMatcher
+    is_required : bool
+        Whether an exposure that cannot be compared is left out; if not, it keeps its header.
+    """
+
+    detector: ExposureDetector
+    matcher: PatternMatcher
+    is_required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +80,8 @@ class Algorithms:
         How corrections are fitted.
     rule
         When the loop ends.
+    bootstrap
+        How the loop's start is found where headers are far off; None = as the headers have it.
     """
 
     images: ImageSettings
@@ -76,6 +97,7 @@ class Algorithms:
     clipping: Clipping
     prior: ShapePrior
     rule: ConvergenceRule
+    bootstrap: Bootstrap | None
 
 
 def build_algorithms(config: Config) -> Algorithms:
@@ -105,6 +127,7 @@ def build_algorithms(config: Config) -> Algorithms:
         clipping=Clipping(alignment.clip.iterations, alignment.clip.sigma),
         prior=ShapePrior(prior.rotation, prior.scale, prior.skew),
         rule=ConvergenceRule(alignment.eps_shift, alignment.max_passes),
+        bootstrap=_bootstrap(config),
     )
 
 
@@ -142,6 +165,16 @@ def image_settings(images: ImagesSection) -> ImageSettings:
 def margin_px(config: Config) -> int:
     """Return how wrong the headers may be, pixels."""
     return _search_radius(config) or AUTO_SEARCH_RADIUS_PX
+
+
+def _bootstrap(config: Config) -> Bootstrap | None:
+    alignment = config.alignment
+    if alignment.bootstrap is False:
+        return None
+    near_px = float(margin_px(config))
+    radius_px = max(near_px, float(alignment.bootstrap_radius))
+    matcher = PatternMatcher(near_px=near_px, radius_px=radius_px)
+    return Bootstrap(ExposureDetector(), matcher, alignment.bootstrap is True)
 
 
 def _search_radius(config: Config) -> int | None:

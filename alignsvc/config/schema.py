@@ -156,6 +156,8 @@ class AlignmentSection(Section):
     prior: PriorSection = PriorSection()
     tangent_plane: str | None = None
     search_radius: Literal["auto"] | Positive = "auto"
+    bootstrap: Literal["auto"] | bool = "auto"
+    bootstrap_radius: Positive = 500.0
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ class EventKind(StrEnum):
 
     RUN_CREATED = "run_created"
     DRIVER_STARTED = "driver_started"
+    BOOTSTRAPPED = "bootstrapped"
     PASS_STARTED = "pass_started"
     STATES = "states"
     STAGE_STARTED = "stage_started"
@@ -68,6 +69,14 @@ class DriverStarted:
     kind: ClassVar[EventKind] = EventKind.DRIVER_STARTED
     epoch: int
     owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapped:
+    """Exposures were compared with each other: the table of where the loop begins."""
+
+    kind: ClassVar[EventKind] = EventKind.BOOTSTRAPPED
+    table: TableRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +270,7 @@ class Finished:
 Event: TypeAlias = (
     RunCreated
     | DriverStarted
+    | Bootstrapped
     | PassStarted
     | States
     | StageStarted

@@ -38,4 +38,7 @@ def _with_messages(
 ) -> tuple[ExposureResult, ...]:
     """Return the rows with the sentences that the table does not hold."""
     messages = {end.exposure: end.message for end in (*plan.ended, *known.ended.values())}
-    return tuple(replace(row, message=messages.get(row.id, row.message)) for row in rows)
+    return tuple(
+        replace(row, message=messages.get(row.id, row.message) if row.reason else row.message)
+        for row in rows
+    )

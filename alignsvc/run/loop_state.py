@@ -65,9 +65,9 @@ class LoopState:
 
     @classmethod
     def at_start(cls, exposures: Sequence[PlannedExposure], geometry: Geometry) -> LoopState:
-        """Return the state before the first pass: every exposure as its header has it."""
-        still = {one.id: Correction.identity(one.plane, geometry) for one in exposures}
-        return cls(still, still)
+        """Return the state before the first pass: as headers and matches have them."""
+        start = {one.id: one.start or Correction.identity(one.plane, geometry) for one in exposures}
+        return cls(start, start)
 
     @property
     def movement_px(self) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignsvc.config.build import Algorithms, build_algorithms, build_cluster, margin_px
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
 from alignsvc.domain.grid import MosaicGrid
@@ -21,7 +22,9 @@ from alignsvc.io.fits_files import content_digest
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.wcs_headers import celestial_from_file
+from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import (
+    Footprint,
     MosaicLayout,
     choose_grids,
     footprint,
@@ -38,6 +41,8 @@ from alignsvc.run.named_files import (
 )
 from alignsvc.run.state import run_id_of
 
+#: Why an exposure that could be compared is not in a component.
+_ALONE = frozenset({SkipReason.NO_OVERLAP.value, SkipReason.SINGLE_EXPOSURE.value})
 #: Keys that name files: what is in these is part of a run's identity, not where they lie.
 _NAME_FILES = frozenset(
     {
@@ -63,16 +68,34 @@ class PlannedExposure:
     plane : TangentPlane
         In which its correction acts: about the middle of its footprint, unless the
         configuration names one.
+    start : Correction or None
+        With which the loop begins; None = as the header has it.
     """
 
     header: ExposureHeader
     component: int
     plane: TangentPlane
+    start: Correction | None = None
 
     @property
     def id(self) -> str:
         """The exposure's id."""
         return self.header.ref.id
+
+    @property
+    def start_wcs(self) -> tuple[CelestialWcs, ...]:
+        """The WCS of each chip where the loop begins."""
+        if self.start is None:
+            return self.header.wcs
+        return tuple(corrected(wcs, self.start) for wcs in self.header.wcs)
+
+    def since_start(self, total: Correction) -> Correction:
+        """Return what the loop has added to where it began.
+
+        The gauge and the priors speak of this part: a header that is off by hundreds of pixels
+        says nothing of where the others lie.
+        """
+        return total if self.start is None else total.after(self.start.inverse())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +182,7 @@ def make_plan(config: Config) -> Plan:
     ended += duplicates
     sound, outside = _on_grid(sound, grid)
     ended += outside
-    layout = _layout(config, sound, grid)
+    layout = _layout(config, [footprint(header.wcs) for header in sound], grid)
     exposures, alone = _placed(sound, layout, _given_plane(config, sound))
     ended += [_alone(header, len(sound)) for header in alone]
     reference = _reference(config, exposures)
@@ -185,6 +208,60 @@ def make_plan(config: Config) -> Plan:
         catalog=catalog,
         notes=(*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings)),
     )
+
+
+def with_starts(
+    plan: Plan, starts: Mapping[str, Correction], ended: Sequence[ExposureEnded]
+) -> Plan:
+    """Return the plan of a loop that begins with corrections, without exposures that ended.
+
+    Parameters
+    ----------
+    plan : Plan
+        By the headers alone.
+    starts : mapping of exposure id to Correction
+        Of exposures that are not where their headers say.
+    ended : sequence of ExposureEnded
+        Exposures that cannot take part after all.
+    """
+    if not starts and not ended:
+        return plan
+    out = {end.exposure for end in ended}
+    before = [end for end in plan.ended if end.exposure not in out]
+    sound = [header for header in comparable(plan) if header.ref.id not in out]
+    places = [_begun(header, starts.get(header.ref.id)) for header in sound]
+    layout = _layout(plan.config, places, given_grid(plan.config))
+    exposures, alone = _placed(sound, layout, _given_plane(plan.config, sound))
+    others = [end for end in before if end.reason not in _ALONE]
+    return replace(
+        plan,
+        exposures=tuple(replace(one, start=starts.get(one.id)) for one in exposures),
+        ended=tuple(
+            sorted(
+                [*others, *ended, *(_alone(header, len(sound)) for header in alone)],
+                key=lambda e: e.exposure,
+            )
+        ),
+        layout=layout,
+    )
+
+
+def comparable(plan: Plan) -> tuple[ExposureHeader, ...]:
+    """Return the sound exposures, in order of id, those too that overlap none by their headers."""
+    alone = {end.exposure for end in plan.ended if end.reason in _ALONE}
+    taking_part = {one.id for one in plan.exposures} | alone
+    return tuple(header for header in plan.headers if header.ref.id in taking_part)
+
+
+def plane_for(plan: Plan, header: ExposureHeader) -> TangentPlane:
+    """Return the plane in which an exposure's correction acts."""
+    return _given_plane(plan.config, comparable(plan)) or _plane_of(header.wcs)
+
+
+def _begun(header: ExposureHeader, start: Correction | None) -> Footprint:
+    """Return where an exposure lies when the loop begins."""
+    chips = header.wcs if start is None else (corrected(wcs, start) for wcs in header.wcs)
+    return footprint(chips)
 
 
 def no_usable_exposure(plan: Plan) -> ConfigError:
@@ -266,9 +343,8 @@ def _on_grid(
 
 
 def _layout(
-    config: Config, sound: Sequence[ExposureHeader], grid: MosaicGrid | None
+    config: Config, footprints: Sequence[Footprint], grid: MosaicGrid | None
 ) -> MosaicLayout:
-    footprints = [footprint(header.wcs) for header in sound]
     if grid is not None:
         return share_grid(footprints, grid, margin_px(config))
     return choose_grids(

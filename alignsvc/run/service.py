@@ -21,6 +21,7 @@ from alignsvc.io.journal import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
+from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
@@ -215,9 +216,6 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
         if not known.identity:
             book.append(journal.RunCreated(plan.identity, plan.parts))
         book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-        for end in plan.ended:
-            if end.exposure not in known.settled.ended:
-                book.append(end)
         return _worked(run, plan, options, (book, lease, known))
 
 
@@ -237,6 +235,10 @@ def _worked(
         if executor.dashboard_link:
             options.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
         tools = Tools(run, plan, executor, book, options.listener, _heartbeat(lease), reuse)
+        tools = bootstrapped(tools, known)
+        for end in tools.plan.ended:
+            if end.exposure not in known.settled.ended:
+                book.append(end)
         return finish(tools, run_loop(tools, known, options.go_on))
 
 

@@ -163,17 +163,16 @@ def _group(
         factors = [equally_weighted(each) for each in factors]
     totals = tuple(corrections[one.exposure.id] for one in own)
     footprints = tuple(
-        footprint_of(_samples(one.exposure), total, grid.plane)
+        footprint_of(_samples(one.exposure), one.exposure.since_start(total), grid.plane)
         for one, total in zip(own, totals, strict=True)
     )
     return _Group(grid, tuple(one.exposure for one in own), tuple(factors), footprints, totals)
 
 
 def _samples(exposure: PlannedExposure) -> SkyPoints:
-    """Return points over all chips of an exposure, by the input header."""
+    """Return points over all chips of an exposure, where the loop began."""
     each = [
-        wcs.sky_from_pixel(chip_samples(wcs.shape, _SAMPLES_PER_SIDE))
-        for wcs in exposure.header.wcs
+        wcs.sky_from_pixel(chip_samples(wcs.shape, _SAMPLES_PER_SIDE)) for wcs in exposure.start_wcs
     ]
     return SkyPoints(
         np.concatenate([sky.ra for sky in each]), np.concatenate([sky.dec for sky in each])
@@ -340,7 +339,8 @@ def frame_held(
         if not members or tools.plan.reference in {one.id for one in members}:
             continue
         footprints = [
-            footprint_of(_samples(one), corrections[one.id], grid.plane) for one in members
+            footprint_of(_samples(one), one.since_start(corrections[one.id]), grid.plane)
+            for one in members
         ]
         still = np.zeros((len(members), N_PARAMETERS))
         back = hold_mean(still, footprints, tools.plan.algorithms.geometry)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.journal import (
@@ -98,6 +99,8 @@ class RunState:
     verdicts : mapping of exposure id to VerdictGiven
     headers : tuple of HeaderApplied
         Written and not reverted.
+    start : TableRef or None
+        Where the loop begins; None before exposures were compared.
     exit_code : int or None
         None while the run goes on.
     """
@@ -113,6 +116,7 @@ class RunState:
     loop_end: journal.LoopEnded | None = None
     verdicts: Mapping[str, VerdictGiven] = field(default_factory=lambda: MappingProxyType({}))
     headers: tuple[HeaderApplied, ...] = ()
+    start: TableRef | None = None
     exit_code: int | None = None
 
     @property
@@ -168,6 +172,8 @@ def after(state: RunState, event: Event) -> RunState:
             return replace(state, identity=event.identity, parts=event.parts)
         case journal.DriverStarted():
             return replace(state, ended=state.settled.ended, sources=state.settled.sources)
+        case journal.Bootstrapped():
+            return replace(state, start=event.table)
         case journal.PassStarted():
             return _begun(state, event)
         case journal.Solved() | journal.StepSolved() | journal.RaysFound():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from alignsvc.domain.celestial import CelestialWcs, TpvSurface, WcsTerms
 from alignsvc.domain.correction import rotation_matrix
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
 from alignsvc.simulation.optics import Header
-from alignsvc.simulation.settings import HeaderErrorSettings
+from alignsvc.simulation.settings import GrossError, HeaderErrorSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,17 @@ def draw_error(
         shift_arcsec=length * np.array([math.sin(direction), math.cos(direction)]),
         matrix=rotation_matrix(rotation_deg) @ stretched,
     )
+
+
+def with_gross(error: HeaderError, gross: Iterable[GrossError], scale_arcsec: float) -> HeaderError:
+    """Return `error` with gross errors of the same exposure on top of it."""
+    for one in gross:
+        mirror = np.diag([-1.0 if one.is_mirrored else 1.0, 1.0])
+        error = HeaderError(
+            error.shift_arcsec + scale_arcsec * np.array(one.shift_px),
+            rotation_matrix(one.rotation_deg) @ mirror @ error.matrix,
+        )
+    return error
 
 
 def misaligned(header: Header, wcs: CelestialWcs, error: HeaderError) -> Header:

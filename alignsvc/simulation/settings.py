@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from alignsvc.errors import ConfigError
 from alignsvc.registry import Registry
@@ -234,6 +234,30 @@ class CosmicRaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GrossError:
+    """What is wrong with the header of one exposure beyond the errors that all have.
+
+    Parameters
+    ----------
+    exposure : int
+        Which one, from 0.
+    shift_px : tuple of float
+        (east, north).
+    rotation_deg : float
+        From north through east.
+    is_mirrored : bool
+        Whether east and west are exchanged.
+    """
+
+    __pydantic_config__: typing.ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    exposure: int
+    shift_px: Range = (0.0, 0.0)
+    rotation_deg: float = 0.0
+    is_mirrored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderErrorSettings:
     """By how much the headers are wrong: one linear map of each exposure's tangent plane.
 
@@ -245,12 +269,15 @@ class HeaderErrorSettings:
         Standard deviation.
     scale, skew : float
         Standard deviations, as fractions.
+    gross : tuple of GrossError
+        Exposures that are far off.
     """
 
     shift_px: Range = (0.5, 2.0)
     rotation_deg: float = 0.02
     scale: float = 0.0
     skew: float = 0.0
+    gross: tuple[GrossError, ...] = ()
 
     def __post_init__(self) -> None:
         _require_range("header_errors.shift_px", self.shift_px, lowest=0.0)

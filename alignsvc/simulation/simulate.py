@@ -23,7 +23,7 @@ from alignsvc.simulation.detector import (
     expose,
 )
 from alignsvc.simulation.distortions import Card
-from alignsvc.simulation.header_errors import draw_error, misaligned
+from alignsvc.simulation.header_errors import draw_error, misaligned, with_gross
 from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import celestial_wcs, extent_of, true_headers
 from alignsvc.simulation.scene import expected_electrons, seen_by
@@ -82,6 +82,8 @@ def _exposure(settings: SkySettings, index: int, rotations_deg: FloatArray) -> E
     generator = np.random.default_rng((EXPOSURE_STREAM, settings.seed, index, 0))
     drawn = generator.random(4)
     error = draw_error(settings.header_errors, camera.scale_arcsec, generator)
+    gross = [one for one in settings.header_errors.gross if one.exposure == index]
+    error = with_gross(error, gross, camera.scale_arcsec)
     pointing: Pointing = settings.layout(index, extent_of(camera), generator)
     chips = []
     per_chip = 1 + len(settings.planes)

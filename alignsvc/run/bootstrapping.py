@@ -1,0 +1,334 @@
+"""Before the loop: exposures whose headers are far off are found by their sources.
+
+The loop sees displacements of a few pixels. Here every exposure lists its own sources, near ones
+compare their lists, and the answers of all pairs are joined. Exposures that agree with their
+headers within what the loop can find begin as they are; if all do, nothing changes at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.config.build import Bootstrap
+from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.correction import Correction
+from alignsvc.domain.geometry import TangentPlane, middle_of
+from alignsvc.domain.outcome import Status
+from alignsvc.domain.task import TableRef
+from alignsvc.io import journal
+from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.tables import read_table, write_table
+from alignsvc.numerics.matching.joint_start import (
+    FieldPlace,
+    Link,
+    Pairs,
+    Placed,
+    Standing,
+    place_exposures,
+)
+from alignsvc.numerics.matching.neighbours import find_neighbours
+from alignsvc.numerics.matching.start import Start, disagreement_px, start_with
+from alignsvc.numerics.sky.footprints import Footprint, footprint
+from alignsvc.reasons import FailureKind, SkipReason
+from alignsvc.run.plan import comparable, plane_for, with_starts
+from alignsvc.run.stages import Tools, run_stage
+from alignsvc.run.state import RunState
+from alignsvc.tasks.list_sources import ListSourcesTask
+from alignsvc.tasks.match_sources import (
+    ListedExposure,
+    MatchFrame,
+    MatchSourcesTask,
+    PairMatches,
+)
+
+_NAME = f"{TABLES}start.npz"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartTable:
+    """A row for each exposure that does not begin as its header has it, in order of id.
+
+    Parameters
+    ----------
+    id : array of str, shape (n,)
+    parameters : float64, shape (n, 6)
+        Of the correction that it begins with.
+    reason, message : arrays of str, shape (n,)
+        Why it takes no part; empty if it does.
+    """
+
+    id: NDArray[Any]
+    parameters: FloatArray
+    reason: NDArray[Any]
+    message: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Set:
+    """Exposures that may overlap, on one plane."""
+
+    members: tuple[int, ...]
+    frame: MatchFrame
+    places: tuple[FieldPlace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: str
+    correction: Correction
+    reason: str = ""
+    message: str = ""
+
+
+def bootstrapped(tools: Tools, known: RunState) -> Tools:
+    """Return the tools with the plan of a loop that begins where the sources are.
+
+    Without a row in the table the plan is the very same. What was found once is taken from the
+    store ever after, so that a resumed run begins with the same bits.
+    """
+    settings, headers = tools.plan.algorithms.bootstrap, comparable(tools.plan)
+    if settings is None or len(headers) < 2:
+        return tools
+    objects, table = RunLocations(tools.run).objects, known.start
+    if table is None:
+        found = _Search(tools, settings, headers)()
+        table = TableRef(_NAME, write_table(objects, _NAME, _as_table(found)))
+        tools.journal.append(journal.Bootstrapped(table))
+    rows = read_table(objects, table.name, StartTable, table.checksum)
+    planes = {header.ref.id: plane_for(tools.plan, header) for header in headers}
+    geometry = tools.plan.algorithms.geometry
+    starts, ended = {}, []
+    for k, name in enumerate(str(name) for name in rows.id):
+        if rows.reason[k]:
+            ended.append(_ended(name, str(rows.reason[k]), str(rows.message[k])))
+        else:
+            starts[name] = Correction.from_parameters(planes[name], rows.parameters[k], geometry)
+    return replace(tools, plan=with_starts(tools.plan, starts, ended))
+
+
+def _ended(exposure: str, reason: str, message: str) -> ExposureEnded:
+    failed = reason in {kind.value for kind in FailureKind}
+    return ExposureEnded(exposure, Status.FAILED if failed else Status.SKIPPED, reason, message)
+
+
+def _as_table(rows: Sequence[_Row]) -> StartTable:
+    rows = sorted(rows, key=lambda row: row.id)
+    return StartTable(
+        np.array([row.id for row in rows], dtype=str),
+        np.array([row.correction.parameters for row in rows]).reshape(-1, 6),
+        np.array([row.reason for row in rows], dtype=str),
+        np.array([row.message for row in rows], dtype=str),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """Compares the exposures of a run.
+
+    Parameters
+    ----------
+    tools : Tools
+    settings : Bootstrap
+    headers : tuple of ExposureHeader
+    """
+
+    tools: Tools
+    settings: Bootstrap
+    headers: tuple[ExposureHeader, ...]
+
+    def __call__(self) -> list[_Row]:
+        """Return the exposures that do not begin as their headers have them."""
+        listed = self._listed()
+        areas = [footprint(header.wcs) for header in self.headers]
+        near = find_neighbours(areas, self.settings.matcher.radius_px)
+        sets = self._sets(areas, near.group)
+        pairs = self._compared(listed, sets, near.first)
+        placed = [self._placed(one, pairs) for one in sets]
+        lost = {
+            k
+            for one, standings in zip(sets, placed, strict=True)
+            for k, standing in zip(one.members, standings, strict=True)
+            if standing.standing in (Standing.UNKNOWN, Standing.STRANGER) and k in listed
+        }
+        again = [pair for pair in near.more if lost & set(pair)]
+        if again:
+            more = self._compared(listed, sets, again)
+            pairs = Pairs((*pairs.links, *more.links), (*pairs.refused, *more.refused))
+            placed = [self._placed(one, pairs) for one in sets]
+        return [
+            row
+            for one, standings in zip(sets, placed, strict=True)
+            for row in self._rows(one, standings, pairs)
+        ]
+
+    def _listed(self) -> dict[int, ListedExposure]:
+        """Return the exposures that could be listed; what is wrong with others comes up later."""
+        algorithms = self.tools.plan.algorithms
+        tasks = [
+            ListSourcesTask(
+                self.tools.run,
+                header.ref,
+                header.flux_scale,
+                algorithms.images,
+                algorithms.sky,
+                self.settings.detector,
+            )
+            for header in self.headers
+        ]
+        outcomes = run_stage(self.tools, "list_sources", 0, tasks)
+        return {
+            k: ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum))
+            for k, (header, outcome) in enumerate(zip(self.headers, outcomes, strict=True))
+            if outcome.is_ok
+        }
+
+    def _sets(self, areas: Sequence[Footprint], group: IntArray) -> list[_Set]:
+        """Return the sets of two and more exposures, each on a plane about its middle."""
+        sets = []
+        for number in range(int(group.max()) + 1):
+            members = tuple(int(k) for k in np.flatnonzero(group == number))
+            if len(members) > 1:
+                own = [areas[k] for k in members]
+                centres = [middle_of(area.points()) for area in own]
+                middle = middle_of(
+                    type(centres[0])(
+                        np.array([float(c.ra) for c in centres]),
+                        np.array([float(c.dec) for c in centres]),
+                    )
+                )
+                plane = TangentPlane(float(middle.ra), float(middle.dec))
+                frame = MatchFrame(plane, float(np.median([area.scale_arcsec for area in own])))
+                sets.append(_Set(members, frame, tuple(_place(area, frame) for area in own)))
+        return sets
+
+    def _compared(
+        self,
+        listed: dict[int, ListedExposure],
+        sets: Sequence[_Set],
+        wanted: Sequence[tuple[int, int]],
+    ) -> Pairs:
+        """Compare pairs of exposures, all those of one first member in one task."""
+        frame_of = {k: one.frame for one in sets for k in one.members}
+        partners: dict[int, list[int]] = {}
+        for first, second in sorted(wanted):
+            if first in listed and second in listed:
+                partners.setdefault(first, []).append(second)
+        tasks = [
+            MatchSourcesTask(
+                self.tools.run,
+                listed[first],
+                tuple(listed[second] for second in seconds),
+                frame_of[first],
+                self.settings.matcher,
+            )
+            for first, seconds in partners.items()
+        ]
+        outcomes = run_stage(self.tools, "match_sources", 0, tasks)
+        objects = RunLocations(self.tools.run).objects
+        links, refused = list[Link](), list[tuple[int, int]]()
+        for (first, seconds), outcome in zip(partners.items(), outcomes, strict=True):
+            if not outcome.is_ok:
+                continue
+            table = read_table(objects, outcome.product, PairMatches, outcome.checksum)
+            for row, second in enumerate(seconds):
+                if not table.refusal[row]:
+                    count = int(table.n_matched[row])
+                    links.append(Link(first, second, table.transform(row), count))
+                elif table.was_expected[row]:
+                    refused.append((first, second))
+        return Pairs(tuple(links), tuple(refused))
+
+    def _placed(self, one: _Set, pairs: Pairs) -> tuple[Placed, ...]:
+        index = {k: n for n, k in enumerate(one.members)}
+        own = Pairs(
+            tuple(
+                replace(link, first=index[link.first], second=index[link.second])
+                for link in pairs.links
+                if link.first in index
+            ),
+            tuple((index[a], index[b]) for a, b in pairs.refused if a in index),
+        )
+        fixed = [n for k, n in index.items() if self.headers[k].ref.id == self.tools.plan.reference]
+        return place_exposures(one.places, own, fixed[0] if fixed else None)
+
+    def _rows(self, one: _Set, placed: Sequence[Placed], pairs: Pairs) -> list[_Row]:
+        """Return the exposures of a set that begin elsewhere, or not at all."""
+        near_px = self.settings.matcher.near_px
+        is_off = any(
+            disagreement_px(link.transform, place.middle, place.extent) > near_px
+            for link in pairs.links
+            for k, place in zip(one.members, one.places, strict=True)
+            if link.first == k
+        )
+        rows = []
+        for k, where in zip(one.members, placed, strict=True):
+            header = self.headers[k]
+            start = self._start(header, one.frame, where)
+            reason, message = self._judged(where.standing, start)
+            if reason:
+                text = f"exposure {header.ref.id}: {message}"
+                rows.append(_Row(header.ref.id, start.correction, reason, text))
+            # Two exposures on either side of the median are twice as far from each other.
+            elif is_off and where.standing is Standing.PLACED and start.moved_px > 0.5 * near_px:
+                rows.append(_Row(header.ref.id, start.correction))
+        return rows
+
+    def _start(self, header: ExposureHeader, frame: MatchFrame, where: Placed) -> Start:
+        return start_with(
+            where.transform,
+            footprint(header.wcs).points(),
+            (frame.plane, plane_for(self.tools.plan, header)),
+            frame.scale_arcsec,
+            self.tools.plan.algorithms.geometry,
+        )
+
+    def _judged(self, standing: Standing, start: Start) -> tuple[str, str]:
+        """Return why an exposure takes no part, and the sentence; both empty if it does."""
+        doubt = SkipReason.DOUBTFUL_MATCH.value
+        reached_px = self.settings.matcher.radius_px
+        match standing:
+            case Standing.MIRRORED:
+                return FailureKind.WRONG_PARITY.value, (
+                    "its sources match those of the others only when mirrored; one axis of its "
+                    "header's WCS has the wrong sign (CD matrix or CDELT): mend it and run again"
+                )
+            case Standing.PARITY_UNKNOWN:
+                return doubt, (
+                    "its sources match those of others only when mirrored, and as many exposures "
+                    "have the one parity as the other; mend the headers that are wrong, or name "
+                    "a right one as reference.image"
+                )
+            case Standing.CONTRADICTED:
+                return doubt, "its matches with others contradict each other; see to its header"
+            case Standing.STRANGER:
+                return doubt, (
+                    "its header puts it over others, but its sources match none of theirs within "
+                    f"{reached_px:.0f} px, at any rotation; mend the header, or raise "
+                    "alignment.bootstrap_radius"
+                )
+            case Standing.UNKNOWN if self.settings.is_required:
+                return doubt, (
+                    "too few of its sources are those of others to tell where it lies; lower "
+                    "detection.threshold, or set alignment.bootstrap: auto to trust its header"
+                )
+            case _ if start.missed_px > 0.5 * self.settings.matcher.near_px:
+                return doubt, (
+                    f"it is turned or scaled by {start.missed_px:.1f} px at its edge, which "
+                    "alignment.geometry does not let it follow; set it to rshift or rscale"
+                )
+        return "", ""
+
+
+def _place(area: Footprint, frame: MatchFrame) -> FieldPlace:
+    """Return the middle and half the diagonal of an exposure on the common plane, px."""
+    points = frame.plane.from_sky(area.points())
+    x, y = points.x / frame.scale_arcsec, points.y / frame.scale_arcsec
+    middle = complex(0.5 * (x.min() + x.max()), 0.5 * (y.min() + y.max()))
+    return FieldPlace(middle, 0.5 * float(np.hypot(np.ptp(x), np.ptp(y))))

@@ -1,0 +1,131 @@
+"""The sources of one exposure by itself, where its header puts them on the sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import Chip, ExposureRef
+from alignsvc.domain.geometry import SkyPoints
+from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.errors import DataError
+from alignsvc.io.exposure_pixels import read_exposure
+from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.tables import write_table
+from alignsvc.numerics.resampling.calibrate import calibrated
+from alignsvc.numerics.sky.footprints import footprint
+from alignsvc.numerics.sources.background import SkyEstimator
+from alignsvc.numerics.sources.exposure_sources import ExposureDetector
+from alignsvc.reasons import FailureKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceList:
+    """Sources of an exposure, the brightest first.
+
+    Parameters
+    ----------
+    ra, dec : float64 arrays, shape (n,)
+        ICRS degrees, by the header.
+    flux : float64 array, shape (n,)
+        On the run's flux scale.
+    outline_ra, outline_dec : float64 arrays, shape (m,)
+        Corners of the chips' areas, by the header.
+    outline_chip : int64 array, shape (m,)
+        Which chip a corner belongs to, rising.
+    """
+
+    ra: FloatArray
+    dec: FloatArray
+    flux: FloatArray
+    outline_ra: FloatArray
+    outline_dec: FloatArray
+    outline_chip: IntArray
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    @property
+    def sky(self) -> SkyPoints:
+        """Where the header puts them."""
+        return SkyPoints(self.ra, self.dec)
+
+    @property
+    def outlines(self) -> tuple[SkyPoints, ...]:
+        """The areas of the chips, a polygon each."""
+        corners = (self.outline_chip == chip for chip in np.unique(self.outline_chip))
+        return tuple(SkyPoints(self.outline_ra[k], self.outline_dec[k]) for k in corners)
+
+
+@dataclass(frozen=True, slots=True)
+class ListSourcesTask:
+    """Read an exposure, take its sky off, list its sources; product: a `SourceList`.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    exposure : ExposureRef
+    flux_scale : float
+        What brings its pixels to the common flux scale.
+    images : ImageSettings
+    sky : SkyEstimator
+    detector : ExposureDetector
+    """
+
+    run: Path
+    exposure: ExposureRef
+    flux_scale: float
+    images: ImageSettings
+    sky: SkyEstimator
+    detector: ExposureDetector
+
+    @property
+    def key(self) -> TaskKey:
+        """Identity: the exposure and how its sources are found."""
+        settings = (self.flux_scale, self.images, self.sky, self.detector)
+        digest = digest_of("list_sources", self.exposure, *settings)
+        return TaskKey("list_sources", self.exposure.id, digest)
+
+    def __call__(self) -> TaskOutcome:
+        """Write the list."""
+        exposure = read_exposure(self.exposure, self.images)
+        chips = [chip for chip in exposure.chips if not chip.mask.all()]
+        if not chips:
+            raise DataError(
+                FailureKind.ALL_MASKED, f"exposure {self.exposure.id}: no pixel is usable"
+            )
+        ra, dec, flux = (
+            np.concatenate(column) for column in zip(*map(self._listed, chips), strict=True)
+        )
+        order = np.argsort(-flux, kind="stable")
+        outlines = footprint(chip.wcs for chip in chips).outlines
+        found = SourceList(
+            ra[order],
+            dec[order],
+            flux[order],
+            np.concatenate([outline.ra for outline in outlines]),
+            np.concatenate([outline.dec for outline in outlines]),
+            np.repeat(np.arange(len(outlines)), [len(outline.ra) for outline in outlines]),
+        )
+        name = f"{TABLES}{self.key.stage}/{self.key.digest}.npz"
+        checksum = write_table(RunLocations(self.run).objects, name, found)
+        count = (("sources", float(len(found))),)
+        return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=count)
+
+    def _listed(self, chip: Chip) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return right ascension, declination and flux of a chip's sources."""
+        ready = calibrated(chip, self.sky(chip.pixels, chip.mask), self.flux_scale)
+        found = self.detector(ready)
+        sky = chip.wcs.sky_from_pixel(found.points)
+        known = np.isfinite(sky.ra) & np.isfinite(sky.dec)
+        return sky.ra[known], sky.dec[known], found.flux[known]
