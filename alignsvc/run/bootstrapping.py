@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from alignsvc.config.build import Bootstrap
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.geometry import TangentPlane, middle_of
-from alignsvc.domain.outcome import Status
-from alignsvc.domain.task import TableRef
+from alignsvc.domain.geometry import SkyPoints, TangentPlane, middle_of
+from alignsvc.domain.outcome import Status, TaskOutcome
+from alignsvc.domain.task import TableRef, Task
 from alignsvc.io import journal
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.journal import ExposureEnded
@@ -40,6 +40,7 @@ from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run.plan import comparable, plane_for, with_starts
 from alignsvc.run.stages import Tools, run_stage
 from alignsvc.run.state import RunState
+from alignsvc.tasks.base import NOT_FINAL
 from alignsvc.tasks.list_sources import ListSourcesTask
 from alignsvc.tasks.match_sources import (
     ListedExposure,
@@ -49,6 +50,8 @@ from alignsvc.tasks.match_sources import (
 )
 
 _NAME = f"{TABLES}start.npz"
+#: How often a task is tried again that a worker lost.
+_MORE_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +185,28 @@ class _Search:
             )
             for header in self.headers
         ]
-        outcomes = run_stage(self.tools, "list_sources", 0, tasks)
+        outcomes = self._done("list_sources", tasks)
         return {
             k: ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum))
             for k, (header, outcome) in enumerate(zip(self.headers, outcomes, strict=True))
             if outcome.is_ok
         }
+
+    def _done(self, stage: str, tasks: Sequence[Task]) -> list[TaskOutcome]:
+        """Return how tasks ended; where no data are to blame, try again.
+
+        What is not known of an exposure changes where others begin: that must not hang on a
+        worker that died.
+        """
+        outcomes = list(run_stage(self.tools, stage, 0, tasks))
+        for _ in range(_MORE_TRIES):
+            lost = [k for k, outcome in enumerate(outcomes) if outcome.reason in NOT_FINAL]
+            if not lost:
+                break
+            again = run_stage(self.tools, stage, 0, [tasks[k] for k in lost])
+            for k, outcome in zip(lost, again, strict=True):
+                outcomes[k] = outcome
+        return outcomes
 
     def _sets(self, areas: Sequence[Footprint], group: IntArray) -> list[_Set]:
         """Return the sets of two and more exposures, each on a plane about its middle."""
@@ -198,10 +217,7 @@ class _Search:
                 own = [areas[k] for k in members]
                 centres = [middle_of(area.points()) for area in own]
                 middle = middle_of(
-                    type(centres[0])(
-                        np.array([float(c.ra) for c in centres]),
-                        np.array([float(c.dec) for c in centres]),
-                    )
+                    SkyPoints(np.array([c.ra for c in centres]), np.array([c.dec for c in centres]))
                 )
                 plane = TangentPlane(float(middle.ra), float(middle.dec))
                 frame = MatchFrame(plane, float(np.median([area.scale_arcsec for area in own])))
@@ -230,7 +246,7 @@ class _Search:
             )
             for first, seconds in partners.items()
         ]
-        outcomes = run_stage(self.tools, "match_sources", 0, tasks)
+        outcomes = self._done("match_sources", tasks)
         objects = RunLocations(self.tools.run).objects
         links, refused = list[Link](), list[tuple[int, int]]()
         for (first, seconds), outcome in zip(partners.items(), outcomes, strict=True):

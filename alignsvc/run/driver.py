@@ -182,7 +182,11 @@ def _verdicts(
     for one in state.going(tools.plan.exposures):
         if one.id not in verdicts:
             found = judge(first.of(one), after.of(one))
-            verdicts[one.id] = VerdictGiven(one.id, found.verdict, found.before_px, found.after_px)
+            verdict = found.verdict
+            if one.start is not None and verdict is Verdict.UNCHANGED:
+                # The first pass found it where its match had put it, not where its header had.
+                verdict = Verdict.IMPROVED
+            verdicts[one.id] = VerdictGiven(one.id, verdict, found.before_px, found.after_px)
             tools.journal.append(verdicts[one.id])
     return verdicts
 

@@ -227,21 +227,16 @@ def with_starts(
     if not starts and not ended:
         return plan
     out = {end.exposure for end in ended}
-    before = [end for end in plan.ended if end.exposure not in out]
     sound = [header for header in comparable(plan) if header.ref.id not in out]
     places = [_begun(header, starts.get(header.ref.id)) for header in sound]
     layout = _layout(plan.config, places, given_grid(plan.config))
     exposures, alone = _placed(sound, layout, _given_plane(plan.config, sound))
-    others = [end for end in before if end.reason not in _ALONE]
+    others = [end for end in plan.ended if end.reason not in _ALONE]
+    now_alone = [_alone(header, len(sound)) for header in alone]
     return replace(
         plan,
         exposures=tuple(replace(one, start=starts.get(one.id)) for one in exposures),
-        ended=tuple(
-            sorted(
-                [*others, *ended, *(_alone(header, len(sound)) for header in alone)],
-                key=lambda e: e.exposure,
-            )
-        ),
+        ended=tuple(sorted([*others, *ended, *now_alone], key=lambda e: e.exposure)),
         layout=layout,
     )
 

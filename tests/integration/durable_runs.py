@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ LEFT = {
 
 
 def make_sky(
-    folder: Path, count: int = 3, chips: tuple[int, int] = (1, 1), rays: float = 0.0
+    folder: Path,
+    count: int = 3,
+    chips: tuple[int, int] = (1, 1),
+    rays: float = 0.0,
+    gross: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Simulate a stack of overlapping exposures of 192 px a chip; return their folder.
 
-    `rays` is the number of cosmic rays per megapixel.
+    `rays` is the number of cosmic rays per megapixel, `gross` what headers have of large errors.
     """
     settings: dict[str, Any] = {
         "seed": 4,
@@ -44,7 +49,7 @@ def make_sky(
         "camera": {"shape": [192, 192], "chips": list(chips), "scale_arcsec": 0.2},
         "stars": {"density": 60.0},
         "cosmic_rays": {"per_megapixel": rays},
-        "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02},
+        "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02, "gross": gross},
     }
     simulate_to(folder, sky_settings(settings))
     return folder

@@ -87,6 +87,17 @@ def test_a_kill_anywhere_changes_no_bit(sky: Path, tmp_path: Path) -> None:
     require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills))
 
 
+def test_a_kill_while_exposures_are_compared_changes_no_bit(tmp_path: Path) -> None:
+    """One header is far off: where the loop begins is found once, and kept."""
+    sky = make_sky(tmp_path / "sky", gross=[{"exposure": 1, "shift_px": [40.0, -25.0]}])
+    whole = killed_and_resumed(sky, tmp_path / "whole", [[]])[0]
+    assert list((whole[1] / "tables").glob("start.npz"))
+    told = whole[0]
+    before = moment_after(told, "bootstrapped") - 4  # some lists, or some pairs, are done
+    kills = [[before - 12, 30], [before, moment_after(told, "bootstrapped"), 60]]
+    require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("alignment", [{}, ON_THE_FLY], ids=["batch", "otf"])
 def test_kills_at_many_moments_change_no_bit(
