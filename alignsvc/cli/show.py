@@ -21,6 +21,7 @@ from rich.progress import (
 
 from alignsvc.cli.columns import exposure_lines
 from alignsvc.domain.outcome import TaskStatus
+from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
 from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
 from alignsvc.run.plan import Plan
 from alignsvc.run.report.summary import (
@@ -119,7 +120,9 @@ class _Bars:
 
 
 def stage_name(event: StageStarted) -> str:
-    """Return what the bar of a stage is called; pass 0 is the final mosaic's."""
+    """Return what the bar of a stage is called; pass 0 is what is not of a pass."""
+    if event.stage in BOOTSTRAP_STAGES:
+        return event.stage.replace("_", " ")
     if event.pass_number == 0:
         return f"final mosaic {event.stage}"
     return f"pass {event.pass_number} {event.stage}"

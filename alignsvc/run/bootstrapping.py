@@ -37,6 +37,7 @@ from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.matching.start import Start, disagreement_px, start_with
 from alignsvc.numerics.sky.footprints import Footprint, footprint
 from alignsvc.reasons import FailureKind, SkipReason
+from alignsvc.run import events
 from alignsvc.run.plan import comparable, plane_for, with_starts
 from alignsvc.run.stages import Tools, run_stage
 from alignsvc.run.state import RunState
@@ -49,6 +50,8 @@ from alignsvc.tasks.match_sources import (
     PairMatches,
 )
 
+#: Stages of tasks that run before the first pass.
+LIST_STAGE, MATCH_STAGE = BOOTSTRAP_STAGES = ("list_sources", "match_sources")
 _NAME = f"{TABLES}start.npz"
 #: How often a task is tried again that a worker lost.
 _MORE_TRIES = 2
@@ -107,12 +110,20 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
     rows = read_table(objects, table.name, StartTable, table.checksum)
     planes = {header.ref.id: plane_for(tools.plan, header) for header in headers}
     geometry = tools.plan.algorithms.geometry
-    starts, ended = {}, []
+    starts, ended = dict[str, Correction](), list[ExposureEnded]()
     for k, name in enumerate(str(name) for name in rows.id):
         if rows.reason[k]:
             ended.append(_ended(name, str(rows.reason[k]), str(rows.message[k])))
         else:
             starts[name] = Correction.from_parameters(planes[name], rows.parameters[k], geometry)
+    if starts:
+        tools.listener(
+            events.Note(
+                f"{len(starts)} of {len(headers)} headers are far off; the loop begins where the "
+                f"sources of these exposures match: {', '.join(sorted(starts)[:5])}"
+                + (", ..." if len(starts) > 5 else "")
+            )
+        )
     return replace(tools, plan=with_starts(tools.plan, starts, ended))
 
 
@@ -185,7 +196,7 @@ class _Search:
             )
             for header in self.headers
         ]
-        outcomes = self._done("list_sources", tasks)
+        outcomes = self._done(LIST_STAGE, tasks)
         return {
             k: ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum))
             for k, (header, outcome) in enumerate(zip(self.headers, outcomes, strict=True))
@@ -246,7 +257,7 @@ class _Search:
             )
             for first, seconds in partners.items()
         ]
-        outcomes = self._done("match_sources", tasks)
+        outcomes = self._done(MATCH_STAGE, tasks)
         objects = RunLocations(self.tools.run).objects
         links, refused = list[Link](), list[tuple[int, int]]()
         for (first, seconds), outcome in zip(partners.items(), outcomes, strict=True):
@@ -326,8 +337,8 @@ class _Search:
             case Standing.STRANGER:
                 return doubt, (
                     "its header puts it over others, but its sources match none of theirs within "
-                    f"{reached_px:.0f} px, at any rotation; mend the header, or raise "
-                    "alignment.bootstrap_radius"
+                    f"{reached_px:.0f} px, at any rotation; mend the header, raise "
+                    "alignment.bootstrap_radius, or set alignment.bootstrap: false to trust it"
                 )
             case Standing.UNKNOWN if self.settings.is_required:
                 return doubt, (

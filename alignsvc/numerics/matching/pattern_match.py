@@ -17,7 +17,13 @@ from scipy.spatial import cKDTree
 
 from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.matching.similarity import Similarity, as_complex, fit_similarity, on_circle
+from alignsvc.numerics.matching.similarity import (
+    Similarity,
+    as_complex,
+    fit_similarity,
+    on_circle,
+    simplest_alike,
+)
 from alignsvc.numerics.matching.votes import (
     TurnVotes,
     chernoff_log_odds,
@@ -295,7 +301,10 @@ class PatternMatcher:
         if last is None or abs(math.log(last.scale)) > self.max_scale:
             return None
         pairs = mutual_nearest(last(first.points), second.points, self.tolerance_px)
-        return _Candidate(last, pairs, self._chance(first, second, last))
+        u, v = as_complex(first.points)[pairs.first], as_complex(second.points)[pairs.second]
+        return _Candidate(
+            simplest_alike(u, v, last, self.tolerance_px), pairs, self._chance(first, second, last)
+        )
 
     def _chance(self, first: FieldSources, second: FieldSources, found: Similarity) -> float:
         """Return how many matches chance gives to a map like `found`.

@@ -102,3 +102,31 @@ def fit_similarity(
     u, v = start - start.mean(), second - second.mean()
     factor = complex(np.vdot(u, v) / np.vdot(u, u).real)
     return Similarity(factor, complex(second.mean() - factor * start.mean()), mirrored)
+
+
+def simplest_alike(
+    first: NDArray[np.complex128],
+    second: NDArray[np.complex128],
+    fitted: Similarity,
+    tolerance: float,
+) -> Similarity:
+    """Return a shift, or a shift with a rotation, that does what `fitted` does; else `fitted`.
+
+    A few sources in a corner say little of rotation and scale, and nothing of where that would
+    put the rest of the field: what they do not ask for stays as the header has it.
+
+    Parameters
+    ----------
+    first, second : complex arrays, shape (n,)
+        The points that were fitted, two at least.
+    fitted : Similarity
+    tolerance : float
+        Largest difference at any of the points.
+    """
+    start = np.conj(first) if fitted.is_mirrored else first
+    for factor in (1.0 + 0.0j, fitted.factor / abs(fitted.factor)):
+        shift = complex((second - factor * start).mean())
+        simple = Similarity(factor, shift, fitted.is_mirrored)
+        if np.abs(simple.moved(first) - fitted.moved(first)).max() <= tolerance:
+            return simple
+    return fitted

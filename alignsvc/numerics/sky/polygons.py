@@ -29,7 +29,7 @@ def contains(polygon: Points, points: Points) -> BoolArray:
     bx, by = np.roll(ax, -1, axis=0), np.roll(ay, -1, axis=0)
     x, y = np.ravel(points.x), np.ravel(points.y)
     spans = (ay > y) != (by > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         crossing = ax + (y - ay) * (bx - ax) / (by - ay)
     inside: BoolArray = np.count_nonzero(spans & (x < crossing), axis=0) % 2 == 1
     return inside.reshape(np.shape(points.x))

@@ -6,14 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 
 from alignsvc.config.load import parse_config
-from alignsvc.domain.outcome import ExitCode
+from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.geometry import TangentPlane
+from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError
-from alignsvc.io.journal import HeaderApplied
-from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
+from alignsvc.io.journal import ExposureEnded, HeaderApplied
+from alignsvc.run.plan import Plan, comparable, make_plan, no_usable_exposure, with_starts
 from alignsvc.run.state import RunState
 from alignsvc.run.unchanged import difference, refuse_corrected
 from alignsvc.simulation.settings import sky_settings
@@ -166,3 +169,35 @@ def test_without_a_usable_exposure_the_first_reasons_are_given(tmp_path: Path) -
     assert not plan.is_usable and plan.exit_code is ExitCode.BAD_CONFIGURATION
     said = str(no_usable_exposure(plan))
     assert "among 5" in said and "2.fits" in said and "and 2 more" in said
+
+
+def test_nothing_found_leaves_the_plan_as_it_is(inputs: Path) -> None:
+    plan = plan_of(inputs)
+    assert with_starts(plan, {}, ()) is plan
+
+
+def test_the_grid_is_where_the_loop_begins(inputs: Path) -> None:
+    """An exposure of 13 arcsec is 200 arcsec off: by its header it is alone, by its stars not."""
+    with fits.open(inputs / "exp001.fits", mode="update") as hdus:
+        hdus[0].header["CRVAL2"] += 200.0 / 3600.0
+    plan = plan_of(inputs)
+    assert [end.reason for end in plan.ended] == ["no_overlap"]
+    assert [header.ref.id for header in comparable(plan)] == ["exp000", "exp001", "exp002"]
+    still = {one.id: Correction.identity(one.plane, Geometry.GENERAL) for one in plan.exposures}
+    plane = TangentPlane(*comparable(plan)[1].wcs[0].terms.crval)
+    back = Correction(plane, np.eye(2), np.array([0.0, -200.0]), Geometry.GENERAL, np.zeros((6, 6)))
+    begun = with_starts(plan, {"exp001": back}, ())
+    assert not begun.ended
+    assert [one.id for one in begun.exposures] == ["exp000", "exp001", "exp002"]
+    assert np.abs(np.subtract(begun.grids[0].shape, plan.grids[0].shape)).max() < 20
+    one = begun.exposures[1]
+    assert one.since_start(back).parameters == pytest.approx([0, 0, 1, 0, 0, 1], abs=1e-9)
+    assert begun.exposures[0].since_start(still["exp000"]) is still["exp000"]
+
+
+def test_who_ended_before_the_loop_has_no_part_in_it(inputs: Path) -> None:
+    plan = plan_of(inputs)
+    end = ExposureEnded("exp002", Status.FAILED, "wrong_parity", "exposure exp002: mirrored")
+    begun = with_starts(plan, {}, [end])
+    assert [one.id for one in begun.exposures] == ["exp000", "exp001"]
+    assert begun.ended == (end,)

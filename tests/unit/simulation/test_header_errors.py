@@ -5,12 +5,18 @@ import pytest
 
 from alignsvc.domain.correction import Correction, Geometry, rotation_matrix
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
+from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.simulation.distortions import DISTORTIONS
-from alignsvc.simulation.header_errors import HeaderError, draw_error, misaligned
+from alignsvc.simulation.header_errors import HeaderError, draw_error, misaligned, with_gross
 from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import Header, celestial_wcs, true_headers
-from alignsvc.simulation.settings import CameraSettings, HeaderErrorSettings
+from alignsvc.simulation.settings import (
+    CameraSettings,
+    GrossError,
+    HeaderErrorSettings,
+    sky_settings,
+)
 
 SHAPE = (512, 640)
 LINEAR = rotation_matrix(0.02) @ np.array([[1.0 + 1e-4, 5e-5], [0.0, 1.0 + 1e-4]])
@@ -98,3 +104,31 @@ def test_a_mirrored_camera_has_the_other_parity() -> None:
     north = usual.sky_from_pixel(Points(np.array([255.5]), np.array([355.5])))
     place = TangentPlane(50.0, 10.0).from_sky(SkyPoints(north.ra, north.dec))
     assert np.degrees(np.arctan2(place.x, place.y))[0] == pytest.approx(20.0)
+
+
+def test_a_gross_error_comes_on_top_of_the_others() -> None:
+    small = HeaderError(np.array([0.4, -0.3]), LINEAR)
+    gross = (GrossError(0, (300.0, -10.0), 30.0), GrossError(0, is_mirrored=True))
+    found = with_gross(small, gross, 0.2)
+    assert found.shift_arcsec == pytest.approx([60.4, -2.3])
+    assert found.matrix == pytest.approx(np.diag([-1.0, 1.0]) @ rotation_matrix(30.0) @ LINEAR)
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS.names())
+def test_a_mirrored_header_exchanges_east_and_west(distortion: str) -> None:
+    header = _header(distortion, 2.2)
+    wcs = celestial_wcs(header, SHAPE)
+    error = HeaderError(np.zeros(2), np.diag([-1.0, 1.0]))
+    given = celestial_wcs(misaligned(header, wcs, error), SHAPE)
+    plane, grid = TangentPlane(0.01, 2.2), wcs.grid(5)
+    right, wrong = (plane.from_sky(one.sky_from_pixel(grid)) for one in (wcs, given))
+    assert np.abs(wrong.x + right.x).max() < 1e-4
+    assert np.abs(wrong.y - right.y).max() < 1e-4
+
+
+def test_gross_errors_are_read_and_misspelt_ones_refused() -> None:
+    text = {"exposure": 3, "shift_px": [300.0, 0.0], "is_mirrored": True}
+    settings = sky_settings({"header_errors": {"gross": [text]}})
+    assert settings.header_errors.gross == (GrossError(3, (300.0, 0.0), is_mirrored=True),)
+    with pytest.raises(ConfigError, match="gross"):
+        sky_settings({"header_errors": {"gross": [{"exposure": 3, "shift": [1.0, 2.0]}]}})

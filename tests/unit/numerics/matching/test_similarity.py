@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alignsvc.domain.correction import rotation_matrix
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.matching.similarity import Similarity, fit_similarity
+from alignsvc.numerics.matching.similarity import Similarity, fit_similarity, simplest_alike
 
 ANYWHERE = np.array([0.0, 300.0 + 20.0j, -150.0 + 400.0j, 77.0 - 33.0j])
 
@@ -51,3 +51,21 @@ def test_a_rotation_is_counted_from_north_through_east() -> None:
     moved = found(Points(np.array([2.0]), np.array([5.0])))
     assert (moved.x[0], moved.y[0]) == pytest.approx(tuple(turned))
     assert found.rotation_deg == pytest.approx(30.0)
+
+
+def test_a_cluster_in_a_corner_does_not_turn_the_field() -> None:
+    """Errors of 0.3 px over 20 px would turn it by half a degree: 3 px and more at the other end."""
+    generator = np.random.default_rng(2)
+    first = 2000.0 + 20.0 * generator.normal(size=(6, 2)) @ [1.0, 1j]
+    second = first + 40.0 + 0.3 * generator.normal(size=(6, 2)) @ [1.0, 1j]
+    fitted = fit_similarity(first, second, mirrored=False)
+    assert abs(fitted.moved(np.zeros(1, complex))[0] - 40.0) > 3.0
+    simple = simplest_alike(first, second, fitted, 1.5)
+    assert simple.factor == 1.0
+    assert abs(simple.shift - 40.0) < 0.5
+
+
+@given(similarities())
+def test_what_sources_all_over_ask_for_is_kept(one: Similarity) -> None:
+    simple = simplest_alike(ANYWHERE, one.moved(ANYWHERE), one, 1.5)
+    assert np.abs(simple.moved(ANYWHERE) - one.moved(ANYWHERE)).max() <= 1.5
