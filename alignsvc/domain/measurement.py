@@ -102,7 +102,9 @@ class Factors:
     weight_share : float64, shape (n,)
         As in `Displacements`.
     use : bool, shape (n,)
-        False = held out, flagged or clipped: not in the fit.
+        False = held out or flagged: not in the fit.
+    held_out : bool, shape (n,)
+        True = sound, but kept out of the fit to test it.
     """
 
     exposure: int
@@ -112,6 +114,15 @@ class Factors:
     information: FloatArray
     weight_share: FloatArray
     use: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def with_held_out(self) -> Factors:
+        """Return factors in which the sources that were held out serve the fit too."""
+        return replace(
+            self,
+            use=read_only(self.use | self.held_out),
+            held_out=read_only(np.zeros_like(self.held_out)),
+        )

@@ -16,7 +16,7 @@ from alignsvc.run import events
 from alignsvc.run.held_out import HeldOutTables
 from alignsvc.run.history import prune_history
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.passes import PassSettings, begin_pass, run_pass
+from alignsvc.run.passes import PassSettings, begin_pass, run_pass, solved_with_held_out
 from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name, restored
 from alignsvc.run.stages import Tools
@@ -71,7 +71,16 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
     worse = tuple(_worse(given) for given in verdicts.values() if given.verdict is Verdict.WORSE)
     for one in worse:
         tools.journal.append(one)
-    return LoopEnd(state.without(worse), end.verdict, tuple(history), verdicts)
+    state = state.without(worse)
+    if end.verdict is Convergence.CONVERGED and _has_held_out(tools):
+        state = solved_with_held_out(tools, state)
+    return LoopEnd(state, end.verdict, tuple(history), verdicts)
+
+
+def _has_held_out(tools: Tools) -> bool:
+    """Whether all exposures were solved at once, some sources being kept out."""
+    alignment = tools.plan.config.alignment
+    return alignment.solver == "global" and alignment.hold_out > 0.0
 
 
 def _passes(

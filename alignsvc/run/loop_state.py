@@ -41,6 +41,8 @@ class LoopState:
         In how many passes it was solved.
     displacements : mapping of exposure id to str
         Names of the tables of the last measurement.
+    factors : mapping of exposure id to str
+        Names of the tables of what it gave to the solve.
     moving : tuple of int
         Ids of sources that the last solve left out because they move.
     rays : mapping of exposure id to KnownRays
@@ -58,6 +60,7 @@ class LoopState:
     ended: Mapping[str, ExposureEnded] = field(default_factory=dict)
     passes: Mapping[str, int] = field(default_factory=dict)
     displacements: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, str] = field(default_factory=dict)
     moving: tuple[int, ...] = ()
     rays: Mapping[str, KnownRays] = field(default_factory=dict)
     sources: SourceTables | None = None

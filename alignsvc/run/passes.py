@@ -63,6 +63,25 @@ def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopStat
     return state
 
 
+def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
+    """Return the state with corrections from all sources of the last pass.
+
+    Those that were held out have said what they think of the fit without them; from now on
+    they would only be missed. What the loop says of movement stays.
+    """
+    everyone = [
+        Measured(one, TableRef(state.factors[one.id], ""), with_held_out=True)
+        for one in state.going(tools.plan.exposures)
+        if one.id in state.factors
+    ]
+    solution = solve(tools, everyone, state.pass_start, grid_references(tools, state))
+    return replace(
+        state,
+        corrections={**state.corrections, **solution.corrections},
+        quality={**state.quality, **solution.quality},
+    )
+
+
 def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass in which all exposures are compared with one mosaic."""
     state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
@@ -206,12 +225,17 @@ def _measured(
     ]
     outcomes = run_stage(tools, "measure", settings.number, tasks)
     ends = sorted_out(exposures, outcomes)
-    measured, displacements = [], {}
+    measured, displacements, factors = [], {}, {}
     for one, task, outcome in zip(exposures, tasks, outcomes, strict=True):
         if outcome.is_ok:
             measured.append(Measured(one, TableRef(outcome.product, outcome.checksum)))
             displacements[one.id] = displacements_name(task.key)
-    state = replace(state, displacements={**state.displacements, **displacements})
+            factors[one.id] = outcome.product
+    state = replace(
+        state,
+        displacements={**state.displacements, **displacements},
+        factors={**state.factors, **factors},
+    )
     return measured, _announce_ends(tools, state, ends.ended)
 
 

@@ -38,8 +38,8 @@ class SolvedTable:
         `component` is -1 for an exposure that was never solved.
     rmse_px, mae_px, move_px : float64, shape (n,)
         NaN where not solved; `move_px` NaN where not solved in this pass.
-    displacements : array of str, shape (n,)
-        Name of the table of the last measurement, empty if none.
+    displacements, factors : array of str, shape (n,)
+        Names of the tables of the last measurement, empty if none.
     moving : int64, shape (m,)
         Ids of the sources that were left out because they move.
     rays, rays_checksum : array of str, shape (n,)
@@ -60,6 +60,7 @@ class SolvedTable:
     mae_px: FloatArray
     move_px: FloatArray
     displacements: NDArray[Any]
+    factors: NDArray[Any]
     moving: IntArray
     rays: NDArray[Any]
     rays_checksum: NDArray[Any]
@@ -105,6 +106,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         mae_px=np.array([q.mae_px for q in quality]),
         move_px=np.array([state.moves_px.get(name, nan) for name in names]),
         displacements=np.array([state.displacements.get(name, "") for name in names]),
+        factors=np.array([state.factors.get(name, "") for name in names]),
         moving=np.array(state.moving, np.int64),
         rays=np.array([found.table.name for found in rays]),
         rays_checksum=np.array([found.table.checksum for found in rays]),
@@ -148,11 +150,8 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
         },
         component={exposure: int(table.component[row]) for row, exposure in solved},
         passes={exposure: int(table.passes[row]) for row, exposure in solved},
-        displacements={
-            exposure: str(table.displacements[row])
-            for row, exposure in rows
-            if table.displacements[row]
-        },
+        displacements=_names(rows, table.displacements),
+        factors=_names(rows, table.factors),
         moving=tuple(table.moving.tolist()),
         rays={
             exposure: KnownRays(
@@ -184,6 +183,10 @@ def restored(tools: Tools, settled: Settled) -> LoopState:
         sources=None if settled.sources is None else SourceTables.from_event(settled.sources),
         mosaic=None if settled.generation is None else load_mosaic(tools, settled.generation),
     )
+
+
+def _names(rows: Sequence[tuple[int, str]], column: NDArray[Any]) -> dict[str, str]:
+    return {exposure: str(column[row]) for row, exposure in rows if column[row]}
 
 
 def _totals(

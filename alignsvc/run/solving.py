@@ -18,6 +18,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.solve.error_floor import ErrorFloor
@@ -52,10 +53,25 @@ _LEAST_SIGNIFICANT = 0.15
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """An exposure with its factors, in the store."""
+    """An exposure with its factors, in the store.
+
+    Parameters
+    ----------
+    exposure : PlannedExposure
+    factors : TableRef
+    with_held_out : bool
+        Whether sources that were kept out of the fit, to test it, serve it after all.
+    """
 
     exposure: PlannedExposure
     factors: TableRef
+    with_held_out: bool = False
+
+    def read(self, objects: ObjectStore, index: int) -> Factors:
+        """Return the factors, as those of exposure `index` of a solve."""
+        found = read_table(objects, self.factors.name, Factors, self.factors.checksum)
+        found = replace(found, exposure=index)
+        return found.with_held_out() if self.with_held_out else found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,12 +169,7 @@ def _group(
 ) -> _Group:
     objects = RunLocations(tools.run).objects
     own = [one for one in measured if one.exposure.component == grid.component]
-    factors = [
-        replace(
-            read_table(objects, one.factors.name, Factors, one.factors.checksum), exposure=index
-        )
-        for index, one in enumerate(own)
-    ]
+    factors = [one.read(objects, index) for index, one in enumerate(own)]
     if not tools.plan.config.alignment.use_weights:
         factors = [equally_weighted(each) for each in factors]
     totals = tuple(corrections[one.exposure.id] for one in own)

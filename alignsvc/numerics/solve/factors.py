@@ -113,6 +113,7 @@ class FactorBuilder:
             information=read_only(information),
             weight_share=measured.weight_share,
             use=read_only(sound & (measured.flags == DisplacementFlag.GOOD)),
+            held_out=read_only(sound & (measured.flags == DisplacementFlag.HELD_OUT)),
         )
 
     def _plane_from_chip(self, grid_from_chip: FloatArray) -> FloatArray:
@@ -135,6 +136,7 @@ def weighted_by_source(factors: Factors, ids: IntArray, weight: FloatArray) -> F
         factors,
         information=read_only(factors.information * of_row[:, None, None]),
         use=read_only(factors.use & (of_row > 0)),
+        held_out=read_only(factors.held_out & (of_row > 0)),
     )
 
 

@@ -121,6 +121,7 @@ class LinearFitter:
                 information=np.asarray(weights, float)[:, None, None] * np.eye(2),
                 weight_share=np.zeros(n),
                 use=np.asarray(weights) > 0,
+                held_out=np.zeros(n, bool),
             )
         )
 

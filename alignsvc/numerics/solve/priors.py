@@ -98,6 +98,7 @@ class CatalogOffsets:
             information=self.information,
             weight_share=np.zeros(n),
             use=np.ones(n, bool),
+            held_out=np.zeros(n, bool),
         )
 
 

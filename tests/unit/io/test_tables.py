@@ -52,6 +52,7 @@ def factors() -> Factors:
         np.ones((N, 2, 2)),
         np.ones(N),
         np.arange(N) % 2 == 0,
+        np.arange(N) % 2 == 1,
     )
 
 

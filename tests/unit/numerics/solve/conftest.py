@@ -91,6 +91,7 @@ def make_scene(
                 information=np.eye(2) / sigma[inside, None, None] ** 2,
                 weight_share=np.full(len(inside), 0.1),
                 use=np.ones(len(inside), bool),
+                held_out=np.zeros(len(inside), bool),
             )
         )
         total = Correction.identity(PLANE, geometry) if totals is None else totals[i]

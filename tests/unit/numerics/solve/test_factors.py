@@ -89,7 +89,16 @@ def test_flagged_and_unmeasured_rows_are_kept_out_and_never_poison_sums():
     assert factors.use.tolist() == [True, False, False, False, False, True]
     for values in (factors.residual, factors.jacobian, factors.information):
         assert np.isfinite(values).all()
-    assert factors.information[2, 0, 0] > 0  # held out: the verdict needs it
+    assert factors.information[2, 0, 0] > 0  # held out: it may serve in the end
+
+
+def test_held_out_rows_serve_the_fit_when_asked_and_flagged_ones_never():
+    flags = np.array([0, DisplacementFlag.DOMINATED, DisplacementFlag.HELD_OUT, 0, 0, 0])
+    factors = FactorBuilder(GRID, COMMON).to_mosaic(0, measured(flags=flags), places())
+    assert factors.held_out.tolist() == [False, False, True, False, False, False]
+    everyone = factors.with_held_out()
+    assert everyone.use.tolist() == [True, False, True, True, True, True]
+    assert not everyone.held_out.any()
 
 
 @pytest.mark.parametrize("own", [COMMON, TangentPlane(40.4, -30.3), TangentPlane(39.0, -89.0)])

@@ -181,7 +181,7 @@ def test_two_groups_linked_along_a_line_are_refused_not_solved_at_random(scene, 
         n = len(ids)
         return Factors(
             index, ids, np.zeros((n, 2)), jacobian, np.tile(1e6 * np.eye(2), (n, 1, 1)),
-            np.zeros(n), np.ones(n, bool),
+            np.zeros(n), np.ones(n, bool), np.zeros(n, bool),
         )  # fmt: skip
 
     line = np.stack([np.zeros(8), np.linspace(-40, 40, 8)], axis=1)
@@ -263,7 +263,7 @@ def test_the_order_of_exposures_and_sources_does_not_matter(scene, layouts):
         f, rows = case.factors[i], generator.permutation(len(case.factors[i]))
         shuffled.append(
             Factors(0, f.source[rows], f.residual[rows], f.jacobian[rows], f.information[rows],
-                    f.weight_share[rows], f.use[rows])
+                    f.weight_share[rows], f.use[rows], f.held_out[rows])
         )  # fmt: skip
     one = JointFitter(Geometry.RSCALE)(case.factors, case.footprints)
     two = JointFitter(Geometry.RSCALE)(shuffled, [case.footprints[i] for i in order])
@@ -348,7 +348,8 @@ def test_each_exposure_may_have_its_own_tangent_plane(geometry):
         n = int(inside.sum())
         factors.append(
             Factors(len(factors), np.flatnonzero(inside), jacobian @ step + offset[inside],
-                    jacobian, np.tile(1e6 * np.eye(2), (n, 1, 1)), np.zeros(n), np.ones(n, bool))
+                    jacobian, np.tile(1e6 * np.eye(2), (n, 1, 1)), np.zeros(n), np.ones(n, bool),
+                    np.zeros(n, bool))
         )  # fmt: skip
         corners = Points(side / 2 * np.array([-1, 1, 1, -1]), side / 2 * np.array([-1, -1, 1, 1]))
         footprints.append(
