@@ -172,7 +172,8 @@ def make_plan(config: Config) -> Plan:
     """
     algorithms = build_algorithms(config)
     build_cluster(config, None)
-    catalogs, catalog = catalog_digests(config), reference_catalog(config)
+    catalog = reference_catalog(config)
+    catalogs = catalog_digests(config)
     grid = given_grid(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)

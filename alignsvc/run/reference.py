@@ -84,10 +84,11 @@ def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReferenc
 
 def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
     """Return what the user should know of stars of the catalogue, and of those that move."""
+    enough = tools.plan.algorithms.geometry.min_sources
     found = [
         f"reference.catalog: {len(one.offsets.source)} of its stars were found among the "
         f"sources of component {component}"
-        + ("" if len(one.offsets.source) else "; the mean of its exposures holds its frame")
+        + ("" if len(one.offsets.source) >= enough else ", too few: the mean holds its frame")
         for component, one in grid_references(tools, state).items()
     ]
     if state.moving:
