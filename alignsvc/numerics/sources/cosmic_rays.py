@@ -60,7 +60,7 @@ class CosmicRayRejection:
         worth keeping.
     slopes : (float, float)
         What is allowed on top, in units of the blot's slope per pixel: so far a star may lie off.
-        A quarter of astrodrizzle's, as the blot is matched to the chip before; where too few
+        A sixth of astrodrizzle's, as the blot is matched to the chip before; where too few
         pixels tell how, its own are allowed.
     doubt : float
         Error of the match, in units of how much it changed the blot.
@@ -76,7 +76,7 @@ class CosmicRayRejection:
     """
 
     sigma: tuple[float, float] = (4.5, 3.0)
-    slopes: tuple[float, float] = (0.3, 0.15)
+    slopes: tuple[float, float] = (0.2, 0.1)
     doubt: float = 0.1
     sharpness: float = 6.0
     stars_among_edges: float = 0.2
