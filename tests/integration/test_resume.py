@@ -323,7 +323,9 @@ def test_a_receipt_for_a_tile_that_another_driver_made_differently_does_not_coun
     assert tools.reuse.count == 1
     assert task.product_is_whole(outcome)
     store.write_tile(
-        state.mosaic.generation, tile, store.read_tile(1, tile).cut(grid.tile_box(tile))
+        state.mosaic.generation,
+        tile,
+        store.read_tile(state.mosaic.generation, tile).cut(grid.tile_box(tile)),
     )
     assert task.product_is_whole(outcome)
     other = MergeTask(tools.run, grid, tile, parts[:1], state.mosaic.generation)
