@@ -54,7 +54,7 @@ def test_a_rotation_is_counted_from_north_through_east() -> None:
 
 
 def test_a_cluster_in_a_corner_does_not_turn_the_field() -> None:
-    """Errors of 0.3 px over 20 px would turn it by half a degree: 3 px at the other end."""
+    """Errors of 0.3 px over 20 px would turn it by half a degree: by 3 px at the other end."""
     generator = np.random.default_rng(2)
     first = 2000.0 + 20.0 * generator.normal(size=(6, 2)) @ [1.0, 1j]
     second = first + 40.0 + 0.3 * generator.normal(size=(6, 2)) @ [1.0, 1j]
