@@ -7,7 +7,7 @@ headers within what the loop can find begin as they are; if all do, nothing chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -179,7 +179,7 @@ class _Search:
         return [
             row
             for one, standings in zip(sets, placed, strict=True)
-            for row in self._rows(one, standings, pairs)
+            for row in self._rows(one, standings, pairs, listed)
         ]
 
     def _listed(self) -> dict[int, ListedExposure]:
@@ -285,17 +285,24 @@ class _Search:
         fixed = [n for k, n in index.items() if self.headers[k].ref.id == self.tools.plan.reference]
         return place_exposures(one.places, own, fixed[0] if fixed else None)
 
-    def _rows(self, one: _Set, placed: Sequence[Placed], pairs: Pairs) -> list[_Row]:
+    def _rows(
+        self, one: _Set, placed: Sequence[Placed], pairs: Pairs, listed: Container[int]
+    ) -> list[_Row]:
         """Return the exposures of a set that begin elsewhere, or not at all."""
         near_px = self.settings.matcher.near_px
+        place_of = dict(zip(one.members, one.places, strict=True))
         is_off = any(
-            disagreement_px(link.transform, place.middle, place.extent) > near_px
+            disagreement_px(
+                link.transform, place_of[link.first].middle, place_of[link.first].extent
+            )
+            > near_px
             for link in pairs.links
-            for k, place in zip(one.members, one.places, strict=True)
-            if link.first == k
+            if link.first in place_of
         )
         rows = []
         for k, where in zip(one.members, placed, strict=True):
+            if k not in listed:
+                continue  # what is wrong with it comes up in the loop, under its own name
             header = self.headers[k]
             start = self._start(header, one.frame, where)
             reason, message = self._judged(where.standing, start)
