@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +35,9 @@ class LoopState:
         The totals with which the present pass began; those of the last one between passes.
     quality : mapping of exposure id to FitQuality
     moves_px : mapping of exposure id to float
-        In the last pass.
+        In the present pass, as far as it is solved; in the last one between passes.
+    last_movement_px : float
+        The largest movement of the last whole pass; infinite before there is one.
     component : mapping of exposure id to int
     ended : mapping of exposure id to ExposureEnded
     passes : mapping of exposure id to int
@@ -56,6 +59,7 @@ class LoopState:
     pass_start: Mapping[str, Correction]
     quality: Mapping[str, FitQuality] = field(default_factory=dict)
     moves_px: Mapping[str, float] = field(default_factory=dict)
+    last_movement_px: float = math.inf
     component: Mapping[str, int] = field(default_factory=dict)
     ended: Mapping[str, ExposureEnded] = field(default_factory=dict)
     passes: Mapping[str, int] = field(default_factory=dict)

@@ -42,7 +42,8 @@ def begin_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopSt
     """Say in the journal that a pass begins, and with which corrections."""
     tools.journal.append(journal.PassStarted(settings.number, settings.is_full))
     tools.journal.append(journal.States(settings.number, _states(tools, state)))
-    return replace(state, pass_start=state.corrections, moves_px={})
+    last = state.movement_px if state.moves_px else math.inf
+    return replace(state, pass_start=state.corrections, moves_px={}, last_movement_px=last)
 
 
 def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -270,9 +271,9 @@ def _search_radius_px(tools: Tools, state: LoopState) -> int:
     noise for faint sources, other ones in each pass, so that the loop never comes to rest.
     """
     largest = margin_px(tools.plan.config)
-    if not state.moves_px:
+    if math.isinf(state.last_movement_px):
         return largest
-    return min(largest, max(_LEAST_SEARCH_PX, 1 + math.ceil(state.movement_px)))
+    return min(largest, max(_LEAST_SEARCH_PX, 1 + math.ceil(state.last_movement_px)))
 
 
 def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:

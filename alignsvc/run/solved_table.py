@@ -38,6 +38,8 @@ class SolvedTable:
         `component` is -1 for an exposure that was never solved.
     rmse_px, mae_px, move_px : float64, shape (n,)
         NaN where not solved; `move_px` NaN where not solved in this pass.
+    last_movement_px : float64, shape (1,)
+        Of the pass before.
     displacements, factors : array of str, shape (n,)
         Names of the tables of the last measurement, empty if none.
     moving : int64, shape (m,)
@@ -59,6 +61,7 @@ class SolvedTable:
     rmse_px: FloatArray
     mae_px: FloatArray
     move_px: FloatArray
+    last_movement_px: FloatArray
     displacements: NDArray[Any]
     factors: NDArray[Any]
     moving: IntArray
@@ -105,6 +108,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         rmse_px=np.array([q.rmse_px for q in quality]),
         mae_px=np.array([q.mae_px for q in quality]),
         move_px=np.array([state.moves_px.get(name, nan) for name in names]),
+        last_movement_px=np.array([state.last_movement_px]),
         displacements=np.array([state.displacements.get(name, "") for name in names]),
         factors=np.array([state.factors.get(name, "") for name in names]),
         moving=np.array(state.moving, np.int64),
@@ -148,6 +152,7 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if np.isfinite(table.move_px[row])
         },
+        last_movement_px=float(table.last_movement_px[0]),
         component={exposure: int(table.component[row]) for row, exposure in solved},
         passes={exposure: int(table.passes[row]) for row, exposure in solved},
         displacements=_names(rows, table.displacements),
