@@ -126,13 +126,13 @@ class TemplateFit:
 
     def _equations(self, pairs: PairStack, start: Points) -> Equations:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        taken = pairs.common(start) & pairs.aperture(start)
-        weight = np.where(taken, pairs.weight, np.float32(0))
+        window = pairs.window(start) * pairs.common(start)
+        weight = pairs.weight * window
         factors = self.noise.factors(np.zeros(len(pairs)))
         outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         if pairs.gain is not None:
-            weight = _inverse(pairs.variances(outset.model)[0], taken)
+            weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
         return Equations(pairs, pairs.spline.smoothed(sigma), weight, self.noise.factors(sigma))
 
 

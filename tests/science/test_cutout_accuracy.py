@@ -1,0 +1,58 @@
+"""Single sources are measured near the best that their pixels allow.
+
+Nine exposures, one of them measured against the mosaic of the other eight. Values measured
+stand in tests/README.md; limits leave room for the scatter of the sources' number.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from cutout_bench import Scene, accuracy, joint_accuracy
+
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import SizeClasses
+
+FITTED = CorrelationMeasurement(
+    CORRELATORS.build("ncc", {}), TemplateFit(), SizeClasses((32,), search_radius_px=3)
+)
+#: Seeing of nine exposures that differ.
+MIXED_PX = (3.5, 3.8, 4.1, 4.4, 4.7, 5.0, 5.3, 5.6, 6.0)
+
+
+@pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.45), (30, 1.2), (100, 1.2)])
+def test_few_sources_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
+    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=7), FITTED)
+    assert found.ratio < limit
+    assert found.outliers < 0.15
+    assert 0.75 < found.pull_rms < 1.35
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.25), (30, 1.1), (100, 1.1)])
+def test_many_sources_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
+    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=18), FITTED)
+    assert found.ratio < limit
+    assert found.outliers < 0.08
+    assert 0.9 < found.pull_rms < 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fwhm_px", "limit_mpx"), [(1.2, 150.0), (2.0, 4.0), (3.0, 2.0), (4.0, 1.0)]
+)
+def test_bias_with_the_phase_of_the_pixel(fwhm_px: float, limit_mpx: float) -> None:
+    """The mosaic is a native-scale drizzle of eight: its own blur changes with the phase."""
+    scene = Scene(math.inf, (fwhm_px,) * 9, n_side=16)
+    assert accuracy(scene, FITTED).rms_mpx < limit_mpx
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snr", [30, 1000])
+def test_exposures_of_different_seeing_are_placed_near_the_bound(snr: float) -> None:
+    assert joint_accuracy(Scene(snr, MIXED_PX, n_side=16), FITTED).mean < 1.12
