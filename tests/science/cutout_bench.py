@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 
+from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
@@ -88,6 +89,9 @@ class Scene:
         otherwise Moffat stars.
     n_side : int
         Sources along a side.
+    guides_snr : float or None
+        Every fourth source is one of this S/N, for whatever is learnt from bright sources, and
+        is not judged.
     """
 
     snr: float = 30.0
@@ -96,6 +100,15 @@ class Scene:
     n_side: int = 16
     gaussian: bool = False
     seed: int = 1
+    guides_snr: float | None = None
+
+    @property
+    def judged(self) -> BoolArray:
+        """Return which sources are judged."""
+        which = np.ones(self.n_side**2, bool)
+        if self.guides_snr is not None:
+            which[::4] = False
+        return which
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -190,7 +203,8 @@ def seen(scene: Scene) -> Seen:
     copy_of = np.arange(n) % N_SHAPES
     noise_free = not math.isfinite(scene.snr)
     few = min(n, N_SHAPES)
-    flux, chips, maps, contributions, information = 1e6, [], [], [], []
+    flux, guides_flux = 1e6, 1e6
+    chips, maps, contributions, information = [], [], [], []
     for index, fwhm in enumerate(scene.fwhm_px):
         psf = profile_of(scene, fwhm)
         middle = 0.5 * (scene.shape[0] - 1)
@@ -208,10 +222,12 @@ def seen(scene: Scene) -> Seen:
         light, dx, dy = _stamps(scene, psf, some, offsets[:few])
         if index == 0 and not noise_free:
             flux = _flux(scene.snr, light)
+            if scene.guides_snr is not None:
+                guides_flux = _flux(scene.guides_snr, light)
         info = _information(light, dx, dy, flux, SKY + flux * light)
         info = np.broadcast_to(info.mean(axis=0), (n, 2, 2)) if shapes is None else info[copy_of]
         information.append(info)
-        all_flux = np.full(n, flux)
+        all_flux = np.where(scene.judged, flux, guides_flux)
         if shapes is None:
             image = stars_image(scene.shape, psf, where, all_flux, 1e-6 * flux)
         else:
@@ -227,7 +243,7 @@ def seen(scene: Scene) -> Seen:
         maps.append(pixel_map)
         contributions.append(DrizzleResampler()(chip, pixel_map, grid))
     size = float(np.median(scene.fwhm_px)) * (1.0 if shapes is None else 1.4)
-    catalog = _catalog(at, size, flux)
+    catalog = _catalog(at, size, all_flux)
     known = np.array(information)
     return Seen(scene, at, tuple(chips), tuple(maps), tuple(contributions), known, catalog)
 
@@ -247,7 +263,7 @@ def _flux(snr, light):
     return middle
 
 
-def _catalog(at: Points, fwhm: float, flux: float) -> SourceCatalog:
+def _catalog(at: Points, fwhm: float, flux: FloatArray) -> SourceCatalog:
     n = len(at.x)
     none, one, whole = np.zeros(n), np.ones(n), np.zeros(n, np.int64)
     return SourceCatalog(
@@ -286,6 +302,8 @@ def accuracy(scene: Scene, measure: Measurement, index: int = 0) -> Accuracy:
     found, error = all_seen.measured(measure, index)
     info = all_seen.information
     bound = np.linalg.inv(info[index]) + np.linalg.inv(np.delete(info, index, 0).sum(axis=0))
+    judged = scene.judged[found.source - 1]
+    found, error = found.select(judged), error[judged]
     bound = bound[found.source - 1]
     stated = found.own_covariance + found.template_covariance
     sigma = np.sqrt(np.diagonal(bound, axis1=1, axis2=2))
@@ -341,7 +359,7 @@ def joint_accuracy(scene: Scene, measure: Measurement) -> JointAccuracy:
         own.append(found.own_covariance[order][:, [0, 2]])
     r, c = np.array(residual), np.array(own)
     info = all_seen.information
-    usable = np.isfinite(r).all(axis=(0, 2))
+    usable = scene.judged & np.isfinite(r).all(axis=(0, 2))
     weight = 1 / c
     latent = (weight * r).sum(axis=0) / weight.sum(axis=0)
     diagonal = np.diagonal(info, axis1=2, axis2=3)

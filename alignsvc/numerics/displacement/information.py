@@ -186,16 +186,28 @@ class Equations:
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             own = own / np.square(flux)[:, None, None]
+        return Information(
+            own=own,
+            # The kernel passes the mosaic's noise as it passes its slopes.
+            template=self.pairs.kernel.response**2 * theirs,
+            flux=flux,
+            share=self._share(instrument),
+            informative=informative,
+        )
+
+    def _share(self, instrument: Surface) -> FloatArray:
+        """Return the exposure's part of what fixes the mosaic's position.
+
+        Its weight's part s, and of slopes as steep as its own, which the matched template has:
+        those of the others are less steep by the kernel's response R. So ``R s / (R s + 1 - s)``.
+        """
         power = self.weight * (instrument.along_x**2 + instrument.along_y**2)
         total = power.sum(axis=(1, 2), dtype=np.float64)
         shared = np.einsum("nyx,nyx->n", power, self.pairs.share).astype(np.float64)
-        return Information(
-            own=own,
-            template=theirs,
-            flux=flux,
-            share=np.divide(shared, total, out=np.zeros(len(total)), where=total > 0),
-            informative=informative,
-        )
+        share = np.divide(shared, total, out=np.zeros(len(total)), where=total > 0)
+        steeper = self.pairs.kernel.response * share
+        part: FloatArray = steeper / (steeper + 1 - share)
+        return part
 
     def _surfaces(self, shift: Points) -> tuple[Surface, Surface]:
         if self.instrument is self.pairs.spline:

@@ -16,6 +16,7 @@ from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
 from alignsvc.numerics.displacement.correlators import Correlator
 from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
@@ -74,6 +75,8 @@ class CorrelationMeasurement:
         beyond it bring noise only: the template's slopes there are noise, and they weigh the
         exposure's. (S/N 30 against 8 others, FWHM 4: 1.08 times the bound with the aperture,
         1.19 without.)
+    matching : PsfMatching or None
+        How the fit's templates are given the seeing of the exposure; None: as they are.
     """
 
     correlator: Correlator
@@ -81,6 +84,7 @@ class CorrelationMeasurement:
     sizes: SizeClasses = field(default_factory=SizeClasses)
     peak: PolynomialPeak = field(default_factory=PolynomialPeak)
     aperture_fwhm: float = 1.8
+    matching: PsfMatching | None = field(default_factory=PsfMatching)
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -106,24 +110,61 @@ class CorrelationMeasurement:
             What could not be measured is NaN, with a flag.
         """
         targets = _Targets.on_chip(view, sources)
-        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
+        kernel = self._kernel(view, reference, targets)
         rows = np.zeros(0, np.int64)
         parts: list[Displacements] = []
-        for index in np.unique(classes):
-            sides = self.sizes.windows(int(index))
-            members = np.flatnonzero(classes == index)
-            for chunk in _chunks(members, sides):
-                parts.append(self._measured(view, reference, targets.select(chunk), sides))
-                rows = np.concatenate([rows, chunk])
+        for chunk, sides in self._chunks(targets):
+            parts.append(self._measured(view, reference, (targets.select(chunk), sides), kernel))
+            rows = np.concatenate([rows, chunk])
         return _concatenated(parts).select(np.argsort(rows))
 
+    def _chunks(self, targets: _Targets) -> Iterator[tuple[IntArray, Sides]]:
+        """Yield indices of targets that are measured together, with their windows."""
+        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
+        for index in np.unique(classes):
+            sides = self.sizes.windows(int(index))
+            for chunk in _chunks(np.flatnonzero(classes == index), sides):
+                yield chunk, sides
+
+    def _kernel(self, view: ChipView, reference: Reference, targets: _Targets) -> MatchingKernel:
+        """Return the kernel that gives templates the seeing of the chip."""
+        if self.fit is None or self.matching is None:
+            return MatchingKernel()
+        bright = targets.select(self.matching.calibrators(targets.snr))
+        if len(bright.source) < self.matching.fewest_sources:
+            return MatchingKernel()
+        stacks = []
+        for chunk, sides in self._chunks(bright):
+            some = bright.select(chunk)
+            cutouts, blots = _cut_and_blotted(view, reference, some, sides)
+            pairs = _paired(cutouts, blots, some, self._aperture(some, sides), view.chip.gain)
+            peaks = correlated(self.correlator, pairs, sides, self.peak)
+            start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+            flags = _circumstances(some, cutouts, blots, pairs.aperture(start), start)
+            clean = (peaks.flags | flags) == 0
+            if clean.any():
+                stacks.append((pairs.select(clean), Points(start.x[clean], start.y[clean])))
+        kernel = self.matching.start(bright.fwhm_px)
+        for _ in range(self.matching.passes):
+            kernel = self.matching.improved(
+                kernel, [_matched(self.fit, *stack, kernel) for stack in stacks]
+            )
+            if kernel.is_identity:
+                break
+        return kernel
+
     def _measured(
-        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+        self,
+        view: ChipView,
+        reference: Reference,
+        which: tuple[_Targets, Sides],
+        kernel: MatchingKernel,
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
+        targets, sides = which
         cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
         aperture_px = self._aperture(targets, sides)
-        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain)
+        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain).matched(kernel)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement: Refinement = self.fit or PeakAsFound(self.correlator.frees_background)
@@ -219,6 +260,7 @@ class _Targets:
     position: Points
     fwhm_px: FloatArray
     radius_px: FloatArray
+    snr: FloatArray
 
     @classmethod
     def on_chip(cls, view: ChipView, sources: SourceCatalog) -> _Targets:
@@ -230,7 +272,8 @@ class _Targets:
         scale = np.sqrt(np.abs(np.linalg.det(view.pixel_map.jacobian(position))))
         fwhm = np.nan_to_num(sources.fwhm[inside]) / scale
         radius = np.nan_to_num(sources.radius[inside]) / scale
-        return cls(sources.id[inside], position, np.maximum(fwhm, _LEAST_FWHM_PX), radius)
+        fwhm = np.maximum(fwhm, _LEAST_FWHM_PX)
+        return cls(sources.id[inside], position, fwhm, radius, np.nan_to_num(sources.snr[inside]))
 
     def select(self, which: IntArray) -> _Targets:
         return _Targets(
@@ -238,7 +281,24 @@ class _Targets:
             Points(self.position.x[which], self.position.y[which]),
             self.fwhm_px[which],
             self.radius_px[which],
+            self.snr[which],
         )
+
+
+def _matched(
+    fit: TemplateFit, pairs: PairStack, start: Points, kernel: MatchingKernel
+) -> MatchedSource:
+    """Return calibrators fitted with the kernel as it is."""
+    with_kernel = pairs.matched(kernel)
+    found = fit(with_kernel, start)
+    sound = found.flags == 0
+    weight = fit.equations(with_kernel, start).weight
+    return MatchedSource(
+        pairs.pixels[sound],
+        weight[sound],
+        pairs.spline.select(sound),
+        Points(found.dx[sound], found.dy[sound]),
+    )
 
 
 def _cut_and_blotted(

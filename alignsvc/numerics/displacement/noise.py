@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
+from alignsvc.numerics.displacement.matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import gaussian_kernel
 
 #: Frequencies per period, and periods on each side of 0, that integrals are taken over.
@@ -44,7 +45,7 @@ class TemplateNoise:
 
     neighbour_covariance: float = 1.0 / 6.0
 
-    def factors(self, sigma_px: FloatArray) -> NoiseFactors:
+    def factors(self, sigma_px: FloatArray, kernel: MatchingKernel) -> NoiseFactors:
         """Return the mean products of templates and the same smoothed by `sigma_px`.
 
         The power of the noise, ``1 - 2 c + 2 c cos(2 pi f)``, passes the quintic spline through
@@ -55,6 +56,8 @@ class TemplateNoise:
         Parameters
         ----------
         sigma_px : float64 array, shape (n,)
+        kernel : MatchingKernel
+            With which the templates were convolved; of its terms the round ones are counted.
         """
         n_periods = 2 * _PERIODS
         f = np.arange(-_PERIODS * _SAMPLES, _PERIODS * _SAMPLES) / _SAMPLES
@@ -66,6 +69,11 @@ class TemplateNoise:
         distance = np.arange(_SAMPLES)
         cosines = np.cos(np.outer(distance, phase)) * np.where(distance > 0, 2, 1)[:, None]
         smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ cosines
-        value = smoothing @ power
-        slope = smoothing @ (power * phase**2)
-        return NoiseFactors(value=value**2, slope=slope * value)
+        # The kernel is a sum of separable terms, so its square is one of pairs of them.
+        terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ cosines
+        parts = np.array([1 - sum(kernel.round), *kernel.round])
+        pairs = (terms[:, None] * terms).reshape(-1, len(f))
+        value = smoothing @ (pairs * power).T
+        slope = smoothing @ (pairs * power * phase**2).T
+        weight = np.outer(parts, parts).ravel()
+        return NoiseFactors(value=value**2 @ weight, slope=(slope * value) @ weight)

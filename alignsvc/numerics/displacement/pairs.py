@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
 #: Width of the aperture's soft edge. A hard edge of whole pixels is lopsided by the phase of the
@@ -40,6 +41,8 @@ class PairStack:
         Radius within which the source stands out.
     gain : float or None
         Electrons per unit of `pixels`; None: the sources' own noise is left out.
+    kernel : MatchingKernel
+        With which `spline` has been convolved already.
     """
 
     pixels: Float32Array
@@ -52,6 +55,7 @@ class PairStack:
     centre: Points
     aperture_px: FloatArray
     gain: float | None
+    kernel: MatchingKernel = field(default_factory=MatchingKernel)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -118,6 +122,10 @@ class PairStack:
         own = np.where(seen, sky + source, np.float32(0))
         theirs = (self.template_variance * (1 + source * self.weight)).astype(np.float32)
         return own, theirs
+
+    def matched(self, kernel: MatchingKernel) -> PairStack:
+        """Return the pairs with their templates, not yet convolved, convolved by `kernel`."""
+        return replace(self, spline=kernel.applied(self.spline), kernel=kernel)
 
     def select(self, which: BoolArray) -> PairStack:
         """Return the pairs named by a mask."""

@@ -64,7 +64,7 @@ class PeakAsFound:
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return `start` with its information."""
-        factors = self.noise.factors(np.zeros(len(pairs)))
+        factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
         equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
         return _judged(start, equations.information(start))
@@ -84,6 +84,7 @@ class TemplateFit:
     tolerance_px : float
         A source is done when its step is below this.
     max_iterations : int
+        Faint sources need many: ten leave a fifth of those of S/N 10 without a result.
     reach_px : float
         A fit that ends farther from its start has left the peak, and is NO_PEAK.
     smoothing : float
@@ -94,14 +95,14 @@ class TemplateFit:
     """
 
     tolerance_px: float = 1e-4
-    max_iterations: int = 10
-    reach_px: float = 1.5
+    max_iterations: int = 40
+    reach_px: float = 3.0
     smoothing: float = 0.6
     noise: TemplateNoise = field(default_factory=TemplateNoise)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
-        equations = self._equations(pairs, start)
+        equations = self.equations(pairs, start)
         largest = pairs.spline.largest_shift(pairs.side)
         x, y = start.x.copy(), start.y.copy()
         going, part = np.arange(len(pairs)), equations
@@ -124,16 +125,17 @@ class TemplateFit:
         end = Points(np.where(found, x, start.x), np.where(found, y, start.y))
         return _judged(Points(x, y), equations.information(end))
 
-    def _equations(self, pairs: PairStack, start: Points) -> Equations:
+    def equations(self, pairs: PairStack, start: Points) -> Equations:
         """Return the equations to be solved: weights and instruments chosen at the start."""
         window = pairs.window(start) * pairs.common(start)
         weight = pairs.weight * window
-        factors = self.noise.factors(np.zeros(len(pairs)))
+        factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
         outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         if pairs.gain is not None:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
-        return Equations(pairs, pairs.spline.smoothed(sigma), weight, self.noise.factors(sigma))
+        factors = self.noise.factors(sigma, pairs.kernel)
+        return Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
 
 
 def _step(equations: Equations, shift: Points) -> Points:

@@ -1,0 +1,83 @@
+"""A template is given the seeing of an exposure."""
+
+import numpy as np
+import pytest
+from displacement_scenes import catalog, gaussian, positions, reference_of, stars, view_of
+
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.matching import MatchedSource, MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.spline import TemplateSpline
+
+FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
+SIDE, TEMPLATE_SIDE = 32, 46
+
+
+def star_pairs(fwhm, template_fwhm, n=9):
+    """Stars of two widths, in the middle of cutouts and templates of unit noise."""
+    where = [Points(np.array([s / 2]), np.array([s / 2])) for s in (SIDE - 1.0, TEMPLATE_SIDE - 1)]
+    sharp = stars((SIDE, SIDE), where[0], 1e4, fwhm, gaussian)
+    blurred = stars((TEMPLATE_SIDE,) * 2, where[1], 1e4, template_fwhm, gaussian)
+    pixels = np.broadcast_to(sharp.astype(np.float32), (n, SIDE, SIDE))
+    templates = np.broadcast_to(blurred.astype(np.float32), (n, *blurred.shape))
+    none = np.zeros(n)
+    ones = np.ones(pixels.shape, np.float32)
+    return MatchedSource(pixels, ones, TemplateSpline.through(templates), Points(none, none))
+
+
+def fitted(pairs, fwhm):
+    matching = PsfMatching()
+    kernel = matching.start(np.full(len(pairs.pixels), fwhm))
+    for _ in range(matching.passes):
+        kernel = matching.improved(kernel, [pairs])
+    return kernel
+
+
+@pytest.mark.parametrize(("fwhm", "template_fwhm"), [(5.0, 4.0), (4.0, 5.0), (4.0, 4.0)])
+def test_a_matched_template_has_the_width_of_the_exposure(fwhm, template_fwhm):
+    pairs = star_pairs(fwhm, template_fwhm)
+    kernel = fitted(pairs, template_fwhm)
+    shown = kernel.applied(pairs.plain).shifted(pairs.shift, SIDE).value[0]
+    plain = pairs.plain.shifted(pairs.shift, SIDE).value[0]
+    left, before = (np.abs(one - pairs.pixels[0]).max() for one in (shown, plain))
+    assert left < max(0.3 * before, 1e-3 * pairs.pixels.max())
+    assert (kernel.response > 1) == (fwhm < template_fwhm) or fwhm == template_fwhm
+
+
+def test_a_kernel_keeps_flux_and_moves_nothing():
+    pairs = star_pairs(4.0, 5.0)
+    kernel = MatchingKernel((2.0,), (-0.7,), 0.3, -0.2)
+    old, new = (
+        spline.shifted(pairs.shift, SIDE).value[0].astype(float)
+        for spline in (pairs.plain, kernel.applied(pairs.plain))
+    )
+    offset = np.arange(SIDE) - 0.5 * (SIDE - 1)
+    assert new.sum() == pytest.approx(old.sum(), rel=1e-4)
+    for image in (new, new.T):
+        assert (image * offset).sum() == pytest.approx(0, abs=1e-3 * old.sum())
+
+
+def test_too_few_bright_sources_match_nothing():
+    assert fitted(star_pairs(4.0, 5.0, n=4), 5.0).is_identity
+
+
+def test_faint_sources_have_no_say():
+    pairs = star_pairs(4.0, 5.0)
+    faint = MatchedSource(pairs.pixels / 1000, pairs.weight, pairs.plain, pairs.shift)
+    assert fitted(faint, 5.0).is_identity
+
+
+def test_a_blurred_mosaic_weighs_less_than_its_pixels():
+    """The share of a sharp exposure in the mosaic's position exceeds that of its weight."""
+    rng = np.random.default_rng(3)
+    at, shape = positions(25, rng)
+    sharp = stars(shape, at, 1e5, 4.0)
+    blurred = stars(shape, at, 1e5, 5.5)
+    share = {
+        name: FITTED(view_of(sharp), reference_of(mosaic, 7.0), catalog(at, 4.0)).weight_share
+        for name, mosaic in (("same", sharp), ("blurred", blurred))
+    }
+    np.testing.assert_allclose(share["same"], 1 / 8, rtol=0.02)
+    assert (share["blurred"] > 0.15).all()
