@@ -20,7 +20,9 @@ from alignsvc.io.image_settings import (
     WeightType,
     grouping,
 )
+from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.matching import PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sizes import SizeClasses
@@ -43,6 +45,8 @@ T = TypeVar("T")
 #: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
 #: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
 AUTO_SEARCH_RADIUS_PX = 8
+#: Ways to measure, and the settings of each.
+_METHODS: dict[str, tuple[str, ...]] = {"correlate": ("correlation", "refine"), "centroid": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,31 +201,31 @@ def _plane(plane: HduSelector | SidecarSection | None) -> HduSelector | Sidecar 
 
 
 def _measurement(method: Named, search_radius_px: int | None) -> CorrelationMeasurement:
-    if method.name in ("centroid", "model", "both"):
+    if method.name in ("model", "both"):
         raise NotYet(f"alignment.method: {method.name} is not in this version; use correlate")
-    if method.name != "correlate":
+    if method.name not in _METHODS:
         raise ConfigError(
             f"alignment.method: there is no {method.name!r} "
             "(known: correlate, centroid, model, both)"
         )
-    unknown = set(method.settings) - {"correlation", "refine"}
+    known = _METHODS[method.name]
+    unknown = set(method.settings) - set(known)
     if unknown:
         raise ConfigError(
-            f"alignment.method: correlate has no setting {min(unknown)!r} "
-            f"(known: correlation, refine)"
+            f"alignment.method: {method.name} has no setting {min(unknown)!r} "
+            f"(known: {', '.join(known) or 'none'})"
         )
     refine = method.settings.get("refine", True)
     if not isinstance(refine, bool):
         raise ConfigError(f"alignment.method.refine: found {refine!r}, wanted true or false")
-    return CorrelationMeasurement(
-        _built(
-            "alignment.method.correlation",
-            CORRELATORS,
-            Named(name=str(method.settings.get("correlation", "ncc"))),
-        ),
-        TemplateFit() if refine else None,
-        SizeClasses(search_radius_px=search_radius_px),
-    )
+    correlation = Named(name=str(method.settings.get("correlation", "ncc")))
+    correlator = _built("alignment.method.correlation", CORRELATORS, correlation)
+    sizes = SizeClasses(search_radius_px=search_radius_px)
+    if method.name == "centroid":
+        return CorrelationMeasurement(correlator, WindowedCentroids(), sizes)
+    if not refine:
+        return CorrelationMeasurement(correlator, None, sizes)
+    return CorrelationMeasurement(correlator, TemplateFit(), sizes, matching=PsfMatching())
 
 
 def _built(key: str, family: Registry[T], chosen: Named) -> T:

@@ -17,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/disp
 from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
+from alignsvc.numerics.displacement.matching import PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.peak import PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.refine import TemplateFit
@@ -73,11 +75,13 @@ def bench_measurement(rng: np.random.Generator) -> None:
     sources = catalog(at, FWHM, 8.0)
     ncc = CORRELATORS.build("ncc", {})
     for label, measure in (
-        ("plain ", CorrelationMeasurement(ncc)),
+        ("plain", CorrelationMeasurement(ncc)),
         ("fitted", CorrelationMeasurement(ncc, TemplateFit())),
+        ("matched", CorrelationMeasurement(ncc, TemplateFit(), matching=PsfMatching())),
+        ("centroids", CorrelationMeasurement(ncc, WindowedCentroids())),
     ):
         took = best_us(lambda measure=measure: measure(view, reference, sources), N_SOURCES)
-        print(f"whole measurement  ncc   {label}  {took:7.1f} us/source")
+        print(f"whole measurement  ncc   {label:9s}  {took:7.1f} us/source")
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("cluster.workers", 3, "has no setting 'workers'"),  # of the serial backend
 ]
 NOT_YET: list[tuple[str, object, str]] = [
-    *(("alignment.method", name, name) for name in ("centroid", "model", "both")),
+    *(("alignment.method", name, name) for name in ("model", "both")),
     ("alignment.geometry", "auto", "alignment.geometry: auto"),
     ("images.chip_offsets", True, "images.chip_offsets: true"),
     *(

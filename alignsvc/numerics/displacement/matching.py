@@ -156,6 +156,8 @@ class PsfMatching:
         size = len(kernel.coefficients)
         normal, data, n, slopes = np.zeros((size, size)), np.zeros(size), 0, np.zeros(2)
         for some in sources:
+            if not len(some.pixels):
+                continue
             step = _step(kernel, some, (self.least_snr, self.most_snr))
             normal += step.normal
             data += step.data

@@ -60,13 +60,14 @@ class ChipView:
 
 @dataclass(frozen=True, slots=True)
 class CorrelationMeasurement:
-    """Displacements by correlation with half-pixel blots, and perhaps a fit from the peak.
+    """Displacements by correlation with half-pixel blots, and perhaps something better from there.
 
     Parameters
     ----------
     correlator : Correlator
-    fit : TemplateFit or None
-        None: the correlation's peak as found.
+    refinement : Refinement or None
+        What goes on from the correlation's peak: a fit of the template, or centroids. None: the
+        peak as found.
     sizes : SizeClasses
         Cutout sides and search radius.
     peak : PolynomialPeak
@@ -76,15 +77,16 @@ class CorrelationMeasurement:
         exposure's. (S/N 30 against 8 others, FWHM 4: 1.08 times the bound with the aperture,
         1.19 without.)
     matching : PsfMatching or None
-        How the fit's templates are given the seeing of the exposure; None: as they are.
+        How templates are given the seeing of the exposure before they are compared with it;
+        None: as they are.
     """
 
     correlator: Correlator
-    fit: TemplateFit | None = None
+    refinement: Refinement | None = None
     sizes: SizeClasses = field(default_factory=SizeClasses)
     peak: PolynomialPeak = field(default_factory=PolynomialPeak)
     aperture_fwhm: float = 1.8
-    matching: PsfMatching | None = field(default_factory=PsfMatching)
+    matching: PsfMatching | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -128,7 +130,7 @@ class CorrelationMeasurement:
 
     def _kernel(self, view: ChipView, reference: Reference, targets: _Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
-        if self.fit is None or self.matching is None:
+        if self.matching is None:
             return MatchingKernel()
         bright = targets.select(self.matching.calibrators(targets.snr))
         if len(bright.source) < self.matching.fewest_sources:
@@ -147,7 +149,7 @@ class CorrelationMeasurement:
         kernel = self.matching.start(bright.fwhm_px)
         for _ in range(self.matching.passes):
             kernel = self.matching.improved(
-                kernel, [_matched(self.fit, *stack, kernel) for stack in stacks]
+                kernel, [_matched(pairs, start, kernel) for pairs, start in stacks]
             )
             if kernel.is_identity:
                 break
@@ -167,7 +169,7 @@ class CorrelationMeasurement:
         pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain).matched(kernel)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-        refinement: Refinement = self.fit or PeakAsFound(self.correlator.frees_background)
+        refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
         refined = refinement(pairs, start)
         flags = peaks.flags | refined.flags
         flags |= _circumstances(targets, cutouts, blots, pairs.aperture(start), start)
@@ -285,10 +287,9 @@ class _Targets:
         )
 
 
-def _matched(
-    fit: TemplateFit, pairs: PairStack, start: Points, kernel: MatchingKernel
-) -> MatchedSource:
+def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
+    fit = TemplateFit()
     with_kernel = pairs.matched(kernel)
     found = fit(with_kernel, start)
     sound = found.flags == 0

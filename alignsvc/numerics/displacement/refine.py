@@ -67,7 +67,7 @@ class PeakAsFound:
         factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
         equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
-        return _judged(start, equations.information(start))
+        return judged(start, equations.information(start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class TemplateFit:
         x[going] = y[going] = np.nan
         found = np.isfinite(x)
         end = Points(np.where(found, x, start.x), np.where(found, y, start.y))
-        return _judged(Points(x, y), equations.information(end))
+        return judged(Points(x, y), equations.information(end))
 
     def equations(self, pairs: PairStack, start: Points) -> Equations:
         """Return the equations to be solved: weights and instruments chosen at the start."""
@@ -153,7 +153,7 @@ def _inverse(variance: Float32Array, where: BoolArray) -> Float32Array:
     return inverse
 
 
-def _judged(displacement: Points, information: Information) -> Refined:
+def judged(displacement: Points, information: Information) -> Refined:
     """Return the result with its flags; without a positive flux there is no peak."""
     found = np.isfinite(displacement.x) & ~(information.flux <= 0)
     flags = np.where(found, 0, int(DisplacementFlag.NO_PEAK)) | np.where(

@@ -11,7 +11,7 @@ from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
-FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
+FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit(), matching=PsfMatching())
 SIDE, TEMPLATE_SIDE = 32, 46
 
 

@@ -18,16 +18,21 @@ from displacement_scenes import (
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.matching import MatchingKernel
+from alignsvc.numerics.displacement.matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.refine import TemplateFit
 
 NCC = CORRELATORS.build("ncc", {})
 PLAIN = CorrelationMeasurement(NCC)
-FITTED = CorrelationMeasurement(NCC, TemplateFit())
+FITTED = CorrelationMeasurement(NCC, TemplateFit(), matching=PsfMatching())
+CENTROIDS = CorrelationMeasurement(NCC, WindowedCentroids())
 BOTH = pytest.mark.parametrize("measure", [PLAIN, FITTED], ids=["plain", "fitted"])
+ALL = pytest.mark.parametrize(
+    "measure", [PLAIN, FITTED, CENTROIDS], ids=["plain", "fitted", "centroids"]
+)
 
 
 def errors(found, truth):
@@ -51,7 +56,7 @@ def scene(n=49, fwhm=4.0, flux=1e4, seed=1, largest=0.5, profile=moffat):
 # ---- truth in, truth out --------------------------------------------------------------------
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize(
     ("fwhm", "profile", "plain_mpx", "fitted_mpx"),
     [
@@ -65,12 +70,12 @@ def test_bias_with_the_phase_of_the_pixel(measure, fwhm, profile, plain_mpx, fit
     """The ancestor: 8.5, 5, 3.9, 1.4 mpx rms, with blots that were exact."""
     at, truth, mosaic, exposure = scene(fwhm=fwhm, profile=profile)
     found = measure(view_of(exposure), reference_of(mosaic, 1e6), catalog(at, fwhm))
-    limit = fitted_mpx if measure.fit else plain_mpx
+    limit = fitted_mpx if measure.refinement else plain_mpx
     assert (found.flags == 0).all()
     assert 1e3 * np.sqrt(np.mean(errors(found, truth) ** 2)) < limit
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("fwhm", [2.0, 3.0, 5.0])
 def test_the_response_to_a_shift_is_one_even_if_the_template_is_blurred(measure, fwhm):
     at, truth, mosaic, exposure = scene(fwhm=fwhm)
@@ -85,14 +90,14 @@ def test_the_response_to_a_shift_is_one_even_if_the_template_is_blurred(measure,
     assert offset == pytest.approx(0, abs=1e-3)
 
 
-@BOTH
+@ALL
 def test_shifts_of_some_pixels_come_back(measure):
     at, truth, mosaic, exposure = scene(n=25, largest=2.8)
     found = measure(view_of(exposure), reference_of(mosaic, 1e6), catalog(at, 4.0))
     np.testing.assert_allclose(errors(found, truth), 0, atol=2e-3)
 
 
-@BOTH
+@ALL
 def test_a_turned_and_scaled_map_is_followed(measure):
     """Displacements are in pixels of the chip, whatever the grid's."""
     rng = np.random.default_rng(5)
@@ -134,6 +139,8 @@ def flux_for(snr, fwhm):
         (FITTED, 100, 8, 1.1),
         (FITTED, 30, 8, 1.12),
         (FITTED, 30, 1, 1.15),
+        (CENTROIDS, 100, 8, 1.1),
+        (CENTROIDS, 30, 8, 1.1),
         (PLAIN, 100, 8, 1.1),
         (PLAIN, 30, 8, 1.3),
     ],
@@ -153,8 +160,8 @@ def test_noise_is_near_the_bound_and_the_covariance_is_honest(measure, snr, dept
     assert np.sqrt(np.mean(error**2)) < limit * bound(fwhm, flux) * np.sqrt(1 + 1 / depth)
     variance = (found.own_covariance + found.template_covariance)[:, [0, 2]].T.ravel()
     pull = np.sqrt(np.mean(error**2 / variance))
-    assert pull == pytest.approx(1, abs=0.12 if measure.fit else 0.2)
-    if measure.fit:  # the exposure's own part is its bound, however noisy the template
+    assert pull == pytest.approx(1, abs=0.12 if measure.refinement else 0.2)
+    if measure.refinement:  # the exposure's own part is its bound, however noisy the template
         own = np.sqrt(np.median(found.own_covariance[:, 0]))
         assert own == pytest.approx(bound(fwhm, flux), rel=0.1)
 
@@ -189,7 +196,7 @@ def test_white_noise_in_the_mosaic_can_be_told():
 # ---- masks, neighbours, weights -------------------------------------------------------------
 
 
-@BOTH
+@ALL
 def test_a_masked_pixel_changes_nothing(measure):
     at, _, mosaic, exposure = scene(n=9)
     mask = np.zeros(exposure.shape, bool)
@@ -205,7 +212,7 @@ def test_a_masked_pixel_changes_nothing(measure):
     np.testing.assert_array_equal(clean.own_covariance, dirty.own_covariance)
 
 
-@BOTH
+@ALL
 def test_masks_bring_no_bias(measure):
     at, truth, mosaic, exposure = scene(n=25)
     mask = np.zeros(exposure.shape, bool)
