@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from alignsvc.config.schema import Config, ImagesSection, Named
+from alignsvc.config.schema import AlignmentSection, Config, ImagesSection, Named
 from alignsvc.config.schema import Sidecar as SidecarSection
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.quality import SourceFlag
@@ -20,7 +20,7 @@ from alignsvc.io.image_settings import (
     WeightType,
     grouping,
 )
-from alignsvc.numerics.displacement.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.matching import PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
@@ -126,7 +126,7 @@ def build_algorithms(config: Config) -> Algorithms:
         detector=Detector(detection.threshold, detection.min_area, detection.deblend),
         filters=_filters(detection.filters),
         max_sources=detection.max_sources,
-        measurement=_measurement(alignment.method, _search_radius(config)),
+        measurement=_measurement(alignment, _search_radius(config)),
         geometry=Geometry(alignment.geometry),
         clipping=Clipping(alignment.clip.iterations, alignment.clip.sigma),
         prior=ShapePrior(prior.rotation, prior.scale, prior.skew),
@@ -200,7 +200,10 @@ def _plane(plane: HduSelector | SidecarSection | None) -> HduSelector | Sidecar 
     return Sidecar(*plane.replace) if isinstance(plane, SidecarSection) else plane
 
 
-def _measurement(method: Named, search_radius_px: int | None) -> CorrelationMeasurement:
+def _measurement(
+    alignment: AlignmentSection, search_radius_px: int | None
+) -> CorrelationMeasurement:
+    method = alignment.method
     if method.name in ("model", "both"):
         raise NotYet(f"alignment.method: {method.name} is not in this version; use correlate")
     if method.name not in _METHODS:
@@ -221,11 +224,14 @@ def _measurement(method: Named, search_radius_px: int | None) -> CorrelationMeas
     correlation = Named(name=str(method.settings.get("correlation", "ncc")))
     correlator = _built("alignment.method.correlation", CORRELATORS, correlation)
     sizes = SizeClasses(search_radius_px=search_radius_px)
-    if method.name == "centroid":
-        return CorrelationMeasurement(correlator, WindowedCentroids(), sizes)
     if not refine:
         return CorrelationMeasurement(correlator, None, sizes)
-    return CorrelationMeasurement(correlator, TemplateFit(), sizes, matching=PsfMatching())
+    # Only the joint solve knows a source's place for what it is, one more unknown.
+    first = CatalogCentroids() if alignment.solver == "global" else None
+    if method.name == "centroid":
+        return CorrelationMeasurement(correlator, WindowedCentroids(), sizes, first=first)
+    matching = PsfMatching()
+    return CorrelationMeasurement(correlator, TemplateFit(), sizes, matching=matching, first=first)
 
 
 def _built(key: str, family: Registry[T], chosen: Named) -> T:

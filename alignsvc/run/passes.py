@@ -217,12 +217,14 @@ def _measured(
     """Measure exposures against the present mosaic; return their factors, and who failed."""
     assert state.mosaic is not None
     assert state.sources is not None
+    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
     tasks = [
         replace(
-            _measure_task(tools, state, state.mosaic, state.sources, one),
+            task,
+            measurement=task.measurement.in_pass(settings.number),
             history=kept_name(tools, settings.number, one.id),
         )
-        for one in exposures
+        for task, one in zip(tasks, exposures, strict=True)
     ]
     outcomes = run_stage(tools, "measure", settings.number, tasks)
     ends = sorted_out(exposures, outcomes)

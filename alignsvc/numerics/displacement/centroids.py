@@ -1,4 +1,4 @@
-"""Displacements as differences of windowed centroids."""
+"""Displacements from windowed centroids."""
 
 from __future__ import annotations
 
@@ -17,6 +17,24 @@ from alignsvc.numerics.displacement.refine import Refined, judged
 _LONGEST_STEP = 0.5
 #: A response below this part of the window's flux is that of noise, or of a flat top.
 _LEAST_RESPONSE = 0.1
+_LEAST_OTHERS = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Centroids:
+    """Centroids of n sources.
+
+    Parameters
+    ----------
+    own, theirs : Points, shape (n,)
+        In the cutouts and in the templates, pixels of the cutout; NaN where not found.
+    information : Information
+        Of their differences.
+    """
+
+    own: Points
+    theirs: Points
+    information: Information
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,14 @@ class WindowedCentroids:
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the differences; NO_PEAK and NaN where a centroid is not found."""
+        found = self.centroids(pairs, start)
+        own, theirs = found.own, found.theirs
+        return judged(
+            Points(start.x + theirs.x - own.x, start.y + theirs.y - own.y), found.information
+        )
+
+    def centroids(self, pairs: PairStack, start: Points) -> Centroids:
+        """Return the centroids in the cutouts and in the templates moved by `start`."""
         good = pairs.common(start)
         factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
         inside = (good & pairs.aperture(start)).astype(np.float32)
@@ -60,15 +86,19 @@ class WindowedCentroids:
         own_covariance, own_sound = frames[0].covariance(at_own, own_variance * good)
         covariance, sound = frames[1].covariance(at_theirs, template_variance * good)
         informative = own_sound & sound
+        flux, template_flux = (
+            frame.moments(at)[:, 0, 0]
+            for frame, at in zip(frames, (at_own, at_theirs), strict=True)
+        )
+        seen = template_flux > 0
         information = Information(
             own=np.where(informative[:, None, None], own_covariance, np.nan),
             template=np.where(informative[:, None, None], covariance, np.nan),
-            flux=frames[0].moments(at_own)[:, 0, 0] / frames[1].moments(at_theirs)[:, 0, 0],
+            flux=np.divide(flux, template_flux, out=np.full(len(pairs), np.nan), where=seen),
             share=_Frame(pairs.share, outset.width_px).mean(at_own),
             informative=informative,
         )
-        found = Points(start.x + theirs.x - own.x, start.y + theirs.y - own.y)
-        return judged(found, information)
+        return Centroids(own, theirs, information)
 
     def _found(self, frame: _Frame, begin: Points) -> Points:
         """Return the centroids; NaN where the iteration does not end near its begin."""
@@ -86,6 +116,35 @@ class WindowedCentroids:
                 break
         x[going] = y[going] = np.nan
         return Points(x, y)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogCentroids:
+    """Windowed centroids of the cutouts, against the places that the catalogue gives.
+
+    While exposures are pixels apart the mosaic is smeared, each leave-one-out mosaic in its own
+    way, and what is read from it is no longer linear in what is wrong: the second pass of a joint
+    solve still moves by a fiftieth of the first. A centroid in the exposure does not know the
+    mosaic. The place X of the source is only a common zero, taken up by the source's latent
+    offset; so the first pass ends as near as centroids can. The joint solve multiplies a
+    displacement by ``1 - share`` for an offset from the mosaic of all; ``X - q`` is that offset
+    already, and is divided by it.
+
+    Parameters
+    ----------
+    centroids : WindowedCentroids
+    """
+
+    centroids: WindowedCentroids = field(default_factory=WindowedCentroids)
+
+    def __call__(self, pairs: PairStack, start: Points) -> Refined:
+        """Return the displacements; NO_PEAK and NaN where a centroid is not found."""
+        found = self.centroids.centroids(pairs, start)
+        # Sources with a share near 1 are flagged as dominated, whatever comes out here.
+        others = np.maximum(1 - found.information.share, _LEAST_OTHERS)
+        x = (pairs.centre.x - found.own.x) / others
+        y = (pairs.centre.y - found.own.y) / others
+        return judged(Points(x, y), found.information)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

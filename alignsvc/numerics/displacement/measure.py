@@ -79,6 +79,8 @@ class CorrelationMeasurement:
     matching : PsfMatching or None
         How templates are given the seeing of the exposure before they are compared with it;
         None: as they are.
+    first : Refinement or None
+        What takes the refinement's place in the first pass, for a joint solve; None: nothing.
     """
 
     correlator: Correlator
@@ -87,10 +89,17 @@ class CorrelationMeasurement:
     peak: PolynomialPeak = field(default_factory=PolynomialPeak)
     aperture_fwhm: float = 1.8
     matching: PsfMatching | None = None
+    first: Refinement | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
         return replace(self, sizes=replace(self.sizes, search_radius_px=radius_px))
+
+    def in_pass(self, number: int) -> CorrelationMeasurement:
+        """Return the measurement of a pass by its number, which counts from 1."""
+        if number > 1 or self.first is None:
+            return self
+        return replace(self, refinement=self.first, matching=None)
 
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
@@ -196,16 +205,10 @@ class CorrelationMeasurement:
         Parameters are those of the call; sources come by size of their cutouts.
         """
         targets = _Targets.on_chip(view, sources)
-        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
         return SourcePixels.concatenate(
             [
-                self._seen(
-                    view,
-                    reference,
-                    targets.select(np.flatnonzero(classes == index)),
-                    self.sizes.windows(int(index)),
-                )
-                for index in np.unique(classes)
+                self._seen(view, reference, targets.select(chunk), sides)
+                for chunk, sides in self._chunks(targets)
             ]
         )
 

@@ -1,5 +1,7 @@
 """Displacements of stars whose true displacement is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from displacement_scenes import (
@@ -18,7 +20,7 @@ from displacement_scenes import (
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
@@ -374,3 +376,18 @@ def test_no_sources_give_no_displacements():
     _, image, _ = one_star()
     found = FITTED(view_of(image, SAME), reference_of(image), SourceCatalog.empty())
     assert len(found) == 0
+
+
+def test_the_first_pass_reads_exposures_against_the_catalogue_however_smeared_the_mosaic():
+    """Multiplied by 1 - share, as the joint solve does, it is the offset from the catalogue."""
+    at, truth, _, exposure = scene(largest=1.5)
+    smeared = sum(
+        stars(exposure.shape, Points(at.x + x, at.y + y), 1e4 / 4, 4.0)
+        for x, y in ((-1.4, 0.3), (1.8, 0.6), (0.2, -1.5), (0.9, 1.6))
+    )
+    measure = replace(FITTED, first=CatalogCentroids())
+    reference = reference_of(smeared, 3.0, own=1.0)
+    found = measure.in_pass(1)(view_of(exposure), reference, catalog(at, 4.0))
+    offset = (1 - found.weight_share) * np.stack([found.dx, found.dy])
+    np.testing.assert_allclose(offset, np.stack(truth), atol=5e-3)
+    assert measure.in_pass(2) == measure
