@@ -79,4 +79,4 @@ def test_exposures_of_different_seeing_are_placed_near_the_bound(
     scene = Scene(snr, fwhm_px, n_side=18, guides_snr=1000.0)
     found = joint_accuracy(scene, FITTED)
     assert found.mean < limit
-    assert all(0.9 < pull < 1.15 for pull in found.pull_rms)
+    assert all(0.8 < pull < 1.2 for pull in found.pull_rms)
