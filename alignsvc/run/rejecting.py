@@ -52,7 +52,8 @@ def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that go on and in which cosmic rays are to be found.
 
     ``auto`` is where it can be done well, and nobody says that it is done: at least two others
-    in the component, and no mask from the files.
+    in the component, all through one filter (in another band a red star outshines itself), and
+    no mask from the files.
     """
     asked = tools.plan.config.mosaic.reject_cosmic_rays
     if asked is False:
@@ -61,10 +62,15 @@ def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     if asked is True:
         return going
     members = Counter(one.component for one in tools.plan.exposures)
+    bands = Counter(
+        component
+        for component, _ in {(o.component, o.header.filter_name) for o in tools.plan.exposures}
+    )
     return tuple(
         one
         for one in going
         if members[one.component] >= _LEAST_EXPOSURES
+        and bands[one.component] == 1
         and all(chip.mask is None for chip in one.header.ref.chips)
     )
 

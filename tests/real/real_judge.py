@@ -19,7 +19,9 @@ from alignsvc.io.image_settings import ImageSettings
 
 #: Mutual nearest neighbours within this, after the correction, are one source.
 MATCH_RADIUS_PX = 1.5
-#: Pixels of an isophote at five sigma below which a centroid is mostly noise.
+#: Standard deviations of the sky at which a source begins.
+THRESHOLD = 5.0
+#: Pixels of an isophote below which a centroid is mostly noise.
 LEAST_AREA = 15
 
 
@@ -57,13 +59,18 @@ class Offsets:
         return np.median(self.px, axis=0)
 
 
-def seen(pattern: Path, settings: ImageSettings, least_area: int = LEAST_AREA) -> list[Seen]:
+def seen(
+    pattern: Path,
+    settings: ImageSettings,
+    least_area: int = LEAST_AREA,
+    threshold: float = THRESHOLD,
+) -> list[Seen]:
     """Return the exposures that a pattern names, in order of id."""
     found = []
     for candidate in find_exposures((str(pattern),), settings).candidates:
         header = inspect_exposure(candidate, settings)
         (chip,) = read_exposure(header.ref, settings).chips
-        found.append(Seen(candidate.id, centroids(chip, least_area), chip.wcs))
+        found.append(Seen(candidate.id, centroids(chip, least_area, threshold), chip.wcs))
     return found
 
 
@@ -73,12 +80,12 @@ def written_wcs(run: Path) -> dict[str, CelestialWcs]:
     return {one.id: inspect_exposure(one, ImageSettings()).wcs[0] for one in candidates}
 
 
-def centroids(chip: Chip, least_area: int) -> Points:
+def centroids(chip: Chip, least_area: int, threshold: float) -> Points:
     """Return windowed centroids of unblended, unmasked sources of some size."""
     pixels, mask = np.array(chip.pixels, np.float32), np.array(chip.mask)
     background = sep.Background(pixels, mask=mask, bw=128, bh=128)
     pixels -= background.back()
-    sources = sep.extract(pixels, 5.0, err=background.globalrms, mask=mask)
+    sources = sep.extract(pixels, threshold, err=background.globalrms, mask=mask)
     sources = sources[(sources["flag"] == 0) & (sources["npix"] >= least_area)]
     x, y = sources["x"], sources["y"]
     half_light, _ = sep.flux_radius(pixels, x, y, np.full(len(x), 6.0), 0.5, mask=mask)
