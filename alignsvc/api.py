@@ -11,7 +11,7 @@ from alignsvc.building_blocks import find_displacement, find_linear_fit
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
@@ -165,7 +165,8 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
         for header in plan.headers
         if header.ref.id in totals
     }
-    geometry = Geometry(plan.algorithms.geometry)
+    free = [total.geometry for total in totals.values()] or [plan.algorithms.geometry]
+    geometry = max(free, key=lambda one: one.n_parameters)
     truth = from_json(read_truth(directory))
     found = evaluate_against(truth, wcs, totals, geometry=geometry)
     groups = [

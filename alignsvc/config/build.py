@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from alignsvc.config.schema import AlignmentSection, Config, ImagesSection, Named
+from alignsvc.config.schema import AlignmentSection, Config, ImagesSection, Named, PriorSection
 from alignsvc.config.schema import Sidecar as SidecarSection
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.quality import SourceFlag
@@ -29,8 +29,10 @@ from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
+from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.movement import ConvergenceRule
-from alignsvc.numerics.solve.priors import ShapePrior
+from alignsvc.numerics.solve.priors import Shape, ShapePrior
+from alignsvc.numerics.solve.shared_prior import SharedPrior
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.detection import Detector
@@ -80,7 +82,10 @@ class Algorithms:
         How sources are found and chosen.
     measurement
         How displacements are measured.
-    geometry, clipping, prior
+    geometry, choice
+        How free corrections are at first, and how the freedom of each is chosen then (None: it
+        stays).
+    clipping, prior, shared
         How corrections are fitted.
     rule
         When the loop ends.
@@ -98,8 +103,10 @@ class Algorithms:
     max_sources: int | None
     measurement: CorrelationMeasurement
     geometry: Geometry
+    choice: GeometryChoice | None
     clipping: Clipping
     prior: ShapePrior
+    shared: SharedPrior
     rule: ConvergenceRule
     bootstrap: Bootstrap | None
 
@@ -116,7 +123,7 @@ def build_algorithms(config: Config) -> Algorithms:
     """
     _refuse_what_is_not_yet(config)
     detection, alignment = config.detection, config.alignment
-    prior = alignment.prior
+    is_chosen = alignment.geometry == "auto"
     return Algorithms(
         images=image_settings(config.images),
         sky=_built("images.sky", SKIES, config.images.sky),
@@ -127,9 +134,11 @@ def build_algorithms(config: Config) -> Algorithms:
         filters=_filters(detection.filters),
         max_sources=detection.max_sources,
         measurement=_measurement(alignment, _search_radius(config)),
-        geometry=Geometry(alignment.geometry),
+        geometry=Geometry.GENERAL if is_chosen else Geometry(alignment.geometry),
+        choice=GeometryChoice() if is_chosen else None,
         clipping=Clipping(alignment.clip.iterations, alignment.clip.sigma),
-        prior=ShapePrior(prior.rotation, prior.scale, prior.skew),
+        prior=_prior(alignment.prior),
+        shared=_shared(alignment),
         rule=ConvergenceRule(alignment.eps_shift, alignment.max_passes),
         bootstrap=_bootstrap(config),
     )
@@ -179,6 +188,23 @@ def _bootstrap(config: Config) -> Bootstrap | None:
     radius_px = max(near_px, float(alignment.bootstrap_radius))
     matcher = PatternMatcher(near_px=near_px, radius_px=radius_px)
     return Bootstrap(ExposureDetector(), matcher, alignment.bootstrap is True)
+
+
+def _prior(prior: PriorSection) -> ShapePrior:
+    """Return the deviations that are given as numbers."""
+    given = (prior.rotation, prior.scale, prior.skew)
+    return ShapePrior(*(None if one == "shared" else one for one in given))
+
+
+def _shared(alignment: AlignmentSection) -> SharedPrior:
+    """Return which deviations come from the set: those said to, and with `auto` all not given."""
+    taken = {"shared", None} if alignment.geometry == "auto" else {"shared"}
+    given = {
+        Shape.ROTATION: alignment.prior.rotation,
+        Shape.SCALE: alignment.prior.scale,
+        Shape.SKEW: alignment.prior.skew,
+    }
+    return SharedPrior(frozenset(shape for shape, value in given.items() if value in taken))
 
 
 def _search_radius(config: Config) -> int | None:
@@ -257,7 +283,6 @@ def _filters(texts: tuple[str, ...]) -> tuple[Filter, ...]:
 
 def _refuse_what_is_not_yet(config: Config) -> None:
     wanted = {
-        "alignment.geometry: auto": config.alignment.geometry == "auto",
         "images.chip_offsets: true": config.images.chip_offsets,
     }
     for key, asked in wanted.items():

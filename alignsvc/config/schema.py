@@ -134,11 +134,11 @@ class ClipSection(Section):
 
 
 class PriorSection(Section):
-    """Standard deviations of rotation [deg], scale and skew [deg]."""
+    """Standard deviations of rotation [deg], scale and skew [deg]; shared: as the set's are."""
 
-    rotation: Positive | None = None
-    scale: Positive | None = None
-    skew: Positive | None = None
+    rotation: Positive | Literal["shared"] | None = None
+    scale: Positive | Literal["shared"] | None = None
+    skew: Positive | Literal["shared"] | None = None
 
 
 class AlignmentSection(Section):
@@ -167,6 +167,18 @@ class AlignmentSection(Section):
                 "update 'otf' aligns one exposure after the other and belongs to "
                 "solver 'independent'; with solver 'global' set update: batch"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _alone_is_without_a_set(self) -> AlignmentSection:
+        if self.solver == "independent":
+            if self.geometry == "auto":
+                raise ValueError(
+                    "geometry 'auto' is chosen by the joint solution; with solver 'independent' "
+                    "set geometry: shift, rshift, rscale or general"
+                )
+            if self.prior != PriorSection():
+                raise ValueError("prior belongs to solver 'global'; leave it out")
         return self
 
     @property

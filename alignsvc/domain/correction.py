@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -48,6 +49,12 @@ class Geometry(StrEnum):
         scale = np.array([0.0, 0.0, 1.0, 0.0, 0.0, 1.0])
         linear = {Geometry.SHIFT: [], Geometry.RSHIFT: [rotation]}.get(self, [rotation, scale])
         return np.stack([columns[0], columns[1], *linear], axis=1)
+
+    @property
+    def stiffer(self) -> Geometry:
+        """The next less free geometry; a shift has none and returns itself."""
+        order = list(Geometry)
+        return order[max(order.index(self) - 1, 0)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,12 +177,33 @@ class Correction:
             shift=self.matrix @ first.shift + self.shift,
         )
 
+    def restricted(self, geometry: Geometry) -> Correction:
+        """Return the nearest correction that `geometry` can express, with the same shift.
+
+        Nearest in the sum of squares of M's elements. The covariance is kept as it is.
+        """
+        a = 0.5 * (self.matrix[0, 0] + self.matrix[1, 1])
+        b = 0.5 * (self.matrix[0, 1] - self.matrix[1, 0])
+        length = math.hypot(a, b)
+        nearest = {
+            Geometry.SHIFT: np.eye(2),
+            Geometry.RSHIFT: np.array([[a, b], [-b, a]]) / length,
+            Geometry.RSCALE: np.array([[a, b], [-b, a]]),
+            Geometry.GENERAL: self.matrix,
+        }
+        return replace(self, matrix=nearest[geometry], geometry=geometry)
+
     def inverse(self) -> Correction:
         """Return the correction that undoes this one; its covariance is dropped (zero)."""
         inverse: FloatArray = np.linalg.inv(self.matrix).astype(np.float64)
         return Correction(
             self.plane, inverse, -inverse @ self.shift, self.geometry, np.zeros((6, 6))
         )
+
+
+def stiffest(geometries: Iterable[Geometry]) -> Geometry:
+    """Return the least free of some geometries: each expresses all that it can."""
+    return min(geometries, key=lambda geometry: geometry.n_parameters)
 
 
 def rotation_matrix(rotation_deg: float) -> FloatArray:

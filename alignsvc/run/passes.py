@@ -13,6 +13,7 @@ from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded, ExposureState
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.solve.factors import FactorBuilder
+from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.loop_state import LoopState
@@ -75,7 +76,11 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
         for one in state.going(tools.plan.exposures)
         if one.id in state.factors
     ]
-    solution = solve(tools, everyone, state.pass_start, grid_references(tools, state))
+    start = {
+        name: replace(total, geometry=state.corrections[name].geometry)
+        for name, total in state.pass_start.items()
+    }
+    solution = solve(tools, everyone, start, grid_references(tools, state), None)
     return replace(
         state,
         corrections={**state.corrections, **solution.corrections},
@@ -87,10 +92,17 @@ def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     """Return the state after a pass in which all exposures are compared with one mosaic."""
     state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
     measured, state = _measured(tools, settings, state, state.going(tools.plan.exposures))
-    solution = solve(tools, measured, state.corrections, grid_references(tools, state))
+    references = grid_references(tools, state)
+    solution = solve(tools, measured, state.corrections, references, _choice(tools, settings))
     if tools.plan.config.alignment.solver == "independent":
         solution = frame_held(tools, tools.plan.exposures, state.pass_start, solution)
     return _taken_up(tools, state, solution)
+
+
+def _choice(tools: Tools, settings: PassSettings) -> GeometryChoice | None:
+    """Return how geometries are chosen in this pass; later they stay, so that the loop can end."""
+    decides = settings.number <= tools.plan.config.alignment.max_full_passes
+    return tools.plan.algorithms.choice if decides else None
 
 
 def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -106,7 +118,7 @@ def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState)
         state = _catalogued(tools, turn, _mosaic_made(tools, turn, state))
         members = _next_colour(state, _waiting(tools, settings, state))
         measured, state = _measured(tools, settings, state, members)
-        state = _taken_up(tools, state, solve(tools, measured, state.corrections, {}))
+        state = _taken_up(tools, state, solve(tools, measured, state.corrections, {}, None))
         assert state.mosaic is not None
         generation = state.mosaic.generation
         name = step_name(settings.number, generation)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
-from alignsvc.domain.correction import Correction
+from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
@@ -29,6 +29,8 @@ class SolvedTable:
     Parameters
     ----------
     id : array of str, shape (n,)
+    geometry : array of str, shape (n,)
+        How free the correction is.
     parameters : float64, shape (n, 6)
         Of the total correction.
     covariance : float64, shape (n, 6, 6)
@@ -51,6 +53,7 @@ class SolvedTable:
     """
 
     id: NDArray[Any]
+    geometry: NDArray[Any]
     parameters: FloatArray
     covariance: FloatArray
     pass_start: FloatArray
@@ -98,6 +101,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     nan = float("nan")
     table = SolvedTable(
         id=np.array(names),
+        geometry=np.array([total.geometry.value for total in totals]),
         parameters=np.array([total.parameters for total in totals]),
         covariance=np.array([total.covariance for total in totals]),
         pass_start=np.array([state.pass_start[name].parameters for name in names]),
@@ -136,8 +140,8 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
     solved = [(row, exposure) for row, exposure in rows if table.passes[row]]
     return replace(
         state,
-        corrections=_totals(tools, rows, table.parameters, table.covariance),
-        pass_start=_totals(tools, rows, table.pass_start, np.zeros_like(table.covariance)),
+        corrections=_totals(tools, table, table.parameters, table.covariance),
+        pass_start=_totals(tools, table, table.pass_start, np.zeros_like(table.covariance)),
         quality={
             exposure: FitQuality(
                 int(table.n_sources[row]),
@@ -195,16 +199,12 @@ def _names(rows: Sequence[tuple[int, str]], column: NDArray[Any]) -> dict[str, s
 
 
 def _totals(
-    tools: Tools,
-    rows: Sequence[tuple[int, str]],
-    parameters: FloatArray,
-    covariance: FloatArray,
+    tools: Tools, table: SolvedTable, parameters: FloatArray, covariance: FloatArray
 ) -> dict[str, Correction]:
     planes = {one.id: one.plane for one in tools.plan.exposures}
-    geometry = tools.plan.algorithms.geometry
     return {
-        exposure: Correction.from_parameters(
-            planes[exposure], parameters[row], geometry, covariance[row]
+        str(name): Correction.from_parameters(
+            planes[str(name)], parameters[row], Geometry(str(table.geometry[row])), covariance[row]
         )
-        for row, exposure in rows
+        for row, name in enumerate(table.id)
     }

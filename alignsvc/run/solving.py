@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.domain.correction import N_PARAMETERS, Correction
+from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Factors
@@ -22,6 +22,7 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.solve.error_floor import ErrorFloor
+from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import (
     FixedGauge,
     Footprint,
@@ -34,7 +35,7 @@ from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.movement import chip_samples, movement_px
-from alignsvc.numerics.solve.steps import step_correction
+from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
 from alignsvc.run.plan import PlannedExposure
@@ -120,6 +121,7 @@ def solve(
     measured: Sequence[Measured],
     corrections: Mapping[str, Correction],
     references: Mapping[int, GridReference],
+    choice: GeometryChoice | None,
 ) -> Solution:
     """Return the new corrections of all measured exposures, grid by grid.
 
@@ -132,6 +134,8 @@ def solve(
         The totals so far.
     references : mapping of component to GridReference
         What a reference catalogue says of the mosaic's sources; empty without one.
+    choice : GeometryChoice or None
+        None: every correction stays as free as it is.
     """
     one_by_one = tools.plan.config.alignment.solver == "independent"
     solution = NOTHING_SOLVED
@@ -142,7 +146,7 @@ def solve(
         found = (
             _solved_independently(tools, group)
             if one_by_one
-            else _solved_jointly(tools, group, references.get(grid.component))
+            else _solved_jointly(tools, group, references.get(grid.component), choice)
         )
         n_known = len(set(solution.component.values()))
         renumbered = {name: n_known + k for name, k in found.component.items()}
@@ -159,6 +163,19 @@ class _Group:
     factors: tuple[Factors, ...]
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
+
+    def as_free_as(self, geometries: Sequence[Geometry]) -> _Group:
+        """Return the group with footprints whose further steps have these geometries."""
+        footprints = [
+            replace(footprint, geometry=geometry)
+            for footprint, geometry in zip(self.footprints, geometries, strict=True)
+        ]
+        return replace(self, footprints=tuple(footprints))
+
+    def stepped(self, index: int, step: FloatArray, covariance: FloatArray) -> Correction:
+        """Return the total correction of an exposure after one more step."""
+        geometry = self.footprints[index].geometry
+        return stepped(self.totals[index], step, covariance, geometry)
 
 
 def _group(
@@ -198,9 +215,12 @@ def equally_weighted(factors: Factors) -> Factors:
     return replace(factors, information=information)
 
 
-def _solved_jointly(tools: Tools, group: _Group, reference: GridReference | None) -> Solution:
-    fitted = _jointly_fitted(tools, group, reference)
+def _solved_jointly(
+    tools: Tools, group: _Group, reference: GridReference | None, choice: GeometryChoice | None
+) -> Solution:
+    fitted = _jointly_fitted(tools, group, reference, choice)
     fit = fitted.fit
+    group = group.as_free_as(fit.geometries)
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -210,14 +230,14 @@ def _solved_jointly(tools: Tools, group: _Group, reference: GridReference | None
     for i in solved:
         one = group.members[i]
         covariance = inflation * fit.covariances[i]
-        corrections[one.id] = _stepped(tools, group.totals[i], steps[i], covariance)
+        corrections[one.id] = group.stepped(i, steps[i], covariance)
         quality[one.id] = FitQuality(
             len(group.factors[i]),
             int(fit.n_used[i]),
             float(fit.rmse_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
             float(fit.mae_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
         )
-        moves[one.id] = _movement(one, group.totals[i], _stepped(tools, group.totals[i], moving[i]))
+        moves[one.id] = _movement(one, group.totals[i], group.stepped(i, moving[i], covariance))
         component[one.id] = int(fit.component[i])
     ended = tuple(
         _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
@@ -233,15 +253,17 @@ def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArra
     ends, and the loop would follow it for ever.
     """
     steps = np.array(fit.steps)
-    geometry, eps_px = tools.plan.algorithms.geometry, tools.plan.config.alignment.eps_shift
+    eps_px = tools.plan.config.alignment.eps_shift
     for label, kind in enumerate(fit.gauges):
         members = np.flatnonzero(fit.component == label)
         left_px = max((_largest_px(group, i, steps[i]) for i in members.tolist()), default=0.0)
+        if any(group.footprints[i].geometry is not group.totals[i].geometry for i in members):
+            continue  # what a stiffer geometry cannot express must go
         if left_px < eps_px or fit.significance[members].max() >= _LEAST_SIGNIFICANT:
             continue
         still = np.zeros_like(steps[members])
         if kind is GaugeKind.MEAN:  # exposures that left may have taken the mean with them
-            still = hold_mean(still, [group.footprints[i] for i in members], geometry)
+            still = hold_mean(still, [group.footprints[i] for i in members])
         steps[members] = still
         tools.listener(
             events.Note(
@@ -267,18 +289,22 @@ class _Fitted:
     moving: tuple[int, ...]
 
 
-def _jointly_fitted(tools: Tools, group: _Group, reference: GridReference | None) -> _Fitted:
+def _jointly_fitted(
+    tools: Tools, group: _Group, reference: GridReference | None, choice: GeometryChoice | None
+) -> _Fitted:
     """Fit all exposures of a group; sources that turn out to move are left out, then again."""
     algorithms = tools.plan.algorithms
     held = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
     fitter = JointFitter(
-        algorithms.geometry,
-        algorithms.clipping,
-        FixedGauge(tuple(held)) if held else MeanGauge(),
-        algorithms.prior,
-        tools.plan.config.run.seed,
+        clipping=algorithms.clipping,
+        gauge=FixedGauge(tuple(held)) if held else MeanGauge(),
+        prior=algorithms.prior,
+        shared=algorithms.shared,
+        choice=choice,
+        stiffens=algorithms.choice is not None,
+        seed=tools.plan.config.run.seed,
         # Weights that a user gave are no errors: a floor would level them.
-        None if tools.plan.config.detection.weight_column else ErrorFloor(),
+        error_floor=None if tools.plan.config.detection.weight_column else ErrorFloor(),
     )
     offsets = None if reference is None else reference.offsets
     factors = (
@@ -309,7 +335,7 @@ def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatA
         members = np.flatnonzero(fit.component == label)
         if kind is GaugeKind.MEAN and len(members):
             footprints = [group.footprints[i].unmoved() for i in members]
-            steps[members] = hold_mean(steps[members], footprints, tools.plan.algorithms.geometry)
+            steps[members] = hold_mean(steps[members], footprints)
     return steps
 
 
@@ -326,7 +352,8 @@ def _solved_independently(tools: Tools, group: _Group) -> Solution:
             continue
         step = np.zeros(6) if one.id == tools.plan.reference else fit.step
         inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
-        corrections[one.id] = _stepped(tools, total, step, inflation * fit.covariance)
+        covariance = inflation * fit.covariance
+        corrections[one.id] = stepped(total, step, covariance, total.geometry)
         scale = one.header.wcs[0].pixel_scale_arcsec
         quality[one.id] = FitQuality(len(factors), fit.n_used, fit.rmse / scale, fit.mae / scale)
     return Solution(corrections, quality, {}, dict.fromkeys(corrections, 0), tuple(ended))
@@ -354,22 +381,12 @@ def frame_held(
             for one in members
         ]
         still = np.zeros((len(members), N_PARAMETERS))
-        back = hold_mean(still, footprints, tools.plan.algorithms.geometry)
+        back = hold_mean(still, footprints)
         for one, step in zip(members, back, strict=True):
             total = corrections[one.id]
-            corrections[one.id] = _stepped(tools, total, step, total.covariance)
+            corrections[one.id] = stepped(total, step, total.covariance, total.geometry)
     moves = {one.id: _movement(one, before[one.id], corrections[one.id]) for one in solved}
     return replace(solution, corrections=corrections, moves_px=moves)
-
-
-def _stepped(
-    tools: Tools, total: Correction, step: FloatArray, covariance: FloatArray | None = None
-) -> Correction:
-    """Return the total correction after one more step."""
-    zero = np.zeros((6, 6))
-    known = zero if covariance is None else covariance
-    geometry = tools.plan.algorithms.geometry
-    return step_correction(total.plane, step, known, geometry).after(total)
 
 
 def _movement(exposure: PlannedExposure, old: Correction, new: Correction) -> float:

@@ -167,7 +167,8 @@ def tools_for(config: Path) -> Tools:
 def plain(value: Any) -> Any:
     """Return a state as values that can be compared bit for bit."""
     if isinstance(value, Correction):
-        return (value.plane, value.parameters.tobytes(), value.covariance.tobytes())
+        numbers = value.parameters.tobytes(), value.covariance.tobytes()
+        return (value.plane, value.geometry, *numbers)
     if isinstance(value, LoopState | Mosaic | FitQuality):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "items"):
@@ -176,7 +177,9 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("rejected", [False, True], ids=["rays-kept", "rays-rejected"])
-@pytest.mark.parametrize("alignment", [{}, ON_THE_FLY], ids=["batch", "otf"])
+@pytest.mark.parametrize(
+    "alignment", [{}, {"geometry": "auto"}, ON_THE_FLY], ids=["batch", "auto", "otf"]
+)
 def test_the_journal_leads_to_the_state_that_the_driver_had(
     sky: Path, tmp_path: Path, alignment: dict[str, Any], rejected: bool
 ) -> None:

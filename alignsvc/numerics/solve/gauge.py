@@ -10,10 +10,10 @@ from typing import TypeAlias
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, read_only
-from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.correction import Correction, Geometry, stiffest
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
 from alignsvc.numerics.solve.factors import step_jacobian
-from alignsvc.numerics.solve.steps import departure
+from alignsvc.numerics.solve.steps import departure, departure_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,16 @@ class Footprint:
     jacobian : array, shape (k, 2, 6)
         Change of the corrected position per unit of each parameter of a further step.
     departure : array, shape (6,)
-        `PARAMETERS` of the total correction minus those of the identity.
+        Of the total correction from the identity (`steps.departure`).
+    geometry : Geometry
+        How free a further step is.
     """
 
     position: FloatArray
     displacement: FloatArray
     jacobian: FloatArray
     departure: FloatArray
+    geometry: Geometry
 
     def __post_init__(self) -> None:
         k = len(self.position)
@@ -84,6 +87,14 @@ class Footprint:
         """Return the footprint as if it had not moved: for the motion of one step alone."""
         return replace(self, displacement=np.zeros_like(self.displacement))
 
+    def after(self, step: FloatArray) -> Footprint:
+        """Return the footprint with a further step (6,) taken, to first order."""
+        return replace(
+            self,
+            displacement=self.displacement + self.jacobian @ step,
+            departure=departure_after(self.departure, step),
+        )
+
 
 def footprint_of(samples: SkyPoints, total: Correction, common: TangentPlane) -> Footprint:
     """Return the footprint of an exposure with its total correction.
@@ -93,7 +104,7 @@ def footprint_of(samples: SkyPoints, total: Correction, common: TangentPlane) ->
     samples : SkyPoints, shape (k,)
         Corners of each chip (and more, if wished) by the *input* header.
     total : Correction
-        Since the input header.
+        Since the input header; a further step is as free as its geometry.
     common : TangentPlane
         The component's plane.
     """
@@ -106,16 +117,22 @@ def footprint_of(samples: SkyPoints, total: Correction, common: TangentPlane) ->
         displacement=np.stack([end.x, end.y], axis=1) - position,
         jacobian=step_jacobian(end, common, total.plane),
         departure=departure(total),
+        geometry=total.geometry,
     )
 
 
-def common_motions(footprints: Sequence[Footprint], geometry: Geometry) -> tuple[FloatArray, ...]:
+def common_geometry(footprints: Sequence[Footprint]) -> Geometry:
+    """Return the geometry of the motions that all exposures can share: the stiffest one's."""
+    return stiffest(footprint.geometry for footprint in footprints)
+
+
+def common_motions(footprints: Sequence[Footprint]) -> tuple[FloatArray, ...]:
     """Return, per footprint, the motions that all exposures can share, at its points.
 
     A common shift, rotation, scale or linear map of the component's plane, as far as the
-    geometry allows: ``r = B step + c`` is unchanged when all steps take it up and all sources'
-    offsets give it back. Exact where the exposures share a tangent plane; nearly so (to the
-    square of the field in radians) where each has its own.
+    `common_geometry` allows: ``r = B step + c`` is unchanged when all steps take it up and all
+    sources' offsets give it back. Exact where the exposures share a tangent plane; nearly so
+    (to the square of the field in radians) where each has its own.
 
     Returns
     -------
@@ -124,6 +141,7 @@ def common_motions(footprints: Sequence[Footprint], geometry: Geometry) -> tuple
         one.
     """
     everywhere = np.concatenate([f.position for f in footprints])
+    geometry = common_geometry(footprints)
     centre = everywhere.mean(axis=0)
     extent = max(float(np.sqrt(((everywhere - centre) ** 2).mean())), 1e-6)
     plane = TangentPlane(0.0, 0.0)  # any: both planes are the same one here
@@ -134,7 +152,7 @@ def common_motions(footprints: Sequence[Footprint], geometry: Geometry) -> tuple
     return tuple(motions)
 
 
-def hold_mean(steps: FloatArray, footprints: Sequence[Footprint], geometry: Geometry) -> FloatArray:
+def hold_mean(steps: FloatArray, footprints: Sequence[Footprint]) -> FloatArray:
     """Return steps without the common part of (displacement so far + step).
 
     For exposures of one component that were each solved by itself. With `Footprint.unmoved`
@@ -144,10 +162,9 @@ def hold_mean(steps: FloatArray, footprints: Sequence[Footprint], geometry: Geom
     ----------
     steps : array, shape (n, 6)
     footprints : sequence of Footprint, length n
-    geometry : Geometry
-        Of the fit; what it cannot express is not removed.
+        What their `common_geometry` cannot express is not removed.
     """
-    motions = common_motions(footprints, geometry)
+    geometry, motions = common_geometry(footprints), common_motions(footprints)
     moved = np.concatenate(
         [
             (f.displacement + f.jacobian @ step).ravel()

@@ -9,7 +9,7 @@ as the mosaic is wide, or never ends; this solves it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,11 +18,17 @@ from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.error_floor import ErrorFloor
+from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
+from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
 from alignsvc.numerics.solve.selection import NotSolved, Selection, stack
+from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
 from alignsvc.numerics.solve.sums import apply_each, sum_by
+
+#: Priors tried on the way to the one that fits the set: three or four do, as a rule.
+_MOST_PRIORS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +67,10 @@ class JointFit:
         Exposures that took no part, and why.
     covariance_is_simulated : bool
         True: the system was too large to invert; standard deviations are good to 3.5 %.
+    geometries : tuple of Geometry
+        How free each exposure was.
+    prior : ShapePrior
+        The one used: given, and what was estimated from the set.
     """
 
     steps: FloatArray
@@ -77,6 +87,8 @@ class JointFit:
     floor_arcsec: float
     not_solved: tuple[NotSolved, ...]
     covariance_is_simulated: bool
+    geometries: tuple[Geometry, ...]
+    prior: ShapePrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +97,39 @@ class JointFitter:
 
     Parameters
     ----------
-    geometry : Geometry
     clipping : Clipping
     gauge : MeanGauge or FixedGauge
     prior : ShapePrior
         On the total correction of every exposure.
+    shared : SharedPrior
+        Which of the prior's deviations are estimated from the set instead.
+    choice : GeometryChoice or None
+        None: every exposure is as free as its footprint says. Otherwise each is given the
+        geometry that its measurements ask for; all deviations must then be given or shared.
+    stiffens : bool
+        Whether an exposure whose sources do not carry its geometry is given a stiffer one,
+        instead of being left out.
     seed : int
         Of the noise that stands in for an inverse in very large systems.
     error_floor : ErrorFloor or None
         None: the factors' errors are taken at their word.
     """
 
-    geometry: Geometry = Geometry.GENERAL
     clipping: Clipping = field(default_factory=Clipping)
     gauge: Gauge = field(default_factory=MeanGauge)
     prior: ShapePrior = field(default_factory=ShapePrior)
+    shared: SharedPrior = field(default_factory=SharedPrior)
+    choice: GeometryChoice | None = None
+    stiffens: bool = False
     seed: int = 0
     error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
+
+    def __post_init__(self) -> None:
+        if self.choice is not None and not self.shared.start(self.prior).holds(Geometry.GENERAL):
+            raise ValueError(
+                "joint fit: a choice of geometries weighs freedom by its prior; give or share "
+                "the deviations of rotation, scale and skew"
+            )
 
     def __call__(
         self,
@@ -131,53 +159,104 @@ class JointFitter:
                 f"joint fit: {len(factors)} factors and {len(footprints)} footprints; "
                 "wanted: one each per exposure, at least one"
             )
-        problem = self._problem(factors, footprints, catalog)
+        given = JointInput.of(factors, footprints, catalog)
+        if self.choice is not None:
+            given = given.restricted(self._chosen(self.choice, given))
+        if self.stiffens:
+            given = self._carried(given)
+        prior = self.prior
+        if self.shared.shapes:
+            found = self._settled(given)
+            prior = self.shared.widened(found.prior, found.departures)
+        problem = self._problem(given, prior)
         excluded: tuple[NotSolved, ...] = ()
         while True:
             solved = problem.solve_clipped(excluded)
             covariance = solved.system.covariances(self.seed)
             loose = problem.too_loose(solved, covariance)
             if not loose:
-                return _result(problem, solved, covariance, [len(f) for f in factors])
+                return _result(problem, solved, covariance, given)
             excluded += loose
 
-    def _problem(
-        self,
-        factors: Sequence[Factors],
-        footprints: Sequence[Footprint],
-        catalog: CatalogOffsets | None,
-    ) -> JointProblem:
-        everyone = list(factors)
-        immovable = np.zeros(len(factors), bool)
+    def _problem(self, given: JointInput, prior: ShapePrior) -> JointProblem:
+        everyone, geometries = list(given.factors), list(given.geometries)
+        immovable = np.zeros(len(everyone), bool)
         if isinstance(self.gauge, FixedGauge):
             immovable[list(self.gauge.exposures)] = True
-        if catalog is not None:
-            everyone.append(catalog.as_factors(len(factors)))
+        if given.catalog is not None:
+            everyone.append(given.catalog.as_factors(len(everyone)))
+            geometries.append(Geometry.SHIFT)
             immovable = np.append(immovable, True)
-        usable = np.concatenate([f.use for f in everyone])
+        # What few shared sources leave loose, a prior on the linear part holds.
+        needed = [1 if prior.holds(one) else one.min_sources for one in given.geometries]
         return JointProblem(
-            stacked=stack(everyone, self.geometry),
-            usable=usable,
-            footprints=tuple(footprints),
+            stacked=stack(everyone, geometries, max(needed)),
+            usable=np.concatenate([f.use for f in everyone]),
+            footprints=given.footprints,
             immovable=immovable,
-            prior=self.prior.information(self.geometry),
+            prior=prior,
             clipping=self.clipping,
             error_floor=self.error_floor,
         )
 
+    def _chosen(self, choice: GeometryChoice, given: JointInput) -> tuple[Geometry, ...]:
+        """Return the geometry that each exposure's measurements ask for."""
+        free = self._carried(given.restricted([Geometry.GENERAL] * len(given.factors)))
+        found = self._settled(free)
+        geometries = list(free.geometries)
+        for i, one in zip(found.movers, choice(found.departures, found.prior), strict=True):
+            geometries[i] = one
+        return tuple(geometries)
+
+    def _carried(self, given: JointInput) -> JointInput:
+        """Return the input with geometries that the exposures' sources carry."""
+        free = given
+        while True:
+            solved = self._problem(free, self.shared.start(self.prior)).solve_clipped(())
+            lacking = {end.exposure for end in solved.selection.not_solved}
+            now = free.geometries
+            stiffer = [one.stiffer if i in lacking else one for i, one in enumerate(now)]
+            if stiffer == list(now):
+                return free
+            free = given.restricted(stiffer)
+
+    def _settled(self, given: JointInput) -> _Settled:
+        """Return the shared prior that fits the exposures' totals, and those."""
+        widest = self.shared.start(self.prior)
+        problem = self._problem(given, widest)
+        solved = problem.solve_clipped(())
+        for left in reversed(range(_MOST_PRIORS)):
+            covariance = solved.system.covariances(self.seed)
+            found = problem.departures(solved, covariance, widest)
+            refined = self.shared.refined(problem.prior, found)
+            if left == 0 or self.shared.agrees(problem.prior, refined):
+                break
+            problem = replace(problem, prior=refined)
+            solved = problem.solve_as(solved)
+        return _Settled(problem.prior, solved.movers, found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Settled:
+    """A prior, and the totals of the exposures that move in the solution with it."""
+
+    prior: ShapePrior
+    movers: IntArray
+    departures: Departures
+
 
 def _result(
-    problem: JointProblem, solved: Solved, covariance: FloatArray, lengths: Sequence[int]
+    problem: JointProblem, solved: Solved, covariance: FloatArray, given: JointInput
 ) -> JointFit:
-    """Return the public result; `lengths` are the numbers of factors per exposure."""
-    n, stacked, basis = len(problem.footprints), problem.stacked, problem.stacked.geometry.basis
-    to_parameters = basis @ solved.whitening
+    """Return the public result."""
+    n, stacked, to_parameters = len(problem.footprints), problem.stacked, solved.to_parameters
+    n_free = np.array([geometry.n_parameters for geometry in stacked.geometries])
     steps = np.zeros((n, N_PARAMETERS))
-    steps[solved.movers] = apply_each(to_parameters, solved.phi)
+    steps[solved.movers] = given.undone[solved.movers] + apply_each(to_parameters, solved.phi)
     covariances = np.zeros((n, N_PARAMETERS, N_PARAMETERS))
     covariances[solved.movers] = to_parameters @ covariance @ np.swapaxes(to_parameters, 1, 2)
     significance = np.zeros(n)
-    significance[solved.movers] = np.sqrt(solved.gain() / stacked.geometry.n_parameters)
+    significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
     rows = solved.rows
@@ -185,12 +264,12 @@ def _result(
     chi2 = float(np.einsum("ni,nij,nj->", left, rows.information, left))
     exposure = stacked.exposure[solved.index]
     rmse, mae = _scatter(exposure, left, rows.information, stacked.n_exposures)
-    fitted = 2 * rows.n_keys + solved.phi.size - solved.system.border.shape[0]
+    fitted = 2 * rows.n_keys + int(n_free[solved.movers].sum()) - solved.system.border.shape[0]
     return JointFit(
         steps=read_only(steps),
         covariances=read_only(covariances),
         significance=read_only(significance),
-        used=tuple(np.split(read_only(used), np.cumsum(lengths))[:n]),
+        used=tuple(np.split(read_only(used), np.cumsum([len(f) for f in given.factors]))[:n]),
         rmse_arcsec=read_only(rmse[:n]),
         mae_arcsec=read_only(mae[:n]),
         component=read_only(solved.selection.label[:n]),
@@ -201,6 +280,8 @@ def _result(
         floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
         covariance_is_simulated=solved.system.covariance_is_simulated,
+        geometries=given.geometries,
+        prior=problem.prior,
     )
 
 

@@ -9,11 +9,13 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
-from alignsvc.domain.correction import N_PARAMETERS
+from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.numerics.solve.clipping import Clipping, lengths_from_mean, lengths_from_median
 from alignsvc.numerics.solve.conditioning import whitening
+from alignsvc.numerics.solve.constraints import Component
 from alignsvc.numerics.solve.error_floor import ErrorFloor, FitRows, with_floor
-from alignsvc.numerics.solve.gauge import Footprint, common_motions
+from alignsvc.numerics.solve.gauge import Footprint
+from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
 from alignsvc.numerics.solve.selection import (
     NotSolved,
@@ -24,6 +26,8 @@ from alignsvc.numerics.solve.selection import (
     select,
     shared_by,
 )
+from alignsvc.numerics.solve.shared_prior import Departures
+from alignsvc.numerics.solve.steps import departure_after
 from alignsvc.numerics.solve.sums import apply_each, sum_by
 from alignsvc.reasons import SkipReason
 
@@ -48,10 +52,14 @@ class Solved:
     index : int64, shape (m,)
         Rows of the stack that are in `rows`.
     rows : Rows
+    trust : array
+        Of every row of the stack, 0 to 1.
     movers : int64, shape (n,)
         Exposures that move, in order.
     whitening : array, shape (n, p, p)
         From phi to the free parameters.
+    to_parameters : array, shape (n, 6, p)
+        From phi to the six `PARAMETERS`; 0 where an exposure is not free.
     system : ReducedSystem
     phi : array, shape (n, p)
         The solution.
@@ -62,8 +70,10 @@ class Solved:
     selection: Selection
     index: IntArray
     rows: Rows
+    trust: FloatArray
     movers: IntArray
     whitening: FloatArray
+    to_parameters: FloatArray
     system: ReducedSystem
     phi: FloatArray
     floor: float
@@ -94,8 +104,8 @@ class JointProblem:
     footprints : tuple of Footprint
     immovable : bool, shape (n,)
         Exposures (and catalogue) whose correction stays as it is.
-    prior : array, shape (6, 6)
-        Information on each exposure's departure from the identity.
+    prior : ShapePrior
+        On the total correction of each exposure.
     clipping : Clipping
     error_floor : ErrorFloor or None
         None: the formal errors are taken at their word.
@@ -107,7 +117,7 @@ class JointProblem:
     usable: BoolArray
     footprints: tuple[Footprint, ...]
     immovable: BoolArray
-    prior: FloatArray
+    prior: ShapePrior
     clipping: Clipping
     error_floor: ErrorFloor | None = None
     floor: float = 0.0
@@ -115,7 +125,7 @@ class JointProblem:
     def solve_clipped(self, excluded: Sequence[NotSolved]) -> Solved:
         """Solve, estimate the error floor, solve again; then reject, solve again."""
         problem = self
-        trust, solved = self._solve_trusting(excluded)
+        solved = self._solve_trusting(excluded)
         for _ in range(_N_FLOORS):
             floor = self._floor_of(solved)
             if floor == problem.floor:
@@ -123,21 +133,26 @@ class JointProblem:
             information = with_floor(self.stacked.information, floor)
             stacked = replace(self.stacked, information=information)
             problem = replace(self, stacked=stacked, floor=floor)
-            trust, solved = problem._solve_trusting(solved.selection.not_solved)
-        return problem._solve_rejecting(trust, solved)
+            solved = problem._solve_trusting(solved.selection.not_solved)
+        return problem._solve_rejecting(solved)
 
-    def _solve_trusting(self, excluded: Sequence[NotSolved]) -> tuple[FloatArray, Solved]:
-        """Solve, trust the outliers less, solve again; return the trust with the solution.
+    def solve_as(self, solved: Solved) -> Solved:
+        """Solve with the trust and the floor of a solution, whatever else has changed."""
+        information = with_floor(self.stacked.information, solved.floor)
+        stacked = replace(self.stacked, information=information)
+        problem = replace(self, stacked=stacked, floor=solved.floor)
+        return problem.solve(solved.trust, solved.selection.not_solved)
+
+    def _solve_trusting(self, excluded: Sequence[NotSolved]) -> Solved:
+        """Solve, trust the outliers less, solve again.
 
         Plain least squares bends so far towards many outliers (cosmic rays in a fifth of the
         cutouts) that nothing stands out any more: rejection then starts in the wrong place.
         """
-        trust = self.usable.astype(float)
-        solved = self.solve(trust, excluded)
+        solved = self.solve(self.usable.astype(float), excluded)
         for _ in range(_N_REWEIGHTED if self._is_bent(solved) else 0):
-            trust = self.trust_by_length(solved)
-            solved = self.solve(trust, solved.selection.not_solved)
-        return trust, solved
+            solved = self.solve(self.trust_by_length(solved), solved.selection.not_solved)
+        return solved
 
     def _floor_of(self, solved: Solved) -> float:
         if self.error_floor is None:
@@ -154,65 +169,104 @@ class JointProblem:
         )
         return self.error_floor(rows)
 
-    def _solve_rejecting(self, trust: FloatArray, solved: Solved) -> Solved:
+    def _solve_rejecting(self, solved: Solved) -> Solved:
         for iteration in range(self.clipping.iterations):
-            before, trust = trust, self.trust_within(solved, iteration)
-            if (trust == before).all():
+            trust = self.trust_within(solved, iteration)
+            if (trust == solved.trust).all():
                 break
             # Whoever is out stays out: its rejected sources would come back with it.
             solved = self.solve(trust, solved.selection.not_solved)
         return solved
 
+    def prior_information(self, prior: ShapePrior) -> FloatArray:
+        """Return the information of a prior on the six `PARAMETERS`, shape ``(n, 6, 6)``."""
+        each = {geometry: prior.information(geometry) for geometry in Geometry}
+        return np.array([each[geometry] for geometry in self.stacked.geometries])
+
+    def departures(self, solved: Solved, covariance: FloatArray, widest: ShapePrior) -> Departures:
+        """Return the totals of a solution's movers.
+
+        Parameters
+        ----------
+        solved : Solved
+        covariance : array, shape (n, p, p)
+            Of its phi.
+        widest : ShapePrior
+            Stands in for the others in the exposures' own covariances.
+        """
+        movers, stacked = solved.movers, self.stacked
+        steps = apply_each(solved.to_parameters, solved.phi)
+        before = [self.footprints[i].departure for i in movers]
+        value = [departure_after(was, step) for was, step in zip(before, steps, strict=True)]
+        back = np.swapaxes(solved.to_parameters, 1, 2)
+        basis = stacked.basis
+        wide = np.swapaxes(basis, 1, 2) @ self.prior_information(widest) @ basis + stacked.pinned
+        own = own_information(stacked, solved.trust > 0) + wide
+        alone = basis[movers] @ whitening(own[movers])
+        return Departures(
+            value=np.array(value).reshape(-1, N_PARAMETERS),
+            covariance=solved.to_parameters @ covariance @ back,
+            common=self._common(solved),
+            own_covariance=alone @ np.swapaxes(alone, 1, 2),
+            geometries=tuple(stacked.geometries[i] for i in movers),
+        )
+
+    def _common(self, solved: Solved) -> FloatArray:
+        """Return what the prior says of the motion common to each mover's component."""
+        common = np.zeros((len(solved.movers), N_PARAMETERS, N_PARAMETERS))
+        for members in self._held_by_mean(solved.selection, solved.movers):
+            common[members] = self._component(solved.movers[members]).of_prior()
+        return common
+
     def solve(self, trust: FloatArray, excluded: Sequence[NotSolved]) -> Solved:
         """Solve with each measurement's information times its trust; 0 leaves it out."""
-        basis = self.stacked.geometry.basis
+        basis, pinned = self.stacked.basis, self.stacked.pinned
         stacked = replace(self.stacked, information=self.stacked.information * trust[:, None, None])
-        free_prior = basis.T @ self.prior @ basis
-        selection = select(stacked, trust > 0, free_prior, self.immovable, excluded)
+        prior = self.prior_information(self.prior)
+        known = np.swapaxes(basis, 1, 2) @ prior @ basis + pinned
+        selection = select(stacked, trust > 0, known, self.immovable, excluded)
         movers = np.flatnonzero((selection.label >= 0) & ~self.immovable)
-        white = whitening(own_information(stacked, selection.rows)[movers] + free_prior)
+        white = whitening((own_information(stacked, selection.rows) + known)[movers])
         rows, index = _rows_of(stacked, selection, movers, white)
         departures = np.array([self.footprints[i].departure for i in movers])
-        pull = -(departures.reshape(-1, N_PARAMETERS) @ self.prior @ basis)
-        back = np.swapaxes(white, 1, 2)
-        prior = (back @ free_prior @ white, apply_each(back, pull))
-        system = reduce_rows(rows, prior, self._border(selection, movers, white))
+        pull = -apply_each(prior[movers], departures.reshape(-1, N_PARAMETERS))
+        to_parameters, back = basis[movers] @ white, np.swapaxes(white, 1, 2)
+        vector = apply_each(np.swapaxes(to_parameters, 1, 2), pull)
+        border = self._border(selection, movers, to_parameters)
+        system = reduce_rows(rows, (back @ known[movers] @ white, vector), border)
         phi = system.solve()
-        return Solved(selection, index, rows, movers, white, system, phi, self.floor)
+        return Solved(
+            selection=selection,
+            index=index,
+            rows=rows,
+            trust=trust,
+            movers=movers,
+            whitening=white,
+            to_parameters=to_parameters,
+            system=system,
+            phi=phi,
+            floor=self.floor,
+        )
 
     def _border(
-        self, selection: Selection, movers: IntArray, white: FloatArray
+        self, selection: Selection, movers: IntArray, to_parameters: FloatArray
     ) -> tuple[csr_matrix, FloatArray]:
-        """Constraints: in each component held by its mean, the total has no common motion.
-
-        A prior holds the common part of what it is about. To constrain that as well would set
-        the two against each other: a common map that undoes the headers' shifts, on average,
-        against matrices that should stay what they are.
-        """
-        geometry = self.stacked.geometry
-        p = geometry.n_parameters
-        free = _without_information(geometry.basis.T @ self.prior @ geometry.basis)
-        constraints = [csr_matrix((0, len(movers) * p))]
+        """Constraints: each component that nothing else holds is held by its mean."""
+        p = to_parameters.shape[2]
+        blocks = [csr_matrix((0, len(movers) * p))]
         values = [np.zeros(0)]
         for members in self._held_by_mean(selection, movers):
-            prints = [self.footprints[movers[k]] for k in members]
-            motions = common_motions(prints, geometry)
-            block = np.zeros((p, len(members), p))
-            so_far = np.zeros(p)
-            for i, (k, footprint, motion) in enumerate(zip(members, prints, motions, strict=True)):
-                step = footprint.jacobian @ geometry.basis @ white[k]
-                block[:, i, :] = np.einsum("kaq,kap->qp", motion, step)
-                so_far += np.einsum("kaq,ka->q", motion, footprint.displacement)
-            rows, so_far = free @ block.reshape(p, -1), free @ so_far
-            n_rows = len(rows)
-            length = np.linalg.norm(rows, axis=1)
+            held = self._component(movers[members]).constraints(to_parameters[members])
+            n_rows = len(held.rows)
             columns = np.tile((members[:, None] * p + np.arange(p)).ravel(), n_rows)
-            starts = np.arange(n_rows + 1) * rows.shape[1]
-            scaled = (rows / length[:, None]).ravel()
+            starts = np.arange(n_rows + 1) * len(members) * p
             shape = (n_rows, len(movers) * p)
-            constraints.append(csr_matrix((scaled, columns, starts), shape))
-            values.append(-so_far / length)
-        return vstack(constraints, format="csr"), np.concatenate(values)
+            blocks.append(csr_matrix((held.rows.ravel(), columns, starts), shape))
+            values.append(held.value)
+        return vstack(blocks, format="csr"), np.concatenate(values)
+
+    def _component(self, exposures: IntArray) -> Component:
+        return Component([self.footprints[i] for i in exposures], self.prior)
 
     def _held_by_mean(self, selection: Selection, movers: IntArray) -> list[IntArray]:
         """Indices into `movers` of each component that nothing else holds."""
@@ -270,28 +324,24 @@ class JointProblem:
         return self.stacked.residual[index] - self._moves(solved, index)
 
     def _moves(self, solved: Solved, index: IntArray) -> FloatArray:
-        theta = np.zeros((self.stacked.n_exposures, self.stacked.geometry.n_parameters))
-        theta[solved.movers] = apply_each(solved.whitening, solved.phi)
-        return apply_each(self.stacked.design[index], theta[self.stacked.exposure[index]])
+        stacked = self.stacked
+        free = np.zeros((stacked.n_exposures, stacked.design.shape[2]))
+        free[solved.movers] = apply_each(solved.whitening, solved.phi)
+        return apply_each(stacked.design[index], free[stacked.exposure[index]])
 
     def too_loose(self, solved: Solved, covariance: FloatArray) -> tuple[NotSolved, ...]:
         """Return the exposures that the measurements do not tie down."""
         if not len(covariance):
             return ()
         loosest = np.trace(covariance, axis1=1, axis2=2)
-        message = degenerate_message(self.stacked.geometry)
         return tuple(
-            NotSolved(int(i), SkipReason.DEGENERATE_FIT, message)
+            NotSolved(
+                int(i),
+                SkipReason.DEGENERATE_FIT,
+                degenerate_message(self.stacked.geometries[i]),
+            )
             for i in solved.movers[~(loosest < _LOOSEST)]
         )
-
-
-def _without_information(information: FloatArray) -> FloatArray:
-    """Return the directions that a matrix says nothing of, as orthonormal rows."""
-    if not information.any():
-        return np.eye(len(information))
-    values, vectors = np.linalg.eigh(information)
-    return np.asarray(vectors[:, values <= 1e-12 * values[-1]].T, float)
 
 
 def _rows_of(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
-from alignsvc.domain.correction import Geometry
+from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
@@ -45,9 +45,11 @@ class Stack:
     source : int64, shape (m,)
         Index into the sorted distinct source ids.
     residual, design, information : arrays, shapes (m, 2), (m, 2, p), (m, 2, 2)
-        The design is per unit of the geometry's free parameters.
-    n_exposures : int
-    geometry : Geometry
+        The design is per unit of the free parameters of the row's exposure; 0 beyond those.
+    geometries : tuple of Geometry
+        Of each exposure.
+    min_shared : int
+        Sources that hold two groups of exposures together.
     """
 
     exposure: IntArray
@@ -55,8 +57,25 @@ class Stack:
     residual: FloatArray
     design: FloatArray
     information: FloatArray
-    n_exposures: int
-    geometry: Geometry
+    geometries: tuple[Geometry, ...]
+    min_shared: int
+
+    @property
+    def n_exposures(self) -> int:
+        """Number of exposures, those without rows among them."""
+        return len(self.geometries)
+
+    @property
+    def basis(self) -> FloatArray:
+        """Free directions of each exposure, shape ``(n, 6, p)``; 0 beyond its own."""
+        return bases(self.geometries)
+
+    @property
+    def pinned(self) -> FloatArray:
+        """Return information 1 on what is not free, shape ``(n, p, p)``: it stays 0, exactly."""
+        width = self.design.shape[2]
+        spare = [np.arange(width) >= geometry.n_parameters for geometry in self.geometries]
+        return np.asarray(np.array(spare)[:, :, None] * np.eye(width), float)
 
     def pairs(self, label: IntArray, rows: BoolArray) -> tuple[IntArray, IntArray]:
         """Return a dense index per (component, source) and its rows' indices.
@@ -87,18 +106,35 @@ class Selection:
     not_solved: tuple[NotSolved, ...]
 
 
-def stack(factors: Sequence[Factors], geometry: Geometry) -> Stack:
-    """Return all factors one below the other."""
+def bases(geometries: Sequence[Geometry]) -> FloatArray:
+    """Return the basis of each geometry, shape ``(n, 6, p)``, with zeros to the widest one's p."""
+    width = max(geometry.n_parameters for geometry in geometries)
+    padded = np.zeros((len(geometries), N_PARAMETERS, width))
+    for i, geometry in enumerate(geometries):
+        padded[i, :, : geometry.n_parameters] = geometry.basis
+    return padded
+
+
+def stack(factors: Sequence[Factors], geometries: Sequence[Geometry], min_shared: int) -> Stack:
+    """Return all factors one below the other.
+
+    Parameters
+    ----------
+    factors : sequence of Factors, length n
+    geometries : sequence of Geometry, length n
+    min_shared : int
+    """
     lengths = [len(f) for f in factors]
     ids = np.concatenate([f.source for f in factors])
+    exposure = np.repeat(np.arange(len(factors)), lengths)
     return Stack(
-        exposure=np.repeat(np.arange(len(factors)), lengths),
+        exposure=exposure,
         source=np.unique(ids, return_inverse=True)[1].astype(np.int64),
         residual=np.concatenate([f.residual for f in factors]),
-        design=np.concatenate([f.jacobian for f in factors]) @ geometry.basis,
+        design=np.concatenate([f.jacobian for f in factors]) @ bases(geometries)[exposure],
         information=np.concatenate([f.information for f in factors]),
-        n_exposures=len(factors),
-        geometry=geometry,
+        geometries=tuple(geometries),
+        min_shared=min_shared,
     )
 
 
@@ -119,7 +155,7 @@ def select(
     stacked : Stack
     use : bool, shape (m,)
         Measurements that may be used.
-    prior : array, shape (p, p)
+    prior : array, shape (n, p, p)
         Information on the free parameters from elsewhere.
     immovable : bool, shape (n,)
         Exposures that take part with a correction of zero: they need no sources.
@@ -156,7 +192,7 @@ def _linked(stacked: Stack, rows: BoolArray) -> tuple[IntArray, BoolArray]:
         stacked.exposure[rows],
         stacked.source[rows],
         stacked.n_exposures,
-        stacked.geometry.min_sources,
+        stacked.min_shared,
     )
     return label, _seen_twice(stacked, label, rows)
 
@@ -173,13 +209,13 @@ def _too_few(
     stacked: Stack, active_rows: BoolArray, rows: BoolArray, movable: BoolArray
 ) -> list[NotSolved]:
     """Movable exposures without enough linked sources, by how many they share with anyone."""
-    needed = stacked.geometry.min_sources
+    needed = np.array([geometry.min_sources for geometry in stacked.geometries])
     lacking = np.flatnonzero(movable & (_n_sources(stacked, rows) < needed))
     if not len(lacking):
         return []
     together = np.zeros(stacked.n_exposures, np.int64)
     found = _n_sources(stacked, _seen_twice(stacked, together, active_rows))
-    return [_lacks_sources(int(i), int(found[i]), stacked.geometry) for i in lacking]
+    return [_lacks_sources(int(i), int(found[i]), stacked.geometries[i]) for i in lacking]
 
 
 def _lacks_sources(exposure: int, found: int, geometry: Geometry) -> NotSolved:
@@ -201,9 +237,13 @@ def _undetermined(
     stacked: Stack, rows: BoolArray, prior: FloatArray, movable: BoolArray
 ) -> list[NotSolved]:
     normal = own_information(stacked, rows) + prior
-    bad = movable & degenerate(normal, stacked.geometry)
+    bad = np.zeros(stacked.n_exposures, bool)
+    for geometry in set(stacked.geometries):
+        p = geometry.n_parameters
+        of_it = np.array([one is geometry for one in stacked.geometries]) & movable
+        bad[of_it] = degenerate(normal[of_it, :p, :p], geometry)
     return [
-        NotSolved(int(i), SkipReason.DEGENERATE_FIT, degenerate_message(stacked.geometry))
+        NotSolved(int(i), SkipReason.DEGENERATE_FIT, degenerate_message(stacked.geometries[i]))
         for i in np.flatnonzero(bad)
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alignsvc.domain.correction import Geometry
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.io.journal import VerdictGiven
@@ -28,13 +27,14 @@ def _row(
 ) -> ExposureResult:
     end = {e.exposure: e for e in plan.ended}.get(name) or state.ended.get(name)
     judged = verdicts.get(name)
+    correction = state.corrections.get(name)
     return ExposureResult(
         id=name,
         status=end.status if end else Status.ALIGNED,
         reason=end.reason if end else "",
         message=end.message if end else "",
         verdict=judged.verdict if judged else Verdict.UNTESTED,
-        geometry=Geometry(plan.algorithms.geometry),
+        geometry=correction.geometry if correction else plan.algorithms.geometry,
         component=state.component.get(name, -1),
         is_reference=name == plan.reference,
         correction=None if end else state.corrections[name],

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from alignsvc.config.build import build_algorithms
 from alignsvc.config.load import dump_config, load_config, parse_config
 from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
+from alignsvc.numerics.solve.priors import Shape, ShapePrior
 
 MINIMAL = "images: {paths: ['a.fits']}"
 
@@ -45,6 +47,12 @@ def test_a_plugin_may_be_given_by_its_name_alone() -> None:
         (MINIMAL + "\nalignment: {eps_shift: -1}", "alignment.eps_shift: Input should be greater"),
         (MINIMAL + "\nalignment: {update: otf}", "belongs to solver 'independent'"),
         (MINIMAL + "\nalignment: {geometry: afine}", "alignment.geometry"),
+        (MINIMAL + "\nalignment: {geometry: auto, solver: independent}", "the joint solution"),
+        (MINIMAL + "\nalignment: {prior: {scale: 1, skew: own}}", "alignment.prior.skew"),
+        (
+            MINIMAL + "\nalignment: {prior: {scale: 1}, solver: independent}",
+            "prior belongs to solver 'global'",
+        ),
         (MINIMAL + "\nmosaic: {tile_shape: [0, 4]}", "mosaic.tile_shape"),
         (MINIMAL + "\nalignment: {clip: {iterations: -1}}", "alignment.clip.iterations"),
         ("- a", "holds a list"),
@@ -86,3 +94,19 @@ def test_a_bad_override_is_named(override: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_auto_shares_every_deviation_that_is_not_given() -> None:
+    chosen = parse_config(MINIMAL + "\nalignment: {geometry: auto, prior: {scale: 1.0e-5}}", "x")
+    algorithms = build_algorithms(chosen)
+    assert algorithms.choice is not None
+    assert algorithms.shared.shapes == {Shape.ROTATION, Shape.SKEW}
+    assert algorithms.prior == ShapePrior(scale=1e-5)
+
+
+def test_a_deviation_may_be_shared_with_any_geometry() -> None:
+    shared = parse_config(MINIMAL + "\nalignment: {prior: {rotation: shared}}", "x")
+    algorithms = build_algorithms(shared)
+    assert algorithms.choice is None
+    assert algorithms.shared.shapes == {Shape.ROTATION}
+    assert algorithms.prior == ShapePrior()

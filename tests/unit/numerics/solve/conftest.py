@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.factors import step_jacobian
-from alignsvc.numerics.solve.gauge import Footprint, footprint_of
+from alignsvc.numerics.solve.gauge import Footprint, footprint_of, hold_mean
 from alignsvc.numerics.solve.steps import step_correction
 
 PLANE = TangentPlane(150.0, 2.0)
@@ -47,6 +47,22 @@ class Scene:
         return np.array(
             [np.abs(f.jacobian @ w).max() for f, w in zip(self.footprints, wrong, strict=True)]
         )
+
+    def local_errors_arcsec(self, steps: np.ndarray) -> np.ndarray:
+        """Largest error of each exposure over its corners, whatever the gauge."""
+        prints = [replace(f.unmoved(), geometry=self.geometry) for f in self.footprints]
+        wrong = hold_mean(steps - self.truth, prints)
+        return np.array([np.abs(f.jacobian @ w).max() for f, w in zip(prints, wrong, strict=True)])
+
+    def with_upright_mean(self) -> np.ndarray:
+        """The truth, less a common map that leaves the matrices' mean at the identity."""
+        common = self.truth.mean(axis=0)
+        moved = [
+            f.jacobian @ (step - common)
+            for f, step in zip(self.footprints, self.truth, strict=True)
+        ]
+        common[:2] += np.mean(np.concatenate(moved), axis=0)
+        return self.truth - common
 
 
 def corners_of(centre: np.ndarray) -> Points:

@@ -29,9 +29,9 @@ def test_a_common_motion_of_all_steps_is_no_movement(geometry):
     generator = np.random.default_rng(1)
     own = generator.normal(size=(5, geometry.n_parameters)) @ geometry.basis.T * 1e-3
     common = 1e-3 * geometry.basis @ generator.normal(size=geometry.n_parameters)
-    prints = footprints(5)
-    held = hold_mean(own, prints, geometry)
-    np.testing.assert_allclose(hold_mean(own + common, prints, geometry), held, atol=1e-10)
+    prints = footprints(5, Correction.identity(PLANE, geometry))
+    held = hold_mean(own, prints)
+    np.testing.assert_allclose(hold_mean(own + common, prints), held, atol=1e-10)
     moved = np.concatenate([f.jacobian @ s for f, s in zip(prints, held, strict=True)])
     assert np.abs(moved.mean(axis=0)).max() < 1e-10
 
@@ -39,9 +39,9 @@ def test_a_common_motion_of_all_steps_is_no_movement(geometry):
 def test_the_mean_of_the_total_is_held_not_that_of_the_step():
     total = step_correction(PLANE, np.array([1.0, 2, 0, 0, 0, 0]), np.zeros((6, 6)), Geometry.SHIFT)
     prints = footprints(4, total)
-    held = hold_mean(np.zeros((4, 6)), prints, Geometry.SHIFT)
+    held = hold_mean(np.zeros((4, 6)), prints)
     np.testing.assert_allclose(held[:, :2], [[-1.0, -2.0]] * 4, atol=1e-6)
-    alone = hold_mean(np.zeros((4, 6)), [f.unmoved() for f in prints], Geometry.SHIFT)
+    alone = hold_mean(np.zeros((4, 6)), [f.unmoved() for f in prints])
     assert not alone.any()
 
 
