@@ -11,6 +11,8 @@ from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
 
 #: The cut is as wide as this, in units of the threshold: trust falls from 1 at 0.7 to 0 at 1.3.
 _EDGE = 0.6
+#: Lengths up to this, in units of the scale, tell of the scale: all but 1e-4 of normal ones.
+_CORE = 3.0 * np.sqrt(2.0)
 #: Median of the length of a two-dimensional normal vector of unit variance per axis.
 MEDIAN_LENGTH = float(np.sqrt(2.0 * np.log(2.0)))
 
@@ -31,8 +33,8 @@ class Clipping:
 
     Notes
     -----
-    The rms length is that of the covariances times a robust factor, the median of all
-    normalised lengths over its expectation, which never falls below 1: covariances that are
+    The rms length is that of the covariances times a robust factor, the median of the
+    normalised lengths that belong over its expectation, never below 1: covariances that are
     too small then reject no good source, and a perfect fit does not eat itself up.
     The first threshold is twice as wide, since outliers still bend the fit.
     A cut with an edge would let a source near it into one pass and out of the next, so that a
@@ -177,5 +179,14 @@ def _first_of_each(label: IntArray, reached: BoolArray) -> IntArray:
 
 
 def _scale_of(lengths: FloatArray) -> float:
-    """How much larger the lengths are than normal ones; at least 1."""
-    return max(1.0, float(np.median(lengths)) / MEDIAN_LENGTH) if len(lengths) else 1.0
+    """How much larger the lengths are than normal ones; at least 1.
+
+    The median of those that are within `_CORE` of it, found anew until nothing changes: with a
+    third of outliers the median of all is half as large again, and lets many of them in.
+    """
+    scale, before = 1.0, 0.0
+    inside = lengths
+    while len(inside) and scale != before:
+        before, scale = scale, max(1.0, float(np.median(inside)) / MEDIAN_LENGTH)
+        inside = lengths[lengths <= _CORE * scale]
+    return scale
