@@ -245,6 +245,11 @@ def _solved_jointly(
     return Solution(corrections, quality, moves, component, ended, fitted.moving)
 
 
+def _error_floor(tools: Tools) -> ErrorFloor | None:
+    """Return what estimates an error floor; weights that a user gave are no errors to level."""
+    return None if tools.plan.config.detection.weight_column else ErrorFloor()
+
+
 def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
     """Return the steps without those of components where all that is left is noise of measuring.
 
@@ -303,8 +308,7 @@ def _jointly_fitted(
         choice=choice,
         stiffens=algorithms.choice is not None,
         seed=tools.plan.config.run.seed,
-        # Weights that a user gave are no errors: a floor would level them.
-        error_floor=None if tools.plan.config.detection.weight_column else ErrorFloor(),
+        error_floor=_error_floor(tools),
     )
     offsets = None if reference is None else reference.offsets
     factors = (
@@ -342,7 +346,7 @@ def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatA
 def _solved_independently(tools: Tools, group: _Group) -> Solution:
     """Fit each exposure by itself; nobody holds the frame yet (see `frame_held`)."""
     algorithms = tools.plan.algorithms
-    fitter = LinearFitter(algorithms.geometry, algorithms.clipping)
+    fitter = LinearFitter(algorithms.geometry, algorithms.clipping, _error_floor(tools))
     corrections, quality, ended = {}, {}, []
     for one, factors, total in zip(group.members, group.factors, group.totals, strict=True):
         try:

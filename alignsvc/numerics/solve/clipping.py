@@ -9,6 +9,10 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
 
+#: Solutions with outliers trusted less, before any is rejected.
+N_REWEIGHTED = 4
+#: Part of the rows outside their errors below which plain least squares is a good start.
+FEW_OUTLIERS = 0.02
 #: The cut is as wide as this, in units of the threshold: trust falls from 1 at 0.7 to 0 at 1.3.
 _EDGE = 0.6
 #: Lengths up to this, in units of the scale, tell of the scale: all but 1e-4 of normal ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,13 @@ from alignsvc.numerics.solve.clipping import (
     MEDIAN_LENGTH,
     lengths_from_mean,
     lengths_from_median,
+    normalised_lengths,
     weighted_median_by,
 )
 from alignsvc.numerics.solve.sums import inverse_2x2, sum_by
 
+#: Estimates of the floor: the first from a fit that knows none yet.
+N_FLOORS = 2
 #: Doublings and halvings in the search; 6 halvings leave the floor uncertain by 2 %.
 _MOST_DOUBLINGS, _HALVINGS = 30, 6
 #: A row has at least this part of its variance left after the fit: 0 would divide by nothing.
@@ -78,18 +82,14 @@ class ErrorFloor:
 
     def __call__(self, rows: FitRows) -> float:
         """Return the standard deviation per axis to add in quadrature, 0 if none is needed."""
-        if not len(rows.source) or self._suffices(rows, 0.0):
-            return 0.0
-        weight = np.trace(rows.information, axis1=1, axis2=2)
-        low, high = 0.0, float(np.sqrt(2.0 * weight.sum() / (weight**2).sum()))
-        for _ in range(_MOST_DOUBLINGS):
-            if self._suffices(rows, high):
-                break
-            low, high = high, 2.0 * high
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if self._suffices(rows, middle) else (middle, high)
-        return high
+        return _least(rows, self._suffices)
+
+    def of_one_exposure(self, rows: FitRows) -> float:
+        """Return the same for residuals of one exposure from positions that stand for the truth.
+
+        Then a row is judged by itself, not against the others of its source.
+        """
+        return _least(rows, self._suffices_alone)
 
     def _suffices(self, rows: FitRows, floor: float) -> bool:
         """Return whether residuals are no larger than errors with this floor explain."""
@@ -106,8 +106,36 @@ class ErrorFloor:
             return True
         sure = np.ones(int(near.sum()))
         lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near], sure)
-        effective = weight[near].sum() ** 2 / (weight[near] ** 2).sum()
-        return bool(_scale(lengths, weight[near]) <= 1.0 + self.doubt / np.sqrt(effective))
+        return self._is_explained(lengths, weight[near])
+
+    def _suffices_alone(self, rows: FitRows, floor: float) -> bool:
+        information = with_floor(rows.information, floor)
+        free = 1.0 - leverage(rows, information)
+        weight = free**2 * np.trace(information, axis1=1, axis2=2)
+        covariance = free[:, None, None] * inverse_2x2(information)
+        lengths = normalised_lengths(rows.residual, covariance)
+        near = lengths <= self.widest * np.sqrt(2.0) * max(1.0, _scale(lengths, weight))
+        return self._is_explained(lengths[near], weight[near])
+
+    def _is_explained(self, lengths: FloatArray, weight: FloatArray) -> bool:
+        effective = weight.sum() ** 2 / (weight**2).sum()
+        return bool(_scale(lengths, weight) <= 1.0 + self.doubt / np.sqrt(effective))
+
+
+def _least(rows: FitRows, suffices: Callable[[FitRows, float], bool]) -> float:
+    """Return the least floor that suffices, to 2 %."""
+    if not len(rows.source) or suffices(rows, 0.0):
+        return 0.0
+    weight = np.trace(rows.information, axis1=1, axis2=2)
+    low, high = 0.0, float(np.sqrt(2.0 * weight.sum() / (weight**2).sum()))
+    for _ in range(_MOST_DOUBLINGS):
+        if suffices(rows, high):
+            break
+        low, high = high, 2.0 * high
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if suffices(rows, middle) else (middle, high)
+    return high
 
 
 def leverage(rows: FitRows, information: FloatArray) -> FloatArray:

@@ -10,10 +10,16 @@ from scipy.sparse import csr_matrix, vstack
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
-from alignsvc.numerics.solve.clipping import Clipping, lengths_from_mean, lengths_from_median
+from alignsvc.numerics.solve.clipping import (
+    FEW_OUTLIERS,
+    N_REWEIGHTED,
+    Clipping,
+    lengths_from_mean,
+    lengths_from_median,
+)
 from alignsvc.numerics.solve.conditioning import whitening
 from alignsvc.numerics.solve.constraints import Component
-from alignsvc.numerics.solve.error_floor import ErrorFloor, FitRows, with_floor
+from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows, with_floor
 from alignsvc.numerics.solve.gauge import Footprint
 from alignsvc.numerics.solve.priors import ShapePrior
 from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
@@ -34,12 +40,6 @@ from alignsvc.reasons import SkipReason
 #: Largest variance of a correction, in units of what its exposure's sources would give against
 #: a perfect mosaic. A chain of a hundred thin overlaps reaches 1e4; rounding starts at 1e12.
 _LOOSEST = 1e9
-#: Solutions with outliers trusted less, before any is rejected.
-_N_REWEIGHTED = 4
-#: Estimates of the floor: the first from a fit that knows none yet.
-_N_FLOORS = 2
-#: Part of the rows outside their errors below which plain least squares is a good start.
-_FEW_OUTLIERS = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +126,7 @@ class JointProblem:
         """Solve, estimate the error floor, solve again; then reject, solve again."""
         problem = self
         solved = self._solve_trusting(excluded)
-        for _ in range(_N_FLOORS):
+        for _ in range(N_FLOORS):
             floor = self._floor_of(solved)
             if floor == problem.floor:
                 break
@@ -150,7 +150,7 @@ class JointProblem:
         cutouts) that nothing stands out any more: rejection then starts in the wrong place.
         """
         solved = self.solve(self.usable.astype(float), excluded)
-        for _ in range(_N_REWEIGHTED if self._is_bent(solved) else 0):
+        for _ in range(N_REWEIGHTED if self._is_bent(solved) else 0):
             solved = self.solve(self.trust_by_length(solved), solved.selection.not_solved)
         return solved
 
@@ -302,7 +302,7 @@ class JointProblem:
         if not self.clipping.iterations:
             return False
         lengths = self._lengths(solved, *self._shared(solved))
-        return self.clipping.fraction_outside(lengths) > _FEW_OUTLIERS
+        return self.clipping.fraction_outside(lengths) > FEW_OUTLIERS
 
     def _lengths(self, solved: Solved, pair: IntArray, index: IntArray) -> FloatArray:
         information = self.stacked.information[index]

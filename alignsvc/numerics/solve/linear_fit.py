@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,8 +11,14 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.measurement import Factors
 from alignsvc.errors import NothingToMeasure
-from alignsvc.numerics.solve.clipping import Clipping, normalised_lengths
+from alignsvc.numerics.solve.clipping import (
+    FEW_OUTLIERS,
+    N_REWEIGHTED,
+    Clipping,
+    normalised_lengths,
+)
 from alignsvc.numerics.solve.conditioning import degenerate, whitening
+from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows, with_floor
 from alignsvc.numerics.solve.factors import step_jacobian
 from alignsvc.numerics.solve.selection import degenerate_message, too_few_message
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
@@ -39,6 +45,8 @@ class LinearFit:
     chi2 : float
     dof : int
         Numbers measured minus numbers fitted.
+    floor : float
+        Error per axis that the rows turned out to have on top of their formal one.
     """
 
     step: FloatArray
@@ -49,6 +57,7 @@ class LinearFit:
     mae: float
     chi2: float
     dof: int
+    floor: float
 
     @property
     def n_used(self) -> int:
@@ -65,10 +74,13 @@ class LinearFitter:
     geometry : Geometry
     clipping : Clipping
         Each iteration judges all rows anew, so that one that was rejected may come back.
+    error_floor : ErrorFloor or None
+        None: the factors' errors are taken at their word.
     """
 
     geometry: Geometry = Geometry.GENERAL
     clipping: Clipping = field(default_factory=Clipping)
+    error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
 
     def __call__(self, factors: Factors) -> LinearFit:
         """Return the step that takes up the residuals of one exposure.
@@ -84,18 +96,28 @@ class LinearFitter:
             TOO_FEW_SOURCES or DEGENERATE_FIT; put the exposure's name before the message.
         """
         design = factors.jacobian @ self.geometry.basis
-        solved = self._solve(factors, design, factors.use.astype(float))
+        solved = self._solve_trusting(factors, design)
+        formal, floor = factors, 0.0
+        for _ in range(N_FLOORS):
+            found = self._floor_of(formal, design, solved)
+            if found == floor:
+                break
+            floor = found
+            factors = replace(formal, information=with_floor(formal.information, floor))
+            solved = self._solve_trusting(factors, design)
         for iteration in range(self.clipping.iterations):
-            trust = self._trust(factors, design, solved, iteration)
+            lengths = self._lengths(factors, design, solved)
+            trust = _of_rows(factors, self.clipping.trust_within(lengths, iteration))
             if (trust == solved.trust).all():
                 break
             solved = self._solve(factors, design, trust)
-        return self._result(factors, design, solved)
+        return self._result(factors, design, solved, floor)
 
     def between(self, image: Points, reference: Points, weights: FloatArray) -> LinearFit:
         """Return the fit of ``reference = M image + shift`` to plain positions.
 
-        The rotation of `rshift` is fitted to first order: meant for small angles.
+        The rotation of `rshift` is fitted to first order: meant for small angles. Weights are
+        taken at their word, since they may be no errors: a floor would level them.
 
         Parameters
         ----------
@@ -112,7 +134,7 @@ class LinearFitter:
         n = len(weights)
         plane = TangentPlane(0.0, 0.0)  # any: with one plane the columns are the positions
         residual = np.stack([reference.x - image.x, reference.y - image.y], axis=1)
-        return self(
+        return replace(self, error_floor=None)(
             Factors(
                 exposure=0,
                 source=np.arange(n),
@@ -124,6 +146,31 @@ class LinearFitter:
                 held_out=np.zeros(n, bool),
             )
         )
+
+    def _solve_trusting(self, factors: Factors, design: FloatArray) -> _Solved:
+        """Solve, trust the outliers less, solve again, if there are many of them."""
+        solved = self._solve(factors, design, factors.use.astype(float))
+        outside = self.clipping.fraction_outside(self._lengths(factors, design, solved))
+        if not self.clipping.iterations or outside <= FEW_OUTLIERS:
+            return solved
+        for _ in range(N_REWEIGHTED):
+            lengths = self._lengths(factors, design, solved)
+            trust = _of_rows(factors, self.clipping.trust_by_length(lengths))
+            solved = self._solve(factors, design, trust)
+        return solved
+
+    def _floor_of(self, factors: Factors, design: FloatArray, solved: _Solved) -> float:
+        if self.error_floor is None:
+            return 0.0
+        used = factors.use
+        rows = FitRows(
+            source=factors.source[used],
+            exposure=np.zeros(int(used.sum()), np.int64),
+            residual=factors.residual[used] - design[used] @ solved.free,
+            design=design[used],
+            information=factors.information[used],
+        )
+        return self.error_floor.of_one_exposure(rows)
 
     def _solve(self, factors: Factors, design: FloatArray, trust: FloatArray) -> _Solved:
         used = trust > 0
@@ -142,22 +189,19 @@ class LinearFitter:
         vector = apply_each(weighted, factors.residual[used]).sum(axis=0)
         return _Solved(covariance @ vector, covariance, trust)
 
-    def _trust(
-        self, factors: Factors, design: FloatArray, solved: _Solved, iteration: int
-    ) -> FloatArray:
-        rows = np.flatnonzero(factors.use)
+    def _lengths(self, factors: Factors, design: FloatArray, solved: _Solved) -> FloatArray:
+        """Return the normalised lengths of what the fit leaves of the rows that may be used."""
+        rows = factors.use
         left = factors.residual[rows] - design[rows] @ solved.free
         # A row that counts t in the fit shares t times the fit's variance with it: the variance
         # of what is left is own + fit - 2 t fit.
         of_fit = design[rows] @ solved.covariance @ np.swapaxes(design[rows], 1, 2)
         shared = (1.0 - 2.0 * solved.trust[rows])[:, None, None]
-        of_residual = inverse_2x2(factors.information[rows]) + shared * of_fit
-        trust = np.zeros_like(solved.trust)
-        lengths = normalised_lengths(left, of_residual)
-        trust[rows] = self.clipping.trust_within(lengths, iteration)
-        return trust
+        return normalised_lengths(left, inverse_2x2(factors.information[rows]) + shared * of_fit)
 
-    def _result(self, factors: Factors, design: FloatArray, solved: _Solved) -> LinearFit:
+    def _result(
+        self, factors: Factors, design: FloatArray, solved: _Solved, floor: float
+    ) -> LinearFit:
         basis, used = self.geometry.basis, solved.trust > 0
         residual = factors.residual - design @ solved.free
         left = residual[used]
@@ -173,7 +217,15 @@ class LinearFitter:
             mae=float((weight * length).sum() / weight.sum()),
             chi2=float(np.einsum("ni,nij,nj->", left, information, left)),
             dof=2 * len(left) - self.geometry.n_parameters,
+            floor=floor,
         )
+
+
+def _of_rows(factors: Factors, trust: FloatArray) -> FloatArray:
+    """Return the trust of all rows: 0 for those that may not be used."""
+    of_all = np.zeros(len(factors))
+    of_all[factors.use] = trust
+    return of_all
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tweakwcs.linearfit import iter_linear_fit
 
 from alignsvc.domain.correction import Geometry, rotation_matrix
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Factors
 from alignsvc.errors import NothingToMeasure
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.linear_fit import LinearFitter
@@ -152,3 +155,57 @@ def test_a_far_tangent_point_is_no_degeneracy():
     moved = reference - image
     fit = LinearFitter().between(far, Points(far.x + moved[:, 0], far.y + moved[:, 1]), weights)
     assert np.abs(np.eye(2) + fit.step[2:].reshape(2, 2) - matrix).max() < 1e-9
+
+
+def factors_with(case, hidden: float, seed: int) -> Factors:
+    """The first exposure of a scene against the truth, with errors that nobody told of."""
+    own = case.factors[0]
+    generator = np.random.default_rng(seed)
+    formal = generator.normal(size=(len(own), 2)) / np.sqrt(own.information[:, :1, 0])
+    extra = generator.normal(0.0, hidden, (len(own), 2)) if hidden else 0.0
+    return replace(own, residual=own.jacobian @ case.truth[0] + formal + extra)
+
+
+@pytest.mark.parametrize("geometry", [Geometry.SHIFT, Geometry.RSCALE, Geometry.GENERAL])
+def test_errors_that_nobody_told_of_are_found(scene, layouts, geometry):
+    """Formal errors are 0.001 to 0.006: what is left shows the hidden 0.02, and pulls hold."""
+    case = scene(layouts["pair"], geometry, density=200.0)
+    pulls, floors = [], []
+    for seed in range(40):
+        fit = LinearFitter(geometry)(factors_with(case, 0.02, seed))
+        floors.append(fit.floor)
+        pulls.append((fit.step - case.truth[0])[:2] / np.sqrt(np.diag(fit.covariance)[:2]))
+    assert np.median(floors) == pytest.approx(0.02, rel=0.15)
+    assert np.sqrt(np.mean(np.square(pulls))) == pytest.approx(1.0, abs=0.25)
+
+
+def test_where_formal_errors_suffice_there_is_no_floor(scene, layouts):
+    case = scene(layouts["pair"], Geometry.GENERAL, density=200.0)
+    fits = [LinearFitter()(factors_with(case, 0.0, seed)) for seed in range(20)]
+    assert sum(fit.floor > 0.0 for fit in fits) <= 2
+
+
+@pytest.mark.parametrize("geometry", [Geometry.SHIFT, Geometry.RSHIFT, Geometry.GENERAL])
+@settings(
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(seed=st.integers(0, 10_000))
+def test_a_fifth_of_outliers_is_as_if_they_had_been_left_out(scene, layouts, geometry, seed):
+    case = scene(layouts["pair"], geometry)
+    sound = factors_with(case, 0.0, seed)
+    generator = np.random.default_rng(seed)
+    bad = generator.random(len(sound)) < 0.2
+    sigma = 1.0 / np.sqrt(sound.information[:, 0, 0])
+    angle = generator.uniform(0.0, 2.0 * np.pi, len(sound))
+    length = bad * sigma * 10.0 ** generator.uniform(1.0, 2.0, len(sound))
+    error = length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    fit = LinearFitter(geometry)(replace(sound, residual=sound.residual + error))
+    known = LinearFitter(geometry)(replace(sound, use=~bad))
+    assert not fit.used[bad].any()
+    change = (case.footprints[0].jacobian @ (fit.step - known.step)).ravel()
+    rows = case.footprints[0].jacobian.reshape(-1, 6)
+    variance = np.einsum("ka,ab,kb->k", rows, known.covariance, rows)
+    assert np.sqrt((change**2 / variance).mean()) < 1.5
