@@ -221,6 +221,8 @@ def _solved_jointly(
     fitted = _jointly_fitted(tools, group, reference, choice)
     fit = fitted.fit
     group = group.as_free_as(fit.geometries)
+    if choice is not None:
+        tools.listener(events.Note(f"geometries chosen: {_counted(fit.geometries)}"))
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -243,6 +245,12 @@ def _solved_jointly(
         _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
     )
     return Solution(corrections, quality, moves, component, ended, fitted.moving)
+
+
+def _counted(geometries: Sequence[Geometry]) -> str:
+    """Return how many exposures have each geometry, as in '3 shift, 1 rscale'."""
+    counts = {geometry: geometries.count(geometry) for geometry in Geometry}
+    return ", ".join(f"{n} {geometry}" for geometry, n in counts.items() if n)
 
 
 def _error_floor(tools: Tools) -> ErrorFloor | None:

@@ -16,8 +16,12 @@ from alignsvc.domain.outcome import ExitCode
 #: What the loop may need at most, to eps_shift = 0.003 px.
 MOST_PASSES = 4
 
+#: Deviations of rotation, scale and skew from the set itself.
+SHARED = {"rotation": "shared", "scale": "shared", "skew": "shared"}
+
 QUICK = [
     (Case("stack4"), 2.0),
+    (Case("stack4", "auto"), 2.0),
     (Case("pair"), 2.0),
     (Case("pole", layout={"count": 4}, camera={"shape": [448, 448]}), 2.5),
     (Case("ra0", layout={"count": 3}, camera={"shape": [448, 448]}), 2.5),
@@ -25,8 +29,12 @@ QUICK = [
 WHOLE = [
     (Case("stack8", "general"), 1.7),
     (Case("dither20", "general"), 1.7),
+    (Case("stack8", "auto"), 1.6),
     (Case("strip24"), 2.0),
+    (Case("strip24", "auto"), 2.0),
+    (Case("strip24", "general", alignment={"prior": SHARED}), 1.4),
     (Case("grid6x6"), 2.0),
+    (Case("grid6x6", "auto"), 2.0),
     (Case("pair", "general"), 2.2),
     (Case("pole"), 2.2),
     (Case("ra0"), 2.4),

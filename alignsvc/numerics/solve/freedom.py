@@ -34,6 +34,9 @@ class GeometryChoice:
     odds : float
         Evidence that counts: how much more likely the measurements are. 10 is called strong
         (Jeffreys 1961, Theory of Probability, appendix B).
+    sources_per_parameter : float
+        Fewer do not carry a geometry: with four stars for six parameters a fit leaves nothing
+        from which to tell that a star moves, or is two.
 
     Notes
     -----
@@ -43,11 +46,25 @@ class GeometryChoice:
     ``2 ln odds = ln |S| - ln |C| - m^T C^-1 m``. The gain of chi2 is weighed against the freedom,
     ``|S| / |C|``: how many different corrections could have been told from each other. All
     other exposures stay as free as they are, with all that they say of this one in C. What a
-    component does as a whole is nobody's departure: it is in neither S nor C. The evidence of
-    the set is the sum over its exposures, as if their errors were independent.
+    component does as a whole is nobody's departure: it is in neither S nor C.
+
+    The evidence of the set is the sum over its exposures, n times the mean, as far as their errors
+    are photon noise. What the error floor stands for (stars that move, colours, blends) is the
+    same in all exposures of an epoch or a band: of that part they are one witness, not n.
     """
 
     odds: float = 10.0
+    sources_per_parameter: float = 1.5
+
+    def carried_by(self, n_sources: int) -> Geometry:
+        """Return the freest geometry that so many sources carry; a shift at least."""
+        return max(
+            (one for one in Geometry if one is Geometry.SHIFT or n_sources >= self._needed(one)),
+            key=lambda one: one.n_parameters,
+        )
+
+    def _needed(self, geometry: Geometry) -> float:
+        return self.sources_per_parameter * geometry.n_parameters
 
     def __call__(self, found: Departures, prior: ShapePrior) -> tuple[Geometry, ...]:
         """Return the geometry of each exposure, never freer than that of its departure.
@@ -59,6 +76,8 @@ class GeometryChoice:
         prior : ShapePrior
             It `holds` all of their geometries.
         """
+        if not len(found.geometries):
+            return ()
         spreads = [
             _spread(freest, prior) - common
             for freest, common in zip(found.geometries, found.common, strict=True)
@@ -73,7 +92,8 @@ class GeometryChoice:
             for covariance in (found.covariance, found.own_covariance)
         )
         strong, order = math.log(self.odds), list(Geometry)
-        of_set = np.sum(evidence, axis=0)
+        n_witnesses = 1.0 + (len(evidence) - 1.0) * (1.0 - found.floor_share)
+        of_set = n_witnesses * np.mean(evidence, axis=0)
         usual = order[int(np.argmax(of_set >= of_set.max() - strong))]
         chosen = []
         for weight, by_itself, freest in zip(evidence, alone, found.geometries, strict=True):

@@ -23,7 +23,7 @@ from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKin
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
-from alignsvc.numerics.solve.selection import NotSolved, Selection, stack
+from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
 from alignsvc.numerics.solve.sums import apply_each, sum_by
 
@@ -201,7 +201,8 @@ class JointFitter:
 
     def _chosen(self, choice: GeometryChoice, given: JointInput) -> tuple[Geometry, ...]:
         """Return the geometry that each exposure's measurements ask for."""
-        free = self._carried(given.restricted([Geometry.GENERAL] * len(given.factors)))
+        shared = shared_sources(given.factors)
+        free = self._carried(given.restricted([choice.carried_by(n) for n in shared.tolist()]))
         found = self._settled(free)
         geometries = list(free.geometries)
         for i, one in zip(found.movers, choice(found.departures, found.prior), strict=True):

@@ -209,7 +209,15 @@ class JointProblem:
             common=self._common(solved),
             own_covariance=alone @ np.swapaxes(alone, 1, 2),
             geometries=tuple(stacked.geometries[i] for i in movers),
+            floor_share=self._floor_share(solved),
         )
+
+    def _floor_share(self, solved: Solved) -> float:
+        """Return which part of the variance is the floor's, each row counting as in the fit."""
+        formal = np.trace(self.stacked.information[solved.index], axis1=1, axis2=2)
+        whole = np.trace(solved.rows.information, axis1=1, axis2=2)
+        trust = solved.trust[solved.index]
+        return 1.0 - float((whole**2 / (trust * formal)).sum() / whole.sum()) if len(whole) else 0.0
 
     def _common(self, solved: Solved) -> FloatArray:
         """Return what the prior says of the motion common to each mover's component."""

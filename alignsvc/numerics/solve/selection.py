@@ -186,6 +186,14 @@ def shared_by(stacked: Stack, pair: IntArray, index: IntArray) -> IntArray:
     return np.bincount(seen // stacked.n_exposures, minlength=int(pair.max(initial=-1)) + 1)
 
 
+def shared_sources(factors: Sequence[Factors]) -> IntArray:
+    """Return how many sources each exposure has in use that another one has too."""
+    stacked = stack(factors, [Geometry.SHIFT] * len(factors), 1)
+    use = np.concatenate([each.use for each in factors])
+    together = np.zeros(len(factors), np.int64)
+    return _n_sources(stacked, _seen_twice(stacked, together, use))
+
+
 def _linked(stacked: Stack, rows: BoolArray) -> tuple[IntArray, BoolArray]:
     """Components, and the rows whose source another exposure of the component sees too."""
     label = rigid_components(

@@ -37,6 +37,8 @@ class Departures:
         Of departures from the component's common motion; of that motion; and what the
         exposure's own sources would leave against a perfect mosaic.
     geometries : sequence of Geometry, length n
+    floor_share : float
+        Part of the errors' variance that is the floor's, 0 to 1.
     """
 
     value: FloatArray
@@ -44,6 +46,7 @@ class Departures:
     common: FloatArray
     own_covariance: FloatArray
     geometries: Sequence[Geometry]
+    floor_share: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.solve.priors import Shape, ShapePrior
-from alignsvc.numerics.solve.shared_prior import SharedPrior
+from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
 from alignsvc.numerics.solve.steps import departure, stepped
 
 ALL = SharedPrior(frozenset(Shape))
@@ -97,6 +97,41 @@ def test_what_a_stiffer_geometry_cannot_express_is_undone(scene, layouts):
         total = stepped(turned, step, covariance, Geometry.SHIFT)
         assert (total.matrix == np.eye(2)).all()
     assert fit.chi2 / fit.dof < 1.2
+
+
+def test_a_geometry_needs_half_as_many_sources_again_as_it_has_parameters():
+    carried = [GeometryChoice().carried_by(n) for n in (0, 4, 5, 6, 8, 9)]
+    assert carried == ["shift", "shift", "rshift", "rscale", "rscale", "general"]
+
+
+def departed(rotations, floor_share: float) -> Departures:
+    """Exposures of three free parameters, known to 1e-5, of which only the rotation counts."""
+    n, basis = len(rotations), Geometry.RSHIFT.basis
+    error = 1e-10 * basis[:, 2:] @ basis[:, 2:].T
+    return Departures(
+        value=np.outer(rotations, basis[:, 2]),
+        covariance=np.array([error] * n),
+        common=np.zeros((n, 6, 6)),
+        own_covariance=np.array([error] * n),
+        geometries=(Geometry.RSHIFT,) * n,
+        floor_share=floor_share,
+    )
+
+
+def test_exposures_that_share_their_errors_are_one_witness():
+    """Two and a half errors may be chance once, however many see it; not eight times over."""
+    eight = np.array([1, -1] * 4) * 2.5e-5
+    prior = ShapePrior(rotation_deg=np.degrees(2.5e-5))
+    chosen = {share: GeometryChoice()(departed(eight, share), prior) for share in (0.0, 1.0)}
+    assert set(chosen[0.0]) == {Geometry.RSHIFT}
+    assert set(chosen[1.0]) == {Geometry.SHIFT}
+
+
+def test_one_that_departs_strongly_departs_alone():
+    rotations = np.array([0.0, 0.0, 0.0, 9e-5])
+    prior = ShapePrior(rotation_deg=np.degrees(9e-3))
+    chosen = GeometryChoice()(departed(rotations, 1.0), prior)
+    assert chosen == (Geometry.SHIFT,) * 3 + (Geometry.RSHIFT,)
 
 
 def test_a_choice_needs_to_know_what_freedom_is_worth():
