@@ -239,7 +239,6 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
 ]
 NOT_YET: list[tuple[str, object, str]] = [
     *(("alignment.method", name, name) for name in ("model", "both")),
-    ("alignment.geometry", "auto", "alignment.geometry: auto"),
     ("images.chip_offsets", True, "images.chip_offsets: true"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")

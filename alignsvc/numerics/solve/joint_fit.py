@@ -207,6 +207,9 @@ class JointFitter:
         geometries = list(free.geometries)
         for i, one in zip(found.movers, choice(found.departures, found.prior), strict=True):
             geometries[i] = one
+        if isinstance(self.gauge, FixedGauge):
+            for i in self.gauge.exposures:
+                geometries[i] = Geometry.SHIFT  # it does not move at all
         return tuple(geometries)
 
     def _carried(self, given: JointInput) -> JointInput:

@@ -10,6 +10,7 @@ import pytest
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.numerics.solve.freedom import GeometryChoice
+from alignsvc.numerics.solve.gauge import FixedGauge
 from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.solve.priors import Shape, ShapePrior
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
@@ -137,3 +138,19 @@ def test_one_that_departs_strongly_departs_alone():
 def test_a_choice_needs_to_know_what_freedom_is_worth():
     with pytest.raises(ValueError, match="give or share"):
         JointFitter(choice=GeometryChoice(), prior=ShapePrior(scale=1e-5))
+
+
+def test_a_reference_is_not_free_and_the_others_turn_about_it(scene, layouts):
+    case = scene(layouts["stack"], Geometry.RSHIFT, noise=1.0)
+    fitter = replace(CHOOSING, gauge=FixedGauge((1,)))
+    fit = fitter(case.factors, as_free_as(case.footprints, Geometry.GENERAL))
+    assert fit.geometries[1] is Geometry.SHIFT
+    assert set(fit.geometries[2:]) == {Geometry.RSHIFT}
+    assert not fit.steps[1].any() and not fit.covariances[1].any()
+
+
+def test_a_choice_made_twice_is_the_same(scene, layouts):
+    case = scene(layouts["grid"], Geometry.RSHIFT, noise=1.0)
+    one, two = (CHOOSING(case.factors, case.footprints) for _ in range(2))
+    assert one.geometries == two.geometries
+    assert (one.steps == two.steps).all() and (one.covariances == two.covariances).all()
