@@ -76,11 +76,12 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
         for one in state.going(tools.plan.exposures)
         if one.id in state.factors
     ]
-    start = {
+    # As free as the pass has left them: nothing is chosen any more.
+    starts = {
         name: replace(total, geometry=state.corrections[name].geometry)
         for name, total in state.pass_start.items()
     }
-    solution = solve(tools, everyone, start, grid_references(tools, state), None)
+    solution = solve(tools, everyone, starts, grid_references(tools, state), None)
     return replace(
         state,
         corrections={**state.corrections, **solution.corrections},

@@ -174,8 +174,12 @@ class _Group:
 
     def stepped(self, index: int, step: FloatArray, covariance: FloatArray) -> Correction:
         """Return the total correction of an exposure after one more step."""
+        one, total = self.members[index], self.totals[index]
         geometry = self.footprints[index].geometry
-        return stepped(self.totals[index], step, covariance, geometry)
+        if one.start is None or geometry is total.geometry:
+            return stepped(total, step, covariance, geometry)
+        # What a stiffer geometry cannot express goes, but not what matching put before the loop.
+        return stepped(one.since_start(total), step, covariance, geometry).after(one.start)
 
 
 def _group(
