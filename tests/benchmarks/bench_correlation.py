@@ -20,9 +20,9 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.matching import PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.peak import PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sizes import Sides
 from alignsvc.numerics.displacement.spline import TemplateSpline

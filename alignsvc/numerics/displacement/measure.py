@@ -16,9 +16,9 @@ from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
 from alignsvc.numerics.displacement.correlators import Correlator
 from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels

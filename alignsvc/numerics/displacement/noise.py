@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.displacement.matching import MatchingKernel
+from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import gaussian_kernel
 
 #: Frequencies per period, and periods on each side of 0, that integrals are taken over.

@@ -8,7 +8,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.matching import MatchingKernel
+from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
 #: Width of the aperture's soft edge. A hard edge of whole pixels is lopsided by the phase of the

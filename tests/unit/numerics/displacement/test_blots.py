@@ -10,8 +10,8 @@ from scipy import ndimage
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.blots import GUARD_PX, blot
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
-from alignsvc.numerics.displacement.matching import MatchingKernel
 from alignsvc.numerics.displacement.noise import TemplateNoise
+from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
 

@@ -22,9 +22,9 @@ from alignsvc.domain.quality import DisplacementFlag as Flag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.noise import TemplateNoise
+from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 
 NCC = CORRELATORS.build("ncc", {})
