@@ -19,7 +19,7 @@ from alignsvc.domain.arrays import FloatArray, read_only
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.quality import FLAG_TEXT, SourceFlag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.errors import ConfigError, NotYet, RunStoreError
+from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io.objects import LocalObjects
 
 _UNITS = {
@@ -38,6 +38,8 @@ _ABOUT = (
     + ", ".join(f"{int(flag)} = {FLAG_TEXT[flag]}" for flag in SourceFlag if flag)
 )
 
+#: What astropy reads Parquet with.
+_PARQUET_NEEDS = ("pyarrow", "pandas")
 #: Names of right ascension and declination, in the order in which they are looked for.
 POSITION_COLUMNS = (
     ("ra", "dec"),
@@ -135,9 +137,7 @@ def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatal
     ------
     ConfigError
         No such file, no table, no positions under one of the names of `POSITION_COLUMNS`, or
-        positions or weights that are none.
-    NotYet
-        Parquet, where pyarrow is not installed.
+        positions or weights that are none; Parquet, where its libraries are not installed.
     """
     table = table_of(path)
     sky = positions_of(path, table)
@@ -210,10 +210,11 @@ def _read_fits(path: Path) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise NotYet(
-            f"catalogue {path}: Parquet needs pyarrow, which is not installed; install it, or "
-            "convert the catalogue to FITS or ECSV"
+    missing = [name for name in _PARQUET_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"catalogue {path}: Parquet needs {' and '.join(missing)}, which is not installed; "
+            "pip install 'alignsvc[parquet]', or convert the catalogue to FITS or ECSV"
         )
     return Table.read(path, format="parquet")
 

@@ -64,9 +64,8 @@ def read_reference_catalog(path: Path) -> ReferenceCatalog:
     ------
     ConfigError
         No such file, no positions, a column in a unit that does not fit, motions for one axis
-        only or without an epoch, errors that are not positive.
-    NotYet
-        Parquet, where pyarrow is not installed.
+        only or without an epoch, errors that are not positive; Parquet, where its libraries are
+        not installed.
     """
     table = table_of(path)
     sky = positions_of(path, table)

@@ -10,7 +10,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Correction
+from alignsvc.domain.correction import N_PARAMETERS, Correction
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane, middle_of
 from alignsvc.numerics.solve.factors import step_jacobian
 from alignsvc.numerics.solve.movement import chip_samples
@@ -79,15 +79,14 @@ def footprint_errors(
 
     Notes
     -----
-    The gauge is the common map of the freest geometry in the group that fits the offsets over
-    all footprints best.
+    The gauge is the common linear map that fits the offsets over all footprints best: no
+    comparison of the exposures among themselves can tell it, whatever is free in each.
     """
     exposures = [e for e in truth.exposures if e.id in set(group)]
     plane = _plane_of(exposures)
     placed = [_placed(exposure, wcs[exposure.id], plane) for exposure in exposures]
     own = [corrections[exposure.id] for exposure in exposures]
-    freest = max((c.geometry for c in own), key=lambda geometry: geometry.n_parameters)
-    left = _less_common_map(placed, freest.basis)
+    left = _less_common_map(placed)
     return tuple(
         _worst(exposure.id, there, rest, correction, plane)
         for exposure, there, rest, correction in zip(exposures, placed, left, own, strict=True)
@@ -121,12 +120,10 @@ def _placed(exposure: ExposureTruth, wcs: Sequence[CelestialWcs], plane: Tangent
     return _Placed(true, offset, true_wcs[0].pixel_scale_arcsec)
 
 
-def _less_common_map(placed: Sequence[_Placed], basis: FloatArray) -> list[FloatArray]:
+def _less_common_map(placed: Sequence[_Placed]) -> list[FloatArray]:
     reach = max(float(np.hypot(one.place.x, one.place.y).max()) for one in placed)
-    designs = [
-        linear_design(Points(one.place.x / reach, one.place.y / reach)) @ basis for one in placed
-    ]
-    rows = np.concatenate([design.reshape(-1, basis.shape[1]) for design in designs])
+    designs = [linear_design(Points(one.place.x / reach, one.place.y / reach)) for one in placed]
+    rows = np.concatenate([design.reshape(-1, N_PARAMETERS) for design in designs])
     common = np.linalg.lstsq(rows, np.concatenate([one.offset.ravel() for one in placed]))[0]
     return [one.offset - design @ common for one, design in zip(placed, designs, strict=True)]
 

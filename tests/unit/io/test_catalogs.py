@@ -10,7 +10,7 @@ from astropy import units
 from astropy.table import MaskedColumn, Table
 
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.errors import ConfigError, NotYet, RunStoreError
+from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io.catalogs import read_catalog, read_user_catalog, write_catalog
 
 POSITIONS = {"ra": [10.0, 359.5, -0.5], "dec": [-45.0, 0.0, 89.9]}
@@ -142,8 +142,8 @@ def test_a_fits_image_is_no_catalogue(tmp_path):
         read_user_catalog(tmp_path / "image.fits")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is here")
-def test_parquet_without_its_library_says_what_to_install(tmp_path):
+def test_parquet_without_its_libraries_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "user.parquet").write_bytes(b"PAR1")
-    with pytest.raises(NotYet, match="pyarrow"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs pyarrow and pandas.*alignsvc\[parquet\]"):
         read_user_catalog(tmp_path / "user.parquet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,16 +28,6 @@ GAIA = {
     "parallax": [1.0, 2.0],
 }
 FORMATS = {"ecsv": "ascii.ecsv", "csv": "ascii.csv", "fits": "fits", "parquet": "parquet"}
-WRITTEN = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            name == "parquet" and importlib.util.find_spec("pyarrow") is None,
-            reason="pyarrow is not installed",
-        ),
-    )
-    for name in FORMATS
-]
 
 Write = Callable[..., Path]
 
@@ -53,7 +42,7 @@ def write(tmp_path: Path) -> Write:
     return to_file
 
 
-@pytest.mark.parametrize("suffix", WRITTEN)
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_gives_the_same_stars(write: Write, suffix: str) -> None:
     found = read_reference_catalog(write(GAIA, suffix))
     assert found.sky.ra.tolist() == GAIA["ra"] and found.sky.dec.tolist() == GAIA["dec"]
