@@ -94,8 +94,7 @@ class ReferenceSection(Section):
 class MosaicSection(Section):
     """The common grid and how exposures are put on it.
 
-    `reject_cosmic_rays`: ``auto`` looks for them in exposures that come without a mask and are
-    three at least in their component, all through one filter.
+    `reject_cosmic_rays`: ``auto`` looks for them in components that are seen through one filter.
     """
 
     scale: Literal["auto"] | Positive = "auto"

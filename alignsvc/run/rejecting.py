@@ -15,9 +15,6 @@ from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.reject import RejectTask
 
-#: Exposures of a component for which ``auto`` looks for cosmic rays.
-_LEAST_EXPOSURES = 3
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RaysSearched:
@@ -51,9 +48,9 @@ def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearche
 def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that go on and in which cosmic rays are to be found.
 
-    ``auto`` is where it can be done well, and nobody says that it is done: at least two others
-    in the component, all through one filter (in another band a red star outshines itself), and
-    no mask from the files.
+    ``auto`` is where it can be done well: in components seen through one filter, since in
+    another band a red star outshines itself. Masks from the files do not count: few name every
+    ray, and where they do there is nothing left to find.
     """
     asked = tools.plan.config.mosaic.reject_cosmic_rays
     if asked is False:
@@ -61,18 +58,11 @@ def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     going = state.going(tools.plan.exposures)
     if asked is True:
         return going
-    members = Counter(one.component for one in tools.plan.exposures)
     bands = Counter(
         component
         for component, _ in {(o.component, o.header.filter_name) for o in tools.plan.exposures}
     )
-    return tuple(
-        one
-        for one in going
-        if members[one.component] >= _LEAST_EXPOSURES
-        and bands[one.component] == 1
-        and all(chip.mask is None for chip in one.header.ref.chips)
-    )
+    return tuple(one for one in going if bands[one.component] == 1)
 
 
 def _task(tools: Tools, state: LoopState, exposure: PlannedExposure) -> RejectTask:
