@@ -15,7 +15,7 @@ from random_scenes import random_scene
 from alignsvc import api
 from alignsvc.domain.outcome import ExitCode
 
-QUICK = range(4)
+QUICK = range(2)
 #: A thousand more, fifty to a test.
 MANY = [range(start, start + 50) for start in range(1000, 2000, 50)]
 

@@ -139,6 +139,7 @@ def test_a_catalogue_takes_out_what_all_headers_have_in_common(still: Sky, tmp_p
     assert np.abs(errors).max() < 0.03
 
 
+@pytest.mark.slow
 def test_stars_that_move_are_put_where_they_are_in_each_exposure(
     moving: Sky, tmp_path: Path
 ) -> None:
