@@ -96,6 +96,7 @@ def test_the_mosaic_has_the_wcs_and_the_size_that_were_given(
     np.testing.assert_allclose(WCS(made).wcs_world2pix(there, 0), corners, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_corrections_do_not_depend_on_the_grid(folder: Path, tmp_path: Path) -> None:
     automatic = aligned(folder, tmp_path / "auto", "output.mosaic=none")
     grid = written(tmp_path / "grid.hdr", Pointing(35.0, parity=1))

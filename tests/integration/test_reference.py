@@ -127,6 +127,7 @@ def gaia_of(sky: Sky, count: int = 150) -> Table:
     return table
 
 
+@pytest.mark.slow
 def test_a_catalogue_gives_the_same_corrections_in_every_format(sky: Sky, tmp_path: Path) -> None:
     for suffix in ("ecsv", "fits"):
         gaia_of(sky).write(tmp_path / f"gaia.{suffix}")

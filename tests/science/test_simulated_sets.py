@@ -90,6 +90,7 @@ def test_stated_errors_are_those_seen(align: Align) -> None:
     assert 0.5 < align(Case("stack4")).judged["pulls"]["rms"] < 1.6
 
 
+@pytest.mark.slow
 def test_two_exposures_swap_places_for_ever_without_a_joint_solve(align: Align) -> None:
     """Each steps to where the other was: the known fault of the loop in batch mode."""
     swapping = align(Case("pair", alignment={"solver": "independent", "max_iterations": 6}))
