@@ -11,7 +11,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import mosaic_part, view_of
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.plan import Plan, PlannedExposure
 from alignsvc.run.stages import Tools, run_stage, sorted_out
 from alignsvc.tasks.reject import RejectTask
 
@@ -46,23 +46,26 @@ def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearche
 
 
 def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
-    """Return the exposures that go on and in which cosmic rays are to be found.
+    """Return the exposures that go on and in which cosmic rays are to be found."""
+    sought = components_with_search(tools.plan)
+    return tuple(one for one in state.going(tools.plan.exposures) if one.component in sought)
+
+
+def components_with_search(plan: Plan) -> frozenset[int]:
+    """Return the components in whose exposures cosmic rays are sought.
 
     ``auto`` is where it can be done well: in components seen through one filter, since in
     another band a red star outshines itself. Masks from the files do not count: few name every
     ray, and where they do there is nothing left to find.
     """
-    asked = tools.plan.config.mosaic.reject_cosmic_rays
-    if asked is False:
-        return ()
-    going = state.going(tools.plan.exposures)
-    if asked is True:
-        return going
+    asked = plan.config.mosaic.reject_cosmic_rays
     bands = Counter(
         component
-        for component, _ in {(o.component, o.header.filter_name) for o in tools.plan.exposures}
+        for component, _ in {(one.component, one.header.filter_name) for one in plan.exposures}
     )
-    return tuple(one for one in going if bands[one.component] == 1)
+    if asked == "auto":
+        return frozenset(component for component, count in bands.items() if count == 1)
+    return frozenset(bands) if asked else frozenset()
 
 
 def _task(tools: Tools, state: LoopState, exposure: PlannedExposure) -> RejectTask:
