@@ -121,6 +121,7 @@ class DetectionSection(Section):
     deblend: Count = 32
     filters: tuple[str, ...] = ("snr > 10",)
     max_sources: Count | None = None
+    mask: str | None = None
     catalog: str | None = None
     weight_column: str | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.sources import SourceCatalog
@@ -26,6 +27,7 @@ from alignsvc.numerics.sources.matching import (
 )
 from alignsvc.numerics.sources.mosaic_background import CellStatistics
 from alignsvc.run.mosaicking import Mosaic
+from alignsvc.run.named_files import source_mask
 from alignsvc.run.stages import Tools, digest_of_checksums, run_required
 from alignsvc.tasks.detect import (
     BackgroundTask,
@@ -170,11 +172,17 @@ def _of(wanted: dict[int, TableRef] | None, view: TileView) -> TableRef | None:
     return None if wanted is None else wanted[view.grid.component]
 
 
+def _unmasked(tools: Tools, found: SourceCatalog) -> SourceCatalog:
+    """Return the sources that the configuration's mask does not hide."""
+    mask = source_mask(tools.plan.config)
+    return found if mask is None else found.select(~mask.hides(SkyPoints(found.ra, found.dec)))
+
+
 def _stored(
     tools: Tools, numbered: NumberedSources, outcomes: Sequence[TaskOutcome]
 ) -> SourceTables:
     algorithms, objects = tools.plan.algorithms, RunLocations(tools.run).objects
-    chosen = apply_filters(numbered.catalog, algorithms.filters)
+    chosen = apply_filters(_unmasked(tools, numbered.catalog), algorithms.filters)
     if algorithms.max_sources is not None:
         chosen = strongest(chosen, algorithms.max_sources)
     segments = SegmentIds(numbered.catalog.component, numbered.segment, numbered.catalog.id)

@@ -1,4 +1,4 @@
-"""Files that the configuration names beside the exposures: a grid, catalogues."""
+"""Files that the configuration names beside the exposures: a grid, catalogues, a mask."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.grid_files import read_grid
 from alignsvc.io.reference_catalogs import read_reference_catalog
+from alignsvc.io.source_masks import read_source_mask
+from alignsvc.numerics.sources.source_mask import SourceMask
 
 
 def given_grid(config: Config) -> MosaicGrid | None:
@@ -26,22 +28,34 @@ def given_grid(config: Config) -> MosaicGrid | None:
         return read_grid(name, config.mosaic.tile_shape)
 
 
-def catalog_digests(config: Config) -> tuple[tuple[str, str], ...]:
-    """Return digests of what the catalogues hold; read now, so that a bad one stops nothing.
+def source_digests(config: Config) -> tuple[tuple[str, str], ...]:
+    """Return digests of catalogues and of the mask; read now, so that a bad one stops nothing.
 
     Raises
     ------
     ConfigError
-        A catalogue that cannot be used.
+        A catalogue or a mask that cannot be used.
     """
     wanted, stars = config.detection.catalog, config.reference.catalog
     if wanted is not None:
         with _named_in("detection.catalog"):
             read_user_catalog(Path(wanted), config.detection.weight_column)
-    return (
-        ("detection.catalog", "" if wanted is None else content_digest(wanted)),
-        ("reference.catalog", "" if stars is None else content_digest(stars)),
+    source_mask(config)
+    named = (
+        ("detection.catalog", wanted),
+        ("detection.mask", config.detection.mask),
+        ("reference.catalog", stars),
     )
+    return tuple((key, "" if path is None else content_digest(path)) for key, path in named)
+
+
+def source_mask(config: Config) -> SourceMask | None:
+    """Return the mask that `detection.mask` names; errors as of its reader."""
+    name = config.detection.mask
+    if name is None:
+        return None
+    with _named_in("detection.mask"):
+        return read_source_mask(name)
 
 
 def reference_catalog(config: Config) -> ReferenceCatalog | None:

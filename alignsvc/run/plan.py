@@ -33,11 +33,11 @@ from alignsvc.numerics.sky.footprints import (
 )
 from alignsvc.reasons import REASON_TEXT, SkipReason
 from alignsvc.run.named_files import (
-    catalog_digests,
     catalog_notes,
     given_grid,
     reference_catalog,
     require_on_grids,
+    source_digests,
 )
 from alignsvc.run.state import run_id_of
 
@@ -48,6 +48,7 @@ _NAME_FILES = frozenset(
     {
         "images.paths",
         "detection.catalog",
+        "detection.mask",
         "reference.catalog",
         "reference.image",
         "mosaic.grid",
@@ -173,7 +174,7 @@ def make_plan(config: Config) -> Plan:
     algorithms = build_algorithms(config)
     build_cluster(config, None)
     catalog = reference_catalog(config)
-    catalogs = catalog_digests(config)
+    sources = source_digests(config)
     grid = given_grid(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)
@@ -189,7 +190,7 @@ def make_plan(config: Config) -> Plan:
     reference = _reference(config, exposures)
     require_on_grids(config, catalog, layout.grids)
     named = (
-        *catalogs,
+        *sources,
         ("reference.image", reference or ""),
         ("mosaic.grid", digest_of(grid) if grid is not None else ""),
         _named_plane(config, sound),

@@ -146,7 +146,12 @@ def _anywhere(plan: Plan, run: Path) -> Config:
                 update={"paths": tuple(absolute_pattern(path) for path in images.paths)}
             ),
             "run": config.run.model_copy(update={"directory": str(run)}),
-            "detection": detection.model_copy(update={"catalog": _absolute(detection.catalog)}),
+            "detection": detection.model_copy(
+                update={
+                    "catalog": _absolute(detection.catalog),
+                    "mask": _absolute(detection.mask),
+                }
+            ),
             "reference": reference.model_copy(
                 update={"image": plan.reference, "catalog": _absolute(reference.catalog)}
             ),

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
+from astropy.wcs import WCS
 
 from alignsvc import api
 from alignsvc.config.load import parse_config
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.errors import ConfigError
+from alignsvc.io.locations import RunLocations
 from alignsvc.io.simulated_files import read_truth
+from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.run.plan import make_plan
 from alignsvc.run.result import RunResult
@@ -110,6 +115,26 @@ def test_a_users_sources_are_the_ones_measured(sky: Sky, tmp_path: Path) -> None
     )
     assert result.history[-1].n_sources <= 60
     assert relative_rms_px(absolute_offsets_px(sky, result)) < 0.03
+
+
+def test_sources_under_a_mask_are_not_used(sky: Sky, tmp_path: Path) -> None:
+    with fits.open(sky.folder / "exp000.fits") as hdus:
+        image = next(hdu for hdu in hdus if hdu.header.get("CTYPE1"))
+        hidden = np.zeros(image.data.shape, np.uint8)
+        hidden[:, : hidden.shape[1] // 2] = 1
+        fits.writeto(tmp_path / "mask.fits", hidden, image.header)
+        wcs = WCS(image.header)
+    run = aligned(sky, tmp_path / "run", f"detection.mask={tmp_path / 'mask.fits'}").directory
+    objects = RunLocations(run).objects
+    (kept,) = (
+        name for name in objects.list("history/") if name.endswith("exp000-displacements.npz")
+    )
+    used = read_table(objects, kept, Displacements)
+    found = Table.read(run / "sources.ecsv")
+    x, _ = wcs.all_world2pix(found["ra"], found["dec"], 0)
+    hides = dict(zip(found["id"].tolist(), (x < hidden.shape[1] // 2 - 0.5).tolist(), strict=True))
+    assert sum(hides.values()) >= 5 and len(used) >= 5
+    assert not any(hides[source] for source in used.source.tolist())
 
 
 def test_reprojects_resamplers_serve_as_well(sky: Sky, tmp_path: Path) -> None:
