@@ -29,6 +29,17 @@ class FitQuality:
     mae_px: float = float("nan")
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutResidual:
+    """How far sources that the fit did not use lie from the others, per axis, in pixels.
+
+    NaN where too few were held out.
+    """
+
+    before_px: float = float("nan")
+    after_px: float = float("nan")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureResult:
     """The end of one exposure.
@@ -54,6 +65,8 @@ class ExposureResult:
         Movement in the last pass; NaN if it never moved.
     passes : int
         Passes in which it was solved.
+    held_out : HeldOutResidual
+        With the input header and with the correction.
     """
 
     id: str
@@ -68,3 +81,4 @@ class ExposureResult:
     quality: FitQuality
     last_move_px: float
     passes: int
+    held_out: HeldOutResidual = HeldOutResidual()

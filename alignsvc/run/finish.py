@@ -37,7 +37,9 @@ from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
 from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
+from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
+from alignsvc.run.state import fold
 from alignsvc.tasks.merge import mosaic_store
 
 
@@ -61,6 +63,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
     for note in written.notes:
         tools.listener(events.Note(note))
+    sharper = mosaic_sharpening(tools.run, fold(tools.journal.events()))
     result = RunResult(
         directory=tools.run,
         verdict=end.verdict,
@@ -68,7 +71,13 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         history=summaries(end.history),
         mosaic=mosaics,
         headers=written.files,
-        notes=(*tools.plan.notes, *reference_notes(tools, end.state), *written.notes),
+        notes=(
+            *tools.plan.notes,
+            *reference_notes(tools, end.state),
+            *sharpness_notes(sharper),
+            *written.notes,
+        ),
+        sharpening=sharper,
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))

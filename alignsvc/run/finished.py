@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from alignsvc.domain.result import ExposureResult
+from alignsvc.domain.result import ExposureResult, HeldOutResidual
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.locations import CORRECTIONS, HEADERS, MOSAIC_FITS, RunLocations
 from alignsvc.numerics.solve.movement import Convergence
@@ -13,6 +13,7 @@ from alignsvc.run.driver import solved_passes
 from alignsvc.run.finish import summaries, tidy
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
+from alignsvc.run.sharpness import mosaic_sharpening
 from alignsvc.run.state import RunState
 
 
@@ -25,20 +26,29 @@ def finished_result(run: Path, plan: Plan, known: RunState) -> RunResult:
     return RunResult(
         directory=run,
         verdict=Convergence.CONVERGED if known.loop_end is None else known.loop_end.verdict,
-        corrections=_with_messages(read_corrections(locations.path(CORRECTIONS)), plan, known),
+        corrections=_completed(read_corrections(locations.path(CORRECTIONS)), plan, known),
         history=summaries(solved_passes(known)),
         mosaic=tuple(sorted(run.glob(f"{stem}*.fits"))),
         headers=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
         notes=plan.notes,
+        sharpening=mosaic_sharpening(run, known),
     )
 
 
-def _with_messages(
+def _completed(
     rows: tuple[ExposureResult, ...], plan: Plan, known: RunState
 ) -> tuple[ExposureResult, ...]:
-    """Return the rows with the sentences that the table does not hold."""
+    """Return the rows with the sentences and the residuals that the table does not hold."""
     messages = {end.exposure: end.message for end in (*plan.ended, *known.ended.values())}
+    held_out = {
+        name: HeldOutResidual(given.before_px, given.after_px)
+        for name, given in known.verdicts.items()
+    }
     return tuple(
-        replace(row, message=messages.get(row.id, row.message) if row.reason else row.message)
+        replace(
+            row,
+            message=messages.get(row.id, row.message) if row.reason else row.message,
+            held_out=held_out.get(row.id, row.held_out),
+        )
         for row in rows
     )

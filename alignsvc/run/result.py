@@ -9,6 +9,7 @@ from pathlib import Path
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.numerics.sources.sharpness import Sharpening
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class RunResult:
         Files with corrected headers.
     notes : tuple of str
         Sentences that the user should read.
+    sharpening : Sharpening or None
+        What became of the mosaic's sources; None where they were detected but once.
     """
 
     directory: Path
@@ -50,6 +53,7 @@ class RunResult:
     mosaic: tuple[Path, ...]
     headers: tuple[Path, ...]
     notes: tuple[str, ...]
+    sharpening: Sharpening | None = None
 
     @property
     def counts(self) -> Counter[Status]:

@@ -42,15 +42,20 @@ class PassRecord:
         None while the pass goes on.
     step : RaysFound, StepSolved or None
         How far it is settled: cosmic rays were found, or colours were solved, on the fly.
-    n_sources : int
-        In the catalogue that it was solved from.
+    sources : SourcesFound or None
+        The catalogue that it was solved from.
     """
 
     number: int
     is_full: bool
     solution: journal.Solved | None = None
     step: journal.RaysFound | journal.StepSolved | None = None
-    n_sources: int = 0
+    sources: SourcesFound | None = None
+
+    @property
+    def n_sources(self) -> int:
+        """How many sources it was solved from."""
+        return 0 if self.sources is None else self.sources.n_chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +226,7 @@ def _solved(
             f"journal: pass {event.pass_number} was solved but never began; the journal cannot "
             "be trusted, start a new run"
         )
-    n_sources = state.sources.n_chosen if state.sources is not None else 0
-    last = replace(state.passes[-1], n_sources=n_sources)
+    last = replace(state.passes[-1], sources=state.sources)
     if isinstance(event, journal.Solved):
         last = replace(last, solution=event, step=None)
     else:

@@ -222,7 +222,11 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("detection.filters", ["brightness > 3"], "no column 'brightness'"),
     ("detection.filters", ["snr ist groß"], "not understood"),
     ("detection.catalog", "/nowhere/stars.ecsv", "no such file"),
-    ("detection.mask", "/nowhere/mask.fits", "detection.mask: /nowhere/mask.fits: the file does not"),
+    (
+        "detection.mask",
+        "/nowhere/mask.fits",
+        "detection.mask: /nowhere/mask.fits: the file does not",
+    ),
     ("reference.catalog", "/nowhere/gaia.fits", "reference.catalog: catalogue /nowhere/gaia.fits"),
     ("reference.image", "exp007", "reference.image: 'exp007'"),
     ("alignment.tangent_plane", "exp007", "alignment.tangent_plane: 'exp007'"),

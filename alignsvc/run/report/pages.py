@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Iterable
 
 from alignsvc.domain.outcome import Status
@@ -46,6 +47,7 @@ def report_html(result: RunResult) -> str:
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
             *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
+            *("held-out sources off, before [px]", "after"),
         ),
         ((row.status.value, _cells(row)) for row in rows),
     )
@@ -71,7 +73,7 @@ def _table(head: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> 
 def _cells(row: ExposureResult) -> tuple[str, ...]:
     head = (row.id, row.status.value, row.message or row.reason, row.verdict.value)
     if row.correction is None:
-        return (*head, "", "", "", "", "", "")
+        return (*head, *[""] * 8)
     return (
         *head,
         f"{row.correction.shift[0]:+.5f}",
@@ -80,4 +82,9 @@ def _cells(row: ExposureResult) -> tuple[str, ...]:
         f"{row.quality.n_used} of {row.quality.n_sources}",
         f"{row.quality.rmse_px:.4f}",
         f"{row.last_move_px:.4f}",
+        *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),
     )
+
+
+def _or_nothing(value_px: float) -> str:
+    return f"{value_px:.4f}" if math.isfinite(value_px) else ""

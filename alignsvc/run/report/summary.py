@@ -11,6 +11,7 @@ from typing import Any
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML
+from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.result import RunResult
@@ -42,7 +43,20 @@ def result_json(result: RunResult) -> Json:
         "exposures": [_exposure(row) for row in result.corrections],
         "mosaic": [str(path) for path in result.mosaic],
         "headers": [str(path) for path in result.headers],
+        "sharpening": _sharpening(result.sharpening),
         "notes": list(result.notes),
+    }
+
+
+def _sharpening(found: Sharpening | None) -> Json:
+    if found is None or not found.is_known:
+        return None
+    return {
+        "sources": found.n_sources,
+        "before_fwhm_px": found.before_fwhm_px,
+        "after_fwhm_px": found.after_fwhm_px,
+        "gain": found.gain,
+        "error": found.error,
     }
 
 
@@ -54,6 +68,11 @@ def result_lines(result: RunResult) -> list[str]:
         f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
     ]
     lines += _first(row.message for row in result.corrections if row.message)
+    if (sharper := result.sharpening) is not None and sharper.is_known:
+        lines.append(
+            f"FWHM of {sharper.n_sources} sources on the mosaic, by the input headers and after: "
+            f"{sharper.before_fwhm_px:.2f} -> {sharper.after_fwhm_px:.2f} px"
+        )
     if result.headers:
         folder = os.path.commonpath([path.parent for path in result.headers])
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
@@ -220,6 +239,8 @@ def _exposure(row: ExposureResult) -> Json:
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
+        "held_out_before_px": _number(row.held_out.before_px),
+        "held_out_after_px": _number(row.held_out.after_px),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.domain.result import ExposureResult, FitQuality, HeldOutResidual
 from alignsvc.io.journal import VerdictGiven
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import Plan
@@ -41,4 +41,7 @@ def _row(
         quality=state.quality.get(name, FitQuality()),
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
+        held_out=HeldOutResidual(judged.before_px, judged.after_px)
+        if judged
+        else HeldOutResidual(),
     )
