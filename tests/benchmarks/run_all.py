@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import bench_numerics
+import bench_peers
 import bench_run
 from harness import circumstances, table, write_results
 
@@ -19,6 +20,8 @@ def main() -> None:
         comparisons += bench_run.executors()
         write_results([circumstances(), table(comparisons)])
         parts = [circumstances(), table(comparisons), bench_run.stages()]
+        write_results(parts)
+        parts.append(bench_peers.main(bench_peers.SKIES))
     write_results(parts)
     print("\n\n".join(parts))
 
