@@ -8,8 +8,8 @@ Compressed pixels (tiles or gzip) keep their bits; a gzip file is compressed ane
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +22,9 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.errors import HeaderError
 from alignsvc.io.fits_blocks import RawHdu, renewed_checksums, scan_hdus
 from alignsvc.io.header_cards import CARD, HeaderCards, keyword_of
-from alignsvc.io.objects import PARTIAL
 from alignsvc.io.wcs_cards import ARCHIVED
 from alignsvc.io.wcs_edit import HeaderUpdate, edited, is_corrected, restored
+from alignsvc.io.whole_files import replaced
 
 _CHUNK = 1 << 20
 
@@ -283,28 +283,12 @@ def _put_whole(
     source: Path,
     destination: Path,
 ) -> None:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=destination.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            if destination.suffix == ".gz":
-                with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as zipped:
-                    _copy(stream, hdus, headers, cast(BinaryIO, zipped))
-            else:
-                _copy(stream, hdus, headers, cast(BinaryIO, out))
-            out.flush()
-            os.fsync(out.fileno())
-        shutil.copymode(source, partial)
-        partial.replace(destination)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(destination.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replaced(destination, stat.S_IMODE(source.stat().st_mode)) as out:
+        if destination.suffix == ".gz":
+            with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as zipped:
+                _copy(stream, hdus, headers, cast(BinaryIO, zipped))
+        else:
+            _copy(stream, hdus, headers, out)
 
 
 def _copy(

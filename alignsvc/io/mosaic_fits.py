@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,8 +11,8 @@ from astropy.io import fits
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.io.objects import PARTIAL
 from alignsvc.io.tiled_arrays import explained
+from alignsvc.io.whole_files import replaced
 
 _FITS_BLOCK = 2880
 _BYTES_PER_PIXEL = 4
@@ -31,15 +30,8 @@ def export_mosaic(store: MosaicStore, generation: int, component: int, path: Pat
         A tile is missing or damaged, or the file cannot be written.
     """
     grid = store.grid(generation, component)
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:
-                _write(file, store, generation, grid)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with explained(path), replaced(path) as file:
+        _write(file, store, generation, grid)
 
 
 def grid_header(grid: MosaicGrid) -> fits.Header:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.errors import HeaderError
 from alignsvc.io.header_cards import CardValue, commentary, new_card
-from alignsvc.io.objects import PARTIAL
 from alignsvc.io.wcs_edit import Provenance
+from alignsvc.io.whole_files import replaced
 from alignsvc.numerics.sky.tpv import as_tpv
 
 
@@ -42,25 +40,10 @@ def write_head(
     """Write a .head file, whole or not at all; folders are made."""
     content = head_text(chips, provenance).encode("ascii")
     try:
-        _put(path, content)
+        with replaced(path) as out:
+            out.write(content)
     except OSError as error:
         raise HeaderError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _head_of(wcs: CelestialWcs, provenance: Provenance | None) -> list[bytes]:
