@@ -116,15 +116,16 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
             ended.append(_ended(name, str(rows.reason[k]), str(rows.message[k])))
         else:
             starts[name] = Correction.from_parameters(planes[name], rows.parameters[k], geometry)
+    plan = with_starts(tools.plan, starts, ended)
     if starts:
-        tools.listener(
-            events.Note(
-                f"{len(starts)} of {len(headers)} headers are far off; the loop begins where the "
-                f"sources of these exposures match: {', '.join(sorted(starts)[:5])}"
-                + (", ..." if len(starts) > 5 else "")
-            )
+        note = (
+            f"{len(starts)} of {len(headers)} headers are far off; the loop begins where the "
+            f"sources of these exposures match: {', '.join(sorted(starts)[:5])}"
+            + (", ..." if len(starts) > 5 else "")
         )
-    return replace(tools, plan=with_starts(tools.plan, starts, ended))
+        tools.listener(events.Note(note))
+        plan = replace(plan, notes=(*plan.notes, note))
+    return replace(tools, plan=plan)
 
 
 def _ended(exposure: str, reason: str, message: str) -> ExposureEnded:

@@ -88,6 +88,7 @@ def test_each_kind_of_gross_error_comes_to_its_own_end(tmp_path: Path) -> None:
     assert ends.pop("exp006") == (Status.SKIPPED, "doubtful_match")
     assert set(ends.values()) == {FINE}
     assert result.exit_code == ExitCode.SOME_FAILED
+    assert any("headers are far off" in note for note in result.notes)
     rows = {row.id: row for row in result.corrections}
     for name in ("exp001", "exp003"):
         assert rows[name].verdict is Verdict.IMPROVED
