@@ -68,7 +68,12 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         history=summaries(end.history),
         mosaic=mosaics,
         headers=written.files,
-        notes=(*tools.plan.notes, *reference_notes(tools, end.state), *written.notes),
+        notes=(
+            *tools.plan.notes,
+            *reference_notes(tools, end.state),
+            *end.state.chip_notes,
+            *written.notes,
+        ),
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
@@ -103,7 +108,13 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     if not members:
         return ()
     views = {
-        one.id: view_of(tools, one, _final_correction(one, state), state.rays_of(one.id))
+        one.id: view_of(
+            tools,
+            one,
+            _final_correction(one, state),
+            () if one.id in state.ended else state.chip_shifts_of(one.id),
+            state.rays_of(one.id),
+        )
         for one in members
     }
     turn = Turn(0, state.next_generation, is_detected=False)

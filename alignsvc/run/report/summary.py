@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import ExposureResult
+from alignsvc.domain.result import ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
@@ -220,6 +222,17 @@ def _exposure(row: ExposureResult) -> Json:
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
+        **({"chips": [_chip(chip) for chip in row.chips]} if row.chips else {}),
+    }
+
+
+def _chip(chip: ChipResult) -> Json:
+    total = chip.correction
+    return {
+        "name": chip.name,
+        "offset_arcsec": list(chip.shift),
+        "shift_arcsec": total.shift.tolist(),
+        "shift_error_arcsec": np.sqrt(np.diag(total.covariance)[:2]).tolist(),
     }
 
 
