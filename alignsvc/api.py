@@ -169,7 +169,8 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     free = [total.geometry for total in totals.values()] or [plan.algorithms.geometry]
     geometry = max(free, key=lambda one: one.n_parameters)
     truth = from_json(read_truth(directory))
-    found = evaluate_against(truth, wcs, totals, geometry=geometry)
+    offsets = config.images.chip_offsets
+    found = evaluate_against(truth, wcs, totals, geometry=geometry, chip_offsets=offsets)
     groups = [
         [row.id for row in rows if row.id in totals and row.component == component]
         for component in sorted({row.component for row in rows if row.id in totals})
