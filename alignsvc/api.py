@@ -11,8 +11,8 @@ from alignsvc.building_blocks import find_displacement, find_linear_fit
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status
+from alignsvc.domain.result import ExposureResult
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_headers import ExposureHeader
@@ -155,20 +155,22 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     config = service.stored_config(run)
     plan, state = make_plan(config), service.state_of(run)
     rows = read_corrections(RunLocations(run.absolute()).path(CORRECTIONS))
+    of_id = {row.id: row for row in rows}
     totals = {
         row.id: row.correction
         for row in rows
         if row.status is Status.ALIGNED and row.correction is not None
     }
     wcs = {
-        header.ref.id: _final_wcs(header, totals[header.ref.id], state.run_id)
+        header.ref.id: _final_wcs(header, of_id[header.ref.id], state.run_id)
         for header in plan.headers
         if header.ref.id in totals
     }
     free = [total.geometry for total in totals.values()] or [plan.algorithms.geometry]
     geometry = max(free, key=lambda one: one.n_parameters)
     truth = from_json(read_truth(directory))
-    found = evaluate_against(truth, wcs, totals, geometry=geometry)
+    offsets = config.images.chip_offsets
+    found = evaluate_against(truth, wcs, totals, geometry=geometry, chip_offsets=offsets)
     groups = [
         [row.id for row in rows if row.id in totals and row.component == component]
         for component in sorted({row.component for row in rows if row.id in totals})
@@ -183,11 +185,12 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     }
 
 
-def _final_wcs(header: ExposureHeader, total: Correction, run_id: str) -> list[CelestialWcs]:
+def _final_wcs(header: ExposureHeader, row: ExposureResult, run_id: str) -> list[CelestialWcs]:
     """Return the WCS of an exposure's chips with the run's correction, once."""
     if header.corrected_by == run_id:
         return list(header.wcs)
-    return [corrected(chip, total) for chip in header.wcs]
+    totals = row.totals(len(header.wcs))
+    return [corrected(wcs, total) for wcs, total in zip(header.wcs, totals, strict=True)]
 
 
 def _loaded(config: Config | Path | str, overrides: tuple[str, ...]) -> Config:

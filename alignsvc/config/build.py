@@ -121,7 +121,7 @@ def build_algorithms(config: Config) -> Algorithms:
     NotYet
         The contract has it, this version does not.
     """
-    _refuse_what_is_not_yet(config)
+    _require_one_solve_for_chips(config)
     detection, alignment = config.detection, config.alignment
     is_chosen = alignment.geometry == "auto"
     return Algorithms(
@@ -281,10 +281,9 @@ def _filters(texts: tuple[str, ...]) -> tuple[Filter, ...]:
     return filters
 
 
-def _refuse_what_is_not_yet(config: Config) -> None:
-    wanted = {
-        "images.chip_offsets: true": config.images.chip_offsets,
-    }
-    for key, asked in wanted.items():
-        if asked:
-            raise NotYet(f"{key} is not in this version of alignsvc; leave it out")
+def _require_one_solve_for_chips(config: Config) -> None:
+    if config.images.chip_offsets and config.alignment.solver != "global":
+        raise ConfigError(
+            "images.chip_offsets: true asks for what all exposures say of a chip; "
+            f"alignment.solver is {config.alignment.solver}, set it to global"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -105,6 +106,8 @@ class Factors:
         False = held out or flagged: not in the fit.
     held_out : bool, shape (n,)
         True = sound, but kept out of the fit to test it.
+    chip : int64, shape (n,)
+        Index of the chip in the exposure; left out, all are of the first.
     """
 
     exposure: int
@@ -115,6 +118,11 @@ class Factors:
     weight_share: FloatArray
     use: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
+    chip: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not len(self.chip):
+            object.__setattr__(self, "chip", read_only(np.zeros(len(self.source), np.int64)))
 
     def __len__(self) -> int:
         return len(self.source)

@@ -41,6 +41,26 @@ class HeldOutResidual:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ChipResult:
+    """A chip that has an offset of its own.
+
+    Parameters
+    ----------
+    name : str
+        As in its `ChipRef`.
+    shift : tuple of float
+        (east, north), arcsec: where it stands besides the exposure's correction, which comes
+        after it, in the plane of that.
+    correction : Correction
+        Its total since the input header, the exposure's and its own.
+    """
+
+    name: str
+    shift: tuple[float, float]
+    correction: Correction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ExposureResult:
     """The end of one exposure.
 
@@ -67,6 +87,8 @@ class ExposureResult:
         Passes in which it was solved.
     held_out : HeldOutResidual
         With the input header and with the correction.
+    chips : tuple of ChipResult
+        Where chips have offsets, one a chip, in file order; otherwise empty.
     """
 
     id: str
@@ -82,3 +104,19 @@ class ExposureResult:
     last_move_px: float
     passes: int
     held_out: HeldOutResidual = HeldOutResidual()
+    chips: tuple[ChipResult, ...] = ()
+
+    def totals(self, n_chips: int) -> tuple[Correction, ...]:
+        """Return the total correction of each of the exposure's chips.
+
+        Raises
+        ------
+        ValueError
+            It has no correction, or chips of another number have offsets.
+        """
+        if self.correction is None or (self.chips and len(self.chips) != n_chips):
+            raise ValueError(
+                f"exposure {self.id}: wanted corrections of {n_chips} chips, found "
+                f"{len(self.chips) if self.correction is not None else 'none'}"
+            )
+        return tuple(chip.correction for chip in self.chips) or (self.correction,) * n_chips

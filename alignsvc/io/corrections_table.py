@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 
 _UPPER = np.triu_indices(N_PARAMETERS)
@@ -28,6 +30,11 @@ _UNITS = {
     "mae": units.pix,
     "last_move": units.pix,
 }
+_CHIP_SHIFT = ("chip_shift_x", "chip_shift_y")
+_ABOUT_CHIPS = (
+    "One row a chip: its total correction, and in chip_shift_x, chip_shift_y what of it is the "
+    "chip's alone, before the exposure's correction: shift = M chip_shift + the exposure's shift."
+)
 _ABOUT = (
     "In the gnomonic plane about (tangent_ra, tangent_dec), x = east, y = north, arcsec: "
     "new = M old + shift. The total correction since the input header. covariance: upper "
@@ -36,23 +43,50 @@ _ABOUT = (
 
 
 def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
-    """Return the table of `results`, one row each, as ECSV text."""
+    """Return the table of `results` as ECSV text: one row each, or one for each of its chips."""
+    rows = [row for result in results for row in _rows_of(result)]
     table = Table(
         names=[name for name, _ in _COLUMNS],
         dtype=[kind for _, kind in _COLUMNS],
         meta={"about": _ABOUT},
     )
-    covariance = np.zeros((len(results), len(_UPPER[0])))
-    for row, result in enumerate(results):
-        table.add_row(_values(result))
-        if result.correction is not None:
-            covariance[row] = result.correction.covariance[_UPPER]
+    covariance = np.zeros((len(rows), len(_UPPER[0])))
+    for at, row in enumerate(rows):
+        table.add_row(_values(row.result))
+        if row.result.correction is not None:
+            covariance[at] = row.result.correction.covariance[_UPPER]
     table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))
+    if any(row.chip for row in rows):
+        _add_chips(table, rows)
     for name, unit in _UNITS.items():
         table[name].unit = unit
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     return text.getvalue().encode()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    """An exposure, or one of its chips with that chip's total correction."""
+
+    result: ExposureResult
+    chip: str = ""
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+def _rows_of(result: ExposureResult) -> list[_Row]:
+    return [
+        _Row(replace(result, correction=chip.correction), chip.name, chip.shift)
+        for chip in result.chips
+    ] or [_Row(result)]
+
+
+def _add_chips(table: Table, rows: Sequence[_Row]) -> None:
+    """Name each row's chip, and tell what of its correction is the chip's alone."""
+    table.add_column(Column([row.chip for row in rows], name="chip"), index=1)
+    for axis, name in enumerate(_CHIP_SHIFT):
+        table[name] = Column([row.shift[axis] for row in rows], unit=units.arcsec)
+    table.meta["chips"] = _ABOUT_CHIPS
 
 
 _COLUMNS: tuple[tuple[str, type], ...] = (
@@ -129,11 +163,39 @@ def read_corrections(path: Path) -> tuple[ExposureResult, ...]:
     """
     try:
         table = Table.read(path, format="ascii.ecsv")
-        return tuple(_result(row) for row in table)
+        results = [_result(row) for row in table]
+        if "chip" not in table.colnames:
+            return tuple(results)
+        return _with_chips(table, results)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunStoreError(
             f"{path}: not a table of corrections ({error}); give the corrections.ecsv of a run"
         ) from error
+
+
+def _with_chips(table: Table, rows: Sequence[ExposureResult]) -> tuple[ExposureResult, ...]:
+    """Return one result for each exposure, of rows for each of its chips."""
+    of_exposure: dict[str, list[ExposureResult]] = {}
+    chips: dict[str, list[ChipResult]] = {}
+    for row, result in zip(table, rows, strict=True):
+        of_exposure.setdefault(result.id, []).append(result)
+        if result.correction is not None and row["chip"] is not np.ma.masked and row["chip"]:
+            shift = (float(row[_CHIP_SHIFT[0]]), float(row[_CHIP_SHIFT[1]]))
+            chip = ChipResult(str(row["chip"]), shift, result.correction)
+            chips.setdefault(result.id, []).append(chip)
+    return tuple(_joined(same[0], tuple(chips.get(name, ()))) for name, same in of_exposure.items())
+
+
+def _joined(first: ExposureResult, chips: tuple[ChipResult, ...]) -> ExposureResult:
+    if not chips:
+        return first
+    total = chips[0].correction
+    own = replace(
+        total,
+        shift=total.shift - total.matrix @ np.array(chips[0].shift),
+        covariance=np.mean([chip.correction.covariance for chip in chips], axis=0),
+    )
+    return replace(first, correction=own, chips=chips)
 
 
 def _result(row: Table.Row) -> ExposureResult:

@@ -102,6 +102,8 @@ class ExposureState:
     sky_version : int
     mask_version : int
         The pass in which its cosmic rays were last found, 0 if nobody looked for any.
+    chip_shifts : tuple of (float, float)
+        Of each chip, where chips have offsets.
     """
 
     exposure: str
@@ -109,6 +111,7 @@ class ExposureState:
     flux_scale: float = 1.0
     sky_version: int = 0
     mask_version: int = 0
+    chip_shifts: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

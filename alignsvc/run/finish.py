@@ -75,6 +75,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *tools.plan.notes,
             *reference_notes(tools, end.state),
             *sharpness_notes(sharper),
+            *end.state.chip_notes,
             *written.notes,
         ),
         sharpening=sharper,
@@ -112,7 +113,13 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     if not members:
         return ()
     views = {
-        one.id: view_of(tools, one, _final_correction(one, state), state.rays_of(one.id))
+        one.id: view_of(
+            tools,
+            one,
+            _final_correction(one, state),
+            () if one.id in state.ended else state.chip_shifts_of(one.id),
+            state.rays_of(one.id),
+        )
         for one in members
     }
     turn = Turn(0, state.next_generation, is_detected=False)

@@ -13,6 +13,7 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import ChipRef
 from alignsvc.domain.result import ExposureResult
+from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
@@ -80,14 +81,16 @@ def write_headers(
     new = list(header.wcs)
     error = 0.0
     if not is_there:
-        new = [corrected(wcs, result.correction) for wcs in header.wcs]
+        totals = _totals(header, result)
+        new = [corrected(wcs, own) for wcs, own in zip(header.wcs, totals, strict=True)]
         error = max(
-            checked_error_px(wcs, one, result.correction)
-            for wcs, one in zip(header.wcs, new, strict=True)
+            checked_error_px(wcs, one, own)
+            for wcs, one, own in zip(header.wcs, new, totals, strict=True)
         )
     if settings.destination is Destination.HEAD:
         path = settings.folder / f"{header.ref.id}.head"
-        write_head(path, new, _provenance(header.wcs[0], result, settings))
+        first = _totals(header, result)[0]
+        write_head(path, new, _provenance(header.wcs[0], first, result, settings))
         return WrittenHeaders((path,), error, ())
     files: list[Path] = []
     warnings: list[str] = []
@@ -132,25 +135,35 @@ def _updates(
     result, settings = why
     science = {chip.science.hdu for chip in header.ref.chips if chip.science.uri == uri}
     updates: dict[int, HeaderUpdate] = {}
-    for (chip, old), wcs in zip(_chips(header), new, strict=True):
+    totals = _totals(header, result)
+    for (chip, old), wcs, own in zip(_chips(header), new, totals, strict=True):
         if chip.science.uri != uri:
             continue
-        provenance = _provenance(old, result, settings)
+        provenance = _provenance(old, own, result, settings)
         with_it = set(hdus_with_same_wcs(Path(uri), chip.science.hdu)) - science
         for hdu in (chip.science.hdu, *sorted(with_it)):
             updates.setdefault(hdu, HeaderUpdate(hdu, wcs, settings.wcs_name, provenance))
     return [updates[hdu] for hdu in sorted(updates)]
 
 
-def _provenance(wcs: CelestialWcs, result: ExposureResult, settings: HeaderSettings) -> Provenance:
-    assert result.correction is not None
+def _totals(header: ExposureHeader, result: ExposureResult) -> tuple[Correction, ...]:
+    """Return the correction of each chip."""
+    try:
+        return result.totals(len(header.wcs))
+    except ValueError as error:
+        raise HeaderError(f"{error}; give the corrections of this very exposure") from error
+
+
+def _provenance(
+    wcs: CelestialWcs, correction: Correction, result: ExposureResult, settings: HeaderSettings
+) -> Provenance:
     return Provenance(
         settings.run_id,
         VERSION,
         result.status.value,
         result.quality.rmse_px,
         result.quality.n_used,
-        random_error_arcsec(wcs, result.correction),
+        random_error_arcsec(wcs, correction),
     )
 
 

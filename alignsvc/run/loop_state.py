@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from alignsvc.domain.chip_shifts import ChipShifts, ShiftsOfChips
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
@@ -50,6 +51,12 @@ class LoopState:
         Ids of sources that the last solve left out because they move.
     rays : mapping of exposure id to KnownRays
         Cosmic rays, as they were found last.
+    chips : mapping of exposure id to ChipShifts
+        Of exposures whose chips have offsets.
+    chips_at_start : mapping of exposure id to ChipShifts
+        Those with which the present pass began.
+    chip_notes : tuple of str
+        What the last solve found of single chips.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -67,6 +74,9 @@ class LoopState:
     factors: Mapping[str, str] = field(default_factory=dict)
     moving: tuple[int, ...] = ()
     rays: Mapping[str, KnownRays] = field(default_factory=dict)
+    chips: Mapping[str, ChipShifts] = field(default_factory=dict)
+    chips_at_start: Mapping[str, ChipShifts] = field(default_factory=dict)
+    chip_notes: tuple[str, ...] = ()
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 
@@ -90,6 +100,11 @@ class LoopState:
         """Return where the cosmic rays of an exposure are kept; None if nobody looked for any."""
         found = self.rays.get(exposure)
         return None if found is None else found.table
+
+    def chip_shifts_of(self, exposure: str) -> ShiftsOfChips:
+        """Return how the chips of an exposure are shifted; empty if none is."""
+        found = self.chips.get(exposure)
+        return () if found is None else found.plain
 
     def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
         """Return the exposures that have not ended."""

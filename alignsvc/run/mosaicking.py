@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from alignsvc.domain.chip_shifts import ShiftsOfChips
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -67,7 +68,11 @@ class MosaicMade:
 
 
 def view_of(
-    tools: Tools, exposure: PlannedExposure, correction: Correction, rays: TableRef | None = None
+    tools: Tools,
+    exposure: PlannedExposure,
+    correction: Correction,
+    chip_shifts: ShiftsOfChips,
+    rays: TableRef | None = None,
 ) -> ExposureView:
     """Return how an exposure looks on its grid with a correction, less its cosmic rays."""
     algorithms = tools.plan.algorithms
@@ -79,6 +84,7 @@ def view_of(
         algorithms.images,
         algorithms.sky,
         rays,
+        chip_shifts,
     )
 
 

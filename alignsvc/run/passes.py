@@ -44,7 +44,13 @@ def begin_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopSt
     tools.journal.append(journal.PassStarted(settings.number, settings.is_full))
     tools.journal.append(journal.States(settings.number, _states(tools, state)))
     last = state.movement_px if state.moves_px else math.inf
-    return replace(state, pass_start=state.corrections, moves_px={}, last_movement_px=last)
+    return replace(
+        state,
+        pass_start=state.corrections,
+        chips_at_start=state.chips,
+        moves_px={},
+        last_movement_px=last,
+    )
 
 
 def run_pass(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -72,7 +78,12 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
     they would only be missed. What the loop says of movement stays.
     """
     everyone = [
-        Measured(one, TableRef(state.factors[one.id], ""), with_held_out=True)
+        Measured(
+            one,
+            TableRef(state.factors[one.id], ""),
+            state.chips_at_start.get(one.id),
+            with_held_out=True,
+        )
         for one in state.going(tools.plan.exposures)
         if one.id in state.factors
     ]
@@ -86,6 +97,8 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
         state,
         corrections={**state.corrections, **solution.corrections},
         quality={**state.quality, **solution.quality},
+        chips={**state.chips, **solution.chips},
+        chip_notes=solution.chip_notes,
     )
 
 
@@ -182,6 +195,7 @@ def _states(tools: Tools, state: LoopState) -> tuple[ExposureState, ...]:
             _six(state.corrections[one.id]),
             one.header.flux_scale,
             mask_version=state.rays[one.id].pass_number if one.id in state.rays else 0,
+            chip_shifts=state.chip_shifts_of(one.id),
         )
         for one in state.going(tools.plan.exposures)
     )
@@ -208,7 +222,8 @@ def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
 
 
 def _view(tools: Tools, state: LoopState, exposure: PlannedExposure) -> ExposureView:
-    return view_of(tools, exposure, state.corrections[exposure.id], state.rays_of(exposure.id))
+    total, shifts = state.corrections[exposure.id], state.chip_shifts_of(exposure.id)
+    return view_of(tools, exposure, total, shifts, state.rays_of(exposure.id))
 
 
 def _catalogued(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -244,7 +259,8 @@ def _measured(
     measured, displacements, factors = [], {}, {}
     for one, task, outcome in zip(exposures, tasks, outcomes, strict=True):
         if outcome.is_ok:
-            measured.append(Measured(one, TableRef(outcome.product, outcome.checksum)))
+            table = TableRef(outcome.product, outcome.checksum)
+            measured.append(Measured(one, table, state.chips.get(one.id)))
             displacements[one.id] = displacements_name(task.key)
             factors[one.id] = outcome.product
     state = replace(
@@ -301,6 +317,8 @@ def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
         quality={**state.quality, **solution.quality},
         moves_px=solution.moves_px,
         moving=solution.moving,
+        chips={**state.chips, **solution.chips},
+        chip_notes=solution.chip_notes,
         component={**state.component, **solution.component},
         passes={**state.passes, **{name: state.passes.get(name, 0) + 1 for name in solved}},
     )

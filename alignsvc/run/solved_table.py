@@ -16,6 +16,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.run.cataloguing import SourceTables
+from alignsvc.run.chip_table import chip_columns, chips_of
 from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import load_mosaic
 from alignsvc.run.stages import Tools
@@ -50,6 +51,12 @@ class SolvedTable:
         Table of its cosmic rays, and the checksum of that; empty if nobody looked for any.
     rays_pass : int64, shape (n,)
         The pass in which they were found, 0 if nobody looked.
+    chip_owner : int64, shape (k,)
+        Row of the exposure of each chip that has an offset, chip after chip.
+    chip_shift, chip_start : float64, shape (k, 2)
+        `ChipShifts.shift`, now and when the pass began.
+    chip_covariance : float64, shape (k, 6, 6)
+    chip_notes : array of str, shape (l,)
     """
 
     id: NDArray[Any]
@@ -71,6 +78,11 @@ class SolvedTable:
     rays: NDArray[Any]
     rays_checksum: NDArray[Any]
     rays_pass: IntArray
+    chip_owner: IntArray
+    chip_shift: FloatArray
+    chip_start: FloatArray
+    chip_covariance: FloatArray
+    chip_notes: NDArray[Any]
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
@@ -99,6 +111,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     totals = [state.corrections[name] for name in names]
     rays = [state.rays.get(name, _NO_RAYS) for name in names]
     nan = float("nan")
+    chips = chip_columns(names, state.chips, state.chips_at_start)
     table = SolvedTable(
         id=np.array(names),
         geometry=np.array([total.geometry.value for total in totals]),
@@ -119,6 +132,11 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         rays=np.array([found.table.name for found in rays]),
         rays_checksum=np.array([found.table.checksum for found in rays]),
         rays_pass=np.array([found.pass_number for found in rays]),
+        chip_owner=chips.owner,
+        chip_shift=chips.shift,
+        chip_start=chips.start,
+        chip_covariance=chips.covariance,
+        chip_notes=np.array(state.chip_notes, str),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -170,6 +188,11 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if table.rays[row]
         },
+        chips=chips_of(table.id, table.chip_owner, table.chip_shift, table.chip_covariance),
+        chips_at_start=chips_of(
+            table.id, table.chip_owner, table.chip_start, np.zeros_like(table.chip_covariance)
+        ),
+        chip_notes=tuple(str(note) for note in table.chip_notes),
     )
 
 

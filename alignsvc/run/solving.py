@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.grid import MosaicGrid
@@ -31,13 +32,17 @@ from alignsvc.numerics.solve.gauge import (
     footprint_of,
     hold_mean,
 )
+from alignsvc.numerics.solve.joint_chips import MultiChipFitter
 from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.movement import chip_samples, movement_px
+from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
+from alignsvc.run.cameras import Cameras, cameras_of
+from alignsvc.run.chips import ChipsSolved, empty_among, notes_on_chips, totals_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reference import STILL_PX, GridReference, years_of
 from alignsvc.run.stages import Tools
@@ -61,12 +66,15 @@ class Measured:
     ----------
     exposure : PlannedExposure
     factors : TableRef
+    chips : ChipShifts or None
+        Where its chips stood when it was measured, if chips have offsets.
     with_held_out : bool
         Whether sources that were kept out of the fit, to test it, serve it after all.
     """
 
     exposure: PlannedExposure
     factors: TableRef
+    chips: ChipShifts | None = None
     with_held_out: bool = False
 
     def read(self, objects: ObjectStore, index: int) -> Factors:
@@ -93,6 +101,10 @@ class Solution:
         Exposures that could not be solved.
     moving : tuple of int
         Ids of sources that move, and were left out for it.
+    chips : mapping of exposure id to ChipShifts
+        Where chips have offsets.
+    chip_notes : tuple of str
+        What was found of single chips.
     """
 
     corrections: Mapping[str, Correction]
@@ -101,6 +113,8 @@ class Solution:
     component: Mapping[str, int]
     ended: tuple[ExposureEnded, ...]
     moving: tuple[int, ...] = ()
+    chips: Mapping[str, ChipShifts] = field(default_factory=dict)
+    chip_notes: tuple[str, ...] = ()
 
     def joined(self, other: Solution) -> Solution:
         """Return both; of exposures in both, what `other` says."""
@@ -111,6 +125,8 @@ class Solution:
             {**self.component, **other.component},
             (*self.ended, *other.ended),
             (*self.moving, *other.moving),
+            {**self.chips, **other.chips},
+            (*self.chip_notes, *other.chip_notes),
         )
 
 
@@ -164,6 +180,7 @@ class _Group:
     factors: tuple[Factors, ...]
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
+    chips: tuple[ChipShifts | None, ...]
 
     def as_free_as(self, geometries: Sequence[Geometry]) -> _Group:
         """Return the group with footprints whose further steps have these geometries."""
@@ -199,7 +216,8 @@ def _group(
         footprint_of(_samples(one.exposure), one.exposure.since_start(total), grid.plane)
         for one, total in zip(own, totals, strict=True)
     )
-    return _Group(grid, tuple(one.exposure for one in own), tuple(factors), footprints, totals)
+    members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
+    return _Group(grid, members, tuple(factors), footprints, totals, chips)
 
 
 def _samples(exposure: PlannedExposure) -> SkyPoints:
@@ -228,12 +246,15 @@ def _solved_jointly(
     group = group.as_free_as(fit.geometries)
     if choice is not None:
         tools.listener(events.Note(f"geometries chosen: {_counted(fit.geometries)}"))
-    inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
+    inflation = _inflation(fit)
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
     steps = _steps_worth_taking(tools, group, fit)
+    has_offsets, chips = tools.plan.config.images.chip_offsets, fitted.chips
+    chips = chips.worth_taking(_LEAST_SIGNIFICANT) if chips is not None and has_offsets else None
     moving = _without_common_motion(tools, group, replace(fit, steps=steps))
     corrections, quality, moves, component = {}, {}, {}, {}
+    shifts: dict[str, ChipShifts] = {}
     for i in solved:
         one = group.members[i]
         covariance = inflation * fit.covariances[i]
@@ -244,12 +265,26 @@ def _solved_jointly(
             float(fit.rmse_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
             float(fit.mae_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
         )
-        moves[one.id] = _movement(one, group.totals[i], group.stepped(i, moving[i], covariance))
+        if chips is not None and chips.cameras.first_column[i] >= 0:
+            shifts[one.id] = chips.shifts_of(i, group.chips[i], corrections[one.id])
+        old, new = group.chips[i], shifts.get(one.id)
+        moves[one.id] = _movement(
+            one,
+            totals_of(one, group.totals[i], old),
+            totals_of(one, group.stepped(i, moving[i], covariance), new),
+        )
         component[one.id] = int(fit.component[i])
     ended = tuple(
         _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
     )
-    return Solution(corrections, quality, moves, component, ended, fitted.moving)
+    notes = (
+        ()
+        if fitted.chips is None
+        else notes_on_chips(fitted.chips, shifts if has_offsets else None)
+    )
+    for note in notes:
+        tools.listener(events.Note(note))
+    return Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
 
 
 def _counted(geometries: Sequence[Geometry]) -> str:
@@ -301,10 +336,12 @@ def _largest_px(group: _Group, index: int, step: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fitted:
-    """A joint fit, and the sources that were left out because they move."""
+    """A joint fit, what was fitted, who was left out for moving, and what chips do."""
 
     fit: JointFit
+    factors: Sequence[Factors]
     moving: tuple[int, ...]
+    chips: ChipsSolved | None
 
 
 def _jointly_fitted(
@@ -328,17 +365,42 @@ def _jointly_fitted(
         group.factors if reference is None else reference.taken_off(group.factors, group.members)
     )
     drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
-    fit = fitter(factors, group.footprints, offsets)
+    cameras = cameras_of(group.members)
+    fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
     moving: list[int] = []
     for _ in range(_DRIFT_ROUNDS):
-        left = less_steps(factors, fit.steps)
-        found = drifts(left, years_of(group.members), fit.floor_arcsec)
+        left = less_steps(fitted.factors, fitted.fit.steps)
+        found = drifts(left, years_of(group.members), fitted.fit.floor_arcsec)
         if not len(found):
             break
         moving += found.tolist()
         factors = without_sources(factors, found)
-        fit = fitter(factors, group.footprints, offsets)
-    return _Fitted(fit, tuple(sorted(moving)))
+        fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
+    return replace(fitted, moving=tuple(sorted(moving)))
+
+
+def _fitted_once(
+    tools: Tools,
+    group: _Group,
+    cameras: Cameras,
+    how: tuple[JointFitter, Sequence[Factors], CatalogOffsets | None],
+) -> _Fitted:
+    """Fit all exposures of a group; chips are looked at where exposures have several."""
+    fitter, factors, offsets = how
+    if cameras.are_single:
+        return _Fitted(fitter(factors, group.footprints, offsets), factors, (), None)
+    design = cameras.design(factors, group.totals)
+    both = MultiChipFitter(fitter, design, tools.plan.config.images.chip_offsets)(
+        factors, group.footprints, offsets
+    )
+    empty = empty_among(cameras, group.factors)
+    chips = ChipsSolved(cameras, both.chips, both.displaced, empty, _inflation(both.fit))
+    return _Fitted(both.fit, both.factors, (), chips)
+
+
+def _inflation(fit: JointFit) -> float:
+    """Return by which factor variances are larger than the measurements' errors have them."""
+    return max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
@@ -402,15 +464,22 @@ def frame_held(
         for one, step in zip(members, back, strict=True):
             total = corrections[one.id]
             corrections[one.id] = stepped(total, step, total.covariance, total.geometry)
-    moves = {one.id: _movement(one, before[one.id], corrections[one.id]) for one in solved}
+    moves = {
+        one.id: _movement(
+            one, *(totals_of(one, total[one.id], None) for total in (before, corrections))
+        )
+        for one in solved
+    }
     return replace(solution, corrections=corrections, moves_px=moves)
 
 
-def _movement(exposure: PlannedExposure, old: Correction, new: Correction) -> float:
-    """Return the largest movement over all chips, in their pixels."""
+def _movement(
+    exposure: PlannedExposure, old: Sequence[Correction], new: Sequence[Correction]
+) -> float:
+    """Return the largest movement over all chips, each with its correction, in their pixels."""
     return max(
-        movement_px(corrected(wcs, old), corrected(wcs, new), wcs.shape)
-        for wcs in exposure.header.wcs
+        movement_px(corrected(wcs, before), corrected(wcs, after), wcs.shape)
+        for wcs, before, after in zip(exposure.header.wcs, old, new, strict=True)
     )
 
 

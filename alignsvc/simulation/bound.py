@@ -10,13 +10,16 @@ eliminated (Schur complement), is
 Its null space is the gauge: one common map. Its pseudo-inverse is the covariance of the best
 unbiased estimator in the gauge that it implies, and the covariance of everything, such as
 differences between exposures, on which the gauge has no influence.
+
+Where chips have offsets of their own, common to all exposures, those are more columns of B. What
+of them no source tells (see `numerics.solve.chip_offsets`) counts as known.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,9 +29,11 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.simulation.coverage import CoveredPoints, linear_design
 from alignsvc.simulation.fisher import PositionInformation, position_information
-from alignsvc.simulation.truth import Truth
+from alignsvc.simulation.truth import ChipTruth, Truth
 
 _GENERAL = Geometry.GENERAL.basis
+#: Eigenvalues of the scaled normal matrix below this are directions that no source tells of.
+_LEAST_TOLD = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +48,14 @@ class Sighting:
         arcsec in the common plane.
     information : float64, shape (n, 2, 2)
         arcsec^-2, of (east, north).
+    chips : float64, shape (n, 2, 2 n_chips)
+        d(place) / d(offsets of the chips, px); no columns if chips have none.
     """
 
     source: IntArray
     place: Points
     information: FloatArray
+    chips: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +69,9 @@ class JointCovariance:
         Where the coordinates of each exposure's linear map begin, arcsec.
     reach_arcsec : float
         Unit of those coordinates.
-    covariance : float64, shape (exposures * p, exposures * p)
-        Of the p free parameters of each exposure; in the gauge of the pseudo-inverse.
+    covariance : float64, shape (exposures * p + 2 n_chips,) * 2
+        Of the p free parameters of each exposure, and of the offsets of chips that have some;
+        in the gauge of the pseudo-inverse.
     """
 
     geometry: Geometry
@@ -71,7 +80,7 @@ class JointCovariance:
     covariance: FloatArray
 
     def design(self, exposure: IntArray, place: Points) -> FloatArray:
-        """Return d(offset)/d(parameters), shape (n, 2, exposures * p), arcsec."""
+        """Return d(offset)/d(parameters of exposures), shape (n, 2, exposures * p), arcsec."""
         own = self.own_design(exposure, place)
         n, p = len(exposure), self.geometry.n_parameters
         whole = np.zeros((n, 2, len(self.centre), p))
@@ -103,14 +112,30 @@ class Bound:
     count: int
 
 
-def bound(truth: Truth, covered: CoveredPoints, geometry: Geometry) -> Bound:
-    """Return the least sum of squares of the residual field on `covered`."""
-    sightings = [_sighting(truth, k, covered.plane) for k in covered.exposures]
+def bound(
+    truth: Truth, covered: CoveredPoints, geometry: Geometry, *, chip_offsets: bool = False
+) -> Bound:
+    """Return the least sum of squares of the residual field on `covered`.
+
+    Parameters
+    ----------
+    truth : Truth
+    covered : CoveredPoints
+    geometry : Geometry
+        What is free in each exposure.
+    chip_offsets : bool
+        Whether each chip has an offset besides, common to all exposures.
+    """
+    sightings = [
+        _sighting(truth, k, covered.plane, chip_offsets=chip_offsets) for k in covered.exposures
+    ]
     count = 2 * len(covered)
     joint = joint_covariance(sightings, geometry)
     if joint is None:
         return Bound(math.nan, math.nan, count)
     field = joint.design(covered.exposure, covered.place)
+    if chip_offsets:
+        field = np.concatenate([field, _chips_of_points(truth, covered)], axis=2)
     scale = covered.scale_arcsec[:, None, None]
     local = covered.less_local_mean(field) / scale
     affine = covered.less_common_map(field, _GENERAL) / scale
@@ -133,15 +158,29 @@ def joint_covariance(sightings: Sequence[Sighting], geometry: Geometry) -> Joint
         for s, c in zip(sightings, centre, strict=True)
     )
     p = geometry.n_parameters
-    size = len(sightings) * p
+    n_chip_columns = sightings[0].chips.shape[2]
+    size = len(sightings) * p + n_chip_columns
     blank = JointCovariance(geometry, centre, reach, np.zeros((size, size)))
     normal, gauge = _normal_matrix(sightings, blank), _gauge(sightings, blank)
+    if n_chip_columns:
+        covariance = _pseudo_inverse(normal)
+        return JointCovariance(geometry, centre, reach, covariance)
     unit = float(np.trace(normal)) / size
     values, vectors = np.linalg.eigh(normal / unit + gauge @ gauge.T)
     if values[0] < 1e-11:
         return None
     inverse = (vectors / values) @ vectors.T - gauge @ gauge.T
     return JointCovariance(geometry, centre, reach, inverse / unit)
+
+
+def _pseudo_inverse(normal: FloatArray) -> FloatArray:
+    """Return the inverse of what is told, whatever the units of the parameters."""
+    size = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    values, vectors = np.linalg.eigh(normal / np.outer(size, size))
+    told = values > _LEAST_TOLD
+    directions = vectors[:, told] / size[:, None]
+    inverse: FloatArray = (directions / values[told]) @ directions.T
+    return inverse
 
 
 def _normal_matrix(sightings: Sequence[Sighting], blank: JointCovariance) -> FloatArray:
@@ -153,16 +192,19 @@ def _normal_matrix(sightings: Sequence[Sighting], blank: JointCovariance) -> Flo
     for sighting, slot in zip(sightings, own, strict=True):
         total[slot] += sighting.information
     root = np.linalg.cholesky(np.linalg.inv(total))
-    normal = np.zeros((len(sightings) * p,) * 2)
-    coupled = np.zeros((len(sightings) * p, 2 * len(sources)))
+    size = len(blank.covariance)
+    normal, coupled = np.zeros((size, size)), np.zeros((size, 2 * len(sources)))
+    of_chips = np.arange(len(sightings) * p, size)
     for i, (sighting, slot) in enumerate(zip(sightings, own, strict=True)):
         design = blank.own_design(np.full(len(slot), i), sighting.place)
+        design = np.concatenate([design, sighting.chips], axis=2)
         weighted = sighting.information @ design
-        block = slice(i * p, (i + 1) * p)
-        normal[block, block] = np.einsum("nap,naq->pq", design, weighted)
+        columns = np.concatenate([np.arange(i * p, (i + 1) * p), of_chips])
+        normal[np.ix_(columns, columns)] += np.einsum("nap,naq->pq", design, weighted)
         # N = diag - G G', the rows of G being B' A R with R R' the inverse of sum A.
-        part = np.swapaxes(weighted, 1, 2) @ root[slot]
-        coupled[block].reshape(p, len(sources), 2)[:, slot, :] = np.swapaxes(part, 0, 1)
+        part = np.swapaxes(np.swapaxes(weighted, 1, 2) @ root[slot], 0, 1)
+        by_source = coupled.reshape(size, len(sources), 2)
+        by_source[columns[:, None], slot] += part
     rest: FloatArray = normal - coupled @ coupled.T
     return rest
 
@@ -187,20 +229,55 @@ def _gauge(sightings: Sequence[Sighting], blank: JointCovariance) -> FloatArray:
     return orthonormal
 
 
-def _sighting(truth: Truth, index: int, plane: TangentPlane) -> Sighting:
+def _chips_of_points(truth: Truth, covered: CoveredPoints) -> FloatArray:
+    """Return d(offset of each point)/d(offsets of chips), shape (n, 2, 2 n_chips), arcsec."""
+    n_chips = len(truth.exposures[covered.exposures[0]].chips)
+    per_px = np.array(
+        [
+            [_per_pixel(chip, covered.plane) for chip in truth.exposures[k].chips]
+            for k in covered.exposures
+        ]
+    )
+    return _chip_columns(per_px[covered.exposure, covered.chip], covered.chip, n_chips)
+
+
+def _chip_columns(per_px: FloatArray, chip: IntArray, n_chips: int) -> FloatArray:
+    columns = np.zeros((len(chip), 2, n_chips, 2))
+    columns[np.arange(len(chip)), :, chip] = per_px
+    return columns.reshape(len(chip), 2, -1)
+
+
+def _per_pixel(chip: ChipTruth, plane: TangentPlane) -> FloatArray:
+    """Return d(east, north)/d(x, y) at the middle of a chip, shape (2, 2), arcsec."""
+    ny, nx = chip.shape
+    x, y = 0.5 * (nx - 1), 0.5 * (ny - 1)
+    around = Points(np.array([x + 0.5, x - 0.5, x, x]), np.array([y, y, y + 0.5, y - 0.5]))
+    found = plane.from_sky(chip.true_wcs.sky_from_pixel(around))
+    return np.array([[c[0] - c[1], c[2] - c[3]] for c in (found.x, found.y)], float)
+
+
+def _sighting(truth: Truth, index: int, plane: TangentPlane, *, chip_offsets: bool) -> Sighting:
     """Return the information of all chips of an exposure, in the plane's arcsec."""
     exposure = truth.exposures[index]
     parts = []
-    for chip in exposure.chips:
+    n_chips = len(exposure.chips) if chip_offsets else 0
+    for number, chip in enumerate(exposure.chips):
         found = position_information(truth.sources, exposure, chip)
-        parts.append(_on_plane(found, chip.true_wcs, plane))
+        part = _on_plane(found, chip.true_wcs, plane)
+        if chip_offsets:
+            n = len(part.source)
+            per_px = np.broadcast_to(_per_pixel(chip, plane), (n, 2, 2))
+            own = _chip_columns(per_px, np.full(n, number), n_chips)
+            part = replace(part, chips=own)
+        parts.append(part)
     source = np.concatenate([part.source for part in parts])
     # A source on two chips at once (chips do not overlap, but for rounding) counts on one.
     _, first = np.unique(source, return_index=True)
     x = np.concatenate([part.place.x for part in parts])[first]
     y = np.concatenate([part.place.y for part in parts])[first]
     information = np.concatenate([part.information for part in parts])[first]
-    return Sighting(source[first], Points(x, y), information)
+    chips = np.concatenate([part.chips for part in parts])[first]
+    return Sighting(source[first], Points(x, y), information, chips)
 
 
 def _on_plane(found: PositionInformation, wcs: CelestialWcs, plane: TangentPlane) -> Sighting:
@@ -213,4 +290,4 @@ def _on_plane(found: PositionInformation, wcs: CelestialWcs, plane: TangentPlane
     inverse = np.linalg.inv(np.stack(columns, axis=-1))
     information = np.swapaxes(inverse, 1, 2) @ found.information @ inverse
     place = plane.from_sky(wcs.sky_from_pixel(pixel))
-    return Sighting(found.index, place, information)
+    return Sighting(found.index, place, information, np.zeros((len(found.index), 2, 0)))

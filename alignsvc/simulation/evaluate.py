@@ -108,6 +108,7 @@ def evaluate(
     corrections: Mapping[str, Correction] | None = None,
     *,
     geometry: Geometry = Geometry.GENERAL,
+    chip_offsets: bool = False,
 ) -> Evaluation:
     """Return the residual misalignment of the exposures that `corrected` names.
 
@@ -120,6 +121,8 @@ def evaluate(
         Total corrections with covariances; their pulls are then returned too.
     geometry : Geometry
         What was free: the bound depends on it.
+    chip_offsets : bool
+        Whether each chip had an offset besides, common to all exposures.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def evaluate(
             f"evaluate: {len(use)} exposures, none of which overlap; give at least two that do"
         )
     given = {e.id: tuple(chip.given_wcs for chip in e.chips) for e in truth.exposures}
-    bounds = [bound(truth, covered, geometry) for covered in components]
+    bounds = [bound(truth, covered, geometry, chip_offsets=chip_offsets) for covered in components]
     count = sum(item.count for item in bounds)
     return Evaluation(
         geometry=geometry,

@@ -59,6 +59,21 @@ def with_gross(error: HeaderError, gross: Iterable[GrossError], scale_arcsec: fl
     return error
 
 
+def with_chip(error: HeaderError, wcs: CelestialWcs, lacking_px: FloatArray) -> HeaderError:
+    """Return `error` of a chip whose header lacks a shift (x, y) in its own pixels besides.
+
+    Parameters
+    ----------
+    error : HeaderError
+        Of the exposure.
+    wcs : CelestialWcs
+        The chip's true one.
+    lacking_px : array, shape (2,)
+    """
+    lacking_arcsec = 3600.0 * wcs.terms.cd @ lacking_px
+    return HeaderError(error.shift_arcsec - lacking_arcsec, error.matrix)
+
+
 def misaligned(header: Header, wcs: CelestialWcs, error: HeaderError) -> Header:
     """Return `header` with `error` in it, exactly.
 

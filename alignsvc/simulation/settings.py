@@ -258,6 +258,27 @@ class GrossError:
 
 
 @dataclass(frozen=True, slots=True)
+class ChipError:
+    """By how much the headers of one chip are wrong, besides what is wrong with the exposure.
+
+    Parameters
+    ----------
+    chip : int
+        Which one, from 0, row by row of the camera.
+    shift_px : tuple of float
+        (x, y) in pixels of the chip that its headers lack: what is to be found.
+    exposure : int or None
+        In which exposure, from 0; None = in all.
+    """
+
+    __pydantic_config__: typing.ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    chip: int
+    shift_px: Range
+    exposure: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderErrorSettings:
     """By how much the headers are wrong: one linear map of each exposure's tangent plane.
 
@@ -271,6 +292,10 @@ class HeaderErrorSettings:
         Standard deviations, as fractions.
     gross : tuple of GrossError
         Exposures that are far off.
+    chip_shift_px : float
+        Standard deviation of each chip's own error per axis, the same in all exposures.
+    chips : tuple of ChipError
+        More errors of single chips.
     """
 
     shift_px: Range = (0.5, 2.0)
@@ -278,10 +303,15 @@ class HeaderErrorSettings:
     scale: float = 0.0
     skew: float = 0.0
     gross: tuple[GrossError, ...] = ()
+    chip_shift_px: float = 0.0
+    chips: tuple[ChipError, ...] = ()
 
     def __post_init__(self) -> None:
         _require_range("header_errors.shift_px", self.shift_px, lowest=0.0)
-        small = min(self.rotation_deg, self.scale, self.skew) >= 0 and self.scale < 0.1
+        small = (
+            min(self.rotation_deg, self.scale, self.skew, self.chip_shift_px) >= 0
+            and self.scale < 0.1
+        )
         _require(small, "header_errors has a negative or large number", "small positive ones")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.errors import ConfigError
 from alignsvc.io.simulated_files import (
     ImagePlane,
     write_extensions,
@@ -23,7 +24,7 @@ from alignsvc.simulation.detector import (
     expose,
 )
 from alignsvc.simulation.distortions import Card
-from alignsvc.simulation.header_errors import draw_error, misaligned, with_gross
+from alignsvc.simulation.header_errors import draw_error, misaligned, with_chip, with_gross
 from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import celestial_wcs, extent_of, true_headers
 from alignsvc.simulation.scene import expected_electrons, seen_by
@@ -55,8 +56,11 @@ def draw_truth(settings: SkySettings) -> Truth:
     turns = np.random.default_rng((CAMERA_STREAM, settings.seed, 0))
     rotations_deg = turns.normal(0.0, 1.0, camera.chips[0] * camera.chips[1])
     rotations_deg = rotations_deg * camera.chip_rotation_deg
+    shifts_px = turns.normal(0.0, 1.0, (len(rotations_deg), 2))
+    lacking_px = _lacking_px(settings, settings.header_errors.chip_shift_px * shifts_px)
     exposures = tuple(
-        _exposure(settings, index, rotations_deg) for index in range(settings.layout.n_exposures)
+        _exposure(settings, index, rotations_deg, lacking_px[index])
+        for index in range(settings.layout.n_exposures)
     )
     caps = tuple(seen_by(e, chip.true_wcs) for e in exposures for chip in e.chips)
     return Truth(exposures, draw_sources(settings.seed, settings.stars, settings.galaxies, caps))
@@ -77,7 +81,25 @@ def expose_chips(settings: SkySettings, truth: Truth, index: int) -> tuple[ChipI
     return tuple(images)
 
 
-def _exposure(settings: SkySettings, index: int, rotations_deg: FloatArray) -> ExposureTruth:
+def _lacking_px(settings: SkySettings, common: FloatArray) -> FloatArray:
+    """Return the shift that each chip's header lacks, shape ``(exposures, chips, 2)``."""
+    lacking = np.tile(common, (settings.layout.n_exposures, 1, 1))
+    for one in settings.header_errors.chips:
+        which = slice(None) if one.exposure is None else one.exposure
+        try:
+            lacking[which, one.chip] += np.array(one.shift_px)
+        except IndexError as error:
+            n_exposures, n_chips, _ = lacking.shape
+            raise ConfigError(
+                f"simulation: header_errors.chips names chip {one.chip} of exposure "
+                f"{one.exposure}; found {n_chips} chips in {n_exposures} exposures, from 0"
+            ) from error
+    return lacking
+
+
+def _exposure(
+    settings: SkySettings, index: int, rotations_deg: FloatArray, lacking_px: FloatArray
+) -> ExposureTruth:
     camera, detector, conditions = settings.camera, settings.detector, settings.conditions
     generator = np.random.default_rng((EXPOSURE_STREAM, settings.seed, index, 0))
     drawn = generator.random(4)
@@ -90,7 +112,8 @@ def _exposure(settings: SkySettings, index: int, rotations_deg: FloatArray) -> E
     for number, header in enumerate(true_headers(camera, pointing, rotations_deg)):
         wcs = celestial_wcs(header, camera.shape)
         hdu = 0 if _is_single(settings) else 1 + number * per_chip
-        chips.append(ChipTruth(hdu, camera.shape, header, misaligned(header, wcs, error)))
+        own = with_chip(error, wcs, lacking_px[number])
+        chips.append(ChipTruth(hdu, camera.shape, header, misaligned(header, wcs, own)))
     exposure_time_s = _within(conditions.exposure_time_s, drawn[0])
     return ExposureTruth(
         id=f"exp{index:03d}",

@@ -155,7 +155,7 @@ class MeasureTask:
     def _chips(self) -> Iterator[ChipView]:
         for index, chip in enumerate(self.view.read(self.run).chips):
             if not chip.mask.all():
-                placed = place(self.view, chip)
+                placed = place(self.view, chip, index)
                 yield ChipView(placed.chip, placed.pixel_map, index)
 
     def _seen(self, chip: ChipView, sources: SourceCatalog) -> _ChipMeasured:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray, read_only
+from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
@@ -98,6 +99,8 @@ class ExposureView:
         How its sky is measured.
     rays : TableRef or None
         Of `RayPixels`: what counts as bad besides what its files say; None = nothing.
+    chip_shifts : tuple of (float, float)
+        Of each chip, before the correction (`ChipShifts.shift`); empty = none is shifted.
     """
 
     exposure: ExposureRef
@@ -107,6 +110,11 @@ class ExposureView:
     images: ImageSettings
     sky: SkyEstimator
     rays: TableRef | None = None
+    chip_shifts: ShiftsOfChips = ()
+
+    def correction_of(self, chip: int) -> Correction:
+        """Return the total correction of a chip, by its index."""
+        return totals_of_chips(self.correction, len(self.exposure.chips), self.chip_shifts)[chip]
 
     def read(self, run: Path) -> Exposure:
         """Return the exposure with all its pixels as its files hold them, rays masked.
@@ -139,10 +147,10 @@ class PlacedChip:
     pixel_map: PixelMap
 
 
-def place(view: ExposureView, chip: Chip) -> PlacedChip:
-    """Return `chip` without its sky, on the common flux scale, with its corrected pixel map."""
+def place(view: ExposureView, chip: Chip, index: int) -> PlacedChip:
+    """Return chip `index` without sky, on the common flux scale, with its corrected pixel map."""
     sky = view.sky(chip.pixels, chip.mask)
     return PlacedChip(
         calibrated(chip, sky, view.flux_scale),
-        build_pixel_map(corrected(chip.wcs, view.correction), view.grid),
+        build_pixel_map(corrected(chip.wcs, view.correction_of(index)), view.grid),
     )

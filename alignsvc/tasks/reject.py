@@ -54,17 +54,17 @@ class RejectTask:
     def __call__(self) -> TaskOutcome:
         """Write the table, under a name that its content gives: equal masks are one table."""
         chips = self.view.read(self.run).chips
-        rays = RayPixels.of([self._rays(chip) for chip in chips])
+        rays = RayPixels.of([self._rays(chip, index) for index, chip in enumerate(chips)])
         name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel, rays.instead)}.npz"
         checksum = write_table(RunLocations(self.run).objects, name, rays)
         n_pixels = (("pixels", float(len(rays.pixel))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=n_pixels)
 
-    def _rays(self, chip: Chip) -> RaysOnChip:
+    def _rays(self, chip: Chip, index: int) -> RaysOnChip:
         if chip.mask.all():
             shape = chip.mask.shape
             return RaysOnChip(np.zeros(shape, bool), np.full(shape, np.nan, np.float32))
-        placed = place(self.view, chip)
+        placed = place(self.view, chip, index)
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = mosaic_store(self.run).read(self.mosaic.generation, self.view.grid.component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)

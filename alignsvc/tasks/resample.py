@@ -55,7 +55,7 @@ class ResampleTask:
         exposure = self.view.read(self.run)
         rays = self.view.known_rays(self.run) if self.fills_rays else None
         placed = {
-            index: place(self.view, chip)
+            index: place(self.view, chip, index)
             for index, chip in enumerate(exposure.chips)
             if not chip.mask.all()
         }

@@ -114,6 +114,7 @@ class FactorBuilder:
             weight_share=measured.weight_share,
             use=read_only(sound & (measured.flags == DisplacementFlag.GOOD)),
             held_out=read_only(sound & (measured.flags == DisplacementFlag.HELD_OUT)),
+            chip=measured.chip,
         )
 
     def _plane_from_chip(self, grid_from_chip: FloatArray) -> FloatArray:

@@ -71,6 +71,8 @@ class JointFit:
         How free each exposure was.
     prior : ShapePrior
         The one used: given, and what was estimated from the set.
+    solved : Solved
+        The system behind it, for what is to be solved on top.
     """
 
     steps: FloatArray
@@ -89,6 +91,7 @@ class JointFit:
     covariance_is_simulated: bool
     geometries: tuple[Geometry, ...]
     prior: ShapePrior
+    solved: Solved
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,16 @@ class JointFitter:
             if not loose:
                 return _result(problem, solved, covariance, given)
             excluded += loose
+
+    def problem(
+        self,
+        factors: Sequence[Factors],
+        footprints: Sequence[Footprint],
+        catalog: CatalogOffsets | None = None,
+    ) -> JointProblem:
+        """Return what a call solves, before any choice of geometries, with its widest prior."""
+        given = JointInput.of(factors, footprints, catalog)
+        return self._problem(given, self.shared.start(self.prior))
 
     def _problem(self, given: JointInput, prior: ShapePrior) -> JointProblem:
         everyone, geometries = list(given.factors), list(given.geometries)
@@ -286,6 +299,7 @@ def _result(
         covariance_is_simulated=solved.system.covariance_is_simulated,
         geometries=given.geometries,
         prior=problem.prior,
+        solved=solved,
     )
 
 

@@ -122,6 +122,15 @@ class ReducedSystem:
             solution = _factorised(bordered).solve(right)
         return np.asarray(solution[: len(self.vector)].reshape(-1, self.block), float)
 
+    def response(self, pulls: FloatArray) -> FloatArray:
+        """Return how phi changes when `vector` changes by each column of `pulls` (n p, r)."""
+        bordered = self._bordered()
+        right = np.zeros((bordered.shape[0], pulls.shape[1]))
+        right[: len(self.vector)] = pulls
+        if isinstance(bordered, np.ndarray):
+            return np.asarray(np.linalg.solve(bordered, right)[: len(self.vector)], float)
+        return np.asarray(_factorised(bordered).solve(right)[: len(self.vector)], float)
+
     @property
     def covariance_is_simulated(self) -> bool:
         """Whether `covariances` draws noise instead of inverting (too many unknowns)."""

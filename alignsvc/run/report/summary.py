@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import ExposureResult
+from alignsvc.domain.result import ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.plan import Plan
@@ -241,6 +243,17 @@ def _exposure(row: ExposureResult) -> Json:
         "last_move_px": _number(row.last_move_px),
         "held_out_before_px": _number(row.held_out.before_px),
         "held_out_after_px": _number(row.held_out.after_px),
+        **({"chips": [_chip(chip) for chip in row.chips]} if row.chips else {}),
+    }
+
+
+def _chip(chip: ChipResult) -> Json:
+    total = chip.correction
+    return {
+        "name": chip.name,
+        "offset_arcsec": list(chip.shift),
+        "shift_arcsec": total.shift.tolist(),
+        "shift_error_arcsec": np.sqrt(np.diag(total.covariance)[:2]).tolist(),
     }
 
 

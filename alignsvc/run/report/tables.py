@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ExposureResult, FitQuality, HeldOutResidual
+from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality, HeldOutResidual
 from alignsvc.io.journal import VerdictGiven
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import Plan
@@ -38,10 +38,24 @@ def _row(
         component=state.component.get(name, -1),
         is_reference=name == plan.reference,
         correction=None if end else state.corrections[name],
+        chips=() if end else _chips(plan, state, name),
         quality=state.quality.get(name, FitQuality()),
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
         held_out=HeldOutResidual(judged.before_px, judged.after_px)
         if judged
         else HeldOutResidual(),
+    )
+
+
+def _chips(plan: Plan, state: LoopState, name: str) -> tuple[ChipResult, ...]:
+    """Return the chips of an exposure that have offsets."""
+    found = state.chips.get(name)
+    if found is None:
+        return ()
+    header = {header.ref.id: header for header in plan.headers}[name]
+    totals = found.totals(state.corrections[name])
+    return tuple(
+        ChipResult(chip.name, shift, total)
+        for chip, shift, total in zip(header.ref.chips, found.plain, totals, strict=True)
     )
