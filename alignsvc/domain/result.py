@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.outcome import Status, Verdict
 
 
@@ -54,6 +55,8 @@ class ExposureResult:
         Movement in the last pass; NaN if it never moved.
     passes : int
         Passes in which it was solved.
+    level : ExposureLevel
+        How flux scale and sky were corrected so that it agrees with the others.
     """
 
     id: str
@@ -68,3 +71,4 @@ class ExposureResult:
     quality: FitQuality
     last_move_px: float
     passes: int
+    level: ExposureLevel = AS_RECORDED

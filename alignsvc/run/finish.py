@@ -30,6 +30,7 @@ from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
+from alignsvc.run.levelling import level_notes
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
@@ -68,7 +69,12 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         history=summaries(end.history),
         mosaic=mosaics,
         headers=written.files,
-        notes=(*tools.plan.notes, *reference_notes(tools, end.state), *written.notes),
+        notes=(
+            *tools.plan.notes,
+            *reference_notes(tools, end.state),
+            *level_notes(end.state),
+            *written.notes,
+        ),
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
@@ -103,7 +109,13 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     if not members:
         return ()
     views = {
-        one.id: view_of(tools, one, _final_correction(one, state), state.rays_of(one.id))
+        one.id: view_of(
+            tools,
+            one,
+            _final_correction(one, state),
+            state.level_of(one.id),
+            state.rays_of(one.id),
+        )
         for one in members
     }
     turn = Turn(0, state.next_generation, is_detected=False)

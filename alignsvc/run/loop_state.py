@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
@@ -50,6 +51,8 @@ class LoopState:
         Ids of sources that the last solve left out because they move.
     rays : mapping of exposure id to KnownRays
         Cosmic rays, as they were found last.
+    levels : mapping of exposure id to ExposureLevel
+        Flux scales and skies, where the others have corrected them.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -67,6 +70,7 @@ class LoopState:
     factors: Mapping[str, str] = field(default_factory=dict)
     moving: tuple[int, ...] = ()
     rays: Mapping[str, KnownRays] = field(default_factory=dict)
+    levels: Mapping[str, ExposureLevel] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 
@@ -90,6 +94,10 @@ class LoopState:
         """Return where the cosmic rays of an exposure are kept; None if nobody looked for any."""
         found = self.rays.get(exposure)
         return None if found is None else found.table
+
+    def level_of(self, exposure: str) -> ExposureLevel:
+        """Return how flux scale and sky of an exposure are corrected."""
+        return self.levels.get(exposure, AS_RECORDED)
 
     def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
         """Return the exposures that have not ended."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alignsvc.domain.correction import Correction
+from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.task import TableRef
@@ -67,9 +68,13 @@ class MosaicMade:
 
 
 def view_of(
-    tools: Tools, exposure: PlannedExposure, correction: Correction, rays: TableRef | None = None
+    tools: Tools,
+    exposure: PlannedExposure,
+    correction: Correction,
+    level: ExposureLevel,
+    rays: TableRef | None = None,
 ) -> ExposureView:
-    """Return how an exposure looks on its grid with a correction, less its cosmic rays."""
+    """Return how an exposure looks on its grid, corrected, less its cosmic rays."""
     algorithms = tools.plan.algorithms
     return ExposureView(
         exposure.header.ref,
@@ -79,6 +84,7 @@ def view_of(
         algorithms.images,
         algorithms.sky,
         rays,
+        level,
     )
 
 

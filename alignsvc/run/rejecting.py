@@ -73,7 +73,7 @@ def _task(tools: Tools, state: LoopState, exposure: PlannedExposure) -> RejectTa
     is_aligned = state.passes.get(exposure.id, 0) > 0
     return RejectTask(
         tools.run,
-        view_of(tools, exposure, state.corrections[exposure.id]),
+        view_of(tools, exposure, state.corrections[exposure.id], state.level_of(exposure.id)),
         mosaic_part(tools, state.mosaic, exposure),
         tools.plan.algorithms.cosmic_rays,
         None if is_aligned else margin_px(tools.plan.config),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
@@ -50,6 +51,8 @@ class SolvedTable:
         Table of its cosmic rays, and the checksum of that; empty if nobody looked for any.
     rays_pass : int64, shape (n,)
         The pass in which they were found, 0 if nobody looked.
+    flux_scale, sky_offset : float64, shape (n,)
+        Of its `ExposureLevel`.
     """
 
     id: NDArray[Any]
@@ -71,6 +74,8 @@ class SolvedTable:
     rays: NDArray[Any]
     rays_checksum: NDArray[Any]
     rays_pass: IntArray
+    flux_scale: FloatArray
+    sky_offset: FloatArray
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
@@ -98,6 +103,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     quality = [state.quality.get(name, FitQuality()) for name in names]
     totals = [state.corrections[name] for name in names]
     rays = [state.rays.get(name, _NO_RAYS) for name in names]
+    levels = [state.level_of(name) for name in names]
     nan = float("nan")
     table = SolvedTable(
         id=np.array(names),
@@ -119,6 +125,8 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         rays=np.array([found.table.name for found in rays]),
         rays_checksum=np.array([found.table.checksum for found in rays]),
         rays_pass=np.array([found.pass_number for found in rays]),
+        flux_scale=np.array([level.flux_scale for level in levels]),
+        sky_offset=np.array([level.sky_offset for level in levels]),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -169,6 +177,14 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             )
             for row, exposure in rows
             if table.rays[row]
+        },
+        levels={
+            exposure: level
+            for row, exposure in rows
+            for level in (
+                ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row])),
+            )
+            if level != AS_RECORDED
         },
     )
 

@@ -63,11 +63,14 @@ class Measured:
     factors : TableRef
     with_held_out : bool
         Whether sources that were kept out of the fit, to test it, serve it after all.
+    levels : str
+        Name of the table of its `MeasuredLevels`; empty if there is none.
     """
 
     exposure: PlannedExposure
     factors: TableRef
     with_held_out: bool = False
+    levels: str = ""
 
     def read(self, objects: ObjectStore, index: int) -> Factors:
         """Return the factors, as those of exposure `index` of a solve."""

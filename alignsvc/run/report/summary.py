@@ -220,6 +220,8 @@ def _exposure(row: ExposureResult) -> Json:
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
+        "flux_scale": row.level.flux_scale,
+        "sky_offset": row.level.sky_offset,
     }
 
 

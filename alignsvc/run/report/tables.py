@@ -41,4 +41,5 @@ def _row(
         quality=state.quality.get(name, FitQuality()),
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
+        level=state.level_of(name),
     )
