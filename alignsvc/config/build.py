@@ -32,12 +32,14 @@ from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.movement import ConvergenceRule
 from alignsvc.numerics.solve.priors import Shape, ShapePrior
+from alignsvc.numerics.solve.relative_levels import LevelSolver
 from alignsvc.numerics.solve.shared_prior import SharedPrior
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.detection import Detector
 from alignsvc.numerics.sources.exposure_sources import ExposureDetector
 from alignsvc.numerics.sources.filters import Filter, Without, parse_filter
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.numerics.sources.mosaic_background import MosaicMesh
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.registry import Registry
@@ -82,6 +84,8 @@ class Algorithms:
         How sources are found and chosen.
     measurement
         How displacements are measured.
+    levels, level_solver
+        How flux scales and skies are compared with the mosaic (None: they are not), and solved.
     geometry, choice
         How free corrections are at first, and how the freedom of each is chosen then (None: it
         stays).
@@ -102,6 +106,8 @@ class Algorithms:
     filters: tuple[Filter, ...]
     max_sources: int | None
     measurement: CorrelationMeasurement
+    levels: LevelMeasurement | None
+    level_solver: LevelSolver
     geometry: Geometry
     choice: GeometryChoice | None
     clipping: Clipping
@@ -134,6 +140,8 @@ def build_algorithms(config: Config) -> Algorithms:
         filters=_filters(detection.filters),
         max_sources=detection.max_sources,
         measurement=_measurement(alignment, _search_radius(config)),
+        levels=LevelMeasurement() if alignment.match_levels else None,
+        level_solver=LevelSolver(),
         geometry=Geometry.GENERAL if is_chosen else Geometry(alignment.geometry),
         choice=GeometryChoice() if is_chosen else None,
         clipping=Clipping(alignment.clip.iterations, alignment.clip.sigma),

@@ -153,6 +153,7 @@ class AlignmentSection(Section):
     clip: ClipSection = ClipSection()
     use_weights: bool = True
     use_segmentation: bool = True
+    match_levels: bool = True
     prior: PriorSection = PriorSection()
     tangent_plane: str | None = None
     search_radius: Literal["auto"] | Positive = "auto"

@@ -60,6 +60,26 @@ class ExposureRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ExposureLevel:
+    """What the set says of an exposure's flux scale and sky, beyond what the exposure says itself.
+
+    Parameters
+    ----------
+    flux_scale : float
+        What its pixels are multiplied by on top of exposure time and zero point.
+    sky_offset : float
+        What is left of its sky when its own estimate is taken off, in the units of its pixels.
+    """
+
+    flux_scale: float = 1.0
+    sky_offset: float = 0.0
+
+
+#: As the exposure itself has them.
+AS_RECORDED = ExposureLevel()
+
+
+@dataclass(frozen=True, slots=True)
 class Chip:
     """Pixels of a chip with all that is needed to use them.
 

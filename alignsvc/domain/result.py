@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.outcome import Status, Verdict
 
 
@@ -89,6 +90,8 @@ class ExposureResult:
         With the input header and with the correction.
     chips : tuple of ChipResult
         Where chips have offsets, one a chip, in file order; otherwise empty.
+    level : ExposureLevel
+        How flux scale and sky were corrected so that it agrees with the others.
     """
 
     id: str
@@ -105,6 +108,7 @@ class ExposureResult:
     passes: int
     held_out: HeldOutResidual = HeldOutResidual()
     chips: tuple[ChipResult, ...] = ()
+    level: ExposureLevel = AS_RECORDED
 
     def totals(self, n_chips: int) -> tuple[Correction, ...]:
         """Return the total correction of each of the exposure's chips.

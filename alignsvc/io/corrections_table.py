@@ -13,6 +13,7 @@ from astropy.table import Column, Table
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
@@ -38,7 +39,9 @@ _ABOUT_CHIPS = (
 _ABOUT = (
     "In the gnomonic plane about (tangent_ra, tangent_dec), x = east, y = north, arcsec: "
     "new = M old + shift. The total correction since the input header. covariance: upper "
-    "triangle, row by row, of (shift_x, shift_y, m11, m12, m21, m22)."
+    "triangle, row by row, of (shift_x, shift_y, m11, m12, m21, m22). flux_scale: what pixels were "
+    "multiplied by, besides exposure time and zero point, to agree with the other exposures; "
+    "sky_offset: what was left of the sky, in the units of the pixels."
 )
 
 
@@ -115,6 +118,8 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("mae", float),
     ("last_move", float),
     ("passes", int),
+    ("flux_scale", float),
+    ("sky_offset", float),
 )
 
 
@@ -135,6 +140,8 @@ def _values(result: ExposureResult) -> list[str | float]:
         quality.mae_px,
         result.last_move_px,
         result.passes,
+        result.level.flux_scale,
+        result.level.sky_offset,
     ]
 
 
@@ -219,7 +226,14 @@ def _result(row: Table.Row) -> ExposureResult:
         ),
         last_move_px=float(row["last_move"]),
         passes=int(row["passes"]),
+        level=_level(row),
     )
+
+
+def _level(row: Table.Row) -> ExposureLevel:
+    if "flux_scale" not in row.colnames:  # a table of a version that had none
+        return AS_RECORDED
+    return ExposureLevel(float(row["flux_scale"]), float(row["sky_offset"]))
 
 
 def _correction(row: Table.Row, geometry: Geometry) -> Correction | None:

@@ -99,7 +99,9 @@ class ExposureState:
     parameters : tuple of six floats
         Its total correction, in the order of ``domain.correction.PARAMETERS``.
     flux_scale : float
-    sky_version : int
+        By its header, corrected so that it agrees with the others.
+    sky_offset : float
+        Taken off besides its own estimate of its sky, in the units of its pixels.
     mask_version : int
         The pass in which its cosmic rays were last found, 0 if nobody looked for any.
     chip_shifts : tuple of (float, float)
@@ -109,7 +111,7 @@ class ExposureState:
     exposure: str
     parameters: tuple[float, float, float, float, float, float]
     flux_scale: float = 1.0
-    sky_version: int = 0
+    sky_offset: float = 0.0
     mask_version: int = 0
     chip_shifts: tuple[tuple[float, float], ...] = ()
 

@@ -30,6 +30,7 @@ from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
+from alignsvc.run.levelling import level_notes
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
@@ -39,6 +40,7 @@ from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
+from alignsvc.run.standing import Standing
 from alignsvc.run.state import fold
 from alignsvc.tasks.merge import mosaic_store
 
@@ -76,6 +78,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *reference_notes(tools, end.state),
             *sharpness_notes(sharper),
             *end.state.chip_notes,
+            *level_notes(end.state),
             *written.notes,
         ),
         sharpening=sharper,
@@ -112,16 +115,7 @@ def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
     members = _members(tools, state)
     if not members:
         return ()
-    views = {
-        one.id: view_of(
-            tools,
-            one,
-            _final_correction(one, state),
-            () if one.id in state.ended else state.chip_shifts_of(one.id),
-            state.rays_of(one.id),
-        )
-        for one in members
-    }
+    views = {one.id: view_of(tools, one, _final_standing(one, state)) for one in members}
     turn = Turn(0, state.next_generation, is_detected=False)
     made = make_mosaic(tools, turn, members, views, state.mosaic)
     if tools.plan.config.output.mosaic == "none":
@@ -139,12 +133,14 @@ def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     )
 
 
-def _final_correction(exposure: PlannedExposure, state: LoopState) -> Correction:
-    """Return the total correction; a skipped exposure keeps its header's WCS."""
-    total = state.corrections[exposure.id]
-    if exposure.id in state.ended:
-        return Correction.identity(total.plane, total.geometry)
-    return total
+def _final_standing(exposure: PlannedExposure, state: LoopState) -> Standing:
+    """Return where an exposure stands; a skipped one keeps its header's WCS."""
+    found = state.standing_of(exposure.id)
+    if exposure.id not in state.ended:
+        return found
+    total = found.correction
+    input_wcs = Correction.identity(total.plane, total.geometry)
+    return replace(found, correction=input_wcs, chip_shifts=())
 
 
 def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Path, ...]:

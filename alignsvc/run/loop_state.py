@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.chip_shifts import ChipShifts, ShiftsOfChips
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.run.cataloguing import SourceTables
 from alignsvc.run.mosaicking import Mosaic
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class LoopState:
         Those with which the present pass began.
     chip_notes : tuple of str
         What the last solve found of single chips.
+    levels : mapping of exposure id to ExposureLevel
+        Flux scales and skies, where the others have corrected them.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -77,6 +81,7 @@ class LoopState:
     chips: Mapping[str, ChipShifts] = field(default_factory=dict)
     chips_at_start: Mapping[str, ChipShifts] = field(default_factory=dict)
     chip_notes: tuple[str, ...] = ()
+    levels: Mapping[str, ExposureLevel] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 
@@ -96,15 +101,24 @@ class LoopState:
         """Number of the mosaic that is made next: it follows from the passes, not from a disk."""
         return 1 if self.mosaic is None else self.mosaic.generation + 1
 
-    def rays_of(self, exposure: str) -> TableRef | None:
-        """Return where the cosmic rays of an exposure are kept; None if nobody looked for any."""
-        found = self.rays.get(exposure)
-        return None if found is None else found.table
+    def standing_of(self, exposure: str) -> Standing:
+        """Return all that was found of an exposure, and that its pixels are placed by."""
+        rays = self.rays.get(exposure)
+        return Standing(
+            self.corrections[exposure],
+            self.chip_shifts_of(exposure),
+            self.level_of(exposure),
+            None if rays is None else rays.table,
+        )
 
     def chip_shifts_of(self, exposure: str) -> ShiftsOfChips:
         """Return how the chips of an exposure are shifted; empty if none is."""
         found = self.chips.get(exposure)
         return () if found is None else found.plain
+
+    def level_of(self, exposure: str) -> ExposureLevel:
+        """Return how flux scale and sky of an exposure are corrected."""
+        return self.levels.get(exposure, AS_RECORDED)
 
     def going(self, exposures: Sequence[PlannedExposure]) -> tuple[PlannedExposure, ...]:
         """Return the exposures that have not ended."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alignsvc.domain.chip_shifts import ShiftsOfChips
-from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
@@ -18,6 +15,7 @@ from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
+from alignsvc.run.standing import Standing
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
 from alignsvc.tasks.placed import ExposureView
@@ -67,24 +65,19 @@ class MosaicMade:
     ended: tuple[ExposureEnded, ...]
 
 
-def view_of(
-    tools: Tools,
-    exposure: PlannedExposure,
-    correction: Correction,
-    chip_shifts: ShiftsOfChips,
-    rays: TableRef | None = None,
-) -> ExposureView:
-    """Return how an exposure looks on its grid with a correction, less its cosmic rays."""
+def view_of(tools: Tools, exposure: PlannedExposure, standing: Standing) -> ExposureView:
+    """Return how an exposure looks on its grid, corrected, less its cosmic rays."""
     algorithms = tools.plan.algorithms
     return ExposureView(
         exposure.header.ref,
-        correction,
+        standing.correction,
         exposure.header.flux_scale,
         tools.plan.grids[exposure.component],
         algorithms.images,
         algorithms.sky,
-        rays,
-        chip_shifts,
+        standing.rays,
+        standing.chip_shifts,
+        standing.level,
     )
 
 

@@ -14,8 +14,10 @@ from alignsvc.io.journal import ExposureEnded, ExposureState
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.freedom import GeometryChoice
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.history import kept_name, write_pass_history
+from alignsvc.run.levelling import levelled
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
@@ -24,7 +26,7 @@ from alignsvc.run.rejecting import is_searched, search_rays
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.solving import Measured, Solution, frame_held, solve
 from alignsvc.run.stages import Tools, run_stage, sorted_out
-from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name
+from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
 
 #: Pixels that a source is looked for at least: the error of a faint one.
@@ -110,13 +112,28 @@ def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     solution = solve(tools, measured, state.corrections, references, _choice(tools, settings))
     if tools.plan.config.alignment.solver == "independent":
         solution = frame_held(tools, tools.plan.exposures, state.pass_start, solution)
+    if _levels(tools, settings) is not None:
+        state = levelled(tools, measured, state)
     return _taken_up(tools, state, solution)
 
 
 def _choice(tools: Tools, settings: PassSettings) -> GeometryChoice | None:
     """Return how geometries are chosen in this pass; later they stay, so that the loop can end."""
-    decides = settings.number <= tools.plan.config.alignment.max_full_passes
-    return tools.plan.algorithms.choice if decides else None
+    return tools.plan.algorithms.choice if _decides(tools, settings) else None
+
+
+def _decides(tools: Tools, settings: PassSettings) -> bool:
+    return settings.number <= tools.plan.config.alignment.max_full_passes
+
+
+def _levels(tools: Tools, settings: PassSettings) -> LevelMeasurement | None:
+    """Return how flux scales and skies are compared in this pass; later they stay, too.
+
+    Exposures that have their turn one after the other are never compared with one mosaic.
+    """
+    if not _decides(tools, settings) or tools.plan.config.alignment.update == "otf":
+        return None
+    return tools.plan.algorithms.levels
 
 
 def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -193,7 +210,8 @@ def _states(tools: Tools, state: LoopState) -> tuple[ExposureState, ...]:
         ExposureState(
             one.id,
             _six(state.corrections[one.id]),
-            one.header.flux_scale,
+            one.header.flux_scale * state.level_of(one.id).flux_scale,
+            state.level_of(one.id).sky_offset,
             mask_version=state.rays[one.id].pass_number if one.id in state.rays else 0,
             chip_shifts=state.chip_shifts_of(one.id),
         )
@@ -222,8 +240,7 @@ def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
 
 
 def _view(tools: Tools, state: LoopState, exposure: PlannedExposure) -> ExposureView:
-    total, shifts = state.corrections[exposure.id], state.chip_shifts_of(exposure.id)
-    return view_of(tools, exposure, total, shifts, state.rays_of(exposure.id))
+    return view_of(tools, exposure, state.standing_of(exposure.id))
 
 
 def _catalogued(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
@@ -250,6 +267,7 @@ def _measured(
         replace(
             task,
             measurement=task.measurement.in_pass(settings.number),
+            levels=_levels(tools, settings),
             history=kept_name(tools, settings.number, one.id),
         )
         for task, one in zip(tasks, exposures, strict=True)
@@ -260,7 +278,8 @@ def _measured(
     for one, task, outcome in zip(exposures, tasks, outcomes, strict=True):
         if outcome.is_ok:
             table = TableRef(outcome.product, outcome.checksum)
-            measured.append(Measured(one, table, state.chips.get(one.id)))
+            chips = state.chips.get(one.id)
+            measured.append(Measured(one, table, chips, levels=levels_name(task.key)))
             displacements[one.id] = displacements_name(task.key)
             factors[one.id] = outcome.product
     state = replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignsvc.config.build import margin_px
 from alignsvc.domain.task import TableRef
@@ -73,7 +73,7 @@ def _task(tools: Tools, state: LoopState, exposure: PlannedExposure) -> RejectTa
     is_aligned = state.passes.get(exposure.id, 0) > 0
     return RejectTask(
         tools.run,
-        view_of(tools, exposure, state.corrections[exposure.id], state.chip_shifts_of(exposure.id)),
+        view_of(tools, exposure, replace(state.standing_of(exposure.id), rays=None)),
         mosaic_part(tools, state.mosaic, exposure),
         tools.plan.algorithms.cosmic_rays,
         None if is_aligned else margin_px(tools.plan.config),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction, Geometry
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
@@ -57,6 +58,8 @@ class SolvedTable:
         `ChipShifts.shift`, now and when the pass began.
     chip_covariance : float64, shape (k, 6, 6)
     chip_notes : array of str, shape (l,)
+    flux_scale, sky_offset : float64, shape (n,)
+        Of its `ExposureLevel`.
     """
 
     id: NDArray[Any]
@@ -83,6 +86,8 @@ class SolvedTable:
     chip_start: FloatArray
     chip_covariance: FloatArray
     chip_notes: NDArray[Any]
+    flux_scale: FloatArray
+    sky_offset: FloatArray
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
@@ -110,6 +115,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     quality = [state.quality.get(name, FitQuality()) for name in names]
     totals = [state.corrections[name] for name in names]
     rays = [state.rays.get(name, _NO_RAYS) for name in names]
+    levels = [state.level_of(name) for name in names]
     nan = float("nan")
     chips = chip_columns(names, state.chips, state.chips_at_start)
     table = SolvedTable(
@@ -137,6 +143,8 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         chip_start=chips.start,
         chip_covariance=chips.covariance,
         chip_notes=np.array(state.chip_notes, str),
+        flux_scale=np.array([level.flux_scale for level in levels]),
+        sky_offset=np.array([level.sky_offset for level in levels]),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -193,6 +201,14 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             table.id, table.chip_owner, table.chip_start, np.zeros_like(table.chip_covariance)
         ),
         chip_notes=tuple(str(note) for note in table.chip_notes),
+        levels={
+            exposure: level
+            for row, exposure in rows
+            for level in (
+                ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row])),
+            )
+            if level != AS_RECORDED
+        },
     )
 
 

@@ -70,12 +70,15 @@ class Measured:
         Where its chips stood when it was measured, if chips have offsets.
     with_held_out : bool
         Whether sources that were kept out of the fit, to test it, serve it after all.
+    levels : str
+        Name of the table of its `MeasuredLevels`; empty if there is none.
     """
 
     exposure: PlannedExposure
     factors: TableRef
     chips: ChipShifts | None = None
     with_held_out: bool = False
+    levels: str = ""
 
     def read(self, objects: ObjectStore, index: int) -> Factors:
         """Return the factors, as those of exposure `index` of a solve."""

@@ -163,8 +163,19 @@ def expected_electrons(sources: Sources, exposure: ExposureTruth, chip: ChipTrut
         shapes = [shape for shape in scene.shapes if shape is not None]
         light = (scene.electrons[galaxy], faintest)
         image = image + galaxies_image(chip.shape, psf, shapes, _some(scene.pixel, galaxy), light)
-    expected: FloatArray = image + exposure.sky * exposure.gain
+    expected: FloatArray = image + sky_level(exposure, chip) * exposure.gain
     return expected
+
+
+def sky_level(exposure: ExposureTruth, chip: ChipTruth) -> FloatArray:
+    """Return the sky of a chip, adu per pixel, shape (ny, nx): a plane over the camera."""
+    header, (ny, nx) = dict(chip.header_true), chip.shape
+    slope_x, slope_y = exposure.sky_slope
+    # FITS counts pixels from 1; CRPIX is the middle of the camera in the pixels of the chip.
+    x = np.arange(nx) + 1.0 - float(header["CRPIX1"])
+    y = np.arange(ny) + 1.0 - float(header["CRPIX2"])
+    level: FloatArray = exposure.sky + slope_x * x + slope_y * y[:, None]
+    return level
 
 
 def _some(pixel: Points, which: BoolArray) -> Points:

@@ -131,6 +131,9 @@ class ConditionSettings:
     exposure_time_s : tuple of float
     transparency : tuple of float
         What part of the sources' light arrives; the header's MAGZPT follows it.
+    sky_gradient : tuple of float
+        How much brighter the sky is on one side of the camera than on the other, as a part of
+        its mean, in a random direction.
     interval_days : float
         Time between the middles of one exposure and the next.
     """
@@ -140,12 +143,15 @@ class ConditionSettings:
     sky: Range = (4.0, 6.0)
     exposure_time_s: Range = (100.0, 100.0)
     transparency: Range = (1.0, 1.0)
+    sky_gradient: Range = (0.0, 0.0)
     interval_days: float = 0.002
 
     def __post_init__(self) -> None:
         for name in ("fwhm_arcsec", "exposure_time_s", "transparency"):
             _require_range(f"conditions.{name}", getattr(self, name), lowest=1e-6)
         _require_range("conditions.sky", self.sky, lowest=0.0)
+        _require_range("conditions.sky_gradient", self.sky_gradient, lowest=0.0)
+        _require(self.sky_gradient[1] <= 1, f"sky_gradient is {self.sky_gradient}", "at most 1")
         _require(self.beta is None or self.beta > 1, f"beta is {self.beta}", "more than 1")
 
 
@@ -290,6 +296,8 @@ class HeaderErrorSettings:
         Standard deviation.
     scale, skew : float
         Standard deviations, as fractions.
+    exposure_time : tuple of float
+        Range of what EXPTIME is multiplied by, uniform in its logarithm.
     gross : tuple of GrossError
         Exposures that are far off.
     chip_shift_px : float
@@ -302,6 +310,7 @@ class HeaderErrorSettings:
     rotation_deg: float = 0.02
     scale: float = 0.0
     skew: float = 0.0
+    exposure_time: Range = (1.0, 1.0)
     gross: tuple[GrossError, ...] = ()
     chip_shift_px: float = 0.0
     chips: tuple[ChipError, ...] = ()
@@ -312,6 +321,7 @@ class HeaderErrorSettings:
             min(self.rotation_deg, self.scale, self.skew, self.chip_shift_px) >= 0
             and self.scale < 0.1
         )
+        _require_range("header_errors.exposure_time", self.exposure_time, lowest=1e-6)
         _require(small, "header_errors has a negative or large number", "small positive ones")
 
 

@@ -29,7 +29,7 @@ from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import celestial_wcs, extent_of, true_headers
 from alignsvc.simulation.scene import expected_electrons, seen_by
 from alignsvc.simulation.settings import Range, SkySettings
-from alignsvc.simulation.sky import CAMERA_STREAM, EXPOSURE_STREAM, draw_sources
+from alignsvc.simulation.sky import AIR_STREAM, CAMERA_STREAM, EXPOSURE_STREAM, draw_sources
 from alignsvc.simulation.truth import ChipTruth, ExposureTruth, Truth, to_json
 
 _FIRST_MJD = 60000.0
@@ -115,6 +115,9 @@ def _exposure(
         own = with_chip(error, wcs, lacking_px[number])
         chips.append(ChipTruth(hdu, camera.shape, header, misaligned(header, wcs, own)))
     exposure_time_s = _within(conditions.exposure_time_s, drawn[0])
+    sky = _within(conditions.sky, drawn[2]) * exposure_time_s / detector.gain
+    air = np.random.default_rng((AIR_STREAM, settings.seed, index))
+    shortest, longest = (math.log(factor) for factor in settings.header_errors.exposure_time)
     return ExposureTruth(
         id=f"exp{index:03d}",
         file=f"exp{index:03d}.fits",
@@ -123,12 +126,24 @@ def _exposure(
         beta=conditions.beta,
         gain=detector.gain,
         read_noise=detector.read_noise,
-        sky=_within(conditions.sky, drawn[2]) * exposure_time_s / detector.gain,
+        sky=sky,
         saturation=detector.saturation,
         exposure_time_s=exposure_time_s,
         transparency=_within(conditions.transparency, drawn[3]),
         mid_time_mjd=_FIRST_MJD + index * conditions.interval_days,
+        time_factor=math.exp(air.uniform(shortest, longest)),
+        sky_slope=_sky_slope(settings, sky, air),
     )
+
+
+def _sky_slope(
+    settings: SkySettings, sky: float, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Return the slope of the sky along x and y, from one edge of the camera to the other."""
+    step = generator.uniform(*settings.conditions.sky_gradient) * sky
+    direction = generator.uniform(0.0, 2.0 * math.pi)
+    per_px = step / max(settings.camera.extent_px)
+    return per_px * math.cos(direction), per_px * math.sin(direction)
 
 
 def _within(limits: Range, fraction: float) -> float:
@@ -173,7 +188,7 @@ def _exposure_cards(exposure: ExposureTruth) -> tuple[Card, ...]:
     return (
         ("OBJECT", "simulated sky"),
         ("FILTER", "r"),
-        ("EXPTIME", exposure.exposure_time_s),
+        ("EXPTIME", exposure.recorded_time_s),
         ("DATE-OBS", start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]),
         ("MJD-OBS", start_mjd),
         ("MAGZPT", zero_point),

@@ -71,6 +71,10 @@ class ExposureTruth:
     exposure_time_s, transparency : float
         A source gives flux x exposure time x transparency electrons.
     mid_time_mjd : float
+    sky_slope : tuple of float
+        How the sky grows along (x, y) of the camera, adu per pixel of it; 0 at its middle.
+    time_factor : float
+        What the exposure time is multiplied by in the header.
     """
 
     id: str
@@ -85,6 +89,8 @@ class ExposureTruth:
     exposure_time_s: float
     transparency: float
     mid_time_mjd: float
+    sky_slope: tuple[float, float] = (0.0, 0.0)
+    time_factor: float = 1.0
 
     @property
     def psf(self) -> GaussianMixture:
@@ -97,6 +103,11 @@ class ExposureTruth:
     def electrons_per_flux(self) -> float:
         """Electrons that a source of unit flux gives."""
         return self.exposure_time_s * self.transparency
+
+    @property
+    def recorded_time_s(self) -> float:
+        """What the header says of the exposure time."""
+        return self.exposure_time_s * self.time_factor
 
     @property
     def background_variance(self) -> float:
@@ -168,8 +179,9 @@ def _exposure_record(exposure: ExposureTruth) -> dict[str, Any]:
         }
         for chip in exposure.chips
     ]
-    numbers = {name: getattr(exposure, name) for name in _EXPOSURE_NUMBERS}
-    return {"id": exposure.id, "file": exposure.file, "chips": chips, **numbers}
+    numbers = {name: getattr(exposure, name) for name in (*_EXPOSURE_NUMBERS, "time_factor")}
+    air = {"sky_slope": list(exposure.sky_slope)}
+    return {"id": exposure.id, "file": exposure.file, "chips": chips, **numbers, **air}
 
 
 def _exposure(record: dict[str, Any]) -> ExposureTruth:
@@ -183,7 +195,20 @@ def _exposure(record: dict[str, Any]) -> ExposureTruth:
         for chip in record["chips"]
     )
     numbers = {name: record[name] for name in _EXPOSURE_NUMBERS}
-    return ExposureTruth(id=record["id"], file=record["file"], chips=chips, **numbers)
+    return ExposureTruth(
+        id=record["id"],
+        file=record["file"],
+        chips=chips,
+        **numbers,
+        sky_slope=_pair(record, "sky_slope"),
+        time_factor=record.get("time_factor", 1.0),
+    )
+
+
+def _pair(record: dict[str, Any], name: str) -> tuple[float, float]:
+    """Return two numbers; zeros in a truth that was written before there were any."""
+    first, second = record.get(name, (0.0, 0.0))
+    return float(first), float(second)
 
 
 def _source_records(sources: Sources) -> list[dict[str, Any]]:

@@ -24,6 +24,11 @@ from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
+from alignsvc.numerics.sources.level_measurement import (
+    LevelMeasurement,
+    MeasuredLevels,
+    OwnAndAll,
+)
 from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.merge import Part, mosaic_store
@@ -82,11 +87,12 @@ class _ChipMeasured:
     displacements: Displacements
     places: GridPlaces
     pixels: SourcePixels
+    levels: MeasuredLevels
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureTask:
-    """Measure an exposure; products: its `Displacements` and its `Factors`.
+    """Measure an exposure; products: its `Displacements`, `MeasuredLevels` and `Factors`.
 
     Parameters
     ----------
@@ -101,6 +107,8 @@ class MeasureTask:
     against_all : bool
         Whether factors are offsets from the mosaic of all exposures (the global solve) or of
         the others (the independent one).
+    levels : LevelMeasurement or None
+        How its flux scale and sky are compared with the others'; None: they are not.
     history : str
         Where displacements and the pixels of some sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -113,18 +121,19 @@ class MeasureTask:
     measurement: CorrelationMeasurement
     factors: FactorBuilder
     against_all: bool
+    levels: LevelMeasurement | None = None
     history: str = ""
 
     @property
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (self.measurement, self.factors, self.against_all)
+        settings = (self.measurement, self.factors, self.against_all, self.levels)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
-        """Write what is kept for people, then displacements, then factors."""
+        """Write what is kept for people, then displacements and levels, then factors."""
         objects = RunLocations(self.run).objects
         table = self.sources.table
         sources = read_table(objects, table.name, SourceCatalog, table.checksum)
@@ -139,15 +148,20 @@ class MeasureTask:
             write_table(objects, self.history + PIXELS, pixels)
             write_table(objects, self.history + DISPLACEMENTS, measured)
         write_table(objects, displacements_name(self.key), measured)
+        if self.levels is not None:
+            levels = MeasuredLevels.concatenate([one.levels for one in found])
+            write_table(objects, levels_name(self.key), levels)
         name = factors_name(self.key)
         checksum = write_table(objects, name, factors)
         counts = (("measured", float(len(measured))), ("usable", float(factors.use.sum())))
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=counts)
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
-        """Whether both tables, and what was asked to be kept for people, are in the store."""
+        """Whether all tables, and what was asked to be kept for people, are in the store."""
         objects = RunLocations(self.run).objects
         names = [outcome.product, displacements_name(self.key)]
+        if self.levels is not None:
+            names.append(levels_name(self.key))
         if self.history:
             names += [self.history + PIXELS, self.history + DISPLACEMENTS]
         return all(objects.exists(name) for name in names)
@@ -161,7 +175,10 @@ class MeasureTask:
     def _seen(self, chip: ChipView, sources: SourceCatalog) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        reference = self._reference(chip.pixel_map)
+        seen = self._around(chip.pixel_map)
+        reference = Reference.build(
+            leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
+        )
         measured = self.measurement(chip, reference, sources)
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
@@ -171,10 +188,14 @@ class MeasureTask:
         if self.history:
             most = max(2, KEPT_SOURCES // len(self.view.exposure.chips))
             pixels = self.measurement.pixels(chip, reference, _telling(measured, sources, most))
-        return _ChipMeasured(replace(measured, flags=flags), places, pixels)
+        levels = MeasuredLevels.concatenate([])
+        if self.levels is not None:
+            sound = measured.source[measured.flags == DisplacementFlag.GOOD]
+            levels = self.levels(seen, sources.select(np.isin(sources.id, sound)))
+        return _ChipMeasured(replace(measured, flags=flags), places, pixels, levels)
 
-    def _reference(self, pixel_map: PixelMap) -> Reference:
-        """Return the mosaic of all the others around a chip."""
+    def _around(self, pixel_map: PixelMap) -> OwnAndAll:
+        """Return the exposure and the mosaic of all around a chip."""
         store, component = mosaic_store(self.run), self.view.grid.component
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = store.read(self.mosaic.generation, component, box)
@@ -185,12 +206,17 @@ class MeasureTask:
             ids = read_table(RunLocations(self.run).objects, table.name, SegmentIds, table.checksum)
             labels = store.read_segmentation(self.mosaic.generation, component, box)
             segmentation = final_segmentation(labels, ids, component)
-        return Reference.build(leave_one_out(total, own), own, segmentation)
+        return OwnAndAll(own, total, segmentation)
 
 
 def displacements_name(key: TaskKey) -> str:
     """Return the name of the displacements that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-displacements.npz"
+
+
+def levels_name(key: TaskKey) -> str:
+    """Return the name of the levels that a measurement leaves."""
+    return f"{TABLES}{key.stage}/{key.digest}-levels.npz"
 
 
 def factors_name(key: TaskKey) -> str:

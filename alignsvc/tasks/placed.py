@@ -11,7 +11,7 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, IntArray, read_only
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
+from alignsvc.domain.exposure import AS_RECORDED, Chip, Exposure, ExposureLevel, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.task import TableRef
 from alignsvc.io.exposure_pixels import read_exposure
@@ -36,7 +36,8 @@ class RayPixels:
     pixel : int64 array, shape (n,)
         Index in the chip's pixels, row after row.
     instead : float32 array, shape (n,)
-        What the others let expect there, on the run's flux scale; NaN where they see no source.
+        What the others let expect there, without sky, in the units of the exposure's pixels;
+        NaN where they see no source.
     """
 
     chip: IntArray
@@ -44,10 +45,13 @@ class RayPixels:
     instead: Float32Array
 
     @classmethod
-    def of(cls, rays: Sequence[RaysOnChip]) -> RayPixels:
-        """Return the rays of all chips, in order of the chips."""
+    def of(cls, rays: Sequence[RaysOnChip], flux_scale: float) -> RayPixels:
+        """Return the rays of all chips, in order of the chips, found with a flux scale."""
         found = [np.flatnonzero(one.mask) for one in rays]
-        values = [one.instead.ravel()[at] for one, at in zip(rays, found, strict=True)]
+        values = [
+            one.instead.ravel()[at] / np.float32(flux_scale)
+            for one, at in zip(rays, found, strict=True)
+        ]
         chips = [np.full(len(at), index) for index, at in enumerate(found)]
         none = np.zeros(0, np.int64)
         return cls(
@@ -62,9 +66,10 @@ class RayPixels:
         mask.reshape(-1)[self.pixel[self.chip == index]] = True
         return replace(chip, mask=read_only(mask))
 
-    def filled_in(self, chip: CalibratedChip, index: int) -> CalibratedChip:
-        """Return a chip in which rays on sources are good pixels that hold what the others expect.
+    def filled_in(self, chip: CalibratedChip, index: int, flux_scale: float) -> CalibratedChip:
+        """Return a chip in which rays on sources are good pixels that hold what others expect.
 
+        `flux_scale` is that of the chip's pixels.
         A mean of exposures with different seeing changes its shape where one of them is left
         out. A star of which one pixel is another mean than the next has no true position, and
         all exposures are measured against it.
@@ -74,7 +79,7 @@ class RayPixels:
         if not len(at):
             return chip
         pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
-        pixels.reshape(-1)[at] = self.instead[known]
+        pixels.reshape(-1)[at] = self.instead[known] * np.float32(flux_scale)
         weight.reshape(-1)[at] = np.median(chip.weight[~chip.mask])
         mask.reshape(-1)[at] = False
         return replace(chip, pixels=pixels, weight=weight, mask=mask)
@@ -90,7 +95,7 @@ class ExposureView:
     correction : Correction
         The total correction since the input header.
     flux_scale : float
-        What brings its pixels to the common flux scale.
+        What brings its pixels to the common flux scale, by its header.
     grid : MosaicGrid
         Of the exposure's component.
     images : ImageSettings
@@ -101,6 +106,8 @@ class ExposureView:
         Of `RayPixels`: what counts as bad besides what its files say; None = nothing.
     chip_shifts : tuple of (float, float)
         Of each chip, before the correction (`ChipShifts.shift`); empty = none is shifted.
+    level : ExposureLevel
+        How its flux scale and sky are corrected so that it agrees with the others.
     """
 
     exposure: ExposureRef
@@ -111,10 +118,16 @@ class ExposureView:
     sky: SkyEstimator
     rays: TableRef | None = None
     chip_shifts: ShiftsOfChips = ()
+    level: ExposureLevel = AS_RECORDED
 
     def correction_of(self, chip: int) -> Correction:
         """Return the total correction of a chip, by its index."""
         return totals_of_chips(self.correction, len(self.exposure.chips), self.chip_shifts)[chip]
+
+    @property
+    def total_flux_scale(self) -> float:
+        """What its pixels are multiplied by: what the header says, corrected."""
+        return self.flux_scale * self.level.flux_scale
 
     def read(self, run: Path) -> Exposure:
         """Return the exposure with all its pixels as its files hold them, rays masked.
@@ -151,6 +164,6 @@ def place(view: ExposureView, chip: Chip, index: int) -> PlacedChip:
     """Return chip `index` without sky, on the common flux scale, with its corrected pixel map."""
     sky = view.sky(chip.pixels, chip.mask)
     return PlacedChip(
-        calibrated(chip, sky, view.flux_scale),
+        calibrated(chip, sky, view.total_flux_scale, view.level.sky_offset),
         build_pixel_map(corrected(chip.wcs, view.correction_of(index)), view.grid),
     )

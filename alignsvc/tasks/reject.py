@@ -54,7 +54,8 @@ class RejectTask:
     def __call__(self) -> TaskOutcome:
         """Write the table, under a name that its content gives: equal masks are one table."""
         chips = self.view.read(self.run).chips
-        rays = RayPixels.of([self._rays(chip, index) for index, chip in enumerate(chips)])
+        found = [self._rays(chip, index) for index, chip in enumerate(chips)]
+        rays = RayPixels.of(found, self.view.total_flux_scale)
         name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel, rays.instead)}.npz"
         checksum = write_table(RunLocations(self.run).objects, name, rays)
         n_pixels = (("pixels", float(len(rays.pixel))),)

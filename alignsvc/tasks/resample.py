@@ -61,7 +61,9 @@ class ResampleTask:
         }
         total = merge_chips(
             self.resampler(
-                one.chip if rays is None else rays.filled_in(one.chip, index),
+                one.chip
+                if rays is None
+                else rays.filled_in(one.chip, index, self.view.total_flux_scale),
                 one.pixel_map,
                 self.view.grid,
             )

@@ -57,8 +57,10 @@ class CalibratedChip:
         return ny, nx
 
 
-def calibrated(chip: Chip, sky: SkyModel, flux_scale: float) -> CalibratedChip:
-    """Return `chip` without its sky, multiplied by `flux_scale`, with weights.
+def calibrated(
+    chip: Chip, sky: SkyModel, flux_scale: float, sky_offset: float = 0.0
+) -> CalibratedChip:
+    """Return `chip` without its sky and `sky_offset`, multiplied by `flux_scale`, with weights.
 
     The weight is the inverse variance. A variance map gives its shape only: users' maps are
     often relative, so it is multiplied by the one number that makes its median over good pixels
@@ -73,8 +75,9 @@ def calibrated(chip: Chip, sky: SkyModel, flux_scale: float) -> CalibratedChip:
     if not (math.isfinite(flux_scale) and flux_scale > 0):
         raise ValueError(f"chip {chip.name}: flux scale {flux_scale}, wanted a positive number")
     good = ~chip.mask
-    usable = chip.saturated & (chip.pixels > sky.level)
-    pixels = (chip.pixels - sky.level) * np.float32(flux_scale)
+    level = sky.level + np.float32(sky_offset)
+    usable = chip.saturated & (chip.pixels > level)
+    pixels = (chip.pixels - level) * np.float32(flux_scale)
     pixels[chip.mask & ~usable] = 0.0
     weight = np.zeros(chip.pixels.shape, np.float32)
     sky_weight = _sky_weight(chip, sky, flux_scale)

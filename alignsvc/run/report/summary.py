@@ -241,6 +241,8 @@ def _exposure(row: ExposureResult) -> Json:
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
+        "flux_scale": row.level.flux_scale,
+        "sky_offset": row.level.sky_offset,
         "held_out_before_px": _number(row.held_out.before_px),
         "held_out_after_px": _number(row.held_out.after_px),
         **({"chips": [_chip(chip) for chip in row.chips]} if row.chips else {}),

@@ -42,6 +42,7 @@ def _row(
         quality=state.quality.get(name, FitQuality()),
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
+        level=state.level_of(name),
         held_out=HeldOutResidual(judged.before_px, judged.after_px)
         if judged
         else HeldOutResidual(),

@@ -26,6 +26,7 @@ from alignsvc.io.journal import (
     bytes_from_entry,
     entry_from_bytes,
 )
+from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import LocalObjects
 
 STORY: tuple[Event, ...] = (
@@ -104,13 +105,13 @@ def test_an_event_in_the_place_of_another_is_noticed(
         list(journal.events())
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [FORMAT_VERSION - 1, FORMAT_VERSION + 1])
 def test_another_format_is_refused_with_both_versions(
     journal: Journal, objects: LocalObjects, version: int
 ) -> None:
     data = unsealed(objects.get("journal/00000001.json"))
     objects.put("journal/00000001.json", sealed({**data, "format": version}))
-    with pytest.raises(RunStoreError, match=rf"format {version}, .* reads format 1"):
+    with pytest.raises(RunStoreError, match=rf"format {version}, .* reads format {FORMAT_VERSION}"):
         list(journal.events())
 
 

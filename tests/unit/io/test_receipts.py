@@ -85,7 +85,9 @@ def test_a_receipt_of_another_format_does_not_count(objects: LocalObjects) -> No
     replace_receipt(objects, Receipt(OUTCOME, format_version=FORMAT_VERSION + 1))
     search = find_receipt(objects, KEY, there)
     assert search.receipt is None
-    assert search.why == f"written in format {FORMAT_VERSION + 1}, this version reads 1"
+    assert (
+        search.why == f"written in format {FORMAT_VERSION + 1}, this version reads {FORMAT_VERSION}"
+    )
 
 
 def test_a_receipt_under_the_name_of_another_does_not_count(objects: LocalObjects) -> None:

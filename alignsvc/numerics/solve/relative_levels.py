@@ -1,0 +1,244 @@
+"""Levels of exposures relative to each other: flux scales and skies, from what they have in common.
+
+Exposure i has at place s the level ``y_is = a_i + c_s + noise_is``: for flux scales y is the
+logarithm of the source's flux in the exposure over that in the mosaic of all, for skies the
+difference of the two in a patch of sky. The mosaic's own error at s is in ``c_s``, one unknown per
+place, as a source's offset is in the solve of positions; so the noise is the exposure's own.
+Eliminating the c_s (weights p, sums over the places' rows P_s) leaves the sparse system
+
+    S a = A^T (y - mean_s(y)),   S_ij = delta_ij sum_s p_is - sum_s p_is p_js / P_s,
+
+singular only along one constant per connected component, which the gauge fixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix, diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
+
+from alignsvc.domain.arrays import FloatArray, IntArray
+
+#: Ratio of a normal deviate's standard deviation to the median of its size.
+_PER_MEDIAN = 1.4826
+#: Halvings of the interval in which the floor lies: a thousandth of its width.
+_HALVINGS = 10
+#: A row that has nearly all of its place's weight is left no residual to speak of.
+_LEAST_OTHERS = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelRows:
+    """Levels that were measured, one a row.
+
+    Parameters
+    ----------
+    exposure : int64, shape (m,)
+        Index from 0.
+    place : int64, shape (m,)
+        Any number that names what was looked at: a source, a patch of sky.
+    value : float64, shape (m,)
+    variance : float64, shape (m,)
+        From the exposure's own noise, above 0.
+    """
+
+    exposure: IntArray
+    place: IntArray
+    value: FloatArray
+    variance: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelativeLevels:
+    """Levels of n exposures.
+
+    Parameters
+    ----------
+    value : float64, shape (n,)
+        In its component's gauge: the median over the component is 0. 0 for an exposure that
+        shares no place with another.
+    error : float64, shape (n,)
+        Standard deviation against the mean of the component; infinite where nothing is known.
+    component : int64, shape (n,)
+        Exposures of one component are connected by places that they share.
+    floor : float
+        Standard deviation that was added in quadrature to each row's own.
+    """
+
+    value: FloatArray
+    error: FloatArray
+    component: IntArray
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSolver:
+    """Weighted least squares for levels, robust against places that differ for their own reasons.
+
+    Variable stars, stars of another colour in another filter, halos of galaxies: all are outliers
+    here. Weights are those of Student's t (iteratively reweighted; Lange, Little & Taylor 1989,
+    JASA 84, 881), after some rounds with those of least absolute deviations, whose start does not
+    matter. A floor is found that makes the median row's residual what its error says.
+
+    Parameters
+    ----------
+    freedom : float
+        Degrees of freedom of Student's t.
+    rounds : int
+        Of each kind of weights.
+    """
+
+    freedom: float = 4.0
+    rounds: int = 8
+
+    def __call__(self, rows: LevelRows, n_exposures: int) -> RelativeLevels:
+        """Return the levels of exposures 0 to `n_exposures` - 1; the rows' order is of no matter.
+
+        Raises
+        ------
+        ValueError
+            A row is not finite, or its variance is not positive.
+        """
+        if not (np.isfinite(rows.value).all() and (rows.variance > 0).all()):
+            raise ValueError("levels: every value must be finite and every variance above 0")
+        rows = _shared(rows)
+        component = _components(rows, n_exposures)
+        if not len(rows):
+            unknown = np.full(n_exposures, np.inf)
+            return RelativeLevels(np.zeros(n_exposures), unknown, component, 0.0)
+        value, floor = np.zeros(n_exposures), 0.0
+        weight = 1.0 / rows.variance
+        for number in range(2 * self.rounds):
+            system = _System(rows, weight, component)
+            value = system.solution()
+            left = system.residual(value)
+            floor = _floor(left, rows.variance)
+            variance = rows.variance + floor**2
+            weight = self._trust(left / np.sqrt(variance), number) / variance
+        system = _System(rows, weight, component)
+        value = system.solution()
+        return RelativeLevels(_median_held(value, component), system.errors(), component, floor)
+
+    def _trust(self, off: FloatArray, number: int) -> FloatArray:
+        """Return what a row's weight is multiplied by, `off` its residual over its error."""
+        if number < self.rounds:
+            return 1.0 / np.maximum(np.abs(off), 0.1)
+        return (self.freedom + 1.0) / (self.freedom + off**2)
+
+
+def _shared(rows: LevelRows) -> LevelRows:
+    """Return the rows of places that two or more rows know, in an order of their own."""
+    order = np.lexsort((rows.variance, rows.value, rows.exposure, rows.place))
+    _, place, count = np.unique(rows.place[order], return_inverse=True, return_counts=True)
+    kept = order[count[place] > 1]
+    _, place = np.unique(rows.place[kept], return_inverse=True)
+    return LevelRows(
+        rows.exposure[kept], place.astype(np.int64), rows.value[kept], rows.variance[kept]
+    )
+
+
+def _components(rows: LevelRows, n_exposures: int) -> IntArray:
+    n_places = int(rows.place.max(initial=-1)) + 1
+    links = csr_matrix(
+        (np.ones(len(rows)), (rows.exposure, rows.place + n_exposures)),
+        shape=(n_exposures + n_places,) * 2,
+    )
+    label = connected_components(links, directed=False)[1][:n_exposures]
+    # Numbered by their first exposure, whatever the order in which they were found.
+    _, first, number = np.unique(label, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number].astype(np.int64)
+
+
+class _System:
+    """The equations of the levels at some weights, factorised."""
+
+    def __init__(self, rows: LevelRows, weight: FloatArray, component: IntArray) -> None:
+        self._rows, self._weight, self._component = rows, weight, component
+        n, n_places = len(component), int(rows.place.max()) + 1
+        of_place = np.bincount(rows.place, weight, n_places)
+        self._total = of_place
+        by_place = csr_matrix((weight, (rows.place, rows.exposure)), shape=(n_places, n))
+        own: FloatArray = np.bincount(rows.exposure, weight, n).astype(float)
+        schur = diags(own) - by_place.T @ diags(1.0 / of_place) @ by_place
+        self._grounded = np.unique(component, return_index=True)[1]
+        self._factor = splu(self._pinned(schur.tocsc(), own))
+
+    def _pinned(self, schur: csc_matrix, own: FloatArray) -> csc_matrix:
+        """Return the matrix with the first exposure of each component, and the idle, held at 0."""
+        held = np.zeros(len(own), bool)
+        held[self._grounded] = True
+        held |= own == 0
+        free = diags((~held).astype(float))
+        self._held = held
+        return (free @ schur @ free + diags(held.astype(float))).tocsc()
+
+    def solution(self) -> FloatArray:
+        """Return the levels, the first of each component 0."""
+        rows = self._rows
+        right = np.bincount(
+            rows.exposure, self._weight * self._from_mean(rows.value), len(self._held)
+        )
+        solved: FloatArray = self._factor.solve(np.where(self._held, 0.0, right))
+        return solved
+
+    def residual(self, value: FloatArray) -> FloatArray:
+        """Return what the levels leave of each row, as large as if its place were known.
+
+        From the mean of its place, over the root of the part of the weight that the others have.
+        """
+        left = self._from_mean(self._rows.value - value[self._rows.exposure])
+        others = 1.0 - self._weight / self._total[self._rows.place]
+        whole: FloatArray = left / np.sqrt(np.maximum(others, _LEAST_OTHERS))
+        return whole
+
+    def _from_mean(self, column: FloatArray) -> FloatArray:
+        place = self._rows.place
+        mean = np.bincount(place, self._weight * column, len(self._total)) / self._total
+        left: FloatArray = column - mean[place]
+        return left
+
+    def errors(self) -> FloatArray:
+        """Return standard deviations against the mean of each component; infinite if alone."""
+        held = self._held
+        covariance = self._factor.solve(np.eye(len(held)))
+        covariance[held] = covariance[:, held] = 0.0
+        error = np.full(len(held), np.inf)
+        for label in range(int(self._component.max()) + 1):
+            members = np.flatnonzero(self._component == label)
+            if len(members) > 1:
+                block = covariance[np.ix_(members, members)]
+                mean = block.mean(axis=0)
+                variance = np.diag(block) - 2.0 * mean + mean.mean()
+                error[members] = np.sqrt(np.maximum(variance, 0.0))
+        return error
+
+
+def _floor(left: FloatArray, variance: FloatArray) -> float:
+    """Return what must be added to errors, in quadrature, for the median row to be explained."""
+
+    def scale(floor: float) -> float:
+        return _PER_MEDIAN * float(np.median(np.abs(left) / np.sqrt(variance + floor**2)))
+
+    if scale(0.0) <= 1.0:
+        return 0.0
+    low, high = 0.0, _PER_MEDIAN * float(np.median(np.abs(left)))
+    while scale(high) > 1.0:
+        low, high = high, 2.0 * high
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if scale(middle) <= 1.0 else (middle, high)
+    return high
+
+
+def _median_held(value: FloatArray, component: IntArray) -> FloatArray:
+    held = np.array(value)
+    for label in range(int(component.max(initial=-1)) + 1):
+        members = component == label
+        held[members] -= np.median(held[members])
+    return held
