@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from alignsvc.simulation.fisher import PositionInformation, position_information
 from alignsvc.simulation.truth import ChipTruth, Truth
 
 _GENERAL = Geometry.GENERAL.basis
-#: Eigenvalues of the scaled normal matrix below this are directions that no source tells of.
+#: Eigenvalues below this part of the largest are of directions that no source tells of.
 _LEAST_TOLD = 1e-10
 
 
@@ -49,13 +49,17 @@ class Sighting:
     information : float64, shape (n, 2, 2)
         arcsec^-2, of (east, north).
     chips : float64, shape (n, 2, 2 n_chips)
-        d(place) / d(offsets of the chips, px); no columns if chips have none.
+        d(place) / d(offsets of the chips, px); left out, chips have none, and no columns.
     """
 
     source: IntArray
     place: Points
     information: FloatArray
-    chips: FloatArray
+    chips: FloatArray = field(default_factory=lambda: np.zeros((0, 2, 0)))
+
+    def __post_init__(self) -> None:
+        if not len(self.chips):
+            object.__setattr__(self, "chips", np.zeros((len(self.source), 2, 0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,12 +137,12 @@ def bound(
     joint = joint_covariance(sightings, geometry)
     if joint is None:
         return Bound(math.nan, math.nan, count)
-    field = joint.design(covered.exposure, covered.place)
+    design = joint.design(covered.exposure, covered.place)
     if chip_offsets:
-        field = np.concatenate([field, _chips_of_points(truth, covered)], axis=2)
+        design = np.concatenate([design, _chips_of_points(truth, covered)], axis=2)
     scale = covered.scale_arcsec[:, None, None]
-    local = covered.less_local_mean(field) / scale
-    affine = covered.less_common_map(field, _GENERAL) / scale
+    local = covered.less_local_mean(design) / scale
+    affine = covered.less_common_map(design, _GENERAL) / scale
     return Bound(_trace(local, joint.covariance), _trace(affine, joint.covariance), count)
 
 
@@ -174,11 +178,10 @@ def joint_covariance(sightings: Sequence[Sighting], geometry: Geometry) -> Joint
 
 
 def _pseudo_inverse(normal: FloatArray) -> FloatArray:
-    """Return the inverse of what is told, whatever the units of the parameters."""
-    size = np.sqrt(np.maximum(np.diag(normal), 1e-300))
-    values, vectors = np.linalg.eigh(normal / np.outer(size, size))
-    told = values > _LEAST_TOLD
-    directions = vectors[:, told] / size[:, None]
+    """Return the inverse of what is told."""
+    values, vectors = np.linalg.eigh(normal)
+    told = values > _LEAST_TOLD * values[-1]
+    directions = vectors[:, told]
     inverse: FloatArray = (directions / values[told]) @ directions.T
     return inverse
 
@@ -290,4 +293,4 @@ def _on_plane(found: PositionInformation, wcs: CelestialWcs, plane: TangentPlane
     inverse = np.linalg.inv(np.stack(columns, axis=-1))
     information = np.swapaxes(inverse, 1, 2) @ found.information @ inverse
     place = plane.from_sky(wcs.sky_from_pixel(pixel))
-    return Sighting(found.index, place, information, np.zeros((len(found.index), 2, 0)))
+    return Sighting(found.index, place, information)

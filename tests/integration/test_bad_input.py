@@ -236,6 +236,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("mosaic.resampler", "nearst", "no resampler is named 'nearst'"),
     ("images.sky", "flat", "flat"),
     ("images.group_by", "OBSID", "OBSID"),
+    ("images.chip_offsets", "some", "images.chip_offsets"),
     ("images.paths", [], "images.paths"),
     ("images.paths", ["/nowhere/*.fits"], "matches no file"),
     ("images.paths", ["/"], "is a folder"),
@@ -244,7 +245,6 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
 ]
 NOT_YET: list[tuple[str, object, str]] = [
     *(("alignment.method", name, name) for name in ("model", "both")),
-    ("images.chip_offsets", True, "images.chip_offsets: true"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")
         for name in ("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway")

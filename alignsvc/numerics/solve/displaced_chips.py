@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.correction import Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.chip_offsets import ChipDesign
 from alignsvc.numerics.solve.clipping import MEDIAN_LENGTH, weighted_median_by
@@ -15,6 +16,12 @@ from alignsvc.numerics.solve.sums import apply_each
 
 #: A chip is empty if the others of its exposure have so many sources, and it so small a part.
 _MANY, _NEXT_TO_NONE = 10, 0.02
+#: Chips of one exposure that are left out in turn.
+_MOST_SUSPECTS = 8
+#: Solutions in which outliers are trusted less and less.
+_N_REWEIGHTED = 6
+#: Longest residual that counts, in errors: farther out a source is no worse.
+_FARTHEST = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,12 @@ class DisplacementTest:
 
     Notes
     -----
-    The offset of a chip is the weighted median of what a fit leaves of its sources, from the
-    weighted median of all exposures at each source: neither a few wrong sources nor one wrong
-    exposure moves it. It is compared with the median of the exposure's other chips, since the
-    fit lies between a chip that is displaced and the rest. Of an exposure of two chips that
-    disagree, the one with the larger offset is named.
+    What is left of a source is taken from the weighted median of all exposures that see it, and
+    the offset of a chip is the weighted median of what is left of its sources: neither a few
+    wrong sources nor one wrong exposure moves it. Where chips of an exposure differ, the exposure's
+    own correction has been bent by the wrong one, and a linear map takes up most of it: so each
+    suspect is left out in turn, the correction is found from the others, and the one is named
+    without which the rest fits best. Of two chips that disagree neither is known to be right.
     """
 
     sigma: float = 5.0
@@ -71,7 +79,11 @@ class DisplacementTest:
     least_sources: int = 5
 
     def __call__(
-        self, factors: Sequence[Factors], steps: FloatArray, chips: ChipDesign
+        self,
+        factors: Sequence[Factors],
+        steps: FloatArray,
+        chips: ChipDesign,
+        geometries: Sequence[Geometry],
     ) -> tuple[DisplacedChip, ...]:
         """Return at most one chip of each exposure, the one that stands out most.
 
@@ -82,18 +94,20 @@ class DisplacementTest:
         steps : array, shape (n, 6)
             Of a fit of these.
         chips : ChipDesign
+        geometries : sequence of Geometry, length n
+            How free each exposure is.
         """
         found = []
         rows = _rows(factors, steps, chips, factors)
         for exposure in np.unique(rows.exposure).tolist():
-            offsets = [
-                one
-                for chip in np.unique(rows.chip[rows.exposure == exposure]).tolist()
-                if (one := self._offset(rows, exposure, chip)).n_sources >= self.least_sources
+            own = rows.select(rows.exposure == exposure)
+            tried = [
+                self._left_out(own, suspect, geometries[exposure].basis)
+                for suspect in self._suspects(own, exposure)
             ]
-            apart = [self._apart(one, offsets) for one in offsets]
-            if len(offsets) > 1 and max(apart) > self.sigma:
-                found.append(offsets[int(np.argmax(apart))])
+            best = min(tried, key=lambda one: one.misfit, default=None)
+            if best is not None and self._stands_out(best.chip):
+                found.append(best.chip)
         return tuple(found)
 
     def offsets_of(
@@ -113,16 +127,35 @@ class DisplacementTest:
             new if new.n_sources else old for old, new in zip(displaced, again, strict=True)
         )
 
-    def _apart(self, one: DisplacedChip, every: Sequence[DisplacedChip]) -> float:
-        """Return how far a chip is from the others, in errors; 0 if not as far as the limit."""
-        others = [each for each in every if each is not one]
-        if not others:
-            return 0.0
-        x, y = np.median([each.offset_px for each in others], axis=0)
-        length = float(np.hypot(one.offset_px[0] - x, one.offset_px[1] - y))
-        # The middle of several is known better than one of them: this errs towards silence.
-        error = float(np.hypot(one.error_px, np.median([each.error_px for each in others])))
-        return length / error if length > self.limit_px else 0.0
+    def _stands_out(self, one: DisplacedChip) -> bool:
+        return one.length_px > max(self.limit_px, self.sigma * one.error_px)
+
+    def _suspects(self, rows: _Rows, exposure: int) -> list[DisplacedChip]:
+        """Return the chips of an exposure that differ most from its others, if any does."""
+        offsets = [
+            one
+            for chip in np.unique(rows.chip).tolist()
+            if (one := self._offset(rows, exposure, chip)).n_sources >= self.least_sources
+        ]
+        if len(offsets) < 2:
+            return []
+        apart = [_apart(one, offsets) for one in offsets]
+        order = np.argsort(-np.array(apart), kind="stable")[:_MOST_SUSPECTS]
+        return [offsets[k] for k in order] if max(apart) > self.sigma else []
+
+    def _left_out(self, rows: _Rows, suspect: DisplacedChip, basis: FloatArray) -> _LeftOut:
+        """Return a chip's offset from where the others say, and how well they then agree."""
+        out = rows.chip == suspect.chip
+        others = rows.select(~out)
+        step, covariance = _robust_step(others, basis)
+        rest = replace(rows, left_px=rows.left_px - rows.design_px @ step)
+        one = self._offset(rest, suspect.exposure, suspect.chip)
+        middle = rows.design_px[out].mean(axis=0)
+        told = 0.5 * float(np.trace(middle @ covariance @ middle.T))
+        offset = np.where(out[:, None], one.offset_px, 0.0)
+        lengths = np.hypot(*(rest.left_px - offset).T) * rows.weight
+        misfit = float(np.minimum(lengths, _FARTHEST).sum())
+        return _LeftOut(replace(one, error_px=float(np.hypot(one.error_px, told**0.5))), misfit)
 
     def _offset(self, rows: _Rows, exposure: int, chip: int) -> DisplacedChip:
         own = np.flatnonzero((rows.exposure == exposure) & (rows.chip == chip))
@@ -137,16 +170,62 @@ class DisplacementTest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _LeftOut:
+    """A chip's offset by the others of its exposure, and the sum of lengths that it leaves."""
+
+    chip: DisplacedChip
+    misfit: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
     """Measurements of sources that several exposures see: what is left, from the source's middle.
 
-    `weight` is one over the standard deviation per axis, px.
+    `weight` is one over the standard deviation per axis, px; `design_px` (n, 2, 6) what a further
+    step of the exposure does.
     """
 
     exposure: IntArray
     chip: IntArray
     left_px: FloatArray
     weight: FloatArray
+    design_px: FloatArray
+
+    def select(self, which: BoolArray) -> _Rows:
+        return _Rows(
+            self.exposure[which],
+            self.chip[which],
+            self.left_px[which],
+            self.weight[which],
+            self.design_px[which],
+        )
+
+
+def _apart(one: DisplacedChip, every: Sequence[DisplacedChip]) -> float:
+    """Return how far a chip is from the middle of the others, in errors."""
+    others = [each for each in every if each is not one]
+    x, y = np.median([each.offset_px for each in others], axis=0)
+    length = float(np.hypot(one.offset_px[0] - x, one.offset_px[1] - y))
+    # The middle of several is known better than one of them: this errs towards silence.
+    return length / float(np.hypot(one.error_px, np.median([e.error_px for e in others])))
+
+
+def _robust_step(rows: _Rows, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the step (6,) that fits rows best, outliers trusted little, and its covariance."""
+    design = rows.design_px @ basis
+    size = np.maximum(np.abs(design).max(axis=(0, 1)), 1e-300)
+    design = design / size
+    trust = np.ones(len(rows.weight))
+    for _ in range(_N_REWEIGHTED):
+        weight = trust * rows.weight**2
+        normal = np.einsum("n,nap,naq->pq", weight, design, design)
+        inverse = np.linalg.pinv(normal, rcond=1e-10, hermitian=True)
+        step = inverse @ np.einsum("n,nap,na->p", weight, design, rows.left_px)
+        lengths = np.hypot(*(rows.left_px - design @ step).T) * rows.weight
+        scale = max(1.0, float(np.median(lengths)) / MEDIAN_LENGTH)
+        trust = 1.0 / (1.0 + (lengths / (1.5 * scale)) ** 2)
+    to_parameters = basis / size
+    return to_parameters @ step, scale**2 * to_parameters @ inverse @ to_parameters.T
 
 
 def _rows(
@@ -179,6 +258,7 @@ def _rows(
         chip=np.concatenate([one.chip for one in factors])[chosen],
         left_px=apply_each(to_px, away),
         weight=weight[chosen] / pixel,
+        design_px=to_px @ np.concatenate([one.jacobian for one in factors])[chosen],
     )
 
 

@@ -189,7 +189,7 @@ class MultiChipFitter:
         displaced: tuple[DisplacedChip, ...] = ()
         while True:
             start = joint.start(factors, footprints, self.chips, catalog)
-            found = self._standing_apart(factors, start, displaced)
+            found = self._standing_apart(factors, footprints, start, displaced)
             if not found:
                 break
             displaced += found
@@ -206,7 +206,11 @@ class MultiChipFitter:
         return MultiChipFit(fit, chips, again, tuple(fitted))
 
     def _standing_apart(
-        self, factors: Sequence[Factors], start: ChipStart, known: Sequence[DisplacedChip]
+        self,
+        factors: Sequence[Factors],
+        footprints: Sequence[Footprint],
+        start: ChipStart,
+        known: Sequence[DisplacedChip],
     ) -> tuple[DisplacedChip, ...]:
         """Return chips that stand apart; more than half of an exposure's cannot."""
         less = self.chips.taken_off(factors, start.chips.offset)
@@ -215,7 +219,9 @@ class MultiChipFitter:
             for one, solved in zip(less, start.is_solved, strict=True)
         )
         found: list[DisplacedChip] = []
-        for one in sorted(self.test(less, start.steps, self.chips), key=_by_significance):
+        geometries = [footprint.geometry for footprint in footprints]
+        apart = self.test(less, start.steps, self.chips, geometries)
+        for one in sorted(apart, key=_by_significance):
             n_chips = len(np.unique(factors[one.exposure].chip))
             n_out = sum(each.exposure == one.exposure for each in known)
             if n_out < max(1, n_chips // 2) and not _is_mirrored(factors, one, found):

@@ -1,14 +1,16 @@
 """The table of corrections keeps every digit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 from alignsvc.io.corrections_table import corrections_to_ecsv, read_corrections
 
@@ -42,6 +44,40 @@ def test_what_is_written_reads_back_to_the_last_digit(tmp_path: Path) -> None:
     assert first.last_move_px == 1 / 3
     assert second.correction is None
     assert second.reason == "no_wcs"
+
+
+def test_chips_with_offsets_have_a_row_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    total = Correction.identity(TangentPlane(10.0, -20.0), Geometry.RSHIFT)
+    total = replace(
+        total, shift=np.array([0.3, -0.2]), matrix=np.array([[1.0, 1e-3], [-1e-3, 1.0]])
+    )
+    half = rng.normal(size=(2, 6, 6))
+    shifts = ChipShifts(rng.normal(size=(2, 2)), half @ np.swapaxes(half, 1, 2))
+    chips = tuple(
+        ChipResult(name, shift, own)
+        for name, shift, own in zip(
+            ("SCI,1", "SCI,2"), shifts.plain, shifts.totals(total), strict=True
+        )
+    )
+    with_chips = replace(result("a", total, Status.ALIGNED), chips=chips)
+    path = tmp_path / "corrections.ecsv"
+    path.write_bytes(
+        corrections_to_ecsv(
+            (with_chips, result("b", None, Status.FAILED), result("c", total, Status.ALIGNED))
+        )
+    )
+    first, second, third = read_corrections(path)
+    assert [chip.name for chip in first.chips] == ["SCI,1", "SCI,2"]
+    for found, wanted in zip(first.totals(2), shifts.totals(total), strict=True):
+        assert (found.parameters == wanted.parameters).all()
+        assert np.allclose(found.covariance, wanted.covariance, rtol=1e-15)
+    assert first.correction is not None
+    assert np.allclose(first.correction.parameters, total.parameters, rtol=0, atol=1e-15)
+    assert second.correction is None
+    assert second.chips == third.chips == ()
+    with pytest.raises(ValueError, match="wanted corrections of 3 chips, found 2"):
+        first.totals(3)
 
 
 def test_another_file_is_not_taken_for_a_table(tmp_path: Path) -> None:

@@ -139,6 +139,38 @@ def test_more_freedom_costs_accuracy() -> None:
     assert sums == sorted(sums)
 
 
+def test_chips_cost_what_the_sources_do_not_tell_of_them() -> None:
+    """Two chips, of which each exposure sees sources; with and without sources on both."""
+    geometry = Geometry.SHIFT
+    errors = []
+    for crossing in (0, 3, 30):
+        sightings = _of_two_chips(crossing)
+        joint = joint_covariance(sightings, geometry)
+        assert joint is not None
+        between = np.array([0.0, 0, 0, 0, 1, 0, -1, 0])  # of the two chips
+        errors.append(float(between @ joint.covariance @ between))
+    # Nobody sees a source on both chips: what is between them is not told, and counts as known.
+    assert errors[0] == pytest.approx(0.0, abs=1e-12)
+    # Each crossing source is measured twice with variance 0.01.
+    assert errors[1] == pytest.approx(2 * 0.01 / 3, rel=0.05)
+    assert errors[2] == pytest.approx(2 * 0.01 / 30, rel=0.3)
+
+
+def _of_two_chips(crossing: int) -> list[Sighting]:
+    """Two exposures of 40 sources on each chip; of more, one sees on chip 0 what the other on 1."""
+    n = 80 + crossing
+    generator = np.random.default_rng(1)
+    place = Points(generator.uniform(0, 100, n), generator.uniform(0, 100, n))
+    sightings = []
+    for k in (0, 1):
+        chip = np.concatenate([np.repeat([0, 1], 40), np.full(crossing, k)])
+        chips = np.zeros((n, 2, 2, 2))
+        chips[np.arange(n), :, chip] = np.eye(2)
+        information = np.tile(100.0 * np.eye(2), (n, 1, 1))
+        sightings.append(Sighting(np.arange(n), place, information, chips.reshape(n, 2, 4)))
+    return sightings
+
+
 def test_too_few_common_sources_have_no_bound() -> None:
     place = Points(np.array([0.0, 10.0]), np.array([0.0, 3.0]))
     pair = [Sighting(np.arange(2), place, np.tile(np.eye(2), (2, 1, 1)))] * 2

@@ -8,7 +8,13 @@ from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.simulation.distortions import DISTORTIONS
-from alignsvc.simulation.header_errors import HeaderError, draw_error, misaligned, with_gross
+from alignsvc.simulation.header_errors import (
+    HeaderError,
+    draw_error,
+    misaligned,
+    with_chip,
+    with_gross,
+)
 from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import Header, celestial_wcs, true_headers
 from alignsvc.simulation.settings import (
@@ -132,3 +138,18 @@ def test_gross_errors_are_read_and_misspelt_ones_refused() -> None:
     assert settings.header_errors.gross == (GrossError(3, (300.0, 0.0), is_mirrored=True),)
     with pytest.raises(ConfigError, match="gross"):
         sky_settings({"header_errors": {"gross": [{"exposure": 3, "shift": [1.0, 2.0]}]}})
+
+
+@pytest.mark.parametrize("position_angle_deg", [0.0, 70.0])
+def test_what_a_chip_lacks_is_a_shift_in_its_own_pixels(position_angle_deg: float) -> None:
+    camera = CameraSettings(shape=SHAPE, chips=(1, 2), gap_px=20.0)
+    lacking = np.array([0.7, -0.4])
+    pointing = Pointing(0.01, 12.0, position_angle_deg)
+    for header in true_headers(camera, pointing, np.zeros(2)):
+        wcs = celestial_wcs(header, SHAPE)
+        sound = HeaderError(np.zeros(2), np.eye(2))
+        given = celestial_wcs(misaligned(header, wcs, with_chip(sound, wcs, lacking)), SHAPE)
+        places = wcs.grid(3)
+        meant = wcs.pixel_from_sky(given.sky_from_pixel(places))
+        assert np.abs(meant.x - places.x + lacking[0]).max() < 1e-5
+        assert np.abs(meant.y - places.y + lacking[1]).max() < 1e-5

@@ -16,13 +16,15 @@ from alignsvc.simulation.distortions import DISTORTIONS
 from alignsvc.simulation.layouts.stack import Stack
 from alignsvc.simulation.settings import (
     CameraSettings,
+    ChipError,
     DetectorSettings,
     GalaxySettings,
+    HeaderErrorSettings,
     SkySettings,
     StarSettings,
 )
 from alignsvc.simulation.simulate import draw_truth, expose_chips, simulate_to
-from alignsvc.simulation.truth import from_json, to_json
+from alignsvc.simulation.truth import ChipTruth, from_json, to_json
 
 SMALL = SkySettings(
     seed=3,
@@ -159,3 +161,31 @@ def test_the_file_and_the_truth_say_the_same_wcs(tmp_path: Path, distortion: str
         grid = read.grid(4)
         found = chip.given_wcs.pixel_from_sky(read.sky_from_pixel(grid))
         assert np.allclose(found, grid, atol=1e-6)
+
+
+def test_chips_are_displaced_in_all_exposures_or_in_one() -> None:
+    errors = HeaderErrorSettings(
+        shift_px=(0.0, 0.0),
+        rotation_deg=0.0,
+        chip_shift_px=0.5,
+        chips=(ChipError(1, (3.0, 0.0), exposure=1), ChipError(0, (0.0, 2.0))),
+    )
+    camera = CameraSettings(shape=(96, 128), chips=(1, 2))
+    truth = draw_truth(dataclasses.replace(SMALL, camera=camera, header_errors=errors))
+    lacking = np.array([[_lacking(chip) for chip in one.chips] for one in truth.exposures])
+    assert np.allclose(lacking[1] - lacking[0], [[0.0, 0.0], [3.0, 0.0]], atol=1e-5)
+    own = lacking[0] - [[0.0, 2.0], [0.0, 0.0]]
+    assert 0.1 < np.abs(own).max() < 2.0
+    assert np.abs(own[0] - own[1]).max() > 0.1
+
+
+def _lacking(chip: ChipTruth) -> np.ndarray:
+    middle = Points(np.array(64.0), np.array(48.0))
+    meant = chip.true_wcs.pixel_from_sky(chip.given_wcs.sky_from_pixel(middle))
+    return np.array([middle.x - meant.x, middle.y - meant.y])
+
+
+def test_a_chip_that_is_not_there_is_refused() -> None:
+    errors = HeaderErrorSettings(chips=(ChipError(2, (1.0, 0.0)),))
+    with pytest.raises(ConfigError, match="names chip 2 of exposure None; found 1 chips in 2"):
+        draw_truth(dataclasses.replace(SMALL, header_errors=errors))
