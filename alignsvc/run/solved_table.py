@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import Correction, Geometry
-from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
+from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
@@ -202,12 +202,9 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
         ),
         chip_notes=tuple(str(note) for note in table.chip_notes),
         levels={
-            exposure: level
+            exposure: ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row]))
             for row, exposure in rows
-            for level in (
-                ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row])),
-            )
-            if level != AS_RECORDED
+            if table.flux_scale[row] != 1.0 or table.sky_offset[row] != 0.0
         },
     )
 

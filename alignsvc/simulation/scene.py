@@ -88,7 +88,7 @@ def scene_of(
     margin_px : float
         Negative: only the sources that far inside.
     """
-    positions = sources.at(exposure.mid_time_mjd)
+    positions = sources.at(exposure.mid_time_mjd, exposure.refraction_mas)
     near = np.flatnonzero(_with_margin(wcs, max(margin_px, 0.0)).holds(positions))
     pixel = wcs.pixel_from_sky(SkyPoints(positions.ra[near], positions.dec[near]))
     ny, nx = wcs.shape

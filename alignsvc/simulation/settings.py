@@ -134,6 +134,11 @@ class ConditionSettings:
     sky_gradient : tuple of float
         How much brighter the sky is on one side of the camera than on the other, as a part of
         its mean, in a random direction.
+    airmass : tuple of float
+    refraction_mas : float
+        How much farther from the zenith a source stands that is redder by one magnitude, at a
+        zenith distance of 45 degrees; it grows with the tangent of that distance. The zenith
+        lies in a random direction.
     interval_days : float
         Time between the middles of one exposure and the next.
     """
@@ -144,6 +149,8 @@ class ConditionSettings:
     exposure_time_s: Range = (100.0, 100.0)
     transparency: Range = (1.0, 1.0)
     sky_gradient: Range = (0.0, 0.0)
+    airmass: Range = (1.0, 1.0)
+    refraction_mas: float = 0.0
     interval_days: float = 0.002
 
     def __post_init__(self) -> None:
@@ -151,6 +158,7 @@ class ConditionSettings:
             _require_range(f"conditions.{name}", getattr(self, name), lowest=1e-6)
         _require_range("conditions.sky", self.sky, lowest=0.0)
         _require_range("conditions.sky_gradient", self.sky_gradient, lowest=0.0)
+        _require_range("conditions.airmass", self.airmass, lowest=1.0)
         _require(self.sky_gradient[1] <= 1, f"sky_gradient is {self.sky_gradient}", "at most 1")
         _require(self.beta is None or self.beta > 1, f"beta is {self.beta}", "more than 1")
 
@@ -168,15 +176,19 @@ class StarSettings:
     slope : float
     proper_motion_mas : float
         Standard deviation per axis, mas per year since J2016.
+    colour : float
+        Standard deviation, magnitudes, about a mean of 0; of galaxies too.
     """
 
     density: float = 140.0
     flux: Range = (10.0, 1e5)
     slope: float = 0.6
     proper_motion_mas: float = 0.0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.density >= 0, f"density is {self.density}", "at least 0")
+        _require(self.colour >= 0, f"colour is {self.colour}", "at least 0")
         _require_range("flux", self.flux, lowest=1e-9)
         _require(self.slope > 0, f"slope is {self.slope}", "more than 0")
 

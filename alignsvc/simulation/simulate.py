@@ -133,6 +133,8 @@ def _exposure(
         mid_time_mjd=_FIRST_MJD + index * conditions.interval_days,
         time_factor=math.exp(air.uniform(shortest, longest)),
         sky_slope=_sky_slope(settings, sky, air),
+        airmass=(airmass := air.uniform(*conditions.airmass)),
+        refraction_mas=_refraction(conditions.refraction_mas, airmass, air),
     )
 
 
@@ -144,6 +146,15 @@ def _sky_slope(
     direction = generator.uniform(0.0, 2.0 * math.pi)
     per_px = step / max(settings.camera.extent_px)
     return per_px * math.cos(direction), per_px * math.sin(direction)
+
+
+def _refraction(
+    unit_mas: float, airmass: float, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Return how far (east, north) a source of colour 1 appears off: away from the zenith."""
+    away_mas = unit_mas * math.sqrt(airmass**2 - 1.0)  # secant and tangent of one angle
+    zenith = generator.uniform(0.0, 2.0 * math.pi)
+    return -away_mas * math.sin(zenith), -away_mas * math.cos(zenith)
 
 
 def _within(limits: Range, fraction: float) -> float:
@@ -192,6 +203,7 @@ def _exposure_cards(exposure: ExposureTruth) -> tuple[Card, ...]:
         ("DATE-OBS", start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]),
         ("MJD-OBS", start_mjd),
         ("MAGZPT", zero_point),
+        ("AIRMASS", exposure.airmass),
     )
 
 

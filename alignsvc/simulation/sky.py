@@ -43,6 +43,8 @@ class Sources:
         Sersic index; 0 for stars.
     pm_ra, pm_dec : float64
         Proper motion, mas per year; `pm_ra` on the sky (times cos dec).
+    colour : float64
+        Magnitudes; larger = redder.
     """
 
     ra: FloatArray
@@ -55,6 +57,7 @@ class Sources:
     sersic: FloatArray
     pm_ra: FloatArray
     pm_dec: FloatArray
+    colour: FloatArray
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -67,14 +70,16 @@ class Sources:
         """Return the sources named by a mask or by indices."""
         return Sources(*(getattr(self, item.name)[which] for item in fields(self)))
 
-    def at(self, mjd: float) -> SkyPoints:
-        """Return positions at a time: proper motion along a straight line, no parallax."""
-        degrees = (mjd - REFERENCE_MJD) / DAYS_PER_YEAR / 3.6e6
+    def at(self, mjd: float, refraction: tuple[float, float] = (0.0, 0.0)) -> SkyPoints:
+        """Return positions at a time: proper motion along a straight line, no parallax.
+
+        `refraction` is how far (east, north) a source of colour 1 appears off, mas.
+        """
+        years = (mjd - REFERENCE_MJD) / DAYS_PER_YEAR
+        east = (self.pm_ra * years + self.colour * refraction[0]) / 3.6e6
+        north = (self.pm_dec * years + self.colour * refraction[1]) / 3.6e6
         cos_dec = np.maximum(np.cos(np.radians(self.dec)), 1e-9)
-        return SkyPoints(
-            np.mod(self.ra + self.pm_ra * degrees / cos_dec, 360.0),
-            self.dec + self.pm_dec * degrees,
-        )
+        return SkyPoints(np.mod(self.ra + east / cos_dec, 360.0), self.dec + north)
 
 
 def draw_sources(
@@ -120,6 +125,7 @@ def _in_cell(seed: int, stars: StarSettings, galaxies: GalaxySettings, cell: Sky
         sersic=np.where(is_galaxy, generator.choice(np.array(galaxies.sersic), n), 0.0),
         pm_ra=np.where(is_galaxy, 0.0, generator.normal(0.0, 1.0, n) * stars.proper_motion_mas),
         pm_dec=np.where(is_galaxy, 0.0, generator.normal(0.0, 1.0, n) * stars.proper_motion_mas),
+        colour=generator.normal(0.0, 1.0, n) * stars.colour,
     )
 
 

@@ -73,6 +73,9 @@ class ExposureTruth:
     mid_time_mjd : float
     sky_slope : tuple of float
         How the sky grows along (x, y) of the camera, adu per pixel of it; 0 at its middle.
+    airmass : float
+    refraction_mas : tuple of float
+        How far (east, north) a source of colour 1 appears off.
     time_factor : float
         What the exposure time is multiplied by in the header.
     """
@@ -90,6 +93,8 @@ class ExposureTruth:
     transparency: float
     mid_time_mjd: float
     sky_slope: tuple[float, float] = (0.0, 0.0)
+    airmass: float = 1.0
+    refraction_mas: tuple[float, float] = (0.0, 0.0)
     time_factor: float = 1.0
 
     @property
@@ -167,6 +172,8 @@ _EXPOSURE_NUMBERS = (
     "transparency",
     "mid_time_mjd",
 )
+#: That a truth which was written before there were any does not have: 1 then.
+_LATER_NUMBERS = ("time_factor", "airmass")
 
 
 def _exposure_record(exposure: ExposureTruth) -> dict[str, Any]:
@@ -179,8 +186,8 @@ def _exposure_record(exposure: ExposureTruth) -> dict[str, Any]:
         }
         for chip in exposure.chips
     ]
-    numbers = {name: getattr(exposure, name) for name in (*_EXPOSURE_NUMBERS, "time_factor")}
-    air = {"sky_slope": list(exposure.sky_slope)}
+    numbers = {name: getattr(exposure, name) for name in (*_EXPOSURE_NUMBERS, *_LATER_NUMBERS)}
+    air = {name: list(getattr(exposure, name)) for name in ("sky_slope", "refraction_mas")}
     return {"id": exposure.id, "file": exposure.file, "chips": chips, **numbers, **air}
 
 
@@ -201,7 +208,8 @@ def _exposure(record: dict[str, Any]) -> ExposureTruth:
         chips=chips,
         **numbers,
         sky_slope=_pair(record, "sky_slope"),
-        time_factor=record.get("time_factor", 1.0),
+        refraction_mas=_pair(record, "refraction_mas"),
+        **{name: record.get(name, 1.0) for name in _LATER_NUMBERS},
     )
 
 
@@ -227,8 +235,9 @@ def _source_records(sources: Sources) -> list[dict[str, Any]]:
             "flux": flux,
             "shape": dict(zip(_SHAPE, shape, strict=True)) if is_galaxy else None,
             "pm": [pm_ra, pm_dec],
+            "colour": colour,
         }
-        for ra, dec, is_galaxy, flux, shape, pm_ra, pm_dec in zip(
+        for ra, dec, is_galaxy, flux, shape, pm_ra, pm_dec, colour in zip(
             sources.ra.tolist(),
             sources.dec.tolist(),
             sources.is_galaxy.tolist(),
@@ -236,6 +245,7 @@ def _source_records(sources: Sources) -> list[dict[str, Any]]:
             shapes,
             sources.pm_ra.tolist(),
             sources.pm_dec.tolist(),
+            sources.colour.tolist(),
             strict=True,
         )
     ]
@@ -258,4 +268,5 @@ def _sources(records: list[dict[str, Any]]) -> Sources:
         sersic=np.array([shape["sersic"] for shape in shapes], float),
         pm_ra=np.array([record["pm"][0] for record in records], float),
         pm_dec=np.array([record["pm"][1] for record in records], float),
+        colour=np.array([record.get("colour", 0.0) for record in records], float),
     )

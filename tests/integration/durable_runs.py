@@ -32,10 +32,12 @@ def make_sky(
     chips: tuple[int, int] = (1, 1),
     rays: float = 0.0,
     gross: Sequence[Mapping[str, Any]] = (),
+    exposure_time: tuple[float, float] = (1.0, 1.0),
 ) -> Path:
     """Simulate a stack of overlapping exposures of 192 px a chip; return their folder.
 
-    `rays` is the number of cosmic rays per megapixel, `gross` what headers have of large errors.
+    `rays` is the number of cosmic rays per megapixel, `gross` what headers have of large errors,
+    `exposure_time` the range of what their exposure times are multiplied by.
     """
     settings: dict[str, Any] = {
         "seed": 4,
@@ -49,7 +51,12 @@ def make_sky(
         "camera": {"shape": [192, 192], "chips": list(chips), "scale_arcsec": 0.2},
         "stars": {"density": 60.0},
         "cosmic_rays": {"per_megapixel": rays},
-        "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02, "gross": gross},
+        "header_errors": {
+            "shift_px": [0.5, 2.0],
+            "rotation_deg": 0.02,
+            "gross": gross,
+            "exposure_time": exposure_time,
+        },
     }
     simulate_to(folder, sky_settings(settings))
     return folder

@@ -24,8 +24,8 @@ class Case:
         Name of a file in ``configs/simulations``, without its ending.
     geometry : str
         What is free: as much as the sky's header errors need, unless the test is about that.
-    layout, camera : mapping
-        Put over the sky's own, to make it smaller.
+    layout, camera, header_errors : mapping
+        Put over the sky's own, to make it smaller or harder.
     alignment, mosaic : mapping
         More keys of the configuration's sections.
     """
@@ -34,6 +34,7 @@ class Case:
     geometry: str = "rshift"
     layout: Mapping[str, Any] = field(default_factory=dict)
     camera: Mapping[str, Any] = field(default_factory=dict)
+    header_errors: Mapping[str, Any] = field(default_factory=dict)
     alignment: Mapping[str, Any] = field(default_factory=dict)
     mosaic: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,7 +61,8 @@ Align = Callable[[Case], Aligned]
 def aligned_in(folder: Path, case: Case) -> Aligned:
     """Simulate, align and judge a case in a folder."""
     sky = yaml.safe_load((CONFIGS / f"{case.sky}.yaml").read_text(encoding="utf-8"))
-    for section, own in (("layout", case.layout), ("camera", case.camera)):
+    changes = {"layout": case.layout, "camera": case.camera, "header_errors": case.header_errors}
+    for section, own in changes.items():
         sky[section] = {**sky[section], **own}
     (folder / "sky.yaml").write_text(yaml.safe_dump(sky), encoding="utf-8")
     api.simulate(folder / "sky.yaml", folder / "sky")

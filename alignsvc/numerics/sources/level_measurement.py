@@ -74,11 +74,8 @@ class MeasuredLevels:
         ]
         of_source = np.unique(columns[0], return_index=True)[1]
         of_patch = np.unique(columns[3], return_index=True)[1]
-        return cls(
-            *(column[of_source] for column in columns[:3]),
-            *(column[of_patch] for column in columns[3:6]),
-            columns[6],
-        )
+        rows = (of_source,) * 3 + (of_patch,) * 3 + (np.arange(len(columns[6])),)
+        return cls(*(column[which] for column, which in zip(columns, rows, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

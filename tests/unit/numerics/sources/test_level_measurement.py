@@ -1,0 +1,111 @@
+"""How bright an exposure shows sources and sky, against the mosaic of all."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.sources.level_measurement import (
+    LevelMeasurement,
+    MeasuredLevels,
+    OwnAndAll,
+)
+
+MEASURE = LevelMeasurement()
+BOX = PixelBox(64, 128, 64 + 256, 128 + 256)
+NOISE = 1.0
+FLUX = 4e4
+#: Within the box, clear of its edges, in grid pixels.
+PLACES = [(x, y) for x in (120.3, 190.0, 258.6) for y in (190.8, 255.1, 320.5)]
+
+
+def scene(flux: float, fwhm: float, sky: float, seed: int) -> FloatArray:
+    """Return Gaussian stars on a sky, over `BOX`."""
+    y, x = np.mgrid[BOX.y0 : BOX.y1, BOX.x0 : BOX.x1]
+    sigma = fwhm / 2.3548
+    image = np.random.default_rng(seed).normal(sky, NOISE, BOX.shape)
+    for a, b in PLACES:
+        star = np.exp(-0.5 * ((x - a) ** 2 + (y - b) ** 2) / sigma**2)
+        image += flux * star / (2 * np.pi * sigma**2)
+    return image
+
+
+def contribution(image: FloatArray, weight: FloatArray | float = NOISE**-2) -> Contribution:
+    weights = np.broadcast_to(np.asarray(weight, float), image.shape)
+    return Contribution(BOX, image * weights, weights.copy())
+
+
+def stars() -> SourceCatalog:
+    n = len(PLACES)
+    one = SourceCatalog.empty()
+    columns = {name: np.zeros(n, column.dtype) for name, column in one.columns()}
+    x, y = (np.array(axis) for axis in zip(*PLACES, strict=True))
+    columns |= {"id": np.arange(n) + 7, "x": x, "y": y}
+    columns |= {"snr": np.full(n, 500.0), "fwhm": np.full(n, 4.0)}
+    return dataclasses.replace(one, **columns)
+
+
+def seen(own: FloatArray, other: FloatArray, hole: FloatArray | None = None) -> OwnAndAll:
+    """Return an exposure in a mosaic of itself and three like another."""
+    weight = np.full(BOX.shape, NOISE**-2)
+    if hole is not None:
+        weight[hole] = 0.0
+    mine = contribution(own, weight)
+    total = Contribution(BOX, mine.numerator + 3 * other, mine.weight + 3 * NOISE**-2)
+    return OwnAndAll(mine, total)
+
+
+def test_the_ratio_is_that_of_the_fluxes_whatever_the_seeing_and_the_sky() -> None:
+    levels = MEASURE(seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2)), stars())
+    assert levels.source.tolist() == list(range(7, 16))
+    wanted = np.log(2 / ((2 + 3) / 4))
+    error = np.sqrt(levels.log_variance)
+    assert levels.log_ratio == pytest.approx(np.full(9, wanted), abs=4 * error.max() + 0.002)
+    assert (error < 0.002).all()
+
+
+def test_the_sky_is_its_difference_from_the_mosaic_in_every_patch() -> None:
+    levels = MEASURE(seen(scene(FLUX, 4.0, 5.0, 1), scene(FLUX, 4.0, 1.0, 2)), stars())
+    assert len(levels.patch) == 16
+    assert levels.sky == pytest.approx(np.full(16, 3.0), abs=0.15)
+    assert levels.noise == pytest.approx([NOISE])
+
+
+def test_a_source_with_a_hole_in_its_aperture_is_not_compared() -> None:
+    hole = np.zeros(BOX.shape, bool)
+    x, y = PLACES[4]
+    hole[round(y) - BOX.y0 :, round(x) - BOX.x0 - 6 : round(x) - BOX.x0 + 6] = True
+    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2), hole), stars())
+    assert 7 + 4 not in levels.source.tolist()
+    assert 7 in levels.source.tolist()
+
+
+def test_pixels_of_another_source_take_no_part() -> None:
+    own, other = scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)
+    neighbour = np.zeros(BOX.shape, np.int64)
+    neighbour[72:78, 45:68] = 99
+    own[neighbour == 99] += 1000.0
+    both = seen(own, other)
+    masked = dataclasses.replace(both, segmentation=neighbour)
+    plain, without = MEASURE(both, stars()), MEASURE(masked, stars())
+    assert abs(plain.log_ratio[0]) > 0.1
+    assert abs(without.log_ratio[0]) < 0.01
+
+
+def test_faint_sources_say_nothing() -> None:
+    faint = seen(scene(100.0, 4.0, 0.0, 1), scene(100.0, 4.0, 0.0, 2))
+    assert not len(MEASURE(faint, stars()).source)
+
+
+def test_what_two_chips_tell_counts_once() -> None:
+    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)), stars())
+    twice = MeasuredLevels.concatenate([levels, levels])
+    assert twice.source.tolist() == levels.source.tolist()
+    assert (twice.sky == levels.sky).all()
+    assert len(twice.noise) == 2
