@@ -33,7 +33,7 @@ class SeamError:
         Relative difference of the exposures' profiles that is taken for granted: that of seeing.
     """
 
-    least_unlike: float = 0.2
+    least_unlike: float = 0.1
 
     def __call__(
         self, template_variance: Float32Array, place: Points, fwhm_px: FloatArray, flux: FloatArray
