@@ -52,10 +52,9 @@ _DRIFT_ROUNDS = 2
 #: Points per side of a chip at which a gauge is held: a linear map needs no more.
 _SAMPLES_PER_SIDE = 3
 #: Steps that change residuals by less than this part of their errors are no news: measuring the
-#: same pixels again, a little beside, gives numbers that differ by some hundredths of an error,
-#: by a fifth where a bright source's cutout comes to be centred on the next pixel (seen in a grid
-#: of 36: one exposure went to and fro for ever). Not taking them adds 3 % to the error at most.
-_LEAST_SIGNIFICANT = 0.25
+#: same pixels again, a little beside, gives numbers that differ by some hundredths of an error.
+#: Not taking them adds half a per cent to the error at most.
+_LEAST_SIGNIFICANT = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

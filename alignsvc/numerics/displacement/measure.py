@@ -7,12 +7,17 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
-from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
+from alignsvc.numerics.displacement.circumstances import (
+    CORE_FWHM,
+    Circumstances,
+    Surroundings,
+    not_dominated,
+)
 from alignsvc.numerics.displacement.correlators import Correlator
 from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
@@ -20,6 +25,7 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
+from alignsvc.numerics.displacement.seams import SeamError
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -28,17 +34,10 @@ from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Pixels worked on at once: arrays of this size stay in the second-level cache.
 _PIXELS_AT_ONCE = 1 << 18
-#: A source that carries more of the mosaic's weight than this has no reference to speak of.
-DOMINATES = 0.95
-#: Part of the aperture that may be holes of the template, and of the cutout that may be bad. The
-#: fit leaves such pixels out; along an edge, where overlaps are thin, every source counts.
-MOST_HOLES, MOST_BAD = 0.5, 0.5
-#: Radius of a source's core: within it a bad pixel cannot be made good by a template whose
-#: profile differs (a tenth of a pixel was seen). A chip's edge cuts off one whole side: nearer
-#: than a FWHM it pulled sources by 0.02-0.05 px.
-CORE_FWHM, LEAST_CORE_PX, EDGE_FWHM = 0.6, 1.5, 1.0
 #: What is narrower than this is not a source but a pixel.
 _LEAST_FWHM_PX = 1.0
+#: Trust below this is none.
+_LEAST_TRUST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +80,8 @@ class CorrelationMeasurement:
         None: as they are.
     first : Refinement or None
         What takes the refinement's place in the first pass, for a joint solve; None: nothing.
+    seams : SeamError
+        What is added to a displacement's own error where the template's exposures change.
     """
 
     correlator: Correlator
@@ -90,6 +91,7 @@ class CorrelationMeasurement:
     aperture_fwhm: float = 1.8
     matching: PsfMatching | None = None
     first: Refinement | None = None
+    seams: SeamError = field(default_factory=SeamError)
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -151,14 +153,15 @@ class CorrelationMeasurement:
             pairs = _paired(cutouts, blots, some, self._aperture(some, sides), view.chip.gain)
             peaks = correlated(self.correlator, pairs, sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-            flags = _circumstances(some, cutouts, blots, pairs.aperture(start), start)
-            clean = (peaks.flags | flags) == 0
+            seen = _circumstances(view, some, (cutouts, blots), (pairs, start))
+            clean = (peaks.flags | seen.flags) == 0
             if clean.any():
-                stacks.append((pairs.select(clean), Points(start.x[clean], start.y[clean])))
+                moved = Points(start.x[clean], start.y[clean])
+                stacks.append((pairs.select(clean), moved, seen.trust[clean]))
         kernel = self.matching.start(bright.fwhm_px)
         for _ in range(self.matching.passes):
             kernel = self.matching.improved(
-                kernel, [_matched(pairs, start, kernel) for pairs, start in stacks]
+                kernel, [_matched(pairs, start, trust, kernel) for pairs, start, trust in stacks]
             )
             if kernel.is_identity:
                 break
@@ -180,10 +183,17 @@ class CorrelationMeasurement:
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
         refined = refinement(pairs, start)
-        flags = peaks.flags | refined.flags
-        flags |= _circumstances(targets, cutouts, blots, pairs.aperture(start), start)
+        seen = _circumstances(view, targets, (cutouts, blots), (pairs, start))
         share = refined.information.share
-        flags |= np.where(share > DOMINATES, int(DisplacementFlag.DOMINATED), 0)
+        alone = not_dominated(share)
+        own = refined.information.own
+        seam = self.seams(
+            pairs.template_variance,
+            _moved(pairs.centre, start),
+            targets.fwhm_px,
+            refined.information.flux,
+        )
+        own = (own + seam[:, None, None] * np.eye(2)) / _least_trust(seen.trust * alone.trust)
         lost = peaks.flags != 0
         return Displacements(
             source=targets.source,
@@ -192,11 +202,11 @@ class CorrelationMeasurement:
             y=targets.position.y,
             dx=np.where(lost, np.nan, refined.dx),
             dy=np.where(lost, np.nan, refined.dy),
-            own_covariance=_upper(refined.information.own),
+            own_covariance=_upper(own),
             template_covariance=_upper(refined.information.template),
             weight_share=share,
             peak=peaks.height,
-            flags=flags,
+            flags=peaks.flags | refined.flags | seen.flags | alone.flags,
         )
 
     def pixels(self, view: ChipView, reference: Reference, sources: SourceCatalog) -> SourcePixels:
@@ -290,7 +300,9 @@ class _Targets:
         )
 
 
-def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> MatchedSource:
+def _matched(
+    pairs: PairStack, start: Points, trust: FloatArray, kernel: MatchingKernel
+) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
     with_kernel = pairs.matched(kernel)
@@ -299,7 +311,7 @@ def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> Matched
     weight = fit.equations(with_kernel, start).weight
     return MatchedSource(
         pairs.pixels[sound],
-        weight[sound],
+        weight[sound] * trust[sound, None, None].astype(np.float32),
         pairs.spline.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )
@@ -336,45 +348,26 @@ def _paired(
 
 
 def _circumstances(
-    targets: _Targets, cutouts: CutoutStack, blots: BlotStack, aperture: BoolArray, shift: Points
-) -> IntArray:
-    """Return the flags that depend on pixels, not on the measurement.
-
-    Holes of the template count within the aperture: pixels beyond it take no part.
-    """
-    step = np.arange(cutouts.side)
-    radius = np.maximum(CORE_FWHM * targets.fwhm_px, LEAST_CORE_PX)
-    x = targets.position.x - cutouts.corner_x - shift.x
-    y = targets.position.y - cutouts.corner_y - shift.y
-    off_x = (step - x[:, None])[:, None, :] ** 2
-    off_y = (step - y[:, None])[:, :, None] ** 2
-    core = off_x + off_y <= (radius**2)[:, None, None]
-    disc = off_x + off_y <= ((EDGE_FWHM * targets.fwhm_px) ** 2)[:, None, None]
-    margin = (blots.good.shape[-1] - cutouts.side) // 2
-    hole = ~blots.good[:, margin:-margin, margin:-margin]
-    bad = ~cutouts.good
-    tests: list[tuple[DisplacementFlag, BoolArray]] = [
-        (DisplacementFlag.OUTSIDE, _any((core | disc) & ~cutouts.on_chip)),
-        (DisplacementFlag.MASKED_CORE, _any(core & bad & cutouts.on_chip)),
-        (DisplacementFlag.MASKED_MANY, _part(bad) > MOST_BAD),
-        (
-            DisplacementFlag.TEMPLATE_HOLE,
-            _any(core & hole) | (_part(hole & aperture) > MOST_HOLES * _part(aperture)),
-        ),
-        (DisplacementFlag.SATURATED, _any(cutouts.saturated & ~blots.others)),
-    ]
-    flags = np.zeros(len(cutouts), np.int64)
-    for flag, applies in tests:
-        flags |= np.where(applies, int(flag), 0)
-    return flags
+    view: ChipView,
+    targets: _Targets,
+    frames: tuple[CutoutStack, BlotStack],
+    found: tuple[PairStack, Points],
+) -> Circumstances:
+    pairs, shift = found
+    place = _moved(pairs.centre, shift)
+    around = Surroundings(*frames, place, targets.fwhm_px, view.chip.pixels.shape)
+    return around.judged(pairs.aperture(shift))
 
 
-def _any(pixels: BoolArray) -> BoolArray:
-    return np.asarray(pixels.any(axis=(1, 2)), bool)
+def _moved(centre: Points, shift: Points) -> Points:
+    """Return where sources stand that should be at `centre` and are displaced by `shift`."""
+    return Points(centre.x - shift.x, centre.y - shift.y)
 
 
-def _part(pixels: BoolArray) -> FloatArray:
-    return np.asarray(pixels.mean(axis=(1, 2)), np.float64)
+def _least_trust(trust: FloatArray) -> FloatArray:
+    """Return a divisor of covariances; what is not trusted at all has a flag besides."""
+    divisor: FloatArray = np.maximum(trust, _LEAST_TRUST)[:, None, None]
+    return divisor
 
 
 def _upper(covariance: FloatArray) -> FloatArray:

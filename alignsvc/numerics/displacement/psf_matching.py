@@ -29,6 +29,9 @@ from alignsvc.numerics.displacement.spline import (
     shifted_together,
 )
 
+#: A source counts wholly from so far above the least S/N: with an edge it would come and go.
+_RISE_OF_SNR = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class MatchingKernel:
@@ -122,7 +125,8 @@ class PsfMatching:
         narrower one a pair of FWHM 4.2 and 5.7 px is placed at 1.33 times its bound at S/N 30,
         with one at 1.10 (unmatched: 1.27).
     most_sources, fewest_sources : int
-        Calibrators: the brightest; with fewer than the second number nothing is matched.
+        Calibrators: the brightest; with fewer than the second number nothing is matched, or not
+        wholly where a source near `least_snr` makes up the number.
     least_snr : float
         Of a source in the exposure. Fainter ones say more of the template's noise than of its
         profile.
@@ -154,7 +158,7 @@ class PsfMatching:
         if kernel.is_identity:
             return kernel
         size = len(kernel.coefficients)
-        normal, data, n, slopes = np.zeros((size, size)), np.zeros(size), 0, np.zeros(2)
+        normal, data, n, slopes = np.zeros((size, size)), np.zeros(size), 0.0, np.zeros(2)
         for some in sources:
             if not len(some.pixels):
                 continue
@@ -163,7 +167,9 @@ class PsfMatching:
             data += step.data
             slopes += step.slopes
             n += step.n_sources
-        if n < self.fewest_sources:
+        # A source more than too few sets in by degrees: it may be gone in the next pass.
+        enough = min(1.0, n - self.fewest_sources + 1)
+        if enough <= 0:
             return MatchingKernel()
         # A prior of width 1 (of the widest Gaussian's area, for the stretch): keeps what nothing
         # speaks of at 0.
@@ -171,6 +177,7 @@ class PsfMatching:
         prior = np.array([1.0] * len(kernel.sigma_px) + [variance**-2] * 2)
         old = kernel.coefficients
         new = old + np.linalg.solve(normal + np.diag(prior), data - prior * old)
+        new = enough * new
         return MatchingKernel(
             kernel.sigma_px,
             tuple(new[:-2].tolist()),
@@ -185,7 +192,7 @@ class _Step:
     normal: FloatArray
     data: FloatArray
     slopes: FloatArray
-    n_sources: int
+    n_sources: float
 
 
 def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float]) -> _Step:
@@ -213,14 +220,15 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     flux = np.where(sound, np.maximum(solved[:, 2, 0], 0), 0)
     snr2 = flux**2 * inner[:, 2, 2]
     least, most = snr
-    share = np.where(snr2 >= least**2, 1 / (1 + snr2 / most**2), 0)
+    counts = np.clip((np.sqrt(snr2) / least - 1) / _RISE_OF_SNR, 0, 1)
+    share = counts / (1 + snr2 / most**2)
     schur = across - np.swapaxes(to_shared, 1, 2) @ solved[:, :, 1:]
     right = (data - np.swapaxes(to_shared, 1, 2) @ solved[:, :, :1])[:, :, 0]
     return _Step(
         normal=np.einsum("n,nij->ij", share * flux**2, schur),
         data=np.einsum("n,ni->i", share * flux, right),
         slopes=_slopes(matched, plain, some.weight, share * flux**2),
-        n_sources=int(np.count_nonzero(share)),
+        n_sources=float(counts.sum()),
     )
 
 

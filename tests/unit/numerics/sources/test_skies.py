@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from source_fields import random_truth, render
 
 from alignsvc.errors import ConfigError, DataError
@@ -68,6 +69,16 @@ def test_a_gradient_is_followed_to_the_corners_and_is_no_noise():
     sky = MeshBackground()(noisy(truth.shape) + truth, np.zeros(truth.shape, bool))
     assert np.abs(sky.level - truth).max() < 1.0
     assert sky.rms == pytest.approx(5.0, rel=0.03)
+
+
+def test_light_that_is_everywhere_is_not_noise():
+    """Faint stars of FWHM 5 px all over: the pixels alone tell a tenth too much noise."""
+    rng = RNG(5)
+    stars = np.zeros((256, 256))
+    stars[rng.integers(0, 256, 150), rng.integers(0, 256, 150)] = 10 ** rng.uniform(2, 4, 150)
+    seen = (noisy((256, 256)) + gaussian_filter(stars, 2.1)).astype(np.float32)
+    sky = MeshBackground()(seen, np.zeros((256, 256), bool))
+    assert sky.rms == pytest.approx(5.0, rel=0.05)
 
 
 def test_sources_hardly_raise_the_level():

@@ -1,0 +1,104 @@
+"""A source loses its weight by degrees: where its pixels end, and where the mosaic's do."""
+
+import numpy as np
+import pytest
+from displacement_scenes import catalog, reference_of, stars, view_of
+
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.quality import DisplacementFlag as Flag
+from alignsvc.numerics.displacement.circumstances import not_dominated
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.seams import SeamError
+
+FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
+FWHM = 4.0
+SIDE = 96
+
+
+def information(found):
+    """What a fit may use of each source."""
+    return np.where(found.flags == Flag.GOOD, 1 / found.own_covariance[:, 0], 0.0)
+
+
+def star_at(x, y=48.0):
+    at = Points(np.array([x]), np.array([y]))
+    return at, stars((SIDE, SIDE), at, 1e4, FWHM)
+
+
+def measured_at(x, mask=None, weight=8.0):
+    at, image = star_at(x)
+    view = view_of(image, mask=mask)
+    return FITTED(view, reference_of(image, weight), catalog(at, FWHM))
+
+
+def bad_column(column):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[:, column] = True
+    return mask
+
+
+def hole_from(column):
+    weight = np.full((SIDE, SIDE), 8.0)
+    weight[:, column:] = 0
+    return weight
+
+
+@pytest.mark.parametrize(
+    ("around", "start"),
+    [
+        pytest.param({}, 2.0, id="chip's edge"),
+        pytest.param({"mask": bad_column(42)}, 43.5, id="bad pixels"),
+        pytest.param({"weight": hole_from(52)}, 45.5, id="hole of the template"),
+    ],
+)
+def test_a_source_that_moves_a_hundredth_of_a_pixel_keeps_nearly_its_weight(around, start):
+    """Else it comes and goes with each pass: a grid of 36 went to and fro by 0.005 px for ever."""
+    steps = np.arange(start, start + 3.0, 0.1)
+    kept = np.concatenate([information(measured_at(x, **around)) for x in steps])
+    assert kept.min() == 0
+    assert kept.max() > 0
+    assert np.abs(np.diff(kept)).max() < 0.25 * kept.max()
+
+
+def test_the_share_of_the_mosaic_takes_weight_by_degrees():
+    judged = not_dominated(np.array([0.5, 0.91, 0.935, 0.949, 0.951, np.nan]))
+    assert judged.trust[:2] == pytest.approx(1)
+    assert judged.trust[2] == pytest.approx(0.5)
+    assert 0 < judged.trust[3] < 0.05
+    assert judged.trust[4] == 0
+    assert (judged.flags != 0).tolist() == [False] * 4 + [True, False]
+
+
+def test_a_seam_of_the_mosaic_is_in_the_stated_error():
+    """Two others, one twice as bright, ends 1.5 px from the star: it looks 0.2 px displaced."""
+    at, image = star_at(47.6)
+    weight = np.full((SIDE, SIDE), 2.0)
+    weight[:, 50:] = 1.0
+    mean = np.where(weight > 1, 1.5 * image, image)
+    found = FITTED(view_of(image), reference_of(mean, weight), catalog(at, FWHM))
+    error, stated = np.abs(found.dx[0]), np.sqrt(found.own_covariance[0, 0])
+    assert error > 0.05
+    assert stated > error / 3
+
+
+def test_no_seam_adds_nothing():
+    even = np.full((1, 33, 33), 0.1, np.float32)
+    holed = even.copy()
+    holed[:, :, 20:] = 0
+    place, fwhm = Points(np.array([16.2]), np.array([15.9])), np.array([FWHM])
+    for variance in (even, holed):
+        added = SeamError()(variance, place, fwhm, np.array([1.3]))
+        assert added == pytest.approx(0, abs=1e-12)
+
+
+def test_a_seam_says_more_the_less_alike_the_exposures_are():
+    variance = np.full((1, 33, 33), 0.1, np.float32)
+    variance[:, :, 18:] *= 2
+    place, fwhm = Points(np.array([16.0]), np.array([16.0])), np.array([FWHM])
+    alike, unlike, unknown = (
+        SeamError()(variance, place, fwhm, np.array([flux]))[0] for flux in (1.0, 1.5, np.nan)
+    )
+    assert unknown == alike > 0
+    assert unlike == pytest.approx(alike * (0.1**2 + 0.5**2) / 0.1**2)
