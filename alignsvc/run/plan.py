@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from alignsvc.config.build import Algorithms, build_algorithms, build_cluster, margin_px
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Correction
+from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
-from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError, DataError
@@ -32,6 +33,8 @@ from alignsvc.numerics.sky.footprints import (
     touches,
 )
 from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.run.earlier import EarlierRun, KnownExposure
+from alignsvc.run.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
     catalog_digests,
     catalog_notes,
@@ -69,13 +72,19 @@ class PlannedExposure:
         In which its correction acts: about the middle of its footprint, unless the
         configuration names one.
     start : Correction or None
-        With which the loop begins; None = as the header has it.
+        From where gauge and priors count, and the loop begins with an exposure that nobody
+        knows; None = as the header has it.
+    known : KnownExposure or None
+        What an earlier run says of it: there the loop begins.
+    role : Role
     """
 
     header: ExposureHeader
     component: int
     plane: TangentPlane
     start: Correction | None = None
+    known: KnownExposure | None = None
+    role: Role = Role.MOVES
 
     @property
     def id(self) -> str:
@@ -88,6 +97,17 @@ class PlannedExposure:
         if self.start is None:
             return self.header.wcs
         return tuple(corrected(wcs, self.start) for wcs in self.header.wcs)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its correction stays what an earlier run made it."""
+        return self.role is not Role.MOVES
+
+    def begin(self, geometry: Geometry) -> Correction:
+        """Return the total with which the loop begins, as free as `geometry` unless frozen."""
+        if self.known is None:
+            return self.start or Correction.identity(self.plane, geometry)
+        return self.known.total if self.is_frozen else self.known.total.restricted(geometry)
 
     def since_start(self, total: Correction) -> Correction:
         """Return what the loop has added to where it began.
@@ -124,6 +144,12 @@ class Plan:
         That `reference.catalog` names.
     notes : tuple of str
         What the user should know of the inputs.
+    earlier : EarlierRun or None
+        That is extended.
+    idle : tuple of PlannedExposure
+        Frozen ones that nothing new is near: no task reads them. In order of id.
+    kept : mapping of TileId to KeptTile
+        Tiles of the earlier run's mosaic that are not made again.
     """
 
     config: Config
@@ -137,6 +163,9 @@ class Plan:
     parts: tuple[tuple[str, str], ...]
     catalog: ReferenceCatalog | None
     notes: tuple[str, ...]
+    earlier: EarlierRun | None = None
+    idle: tuple[PlannedExposure, ...] = ()
+    kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def run_id(self) -> str:
@@ -147,6 +176,21 @@ class Plan:
     def grids(self) -> tuple[MosaicGrid, ...]:
         """One a component."""
         return self.layout.grids
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Ids of the exposures that hold the frame by not moving."""
+        frozen = {one.id for one in (*self.exposures, *self.idle) if one.is_frozen}
+        return frozenset(frozen if self.reference is None else {self.reference, *frozen})
+
+    @property
+    def moving(self) -> tuple[PlannedExposure, ...]:
+        """The exposures that are aligned."""
+        return tuple(one for one in self.exposures if not one.is_frozen)
+
+    def tiles_made(self, grid: MosaicGrid) -> tuple[TileId, ...]:
+        """Return the tiles of a grid that this run makes, row by row."""
+        return tuple(tile for tile in grid.tiles() if tile not in self.kept)
 
     @property
     def is_usable(self) -> bool:
@@ -162,8 +206,14 @@ class Plan:
         return ExitCode.SOME_FAILED if failed else ExitCode.DONE
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     """Read every header that `config` names and decide what to do.
+
+    Parameters
+    ----------
+    config : Config
+    earlier : EarlierRun or None
+        The run that is extended: its exposures join those of the configuration.
 
     Raises
     ------
@@ -175,19 +225,22 @@ def make_plan(config: Config) -> Plan:
     catalog = reference_catalog(config)
     catalogs = catalog_digests(config)
     grid = given_grid(config)
-    found = find_exposures(config.images.paths, algorithms.images)
+    also = earlier.files if earlier is not None else ()
+    found = find_exposures(config.images.paths, algorithms.images, also)
     sound, failed = _inspected(found.candidates, algorithms)
     ended = [_failure(f) for f in (*found.failed, *failed)]
+    ended += lost_exposures(earlier, sound)
     headers = tuple(sound)
-    sound, duplicates = _without_duplicates(sound)
+    known = earlier.known_among(headers) if earlier is not None else {}
+    sound, duplicates = _without_duplicates(sound, known)
     ended += duplicates
     sound, outside = _on_grid(sound, grid)
     ended += outside
-    layout = _layout(config, [footprint(header.wcs) for header in sound], grid)
-    exposures, alone = _placed(sound, layout, _given_plane(config, sound))
-    ended += [_alone(header, len(sound)) for header in alone]
-    reference = _reference(config, exposures)
-    require_on_grids(config, catalog, layout.grids)
+    arranged = _arranged(config, sound, earlier, {})
+    ended += [_alone(header, len(sound)) for header in arranged.alone]
+    reference = _reference(config, (*arranged.exposures, *arranged.idle))
+    arranged = arranged.held_by(reference)
+    require_on_grids(config, catalog, arranged.layout.grids)
     named = (
         *catalogs,
         ("reference.image", reference or ""),
@@ -195,20 +248,26 @@ def make_plan(config: Config) -> Plan:
         _named_plane(config, sound),
     )
     inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
-    parts = (("format", digest_of(FORMAT_VERSION)), *_setting_parts(config), *named, *inputs)
-    return Plan(
+    settings = (*_setting_parts(config), *_extension_parts(earlier))
+    parts = (("format", digest_of(FORMAT_VERSION)), *settings, *named, *inputs)
+    notes = (*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings))
+    plan = Plan(
         config=config,
         algorithms=algorithms,
-        exposures=exposures,
+        exposures=arranged.exposures,
         headers=headers,
         ended=tuple(sorted(ended, key=lambda e: e.exposure)),
-        layout=layout,
+        layout=arranged.layout,
         reference=reference,
         identity=digest_of(parts),
         parts=parts,
         catalog=catalog,
-        notes=(*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings)),
+        notes=notes,
+        earlier=earlier,
+        idle=arranged.idle,
+        kept=arranged.kept,
     )
+    return replace(plan, notes=(*extension_notes(plan), *notes))
 
 
 def with_starts(
@@ -229,23 +288,23 @@ def with_starts(
         return plan
     out = {end.exposure for end in ended}
     sound = [header for header in comparable(plan) if header.ref.id not in out]
-    places = [_begun(header, starts.get(header.ref.id)) for header in sound]
-    layout = _layout(plan.config, places, given_grid(plan.config))
-    exposures, alone = _placed(sound, layout, _given_plane(plan.config, sound))
+    arranged = _arranged(plan.config, sound, plan.earlier, starts).held_by(plan.reference)
     others = [end for end in plan.ended if end.reason not in _ALONE]
-    now_alone = [_alone(header, len(sound)) for header in alone]
+    now_alone = [_alone(header, len(sound)) for header in arranged.alone]
     return replace(
         plan,
-        exposures=tuple(replace(one, start=starts.get(one.id)) for one in exposures),
+        exposures=arranged.exposures,
         ended=tuple(sorted([*others, *ended, *now_alone], key=lambda e: e.exposure)),
-        layout=layout,
+        layout=arranged.layout,
+        idle=arranged.idle,
+        kept=arranged.kept,
     )
 
 
 def comparable(plan: Plan) -> tuple[ExposureHeader, ...]:
     """Return the sound exposures, in order of id, those too that overlap none by their headers."""
     alone = {end.exposure for end in plan.ended if end.reason in _ALONE}
-    taking_part = {one.id for one in plan.exposures} | alone
+    taking_part = {one.id for one in (*plan.exposures, *plan.idle)} | alone
     return tuple(header for header in plan.headers if header.ref.id in taking_part)
 
 
@@ -254,10 +313,117 @@ def plane_for(plan: Plan, header: ExposureHeader) -> TangentPlane:
     return _given_plane(plan.config, comparable(plan)) or _plane_of(header.wcs)
 
 
-def _begun(header: ExposureHeader, start: Correction | None) -> Footprint:
-    """Return where an exposure lies when the loop begins."""
-    chips = header.wcs if start is None else (corrected(wcs, start) for wcs in header.wcs)
+def place_of(header: ExposureHeader, total: Correction | None) -> Footprint:
+    """Return where an exposure lies with a correction; None = where its header says."""
+    chips = header.wcs if total is None else (corrected(wcs, total) for wcs in header.wcs)
     return footprint(chips)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arranged:
+    """Exposures on grids, as in `Plan`; and those that overlap no other."""
+
+    layout: MosaicLayout
+    exposures: tuple[PlannedExposure, ...]
+    idle: tuple[PlannedExposure, ...]
+    alone: tuple[ExposureHeader, ...]
+    kept: Mapping[TileId, KeptTile]
+
+    def held_by(self, reference: str | None) -> _Arranged:
+        """Return it with a reference image that is where its header says, whoever knows better."""
+        one = next((one for one in (*self.exposures, *self.idle) if one.id == reference), None)
+        frozen = any(other.is_frozen for other in (*self.exposures, *self.idle))
+        if one is None or one.is_frozen:
+            return self
+        if frozen:
+            raise ConfigError(
+                f"reference.image: {reference} is new, and with --freeze the exposures of the "
+                "earlier run hold the frame; leave it out"
+            )
+        still = replace(one, start=None, known=None)
+        exposures = tuple(still if other is one else other for other in self.exposures)
+        return replace(self, exposures=exposures)
+
+
+def _arranged(
+    config: Config,
+    sound: Sequence[ExposureHeader],
+    earlier: EarlierRun | None,
+    starts: Mapping[str, Correction],
+) -> _Arranged:
+    """Put exposures on grids, where they lie when the loop begins."""
+    grid = given_grid(config)
+    known = earlier.known_among(sound) if earlier is not None else {}
+    totals = {**starts, **{name: one.total for name, one in known.items()}}
+    places = [place_of(header, totals.get(header.ref.id)) for header in sound]
+    layout = _layout(config, places, grid)
+    roles: tuple[Role, ...] = (Role.MOVES,) * len(sound)
+    kept: Mapping[TileId, KeptTile] = {}
+    if earlier is not None:
+        members = [
+            Member(place, known.get(header.ref.id))
+            for header, place in zip(sound, places, strict=True)
+        ]
+        extended = Extension(earlier, margin_px(config), grid is None)(layout, members)
+        layout, kept, roles = extended.layout, extended.kept, extended.roles
+    given, placed, alone = _given_plane(config, sound), [], []
+    for header, component, role in zip(sound, layout.component_of, roles, strict=True):
+        one = known.get(header.ref.id)
+        if component is None:
+            alone.append(header)
+        elif one is not None:
+            placed.append(PlannedExposure(header, component, one.plane, one.start, one, role))
+        else:
+            plane, start = given or _plane_of(header.wcs), starts.get(header.ref.id)
+            placed.append(PlannedExposure(header, component, plane, start))
+    return _Arranged(
+        layout,
+        tuple(one for one in placed if one.role is not Role.IDLE),
+        tuple(one for one in placed if one.role is Role.IDLE),
+        tuple(alone),
+        kept,
+    )
+
+
+def _extension_parts(earlier: EarlierRun | None) -> tuple[tuple[str, str], ...]:
+    """Return what the earlier run adds to the identity; nothing without one."""
+    return () if earlier is None else (("run.extend", earlier.digest),)
+
+
+def lost_exposures(
+    earlier: EarlierRun | None, sound: Sequence[ExposureHeader]
+) -> list[ExposureEnded]:
+    """Return the exposures of the earlier run whose files are not what they were.
+
+    Those that are there under the very same id, but changed, are told of as they are named now.
+    """
+    if earlier is None:
+        return []
+    taken = {header.ref.id for header in sound}
+    return [
+        ExposureEnded(one.id, Status.FAILED, one.kind.value, one.message)
+        for one in earlier.lost
+        if one.id not in taken
+    ]
+
+
+def extension_notes(plan: Plan) -> tuple[str, ...]:
+    """Return what the user should know of the run that is extended."""
+    if plan.earlier is None:
+        return ()
+    old = [one for one in (*plan.exposures, *plan.idle) if one.known is not None]
+    how = "where the loop begins"
+    if plan.earlier.is_frozen:
+        how = f"frozen, {len(plan.idle)} of them not read at all"
+    notes = [
+        f"extends {plan.earlier.directory}: {len(old)} of its exposures ({how}), "
+        f"{len(plan.moving) - sum(one.known is not None for one in plan.moving)} new ones"
+    ]
+    if plan.earlier.is_frozen and plan.earlier.mosaic is None:
+        notes.append(
+            f"{plan.earlier.directory} kept no mosaic (run.keep_mosaics): every tile is made again"
+        )
+    return tuple(notes)
 
 
 def no_usable_exposure(plan: Plan) -> ConfigError:
@@ -284,16 +450,16 @@ def _failure(failed: FailedExposure) -> ExposureEnded:
 
 
 def _without_duplicates(
-    sound: Sequence[ExposureHeader],
+    sound: Sequence[ExposureHeader], known: Mapping[str, KnownExposure]
 ) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
-    """Leave out exposures whose files are byte for byte those of an earlier one.
+    """Leave out exposures whose files are byte for byte those of an earlier one, or a known one.
 
     Only files of equal headers and sizes (one fingerprint) are read to the end.
     """
     first_with: dict[str, ExposureHeader] = {}
     contents: dict[str, set[str]] = {}
     kept, ended = [], []
-    for header in sound:
+    for header in sorted(sound, key=lambda header: header.ref.id not in known):
         earlier = first_with.setdefault(header.ref.fingerprint, header)
         if earlier is not header:
             seen = contents.setdefault(header.ref.fingerprint, {_contents(earlier)})
@@ -304,7 +470,7 @@ def _without_duplicates(
                 continue
             seen.add(own)
         kept.append(header)
-    return kept, ended
+    return sorted(kept, key=lambda header: header.ref.id), ended
 
 
 def _contents(header: ExposureHeader) -> str:
@@ -375,18 +541,6 @@ def _plane_of(chips: Sequence[CelestialWcs]) -> TangentPlane:
     return TangentPlane(float(middle.ra), float(middle.dec))
 
 
-def _placed(
-    sound: Sequence[ExposureHeader], layout: MosaicLayout, given: TangentPlane | None
-) -> tuple[tuple[PlannedExposure, ...], list[ExposureHeader]]:
-    placed, alone = [], []
-    for header, component in zip(sound, layout.component_of, strict=True):
-        if component is None:
-            alone.append(header)
-        else:
-            placed.append(PlannedExposure(header, component, given or _plane_of(header.wcs)))
-    return tuple(placed), alone
-
-
 def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | None:
     """Return the id that `reference.image` names: an id, or a path that ends in it."""
     name = config.reference.image
@@ -409,6 +563,13 @@ def _named_plane(config: Config, sound: Sequence[ExposureHeader]) -> tuple[str, 
     if name is None or any(header.ref.id == name for header in sound):
         return (key, name or "")
     return (key, content_digest(name))
+
+
+def setting_digests(config: Config) -> dict[str, str]:
+    """Return a digest of each setting that changes numbers, by its name, and of the grid."""
+    grid = given_grid(config)
+    named = {"mosaic.grid": digest_of(grid) if grid is not None else ""}
+    return dict(_setting_parts(config)) | named
 
 
 def _setting_parts(config: Config) -> Iterator[tuple[str, str]]:
