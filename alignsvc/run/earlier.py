@@ -12,12 +12,13 @@ from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.domain.outcome import Verdict
+from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import TABLES
 from alignsvc.io.objects import ObjectStore
 from alignsvc.reasons import FailureKind
@@ -155,6 +156,36 @@ class EarlierRun:
         """All files that join those of the configuration."""
         known = [file for one in self.exposures for file in one.files]
         return (*known, *self.others)
+
+    def notes(self, moving: Sequence[KnownExposure | None], n_idle: int) -> tuple[str, ...]:
+        """Return what the user should know.
+
+        Parameters
+        ----------
+        moving : sequence of KnownExposure or None
+            What it knows of each exposure that is aligned now.
+        n_idle : int
+            Exposures that no task reads.
+        """
+        how = f"frozen, {n_idle} of them not read" if self.is_frozen else "where the loop begins"
+        n_new = sum(one is None for one in moving)
+        said = [f"extends {self.directory}: {len(self.exposures)} old ({how}), {n_new} new"]
+        if self.is_frozen and self.mosaic is None:
+            said.append(f"{self.directory} kept no mosaic: every tile is made again")
+        said += [one.message for one in self.lost]
+        return tuple(said)
+
+    def lost_among(self, headers: Sequence[ExposureHeader]) -> tuple[ExposureEnded, ...]:
+        """Return the exposures whose files are not what they were.
+
+        One of which there is a file of the same id is that, and aligned anew.
+        """
+        taken = {header.ref.id for header in headers}
+        return tuple(
+            ExposureEnded(one.id, Status.FAILED, one.kind.value, one.message)
+            for one in self.lost
+            if one.id not in taken
+        )
 
     def known_among(self, headers: Sequence[ExposureHeader]) -> Mapping[str, KnownExposure]:
         """Return which exposures it knows, by their present ids.

@@ -14,6 +14,7 @@ from alignsvc.config.load import parse_config
 from alignsvc.config.schema import Config
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction
+from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
@@ -38,9 +39,11 @@ from alignsvc.run.earlier import (
     science_files,
     stored_earlier,
 )
+from alignsvc.run.identity import setting_parts
 from alignsvc.run.kept_tiles import is_part_of, tile_there
 from alignsvc.run.mosaicking import EARLIER_GENERATION, mosaic_record
-from alignsvc.run.plan import Plan, setting_digests
+from alignsvc.run.named_files import given_grid
+from alignsvc.run.plan import Plan
 from alignsvc.run.solved_table import SolvedTable
 from alignsvc.run.state import RunState, fold
 from alignsvc.tasks.merge import mosaic_store
@@ -186,7 +189,10 @@ class _Reader:
             )
 
     def _require_same_pixels(self, config: Config) -> None:
-        here, there = setting_digests(config), dict(self.state.parts)
+        grid = given_grid(config)
+        here = dict(setting_parts(config))
+        here["mosaic.grid"] = digest_of(grid) if grid is not None else ""
+        there = dict(self.state.parts)
         for name in sorted(here.keys() & there.keys()):
             if not name.startswith(_SAME_IN_BOTH) or name in _MAY_DIFFER:
                 continue

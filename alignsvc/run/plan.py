@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,8 +17,8 @@ from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
-from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.exposure_files import find_exposures
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
@@ -30,10 +30,11 @@ from alignsvc.numerics.sky.footprints import (
     choose_grids,
     footprint,
     share_grid,
-    touches,
 )
-from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.reasons import SkipReason
 from alignsvc.run.earlier import EarlierRun, KnownExposure
+from alignsvc.run.identity import setting_parts
+from alignsvc.run.inspecting import ended_alone, failure, inspected, on_grid, without_duplicates
 from alignsvc.run.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
     catalog_digests,
@@ -46,17 +47,6 @@ from alignsvc.run.state import run_id_of
 
 #: Why an exposure that could be compared is not in a component.
 _ALONE = frozenset({SkipReason.NO_OVERLAP.value, SkipReason.SINGLE_EXPOSURE.value})
-#: Keys that name files: what is in these is part of a run's identity, not where they lie.
-_NAME_FILES = frozenset(
-    {
-        "images.paths",
-        "detection.catalog",
-        "reference.catalog",
-        "reference.image",
-        "mosaic.grid",
-        "alignment.tangent_plane",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,17 +217,17 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     grid = given_grid(config)
     also = earlier.files if earlier is not None else ()
     found = find_exposures(config.images.paths, algorithms.images, also)
-    sound, failed = _inspected(found.candidates, algorithms)
-    ended = [_failure(f) for f in (*found.failed, *failed)]
-    ended += lost_exposures(earlier, sound)
+    sound, failed = inspected(found.candidates, algorithms)
+    ended = [failure(f) for f in (*found.failed, *failed)]
+    ended += earlier.lost_among(sound) if earlier is not None else ()
     headers = tuple(sound)
     known = earlier.known_among(headers) if earlier is not None else {}
-    sound, duplicates = _without_duplicates(sound, known)
+    sound, duplicates = without_duplicates(sound, known)
     ended += duplicates
-    sound, outside = _on_grid(sound, grid)
+    sound, outside = on_grid(sound, grid)
     ended += outside
     arranged = _arranged(config, sound, earlier, {})
-    ended += [_alone(header, len(sound)) for header in arranged.alone]
+    ended += [ended_alone(header, len(sound)) for header in arranged.alone]
     reference = _reference(config, (*arranged.exposures, *arranged.idle))
     arranged = arranged.held_by(reference)
     require_on_grids(config, catalog, arranged.layout.grids)
@@ -248,10 +238,16 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
         _named_plane(config, sound),
     )
     inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
-    settings = (*_setting_parts(config), *_extension_parts(earlier))
+    extended = () if earlier is None else (("run.extend", earlier.digest),)
+    settings = (*setting_parts(config), *extended)
     parts = (("format", digest_of(FORMAT_VERSION)), *settings, *named, *inputs)
-    notes = (*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings))
-    plan = Plan(
+    moving = [one.known for one in arranged.exposures if not one.is_frozen]
+    notes = (
+        *(() if earlier is None else earlier.notes(moving, len(arranged.idle))),
+        *catalog_notes(catalog, sound),
+        *(w for h in sound for w in h.warnings),
+    )
+    return Plan(
         config=config,
         algorithms=algorithms,
         exposures=arranged.exposures,
@@ -267,7 +263,6 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
         idle=arranged.idle,
         kept=arranged.kept,
     )
-    return replace(plan, notes=(*extension_notes(plan), *notes))
 
 
 def with_starts(
@@ -290,7 +285,7 @@ def with_starts(
     sound = [header for header in comparable(plan) if header.ref.id not in out]
     arranged = _arranged(plan.config, sound, plan.earlier, starts).held_by(plan.reference)
     others = [end for end in plan.ended if end.reason not in _ALONE]
-    now_alone = [_alone(header, len(sound)) for header in arranged.alone]
+    now_alone = [ended_alone(header, len(sound)) for header in arranged.alone]
     return replace(
         plan,
         exposures=arranged.exposures,
@@ -385,123 +380,11 @@ def _arranged(
     )
 
 
-def _extension_parts(earlier: EarlierRun | None) -> tuple[tuple[str, str], ...]:
-    """Return what the earlier run adds to the identity; nothing without one."""
-    return () if earlier is None else (("run.extend", earlier.digest),)
-
-
-def lost_exposures(
-    earlier: EarlierRun | None, sound: Sequence[ExposureHeader]
-) -> list[ExposureEnded]:
-    """Return the exposures of the earlier run whose files are not what they were.
-
-    Those that are there under the very same id, but changed, are told of as they are named now.
-    """
-    if earlier is None:
-        return []
-    taken = {header.ref.id for header in sound}
-    return [
-        ExposureEnded(one.id, Status.FAILED, one.kind.value, one.message)
-        for one in earlier.lost
-        if one.id not in taken
-    ]
-
-
-def extension_notes(plan: Plan) -> tuple[str, ...]:
-    """Return what the user should know of the run that is extended."""
-    if plan.earlier is None:
-        return ()
-    old = [one for one in (*plan.exposures, *plan.idle) if one.known is not None]
-    how = "where the loop begins"
-    if plan.earlier.is_frozen:
-        how = f"frozen, {len(plan.idle)} of them not read at all"
-    notes = [
-        f"extends {plan.earlier.directory}: {len(old)} of its exposures ({how}), "
-        f"{len(plan.moving) - sum(one.known is not None for one in plan.moving)} new ones"
-    ]
-    if plan.earlier.is_frozen and plan.earlier.mosaic is None:
-        notes.append(
-            f"{plan.earlier.directory} kept no mosaic (run.keep_mosaics): every tile is made again"
-        )
-    return tuple(notes)
-
-
 def no_usable_exposure(plan: Plan) -> ConfigError:
     """Return the error of a plan without a sound exposure; it names the first reasons."""
     reasons = "; ".join(e.message for e in plan.ended[:3])
     more = f"; and {len(plan.ended) - 3} more" if len(plan.ended) > 3 else ""
     return ConfigError(f"no usable exposure among {len(plan.ended)}: {reasons}{more}")
-
-
-def _inspected(
-    candidates: Iterable[ExposureCandidate], algorithms: Algorithms
-) -> tuple[list[ExposureHeader], list[FailedExposure]]:
-    sound, failed = [], []
-    for candidate in candidates:
-        try:
-            sound.append(inspect_exposure(candidate, algorithms.images))
-        except DataError as error:
-            failed.append(FailedExposure.from_error(candidate.id, error))
-    return sound, failed
-
-
-def _failure(failed: FailedExposure) -> ExposureEnded:
-    return ExposureEnded(failed.id, Status.FAILED, failed.kind.value, failed.message)
-
-
-def _without_duplicates(
-    sound: Sequence[ExposureHeader], known: Mapping[str, KnownExposure]
-) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
-    """Leave out exposures whose files are byte for byte those of an earlier one, or a known one.
-
-    Only files of equal headers and sizes (one fingerprint) are read to the end.
-    """
-    first_with: dict[str, ExposureHeader] = {}
-    contents: dict[str, set[str]] = {}
-    kept, ended = [], []
-    for header in sorted(sound, key=lambda header: header.ref.id not in known):
-        earlier = first_with.setdefault(header.ref.fingerprint, header)
-        if earlier is not header:
-            seen = contents.setdefault(header.ref.fingerprint, {_contents(earlier)})
-            own = _contents(header)
-            if own in seen:
-                message = f"exposure {header.ref.id}: byte for byte the same as {earlier.ref.id}"
-                ended.append(_skipped(header.ref.id, SkipReason.DUPLICATE, message))
-                continue
-            seen.add(own)
-        kept.append(header)
-    return sorted(kept, key=lambda header: header.ref.id), ended
-
-
-def _contents(header: ExposureHeader) -> str:
-    files = dict.fromkeys(chip.science.uri for chip in header.ref.chips)
-    return digest_of(tuple(content_digest(file) for file in files))
-
-
-def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
-    return ExposureEnded(exposure, Status.SKIPPED, reason.value, message)
-
-
-def _alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
-    reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
-    return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
-
-
-def _on_grid(
-    sound: Sequence[ExposureHeader], grid: MosaicGrid | None
-) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
-    """Leave out exposures that a given grid has no pixel of."""
-    if grid is None:
-        return list(sound), []
-    reason = SkipReason.OUTSIDE_GRID
-    inside, ended = [], []
-    for header in sound:
-        if touches(footprint(header.wcs), grid):
-            inside.append(header)
-        else:
-            text = f"exposure {header.ref.id}: {REASON_TEXT[reason]}"
-            ended.append(_skipped(header.ref.id, reason, text))
-    return inside, ended
 
 
 def _layout(
@@ -563,20 +446,3 @@ def _named_plane(config: Config, sound: Sequence[ExposureHeader]) -> tuple[str, 
     if name is None or any(header.ref.id == name for header in sound):
         return (key, name or "")
     return (key, content_digest(name))
-
-
-def setting_digests(config: Config) -> dict[str, str]:
-    """Return a digest of each setting that changes numbers, by its name, and of the grid."""
-    grid = given_grid(config)
-    named = {"mosaic.grid": digest_of(grid) if grid is not None else ""}
-    return dict(_setting_parts(config)) | named
-
-
-def _setting_parts(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield a digest of each setting that changes numbers and names no file."""
-    tree = config.model_dump(mode="json", exclude={"cluster", "run", "output"})
-    for section, keys in sorted(tree.items()):
-        for key, value in sorted(keys.items()):
-            if f"{section}.{key}" not in _NAME_FILES:
-                yield (f"{section}.{key}", digest_of(repr(value)))
-    yield ("run.seed", digest_of(config.run.seed))
