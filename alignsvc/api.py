@@ -9,7 +9,7 @@ from typing import Any
 
 from alignsvc.building_blocks import find_displacement, find_linear_fit
 from alignsvc.config.load import load_config, read_yaml
-from alignsvc.config.schema import Config
+from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
@@ -25,7 +25,7 @@ from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.run import service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
-from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
+from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.result import RunResult
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
@@ -61,13 +61,24 @@ __all__ = [
 ]
 
 
-def align(config: Config | Path | str, options: RunOptions | None = None) -> RunResult:
+def align(
+    config: Config | Path | str,
+    options: RunOptions | None = None,
+    *,
+    extend: Path | str | None = None,
+    freeze: bool = False,
+) -> RunResult:
     """Align the exposures that a configuration names.
 
     Parameters
     ----------
     config : Config, or path of a YAML file
     options : RunOptions or None
+    extend : Path, str or None
+        Directory of a finished run: its exposures join, and the loop begins with its corrections.
+        It is only read.
+    freeze : bool
+        Whether its corrections stay as they are and hold the frame.
 
     Raises
     ------
@@ -75,18 +86,25 @@ def align(config: Config | Path | str, options: RunOptions | None = None) -> Run
         See `alignsvc.errors` for what to do about each.
     """
     options = options or RunOptions()
-    return service.begin(_loaded(config, options.overrides), options)
+    whole = _extending(_loaded(config, options.overrides), extend, freeze=freeze)
+    return service.begin(whole, options)
 
 
-def check(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Plan:
-    """Return what a run would do; nothing is written.
+def check(
+    config: Config | Path | str,
+    overrides: tuple[str, ...] = (),
+    *,
+    extend: Path | str | None = None,
+    freeze: bool = False,
+) -> Plan:
+    """Return what a run would do; nothing is written. Parameters as of `align`.
 
     Raises
     ------
     ConfigError
         A mistake in the configuration, or no usable exposure.
     """
-    plan = make_plan(_loaded(config, overrides))
+    plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     return plan
@@ -153,7 +171,7 @@ def simulate(sky: Path, directory: Path) -> int:
 def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     config = service.stored_config(run)
-    plan, state = make_plan(config), service.state_of(run)
+    plan, state = service.stored_plan(run, config), service.state_of(run)
     rows = read_corrections(RunLocations(run.absolute()).path(CORRECTIONS))
     of_id = {row.id: row for row in rows}
     totals = {
@@ -199,3 +217,17 @@ def _loaded(config: Config | Path | str, overrides: tuple[str, ...]) -> Config:
             raise ConfigError("overrides go with a configuration file, not with a Config")
         return config
     return load_config(Path(config), overrides)
+
+
+def _extending(config: Config, extend: Path | str | None, *, freeze: bool) -> Config:
+    """Return the configuration of a run that extends another; as it is if it extends none."""
+    if extend is None and not freeze:
+        return config
+    run = {**config.run.model_dump(), "freeze": freeze or config.run.freeze}
+    if extend is not None:
+        run["extend"] = str(extend)
+    try:
+        section = RunSection.model_validate(run)
+    except ValueError as error:
+        raise ConfigError("freeze: name the finished run to extend too") from error
+    return config.model_copy(update={"run": section})

@@ -39,6 +39,13 @@ Overrides = Annotated[
     typer.Option("--set", metavar="A.B=C", help="Override a key of the configuration."),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores by default.")]
+Extend = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="A finished run that the exposures join; only read."),
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="Keep the corrections of that run: they hold the frame.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -115,6 +122,8 @@ def run(
     workers: Workers = None,
     confirm: Annotated[bool, typer.Option(help="Ask after each pass.")] = False,
     new: Annotated[bool, typer.Option(help="Replace a run of another identity.")] = False,
+    extend: Extend = None,
+    freeze: Freeze = False,
     as_json: AsJson = False,
 ) -> None:
     """Align the exposures that CONFIG names."""
@@ -131,18 +140,26 @@ def run(
                 listener=listener,
                 go_on=listener.ask_to_go_on if confirm else None,
             ),
+            extend=extend,
+            freeze=freeze,
         )
     show.result(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
-def check(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def check(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    extend: Extend = None,
+    freeze: Freeze = False,
+    as_json: AsJson = False,
+) -> None:
     """Read every header and show the plan; run nothing."""
     from alignsvc import api
     from alignsvc.cli import show
 
-    plan = api.check(config, tuple(overrides or ()))
+    plan = api.check(config, tuple(overrides or ()), extend=extend, freeze=freeze)
     show.plan(plan, as_json=as_json)
     raise typer.Exit(plan.exit_code)
 

@@ -57,11 +57,22 @@ class Sidecar(Section):
 
 
 class RunSection(Section):
-    """Where the run lives."""
+    """Where the run lives, and the finished run that it extends."""
 
     directory: str = "runs/quickstart"
     seed: int = 0
     keep_mosaics: Literal["last", "all", "none"] = "last"
+    extend: str | None = None
+    freeze: bool = False
+
+    @model_validator(mode="after")
+    def _frozen_is_extended(self) -> RunSection:
+        if self.freeze and self.extend is None:
+            raise ValueError(
+                "freeze keeps the corrections of the run that is extended; name that in "
+                "run.extend, or leave freeze out"
+            )
+        return self
 
 
 class ImagesSection(Section):

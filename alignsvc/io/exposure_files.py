@@ -65,10 +65,19 @@ class FoundExposures:
     failed: tuple[FailedExposure, ...]
 
 
-def find_exposures(paths: tuple[str, ...], settings: ImageSettings) -> FoundExposures:
+def find_exposures(
+    paths: tuple[str, ...], settings: ImageSettings, also: tuple[str, ...] = ()
+) -> FoundExposures:
     """Return the exposures that paths and patterns stand for.
 
     Files that are the weight or mask of another one found are left out.
+
+    Parameters
+    ----------
+    paths : tuple of str
+    settings : ImageSettings
+    also : tuple of str
+        Further files, absolute; one that `paths` stand for too counts once.
 
     Raises
     ------
@@ -80,6 +89,8 @@ def find_exposures(paths: tuple[str, ...], settings: ImageSettings) -> FoundExpo
     """
     files = _expanded(paths)
     _refuse_twice(files)
+    named = {os.path.realpath(file) for file in files}
+    files += [file for file in also if os.path.realpath(file) not in named]
     sidecars = {
         os.path.realpath(sidecar)
         for file in files

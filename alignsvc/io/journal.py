@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     """What an event says, as written in the journal."""
 
     RUN_CREATED = "run_created"
+    EXTENDED = "extended"
     DRIVER_STARTED = "driver_started"
     BOOTSTRAPPED = "bootstrapped"
     PASS_STARTED = "pass_started"
@@ -60,6 +61,33 @@ class RunCreated:
     kind: ClassVar[EventKind] = EventKind.RUN_CREATED
     identity: str
     parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The run extends another, and has all that it needs of it.
+
+    Parameters
+    ----------
+    run : str
+        The directory of the earlier one, as it was; for people.
+    identity : str
+        Of the earlier one.
+    record : TableRef
+        What it found, corrections and all.
+    is_frozen : bool
+        Whether its corrections stay as they are.
+    n_known, n_new : int
+        Exposures that it aligned, and others.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.EXTENDED
+    run: str
+    identity: str
+    record: TableRef
+    is_frozen: bool
+    n_known: int
+    n_new: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +302,7 @@ class Finished:
 
 Event: TypeAlias = (
     RunCreated
+    | Extended
     | DriverStarted
     | Bootstrapped
     | PassStarted

@@ -208,6 +208,45 @@ class MosaicStore:
                     self._array(target, tile.component, name).chunk_path(*index),
                 )
 
+    def adopt(self, other: MosaicStore, source: int, target: int) -> None:
+        """Make a generation of another store one of this store too, without its sources.
+
+        Chunks are linked, or copied where the disk allows no links; the other store stays as
+        it is. Nothing happens if the target exists.
+        """
+        if self.exists(target):
+            return
+        partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
+        with explained(self.root):
+            _group(self.root, {})
+            shutil.copytree(
+                other._path(source), partial, copy_function=_copy_linked, ignore=_all_but_sums
+            )
+            partial.rename(self._path(target))
+
+    def link_earlier(self, source: int, there: TileId, target: int, tile: TileId) -> None:
+        """Make a tile of an adopted generation, perhaps of another number, one of `target`.
+
+        No source is known in it.
+
+        Raises
+        ------
+        RunStoreError
+            The adopted generation lacks the tile.
+        """
+        for name in _SUMS:
+            old = self._array(source, there.component, name)
+            if not old.has_chunk(there.row, there.column):
+                raise _missing(source, there, f"{name} is missing")
+            new = self._array(target, tile.component, name)
+            with explained(old.path):
+                _link(
+                    old.chunk_path(there.row, there.column),
+                    new.chunk_path(tile.row, tile.column),
+                )
+        box = self.grid(target, tile.component).tile_box(tile)
+        self.write_segmentation(target, tile, np.zeros(box.shape, np.int64))
+
     def publish(self, generation: int) -> None:
         """Make a generation the current one, once all its tiles are there.
 
@@ -314,3 +353,14 @@ def _link(old: Path, new: Path) -> None:
         partial.replace(new)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _all_but_sums(folder: str, names: list[str]) -> set[str]:
+    """Name what of a generation is not taken over: maps of sources, and what is half written."""
+    partial = {name for name in names if name.startswith(PARTIAL)}
+    return partial | {"c"} & set(names) if Path(folder).name == _SEGMENTATION else partial
+
+
+def _copy_linked(old: str, new: str) -> str:
+    _link(Path(old), Path(new))
+    return new

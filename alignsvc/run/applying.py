@@ -15,7 +15,14 @@ from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
-from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
+from alignsvc.run.extending import earlier_in
+from alignsvc.run.headers import (
+    Destination,
+    HeaderSettings,
+    holds_it,
+    journal_edit,
+    write_headers,
+)
 from alignsvc.run.plan import make_plan
 from alignsvc.run.service import state_of, stored_config
 from alignsvc.run.unchanged import require_same
@@ -61,7 +68,7 @@ def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
     rows = _aligned(RunLocations(run).path(CORRECTIONS))
     folder = target.folder or RunLocations(run).path(HEADERS)
     settings = HeaderSettings(target.destination, folder, config.output.wcs_name, state.run_id)
-    plan = make_plan(config)
+    plan = make_plan(config, earlier_in(run, config))
     headers = {header.ref.id: header for header in plan.headers}
     for name in sorted(rows.keys() - headers.keys()):
         raise ConfigError(f"exposure {name}: its files are not there any more, or not usable")
@@ -79,12 +86,13 @@ def _written(
     header: ExposureHeader, row: ExposureResult, settings: HeaderSettings
 ) -> tuple[Path, ...]:
     """Write one exposure's headers; return the files, none if they are as wanted already."""
-    if header.corrected_by and header.corrected_by != settings.run_id:
+    assert row.correction is not None
+    is_there = holds_it(header, row.correction, settings.run_id)
+    if header.corrected_by and not is_there:
         raise HeaderError(
             f"exposure {header.ref.id}: its WCS holds the correction of run {header.corrected_by} "
             "already; a second one on top of it is refused; `alignsvc revert` its files first"
         )
-    is_there = header.corrected_by == settings.run_id
     if is_there and settings.destination is Destination.IN_PLACE:
         return ()
     return write_headers(header, row, settings).files

@@ -3,11 +3,13 @@
 The loop sees displacements of a few pixels. Here every exposure lists its own sources, near ones
 compare their lists, and the answers of all pairs are joined. Exposures that agree with their
 headers within what the loop can find begin as they are; if all do, nothing changes at all.
+Exposures that an earlier run has aligned are known to lie right, and are not compared with each
+other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,11 +36,12 @@ from alignsvc.numerics.matching.joint_start import (
     place_exposures,
 )
 from alignsvc.numerics.matching.neighbours import find_neighbours
+from alignsvc.numerics.matching.similarity import UNMOVED
 from alignsvc.numerics.matching.start import Start, disagreement_px, start_with
 from alignsvc.numerics.sky.footprints import Footprint, footprint
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run import events
-from alignsvc.run.plan import comparable, plane_for, with_starts
+from alignsvc.run.plan import comparable, place_of, plane_for, with_starts
 from alignsvc.run.stages import Tools, run_stage
 from alignsvc.run.state import RunState
 from alignsvc.tasks.base import NOT_FINAL
@@ -53,6 +56,8 @@ from alignsvc.tasks.match_sources import (
 #: Stages of tasks that run before the first pass.
 LIST_STAGE, MATCH_STAGE = BOOTSTRAP_STAGES = ("list_sources", "match_sources")
 _NAME = f"{TABLES}start.npz"
+#: Common sources of exposures that are known to lie right: more than any two have.
+_TIED = 1_000_000
 #: How often a task is tried again that a worker lost.
 _MORE_TRIES = 2
 
@@ -104,7 +109,7 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
         return tools
     objects, table = RunLocations(tools.run).objects, known.start
     if table is None:
-        found = _Search(tools, settings, headers)()
+        found = _Search(tools, settings, headers, _known(tools, headers))()
         table = TableRef(_NAME, write_table(objects, _NAME, _as_table(found)))
         tools.journal.append(journal.Bootstrapped(table))
     rows = read_table(objects, table.name, StartTable, table.checksum)
@@ -126,6 +131,13 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
         tools.listener(events.Note(note))
         plan = replace(plan, notes=(*plan.notes, note))
     return replace(tools, plan=plan)
+
+
+def _known(tools: Tools, headers: Sequence[ExposureHeader]) -> dict[int, Correction]:
+    everyone = (*tools.plan.exposures, *tools.plan.idle)
+    totals = {one.id: one.known.total for one in everyone if one.known is not None}
+    ids = [header.ref.id for header in headers]
+    return {k: totals[name] for k, name in enumerate(ids) if name in totals}
 
 
 def _ended(exposure: str, reason: str, message: str) -> ExposureEnded:
@@ -152,19 +164,25 @@ class _Search:
     tools : Tools
     settings : Bootstrap
     headers : tuple of ExposureHeader
+    known : mapping of index in `headers` to Correction
+        Of those that an earlier run has aligned.
     """
 
     tools: Tools
     settings: Bootstrap
     headers: tuple[ExposureHeader, ...]
+    known: Mapping[int, Correction]
 
     def __call__(self) -> list[_Row]:
         """Return the exposures that do not begin as their headers have them."""
-        listed = self._listed()
-        areas = [footprint(header.wcs) for header in self.headers]
+        known = self.known
+        areas = [place_of(header, known.get(k)) for k, header in enumerate(self.headers)]
         near = find_neighbours(areas, self.settings.matcher.radius_px)
+        first = [pair for pair in near.first if not known.keys() >= set(pair)]
+        partners = {k for pair in first for k in pair} | set(range(len(areas))) - known.keys()
+        listed = self._listed(sorted(partners))
         sets = self._sets(areas, near.group)
-        pairs = self._compared(listed, sets, near.first)
+        pairs = self._compared(listed, sets, first)
         placed = [self._placed(one, pairs) for one in sets]
         lost = {
             k
@@ -172,8 +190,9 @@ class _Search:
             for k, standing in zip(one.members, standings, strict=True)
             if standing.standing in (Standing.UNKNOWN, Standing.STRANGER) and k in listed
         }
-        again = [pair for pair in near.more if lost & set(pair)]
+        again = [pair for pair in near.more if (lost - known.keys()) & set(pair)]
         if again:
+            listed |= self._listed(sorted({k for pair in again for k in pair} - listed.keys()))
             more = self._compared(listed, sets, again)
             pairs = Pairs((*pairs.links, *more.links), (*pairs.refused, *more.refused))
             placed = [self._placed(one, pairs) for one in sets]
@@ -183,9 +202,10 @@ class _Search:
             for row in self._rows(one, standings, pairs, listed)
         ]
 
-    def _listed(self) -> dict[int, ListedExposure]:
+    def _listed(self, which: Sequence[int]) -> dict[int, ListedExposure]:
         """Return the exposures that could be listed; what is wrong with others comes up later."""
         algorithms = self.tools.plan.algorithms
+        headers = [self.headers[k] for k in which]
         tasks = [
             ListSourcesTask(
                 self.tools.run,
@@ -194,13 +214,14 @@ class _Search:
                 algorithms.images,
                 algorithms.sky,
                 self.settings.detector,
+                self.known.get(k),
             )
-            for header in self.headers
+            for k, header in zip(which, headers, strict=True)
         ]
         outcomes = self._done(LIST_STAGE, tasks)
         return {
             k: ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum))
-            for k, (header, outcome) in enumerate(zip(self.headers, outcomes, strict=True))
+            for k, header, outcome in zip(which, headers, outcomes, strict=True)
             if outcome.is_ok
         }
 
@@ -284,6 +305,11 @@ class _Search:
             tuple((index[a], index[b]) for a, b in pairs.refused if a in index),
         )
         fixed = [n for k, n in index.items() if self.headers[k].ref.id == self.tools.plan.reference]
+        together = [n for k, n in index.items() if k in self.known]
+        # Nobody compares these, as they are where they belong: they stand for one exposure.
+        tied = tuple(Link(together[0], n, UNMOVED, _TIED) for n in together[1:])
+        fixed += together
+        own = replace(own, links=(*own.links, *tied))
         return place_exposures(one.places, own, fixed[0] if fixed else None)
 
     def _rows(
@@ -302,7 +328,7 @@ class _Search:
         )
         rows = []
         for k, where in zip(one.members, placed, strict=True):
-            if k not in listed:
+            if k not in listed or k in self.known:
                 continue  # what is wrong with it comes up in the loop, under its own name
             header = self.headers[k]
             start = self._start(header, one.frame, where)

@@ -127,7 +127,7 @@ def _views(tools: Tools, mosaic: Mosaic) -> list[TileView]:
             mosaic.parts_within(grid, detector.box_for(grid.tile_box(tile), grid)),
         )
         for grid in tools.plan.grids
-        for tile in grid.tiles()
+        for tile in tools.plan.tiles_made(grid)
     ]
 
 

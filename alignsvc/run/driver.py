@@ -119,7 +119,7 @@ def _may_go_on(
     verdict = tools.plan.algorithms.rule([solved.movement_px for solved in history])
     if verdict is not Convergence.RUNNING:
         return verdict
-    if len(state.going(tools.plan.exposures)) < 2:
+    if len(state.going(tools.plan.exposures)) < 2 or not state.going(tools.plan.moving):
         return Convergence.CONVERGED  # nothing is left that could move
     if history and go_on is not None and not go_on(history[-1]):
         return Convergence.MAX_ITERATIONS
@@ -188,11 +188,14 @@ def _verdicts(
     references = grid_references(tools, state)
     first, after = (HeldOutTables(tools, tables, references) for tables in measured)
     verdicts = dict(known.verdicts)
-    for one in state.going(tools.plan.exposures):
+    for one in state.going(tools.plan.moving):
         if one.id not in verdicts:
             found = judge(first.of(one), after.of(one))
             verdict = found.verdict
-            if one.start is not None and verdict is Verdict.UNCHANGED:
+            if verdict is Verdict.UNCHANGED and one.known is not None:
+                # The first pass found it where an earlier run had put it.
+                verdict = one.known.verdict
+            elif verdict is Verdict.UNCHANGED and one.start is not None:
                 # The first pass found it where its match had put it, not where its header had.
                 verdict = Verdict.IMPROVED
             verdicts[one.id] = VerdictGiven(one.id, verdict, found.before_px, found.after_px)

@@ -25,6 +25,7 @@ from alignsvc.io.locations import (
     RunLocations,
 )
 from alignsvc.io.mosaic_fits import export_mosaic
+from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.objects import PARTIAL
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
@@ -32,7 +33,7 @@ from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.levelling import level_notes
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, view_of
+from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
@@ -101,6 +102,8 @@ def tidy(run: Path, keep_mosaics: str) -> None:
     """Remove what only a run that goes on needs: contributions, and what killed writers left."""
     locations = RunLocations(run)
     shutil.rmtree(locations.path(CONTRIBUTIONS), ignore_errors=True)
+    if keep_mosaics != "all":
+        MosaicStore(locations.path(MOSAIC_STORE)).remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
         shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
     for partial in run.rglob(f"{PARTIAL}*"):
@@ -171,8 +174,15 @@ def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _
         output.wcs_name,
         tools.plan.run_id,
     )
-    headers = {one.id: one.header for one in tools.plan.exposures}
-    return _each_written(tools, results, headers, settings)
+    headers = {one.id: one.header for one in tools.plan.moving}
+    written = _each_written(tools, results, headers, settings)
+    if tools.plan.earlier is None or not tools.plan.earlier.is_frozen:
+        return written
+    note = (
+        f"headers of frozen exposures are as {tools.plan.earlier.directory} left them; "
+        f"`alignsvc apply {tools.run}` writes those of all"
+    )
+    return replace(written, notes=(*written.notes, note))
 
 
 def _each_written(
@@ -183,7 +193,7 @@ def _each_written(
 ) -> _Written:
     rows, files, notes = [], list[Path](), list[str]()
     for result in results:
-        if result.status is not Status.ALIGNED:
+        if result.status is not Status.ALIGNED or result.id not in headers:
             rows.append(result)
             continue
         try:

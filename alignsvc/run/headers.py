@@ -77,7 +77,7 @@ def write_headers(
     """
     assert result.correction is not None
     # This very correction may have been written in place before.
-    is_there = bool(header.corrected_by) and header.corrected_by == settings.run_id
+    is_there = holds_it(header, result.correction, settings.run_id)
     new = list(header.wcs)
     error = 0.0
     if not is_there:
@@ -105,6 +105,12 @@ def write_headers(
             warnings += write_copy(source, target, updates)
             files.append(target)
     return WrittenHeaders(tuple(files), error, tuple(warnings))
+
+
+def holds_it(header: ExposureHeader, correction: Correction, run_id: str) -> bool:
+    """Return whether a header is corrected already, by the run or by one that it extends."""
+    by_another = correction.is_identity
+    return bool(header.corrected_by) and (header.corrected_by == run_id or by_another)
 
 
 def journal_edit(book: Journal, header: ExposureHeader, settings: ImageSettings) -> None:

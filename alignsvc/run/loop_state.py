@@ -87,9 +87,11 @@ class LoopState:
 
     @classmethod
     def at_start(cls, exposures: Sequence[PlannedExposure], geometry: Geometry) -> LoopState:
-        """Return the state before the first pass: as headers and matches have them."""
-        start = {one.id: one.start or Correction.identity(one.plane, geometry) for one in exposures}
-        return cls(start, start)
+        """Return the state before the first pass: as headers, matches or an earlier run have it."""
+        start = {one.id: one.begin(geometry) for one in exposures}
+        known = {one.id: one.known.rays for one in exposures if one.known is not None}
+        rays = {name: KnownRays(table, 0) for name, table in known.items() if table is not None}
+        return cls(start, start, rays=rays)
 
     @property
     def movement_px(self) -> float:

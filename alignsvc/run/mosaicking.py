@@ -13,6 +13,7 @@ from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.contribution_store import StoredContribution
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.objects import ObjectStore
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
 from alignsvc.run.standing import Standing
@@ -20,6 +21,10 @@ from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
 from alignsvc.tasks.placed import ExposureView
 from alignsvc.tasks.resample import ResampleTask, contribution_store
+
+#: The mosaic of a run that is extended stands beside the generations that are made, which count
+#: from 1, as this one.
+EARLIER_GENERATION = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,14 +161,16 @@ def mosaic_part(tools: Tools, mosaic: Mosaic, exposure: PlannedExposure) -> Mosa
 def _parts_by_tile(
     tools: Tools, contributions: Mapping[str, StoredContribution]
 ) -> dict[TileId, tuple[Part, ...]]:
-    """Return the contributions to each tile of every grid, in order of exposure id."""
+    """Return the contributions to each tile that is made, in order of exposure id."""
+    plan = tools.plan
     parts: dict[TileId, list[Part]] = {
-        tile: [] for grid in tools.plan.grids for tile in grid.tiles()
+        tile: [] for grid in plan.grids for tile in plan.tiles_made(grid)
     }
     for exposure in sorted(contributions):
         stored = contributions[exposure]
         for tile in stored.tiles:
-            parts[tile].append(Part(stored.name, stored.checksum))
+            if tile not in plan.kept:  # where what a frozen exposure gave is in it already
+                parts[tile].append(Part(stored.name, stored.checksum))
     return {tile: tuple(some) for tile, some in parts.items()}
 
 
@@ -171,6 +178,7 @@ def _merge(
     tools: Tools, turn: Turn, parts: Mapping[TileId, tuple[Part, ...]], before: Mosaic | None
 ) -> dict[TileId, str]:
     mosaic_store(tools.run).create(turn.generation, tools.plan.grids)
+    kept = _link_kept(tools, turn.generation)
     same = before if before is not None and before.generation != turn.generation else None
     tasks = [
         MergeTask(
@@ -184,7 +192,17 @@ def _merge(
         for tile, some in parts.items()
     ]
     outcomes = run_required(tools, "merge", turn.pass_number, tasks)
-    return {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
+    made = {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
+    return {**kept, **made}
+
+
+def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:
+    """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one."""
+    store = mosaic_store(tools.run)
+    for tile, kept in tools.plan.kept.items():
+        if not store.has_segmentation(generation, tile):  # written last
+            store.link_earlier(EARLIER_GENERATION, kept.there, generation, tile)
+    return {tile: kept.checksum for tile, kept in tools.plan.kept.items()}
 
 
 def _link_segmentation(tools: Tools, before: Mosaic, mosaic: Mosaic) -> None:
@@ -213,7 +231,7 @@ def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
     store = mosaic_store(tools.run)
     if tools.plan.config.run.keep_mosaics != "all":
         for generation in store.generations():
-            if generation != mosaic.generation:
+            if generation not in (mosaic.generation, EARLIER_GENERATION):
                 store.remove(generation)
     in_use = {stored.name for stored in mosaic.contributions.values()}
     kept = contribution_store(tools.run)
@@ -223,7 +241,7 @@ def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _MosaicRecord:
+class MosaicRecord:
     """A `Mosaic` as it is written down; its parts follow from the contributions."""
 
     generation: int
@@ -236,12 +254,12 @@ def _record_name(generation: int) -> str:
 
 
 def _save_mosaic(tools: Tools, mosaic: Mosaic) -> None:
-    record = _MosaicRecord(
+    record = MosaicRecord(
         mosaic.generation,
         tuple(sorted(mosaic.contributions.items())),
         tuple(sorted(mosaic.checksums.items())),
     )
-    data = json_from(record, _MosaicRecord)
+    data = json_from(record, MosaicRecord)
     assert isinstance(data, dict)
     RunLocations(tools.run).objects.put(_record_name(mosaic.generation), sealed(data))
 
@@ -254,12 +272,17 @@ def load_mosaic(tools: Tools, generation: int) -> Mosaic:
     RunStoreError
         What was written down of it is missing or damaged.
     """
-    name = _record_name(generation)
-    content = RunLocations(tools.run).objects.get(name)
-    try:
-        record = value_from(unsealed(content), _MosaicRecord)
-    except (TypeError, ValueError) as error:
-        raise RunStoreError(f"{name} is damaged ({error}); start a new run") from error
+    record = mosaic_record(RunLocations(tools.run).objects, generation)
     contributions = dict(record.contributions)
     parts = _parts_by_tile(tools, contributions)
     return Mosaic(record.generation, contributions, parts, dict(record.checksums))
+
+
+def mosaic_record(objects: ObjectStore, generation: int) -> MosaicRecord:
+    """Return what was written down of a mosaic that was published; errors as of `load_mosaic`."""
+    name = _record_name(generation)
+    content = objects.get(name)
+    try:
+        return value_from(unsealed(content), MosaicRecord)
+    except (TypeError, ValueError) as error:
+        raise RunStoreError(f"{name} is damaged ({error}); start a new run") from error

@@ -17,6 +17,7 @@ from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.history import kept_name, write_pass_history
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.levelling import levelled
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
@@ -25,7 +26,7 @@ from alignsvc.run.reference import grid_references
 from alignsvc.run.rejecting import is_searched, search_rays
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.solving import Measured, Solution, frame_held, solve
-from alignsvc.run.stages import Tools, run_stage, sorted_out
+from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
 
@@ -107,7 +108,7 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
 def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass in which all exposures are compared with one mosaic."""
     state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
-    measured, state = _measured(tools, settings, state, state.going(tools.plan.exposures))
+    measured, state = _measured(tools, settings, state, _seeing(tools, state))
     references = grid_references(tools, state)
     solution = solve(tools, measured, state.corrections, references, _choice(tools, settings))
     if tools.plan.config.alignment.solver == "independent":
@@ -115,6 +116,17 @@ def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     if _levels(tools, settings) is not None:
         state = levelled(tools, measured, state)
     return _taken_up(tools, state, solution)
+
+
+def _seeing(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
+    """Return the exposures that are measured: those that move, and what can tell where to.
+
+    Each by itself, an exposure needs the mosaic of the others only.
+    """
+    alone = tools.plan.config.alignment.solver == "independent"
+    frozen = () if alone else (Role.MEASURED,)
+    going = state.going(tools.plan.exposures)
+    return tuple(one for one in going if one.role in (Role.MOVES, *frozen))
 
 
 def _choice(tools: Tools, settings: PassSettings) -> GeometryChoice | None:
@@ -144,7 +156,7 @@ def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState)
     alone, and the mosaic from which it was solved may go.
     """
     while waiting := _waiting(tools, settings, state):
-        is_first = len(waiting) == len(state.going(tools.plan.exposures))
+        is_first = len(waiting) == len(state.going(tools.plan.moving))
         turn = settings if is_first else replace(settings, is_full=False)
         state = _catalogued(tools, turn, _mosaic_made(tools, turn, state))
         members = _next_colour(state, _waiting(tools, settings, state))
@@ -178,7 +190,7 @@ def _rays_found(tools: Tools, settings: PassSettings, state: LoopState) -> LoopS
 
 def _waiting(tools: Tools, settings: PassSettings, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that have not had their turn: each pass solves or ends every one."""
-    going = state.going(tools.plan.exposures)
+    going = state.going(tools.plan.moving)
     return tuple(one for one in going if state.passes.get(one.id, 0) < settings.number)
 
 
@@ -287,7 +299,10 @@ def _measured(
         displacements={**state.displacements, **displacements},
         factors={**state.factors, **factors},
     )
-    return measured, _announce_ends(tools, state, ends.ended)
+    # A frozen exposure without sources says nothing, but is none the worse for it.
+    frozen = {one.id for one in exposures if one.is_frozen}
+    ended = [end for end in ends.ended if is_end_of(end, frozen)]
+    return measured, _announce_ends(tools, state, ended)
 
 
 def _measure_task(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from alignsvc.config.build import Algorithms, build_algorithms, build_cluster, margin_px
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Correction
+from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
-from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure, find_exposures
-from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.exposure_files import find_exposures
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
@@ -29,9 +30,12 @@ from alignsvc.numerics.sky.footprints import (
     choose_grids,
     footprint,
     share_grid,
-    touches,
 )
-from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.reasons import SkipReason
+from alignsvc.run.earlier import EarlierRun, KnownExposure
+from alignsvc.run.identity import setting_parts
+from alignsvc.run.inspecting import ended_alone, failure, inspected, on_grid, without_duplicates
+from alignsvc.run.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
     catalog_notes,
     given_grid,
@@ -43,18 +47,6 @@ from alignsvc.run.state import run_id_of
 
 #: Why an exposure that could be compared is not in a component.
 _ALONE = frozenset({SkipReason.NO_OVERLAP.value, SkipReason.SINGLE_EXPOSURE.value})
-#: Keys that name files: what is in these is part of a run's identity, not where they lie.
-_NAME_FILES = frozenset(
-    {
-        "images.paths",
-        "detection.catalog",
-        "detection.mask",
-        "reference.catalog",
-        "reference.image",
-        "mosaic.grid",
-        "alignment.tangent_plane",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +62,19 @@ class PlannedExposure:
         In which its correction acts: about the middle of its footprint, unless the
         configuration names one.
     start : Correction or None
-        With which the loop begins; None = as the header has it.
+        From where gauge and priors count, and the loop begins with an exposure that nobody
+        knows; None = as the header has it.
+    known : KnownExposure or None
+        What an earlier run says of it: there the loop begins.
+    role : Role
     """
 
     header: ExposureHeader
     component: int
     plane: TangentPlane
     start: Correction | None = None
+    known: KnownExposure | None = None
+    role: Role = Role.MOVES
 
     @property
     def id(self) -> str:
@@ -89,6 +87,17 @@ class PlannedExposure:
         if self.start is None:
             return self.header.wcs
         return tuple(corrected(wcs, self.start) for wcs in self.header.wcs)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its correction stays what an earlier run made it."""
+        return self.role is not Role.MOVES
+
+    def begin(self, geometry: Geometry) -> Correction:
+        """Return the total with which the loop begins, as free as `geometry` unless frozen."""
+        if self.known is None:
+            return self.start or Correction.identity(self.plane, geometry)
+        return self.known.total if self.is_frozen else self.known.total.restricted(geometry)
 
     def since_start(self, total: Correction) -> Correction:
         """Return what the loop has added to where it began.
@@ -125,6 +134,12 @@ class Plan:
         That `reference.catalog` names.
     notes : tuple of str
         What the user should know of the inputs.
+    earlier : EarlierRun or None
+        That is extended.
+    idle : tuple of PlannedExposure
+        Frozen ones that nothing new is near: no task reads them. In order of id.
+    kept : mapping of TileId to KeptTile
+        Tiles of the earlier run's mosaic that are not made again.
     """
 
     config: Config
@@ -138,6 +153,9 @@ class Plan:
     parts: tuple[tuple[str, str], ...]
     catalog: ReferenceCatalog | None
     notes: tuple[str, ...]
+    earlier: EarlierRun | None = None
+    idle: tuple[PlannedExposure, ...] = ()
+    kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def run_id(self) -> str:
@@ -148,6 +166,21 @@ class Plan:
     def grids(self) -> tuple[MosaicGrid, ...]:
         """One a component."""
         return self.layout.grids
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Ids of the exposures that hold the frame by not moving."""
+        frozen = {one.id for one in (*self.exposures, *self.idle) if one.is_frozen}
+        return frozenset(frozen if self.reference is None else {self.reference, *frozen})
+
+    @property
+    def moving(self) -> tuple[PlannedExposure, ...]:
+        """The exposures that are aligned."""
+        return tuple(one for one in self.exposures if not one.is_frozen)
+
+    def tiles_made(self, grid: MosaicGrid) -> tuple[TileId, ...]:
+        """Return the tiles of a grid that this run makes, row by row."""
+        return tuple(tile for tile in grid.tiles() if tile not in self.kept)
 
     @property
     def is_usable(self) -> bool:
@@ -163,8 +196,14 @@ class Plan:
         return ExitCode.SOME_FAILED if failed else ExitCode.DONE
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     """Read every header that `config` names and decide what to do.
+
+    Parameters
+    ----------
+    config : Config
+    earlier : EarlierRun or None
+        The run that is extended: its exposures join those of the configuration.
 
     Raises
     ------
@@ -176,19 +215,22 @@ def make_plan(config: Config) -> Plan:
     catalog = reference_catalog(config)
     sources = source_digests(config)
     grid = given_grid(config)
-    found = find_exposures(config.images.paths, algorithms.images)
-    sound, failed = _inspected(found.candidates, algorithms)
-    ended = [_failure(f) for f in (*found.failed, *failed)]
+    also = earlier.files if earlier is not None else ()
+    found = find_exposures(config.images.paths, algorithms.images, also)
+    sound, failed = inspected(found.candidates, algorithms)
+    ended = [failure(f) for f in (*found.failed, *failed)]
+    ended += earlier.lost_among(sound) if earlier is not None else ()
     headers = tuple(sound)
-    sound, duplicates = _without_duplicates(sound)
+    known = earlier.known_among(headers) if earlier is not None else {}
+    sound, duplicates = without_duplicates(sound, known)
     ended += duplicates
-    sound, outside = _on_grid(sound, grid)
+    sound, outside = on_grid(sound, grid)
     ended += outside
-    layout = _layout(config, [footprint(header.wcs) for header in sound], grid)
-    exposures, alone = _placed(sound, layout, _given_plane(config, sound))
-    ended += [_alone(header, len(sound)) for header in alone]
-    reference = _reference(config, exposures)
-    require_on_grids(config, catalog, layout.grids)
+    arranged = _arranged(config, sound, earlier, {})
+    ended += [ended_alone(header, len(sound)) for header in arranged.alone]
+    reference = _reference(config, (*arranged.exposures, *arranged.idle))
+    arranged = arranged.held_by(reference)
+    require_on_grids(config, catalog, arranged.layout.grids)
     named = (
         *sources,
         ("reference.image", reference or ""),
@@ -196,19 +238,30 @@ def make_plan(config: Config) -> Plan:
         _named_plane(config, sound),
     )
     inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
-    parts = (("format", digest_of(FORMAT_VERSION)), *_setting_parts(config), *named, *inputs)
+    extended = () if earlier is None else (("run.extend", earlier.digest),)
+    settings = (*setting_parts(config), *extended)
+    parts = (("format", digest_of(FORMAT_VERSION)), *settings, *named, *inputs)
+    moving = [one.known for one in arranged.exposures if not one.is_frozen]
+    notes = (
+        *(() if earlier is None else earlier.notes(moving, len(arranged.idle))),
+        *catalog_notes(catalog, sound),
+        *(w for h in sound for w in h.warnings),
+    )
     return Plan(
         config=config,
         algorithms=algorithms,
-        exposures=exposures,
+        exposures=arranged.exposures,
         headers=headers,
         ended=tuple(sorted(ended, key=lambda e: e.exposure)),
-        layout=layout,
+        layout=arranged.layout,
         reference=reference,
         identity=digest_of(parts),
         parts=parts,
         catalog=catalog,
-        notes=(*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings)),
+        notes=notes,
+        earlier=earlier,
+        idle=arranged.idle,
+        kept=arranged.kept,
     )
 
 
@@ -230,23 +283,23 @@ def with_starts(
         return plan
     out = {end.exposure for end in ended}
     sound = [header for header in comparable(plan) if header.ref.id not in out]
-    places = [_begun(header, starts.get(header.ref.id)) for header in sound]
-    layout = _layout(plan.config, places, given_grid(plan.config))
-    exposures, alone = _placed(sound, layout, _given_plane(plan.config, sound))
+    arranged = _arranged(plan.config, sound, plan.earlier, starts).held_by(plan.reference)
     others = [end for end in plan.ended if end.reason not in _ALONE]
-    now_alone = [_alone(header, len(sound)) for header in alone]
+    now_alone = [ended_alone(header, len(sound)) for header in arranged.alone]
     return replace(
         plan,
-        exposures=tuple(replace(one, start=starts.get(one.id)) for one in exposures),
+        exposures=arranged.exposures,
         ended=tuple(sorted([*others, *ended, *now_alone], key=lambda e: e.exposure)),
-        layout=layout,
+        layout=arranged.layout,
+        idle=arranged.idle,
+        kept=arranged.kept,
     )
 
 
 def comparable(plan: Plan) -> tuple[ExposureHeader, ...]:
     """Return the sound exposures, in order of id, those too that overlap none by their headers."""
     alone = {end.exposure for end in plan.ended if end.reason in _ALONE}
-    taking_part = {one.id for one in plan.exposures} | alone
+    taking_part = {one.id for one in (*plan.exposures, *plan.idle)} | alone
     return tuple(header for header in plan.headers if header.ref.id in taking_part)
 
 
@@ -255,10 +308,76 @@ def plane_for(plan: Plan, header: ExposureHeader) -> TangentPlane:
     return _given_plane(plan.config, comparable(plan)) or _plane_of(header.wcs)
 
 
-def _begun(header: ExposureHeader, start: Correction | None) -> Footprint:
-    """Return where an exposure lies when the loop begins."""
-    chips = header.wcs if start is None else (corrected(wcs, start) for wcs in header.wcs)
+def place_of(header: ExposureHeader, total: Correction | None) -> Footprint:
+    """Return where an exposure lies with a correction; None = where its header says."""
+    chips = header.wcs if total is None else (corrected(wcs, total) for wcs in header.wcs)
     return footprint(chips)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arranged:
+    """Exposures on grids, as in `Plan`; and those that overlap no other."""
+
+    layout: MosaicLayout
+    exposures: tuple[PlannedExposure, ...]
+    idle: tuple[PlannedExposure, ...]
+    alone: tuple[ExposureHeader, ...]
+    kept: Mapping[TileId, KeptTile]
+
+    def held_by(self, reference: str | None) -> _Arranged:
+        """Return it with a reference image that is where its header says, whoever knows better."""
+        one = next((one for one in (*self.exposures, *self.idle) if one.id == reference), None)
+        frozen = any(other.is_frozen for other in (*self.exposures, *self.idle))
+        if one is None or one.is_frozen:
+            return self
+        if frozen:
+            raise ConfigError(
+                f"reference.image: {reference} is new, and with --freeze the exposures of the "
+                "earlier run hold the frame; leave it out"
+            )
+        still = replace(one, start=None, known=None)
+        exposures = tuple(still if other is one else other for other in self.exposures)
+        return replace(self, exposures=exposures)
+
+
+def _arranged(
+    config: Config,
+    sound: Sequence[ExposureHeader],
+    earlier: EarlierRun | None,
+    starts: Mapping[str, Correction],
+) -> _Arranged:
+    """Put exposures on grids, where they lie when the loop begins."""
+    grid = given_grid(config)
+    known = earlier.known_among(sound) if earlier is not None else {}
+    totals = {**starts, **{name: one.total for name, one in known.items()}}
+    places = [place_of(header, totals.get(header.ref.id)) for header in sound]
+    layout = _layout(config, places, grid)
+    roles: tuple[Role, ...] = (Role.MOVES,) * len(sound)
+    kept: Mapping[TileId, KeptTile] = {}
+    if earlier is not None:
+        members = [
+            Member(place, known.get(header.ref.id))
+            for header, place in zip(sound, places, strict=True)
+        ]
+        extended = Extension(earlier, margin_px(config), grid is None)(layout, members)
+        layout, kept, roles = extended.layout, extended.kept, extended.roles
+    given, placed, alone = _given_plane(config, sound), [], []
+    for header, component, role in zip(sound, layout.component_of, roles, strict=True):
+        one = known.get(header.ref.id)
+        if component is None:
+            alone.append(header)
+        elif one is not None:
+            placed.append(PlannedExposure(header, component, one.plane, one.start, one, role))
+        else:
+            plane, start = given or _plane_of(header.wcs), starts.get(header.ref.id)
+            placed.append(PlannedExposure(header, component, plane, start))
+    return _Arranged(
+        layout,
+        tuple(one for one in placed if one.role is not Role.IDLE),
+        tuple(one for one in placed if one.role is Role.IDLE),
+        tuple(alone),
+        kept,
+    )
 
 
 def no_usable_exposure(plan: Plan) -> ConfigError:
@@ -266,77 +385,6 @@ def no_usable_exposure(plan: Plan) -> ConfigError:
     reasons = "; ".join(e.message for e in plan.ended[:3])
     more = f"; and {len(plan.ended) - 3} more" if len(plan.ended) > 3 else ""
     return ConfigError(f"no usable exposure among {len(plan.ended)}: {reasons}{more}")
-
-
-def _inspected(
-    candidates: Iterable[ExposureCandidate], algorithms: Algorithms
-) -> tuple[list[ExposureHeader], list[FailedExposure]]:
-    sound, failed = [], []
-    for candidate in candidates:
-        try:
-            sound.append(inspect_exposure(candidate, algorithms.images))
-        except DataError as error:
-            failed.append(FailedExposure.from_error(candidate.id, error))
-    return sound, failed
-
-
-def _failure(failed: FailedExposure) -> ExposureEnded:
-    return ExposureEnded(failed.id, Status.FAILED, failed.kind.value, failed.message)
-
-
-def _without_duplicates(
-    sound: Sequence[ExposureHeader],
-) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
-    """Leave out exposures whose files are byte for byte those of an earlier one.
-
-    Only files of equal headers and sizes (one fingerprint) are read to the end.
-    """
-    first_with: dict[str, ExposureHeader] = {}
-    contents: dict[str, set[str]] = {}
-    kept, ended = [], []
-    for header in sound:
-        earlier = first_with.setdefault(header.ref.fingerprint, header)
-        if earlier is not header:
-            seen = contents.setdefault(header.ref.fingerprint, {_contents(earlier)})
-            own = _contents(header)
-            if own in seen:
-                message = f"exposure {header.ref.id}: byte for byte the same as {earlier.ref.id}"
-                ended.append(_skipped(header.ref.id, SkipReason.DUPLICATE, message))
-                continue
-            seen.add(own)
-        kept.append(header)
-    return kept, ended
-
-
-def _contents(header: ExposureHeader) -> str:
-    files = dict.fromkeys(chip.science.uri for chip in header.ref.chips)
-    return digest_of(tuple(content_digest(file) for file in files))
-
-
-def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
-    return ExposureEnded(exposure, Status.SKIPPED, reason.value, message)
-
-
-def _alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
-    reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
-    return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
-
-
-def _on_grid(
-    sound: Sequence[ExposureHeader], grid: MosaicGrid | None
-) -> tuple[list[ExposureHeader], list[ExposureEnded]]:
-    """Leave out exposures that a given grid has no pixel of."""
-    if grid is None:
-        return list(sound), []
-    reason = SkipReason.OUTSIDE_GRID
-    inside, ended = [], []
-    for header in sound:
-        if touches(footprint(header.wcs), grid):
-            inside.append(header)
-        else:
-            text = f"exposure {header.ref.id}: {REASON_TEXT[reason]}"
-            ended.append(_skipped(header.ref.id, reason, text))
-    return inside, ended
 
 
 def _layout(
@@ -376,18 +424,6 @@ def _plane_of(chips: Sequence[CelestialWcs]) -> TangentPlane:
     return TangentPlane(float(middle.ra), float(middle.dec))
 
 
-def _placed(
-    sound: Sequence[ExposureHeader], layout: MosaicLayout, given: TangentPlane | None
-) -> tuple[tuple[PlannedExposure, ...], list[ExposureHeader]]:
-    placed, alone = [], []
-    for header, component in zip(sound, layout.component_of, strict=True):
-        if component is None:
-            alone.append(header)
-        else:
-            placed.append(PlannedExposure(header, component, given or _plane_of(header.wcs)))
-    return tuple(placed), alone
-
-
 def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | None:
     """Return the id that `reference.image` names: an id, or a path that ends in it."""
     name = config.reference.image
@@ -410,13 +446,3 @@ def _named_plane(config: Config, sound: Sequence[ExposureHeader]) -> tuple[str, 
     if name is None or any(header.ref.id == name for header in sound):
         return (key, name or "")
     return (key, content_digest(name))
-
-
-def _setting_parts(config: Config) -> Iterator[tuple[str, str]]:
-    """Yield a digest of each setting that changes numbers and names no file."""
-    tree = config.model_dump(mode="json", exclude={"cluster", "run", "output"})
-    for section, keys in sorted(tree.items()):
-        for key, value in sorted(keys.items()):
-            if f"{section}.{key}" not in _NAME_FILES:
-                yield (f"{section}.{key}", digest_of(repr(value)))
-    yield ("run.seed", digest_of(config.run.seed))

@@ -75,9 +75,11 @@ def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReferenc
     if catalog is None or state.sources is None:
         return {}
     sources = chosen_sources(tools, state.sources)
+    seen = {one.component for one in tools.plan.exposures}
     return {
         grid.component: _on_grid(tools, grid, catalog, sources.select(own))
         for grid in tools.plan.grids
+        if grid.component in seen
         for own in (sources.component == grid.component,)
     }
 

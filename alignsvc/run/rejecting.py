@@ -48,7 +48,7 @@ def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearche
 def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that go on and in which cosmic rays are to be found."""
     sought = components_with_search(tools.plan)
-    return tuple(one for one in state.going(tools.plan.exposures) if one.component in sought)
+    return tuple(one for one in state.going(tools.plan.moving) if one.component in sought)
 
 
 def components_with_search(plan: Plan) -> frozenset[int]:

@@ -23,6 +23,7 @@ from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
+from alignsvc.run.extending import earlier_in, earlier_of, take_along
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
@@ -75,7 +76,7 @@ def begin(config: Config, options: RunOptions) -> RunResult:
         The directory cannot be used.
     """
     build_cluster(config, options.workers)
-    plan = make_plan(config)
+    plan = planned(config)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     run = Path(config.run.directory).expanduser().absolute()
@@ -98,9 +99,31 @@ def resume(run: Path, options: RunOptions) -> RunResult:
     run = run.absolute()
     config = stored_config(run)
     build_cluster(config, options.workers)
-    plan = make_plan(config)
+    plan = stored_plan(run, config)
     require_same(run, plan, state_of(run))
     return _drive(run, plan, options)
+
+
+def planned(config: Config) -> Plan:
+    """Return what a run would do, with the run that it extends as that is now.
+
+    Raises
+    ------
+    ConfigError
+        As of `make_plan`; or nothing is left to align, since all exposures are frozen.
+    """
+    plan = make_plan(config, earlier_of(config))
+    if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
+        raise ConfigError(
+            f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
+            "nothing is left to align; name new exposures in images.paths"
+        )
+    return plan
+
+
+def stored_plan(run: Path, config: Config) -> Plan:
+    """Return the plan of a run in a directory, with what it took along of an earlier one."""
+    return make_plan(config, earlier_in(run, config))
 
 
 def stored_config(run: Path) -> Config:
@@ -145,7 +168,9 @@ def _anywhere(plan: Plan, run: Path) -> Config:
             "images": images.model_copy(
                 update={"paths": tuple(absolute_pattern(path) for path in images.paths)}
             ),
-            "run": config.run.model_copy(update={"directory": str(run)}),
+            "run": config.run.model_copy(
+                update={"directory": str(run), "extend": _absolute(config.run.extend)}
+            ),
             "detection": detection.model_copy(
                 update={
                     "catalog": _absolute(detection.catalog),
@@ -218,8 +243,11 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
         book = Journal(objects, time.time)
         plan = with_inputs_restored(plan, known, book)
         require_same(run, plan, known)
+        extended = take_along(run, plan, is_known=known.extended is not None)
         if not known.identity:
             book.append(journal.RunCreated(plan.identity, plan.parts))
+        if extended is not None:
+            book.append(extended)
         book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
         return _worked(run, plan, options, (book, lease, known))
 

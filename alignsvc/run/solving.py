@@ -215,11 +215,17 @@ def _group(
         factors = [equally_weighted(each) for each in factors]
     totals = tuple(corrections[one.exposure.id] for one in own)
     footprints = tuple(
-        footprint_of(_samples(one.exposure), one.exposure.since_start(total), grid.plane)
-        for one, total in zip(own, totals, strict=True)
+        _footprint(one.exposure, total, grid) for one, total in zip(own, totals, strict=True)
     )
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
     return _Group(grid, members, tuple(factors), footprints, totals, chips)
+
+
+def _footprint(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:
+    found = footprint_of(_samples(exposure), exposure.since_start(total), grid.plane)
+    if exposure.is_frozen:  # nothing of its total is ever to be undone
+        found = replace(found, departure=np.zeros(N_PARAMETERS))
+    return found
 
 
 def _samples(exposure: PlannedExposure) -> SkyPoints:
@@ -247,7 +253,12 @@ def _solved_jointly(
     fit = fitted.fit
     group = group.as_free_as(fit.geometries)
     if choice is not None:
-        tools.listener(events.Note(f"geometries chosen: {_counted(fit.geometries)}"))
+        free = [
+            geometry
+            for one, geometry in zip(group.members, fit.geometries, strict=True)
+            if not one.is_frozen
+        ]
+        tools.listener(events.Note(f"geometries chosen: {_counted(free)}"))
     inflation = _inflation(fit)
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -259,6 +270,9 @@ def _solved_jointly(
     shifts: dict[str, ChipShifts] = {}
     for i in solved:
         one = group.members[i]
+        component[one.id] = int(fit.component[i])
+        if one.is_frozen:
+            continue
         covariance = inflation * fit.covariances[i]
         corrections[one.id] = group.stepped(i, steps[i], covariance)
         quality[one.id] = FitQuality(
@@ -275,9 +289,10 @@ def _solved_jointly(
             totals_of(one, group.totals[i], old),
             totals_of(one, group.stepped(i, moving[i], covariance), new),
         )
-        component[one.id] = int(fit.component[i])
     ended = tuple(
-        _ended(group.members[i].id, end.reason, end.message) for i, end in sorted(failed.items())
+        _ended(group.members[i].id, end.reason, end.message)
+        for i, end in sorted(failed.items())
+        if not group.members[i].is_frozen
     )
     notes = (
         ()
@@ -312,7 +327,7 @@ def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArra
     for label, kind in enumerate(fit.gauges):
         members = np.flatnonzero(fit.component == label)
         left_px = max((_largest_px(group, i, steps[i]) for i in members.tolist()), default=0.0)
-        if any(group.footprints[i].geometry is not group.totals[i].geometry for i in members):
+        if any(_is_to_stiffen(group, i) for i in members.tolist()):
             continue  # what a stiffer geometry cannot express must go
         if left_px < eps_px or fit.significance[members].max() >= _LEAST_SIGNIFICANT:
             continue
@@ -327,6 +342,12 @@ def _steps_worth_taking(tools: Tools, group: _Group, fit: JointFit) -> FloatArra
             )
         )
     return steps
+
+
+def _is_to_stiffen(group: _Group, index: int) -> bool:
+    """Return whether an exposure that moves is less free from now on."""
+    geometry = group.footprints[index].geometry
+    return not group.members[index].is_frozen and geometry is not group.totals[index].geometry
 
 
 def _largest_px(group: _Group, index: int, step: FloatArray) -> float:
@@ -351,7 +372,7 @@ def _jointly_fitted(
 ) -> _Fitted:
     """Fit all exposures of a group; sources that turn out to move are left out, then again."""
     algorithms = tools.plan.algorithms
-    held = [i for i, one in enumerate(group.members) if one.id == tools.plan.reference]
+    held = [i for i, one in enumerate(group.members) if one.id in tools.plan.held]
     fitter = JointFitter(
         clipping=algorithms.clipping,
         gauge=FixedGauge(tuple(held)) if held else MeanGauge(),
@@ -455,7 +476,8 @@ def frame_held(
     solved = [one for one in exposures if one.id in corrections]
     for grid in tools.plan.grids:
         members = [one for one in solved if one.component == grid.component]
-        if not members or tools.plan.reference in {one.id for one in members}:
+        still_there = [one for one in exposures if one.component == grid.component]
+        if not members or any(one.id in tools.plan.held for one in still_there):
             continue
         footprints = [
             footprint_of(_samples(one), one.since_start(corrections[one.id]), grid.plane)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -145,6 +145,11 @@ def sorted_out(exposures: Sequence[PlannedExposure], outcomes: Sequence[TaskOutc
             status = Status.FAILED if outcome.status is TaskStatus.FAILED else Status.SKIPPED
             ended.append(ExposureEnded(exposure.id, status, outcome.reason, outcome.message))
     return Ends(tuple(going), tuple(ended))
+
+
+def is_end_of(end: ExposureEnded, frozen: Container[str]) -> bool:
+    """Return whether an exposure ends so: a frozen one that is sound stays what it is."""
+    return end.exposure not in frozen or end.status is Status.FAILED
 
 
 def digest_of_checksums(outcomes: Iterable[TaskOutcome]) -> str:

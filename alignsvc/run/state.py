@@ -108,6 +108,8 @@ class RunState:
         Where the loop begins; None before exposures were compared.
     exit_code : int or None
         None while the run goes on.
+    extended : Extended or None
+        What it extends; None if nothing.
     """
 
     identity: str = ""
@@ -123,6 +125,7 @@ class RunState:
     headers: tuple[HeaderApplied, ...] = ()
     start: TableRef | None = None
     exit_code: int | None = None
+    extended: journal.Extended | None = None
 
     @property
     def run_id(self) -> str:
@@ -175,6 +178,8 @@ def after(state: RunState, event: Event) -> RunState:
     match event:
         case journal.RunCreated():
             return replace(state, identity=event.identity, parts=event.parts)
+        case journal.Extended():
+            return replace(state, extended=event)
         case journal.DriverStarted():
             return replace(state, ended=state.settled.ended, sources=state.settled.sources)
         case journal.Bootstrapped():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from alignsvc.io.journal import Extended
 from alignsvc.io.lease import LeaseOwner, lease_owner
 from alignsvc.io.locations import RunLocations
 from alignsvc.run.service import state_of
@@ -55,6 +56,8 @@ class RunStatus:
             case Standing.RUNNING:
                 end = f"going on, driven by {self.owner}"
         lines = [f"{self.directory}: {end}"]
+        if state.extended is not None:
+            lines.append(extension_line(state.extended))
         lines += [
             f"pass {r.number}{' (full)' if r.is_full else ''}: "
             + ("not solved yet" if r.solution is None else f"{r.solution.movement_px:.4f} px")
@@ -73,6 +76,7 @@ class RunStatus:
             "identity": state.identity,
             "finished": state.is_finished,
             "exit_code": state.exit_code,
+            "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
                 {
                     "number": r.number,
@@ -92,6 +96,23 @@ class RunStatus:
                 for e in state.ended.values()
             ],
         }
+
+
+def extension_line(extended: Extended) -> str:
+    """Return in a sentence what a run extends."""
+    frozen = " (frozen)" if extended.is_frozen else ""
+    return f"extends {extended.run}: {extended.n_known} old{frozen}, {extended.n_new} new"
+
+
+def extension_json(extended: Extended) -> dict[str, object]:
+    """Return what a run extends, as JSON values."""
+    return {
+        "run": extended.run,
+        "identity": extended.identity,
+        "frozen": extended.is_frozen,
+        "old": extended.n_known,
+        "new": extended.n_new,
+    }
 
 
 def run_status(run: Path) -> RunStatus:

@@ -53,7 +53,7 @@ def with_inputs_restored(plan: Plan, known: RunState, book: Journal) -> Plan:
             if correction_run(file) == known.run_id:
                 revert(file)
                 book.append(journal.HeaderReverted(header.ref.id, str(file)))
-    return make_plan(plan.config)
+    return make_plan(plan.config, plan.earlier)
 
 
 def files_of(header: ExposureHeader) -> tuple[Path, ...]:
@@ -72,7 +72,7 @@ def refuse_corrected(plan: Plan, run_id: str) -> None:
     """
     if plan.config.output.wcs not in ("copy", "in_place"):
         return
-    for one in plan.exposures:
+    for one in plan.moving:
         other = one.header.corrected_by
         if other and other != run_id:
             raise ConfigError(

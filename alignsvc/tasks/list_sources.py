@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Chip, ExposureRef
 from alignsvc.domain.geometry import SkyPoints
@@ -18,6 +19,7 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.calibrate import calibrated
+from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.exposure_sources import ExposureDetector
@@ -80,6 +82,8 @@ class ListSourcesTask:
     images : ImageSettings
     sky : SkyEstimator
     detector : ExposureDetector
+    correction : Correction or None
+        Of an exposure of which more is known than its header; None = as that has it.
     """
 
     run: Path
@@ -88,18 +92,19 @@ class ListSourcesTask:
     images: ImageSettings
     sky: SkyEstimator
     detector: ExposureDetector
+    correction: Correction | None = None
 
     @property
     def key(self) -> TaskKey:
         """Identity: the exposure and how its sources are found."""
-        settings = (self.flux_scale, self.images, self.sky, self.detector)
+        settings = (self.flux_scale, self.images, self.sky, self.detector, self.correction)
         digest = digest_of("list_sources", self.exposure, *settings)
         return TaskKey("list_sources", self.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
         """Write the list."""
         exposure = read_exposure(self.exposure, self.images)
-        chips = [chip for chip in exposure.chips if not chip.mask.all()]
+        chips = [self._placed(chip) for chip in exposure.chips if not chip.mask.all()]
         if not chips:
             raise DataError(
                 FailureKind.ALL_MASKED, f"exposure {self.exposure.id}: no pixel is usable"
@@ -121,6 +126,12 @@ class ListSourcesTask:
         checksum = write_table(RunLocations(self.run).objects, name, found)
         count = (("sources", float(len(found))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=count)
+
+    def _placed(self, chip: Chip) -> Chip:
+        """Return a chip that lies where the correction puts it."""
+        if self.correction is None:
+            return chip
+        return replace(chip, wcs=corrected(chip.wcs, self.correction))
 
     def _listed(self, chip: Chip) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return right ascension, declination and flux of a chip's sources."""

@@ -180,6 +180,41 @@ def share_grid(
     return MosaicLayout(grids, _component_of(several, len(footprints)), links)
 
 
+def grown(grid: MosaicGrid, footprints: Sequence[Footprint], margin_px: int = 0) -> MosaicGrid:
+    """Return a grid with room for more footprints, of the same pixels and tiles.
+
+    It grows by whole tiles to the left and below, so that tiles keep their pixels; a last row
+    or column of tiles that was cut short gets more.
+
+    Raises
+    ------
+    ConfigError
+        A footprint lies more than 10 degrees from the tangent point.
+    """
+    sky = _points_of(footprints)
+    centre = SkyPoints(np.asarray(grid.plane.ra_deg), np.asarray(grid.plane.dec_deg))
+    away_deg = _farthest_deg(sky, centre)
+    if away_deg > WIDEST_DEG:
+        raise ConfigError(
+            f"mosaic: exposures lie up to {away_deg:.1f} degrees from the tangent point of the "
+            f"grid that is extended, at most {WIDEST_DEG:.0f} are wanted; align them in a new run"
+        )
+    pixel = grid.pixel_from_sky(sky)
+    border = BORDER_PX + margin_px
+    (ny, nx), (height, width) = grid.tile_shape, grid.shape
+    left = max(0, -((math.floor(pixel.x.min()) - border) // nx)) * nx
+    below = max(0, -((math.floor(pixel.y.min()) - border) // ny)) * ny
+    return replace(
+        grid,
+        origin_x=grid.origin_x + left,
+        origin_y=grid.origin_y + below,
+        shape=(
+            max(height, math.ceil(pixel.y.max()) + border + 1) + below,
+            max(width, math.ceil(pixel.x.max()) + border + 1) + left,
+        ),
+    )
+
+
 def touches(exposure: Footprint, grid: MosaicGrid) -> bool:
     """Return whether a chip of an exposure shares pixels with a grid."""
     outline = _outline(grid.shape)
@@ -320,10 +355,7 @@ def _grid(
     frame: _Frame,
 ) -> MosaicGrid:
     """Return the smallest grid that holds the footprints, their border and the margin."""
-    sky = SkyPoints(
-        np.concatenate([one.points().ra for one in footprints]),
-        np.concatenate([one.points().dec for one in footprints]),
-    )
+    sky = _points_of(footprints)
     middle = middle_of(sky)
     radius_deg = _farthest_deg(sky, middle)
     if 2 * radius_deg > WIDEST_DEG:
@@ -347,6 +379,13 @@ def _grid(
     ny = math.ceil(pixel.y.max()) + border + 1 - y0
     tile = (min(tile_shape[0], ny), min(tile_shape[1], nx))
     return MosaicGrid(component, plane, scale_arcsec, float(-x0), float(-y0), (ny, nx), tile)
+
+
+def _points_of(footprints: Sequence[Footprint]) -> SkyPoints:
+    return SkyPoints(
+        np.concatenate([one.points().ra for one in footprints]),
+        np.concatenate([one.points().dec for one in footprints]),
+    )
 
 
 def _farthest_deg(sky: SkyPoints, centre: SkyPoints) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
-from alignsvc.run.report.summary import result_json, result_lines
+from alignsvc.run.report.summary import extends, result_json, result_lines
 from alignsvc.run.result import RunResult
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
@@ -26,7 +26,8 @@ _STYLE = (
 def write_reports(tools: Tools, result: RunResult) -> None:
     """Write the reports that the configuration asks for."""
     objects = RunLocations(tools.run).objects
-    record = {"version": VERSION, "identity": tools.plan.identity, **result_json(result)}
+    about = {"version": VERSION, "identity": tools.plan.identity, "extends": extends(tools.plan)}
+    record = {**about, **result_json(result)}
     objects.put(REPORT_JSON, json.dumps(record, indent=1, allow_nan=False).encode())
     if tools.plan.config.output.report == "html":
         objects.put(REPORT_HTML, report_html(result).encode())

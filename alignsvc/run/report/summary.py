@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.numerics.sources.sharpness import Sharpening
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.result import RunResult
@@ -107,19 +109,21 @@ def plan_json(plan: Plan) -> Json:
     """Return a plan as JSON values."""
     return {
         "identity": plan.identity,
-        "exposures": [one.id for one in plan.exposures],
+        "exposures": [one.id for one in plan.moving],
+        "extends": extends(plan),
         "ended": [
             {"id": e.exposure, "status": e.status.value, "reason": e.reason, "message": e.message}
             for e in plan.ended
         ],
         "components": [
             {
-                "exposures": sum(one.component == grid.component for one in plan.exposures),
+                "exposures": sum(one.component == grid.component for one in plan.moving),
                 "tangent_ra": grid.plane.ra_deg,
                 "tangent_dec": grid.plane.dec_deg,
                 "scale_arcsec": grid.scale_arcsec,
                 "shape": list(grid.shape),
                 "tiles": grid.n_tiles[0] * grid.n_tiles[1],
+                "tiles_made": len(plan.tiles_made(grid)),
             }
             for grid in plan.grids
         ],
@@ -133,7 +137,7 @@ def plan_json(plan: Plan) -> Json:
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a run would do, in sentences."""
-    n, parts = len(plan.exposures), len(plan.grids)
+    n, parts = len(plan.moving), len(plan.grids)
     components = "1 component" if parts == 1 else f"{parts} components"
     lines = [
         f"{n} exposures to align, in {components}"
@@ -142,9 +146,12 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     for grid in plan.grids:
         ny, nx = grid.shape
+        n_tiles = grid.n_tiles[0] * grid.n_tiles[1]
+        kept = n_tiles - len(plan.tiles_made(grid))
+        also = f" ({kept} kept)" if kept else ""
         lines.append(
             f"component {grid.component}: mosaic {nx} x {ny} px of {grid.scale_arcsec:.4f} arcsec, "
-            f"{grid.n_tiles[0] * grid.n_tiles[1]} tiles, about RA {grid.plane.ra_deg:.5f} "
+            f"{n_tiles} tiles{also}, about RA {grid.plane.ra_deg:.5f} "
             f"Dec {grid.plane.dec_deg:+.5f}"
         )
     lines.append(
@@ -171,16 +178,34 @@ def _plan_notes(plan: Plan) -> list[str]:
 def tasks_per_pass(plan: Plan) -> int:
     """Return the number of tasks of a full pass: two an exposure, three a tile.
 
+    Frozen exposures are only placed, and measured where they see new ones.
     Where cosmic rays are sought, two more an exposure and one more a tile: to find them, and to
     make the mosaic again without them.
     """
     searched = components_with_search(plan)
-    exposures = sum(4 if one.component in searched else 2 for one in plan.exposures)
+    per_exposure = {Role.MOVES: 2, Role.MEASURED: 2, Role.PLACED: 1}
+    exposures = sum(
+        per_exposure[one.role] + (2 if one.component in searched and not one.is_frozen else 0)
+        for one in plan.exposures
+    )
     tiles = sum(
-        (4 if grid.component in searched else 3) * grid.n_tiles[0] * grid.n_tiles[1]
-        for grid in plan.grids
+        (4 if grid.component in searched else 3) * len(plan.tiles_made(grid)) for grid in plan.grids
     )
     return exposures + tiles
+
+
+def extends(plan: Plan) -> Json:
+    """Return what a plan extends as JSON values; None if nothing."""
+    if plan.earlier is None:
+        return None
+    everyone = (*plan.exposures, *plan.idle)
+    return {
+        "run": plan.earlier.directory,
+        "frozen": plan.earlier.is_frozen,
+        "old": sum(one.known is not None for one in everyone),
+        "not_read": len(plan.idle),
+        "new": sum(one.known is None for one in everyone),
+    }
 
 
 #: A worker with all its libraries; and what its largest task, `measure`, needs for each pixel:
@@ -212,7 +237,11 @@ def disk_bytes(plan: Plan) -> int:
     Two generations of the mosaic (numerator, weight, segmentation, 8 bytes each) and the
     contributions of two (numerator, weight, 4 bytes each, on whole tiles).
     """
-    mosaic = sum(2 * 24 * grid.shape[0] * grid.shape[1] for grid in plan.grids)
+    mosaic = sum(
+        2 * 24 * math.prod(grid.tile_box(tile).shape)
+        for grid in plan.grids
+        for tile in plan.tiles_made(grid)
+    )
     contributions = 0
     for one in plan.exposures:
         grid = plan.grids[one.component]

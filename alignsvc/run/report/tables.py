@@ -8,7 +8,7 @@ from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality, HeldOutResidual
 from alignsvc.io.journal import VerdictGiven
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.plan import Plan
+from alignsvc.run.plan import Plan, PlannedExposure
 
 _NAN = float("nan")
 
@@ -18,8 +18,49 @@ def exposure_results(
 ) -> tuple[ExposureResult, ...]:
     """Return a row for every exposure that the run was given, in order of id."""
     ended = {end.exposure: end for end in plan.ended} | dict(state.ended)
-    names = sorted({one.id for one in plan.exposures} | set(ended))
-    return tuple(_row(plan, state, verdicts, name) for name in names)
+    frozen = {one.id: one for one in (*plan.exposures, *plan.idle) if one.is_frozen}
+    names = sorted({one.id for one in plan.exposures} | set(frozen) | set(ended))
+    components = _components(plan, state)
+    return tuple(
+        _frozen_row(frozen[name], components[frozen[name].component])
+        if name in frozen and name not in ended
+        else _row(plan, state, verdicts, name)
+        for name in names
+    )
+
+
+def _components(plan: Plan, state: LoopState) -> dict[int, int]:
+    """Return the component of the frozen exposures of each grid, which hold one frame."""
+    found = dict[int, int]()
+    for one in plan.exposures:
+        if one.is_frozen and one.id in state.component:
+            found.setdefault(one.component, state.component[one.id])
+    fresh = max([-1, *state.component.values()])
+    for grid in plan.grids:
+        if grid.component not in found:
+            fresh += 1
+            found[grid.component] = fresh
+    return found
+
+
+def _frozen_row(one: PlannedExposure, component: int) -> ExposureResult:
+    """Return the row of an exposure that stays as an earlier run made it."""
+    known = one.known
+    assert known is not None
+    return ExposureResult(
+        id=one.id,
+        status=Status.ALIGNED,
+        reason="",
+        message="",
+        verdict=known.verdict,
+        geometry=known.geometry,
+        component=component,
+        is_reference=True,
+        correction=known.total,
+        quality=known.quality,
+        last_move_px=0.0,
+        passes=0,
+    )
 
 
 def _row(
