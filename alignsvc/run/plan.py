@@ -32,6 +32,7 @@ from alignsvc.numerics.sky.footprints import (
     touches,
 )
 from alignsvc.reasons import REASON_TEXT, SkipReason
+from alignsvc.run.colours import StarColours, refraction_notes, star_colours
 from alignsvc.run.named_files import (
     catalog_digests,
     catalog_notes,
@@ -124,6 +125,8 @@ class Plan:
         That `reference.catalog` names.
     notes : tuple of str
         What the user should know of the inputs.
+    colours : StarColours or None
+        That `alignment.colour_term` names.
     """
 
     config: Config
@@ -137,6 +140,7 @@ class Plan:
     parts: tuple[tuple[str, str], ...]
     catalog: ReferenceCatalog | None
     notes: tuple[str, ...]
+    colours: StarColours | None = None
 
     @property
     def run_id(self) -> str:
@@ -174,6 +178,7 @@ def make_plan(config: Config) -> Plan:
     build_cluster(config, None)
     catalog = reference_catalog(config)
     catalogs = catalog_digests(config)
+    colours = star_colours(config)
     grid = given_grid(config)
     found = find_exposures(config.images.paths, algorithms.images)
     sound, failed = _inspected(found.candidates, algorithms)
@@ -207,7 +212,12 @@ def make_plan(config: Config) -> Plan:
         identity=digest_of(parts),
         parts=parts,
         catalog=catalog,
-        notes=(*catalog_notes(catalog, sound), *(w for h in sound for w in h.warnings)),
+        notes=(
+            *catalog_notes(catalog, sound),
+            *refraction_notes(config, [one.header for one in exposures]),
+            *(w for h in sound for w in h.warnings),
+        ),
+        colours=colours,
     )
 
 

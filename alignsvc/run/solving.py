@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.colour_terms import ColourFitter, SourceColours
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import (
@@ -331,6 +332,10 @@ def _jointly_fitted(
         group.factors if reference is None else reference.taken_off(group.factors, group.members)
     )
     drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
+    if reference is not None and reference.colours is not None:
+        factors = _without_colours(
+            tools, factors, reference.colours, lambda some: fitter(some, group.footprints, offsets)
+        )
     fit = fitter(factors, group.footprints, offsets)
     moving: list[int] = []
     for _ in range(_DRIFT_ROUNDS):
@@ -342,6 +347,19 @@ def _jointly_fitted(
         factors = without_sources(factors, found)
         fit = fitter(factors, group.footprints, offsets)
     return _Fitted(fit, tuple(sorted(moving)))
+
+
+def _without_colours(
+    tools: Tools,
+    factors: Sequence[Factors],
+    colours: SourceColours,
+    fit: Callable[[Sequence[Factors]], JointFit],
+) -> tuple[Factors, ...]:
+    """Return factors without what refraction does to sources of other colours."""
+    terms = ColourFitter()(factors, lambda some: fit(some).steps, colours)
+    longest = 1e3 * terms.largest_arcsec
+    tools.listener(events.Note(f"colour terms: {longest:.1f} mas a magnitude at most"))
+    return terms.taken_off(factors, colours)
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:
