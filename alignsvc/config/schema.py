@@ -165,6 +165,7 @@ class AlignmentSection(Section):
     use_weights: bool = True
     use_segmentation: bool = True
     match_levels: bool = True
+    colour_term: str | None = None
     prior: PriorSection = PriorSection()
     tangent_plane: str | None = None
     search_radius: Literal["auto"] | Positive = "auto"
@@ -191,6 +192,8 @@ class AlignmentSection(Section):
                 )
             if self.prior != PriorSection():
                 raise ValueError("prior belongs to solver 'global'; leave it out")
+            if self.colour_term is not None:
+                raise ValueError("colour_term belongs to solver 'global'; leave it out")
         return self
 
     @property

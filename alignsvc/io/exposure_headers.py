@@ -75,6 +75,8 @@ class ExposureHeader:
         What was mended or guessed, each with the place it concerns.
     corrected_by : str
         The run whose correction the WCS already holds (ALIGNRUN); empty if none.
+    airmass : float or None
+        None if not known.
     """
 
     ref: ExposureRef
@@ -84,6 +86,7 @@ class ExposureHeader:
     mid_time_mjd: float | None = None
     warnings: tuple[str, ...] = ()
     corrected_by: str = ""
+    airmass: float | None = None
 
     @property
     def exposure_time_s(self) -> float:
@@ -151,6 +154,7 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
         time,
         tuple(said),
         next(filter(None, runs), ""),
+        _airmass(headers),
     )
 
 
@@ -249,6 +253,11 @@ def _card(headers: tuple[fits.Header, ...], keyword: str) -> Any:
         if value is not None and not isinstance(value, fits.card.Undefined):
             return value
     return None
+
+
+def _airmass(headers: tuple[fits.Header, ...]) -> float | None:
+    airmass = _value(headers, "AIRMASS", [])
+    return airmass if airmass is not None and airmass >= 1.0 else None
 
 
 def _filter_name(headers: tuple[fits.Header, ...]) -> str:

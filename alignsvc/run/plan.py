@@ -32,6 +32,7 @@ from alignsvc.numerics.sky.footprints import (
     share_grid,
 )
 from alignsvc.reasons import SkipReason
+from alignsvc.run.colours import StarColours, refraction_notes, star_colours
 from alignsvc.run.earlier import EarlierRun, KnownExposure
 from alignsvc.run.identity import setting_parts
 from alignsvc.run.inspecting import ended_alone, failure, inspected, on_grid, without_duplicates
@@ -140,6 +141,8 @@ class Plan:
         Frozen ones that nothing new is near: no task reads them. In order of id.
     kept : mapping of TileId to KeptTile
         Tiles of the earlier run's mosaic that are not made again.
+    colours : StarColours or None
+        That `alignment.colour_term` names.
     """
 
     config: Config
@@ -156,6 +159,7 @@ class Plan:
     earlier: EarlierRun | None = None
     idle: tuple[PlannedExposure, ...] = ()
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
+    colours: StarColours | None = None
 
     @property
     def run_id(self) -> str:
@@ -214,6 +218,7 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     build_cluster(config, None)
     catalog = reference_catalog(config)
     sources = source_digests(config)
+    colours = star_colours(config)
     grid = given_grid(config)
     also = earlier.files if earlier is not None else ()
     found = find_exposures(config.images.paths, algorithms.images, also)
@@ -245,6 +250,7 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     notes = (
         *(() if earlier is None else earlier.notes(moving, len(arranged.idle))),
         *catalog_notes(catalog, sound),
+        *refraction_notes(config, [one.header for one in arranged.exposures]),
         *(w for h in sound for w in h.warnings),
     )
     return Plan(
@@ -262,6 +268,7 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
         earlier=earlier,
         idle=arranged.idle,
         kept=arranged.kept,
+        colours=colours,
     )
 
 

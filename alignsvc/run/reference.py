@@ -15,11 +15,13 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
 from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.solve.sums import inverse_2x2
 from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
 from alignsvc.run.cataloguing import chosen_sources
+from alignsvc.run.colours import colours_on_grid
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools
@@ -38,13 +40,17 @@ class GridReference:
 
     Parameters
     ----------
-    offsets : CatalogOffsets
+    offsets : CatalogOffsets or None
+        None: there is no reference catalogue, only colours.
     motions : SourceMotions or None
         None: the table has none, or no exposure has a time.
+    colours : SourceColours or None
+        None: nobody asked for a colour term.
     """
 
-    offsets: CatalogOffsets
+    offsets: CatalogOffsets | None
     motions: SourceMotions | None
+    colours: SourceColours | None = None
 
     def taken_off(
         self, factors: Sequence[Factors], exposures: Sequence[PlannedExposure]
@@ -70,28 +76,40 @@ def years_of(exposures: Sequence[PlannedExposure]) -> FloatArray:
 
 
 def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReference]:
-    """Return what the reference catalogue says of each grid's sources; empty without one."""
-    catalog = tools.plan.catalog
-    if catalog is None or state.sources is None:
+    """Return what catalogues say of each grid's sources; empty without a reference or colours."""
+    catalog, stars = tools.plan.catalog, tools.plan.colours
+    if state.sources is None or (catalog is None and stars is None):
         return {}
     sources = chosen_sources(tools, state.sources)
+    known = {}
     seen = {one.component for one in tools.plan.exposures}
-    return {
-        grid.component: _on_grid(tools, grid, catalog, sources.select(own))
-        for grid in tools.plan.grids
-        if grid.component in seen
-        for own in (sources.component == grid.component,)
-    }
+    for grid in (grid for grid in tools.plan.grids if grid.component in seen):
+        own = sources.select(sources.component == grid.component)
+        one = GridReference(None, None)
+        if catalog is not None:
+            one = _on_grid(tools, grid, catalog, own)
+        if stars is not None:
+            one = replace(one, colours=colours_on_grid(tools.plan.config, stars, grid, own))
+        known[grid.component] = one
+    return known
 
 
 def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
     """Return what the user should know of stars of the catalogue, and of those that move."""
     enough = tools.plan.algorithms.geometry.min_sources
+    references = grid_references(tools, state)
     found = [
         f"reference.catalog: {len(one.offsets.source)} of its stars were found among the "
         f"sources of component {component}"
         + ("" if len(one.offsets.source) >= enough else ", too few: the mean holds its frame")
-        for component, one in grid_references(tools, state).items()
+        for component, one in references.items()
+        if one.offsets is not None
+    ]
+    found += [
+        f"alignment.colour_term: {len(one.colours.source)} sources of component {component} have "
+        "a colour; the others count as of the median colour"
+        for component, one in references.items()
+        if one.colours is not None
     ]
     if state.moving:
         found.append(

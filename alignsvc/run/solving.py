@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.colour_terms import ColourFitter, SourceColours
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import (
@@ -388,6 +389,10 @@ def _jointly_fitted(
         group.factors if reference is None else reference.taken_off(group.factors, group.members)
     )
     drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
+    if reference is not None and reference.colours is not None:
+        factors = _without_colours(
+            tools, factors, reference.colours, lambda some: fitter(some, group.footprints, offsets)
+        )
     cameras = cameras_of(group.members)
     fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
     moving: list[int] = []
@@ -424,6 +429,19 @@ def _fitted_once(
 def _inflation(fit: JointFit) -> float:
     """Return by which factor variances are larger than the measurements' errors have them."""
     return max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
+
+
+def _without_colours(
+    tools: Tools,
+    factors: Sequence[Factors],
+    colours: SourceColours,
+    fit: Callable[[Sequence[Factors]], JointFit],
+) -> tuple[Factors, ...]:
+    """Return factors without what refraction does to sources of other colours."""
+    terms = ColourFitter()(factors, lambda some: fit(some).steps, colours)
+    longest = 1e3 * terms.largest_arcsec
+    tools.listener(events.Note(f"colour terms: {longest:.1f} mas a magnitude at most"))
+    return terms.taken_off(factors, colours)
 
 
 def _without_common_motion(tools: Tools, group: _Group, fit: JointFit) -> FloatArray:

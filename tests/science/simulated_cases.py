@@ -24,19 +24,24 @@ class Case:
         Name of a file in ``configs/simulations``, without its ending.
     geometry : str
         What is free: as much as the sky's header errors need, unless the test is about that.
-    layout, camera, header_errors : mapping
-        Put over the sky's own, to make it smaller or harder.
+    layout, camera : mapping
+        Put over the sky's own, to make it smaller.
+    changes : mapping
+        The same for any other section of the sky.
     alignment, mosaic : mapping
         More keys of the configuration's sections.
+    settings : mapping
+        Other sections of it.
     """
 
     sky: str
     geometry: str = "rshift"
     layout: Mapping[str, Any] = field(default_factory=dict)
     camera: Mapping[str, Any] = field(default_factory=dict)
-    header_errors: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     alignment: Mapping[str, Any] = field(default_factory=dict)
     mosaic: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.sky}-{self.geometry}"
@@ -44,10 +49,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Aligned:
-    """How a run ended, and how far it is from the truth."""
+    """How a run ended, how far it is from the truth, and where the sky was put."""
 
     result: api.RunResult
     judged: Mapping[str, Any]
+    sky: Path
 
     @property
     def ratio(self) -> float:
@@ -61,9 +67,9 @@ Align = Callable[[Case], Aligned]
 def aligned_in(folder: Path, case: Case) -> Aligned:
     """Simulate, align and judge a case in a folder."""
     sky = yaml.safe_load((CONFIGS / f"{case.sky}.yaml").read_text(encoding="utf-8"))
-    changes = {"layout": case.layout, "camera": case.camera, "header_errors": case.header_errors}
+    changes = {"layout": case.layout, "camera": case.camera, **case.changes}
     for section, own in changes.items():
-        sky[section] = {**sky[section], **own}
+        sky[section] = {**sky.get(section, {}), **own}
     (folder / "sky.yaml").write_text(yaml.safe_dump(sky), encoding="utf-8")
     api.simulate(folder / "sky.yaml", folder / "sky")
     settings = {
@@ -73,7 +79,8 @@ def aligned_in(folder: Path, case: Case) -> Aligned:
         "mosaic": dict(case.mosaic),
         "output": {"wcs": "none", "mosaic": "none", "report": "none"},
         "cluster": {"backend": "serial"},
+        **case.settings,
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     result = api.align(folder / "config.yaml")
-    return Aligned(result, api.evaluate(folder / "run", folder / "sky"))
+    return Aligned(result, api.evaluate(folder / "run", folder / "sky"), folder / "sky")

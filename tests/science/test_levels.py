@@ -15,6 +15,6 @@ WRONG = {"exposure_time": [0.3, 3.0]}
 def test_wrong_exposure_times_cost_nothing(align: Align) -> None:
     """1.68 of the bound, as with right ones (1.67); 11.9 where flux scales are not matched."""
     right = align(Case("grid6x6", layout=GRID, camera=CAMERA))
-    wrong = align(Case("grid6x6", layout=GRID, camera=CAMERA, header_errors=WRONG))
+    wrong = align(Case("grid6x6", layout=GRID, camera=CAMERA, changes={"header_errors": WRONG}))
     assert wrong.result.exit_code == 0
     assert wrong.ratio < 1.15 * right.ratio

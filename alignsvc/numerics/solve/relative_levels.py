@@ -43,12 +43,21 @@ class LevelRows:
     value : float64, shape (m,)
     variance : float64, shape (m,)
         From the exposure's own noise, above 0.
+    factor : float64, shape (m,), or None
+        What the exposure's level is multiplied by in this row, the same in all rows of a place:
+        ``y_is = f_s a_i + c_s``; None = 1.
     """
 
     exposure: IntArray
     place: IntArray
     value: FloatArray
     variance: FloatArray
+    factor: FloatArray | None = None
+
+    @property
+    def factors(self) -> FloatArray:
+        """What levels are multiplied by, one number a row."""
+        return np.ones(len(self)) if self.factor is None else self.factor
 
     def __len__(self) -> int:
         return len(self.value)
@@ -134,12 +143,17 @@ class LevelSolver:
 
 def _shared(rows: LevelRows) -> LevelRows:
     """Return the rows of places that two or more rows know, in an order of their own."""
-    order = np.lexsort((rows.variance, rows.value, rows.exposure, rows.place))
+    columns = (rows.factors, rows.variance, rows.value, rows.exposure, rows.place)
+    order = np.lexsort(columns)
     _, place, count = np.unique(rows.place[order], return_inverse=True, return_counts=True)
     kept = order[count[place] > 1]
     _, place = np.unique(rows.place[kept], return_inverse=True)
     return LevelRows(
-        rows.exposure[kept], place.astype(np.int64), rows.value[kept], rows.variance[kept]
+        rows.exposure[kept],
+        place.astype(np.int64),
+        rows.value[kept],
+        rows.variance[kept],
+        rows.factors[kept],
     )
 
 
@@ -163,8 +177,10 @@ class _System:
         n, n_places = len(component), int(rows.place.max()) + 1
         of_place = np.bincount(rows.place, weight, n_places)
         self._total = of_place
-        by_place = csr_matrix((weight, (rows.place, rows.exposure)), shape=(n_places, n))
-        own: FloatArray = np.bincount(rows.exposure, weight, n).astype(float)
+        by_place = csr_matrix(
+            (weight * rows.factors, (rows.place, rows.exposure)), shape=(n_places, n)
+        )
+        own: FloatArray = np.bincount(rows.exposure, weight * rows.factors**2, n).astype(float)
         schur = diags(own) - by_place.T @ diags(1.0 / of_place) @ by_place
         self._grounded = np.unique(component, return_index=True)[1]
         self._factor = splu(self._pinned(schur.tocsc(), own))
@@ -181,9 +197,8 @@ class _System:
     def solution(self) -> FloatArray:
         """Return the levels, the first of each component 0."""
         rows = self._rows
-        right = np.bincount(
-            rows.exposure, self._weight * self._from_mean(rows.value), len(self._held)
-        )
+        pulled = self._weight * rows.factors * self._from_mean(rows.value)
+        right = np.bincount(rows.exposure, pulled, len(self._held))
         solved: FloatArray = self._factor.solve(np.where(self._held, 0.0, right))
         return solved
 
@@ -192,7 +207,8 @@ class _System:
 
         From the mean of its place, over the root of the part of the weight that the others have.
         """
-        left = self._from_mean(self._rows.value - value[self._rows.exposure])
+        levels = self._rows.factors * value[self._rows.exposure]
+        left = self._from_mean(self._rows.value - levels)
         others = 1.0 - self._weight / self._total[self._rows.place]
         whole: FloatArray = left / np.sqrt(np.maximum(others, _LEAST_OTHERS))
         return whole
