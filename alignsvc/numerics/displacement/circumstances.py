@@ -11,6 +11,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.blots import BlotStack
 from alignsvc.numerics.displacement.cutouts import CutoutStack
+from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX
 
 #: A source that carries more of the mosaic's weight than this has no reference to speak of.
 DOMINATES = 0.95
@@ -23,6 +24,8 @@ MOST_HOLES, MOST_BAD = 0.5, 0.5
 CORE_FWHM, LEAST_CORE_PX, EDGE_FWHM = 0.6, 1.5, 1.0
 #: Trust rises from 0 at a limit to 1 so far beyond it: a part of the radius, and of the whole.
 _RISE_OF_RADIUS, _RISE_OF_PART, _RISE_OF_SHARE = 0.25, 0.1, 0.03
+#: Part of an aperture that holes may take before they count as the mosaic's end.
+_FEW_HOLES = 0.01
 #: Beyond so many times its radius a limit takes nothing away.
 _WHOLE_BEYOND = 1.0 + _RISE_OF_RADIUS
 #: What lies so far within the cutout is in it wherever in its middle pixel the source stands.
@@ -68,6 +71,25 @@ class Surroundings:
     fwhm_px: FloatArray
     chip_shape: tuple[int, int]
 
+    def clear_aperture(self, wanted_px: FloatArray, least_px: FloatArray) -> FloatArray:
+        """Return apertures that end before the chip does, or the mosaic, pixels.
+
+        Cut off on one side, an aperture lets in what the profiles differ by (2 mpx at 10 px from
+        an edge for a FWHM of 4.6 px beside 5.4), and another 1 mpx with each row of pixels that
+        a movement brings in. A hole of a few pixels is not where the mosaic ends.
+
+        Parameters
+        ----------
+        wanted_px, least_px : float64 arrays, shape (n,)
+        """
+        distance2, hole = self._distance2(), self._holes()
+        clear = np.minimum(wanted_px, self._from_edge() - 0.5 * SOFT_EDGE_PX)
+        disc = distance2 <= (wanted_px**2)[:, None, None]
+        ends = np.clip((_part(hole & disc, disc) - _FEW_HOLES) / (4 * _FEW_HOLES), 0.0, 1.0)
+        to_hole = np.minimum(_nearest(distance2, hole) - 0.5 * SOFT_EDGE_PX, clear)
+        clear = clear + ends * (to_hole - clear)
+        return np.asarray(np.maximum(clear, np.minimum(least_px, wanted_px)))
+
     def judged(self, aperture: BoolArray) -> Circumstances:
         """Return flags and trust that depend on pixels, not on the measurement.
 
@@ -79,9 +101,7 @@ class Surroundings:
         cutouts, blots = self.cutouts, self.blots
         core = np.maximum(CORE_FWHM * self.fwhm_px, LEAST_CORE_PX)
         rim = np.maximum(EDGE_FWHM * self.fwhm_px, core)
-        margin = (blots.good.shape[-1] - cutouts.side) // 2
-        hole = ~blots.good[:, margin:-margin, margin:-margin]
-        distance2 = self._distance2()
+        hole, distance2 = self._holes(), self._distance2()
         reach = 0.5 * (cutouts.side - 1) - _WITHIN_PX
         window = distance2 <= reach**2
         bad = ~cutouts.good & window
@@ -109,6 +129,10 @@ class Surroundings:
             flags |= np.where(kept > 0, 0, int(flag))
             trust *= kept
         return Circumstances(flags, trust)
+
+    def _holes(self) -> BoolArray:
+        margin = (self.blots.good.shape[-1] - self.cutouts.side) // 2
+        return ~self.blots.good[:, margin:-margin, margin:-margin]
 
     def _distance2(self) -> FloatArray:
         step = np.arange(self.cutouts.side)

@@ -150,7 +150,7 @@ class CorrelationMeasurement:
         for chunk, sides in self._chunks(bright):
             some = bright.select(chunk)
             cutouts, blots = _cut_and_blotted(view, reference, some, sides)
-            pairs = _paired(cutouts, blots, some, self._aperture(some, sides), view.chip.gain)
+            pairs = self._paired(view, some, sides, (cutouts, blots))
             peaks = correlated(self.correlator, pairs, sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
             seen = _circumstances(view, some, (cutouts, blots), (pairs, start))
@@ -177,8 +177,7 @@ class CorrelationMeasurement:
         """Return the displacements of targets of one size class."""
         targets, sides = which
         cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        aperture_px = self._aperture(targets, sides)
-        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain).matched(kernel)
+        pairs = self._paired(view, targets, sides, (cutouts, blots)).matched(kernel)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
@@ -227,7 +226,7 @@ class CorrelationMeasurement:
     ) -> SourcePixels:
         """Return the pixels of targets of one size class."""
         cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        pairs = _paired(cutouts, blots, targets, self._aperture(targets, sides), view.chip.gain)
+        pairs = self._paired(view, targets, sides, (cutouts, blots))
         inner = slice(sides.margin, sides.margin + sides.cutout)
         nan = np.float32(np.nan)
         return SourcePixels(
@@ -240,15 +239,37 @@ class CorrelationMeasurement:
             correlation_maps(self.correlator, pairs, sides).astype(np.float32, copy=False),
         )
 
-    def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
-        """Return the radius of each target's aperture, chip pixels.
+    def _paired(
+        self,
+        view: ChipView,
+        targets: _Targets,
+        sides: Sides,
+        frames: tuple[CutoutStack, BlotStack],
+    ) -> PairStack:
+        """Return cutouts with their templates, and how far about its source each one counts.
 
-        At least so wide that the core lies within it wherever the search may find it.
+        At least so far that the core lies within wherever the search may find it.
         """
+        cutouts, blots = frames
+        centre = Points(
+            targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
+        )
+        around = Surroundings(*frames, centre, targets.fwhm_px, view.chip.shape)
         reached = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
         wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
-        radius: FloatArray = np.minimum(np.maximum(wanted, reached), 0.5 * sides.cutout)
-        return radius
+        wanted = np.minimum(np.maximum(wanted, reached), 0.5 * sides.cutout)
+        return PairStack(
+            pixels=cutouts.pixels,
+            weight=cutouts.weight,
+            good=cutouts.good & ~blots.others,
+            spline=TemplateSpline.through(blots.values),
+            template_good=blots.good,
+            template_variance=blots.variance,
+            share=blots.share,
+            centre=centre,
+            aperture_px=around.clear_aperture(wanted, reached),
+            gain=view.chip.gain,
+        )
 
 
 def correlated(
@@ -326,27 +347,6 @@ def _cut_and_blotted(
     return cutouts, blot(reference, local_map, targets.source, windows, sides)
 
 
-def _paired(
-    cutouts: CutoutStack,
-    blots: BlotStack,
-    targets: _Targets,
-    aperture_px: FloatArray,
-    gain: float | None,
-) -> PairStack:
-    return PairStack(
-        pixels=cutouts.pixels,
-        weight=cutouts.weight,
-        good=cutouts.good & ~blots.others,
-        spline=TemplateSpline.through(blots.values),
-        template_good=blots.good,
-        template_variance=blots.variance,
-        share=blots.share,
-        centre=Points(targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y),
-        aperture_px=aperture_px,
-        gain=gain,
-    )
-
-
 def _circumstances(
     view: ChipView,
     targets: _Targets,
@@ -355,7 +355,7 @@ def _circumstances(
 ) -> Circumstances:
     pairs, shift = found
     place = _moved(pairs.centre, shift)
-    around = Surroundings(*frames, place, targets.fwhm_px, view.chip.pixels.shape)
+    around = Surroundings(*frames, place, targets.fwhm_px, view.chip.shape)
     return around.judged(pairs.aperture(shift))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from displacement_scenes import catalog, reference_of, stars, view_of
+from displacement_scenes import AffineMap, catalog, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
@@ -60,6 +60,26 @@ def test_a_source_that_moves_a_hundredth_of_a_pixel_keeps_nearly_its_weight(arou
     assert kept.min() == 0
     assert kept.max() > 0
     assert np.abs(np.diff(kept)).max() < 0.25 * kept.max()
+
+
+def test_rows_of_pixels_that_come_and_go_at_an_edge_move_nothing():
+    """The mosaic ends with the chip, 8 px from a star that is sharper than it shows.
+
+    With an aperture cut off on one side it looks 2 mpx displaced, 4 with one row more.
+    """
+    at = Points(np.array([48.3]), np.array([SIDE - 9.0]))
+    image = stars((SIDE, SIDE), at, 1e6, 4.6)
+    found = []
+    for phase in (0.4, 0.6):
+        there = Points(at.x, at.y + phase)
+        mosaic = stars((SIDE + 40, SIDE + 40), there, 1e6, 5.4)
+        weight = np.full(mosaic.shape, 8.0)
+        weight[int(np.ceil(SIDE + phase - 0.5)) :] = 0
+        reference = reference_of(np.where(weight > 0, mosaic, 0), weight)
+        view = view_of(image, AffineMap(np.eye(2), (0.0, phase)))
+        found.append(FITTED(view, reference, catalog(there, 5.0, radius=14.0)).dy[0])
+    assert np.abs(found).max() < 1.6e-3
+    assert np.ptp(found) < 0.6e-3
 
 
 def test_the_share_of_the_mosaic_takes_weight_by_degrees():
