@@ -145,7 +145,11 @@ def test_a_dead_chip_leaves_its_exposure_to_the_others(tmp_path: Path) -> None:
 
     edit(files[1], kill)
     # The bound counts on the sources of the chip that is dead.
-    aligned(tmp_path).require_aligned(limit=6.0)
+    scene = aligned(tmp_path)
+    scene.require_aligned(limit=6.0)
+    named = [note for note in scene.result.notes if "has no usable sources" in note]
+    assert len(named) == 1
+    assert named[0].startswith("exposure exp001: chip SCI,2 ")
 
 
 def test_two_fields_far_apart_are_aligned_each_by_itself(tmp_path: Path) -> None:

@@ -151,9 +151,9 @@ def test_chips_cost_what_the_sources_do_not_tell_of_them() -> None:
         errors.append(float(between @ joint.covariance @ between))
     # Nobody sees a source on both chips: what is between them is not told, and counts as known.
     assert errors[0] == pytest.approx(0.0, abs=1e-12)
-    # Each crossing source is measured twice with variance 0.01.
-    assert errors[1] == pytest.approx(2 * 0.01 / 3, rel=0.05)
-    assert errors[2] == pytest.approx(2 * 0.01 / 30, rel=0.3)
+    # A crossing source is measured twice with variance 0.01, from exposures that the others join.
+    assert errors[1] == pytest.approx(0.02 / 3 + 0.02 / 80)
+    assert errors[2] == pytest.approx(0.02 / 30 + 0.02 / 80)
 
 
 def _of_two_chips(crossing: int) -> list[Sighting]:
