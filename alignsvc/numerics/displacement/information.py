@@ -25,8 +25,8 @@ from alignsvc.numerics.displacement.spline import Surface, TemplateSpline, shift
 LEAST_SIGNAL = 0.05
 #: Part of the power that is taken for noise at most while iterating: steps stay finite.
 _MOST_NOISE = 0.5
-#: Unknowns in the order of the equations: a dx, a dy, a, b; then the data.
-_VALUE, _ONE, _DATA = 2, 3, 4
+#: Places of a and b among the unknowns, which are a dx, a dy, a, b.
+_VALUE, _ONE = 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,22 +133,23 @@ class Equations:
     @property
     def noise(self) -> FloatArray:
         """Expected products of the template's noise with the instruments', shape (n, 4)."""
-        total = np.einsum("nyx,nyx->n", self.weight, self.pairs.template_variance)
+        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
         slope, value = self.factors.slope * total, self.factors.value * total
         noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
         return noise
 
     def step(self, shift: Points) -> FloatArray:
         """Return the Gauss-Newton solution (a dx, a dy, a, b) about `shift`, shape (n, 4)."""
-        return self._sums(*self._surfaces(shift), most_noise=_MOST_NOISE).solution()
+        instrument, template = self._surfaces(shift)
+        return self._sums(self._weighted(instrument), template, most_noise=_MOST_NOISE).solution()
 
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        flux = self._sums(template, template, most_noise=_MOST_NOISE).solution()[:, _VALUE]
-        slopes = template.along_x**2 + template.along_y**2
-        power = np.einsum("nyx,nyx->n", self.weight, slopes).astype(np.float64)
-        value = np.einsum("nyx,nyx->n", self.weight, template.value**2).astype(np.float64)
+        weighted = self._weighted(template)
+        flux = self._sums(weighted, template, most_noise=_MOST_NOISE).solution()[:, _VALUE]
+        power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
+        value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
         spurious = 2 * noise[:, 0]
         signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
@@ -170,19 +171,18 @@ class Equations:
         noise in; in M it would pass for signal, and is subtracted.
         """
         instrument, template = self._surfaces(shift)
-        sums = self._sums(instrument, template, most_noise=1.0)
+        weighted = self._weighted(instrument)
+        sums = self._sums(weighted, template, most_noise=1.0)
         flux = sums.solution()[:, _VALUE]
         informative = sums.informative & (flux > 0)
         model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value
         inverse = np.linalg.inv(sums.matrix)[:, :2]
         inverse[~informative] = np.nan
-        columns = self._instruments(instrument)
-        own_variance, template_variance = self.pairs.variances(model)
+        # By how much each pixel's error moves the estimate.
+        influence = inverse.astype(np.float32) @ weighted
         own, theirs = (
-            inverse
-            @ _products(columns, self.weight**2 * variance, columns)
-            @ np.swapaxes(inverse, 1, 2)
-            for variance in (own_variance, template_variance)
+            _products(influence * variance.reshape(len(variance), 1, -1), influence)
+            for variance in self.pairs.variances(model)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             own = own / np.square(flux)[:, None, None]
@@ -201,9 +201,9 @@ class Equations:
         Its weight's part s, and of slopes as steep as its own, which the matched template has:
         those of the others are less steep by the kernel's response R. So ``R s / (R s + 1 - s)``.
         """
-        power = self.weight * (instrument.along_x**2 + instrument.along_y**2)
+        power = self.weight * instrument.steepness
         total = power.sum(axis=(1, 2), dtype=np.float64)
-        shared = np.einsum("nyx,nyx->n", power, self.pairs.share).astype(np.float64)
+        shared = np.vecdot(*_rows(power, self.pairs.share)).astype(np.float64)
         share = np.divide(shared, total, out=np.zeros(len(total)), where=total > 0)
         steeper = self.pairs.kernel.response * share
         part: FloatArray = steeper / (steeper + 1 - share)
@@ -216,11 +216,14 @@ class Equations:
         both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
         return both[0], both[1]
 
-    def _sums(self, instrument: Surface, template: Surface, *, most_noise: float) -> Sums:
-        pixels = self.pairs.pixels.reshape(len(self.pairs), 1, -1)
-        regressors = np.concatenate([self._instruments(template), pixels], axis=1)
-        products = _products(self._instruments(instrument), self.weight, regressors)
-        matrix = products[:, :, :_DATA]
+    def _weighted(self, instrument: Surface) -> Float32Array:
+        """Return the instruments times the weight, shape (n, 4, pixels)."""
+        weighted: Float32Array = instrument.columns * self.weight.reshape(len(self.weight), 1, -1)
+        return weighted
+
+    def _sums(self, weighted: Float32Array, template: Surface, *, most_noise: float) -> Sums:
+        matrix = _products(weighted, template.columns)
+        data = _products(weighted, self.pairs.pixels.reshape(len(self.pairs), 1, -1))[:, :, 0]
         power = np.diagonal(matrix, axis1=1, axis2=2)
         noise = np.minimum(self.noise, most_noise * np.abs(power))
         informative = (power[:, :3] - self.noise[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
@@ -230,25 +233,21 @@ class Equations:
         if not self.frees_background:
             matrix[:, _ONE, :] = matrix[:, :, _ONE] = 0
             matrix[:, _ONE, _ONE] = 1
+            data[:, _ONE] = 0
         informative = np.logical_and(informative, _is_regular(matrix))
         matrix[~informative] = np.eye(4)
-        return Sums(matrix, products[:, :, _DATA], informative)
-
-    def _instruments(self, surface: Surface) -> Float32Array:
-        """Return slopes, value and 1 of a surface, shape (n, 4, pixels)."""
-        n = len(surface.value)
-        columns = np.empty((n, 4, surface.value[0].size if n else 0), np.float32)
-        for k, plane in enumerate((surface.along_x, surface.along_y, surface.value)):
-            columns[:, k] = plane.reshape(n, -1)
-        columns[:, _ONE] = 1 if self.frees_background else 0
-        return columns
+        return Sums(matrix, data, informative)
 
 
-def _products(left: Float32Array, weight: Float32Array, right: Float32Array) -> FloatArray:
-    """Return ``sum over pixels of left x weight x right`` for all pairs of columns."""
-    weighted = left * weight.reshape(len(left), 1, -1)
-    products: FloatArray = (weighted @ np.swapaxes(right, 1, 2)).astype(np.float64)
+def _products(left: Float32Array, right: Float32Array) -> FloatArray:
+    """Return ``sum over pixels of left x right`` for all pairs of columns."""
+    products: FloatArray = (left @ np.swapaxes(right, 1, 2)).astype(np.float64)
     return products
+
+
+def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:
+    """Return the pixels of each plane of stacks as one row, shape (n, pixels)."""
+    return tuple(plane.reshape(len(plane), -1) for plane in planes)
 
 
 def _is_regular(matrix: FloatArray) -> BoolArray:

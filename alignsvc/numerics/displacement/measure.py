@@ -14,9 +14,10 @@ from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
+from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut, middles
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.frames import Frames
+from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
@@ -130,12 +131,18 @@ class CorrelationMeasurement:
         return _concatenated(parts).select(np.argsort(rows))
 
     def _chunks(self, targets: _Targets) -> Iterator[tuple[IntArray, Sides]]:
-        """Yield indices of targets that are measured together, with their windows."""
+        """Yield indices of targets that are measured together, with their windows.
+
+        Those of a size class come by their apertures: a chunk's work is that of its widest.
+        """
         classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
         for index in np.unique(classes):
             sides = self.sizes.windows(int(index))
-            for chunk in _chunks(np.flatnonzero(classes == index), sides):
-                yield chunk, sides
+            aperture_px = self._aperture(targets, sides)
+            members = np.flatnonzero(classes == index)
+            members = members[np.argsort(aperture_px[members], kind="stable")]
+            for chunk in _chunks(members, sides):
+                yield chunk, sides.holding(float(aperture_px[chunk[-1]]) + 0.5 * SOFT_EDGE_PX)
 
     def _kernel(self, view: ChipView, reference: Reference, targets: _Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
@@ -147,14 +154,14 @@ class CorrelationMeasurement:
         stacks = []
         for chunk, sides in self._chunks(bright):
             some = bright.select(chunk)
-            cutouts, blots = _cut_and_blotted(view, reference, some, sides)
-            pairs = _paired(cutouts, blots, some, self._aperture(some, sides), view.chip.gain)
-            peaks = correlated(self.correlator, pairs, sides, self.peak)
+            frames = self._frames(view, reference, some, sides)
+            peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-            flags = _circumstances(some, cutouts, blots, pairs.aperture(start), start)
-            clean = (peaks.flags | flags) == 0
+            pairs = frames.about(start)
+            clean = (peaks.flags | _circumstances(some, frames, start)) == 0
             if clean.any():
-                stacks.append((pairs.select(clean), Points(start.x[clean], start.y[clean])))
+                sound = pairs.select(clean)
+                stacks.append((sound, _within(sound, Points(start.x[clean], start.y[clean]))))
         kernel = self.matching.start(bright.fwhm_px)
         for _ in range(self.matching.passes):
             kernel = self.matching.improved(
@@ -173,15 +180,13 @@ class CorrelationMeasurement:
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
         targets, sides = which
-        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        aperture_px = self._aperture(targets, sides)
-        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain).matched(kernel)
-        peaks = correlated(self.correlator, pairs, sides, self.peak)
+        frames = self._frames(view, reference, targets, sides).matched(kernel)
+        peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+        pairs = frames.about(start)
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
-        refined = refinement(pairs, start)
-        flags = peaks.flags | refined.flags
-        flags |= _circumstances(targets, cutouts, blots, pairs.aperture(start), start)
+        refined = refinement(pairs, _within(pairs, start))
+        flags = peaks.flags | refined.flags | _circumstances(targets, frames, start)
         share = refined.information.share
         flags |= np.where(share > DOMINATES, int(DisplacementFlag.DOMINATED), 0)
         lost = peaks.flags != 0
@@ -190,8 +195,8 @@ class CorrelationMeasurement:
             chip=np.full(len(targets.source), view.index, np.int64),
             x=targets.position.x,
             y=targets.position.y,
-            dx=np.where(lost, np.nan, refined.dx),
-            dy=np.where(lost, np.nan, refined.dy),
+            dx=np.where(lost, np.nan, refined.dx + pairs.whole.x),
+            dy=np.where(lost, np.nan, refined.dy + pairs.whole.y),
             own_covariance=_upper(refined.information.own),
             template_covariance=_upper(refined.information.template),
             weight_share=share,
@@ -207,7 +212,7 @@ class CorrelationMeasurement:
         targets = _Targets.on_chip(view, sources)
         return SourcePixels.concatenate(
             [
-                self._seen(view, reference, targets.select(chunk), sides)
+                self._seen(view, reference, targets.select(chunk), replace(sides, compared=None))
                 for chunk, sides in self._chunks(targets)
             ]
         )
@@ -216,18 +221,38 @@ class CorrelationMeasurement:
         self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
     ) -> SourcePixels:
         """Return the pixels of targets of one size class."""
-        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        pairs = _paired(cutouts, blots, targets, self._aperture(targets, sides), view.chip.gain)
-        inner = slice(sides.margin, sides.margin + sides.cutout)
+        frames = self._frames(view, reference, targets, sides)
+        cutouts, pairs = frames.cutouts, frames.middles()
         nan = np.float32(np.nan)
+        blots = np.where(frames.blots.good, frames.blots.values, nan)
         return SourcePixels(
             targets.source,
             np.full(len(targets.source), view.index, np.int64),
             cutouts.corner_x,
             cutouts.corner_y,
             np.where(pairs.good, cutouts.pixels, nan),
-            np.where(blots.good, blots.values, nan)[:, inner, inner],
+            middles(blots, sides.cutout),
             correlation_maps(self.correlator, pairs, sides).astype(np.float32, copy=False),
+        )
+
+    def _frames(
+        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+    ) -> Frames:
+        """Return cutouts of targets of one size class, and blots."""
+        cutouts = cut(view.chip, targets.position, sides.cutout)
+        outside = (sides.template - sides.cutout) // 2
+        windows = Windows(cutouts.corner_x - outside, cutouts.corner_y - outside, sides.template)
+        local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
+        blots = blot(reference, local_map, targets.source, windows)
+        x, y = targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
+        return Frames(
+            cutouts,
+            blots,
+            TemplateSpline.through(blots.values),
+            Points(x, y),
+            self._aperture(targets, sides),
+            sides,
+            view.chip.gain,
         )
 
     def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
@@ -251,8 +276,7 @@ def correlated(
 def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
     """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side)."""
     blots = pairs.spline.half_pixel(sides.correlated)
-    trim = (sides.template - sides.correlated) // 2
-    good = pairs.template_good[:, trim:-trim, trim:-trim]
+    good = middles(pairs.template_good, sides.correlated)
     image = MaskedStack(pairs.pixels, pairs.searched)
     return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
 
@@ -290,6 +314,11 @@ class _Targets:
         )
 
 
+def _within(pairs: PairStack, shift: Points) -> Points:
+    """Return what of displacements is left in boxes that have been moved."""
+    return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
+
+
 def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
@@ -305,67 +334,36 @@ def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> Matched
     )
 
 
-def _cut_and_blotted(
-    view: ChipView, reference: Reference, targets: _Targets, sides: Sides
-) -> tuple[CutoutStack, BlotStack]:
-    cutouts = cut(view.chip, targets.position, sides.cutout)
-    local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
-    windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
-    return cutouts, blot(reference, local_map, targets.source, windows, sides)
-
-
-def _paired(
-    cutouts: CutoutStack,
-    blots: BlotStack,
-    targets: _Targets,
-    aperture_px: FloatArray,
-    gain: float | None,
-) -> PairStack:
-    return PairStack(
-        pixels=cutouts.pixels,
-        weight=cutouts.weight,
-        good=cutouts.good & ~blots.others,
-        spline=TemplateSpline.through(blots.values),
-        template_good=blots.good,
-        template_variance=blots.variance,
-        share=blots.share,
-        centre=Points(targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y),
-        aperture_px=aperture_px,
-        gain=gain,
-    )
-
-
-def _circumstances(
-    targets: _Targets, cutouts: CutoutStack, blots: BlotStack, aperture: BoolArray, shift: Points
-) -> IntArray:
+def _circumstances(targets: _Targets, frames: Frames, shift: Points) -> IntArray:
     """Return the flags that depend on pixels, not on the measurement.
 
     Holes of the template count within the aperture: pixels beyond it take no part.
     """
-    step = np.arange(cutouts.side)
+    cutouts, blots = frames.cutouts, frames.blots
+    flags = np.where(_part(~cutouts.good) > MOST_BAD, int(DisplacementFlag.MASKED_MANY), 0)
+    side = min(cutouts.side, blots.good.shape[-1])
+    planes = (cutouts.good, cutouts.on_chip, blots.good, cutouts.saturated, blots.others)
+    good, on_chip, whole, saturated, others = (middles(plane, side) for plane in planes)
+    some = np.flatnonzero(_any(~good | ~whole | saturated))
+    good, on_chip, whole, saturated, others = (
+        plane[some] for plane in (good, on_chip, whole, saturated, others)
+    )
     radius = np.maximum(CORE_FWHM * targets.fwhm_px, LEAST_CORE_PX)
-    x = targets.position.x - cutouts.corner_x - shift.x
-    y = targets.position.y - cutouts.corner_y - shift.y
-    off_x = (step - x[:, None])[:, None, :] ** 2
-    off_y = (step - y[:, None])[:, :, None] ** 2
-    core = off_x + off_y <= (radius**2)[:, None, None]
-    disc = off_x + off_y <= ((EDGE_FWHM * targets.fwhm_px) ** 2)[:, None, None]
-    margin = (blots.good.shape[-1] - cutouts.side) // 2
-    hole = ~blots.good[:, margin:-margin, margin:-margin]
-    bad = ~cutouts.good
+    distance2 = middles(frames.distance2(shift), side)[some]
+    core = distance2 <= (radius**2)[some, None, None]
+    disc = distance2 <= ((EDGE_FWHM * targets.fwhm_px) ** 2)[some, None, None]
+    aperture = distance2 <= (frames.aperture_px**2)[some, None, None]
     tests: list[tuple[DisplacementFlag, BoolArray]] = [
-        (DisplacementFlag.OUTSIDE, _any((core | disc) & ~cutouts.on_chip)),
-        (DisplacementFlag.MASKED_CORE, _any(core & bad & cutouts.on_chip)),
-        (DisplacementFlag.MASKED_MANY, _part(bad) > MOST_BAD),
+        (DisplacementFlag.OUTSIDE, _any((core | disc) & ~on_chip)),
+        (DisplacementFlag.MASKED_CORE, _any(core & ~good & on_chip)),
         (
             DisplacementFlag.TEMPLATE_HOLE,
-            _any(core & hole) | (_part(hole & aperture) > MOST_HOLES * _part(aperture)),
+            _any(core & ~whole) | (_part(aperture & ~whole) > MOST_HOLES * _part(aperture)),
         ),
-        (DisplacementFlag.SATURATED, _any(cutouts.saturated & ~blots.others)),
+        (DisplacementFlag.SATURATED, _any(saturated & ~others)),
     ]
-    flags = np.zeros(len(cutouts), np.int64)
     for flag, applies in tests:
-        flags |= np.where(applies, int(flag), 0)
+        flags[some[applies]] |= int(flag)
     return flags
 
 

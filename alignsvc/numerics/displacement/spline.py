@@ -41,12 +41,41 @@ _PIECES = read_only(_pieces())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """Values and gradient of templates at shifted pixels, float32, shape (n, side, side)."""
+    """Slopes and values of templates at shifted pixels, side by side for products of sums.
 
-    value: Float32Array
-    along_x: Float32Array
-    along_y: Float32Array
+    Parameters
+    ----------
+    planes : float32 array, shape (n, 4, side, side)
+        Slope along x, slope along y, value, and 1.
+    """
 
+    planes: Float32Array
+
+    @property
+    def along_x(self) -> Float32Array:
+        """Slopes along x, shape (n, side, side)."""
+        return self.planes[:, 0]
+
+    @property
+    def along_y(self) -> Float32Array:
+        """Slopes along y, shape (n, side, side)."""
+        return self.planes[:, 1]
+
+    @property
+    def value(self) -> Float32Array:
+        """Values, shape (n, side, side)."""
+        return self.planes[:, 2]
+
+    @property
+    def steepness(self) -> Float32Array:
+        """Squares of the slopes along both axes, shape (n, side, side)."""
+        steepness: Float32Array = self.along_x**2 + self.along_y**2
+        return steepness
+
+    @property
+    def columns(self) -> Float32Array:
+        """The planes as columns of numbers, shape (n, 4, pixels)."""
+        return self.planes.reshape(len(self.planes), 4, -1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateSpline:
@@ -123,11 +152,12 @@ def shifted_together(
     for spline in splines:
         value = np.matmul(across_y, spline.coefficients)
         slope = np.matmul(slope_y, spline.coefficients)
-        surfaces.append(
-            Surface(
-                np.matmul(value, across_x), np.matmul(value, slope_x), np.matmul(slope, across_x)
-            )
-        )
+        planes = np.empty((len(value), 4, side, side), np.float32)
+        np.matmul(value, slope_x, out=planes[:, 0])
+        np.matmul(slope, across_x, out=planes[:, 1])
+        np.matmul(value, across_x, out=planes[:, 2])
+        planes[:, 3] = 1
+        surfaces.append(Surface(planes))
     return tuple(surfaces)
 
 
