@@ -134,9 +134,9 @@ def blot(
     area = local_map.area.astype(np.float32)[:, None, None]
     values = sampled(reference.coefficients, here, windows)
     ny, nx = reference.box.shape
-    row, column = np.rint(here.of_windows(windows)).astype(np.int64)
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    nearest = np.clip(row, 0, ny - 1) * nx + np.clip(column, 0, nx - 1)
+    y, x = np.rint(here.of_windows(windows))
+    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
+    nearest = (np.clip(y, 0, ny - 1) * nx + np.clip(x, 0, nx - 1)).astype(np.int64)
     weight = np.take(reference.weight, nearest) * inside
     good = weight > 0
     others = np.zeros(good.shape, bool)

@@ -36,7 +36,16 @@ def _pieces() -> FloatArray:
     return pieces
 
 
-_PIECES = read_only(_pieces())
+def _with_derivatives(pieces: FloatArray) -> FloatArray:
+    """Return polynomials beside their first and second derivatives: (power, 3 x knot)."""
+    exponent = np.arange(1, ORDER + 1)[:, None]
+    slope, curvature = np.zeros_like(pieces), np.zeros_like(pieces)
+    slope[:-1] = exponent * pieces[1:]
+    curvature[:-1] = exponent * slope[1:]
+    return np.concatenate([pieces, slope, curvature], axis=1)
+
+
+_ALL_PIECES = read_only(_with_derivatives(_pieces()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,11 +144,11 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _rows(np.array([0.0, 0.5]), self.side, side)[0]
-        along_y = np.matmul(value, self.coefficients[:, None])  # (n, y phase, side, template side)
-        both = np.matmul(along_y[:, :, None], np.swapaxes(value, 1, 2))
-        blots: Float32Array = both.reshape(len(both), 4, side, side)
-        return blots
+        value = _rows(np.array([0.0, 0.5]), self.side, side)[0].reshape(2 * side, self.side)
+        # All templates' rows in one product, then each template's columns.
+        along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
+        both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
+        return np.ascontiguousarray(both.swapaxes(2, 3)).reshape(-1, 4, side, side)
 
 
 def shifted_together(
@@ -169,11 +178,11 @@ def basis_weights(fraction: FloatArray) -> FloatArray:
     fraction : float64 array, any shape
         Position above the third of the six knots, 0 to 1.
     """
-    exponent = np.arange(ORDER + 1)
-    raised = fraction[..., None] ** exponent
-    slope = exponent[1:, None] * _PIECES[1:]
-    curvature = exponent[1:-1, None] * slope[1:]
-    return np.stack([raised @ _PIECES, raised[..., :-1] @ slope, raised[..., :-2] @ curvature])
+    raised = np.ones((*fraction.shape, ORDER + 1))
+    for power in range(ORDER):
+        np.multiply(raised[..., power], fraction, out=raised[..., power + 1])
+    weights = (raised.reshape(-1, ORDER + 1) @ _ALL_PIECES).reshape(*fraction.shape, 3, ORDER + 1)
+    return np.moveaxis(weights, -2, 0)
 
 
 def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Array, Float32Array]:
