@@ -11,11 +11,12 @@ variables").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -75,6 +76,17 @@ class Information:
     flux: FloatArray
     share: FloatArray
     informative: BoolArray
+
+    @classmethod
+    def scattered(cls, parts: Sequence[Information], places: Sequence[IntArray]) -> Information:
+        """Return the information of all sources from parts of them, in order of their places."""
+        order = np.argsort(np.concatenate(places))
+        return cls(
+            *(
+                np.concatenate([getattr(part, one.name) for part in parts])[order]
+                for one in fields(cls)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,16 +150,10 @@ class Equations:
         noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
         return noise
 
-    def step(self, shift: Points) -> FloatArray:
-        """Return the Gauss-Newton solution (a dx, a dy, a, b) about `shift`, shape (n, 4)."""
-        instrument, template = self._surfaces(shift)
-        return self._sums(self._weighted(instrument), template, most_noise=_MOST_NOISE).solution()
-
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        weighted = self._weighted(template)
-        flux = self._sums(weighted, template, most_noise=_MOST_NOISE).solution()[:, _VALUE]
+        flux = self._trial(template, template).solution()[:, _VALUE]
         power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
         value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
@@ -161,8 +167,74 @@ class Equations:
             slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
         )
 
+    def at(self, shift: Points) -> Trial:
+        """Return the equations about `shift`."""
+        if self.instrument is self.pairs.spline:
+            template = self.pairs.spline.shifted(shift, self.pairs.side)
+            return self._trial(template, template)
+        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
+        return self._trial(both[0], both[1])
+
     def information(self, shift: Points) -> Information:
-        """Return what an estimate that ends at `shift` is worth.
+        """Return what an estimate that ends at `shift` is worth."""
+        return self.at(shift).information()
+
+    def _trial(self, instrument: Surface, template: Surface) -> Trial:
+        n = len(self.pairs)
+        weighted = instrument.columns * self.weight.reshape(n, 1, -1)
+        return Trial(
+            self,
+            instrument,
+            template,
+            weighted,
+            _products(weighted, template.columns),
+            _products(weighted, self.pairs.pixels.reshape(n, 1, -1))[:, :, 0],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """Equations about trial shifts.
+
+    Parameters
+    ----------
+    equations : Equations
+    instrument, template : Surface
+    weighted : float32 array, shape (n, 4, pixels)
+        The instruments times the weight.
+    matrix : float64 array, shape (n, 4, 4)
+        Sums of instruments times slopes, value and 1 of the template.
+    data : float64 array, shape (n, 4)
+        Sums of instruments times E.
+    """
+
+    equations: Equations
+    instrument: Surface
+    template: Surface
+    weighted: Float32Array
+    matrix: FloatArray
+    data: FloatArray
+
+    def select(self, which: BoolArray) -> Trial:
+        """Return the trials of the pairs that a mask names."""
+        if which.all():
+            return self
+        instrument = self.instrument.select(which)
+        return Trial(
+            self.equations.select(which),
+            instrument,
+            instrument if self.instrument is self.template else self.template.select(which),
+            self.weighted[which],
+            self.matrix[which],
+            self.data[which],
+        )
+
+    def solution(self) -> FloatArray:
+        """Return the Gauss-Newton solution (a dx, a dy, a, b), shape (n, 4)."""
+        return self._sums(most_noise=_MOST_NOISE).solution()
+
+    def information(self) -> Information:
+        """Return what an estimate that ends here is worth.
 
         With M the matrix of the equations, the error of the unknowns is ``M^-1 sum w z n``:
         from the exposure ``M^-1 (sum w^2 var_E z z^T) M^-T`` (the Cramér-Rao bound for
@@ -170,67 +242,55 @@ class Equations:
         ``a^2 var_T``. The noise in the instruments belongs to the sum between, where it lets
         noise in; in M it would pass for signal, and is subtracted.
         """
-        instrument, template = self._surfaces(shift)
-        weighted = self._weighted(instrument)
-        sums = self._sums(weighted, template, most_noise=1.0)
+        pairs = self.equations.pairs
+        sums = self._sums(most_noise=1.0)
         flux = sums.solution()[:, _VALUE]
         informative = sums.informative & (flux > 0)
-        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value
+        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * self.template.value
         inverse = np.linalg.inv(sums.matrix)[:, :2]
         inverse[~informative] = np.nan
         # By how much each pixel's error moves the estimate.
-        influence = inverse.astype(np.float32) @ weighted
+        influence = inverse.astype(np.float32) @ self.weighted
         own, theirs = (
-            _products(influence * variance.reshape(len(variance), 1, -1), influence)
-            for variance in self.pairs.variances(model)
+            _products(influence * variance.reshape(len(pairs), 1, -1), influence)
+            for variance in pairs.variances(model)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             own = own / np.square(flux)[:, None, None]
         return Information(
             own=own,
             # The kernel passes the mosaic's noise as it passes its slopes.
-            template=self.pairs.kernel.response**2 * theirs,
+            template=pairs.kernel.response**2 * theirs,
             flux=flux,
-            share=self._share(instrument),
+            share=self._share(),
             informative=informative,
         )
 
-    def _share(self, instrument: Surface) -> FloatArray:
+    def _share(self) -> FloatArray:
         """Return the exposure's part of what fixes the mosaic's position.
 
         Its weight's part s, and of slopes as steep as its own, which the matched template has:
         those of the others are less steep by the kernel's response R. So ``R s / (R s + 1 - s)``.
         """
-        power = self.weight * instrument.steepness
+        pairs = self.equations.pairs
+        power = self.equations.weight * self.instrument.steepness
         total = power.sum(axis=(1, 2), dtype=np.float64)
-        shared = np.vecdot(*_rows(power, self.pairs.share)).astype(np.float64)
+        shared = np.vecdot(*_rows(power, pairs.share)).astype(np.float64)
         share = np.divide(shared, total, out=np.zeros(len(total)), where=total > 0)
-        steeper = self.pairs.kernel.response * share
+        steeper = pairs.kernel.response * share
         part: FloatArray = steeper / (steeper + 1 - share)
         return part
 
-    def _surfaces(self, shift: Points) -> tuple[Surface, Surface]:
-        if self.instrument is self.pairs.spline:
-            template = self.pairs.spline.shifted(shift, self.pairs.side)
-            return template, template
-        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
-        return both[0], both[1]
-
-    def _weighted(self, instrument: Surface) -> Float32Array:
-        """Return the instruments times the weight, shape (n, 4, pixels)."""
-        weighted: Float32Array = instrument.columns * self.weight.reshape(len(self.weight), 1, -1)
-        return weighted
-
-    def _sums(self, weighted: Float32Array, template: Surface, *, most_noise: float) -> Sums:
-        matrix = _products(weighted, template.columns)
-        data = _products(weighted, self.pairs.pixels.reshape(len(self.pairs), 1, -1))[:, :, 0]
-        power = np.diagonal(matrix, axis1=1, axis2=2)
-        noise = np.minimum(self.noise, most_noise * np.abs(power))
-        informative = (power[:, :3] - self.noise[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
+    def _sums(self, *, most_noise: float) -> Sums:
+        power = np.diagonal(self.matrix, axis1=1, axis2=2)
+        expected = self.equations.noise
+        noise = np.minimum(expected, most_noise * np.abs(power))
+        informative = (power[:, :3] - expected[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
             axis=1
         )
-        matrix = matrix - noise[:, :, None] * np.eye(4)
-        if not self.frees_background:
+        matrix = self.matrix - noise[:, :, None] * np.eye(4)
+        data = self.data.copy()
+        if not self.equations.frees_background:
             matrix[:, _ONE, :] = matrix[:, :, _ONE] = 0
             matrix[:, _ONE, _ONE] = 1
             data[:, _ONE] = 0

@@ -10,7 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.information import Equations, Information, Trial
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 
@@ -82,7 +82,7 @@ class TemplateFit:
     Parameters
     ----------
     tolerance_px : float
-        A source is done when its step is below this.
+        A source is done when its next step would be below this.
     max_iterations : int
         Faint sources need many: ten leave a fifth of those of S/N 10 without a result.
     reach_px : float
@@ -105,25 +105,38 @@ class TemplateFit:
         equations = self.equations(pairs, start)
         largest = pairs.spline.largest_shift(pairs.side)
         x, y = start.x.copy(), start.y.copy()
-        going, part = np.arange(len(pairs)), equations
+        going, part, before = np.arange(len(pairs)), equations, np.zeros(len(pairs))
+        places: list[IntArray] = []
+        known: list[Information] = []
         for _ in range(self.max_iterations):
-            step_x, step_y = _step(part, Points(x[going], y[going]))
-            x[going] += step_x
-            y[going] += step_y
+            trial = part.at(Points(x[going], y[going]))
+            step = _step(trial)
+            x[going] += step.x
+            y[going] += step.y
             away = np.hypot(x[going] - start.x[going], y[going] - start.y[going])
             shift = np.maximum(np.abs(x[going]), np.abs(y[going]))
             kept = (away <= self.reach_px) & (shift <= largest)
             x[going[~kept]] = y[going[~kept]] = np.nan
-            still = kept & (np.hypot(step_x, step_y) > self.tolerance_px)
-            going = going[still]
+            length = np.hypot(step.x, step.y)
+            # Steps shrink by a factor: the next one is known without being taken.
+            next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
+            done = kept & (next_length <= self.tolerance_px)
+            if done.any():
+                places.append(going[done])
+                known.append(trial.select(done).information())
+            still = kept & ~done
+            going, before = going[still], length[still]
             if not going.size:
                 break
             if not still.all():
                 part = part.select(still)
         x[going] = y[going] = np.nan
-        found = np.isfinite(x)
-        end = Points(np.where(found, x, start.x), np.where(found, y, start.y))
-        return judged(Points(x, y), equations.information(end))
+        lost = ~np.isfinite(x)
+        if lost.any() or not known:
+            places.append(np.flatnonzero(lost))
+            begin = Points(start.x[lost], start.y[lost])
+            known.append(equations.select(lost).information(begin))
+        return judged(Points(x, y), Information.scattered(known, places))
 
     def equations(self, pairs: PairStack, start: Points) -> Equations:
         """Return the equations to be solved: weights and instruments chosen at the start."""
@@ -138,9 +151,9 @@ class TemplateFit:
         return Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
 
 
-def _step(equations: Equations, shift: Points) -> Points:
-    """Return the step from `shift`, pixels; NaN where the equations have no solution."""
-    solution = equations.step(shift)
+def _step(trial: Trial) -> Points:
+    """Return the step to be taken, pixels; NaN where the equations have no solution."""
+    solution = trial.solution()
     flux = np.where(solution[:, 2] > 0, solution[:, 2], np.nan)
     x, y = solution[:, 0] / flux, solution[:, 1] / flux
     shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
@@ -81,6 +81,10 @@ class Surface:
         steepness: Float32Array = self.along_x**2 + self.along_y**2
         return steepness
 
+    def select(self, which: BoolArray) -> Surface:
+        """Return the surfaces named by a mask."""
+        return Surface(self.planes[which])
+
     @property
     def columns(self) -> Float32Array:
         """The planes as columns of numbers, shape (n, 4, pixels)."""
@@ -126,9 +130,10 @@ class TemplateSpline:
         sigma_px : float64 array, shape (n,)
             0 changes nothing.
         """
-        kernel = gaussian_kernel(sigma_px, self.side).astype(np.float32)
-        step = np.arange(self.side)
-        matrix = kernel[:, np.abs(step[:, None] - step)]
+        half = gaussian_kernel(sigma_px, self.side).astype(np.float32)
+        kernel = np.concatenate([half[:, :0:-1], half], axis=1)
+        # Row i of a matrix is the kernel moved i columns.
+        matrix = np.ascontiguousarray(sliding_window_view(kernel, self.side, axis=1)[:, ::-1])
         return TemplateSpline(np.matmul(np.matmul(matrix, self.coefficients), matrix))
 
     def shifted(self, shift: Points, side: int) -> Surface:
@@ -155,16 +160,15 @@ def shifted_together(
     splines: tuple[TemplateSpline, ...], shift: Points, side: int
 ) -> tuple[Surface, ...]:
     """Return the surfaces of several splines of equal shape at the same shifts."""
-    across_x, slope_x = (np.swapaxes(m, 1, 2) for m in _rows(shift.x, splines[0].side, side))
-    across_y, slope_y = _rows(shift.y, splines[0].side, side)
+    along_x = np.swapaxes(_rows(shift.x, splines[0].side, side), 2, 3)
+    along_y = _rows(shift.y, splines[0].side, side)
     surfaces = []
     for spline in splines:
-        value = np.matmul(across_y, spline.coefficients)
-        slope = np.matmul(slope_y, spline.coefficients)
+        value, slope = along_y @ spline.coefficients
         planes = np.empty((len(value), 4, side, side), np.float32)
-        np.matmul(value, slope_x, out=planes[:, 0])
-        np.matmul(slope, across_x, out=planes[:, 1])
-        np.matmul(value, across_x, out=planes[:, 2])
+        np.matmul(value, along_x[1], out=planes[:, 0])
+        np.matmul(slope, along_x[0], out=planes[:, 1])
+        np.matmul(value, along_x[0], out=planes[:, 2])
         planes[:, 3] = 1
         surfaces.append(Surface(planes))
     return tuple(surfaces)
@@ -185,8 +189,8 @@ def basis_weights(fraction: FloatArray) -> FloatArray:
     return np.moveaxis(weights, -2, 0)
 
 
-def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Array, Float32Array]:
-    """Return the banded matrices of value and derivative, shape (n, side, template side)."""
+def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
+    """Return the banded matrices of value and derivative, (2, n, side, template side)."""
     margin = (template_side - side) // 2
     largest = margin - REACH + 1
     if np.any(np.abs(shift) > largest):
@@ -208,7 +212,7 @@ def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Arra
         matrices, (2, len(shift), side, 2 * margin + 1), (outer, item, row + step, step)
     )
     diagonal[:] = bands[:, :, None]
-    return matrices[0], matrices[1]
+    return matrices
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
