@@ -133,19 +133,16 @@ def blot(
     here = local_map.moved(reference.box.x0, reference.box.y0)
     area = local_map.area.astype(np.float32)[:, None, None]
     values = sampled(reference.coefficients, here, windows)
-    ny, nx = reference.box.shape
-    y, x = np.rint(here.of_windows(windows))
-    inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
-    nearest = (np.clip(y, 0, ny - 1) * nx + np.clip(x, 0, nx - 1)).astype(np.int64)
-    weight = np.take(reference.weight, nearest) * inside
+    nearest = here.nearest(windows, reference.box.shape)
+    weight = np.take(reference.weight, nearest.index) * nearest.inside
     good = weight > 0
     others = np.zeros(good.shape, bool)
     if reference.segmentation is not None:
-        label = np.take(reference.segmentation, nearest)
-        others = (label != 0) & (label != source[:, None, None]) & inside
+        label = np.take(reference.segmentation, nearest.index)
+        others = (label != 0) & (label != source[:, None, None]) & nearest.inside
     values *= area
     values[~good] = 0
     variance = np.zeros(good.shape, np.float32)
     np.divide(area**2, weight, out=variance, where=good)
-    share = np.take(reference.share, nearest)
+    share = np.take(reference.share, nearest.index)
     return BlotStack(values=values, good=good, variance=variance, share=share, others=others)

@@ -40,6 +40,22 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The pixels of a box that are nearest to those of windows.
+
+    Parameters
+    ----------
+    index : int64 array, shape (n, side, side)
+        Into the box's pixels, row after row; clipped to the box.
+    inside : bool array, shape (n, side, side)
+        Whether it was not.
+    """
+
+    index: IntArray
+    inside: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LocalMap:
     """Chip pixels to grid pixels near each source: a quadratic expansion of the pixel map.
 
@@ -105,6 +121,36 @@ class LocalMap:
             ((windows.corner_y - self.centre.y)[:, None] + step) / self.reach_px,
         )
 
+    def along(self, windows: Windows) -> Points:
+        """Return grid x of the windows' columns and y of their rows, (n, side), without the turn."""
+        u, v = self.arguments(windows)
+        t = self.terms[:, :, :, None]
+        return Points(
+            t[:, 0, 0] + t[:, 0, 1] * u + t[:, 0, 3] * u**2,
+            t[:, 1, 0] + t[:, 1, 2] * v + t[:, 1, 5] * v**2,
+        )
+
+    def nearest(self, windows: Windows, shape: tuple[int, int]) -> Nearest:
+        """Return which pixels of a box are nearest to the windows' pixels.
+
+        Parameters
+        ----------
+        windows : Windows
+        shape : tuple of int
+            ``(ny, nx)`` of the box, to whose pixels the maps lead.
+        """
+        if np.all(self.turn_px <= MOST_TURN_PX[0]):
+            # Of columns and rows: a fiftieth of a pixel decides nothing.
+            at = self.along(windows)
+            y, x = np.rint(at.y)[:, :, None], np.rint(at.x)[:, None, :]
+        else:
+            y, x = np.rint(self.of_windows(windows))
+        ny, nx = shape
+        row, column = (
+            np.clip(i, 0, n - 1).astype(np.int64) for i, n in ((y, ny), (x, nx))
+        )
+        return Nearest(row * nx + column, (row == y) & (column == x))
+
     def of_windows(self, windows: Windows) -> FloatArray:
         """Return grid (y, x) of all pixels of the windows, shape (2, n, side, side)."""
         along = self.arguments(windows)
@@ -158,29 +204,30 @@ def _nearly_separable(
     derivatives at (X, Y) are matrix products ``W_y C W_x^T`` (ten times faster than gathering
     36 coefficients a pixel), and a Taylor series of one or two terms takes the rest.
     """
-    along = local_map.arguments(windows)
-    t = local_map.terms[:, :, :, None]
-    at_x = t[:, 0, 0] + t[:, 0, 1] * along.x + t[:, 0, 3] * along.x**2
-    at_y = t[:, 1, 0] + t[:, 1, 2] * along.y + t[:, 1, 5] * along.y**2
-    first_x, across_x = _weights(at_x, n_terms)
-    first_y, across_y = _weights(at_y, n_terms)
+    at = local_map.along(windows)
+    first_x, across_x = _weights(at.x, n_terms)
+    first_y, across_y = _weights(at.y, n_terms)
     needed = max(across_x.shape[-1], across_y.shape[-1])
     piece = pieces(coefficients, first_y, first_x, needed)
     piece = piece[:, : across_y.shape[-1], : across_x.shape[-1]]
+    side, n_coefficients = windows.side, across_x.shape[-1]
+    rows = (across_y.reshape(len(piece), -1, across_y.shape[-1]) @ piece).reshape(
+        len(piece), -1, side, n_coefficients
+    )
     to_x = np.swapaxes(across_x, 2, 3)
-    rows = across_y @ piece
-    t = t[..., None].astype(np.float32)
+    along = local_map.arguments(windows)
+    t = local_map.terms[..., None, None].astype(np.float32)
     u, v = along.x[:, None, :].astype(np.float32), along.y[:, :, None].astype(np.float32)
     dx = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
     dy = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
-    values: Float32Array = rows[0] @ to_x[0]
-    values += dx * (rows[0] @ to_x[1])
-    values += dy * (rows[1] @ to_x[0])
+    values: Float32Array = rows[:, 0] @ to_x[:, 0]
+    values += dx * (rows[:, 0] @ to_x[:, 1])
+    values += dy * (rows[:, 1] @ to_x[:, 0])
     if n_terms == 2:
         half = np.float32(0.5)
-        values += half * dx**2 * (rows[0] @ to_x[2])
-        values += half * dy**2 * (rows[2] @ to_x[0])
-        values += dx * dy * (rows[1] @ to_x[1])
+        values += half * dx**2 * (rows[:, 0] @ to_x[:, 2])
+        values += half * dy**2 * (rows[:, 2] @ to_x[:, 0])
+        values += dx * dy * (rows[:, 1] @ to_x[:, 1])
     return values
 
 
@@ -196,15 +243,17 @@ def _weights(position: FloatArray, n_terms: int) -> tuple[IntArray, Float32Array
 
     Returns
     -------
-    int64 array, shape (n,); float32 array, shape (1 + n_terms, n, side, coefficients)
+    int64 array, shape (n,); float32 array, shape (n, 1 + n_terms, side, coefficients)
         The matrices give value, slope and curvature.
     """
     whole = np.floor(position).astype(np.int64)
     first = whole.min(axis=1) + 1 - REACH
     width = int((whole.max(axis=1) - first).max()) + 1 + REACH
-    matrices = np.zeros((1 + n_terms, position.size * width), np.float32)
-    column = (whole - first[:, None]).ravel() + width * np.arange(position.size) + 1 - REACH
-    place = column[:, None] + np.arange(2 * REACH)
-    for matrix, weights in zip(matrices, basis_weights(position - whole), strict=False):
-        matrix[place] = weights.reshape(place.shape)
-    return first, matrices.reshape(1 + n_terms, *position.shape, width)
+    n, side = position.shape
+    matrices = np.zeros((n, 1 + n_terms, side, width), np.float32)
+    weights = np.moveaxis(basis_weights(position - whole)[: 1 + n_terms], 0, 1)
+    row = width * np.arange(n * (1 + n_terms) * side).reshape(n, -1, side)
+    column = (whole - first[:, None])[:, None] + 1 - REACH
+    place = (row + column)[..., None] + np.arange(2 * REACH)
+    matrices.reshape(-1)[place] = weights
+    return first, matrices

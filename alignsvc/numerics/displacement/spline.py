@@ -18,6 +18,7 @@ from scipy.interpolate import BSpline
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.cutouts import middles
 
 ORDER = 5
 #: Template pixels that a value needs on each side of it.
@@ -149,7 +150,7 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _rows(np.array([0.0, 0.5]), self.side, side)[0].reshape(2 * side, self.side)
+        value = _rows(np.array([0.0, 0.5]), self.side, side)[:, 1].reshape(2 * side, self.side)
         # All templates' rows in one product, then each template's columns.
         along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
         both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
@@ -160,15 +161,17 @@ def shifted_together(
     splines: tuple[TemplateSpline, ...], shift: Points, side: int
 ) -> tuple[Surface, ...]:
     """Return the surfaces of several splines of equal shape at the same shifts."""
-    along_x = np.swapaxes(_rows(shift.x, splines[0].side, side), 2, 3)
-    along_y = _rows(shift.y, splines[0].side, side)
+    # Coefficients that no pixel needs are left out of the products.
+    farthest = max(np.abs(shift.x).max(initial=0), np.abs(shift.y).max(initial=0))
+    needed = side + 2 * (min(int(farthest) + 1, splines[0].largest_shift(side)) + REACH - 1)
+    slope_x, value_x = np.moveaxis(np.swapaxes(_rows(shift.x, needed, side), 2, 3), 1, 0)
+    both_y = _rows(shift.y, needed, side).reshape(-1, 2 * side, needed)
     surfaces = []
     for spline in splines:
-        value, slope = along_y @ spline.coefficients
-        planes = np.empty((len(value), 4, side, side), np.float32)
-        np.matmul(value, along_x[1], out=planes[:, 0])
-        np.matmul(slope, along_x[0], out=planes[:, 1])
-        np.matmul(value, along_x[0], out=planes[:, 2])
+        rows = both_y @ middles(spline.coefficients, needed)
+        planes = np.empty((len(rows), 4, side, side), np.float32)
+        np.matmul(rows[:, side:], slope_x, out=planes[:, 0])
+        np.matmul(rows, value_x, out=planes[:, 1:3].reshape(-1, 2 * side, side))
         planes[:, 3] = 1
         surfaces.append(Surface(planes))
     return tuple(surfaces)
@@ -190,7 +193,7 @@ def basis_weights(fraction: FloatArray) -> FloatArray:
 
 
 def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
-    """Return the banded matrices of value and derivative, (2, n, side, template side)."""
+    """Return the banded matrices of slope and value, shape (n, 2, side, template side)."""
     margin = (template_side - side) // 2
     largest = margin - REACH + 1
     if np.any(np.abs(shift) > largest):
@@ -200,16 +203,16 @@ def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
         )
     whole = np.minimum(np.floor(shift), largest - 1).astype(np.int64)
     column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
-    bands = np.zeros((2, len(shift), 2 * margin + 1), np.float32)
+    bands = np.zeros((len(shift), 2, 2 * margin + 1), np.float32)
     each = np.arange(len(shift))[:, None]
     weights = basis_weights(shift - whole)
-    bands[0, each, column], bands[1, each, column] = weights[0], weights[1]
+    bands[each, 0, column], bands[each, 1, column] = weights[1], weights[0]
     # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
     # column writes all rows at once.
-    matrices = np.zeros((2, len(shift), side, template_side), np.float32)
-    outer, item, row, step = matrices.strides
+    matrices = np.zeros((len(shift), 2, side, template_side), np.float32)
+    item, outer, row, step = matrices.strides
     diagonal = as_strided(
-        matrices, (2, len(shift), side, 2 * margin + 1), (outer, item, row + step, step)
+        matrices, (len(shift), 2, side, 2 * margin + 1), (item, outer, row + step, step)
     )
     diagonal[:] = bands[:, :, None]
     return matrices
