@@ -13,7 +13,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
-_Number = TypeVar("_Number", bound=np.generic)
+_Number = TypeVar("_Number", np.float32, np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,10 +114,10 @@ def cut(chip: CalibratedChip, centres: Points, side: int) -> CutoutStack:
     row = corner_y[:, None] + step
     on_row, on_column = (row >= 0) & (row < ny), (column >= 0) & (column < nx)
     on_chip = on_row[:, :, None] & on_column[:, None, :]
-    pixels, weight, saturated = (
-        pieces(plane, corner_y, corner_x, side)
-        for plane in (chip.pixels, chip.weight, chip.saturated)
+    pixels, weight = (
+        pieces(plane, corner_y, corner_x, side) for plane in (chip.pixels, chip.weight)
     )
+    saturated = pieces(chip.saturated, corner_y, corner_x, side)
     good = on_chip & (weight > 0)
     pixels[~good] = 0
     weight[~good] = 0
@@ -132,9 +132,7 @@ def cut(chip: CalibratedChip, centres: Points, side: int) -> CutoutStack:
     )
 
 
-def pieces(
-    plane: NDArray[_Number], row: IntArray, column: IntArray, side: int
-) -> NDArray[_Number]:
+def pieces(plane: NDArray[_Number], row: IntArray, column: IntArray, side: int) -> NDArray[_Number]:
     """Return copies of square pieces of a plane, shape (n, side, side).
 
     Parameters
@@ -164,9 +162,7 @@ def middles(stack: NDArray[_Number], side: int) -> NDArray[_Number]:
     return stack[..., first : first + side, first : first + side]
 
 
-def boxes(
-    stack: NDArray[_Number], row: IntArray, column: IntArray, side: int
-) -> NDArray[_Number]:
+def boxes(stack: NDArray[_Number], row: IntArray, column: IntArray, side: int) -> NDArray[_Number]:
     """Return a square box of each frame, by its first pixel, shape (n, side, side): copies."""
     windows = sliding_window_view(stack, (side, side), axis=(1, 2))
     return windows[np.arange(len(stack)), row, column]

@@ -80,9 +80,10 @@ class Frames:
         outside = (self.sides.template - self.sides.cutout) // 2
         middle = (self.sides.cutout - box) // 2
         good = boxes(cutouts.good, row, column, box)
-        others, variance, share = (
+        others = boxes(blots.others, row + outside, column + outside, box)
+        variance, share = (
             boxes(plane, row + outside, column + outside, box)
-            for plane in (blots.others, blots.variance, blots.share)
+            for plane in (blots.variance, blots.share)
         )
         return PairStack(
             pixels=boxes(cutouts.pixels, row, column, box),
@@ -93,7 +94,7 @@ class Frames:
             template_variance=variance,
             share=share,
             centre=Points(self.centre.x - middle, self.centre.y - middle),
-            whole=Points(middle - column, middle - row),
+            whole=Points(middle - column.astype(np.float64), middle - row.astype(np.float64)),
             aperture_px=self.aperture_px,
             gain=self.gain,
             kernel=self.kernel,

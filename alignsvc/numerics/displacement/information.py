@@ -78,15 +78,14 @@ class Information:
     informative: BoolArray
 
     @classmethod
-    def scattered(cls, parts: Sequence[Information], places: Sequence[IntArray]) -> Information:
-        """Return the information of all sources from parts of them, in order of their places."""
-        order = np.argsort(np.concatenate(places))
-        return cls(
-            *(
-                np.concatenate([getattr(part, one.name) for part in parts])[order]
-                for one in fields(cls)
-            )
+    def of_parts(cls, parts: Sequence[tuple[IntArray, Information]]) -> Information:
+        """Return the information of all sources, in order, from parts with their places in it."""
+        order = np.argsort(np.concatenate([places for places, _ in parts]))
+        planes = (
+            np.concatenate([getattr(part, one.name) for _, part in parts])[order]
+            for one in fields(cls)
         )
+        return cls(*planes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +94,7 @@ class Outset:
 
     Parameters
     ----------
+    template : Surface
     model : float32 array, shape (n, side, side)
         Template times the flux that fits.
     width_px : float64 array, shape (n,)
@@ -104,6 +104,7 @@ class Outset:
         Power of the slopes that is noise, over that which is signal.
     """
 
+    template: Surface
     model: Float32Array
     width_px: FloatArray
     slope_noise: FloatArray
@@ -132,8 +133,8 @@ class Equations:
     factors: NoiseFactors
     frees_background: bool = True
 
-    def select(self, which: BoolArray) -> Equations:
-        """Return the equations of the pairs that a mask names."""
+    def select(self, which: BoolArray | IntArray) -> Equations:
+        """Return the equations of the pairs that a mask or indices name."""
         return Equations(
             self.pairs.select(which),
             self.instrument.select(which),
@@ -153,7 +154,8 @@ class Equations:
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        flux = self._trial(template, template).solution()[:, _VALUE]
+        solution = self._trial(template, template).solution()
+        flux = np.nan_to_num(solution[:, _VALUE]).astype(np.float32)
         power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
         value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
@@ -162,7 +164,8 @@ class Equations:
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
         seen = signal > 0
         return Outset(
-            model=np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value,
+            template=template,
+            model=flux[:, None, None] * template.value,
             width_px=np.sqrt(np.divide(height, signal, out=np.ones_like(signal), where=seen)),
             slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
         )
@@ -175,20 +178,24 @@ class Equations:
         both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
         return self._trial(both[0], both[1])
 
+    def against(self, template: Surface, shift: Points) -> Trial:
+        """Return the equations about `shift`, where the template is known already."""
+        return self._trial(self.instrument.shifted(shift, self.pairs.side), template)
+
     def information(self, shift: Points) -> Information:
         """Return what an estimate that ends at `shift` is worth."""
         return self.at(shift).information()
 
     def _trial(self, instrument: Surface, template: Surface) -> Trial:
         n = len(self.pairs)
-        weighted = instrument.columns * self.weight.reshape(n, 1, -1)
+        weighted = instrument.columns * self.weight.reshape(n, 1, self.pairs.side**2)
         return Trial(
             self,
             instrument,
             template,
             weighted,
             _products(weighted, template.columns),
-            _products(weighted, self.pairs.pixels.reshape(n, 1, -1))[:, :, 0],
+            _products(weighted, self.pairs.pixels.reshape(n, 1, self.pairs.side**2))[:, :, 0],
         )
 
 
@@ -252,7 +259,7 @@ class Trial:
         # By how much each pixel's error moves the estimate.
         influence = inverse.astype(np.float32) @ self.weighted
         own, theirs = (
-            _products(influence * variance.reshape(len(pairs), 1, -1), influence)
+            _products(influence * variance.reshape(len(pairs), 1, pairs.side**2), influence)
             for variance in pairs.variances(model)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -307,7 +314,7 @@ def _products(left: Float32Array, right: Float32Array) -> FloatArray:
 
 def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:
     """Return the pixels of each plane of stacks as one row, shape (n, pixels)."""
-    return tuple(plane.reshape(len(plane), -1) for plane in planes)
+    return tuple(plane.reshape(len(plane), plane.shape[-1] ** 2) for plane in planes)
 
 
 def _is_regular(matrix: FloatArray) -> BoolArray:

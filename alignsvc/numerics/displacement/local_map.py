@@ -122,7 +122,7 @@ class LocalMap:
         )
 
     def along(self, windows: Windows) -> Points:
-        """Return grid x of the windows' columns and y of their rows, (n, side), without the turn."""
+        """Return grid x of the windows' columns and y of their rows, (n, side): no turn."""
         u, v = self.arguments(windows)
         t = self.terms[:, :, :, None]
         return Points(
@@ -146,9 +146,7 @@ class LocalMap:
         else:
             y, x = np.rint(self.of_windows(windows))
         ny, nx = shape
-        row, column = (
-            np.clip(i, 0, n - 1).astype(np.int64) for i, n in ((y, ny), (x, nx))
-        )
+        row, column = (np.clip(i, 0, n - 1).astype(np.int64) for i, n in ((y, ny), (x, nx)))
         return Nearest(row * nx + column, (row == y) & (column == x))
 
     def of_windows(self, windows: Windows) -> FloatArray:
@@ -211,15 +209,14 @@ def _nearly_separable(
     piece = pieces(coefficients, first_y, first_x, needed)
     piece = piece[:, : across_y.shape[-1], : across_x.shape[-1]]
     side, n_coefficients = windows.side, across_x.shape[-1]
-    rows = (across_y.reshape(len(piece), -1, across_y.shape[-1]) @ piece).reshape(
-        len(piece), -1, side, n_coefficients
-    )
+    stacked: Float32Array = across_y.reshape(len(piece), -1, across_y.shape[-1]) @ piece
+    rows = stacked.reshape(len(piece), -1, side, n_coefficients)
     to_x = np.swapaxes(across_x, 2, 3)
     along = local_map.arguments(windows)
     t = local_map.terms[..., None, None].astype(np.float32)
     u, v = along.x[:, None, :].astype(np.float32), along.y[:, :, None].astype(np.float32)
-    dx = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
-    dy = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
+    dx: Float32Array = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
+    dy: Float32Array = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
     values: Float32Array = rows[:, 0] @ to_x[:, 0]
     values += dx * (rows[:, 0] @ to_x[:, 1])
     values += dy * (rows[:, 1] @ to_x[:, 0])

@@ -12,11 +12,11 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
+from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut, middles
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.cutouts import MaskedStack, cut, middles
 from alignsvc.numerics.displacement.frames import Frames
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
@@ -28,7 +28,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Pixels worked on at once: arrays of this size stay in the second-level cache.
-_PIXELS_AT_ONCE = 1 << 18
+_PIXELS_AT_ONCE = 1 << 19
 #: A source that carries more of the mosaic's weight than this has no reference to speak of.
 DOMINATES = 0.95
 #: Part of the aperture that may be holes of the template, and of the cutout that may be bad. The
@@ -322,13 +322,12 @@ def _within(pairs: PairStack, shift: Points) -> Points:
 def _matched(pairs: PairStack, start: Points, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
-    with_kernel = pairs.matched(kernel)
-    found = fit(with_kernel, start)
+    begun = fit.begun(pairs.matched(kernel), start)
+    found = fit.ended(begun)
     sound = found.flags == 0
-    weight = fit.equations(with_kernel, start).weight
     return MatchedSource(
         pairs.pixels[sound],
-        weight[sound],
+        begun.equations.weight[sound],
         pairs.spline.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -71,9 +71,11 @@ class PairStack:
 
     @property
     def searched(self) -> BoolArray:
-        """The good pixels within the aperture about the place where the source should lie."""
-        none = np.zeros(len(self))
-        return self.good & self.aperture(Points(none, none))
+        """The good pixels within the aperture about the place where the source should lie.
+
+        Those of them that the box still holds, if it has been moved.
+        """
+        return self.good & self.aperture(Points(-self.whole.x, -self.whole.y))
 
     def common(self, shift: Points) -> BoolArray:
         """Return the pixels good in both, the template's mask moved to the nearest pixel."""
@@ -125,8 +127,8 @@ class PairStack:
         """Return the pairs with their templates, not yet convolved, convolved by `kernel`."""
         return replace(self, spline=kernel.applied(self.spline), kernel=kernel)
 
-    def select(self, which: BoolArray) -> PairStack:
-        """Return the pairs named by a mask."""
+    def select(self, which: BoolArray | IntArray) -> PairStack:
+        """Return the pairs named by a mask or by indices."""
         return replace(
             self,
             pixels=self.pixels[which],

@@ -80,7 +80,7 @@ class MatchingKernel:
             len(c), side, n_terms, side
         )
         stacked = np.ascontiguousarray(convolved.swapaxes(1, 2)).reshape(len(c), -1, side)
-        total = left @ stacked
+        total: Float32Array = left @ stacked
         total += np.float32(1 - sum(self.round)) * c
         return TemplateSpline(total)
 

@@ -102,43 +102,48 @@ class TemplateFit:
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
-        equations = self.equations(pairs, start)
-        largest = pairs.spline.largest_shift(pairs.side)
+        return self.ended(self.begun(pairs, start))
+
+    def ended(self, begun: Begun) -> Refined:
+        """Return the fitted displacements from where a fit has begun."""
+        equations, start, trial = begun.equations, begun.start, begun.first
+        n = len(equations.pairs)
         x, y = start.x.copy(), start.y.copy()
-        going, part, before = np.arange(len(pairs)), equations, np.zeros(len(pairs))
-        places: list[IntArray] = []
-        known: list[Information] = []
+        going, part, before = np.arange(n), equations, np.zeros(n)
+        results: list[tuple[IntArray, Information]] = []
         for _ in range(self.max_iterations):
-            trial = part.at(Points(x[going], y[going]))
-            step = _step(trial)
+            step = _step(trial.solution())
             x[going] += step.x
             y[going] += step.y
-            away = np.hypot(x[going] - start.x[going], y[going] - start.y[going])
-            shift = np.maximum(np.abs(x[going]), np.abs(y[going]))
-            kept = (away <= self.reach_px) & (shift <= largest)
-            x[going[~kept]] = y[going[~kept]] = np.nan
             length = np.hypot(step.x, step.y)
+            kept = self._within_reach(equations, start, Points(x, y))[going]
+            x[going[~kept]] = y[going[~kept]] = np.nan
             # Steps shrink by a factor: the next one is known without being taken.
             next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
             done = kept & (next_length <= self.tolerance_px)
             if done.any():
-                places.append(going[done])
-                known.append(trial.select(done).information())
+                results.append((going[done], trial.select(done).information()))
             still = kept & ~done
-            going, before = going[still], length[still]
+            going, before, part = going[still], length[still], part.select(still)
             if not going.size:
                 break
-            if not still.all():
-                part = part.select(still)
+            trial = part.at(Points(x[going], y[going]))
         x[going] = y[going] = np.nan
-        lost = ~np.isfinite(x)
-        if lost.any() or not known:
-            places.append(np.flatnonzero(lost))
-            begin = Points(start.x[lost], start.y[lost])
-            known.append(equations.select(lost).information(begin))
-        return judged(Points(x, y), Information.scattered(known, places))
+        lost = np.flatnonzero(~np.isfinite(x))
+        begin = Points(start.x[lost], start.y[lost])
+        results.append((lost, equations.select(lost).information(begin)))
+        return judged(Points(x, y), Information.of_parts(results))
 
-    def equations(self, pairs: PairStack, start: Points) -> Equations:
+    def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:
+        pairs = equations.pairs
+        away = np.hypot(shift.x - start.x, shift.y - start.y)
+        largest = np.maximum(np.abs(shift.x), np.abs(shift.y))
+        within: BoolArray = (away <= self.reach_px) & (
+            largest <= pairs.spline.largest_shift(pairs.side)
+        )
+        return within
+
+    def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
         window = pairs.window(start) * pairs.common(start)
         weight = pairs.weight * window
@@ -148,12 +153,30 @@ class TemplateFit:
         if pairs.gain is not None:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
         factors = self.noise.factors(sigma, pairs.kernel)
-        return Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        return Begun(equations, start, equations.against(outset.template, start))
 
 
-def _step(trial: Trial) -> Points:
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A fit that has begun.
+
+    Parameters
+    ----------
+    equations : Equations
+    start : Points, shape (n,)
+        Where they have been chosen.
+    first : Trial
+        The equations there.
+    """
+
+    equations: Equations
+    start: Points
+    first: Trial
+
+
+def _step(solution: FloatArray) -> Points:
     """Return the step to be taken, pixels; NaN where the equations have no solution."""
-    solution = trial.solution()
     flux = np.where(solution[:, 2] > 0, solution[:, 2], np.nan)
     x, y = solution[:, 0] / flux, solution[:, 1] / flux
     shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.cutouts import middles
 
@@ -89,7 +89,9 @@ class Surface:
     @property
     def columns(self) -> Float32Array:
         """The planes as columns of numbers, shape (n, 4, pixels)."""
-        return self.planes.reshape(len(self.planes), 4, -1)
+        n, _, side, _ = self.planes.shape
+        return self.planes.reshape(n, 4, side * side)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateSpline:
@@ -119,7 +121,7 @@ class TemplateSpline:
         """Return the largest shift, in pixels, for which a cutout of `side` needs no more."""
         return (self.side - side) // 2 - REACH + 1
 
-    def select(self, which: BoolArray) -> TemplateSpline:
+    def select(self, which: BoolArray | IntArray) -> TemplateSpline:
         """Return the splines named by a mask or by indices."""
         return TemplateSpline(self.coefficients[which])
 
