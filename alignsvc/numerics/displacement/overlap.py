@@ -125,6 +125,8 @@ def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Arr
     whole = image_good.all(axis=(1, 2))
     if whole.all():
         return window.box_sums(template)
+    if not whole.any():
+        return overlap_products(window, image_good.astype(np.float32), template)
     n_lags = 2 * window.max_lag + 1
     sums = np.empty((*template.shape[:-2], n_lags, n_lags), np.float32)
     sums[whole] = window.box_sums(template[whole])

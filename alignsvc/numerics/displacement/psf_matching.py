@@ -67,22 +67,18 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        c, side = spline.coefficients, spline.side
-        m = _Matrices.of(self.sigma_px, side)
+        c, side, m = spline.coefficients, spline.side, _Matrices.of(self.sigma_px, spline.side)
         # The terms of `parts`, as few products A C B as there are A; all B at once, then all A.
         left = np.concatenate([*m.smooth, m.curvature, m.slope], axis=1)
         right = [np.float32(k) * smooth for k, smooth in zip(self.round, m.smooth, strict=True)]
         plus, cross = np.float32(self.plus_px2), np.float32(self.cross_px2)
         right[-1] = right[-1] + plus * m.curvature
         right += [-plus * m.smooth[-1], cross * m.slope.T]
-        n_terms = len(right)
-        convolved = (c.reshape(-1, side) @ np.concatenate(right, axis=1)).reshape(
-            len(c), side, n_terms, side
-        )
-        stacked = np.ascontiguousarray(convolved.swapaxes(1, 2)).reshape(len(c), -1, side)
-        total: Float32Array = left @ stacked
-        total += np.float32(1 - sum(self.round)) * c
-        return TemplateSpline(total)
+        by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
+        stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
+        convolved = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
+        convolved += np.float32(1 - sum(self.round)) * c
+        return TemplateSpline(convolved.astype(np.float32, copy=False))
 
     def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
         """Return the templates convolved with each term of the kernel but delta."""

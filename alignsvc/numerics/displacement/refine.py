@@ -130,8 +130,9 @@ class TemplateFit:
             trial = part.at(Points(x[going], y[going]))
         x[going] = y[going] = np.nan
         lost = np.flatnonzero(~np.isfinite(x))
-        begin = Points(start.x[lost], start.y[lost])
-        results.append((lost, equations.select(lost).information(begin)))
+        if lost.size or not results:
+            begin = Points(start.x[lost], start.y[lost])
+            results.append((lost, equations.select(lost).information(begin)))
         return judged(Points(x, y), Information.of_parts(results))
 
     def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:

@@ -110,7 +110,7 @@ class TemplateSpline:
         side = templates.shape[-1]
         prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
         prefilter = prefilter.astype(np.float32)
-        return cls(prefilter @ templates @ prefilter.T)
+        return cls(prefilter @ (templates.reshape(-1, side) @ prefilter.T).reshape(templates.shape))
 
     @property
     def side(self) -> int:
