@@ -76,9 +76,9 @@ class MatchingKernel:
         right += [-plus * m.smooth[-1], cross * m.slope.T]
         by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
         stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
-        convolved = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
+        convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
         convolved += np.float32(1 - sum(self.round)) * c
-        return TemplateSpline(convolved.astype(np.float32, copy=False))
+        return TemplateSpline(convolved)
 
     def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
         """Return the templates convolved with each term of the kernel but delta."""
