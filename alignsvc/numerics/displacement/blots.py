@@ -10,7 +10,6 @@ from scipy import ndimage
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
-from alignsvc.numerics.displacement.sizes import Sides
 from alignsvc.numerics.displacement.spline import ORDER
 from alignsvc.numerics.resampling.coadd import Contribution
 
@@ -85,20 +84,19 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlotStack:
-    """Templates of many sources at the whole pixels of the chip.
+    """Templates of many sources at the whole pixels of the chip, shapes (n, side, side).
 
     Parameters
     ----------
-    values : float32 array, shape (n, template side, template side)
+    values : float32 array
         Per chip pixel; 0 where not good.
-    good : bool array, shape (n, template side, template side)
+    good : bool array
         False = hole, or beyond the reference's box.
-    variance : float32 array, shape (n, side, side)
-        Of the mean per chip pixel, from the sky; 0 where not good. As for all planes of this
-        shape, the window is the cutout.
-    share : float32 array, shape (n, side, side)
+    variance : float32 array
+        Of the mean per chip pixel, from the sky; 0 where not good.
+    share : float32 array
         The exposure's part of the mosaic's weight.
-    others : bool array, shape (n, side, side)
+    others : bool array
         True = the pixel belongs to another source.
     """
 
@@ -110,7 +108,7 @@ class BlotStack:
 
 
 def blot(
-    reference: Reference, local_map: LocalMap, source: IntArray, cutouts: Windows, sides: Sides
+    reference: Reference, local_map: LocalMap, source: IntArray, windows: Windows
 ) -> BlotStack:
     """Return the reference as the chip would see it about each source.
 
@@ -121,8 +119,8 @@ def blot(
         To pixels of the grid.
     source : int64 array, shape (n,)
         Ids, as in the segmentation.
-    cutouts : Windows
-    sides : Sides
+    windows : Windows
+        Of the templates.
 
     Notes
     -----
@@ -132,29 +130,19 @@ def blot(
     that averages over chip pixels behave as if each had the variance ``A^2 (a / W) / A = A^2/W``
     with a = A, exposures of similar scales.
     """
-    margin = sides.margin
     here = local_map.moved(reference.box.x0, reference.box.y0)
-    windows = Windows(cutouts.corner_x - margin, cutouts.corner_y - margin, sides.template)
     area = local_map.area.astype(np.float32)[:, None, None]
     values = sampled(reference.coefficients, here, windows)
-    ny, nx = reference.box.shape
-    row, column = np.rint(here.of_windows(windows)).astype(np.int64)
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    nearest = np.clip(row, 0, ny - 1) * nx + np.clip(column, 0, nx - 1)
-    weight = np.take(reference.weight, nearest) * inside
+    nearest = here.nearest(windows, reference.box.shape)
+    weight = np.take(reference.weight, nearest.index) * nearest.inside
     good = weight > 0
-    middle = (slice(None), slice(margin, -margin), slice(margin, -margin))
-    core = nearest[middle]
-    others = np.zeros(core.shape, bool)
+    others = np.zeros(good.shape, bool)
     if reference.segmentation is not None:
-        label = np.take(reference.segmentation, core)
-        others = (label != 0) & (label != source[:, None, None]) & inside[middle]
-    variance = np.zeros(core.shape, np.float32)
-    np.divide(area**2, weight[middle], out=variance, where=good[middle])
-    return BlotStack(
-        values=np.where(good, values * area, np.float32(0)),
-        good=good,
-        variance=variance,
-        share=np.take(reference.share, core),
-        others=others,
-    )
+        label = np.take(reference.segmentation, nearest.index)
+        others = (label != 0) & (label != source[:, None, None]) & nearest.inside
+    values *= area
+    values[~good] = 0
+    variance = np.zeros(good.shape, np.float32)
+    np.divide(area**2, weight, out=variance, where=good)
+    share = np.take(reference.share, nearest.index)
+    return BlotStack(values=values, good=good, variance=variance, share=share, others=others)

@@ -142,8 +142,9 @@ class CatalogCentroids:
         found = self.centroids.centroids(pairs, start)
         # Sources with a share near 1 are flagged as dominated, whatever comes out here.
         others = np.maximum(1 - found.information.share, _LEAST_OTHERS)
-        x = (pairs.centre.x - found.own.x) / others
-        y = (pairs.centre.y - found.own.y) / others
+        whole = pairs.whole
+        x = (pairs.centre.x - found.own.x + whole.x) / others - whole.x
+        y = (pairs.centre.y - found.own.y + whole.y) / others - whole.y
         return judged(Points(x, y), found.information)
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.blots import BlotStack
-from alignsvc.numerics.displacement.cutouts import CutoutStack
-from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX
+from alignsvc.numerics.displacement.cutouts import CutoutStack, middles
+from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, distance2
 
 #: A source that carries more of the mosaic's weight than this has no reference to speak of.
 DOMINATES = 0.95
@@ -82,46 +82,35 @@ class Surroundings:
         ----------
         wanted_px, least_px : float64 arrays, shape (n,)
         """
-        distance2, hole = self._distance2(), self._holes()
+        holes = self._holes()
         clear = np.minimum(wanted_px, self._from_edge() - 0.5 * SOFT_EDGE_PX)
-        disc = distance2 <= (wanted_px**2)[:, None, None]
-        ends = np.clip((_part(hole & disc, disc) - _FEW_HOLES) / (4 * _FEW_HOLES), 0.0, 1.0)
-        to_hole = np.minimum(_nearest(distance2, hole) - 0.5 * SOFT_EDGE_PX, clear)
+        ends = np.clip((holes.part(wanted_px) - _FEW_HOLES) / (4 * _FEW_HOLES), 0.0, 1.0)
+        to_hole = np.minimum(holes.nearest() - 0.5 * SOFT_EDGE_PX, clear)
         clear = clear + ends * (to_hole - clear)
         return np.asarray(np.maximum(clear, np.minimum(least_px, wanted_px)))
 
-    def judged(self, aperture: BoolArray) -> Circumstances:
+    def judged(self, aperture_px: FloatArray) -> Circumstances:
         """Return flags and trust that depend on pixels, not on the measurement.
 
         Parameters
         ----------
-        aperture : bool array, shape (n, side, side)
+        aperture_px : float64 array, shape (n,)
             Holes of the template count within it: pixels beyond take no part.
         """
-        cutouts, blots = self.cutouts, self.blots
+        cutouts, holes = self.cutouts, self._holes()
         core = np.maximum(CORE_FWHM * self.fwhm_px, LEAST_CORE_PX)
         rim = np.maximum(EDGE_FWHM * self.fwhm_px, core)
-        hole, distance2 = self._holes(), self._distance2()
-        reach = 0.5 * (cutouts.side - 1) - _WITHIN_PX
-        window = distance2 <= reach**2
-        bad = ~cutouts.good & window
-        saturated = cutouts.saturated & ~blots.others
+        reach = np.full(len(core), 0.5 * (cutouts.side - 1) - _WITHIN_PX)
+        bad = _Named(~cutouts.good, self.place)
+        in_core = _Named(~cutouts.good & cutouts.on_chip, self.place)
+        saturated = _Named(self._own_saturated(), self.place)
         clear = [
             (DisplacementFlag.OUTSIDE, _beyond(self._from_edge(), rim)),
-            (
-                DisplacementFlag.MASKED_CORE,
-                _beyond(_nearest(distance2, ~cutouts.good & cutouts.on_chip), core),
-            ),
-            (DisplacementFlag.MASKED_MANY, _below(_part(bad, window), MOST_BAD)),
-            (DisplacementFlag.TEMPLATE_HOLE, _beyond(_nearest(distance2, hole), core)),
-            (
-                DisplacementFlag.TEMPLATE_HOLE,
-                _below(_part(hole & aperture, aperture), MOST_HOLES),
-            ),
-            (
-                DisplacementFlag.SATURATED,
-                _beyond(_nearest(distance2, saturated), np.full(len(core), reach / _WHOLE_BEYOND)),
-            ),
+            (DisplacementFlag.MASKED_CORE, _beyond(in_core.nearest(), core)),
+            (DisplacementFlag.MASKED_MANY, _below(bad.part(reach), MOST_BAD)),
+            (DisplacementFlag.TEMPLATE_HOLE, _beyond(holes.nearest(), core)),
+            (DisplacementFlag.TEMPLATE_HOLE, _below(holes.part(aperture_px), MOST_HOLES)),
+            (DisplacementFlag.SATURATED, _beyond(saturated.nearest(), reach / _WHOLE_BEYOND)),
         ]
         flags = np.zeros(len(cutouts), np.int64)
         trust = np.ones(len(cutouts))
@@ -130,16 +119,22 @@ class Surroundings:
             trust *= kept
         return Circumstances(flags, trust)
 
-    def _holes(self) -> BoolArray:
-        margin = (self.blots.good.shape[-1] - self.cutouts.side) // 2
-        return ~self.blots.good[:, margin:-margin, margin:-margin]
+    def _holes(self) -> _Named:
+        """Return the holes of the templates, as far as cutouts reach."""
+        side = min(self.cutouts.side, self.blots.good.shape[-1])
+        within = (self.cutouts.side - side) // 2
+        place = Points(self.place.x - within, self.place.y - within)
+        return _Named(~middles(self.blots.good, side), place)
 
-    def _distance2(self) -> FloatArray:
-        step = np.arange(self.cutouts.side)
-        along_x = (step - self.place.x[:, None])[:, None, :] ** 2
-        along_y = (step - self.place.y[:, None])[:, :, None] ** 2
-        distance2: FloatArray = along_x + along_y
-        return distance2
+    def _own_saturated(self) -> BoolArray:
+        """Return saturated pixels but for those known to be of other sources."""
+        found = self.cutouts.saturated
+        if not found.any():
+            return found
+        side = min(self.cutouts.side, self.blots.others.shape[-1])
+        own = found.copy()
+        middles(own, side)[...] &= ~middles(self.blots.others, side)
+        return own
 
     def _from_edge(self) -> FloatArray:
         """Return the distances to the nearest pixel that the chip does not have."""
@@ -156,13 +151,6 @@ def not_dominated(share: FloatArray) -> Circumstances:
     return Circumstances(np.where(trust > 0, 0, int(DisplacementFlag.DOMINATED)), trust)
 
 
-def _nearest(distance2: FloatArray, which: BoolArray) -> FloatArray:
-    """Return the distance of the nearest pixel named, infinite without one."""
-    if not which.any():
-        return np.full(len(distance2), np.inf)
-    return np.asarray(np.sqrt(np.min(np.where(which, distance2, np.inf), axis=(1, 2))))
-
-
 def _beyond(distance: FloatArray, radius: FloatArray) -> FloatArray:
     """Return 0 up to a radius, 1 from `_WHOLE_BEYOND` of it."""
     return np.asarray(np.clip((distance / radius - 1.0) / _RISE_OF_RADIUS, 0.0, 1.0))
@@ -173,7 +161,35 @@ def _below(part: FloatArray, most: float) -> FloatArray:
     return np.asarray(np.clip((most - part) / _RISE_OF_PART, 0.0, 1.0))
 
 
-def _part(pixels: BoolArray, of: BoolArray) -> FloatArray:
-    """Return how many of the pixels `of` are named, as a part; 0 where there are none."""
-    whole = np.maximum(of.sum(axis=(1, 2)), 1)
-    return np.asarray(pixels.sum(axis=(1, 2)) / whole, np.float64)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named:
+    """Some pixels of frames, (n, side, side), and a place in each; most frames have none."""
+
+    which: BoolArray
+    place: Points
+
+    def nearest(self) -> FloatArray:
+        """Return the distance of the nearest one from the place, infinite without one."""
+        found = np.full(len(self.which), np.inf)
+        some = self._frames()
+        if len(some):
+            squares = np.where(self.which[some], self._distance2(some), np.inf)
+            found[some] = np.sqrt(np.min(squares, axis=(1, 2)))
+        return found
+
+    def part(self, radius_px: FloatArray) -> FloatArray:
+        """Return how many of the pixels of a disc about the place they are, as a part."""
+        found = np.zeros(len(self.which))
+        some = self._frames()
+        if len(some):
+            disc = self._distance2(some) <= (radius_px**2)[some, None, None]
+            whole = np.maximum(disc.sum(axis=(1, 2)), 1)
+            found[some] = (self.which[some] & disc).sum(axis=(1, 2)) / whole
+        return found
+
+    def _frames(self) -> IntArray:
+        return np.flatnonzero(self.which.any(axis=(1, 2)))
+
+    def _distance2(self, frames: IntArray) -> Float32Array:
+        place = Points(self.place.x[frames], self.place.y[frames])
+        return distance2(place, self.which.shape[-1])

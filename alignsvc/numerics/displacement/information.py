@@ -11,11 +11,12 @@ variables").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -25,8 +26,8 @@ from alignsvc.numerics.displacement.spline import Surface, TemplateSpline, shift
 LEAST_SIGNAL = 0.05
 #: Part of the power that is taken for noise at most while iterating: steps stay finite.
 _MOST_NOISE = 0.5
-#: Unknowns in the order of the equations: a dx, a dy, a, b; then the data.
-_VALUE, _ONE, _DATA = 2, 3, 4
+#: Places of a and b among the unknowns, which are a dx, a dy, a, b.
+_VALUE, _ONE = 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,16 @@ class Information:
     share: FloatArray
     informative: BoolArray
 
+    @classmethod
+    def of_parts(cls, parts: Sequence[tuple[IntArray, Information]]) -> Information:
+        """Return the information of all sources, in order, from parts with their places in it."""
+        order = np.argsort(np.concatenate([places for places, _ in parts]))
+        planes = (
+            np.concatenate([getattr(part, one.name) for _, part in parts])[order]
+            for one in fields(cls)
+        )
+        return cls(*planes)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outset:
@@ -83,6 +94,7 @@ class Outset:
 
     Parameters
     ----------
+    template : Surface
     model : float32 array, shape (n, side, side)
         Template times the flux that fits.
     width_px : float64 array, shape (n,)
@@ -92,6 +104,7 @@ class Outset:
         Power of the slopes that is noise, over that which is signal.
     """
 
+    template: Surface
     model: Float32Array
     width_px: FloatArray
     slope_noise: FloatArray
@@ -120,8 +133,8 @@ class Equations:
     factors: NoiseFactors
     frees_background: bool = True
 
-    def select(self, which: BoolArray) -> Equations:
-        """Return the equations of the pairs that a mask names."""
+    def select(self, which: BoolArray | IntArray) -> Equations:
+        """Return the equations of the pairs that a mask or indices name."""
         return Equations(
             self.pairs.select(which),
             self.instrument.select(which),
@@ -133,35 +146,102 @@ class Equations:
     @property
     def noise(self) -> FloatArray:
         """Expected products of the template's noise with the instruments', shape (n, 4)."""
-        total = np.einsum("nyx,nyx->n", self.weight, self.pairs.template_variance)
+        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
         slope, value = self.factors.slope * total, self.factors.value * total
         noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
         return noise
 
-    def step(self, shift: Points) -> FloatArray:
-        """Return the Gauss-Newton solution (a dx, a dy, a, b) about `shift`, shape (n, 4)."""
-        return self._sums(*self._surfaces(shift), most_noise=_MOST_NOISE).solution()
-
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        flux = self._sums(template, template, most_noise=_MOST_NOISE).solution()[:, _VALUE]
-        slopes = template.along_x**2 + template.along_y**2
-        power = np.einsum("nyx,nyx->n", self.weight, slopes).astype(np.float64)
-        value = np.einsum("nyx,nyx->n", self.weight, template.value**2).astype(np.float64)
+        solution = self._trial(template, template).solution()
+        flux = np.nan_to_num(solution[:, _VALUE]).astype(np.float32)
+        power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
+        value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
         spurious = 2 * noise[:, 0]
         signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
         seen = signal > 0
         return Outset(
-            model=np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value,
+            template=template,
+            model=flux[:, None, None] * template.value,
             width_px=np.sqrt(np.divide(height, signal, out=np.ones_like(signal), where=seen)),
             slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
         )
 
+    def at(self, shift: Points) -> Trial:
+        """Return the equations about `shift`."""
+        if self.instrument is self.pairs.spline:
+            template = self.pairs.spline.shifted(shift, self.pairs.side)
+            return self._trial(template, template)
+        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
+        return self._trial(both[0], both[1])
+
+    def against(self, template: Surface, shift: Points) -> Trial:
+        """Return the equations about `shift`, where the template is known already."""
+        return self._trial(self.instrument.shifted(shift, self.pairs.side), template)
+
     def information(self, shift: Points) -> Information:
-        """Return what an estimate that ends at `shift` is worth.
+        """Return what an estimate that ends at `shift` is worth."""
+        return self.at(shift).information()
+
+    def _trial(self, instrument: Surface, template: Surface) -> Trial:
+        n = len(self.pairs)
+        weighted = instrument.columns * self.weight.reshape(n, 1, self.pairs.side**2)
+        return Trial(
+            self,
+            instrument,
+            template,
+            weighted,
+            _products(weighted, template.columns),
+            _products(weighted, self.pairs.pixels.reshape(n, 1, self.pairs.side**2))[:, :, 0],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """Equations about trial shifts.
+
+    Parameters
+    ----------
+    equations : Equations
+    instrument, template : Surface
+    weighted : float32 array, shape (n, 4, pixels)
+        The instruments times the weight.
+    matrix : float64 array, shape (n, 4, 4)
+        Sums of instruments times slopes, value and 1 of the template.
+    data : float64 array, shape (n, 4)
+        Sums of instruments times E.
+    """
+
+    equations: Equations
+    instrument: Surface
+    template: Surface
+    weighted: Float32Array
+    matrix: FloatArray
+    data: FloatArray
+
+    def select(self, which: BoolArray) -> Trial:
+        """Return the trials of the pairs that a mask names."""
+        if which.all():
+            return self
+        instrument = self.instrument.select(which)
+        return Trial(
+            self.equations.select(which),
+            instrument,
+            instrument if self.instrument is self.template else self.template.select(which),
+            self.weighted[which],
+            self.matrix[which],
+            self.data[which],
+        )
+
+    def solution(self) -> FloatArray:
+        """Return the Gauss-Newton solution (a dx, a dy, a, b), shape (n, 4)."""
+        return self._sums(most_noise=_MOST_NOISE).solution()
+
+    def information(self) -> Information:
+        """Return what an estimate that ends here is worth.
 
         With M the matrix of the equations, the error of the unknowns is ``M^-1 sum w z n``:
         from the exposure ``M^-1 (sum w^2 var_E z z^T) M^-T`` (the Cramér-Rao bound for
@@ -169,86 +249,72 @@ class Equations:
         ``a^2 var_T``. The noise in the instruments belongs to the sum between, where it lets
         noise in; in M it would pass for signal, and is subtracted.
         """
-        instrument, template = self._surfaces(shift)
-        sums = self._sums(instrument, template, most_noise=1.0)
+        pairs = self.equations.pairs
+        sums = self._sums(most_noise=1.0)
         flux = sums.solution()[:, _VALUE]
         informative = sums.informative & (flux > 0)
-        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * template.value
+        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * self.template.value
         inverse = np.linalg.inv(sums.matrix)[:, :2]
         inverse[~informative] = np.nan
-        columns = self._instruments(instrument)
-        own_variance, template_variance = self.pairs.variances(model)
+        # By how much each pixel's error moves the estimate.
+        influence = inverse.astype(np.float32) @ self.weighted
         own, theirs = (
-            inverse
-            @ _products(columns, self.weight**2 * variance, columns)
-            @ np.swapaxes(inverse, 1, 2)
-            for variance in (own_variance, template_variance)
+            _products(influence * variance.reshape(len(pairs), 1, pairs.side**2), influence)
+            for variance in pairs.variances(model)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             own = own / np.square(flux)[:, None, None]
         return Information(
             own=own,
             # The kernel passes the mosaic's noise as it passes its slopes.
-            template=self.pairs.kernel.response**2 * theirs,
+            template=pairs.kernel.response**2 * theirs,
             flux=flux,
-            share=self._share(instrument),
+            share=self._share(),
             informative=informative,
         )
 
-    def _share(self, instrument: Surface) -> FloatArray:
+    def _share(self) -> FloatArray:
         """Return the exposure's part of what fixes the mosaic's position.
 
         Its weight's part s, and of slopes as steep as its own, which the matched template has:
         those of the others are less steep by the kernel's response R. So ``R s / (R s + 1 - s)``.
         """
-        power = self.weight * (instrument.along_x**2 + instrument.along_y**2)
+        pairs = self.equations.pairs
+        power = self.equations.weight * self.instrument.steepness
         total = power.sum(axis=(1, 2), dtype=np.float64)
-        shared = np.einsum("nyx,nyx->n", power, self.pairs.share).astype(np.float64)
+        shared = np.vecdot(*_rows(power, pairs.share)).astype(np.float64)
         share = np.divide(shared, total, out=np.zeros(len(total)), where=total > 0)
-        steeper = self.pairs.kernel.response * share
+        steeper = pairs.kernel.response * share
         part: FloatArray = steeper / (steeper + 1 - share)
         return part
 
-    def _surfaces(self, shift: Points) -> tuple[Surface, Surface]:
-        if self.instrument is self.pairs.spline:
-            template = self.pairs.spline.shifted(shift, self.pairs.side)
-            return template, template
-        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
-        return both[0], both[1]
-
-    def _sums(self, instrument: Surface, template: Surface, *, most_noise: float) -> Sums:
-        pixels = self.pairs.pixels.reshape(len(self.pairs), 1, -1)
-        regressors = np.concatenate([self._instruments(template), pixels], axis=1)
-        products = _products(self._instruments(instrument), self.weight, regressors)
-        matrix = products[:, :, :_DATA]
-        power = np.diagonal(matrix, axis1=1, axis2=2)
-        noise = np.minimum(self.noise, most_noise * np.abs(power))
-        informative = (power[:, :3] - self.noise[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
+    def _sums(self, *, most_noise: float) -> Sums:
+        power = np.diagonal(self.matrix, axis1=1, axis2=2)
+        expected = self.equations.noise
+        noise = np.minimum(expected, most_noise * np.abs(power))
+        informative = (power[:, :3] - expected[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
             axis=1
         )
-        matrix = matrix - noise[:, :, None] * np.eye(4)
-        if not self.frees_background:
+        matrix = self.matrix - noise[:, :, None] * np.eye(4)
+        data = self.data.copy()
+        if not self.equations.frees_background:
             matrix[:, _ONE, :] = matrix[:, :, _ONE] = 0
             matrix[:, _ONE, _ONE] = 1
+            data[:, _ONE] = 0
         informative = np.logical_and(informative, _is_regular(matrix))
         matrix[~informative] = np.eye(4)
-        return Sums(matrix, products[:, :, _DATA], informative)
-
-    def _instruments(self, surface: Surface) -> Float32Array:
-        """Return slopes, value and 1 of a surface, shape (n, 4, pixels)."""
-        n = len(surface.value)
-        columns = np.empty((n, 4, surface.value[0].size if n else 0), np.float32)
-        for k, plane in enumerate((surface.along_x, surface.along_y, surface.value)):
-            columns[:, k] = plane.reshape(n, -1)
-        columns[:, _ONE] = 1 if self.frees_background else 0
-        return columns
+        return Sums(matrix, data, informative)
 
 
-def _products(left: Float32Array, weight: Float32Array, right: Float32Array) -> FloatArray:
-    """Return ``sum over pixels of left x weight x right`` for all pairs of columns."""
-    weighted = left * weight.reshape(len(left), 1, -1)
-    products: FloatArray = (weighted @ np.swapaxes(right, 1, 2)).astype(np.float64)
+def _products(left: Float32Array, right: Float32Array) -> FloatArray:
+    """Return ``sum over pixels of left x right`` for all pairs of columns."""
+    products: FloatArray = (left @ np.swapaxes(right, 1, 2)).astype(np.float64)
     return products
+
+
+def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:
+    """Return the pixels of each plane of stacks as one row, shape (n, pixels)."""
+    return tuple(plane.reshape(len(plane), plane.shape[-1] ** 2) for plane in planes)
 
 
 def _is_regular(matrix: FloatArray) -> BoolArray:

@@ -9,13 +9,14 @@ from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.spline import ORDER, REACH, basis_weights
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Where a map turns or shears a window by less than this, in grid pixels at its corners, the turn
-#: is a Taylor series of two terms: it is in error by 0.3^3 / 6 of the third derivative there, and
-#: less by the cube of the distance near the source (1e-6 of the peak of a star of FWHM 3).
-MOST_TURN_PX = 0.3
+#: is a Taylor series of one term, or of two. What is left out is less by the square (the cube) of
+#: the distance near the source: 1e-6 of the peak of a star of FWHM 3.
+MOST_TURN_PX = (0.02, 0.3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,22 @@ class Windows:
     def select(self, which: BoolArray) -> Windows:
         """Return the windows named by a mask."""
         return Windows(self.corner_x[which], self.corner_y[which], self.side)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The pixels of a box that are nearest to those of windows.
+
+    Parameters
+    ----------
+    index : int64 array, shape (n, side, side)
+        Into the box's pixels, row after row; clipped to the box.
+    inside : bool array, shape (n, side, side)
+        Whether it was not.
+    """
+
+    index: IntArray
+    inside: BoolArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +121,34 @@ class LocalMap:
             ((windows.corner_y - self.centre.y)[:, None] + step) / self.reach_px,
         )
 
+    def along(self, windows: Windows) -> Points:
+        """Return grid x of the windows' columns and y of their rows, (n, side): no turn."""
+        u, v = self.arguments(windows)
+        t = self.terms[:, :, :, None]
+        return Points(
+            t[:, 0, 0] + t[:, 0, 1] * u + t[:, 0, 3] * u**2,
+            t[:, 1, 0] + t[:, 1, 2] * v + t[:, 1, 5] * v**2,
+        )
+
+    def nearest(self, windows: Windows, shape: tuple[int, int]) -> Nearest:
+        """Return which pixels of a box are nearest to the windows' pixels.
+
+        Parameters
+        ----------
+        windows : Windows
+        shape : tuple of int
+            ``(ny, nx)`` of the box, to whose pixels the maps lead.
+        """
+        if np.all(self.turn_px <= MOST_TURN_PX[0]):
+            # Of columns and rows: a fiftieth of a pixel decides nothing.
+            at = self.along(windows)
+            y, x = np.rint(at.y)[:, :, None], np.rint(at.x)[:, None, :]
+        else:
+            y, x = np.rint(self.of_windows(windows))
+        ny, nx = shape
+        row, column = (np.clip(i, 0, n - 1).astype(np.int64) for i, n in ((y, ny), (x, nx)))
+        return Nearest(row * nx + column, (row == y) & (column == x))
+
     def of_windows(self, windows: Windows) -> FloatArray:
         """Return grid (y, x) of all pixels of the windows, shape (2, n, side, side)."""
         along = self.arguments(windows)
@@ -129,73 +174,83 @@ def sampled(coefficients: Float32Array, local_map: LocalMap, windows: Windows) -
     windows : Windows
         Beyond the box the outermost coefficients continue.
     """
-    straight = local_map.turn_px <= MOST_TURN_PX
-    values = np.empty((len(straight), windows.side, windows.side), np.float32)
-    if straight.any():
-        values[straight] = _nearly_separable(
-            coefficients, local_map.select(straight), windows.select(straight)
-        )
-    if not straight.all():
-        grid = local_map.select(~straight).of_windows(windows.select(~straight))
-        values[~straight] = ndimage.map_coordinates(
-            coefficients, grid, np.float32, ORDER, mode="nearest", prefilter=False
-        )
+    values = np.empty((len(windows.corner_x), windows.side, windows.side), np.float32)
+    order = np.searchsorted(MOST_TURN_PX, local_map.turn_px) + 1
+    for n_terms in np.unique(order):
+        which = order == n_terms
+        here, there = local_map.select(which), windows.select(which)
+        if n_terms <= len(MOST_TURN_PX):
+            values[which] = _nearly_separable(coefficients, here, there, int(n_terms))
+        else:
+            values[which] = ndimage.map_coordinates(
+                coefficients,
+                here.of_windows(there),
+                np.float32,
+                ORDER,
+                mode="nearest",
+                prefilter=False,
+            )
     return values
 
 
 def _nearly_separable(
-    coefficients: Float32Array, local_map: LocalMap, windows: Windows
+    coefficients: Float32Array, local_map: LocalMap, windows: Windows, n_terms: int
 ) -> Float32Array:
     """Return the values where grid x hardly depends on chip y, nor grid y on chip x.
 
     With ``x = X(u) + dx(u, v)`` and ``y = Y(v) + dy(u, v)``, dx and dy small, value and
-    derivatives at (X, Y) are matrix products ``W_y C W_x^T`` (six times faster than gathering
-    36 coefficients a pixel), and a Taylor series takes the rest.
+    derivatives at (X, Y) are matrix products ``W_y C W_x^T`` (ten times faster than gathering
+    36 coefficients a pixel), and a Taylor series of one or two terms takes the rest.
     """
-    along = local_map.arguments(windows)
-    t = local_map.terms[:, :, :, None]
-    at_x = t[:, 0, 0] + t[:, 0, 1] * along.x + t[:, 0, 3] * along.x**2
-    at_y = t[:, 1, 0] + t[:, 1, 2] * along.y + t[:, 1, 5] * along.y**2
-    first_x, across_x = _weights(at_x)
-    first_y, across_y = _weights(at_y)
-    ny, nx = coefficients.shape
-    row = np.clip(first_y[:, None] + np.arange(across_y.shape[-1]), 0, ny - 1)
-    column = np.clip(first_x[:, None] + np.arange(across_x.shape[-1]), 0, nx - 1)
-    piece = coefficients[row[:, :, None], column[:, None, :]]
+    at = local_map.along(windows)
+    first_x, across_x = _weights(at.x, n_terms)
+    first_y, across_y = _weights(at.y, n_terms)
+    needed = max(across_x.shape[-1], across_y.shape[-1])
+    piece = pieces(coefficients, first_y, first_x, needed)
+    piece = piece[:, : across_y.shape[-1], : across_x.shape[-1]]
+    side, n_coefficients = windows.side, across_x.shape[-1]
+    stacked: Float32Array = across_y.reshape(len(piece), -1, across_y.shape[-1]) @ piece
+    rows = stacked.reshape(len(piece), -1, side, n_coefficients)
     to_x = np.swapaxes(across_x, 2, 3)
-    rows = across_y @ piece
-    u = along.x[:, None, :].astype(np.float32)
-    v = along.y[:, :, None].astype(np.float32)
-    t = t[..., None].astype(np.float32)
-    dx = (t[:, 0, 2] + t[:, 0, 4] * u + t[:, 0, 5] * v) * v
-    dy = (t[:, 1, 1] + t[:, 1, 4] * v + t[:, 1, 3] * u) * u
-    half = np.float32(0.5)
-    values: Float32Array = rows[0] @ to_x[0]
-    values += dx * (rows[0] @ to_x[1] + half * dx * (rows[0] @ to_x[2]))
-    values += dy * (rows[1] @ to_x[0] + dx * (rows[1] @ to_x[1]))
-    values += half * dy**2 * (rows[2] @ to_x[0])
+    along = local_map.arguments(windows)
+    t = local_map.terms[..., None, None].astype(np.float32)
+    u, v = along.x[:, None, :].astype(np.float32), along.y[:, :, None].astype(np.float32)
+    dx: Float32Array = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
+    dy: Float32Array = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
+    values: Float32Array = rows[:, 0] @ to_x[:, 0]
+    values += dx * (rows[:, 0] @ to_x[:, 1])
+    values += dy * (rows[:, 1] @ to_x[:, 0])
+    if n_terms == 2:
+        half = np.float32(0.5)
+        values += half * dx**2 * (rows[:, 0] @ to_x[:, 2])
+        values += half * dy**2 * (rows[:, 2] @ to_x[:, 0])
+        values += dx * dy * (rows[:, 1] @ to_x[:, 1])
     return values
 
 
-def _weights(position: FloatArray) -> tuple[IntArray, Float32Array]:
+def _weights(position: FloatArray, n_terms: int) -> tuple[IntArray, Float32Array]:
     """Return the first coefficient that each row of positions needs, and banded matrices.
 
     Parameters
     ----------
     position : float64 array, shape (n, side)
         Along one axis of the box, pixels.
+    n_terms : int
+        Derivatives that are wanted, at most 2.
 
     Returns
     -------
-    int64 array, shape (n,); float32 array, shape (3, n, side, coefficients)
+    int64 array, shape (n,); float32 array, shape (n, 1 + n_terms, side, coefficients)
         The matrices give value, slope and curvature.
     """
     whole = np.floor(position).astype(np.int64)
     first = whole.min(axis=1) + 1 - REACH
     width = int((whole.max(axis=1) - first).max()) + 1 + REACH
-    matrices = np.zeros((3, *position.shape, width), np.float32)
-    column = (whole - first[:, None])[:, :, None] + np.arange(1 - REACH, REACH + 1)
-    each = np.arange(len(position))[:, None, None]
-    pixel = np.arange(position.shape[1])[:, None]
-    matrices[:, each, pixel, column] = basis_weights(position - whole)
+    n, side = position.shape
+    matrices = np.zeros((n, 1 + n_terms, side, width), np.float32)
+    weights = np.moveaxis(basis_weights(position - whole)[: 1 + n_terms], 0, 1)
+    row = width * np.arange(n * (1 + n_terms) * side).reshape(n, -1, side)
+    column = (whole - first[:, None])[:, None] + 1 - REACH
+    place = (row + column)[..., None] + np.arange(2 * REACH)
+    matrices.reshape(-1)[place] = weights
     return first, matrices

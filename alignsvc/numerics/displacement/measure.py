@@ -11,7 +11,7 @@ from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.blots import BlotStack, Reference, blot
+from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.circumstances import (
     CORE_FWHM,
     Circumstances,
@@ -19,9 +19,10 @@ from alignsvc.numerics.displacement.circumstances import (
     not_dominated,
 )
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import CutoutStack, MaskedStack, cut
+from alignsvc.numerics.displacement.cutouts import MaskedStack, cut, middles
+from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
@@ -33,7 +34,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Pixels worked on at once: arrays of this size stay in the second-level cache.
-_PIXELS_AT_ONCE = 1 << 18
+_PIXELS_AT_ONCE = 1 << 19
 #: What is narrower than this is not a source but a pixel.
 _LEAST_FWHM_PX = 1.0
 #: Trust below this is none.
@@ -132,12 +133,18 @@ class CorrelationMeasurement:
         return _concatenated(parts).select(np.argsort(rows))
 
     def _chunks(self, targets: _Targets) -> Iterator[tuple[IntArray, Sides]]:
-        """Yield indices of targets that are measured together, with their windows."""
+        """Yield indices of targets that are measured together, with their windows.
+
+        Those of a size class come by their apertures: a chunk's work is that of its widest.
+        """
         classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
         for index in np.unique(classes):
             sides = self.sizes.windows(int(index))
-            for chunk in _chunks(np.flatnonzero(classes == index), sides):
-                yield chunk, sides
+            aperture_px = self._aperture(targets, sides)
+            members = np.flatnonzero(classes == index)
+            members = members[np.argsort(aperture_px[members], kind="stable")]
+            for chunk in _chunks(members, sides):
+                yield chunk, sides.holding(float(aperture_px[chunk[-1]]) + 0.5 * SOFT_EDGE_PX)
 
     def _kernel(self, view: ChipView, reference: Reference, targets: _Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
@@ -149,15 +156,16 @@ class CorrelationMeasurement:
         stacks = []
         for chunk, sides in self._chunks(bright):
             some = bright.select(chunk)
-            cutouts, blots = _cut_and_blotted(view, reference, some, sides)
-            pairs = self._paired(view, some, sides, (cutouts, blots))
-            peaks = correlated(self.correlator, pairs, sides, self.peak)
+            frames = self._frames(view, reference, some, sides)
+            peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-            seen = _circumstances(view, some, (cutouts, blots), (pairs, start))
+            pairs = frames.about(start)
+            seen = _circumstances(view, some, frames, start)
             clean = (peaks.flags | seen.flags) == 0
             if clean.any():
-                moved = Points(start.x[clean], start.y[clean])
-                stacks.append((pairs.select(clean), moved, seen.trust[clean]))
+                sound = pairs.select(clean)
+                within = _within(sound, Points(start.x[clean], start.y[clean]))
+                stacks.append((sound, within, seen.trust[clean]))
         kernel = self.matching.start(bright.fwhm_px)
         for _ in range(self.matching.passes):
             kernel = self.matching.improved(
@@ -176,22 +184,20 @@ class CorrelationMeasurement:
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
         targets, sides = which
-        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        pairs = self._paired(view, targets, sides, (cutouts, blots)).matched(kernel)
-        peaks = correlated(self.correlator, pairs, sides, self.peak)
+        frames = self._frames(view, reference, targets, sides).matched(kernel)
+        peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+        pairs = frames.about(start)
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
-        refined = refinement(pairs, start)
-        seen = _circumstances(view, targets, (cutouts, blots), (pairs, start))
+        within = _within(pairs, start)
+        refined = refinement(pairs, within)
+        seen = _circumstances(view, targets, frames, start)
         share = refined.information.share
         alone = not_dominated(share)
         own = refined.information.own
-        seam = self.seams(
-            pairs.template_variance,
-            _moved(pairs.centre, start),
-            targets.fwhm_px,
-            refined.information.flux,
-        )
+        place = Points(pairs.centre.x - within.x, pairs.centre.y - within.y)
+        flux = refined.information.flux
+        seam = self.seams(pairs.template_variance, place, targets.fwhm_px, flux)
         own = (own + seam[:, None, None] * np.eye(2)) / _least_trust(seen.trust * alone.trust)
         lost = peaks.flags != 0
         return Displacements(
@@ -199,8 +205,8 @@ class CorrelationMeasurement:
             chip=np.full(len(targets.source), view.index, np.int64),
             x=targets.position.x,
             y=targets.position.y,
-            dx=np.where(lost, np.nan, refined.dx),
-            dy=np.where(lost, np.nan, refined.dy),
+            dx=np.where(lost, np.nan, refined.dx + pairs.whole.x),
+            dy=np.where(lost, np.nan, refined.dy + pairs.whole.y),
             own_covariance=_upper(own),
             template_covariance=_upper(refined.information.template),
             weight_share=share,
@@ -216,7 +222,7 @@ class CorrelationMeasurement:
         targets = _Targets.on_chip(view, sources)
         return SourcePixels.concatenate(
             [
-                self._seen(view, reference, targets.select(chunk), sides)
+                self._seen(view, reference, targets.select(chunk), replace(sides, compared=None))
                 for chunk, sides in self._chunks(targets)
             ]
         )
@@ -225,51 +231,50 @@ class CorrelationMeasurement:
         self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
     ) -> SourcePixels:
         """Return the pixels of targets of one size class."""
-        cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
-        pairs = self._paired(view, targets, sides, (cutouts, blots))
-        inner = slice(sides.margin, sides.margin + sides.cutout)
+        frames = self._frames(view, reference, targets, sides)
+        cutouts, pairs = frames.cutouts, frames.middles()
         nan = np.float32(np.nan)
+        blots = np.where(frames.blots.good, frames.blots.values, nan)
         return SourcePixels(
             targets.source,
             np.full(len(targets.source), view.index, np.int64),
             cutouts.corner_x,
             cutouts.corner_y,
             np.where(pairs.good, cutouts.pixels, nan),
-            np.where(blots.good, blots.values, nan)[:, inner, inner],
+            middles(blots, sides.cutout),
             correlation_maps(self.correlator, pairs, sides).astype(np.float32, copy=False),
         )
 
-    def _paired(
-        self,
-        view: ChipView,
-        targets: _Targets,
-        sides: Sides,
-        frames: tuple[CutoutStack, BlotStack],
-    ) -> PairStack:
-        """Return cutouts with their templates, and how far about its source each one counts.
-
-        At least so far that the core lies within wherever the search may find it.
-        """
-        cutouts, blots = frames
+    def _frames(
+        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+    ) -> Frames:
+        """Return cutouts of targets of one size class, and blots."""
+        cutouts = cut(view.chip, targets.position, sides.cutout)
+        outside = (sides.template - sides.cutout) // 2
+        windows = Windows(cutouts.corner_x - outside, cutouts.corner_y - outside, sides.template)
+        local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
+        blots = blot(reference, local_map, targets.source, windows)
         centre = Points(
             targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
         )
-        around = Surroundings(*frames, centre, targets.fwhm_px, view.chip.shape)
-        reached = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
-        wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
-        wanted = np.minimum(np.maximum(wanted, reached), 0.5 * sides.cutout)
-        return PairStack(
-            pixels=cutouts.pixels,
-            weight=cutouts.weight,
-            good=cutouts.good & ~blots.others,
-            spline=TemplateSpline.through(blots.values),
-            template_good=blots.good,
-            template_variance=blots.variance,
-            share=blots.share,
-            centre=centre,
-            aperture_px=around.clear_aperture(wanted, reached),
-            gain=view.chip.gain,
+        around = Surroundings(cutouts, blots, centre, targets.fwhm_px, view.chip.shape)
+        return Frames(
+            cutouts,
+            blots,
+            TemplateSpline.through(blots.values),
+            centre,
+            around.clear_aperture(self._aperture(targets, sides), _reached(targets, sides)),
+            sides,
+            view.chip.gain,
         )
+
+    def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
+        """Return the radius of each target's aperture where nothing ends nearby, chip pixels."""
+        wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
+        radius: FloatArray = np.minimum(
+            np.maximum(wanted, _reached(targets, sides)), 0.5 * sides.cutout
+        )
+        return radius
 
 
 def correlated(
@@ -282,8 +287,7 @@ def correlated(
 def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
     """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side)."""
     blots = pairs.spline.half_pixel(sides.correlated)
-    trim = (sides.template - sides.correlated) // 2
-    good = pairs.template_good[:, trim:-trim, trim:-trim]
+    good = middles(pairs.template_good, sides.correlated)
     image = MaskedStack(pairs.pixels, pairs.searched)
     return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
 
@@ -321,47 +325,39 @@ class _Targets:
         )
 
 
+def _reached(targets: _Targets, sides: Sides) -> FloatArray:
+    """Return apertures within which the core lies wherever the search may find it."""
+    radius: FloatArray = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
+    return radius
+
+
+def _within(pairs: PairStack, shift: Points) -> Points:
+    """Return what of displacements is left in boxes that have been moved."""
+    return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
+
+
 def _matched(
     pairs: PairStack, start: Points, trust: FloatArray, kernel: MatchingKernel
 ) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
-    with_kernel = pairs.matched(kernel)
-    found = fit(with_kernel, start)
+    begun = fit.begun(pairs.matched(kernel), start)
+    found = fit.ended(begun)
     sound = found.flags == 0
-    weight = fit.equations(with_kernel, start).weight
     return MatchedSource(
         pairs.pixels[sound],
-        weight[sound] * trust[sound, None, None].astype(np.float32),
+        begun.equations.weight[sound] * trust[sound, None, None].astype(np.float32),
         pairs.spline.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )
 
 
-def _cut_and_blotted(
-    view: ChipView, reference: Reference, targets: _Targets, sides: Sides
-) -> tuple[CutoutStack, BlotStack]:
-    cutouts = cut(view.chip, targets.position, sides.cutout)
-    local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
-    windows = Windows(cutouts.corner_x, cutouts.corner_y, sides.cutout)
-    return cutouts, blot(reference, local_map, targets.source, windows, sides)
-
-
 def _circumstances(
-    view: ChipView,
-    targets: _Targets,
-    frames: tuple[CutoutStack, BlotStack],
-    found: tuple[PairStack, Points],
+    view: ChipView, targets: _Targets, frames: Frames, shift: Points
 ) -> Circumstances:
-    pairs, shift = found
-    place = _moved(pairs.centre, shift)
-    around = Surroundings(*frames, place, targets.fwhm_px, view.chip.shape)
-    return around.judged(pairs.aperture(shift))
-
-
-def _moved(centre: Points, shift: Points) -> Points:
-    """Return where sources stand that should be at `centre` and are displaced by `shift`."""
-    return Points(centre.x - shift.x, centre.y - shift.y)
+    place = Points(frames.centre.x - shift.x, frames.centre.y - shift.y)
+    around = Surroundings(frames.cutouts, frames.blots, place, targets.fwhm_px, view.chip.shape)
+    return around.judged(frames.aperture_px)
 
 
 def _least_trust(trust: FloatArray) -> FloatArray:

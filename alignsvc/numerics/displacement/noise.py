@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.arrays import FloatArray, read_only
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import gaussian_kernel
 
@@ -59,21 +60,34 @@ class TemplateNoise:
         kernel : MatchingKernel
             With which the templates were convolved; of its terms the round ones are counted.
         """
-        n_periods = 2 * _PERIODS
-        f = np.arange(-_PERIODS * _SAMPLES, _PERIODS * _SAMPLES) / _SAMPLES
+        widths, width = np.unique(sigma_px, return_inverse=True)
+        f = _frequencies()
         c, phase = self.neighbour_covariance, 2 * np.pi * f
         quintic = np.sinc(f) ** 6 / ((66 + 52 * np.cos(phase) + 2 * np.cos(2 * phase)) / 120)
         # Sampling by the chip folds all periods onto one.
-        folded = np.tile((quintic**2).reshape(n_periods, _SAMPLES).sum(axis=0), n_periods)
+        folded = np.tile((quintic**2).reshape(-1, _SAMPLES).sum(axis=0), 2 * _PERIODS)
         power = (1 - 2 * c + 2 * c * np.cos(phase)) * folded * quintic**2 / _SAMPLES
-        distance = np.arange(_SAMPLES)
-        cosines = np.cos(np.outer(distance, phase)) * np.where(distance > 0, 2, 1)[:, None]
-        smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ cosines
         # The kernel is a sum of separable terms, so its square is one of pairs of them.
-        terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ cosines
+        terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
         parts = np.array([1 - sum(kernel.round), *kernel.round])
-        pairs = (terms[:, None] * terms).reshape(-1, len(f))
-        value = smoothing @ (pairs * power).T
-        slope = smoothing @ (pairs * power * phase**2).T
+        pairs = (terms[:, None] * terms).reshape(-1, len(f)) * power
+        smoothing = gaussian_kernel(widths, _SAMPLES)
+        value = smoothing @ (_cosines() @ pairs.T)
+        slope = smoothing @ (_cosines() @ (pairs * phase**2).T)
         weight = np.outer(parts, parts).ravel()
-        return NoiseFactors(value=value**2 @ weight, slope=(slope * value) @ weight)
+        return NoiseFactors(
+            value=(value**2 @ weight)[width], slope=((slope * value) @ weight)[width]
+        )
+
+
+def _frequencies() -> FloatArray:
+    """Return the frequencies that integrals are taken over, cycles per pixel."""
+    return np.arange(-_PERIODS * _SAMPLES, _PERIODS * _SAMPLES) / _SAMPLES
+
+
+@cache
+def _cosines() -> FloatArray:
+    """Return what makes a transform of a symmetric kernel of its values at 0, 1, 2, ... px."""
+    distance = np.arange(_SAMPLES)
+    cosines = np.cos(2 * np.pi * np.outer(distance, _frequencies()))
+    return read_only(cosines * np.where(distance > 0, 2, 1)[:, None])

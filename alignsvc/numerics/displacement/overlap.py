@@ -9,6 +9,7 @@ image, both frames laid centre on centre.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +64,13 @@ class LagWindow:
 
     def sums(self, image: NDArray[np.complex64], template: NDArray[np.complex64]) -> Float32Array:
         """Return ``sum_p image(p) template(p + l)``, shape (..., 2 max_lag + 1, 2 max_lag + 1)."""
-        shape = (self.length, self.length)
-        all_lags: Float32Array = fft.irfft2(np.conj(image) * template, s=shape, axes=(-2, -1))
-        first, last = self.margin - self.max_lag, self.margin + self.max_lag + 1
-        if first >= 0:
-            return all_lags[..., first:last, first:last]
-        lags = np.arange(first, last) % self.length  # negative lags stand at the end
-        cropped: Float32Array = np.take(np.take(all_lags, lags, axis=-2), lags, axis=-1)
-        return cropped
+        rows, columns = _inverse_transforms(
+            self.length, self.margin - self.max_lag, 2 * self.max_lag + 1
+        )
+        # Of the inverse transform only the lags: two products, half the cost of the whole.
+        along_x = rows @ (np.conj(image) * template)
+        lags: Float32Array = along_x.view(np.float32) @ columns
+        return lags
 
     def box_sums(self, template: Float32Array) -> Float32Array:
         """Return ``sum_p template(p + l)`` over the whole image, by two band matrices."""
@@ -79,6 +79,23 @@ class LagWindow:
         band = ((column >= first) & (column < first + self.image_side)).astype(np.float32)
         summed: Float32Array = np.matmul(np.matmul(band, template), band.T)
         return summed
+
+
+@cache
+def _inverse_transforms(
+    length: int, first: int, n_lags: int
+) -> tuple[NDArray[np.complex64], Float32Array]:
+    """Return the matrices that turn spectra of real frames into `n_lags` lags from `first`.
+
+    The first, complex, is for the y axis, shape (n_lags, length); the second for real and
+    imaginary parts in turn of the half spectrum along x, shape (2 (length // 2 + 1), n_lags).
+    """
+    lag = np.arange(first, first + n_lags)
+    wave = np.exp(2j * np.pi / length * np.outer(np.arange(length), lag)) / length
+    half = wave[: length // 2 + 1].copy()
+    half[1 : (length + 1) // 2] *= 2  # for the conjugates, which are not there
+    both = np.stack([half.real, -half.imag], axis=1).reshape(-1, n_lags)
+    return wave.T.astype(np.complex64), both.astype(np.float32)
 
 
 def overlap_products(
@@ -108,6 +125,8 @@ def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Arr
     whole = image_good.all(axis=(1, 2))
     if whole.all():
         return window.box_sums(template)
+    if not whole.any():
+        return overlap_products(window, image_good.astype(np.float32), template)
     n_lags = 2 * window.max_lag + 1
     sums = np.empty((*template.shape[:-2], n_lags, n_lags), np.float32)
     sums[whole] = window.box_sums(template[whole])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -19,7 +19,7 @@ SOFT_EDGE_PX = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairStack:
-    """Cutouts of the exposure with their templates, in a form to be fitted.
+    """Boxes about sources in the exposure, with their templates, in a form to be fitted.
 
     Parameters
     ----------
@@ -36,7 +36,10 @@ class PairStack:
     share : float32 array, shape (n, side, side)
         The exposure's part of the mosaic's weight.
     centre : Points, shape (n,)
-        Where the source should lie in the cutout by the present WCS.
+        Where the source should lie in the box by the present WCS, had the box not been moved.
+    whole : Points, shape (n,)
+        Whole pixels that the box has been moved back by, so that shifts in it are small: the
+        displacement is theirs and `whole`.
     aperture_px : float64 array, shape (n,)
         Radius within which the source stands out.
     gain : float or None
@@ -53,6 +56,7 @@ class PairStack:
     template_variance: Float32Array
     share: Float32Array
     centre: Points
+    whole: Points
     aperture_px: FloatArray
     gain: float | None
     kernel: MatchingKernel = field(default_factory=MatchingKernel)
@@ -67,9 +71,11 @@ class PairStack:
 
     @property
     def searched(self) -> BoolArray:
-        """The good pixels within the aperture about the place where the source should lie."""
-        none = np.zeros(len(self))
-        return self.good & self.aperture(Points(none, none))
+        """The good pixels within the aperture about the place where the source should lie.
+
+        Those of them that the box still holds, if it has been moved.
+        """
+        return self.good & self.aperture(Points(-self.whole.x, -self.whole.y))
 
     def common(self, shift: Points) -> BoolArray:
         """Return the pixels good in both, the template's mask moved to the nearest pixel."""
@@ -91,20 +97,14 @@ class PairStack:
 
     def window(self, shift: Points) -> Float32Array:
         """Return the aperture with a soft edge: from 1 to 0 across `SOFT_EDGE_PX` at its rim."""
-        within = self.aperture_px.astype(np.float32)[:, None, None] - np.sqrt(
-            self._distance2(shift).astype(np.float32)
-        )
+        radius = self.aperture_px.astype(np.float32)[:, None, None]
+        within = radius - np.sqrt(self._distance2(shift))
         depth = np.clip(within / np.float32(SOFT_EDGE_PX) + np.float32(0.5), 0, 1)
         window: Float32Array = depth**2 * (3 - 2 * depth)
         return window
 
-    def _distance2(self, shift: Points) -> FloatArray:
-        """Return the squares of the pixels' distances from where the shift puts the source."""
-        step = np.arange(self.side)
-        x = (step - (self.centre.x - shift.x)[:, None])[:, None, :] ** 2
-        y = (step - (self.centre.y - shift.y)[:, None])[:, :, None] ** 2
-        distance2: FloatArray = x + y
-        return distance2
+    def _distance2(self, shift: Points) -> Float32Array:
+        return distance2(Points(self.centre.x - shift.x, self.centre.y - shift.y), self.side)
 
     def variances(self, model: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Return the variance of the exposure and of the template, sky and source.
@@ -127,8 +127,8 @@ class PairStack:
         """Return the pairs with their templates, not yet convolved, convolved by `kernel`."""
         return replace(self, spline=kernel.applied(self.spline), kernel=kernel)
 
-    def select(self, which: BoolArray) -> PairStack:
-        """Return the pairs named by a mask."""
+    def select(self, which: BoolArray | IntArray) -> PairStack:
+        """Return the pairs named by a mask or by indices."""
         return replace(
             self,
             pixels=self.pixels[which],
@@ -139,5 +139,14 @@ class PairStack:
             template_variance=self.template_variance[which],
             share=self.share[which],
             centre=Points(self.centre.x[which], self.centre.y[which]),
+            whole=Points(self.whole.x[which], self.whole.y[which]),
             aperture_px=self.aperture_px[which],
         )
+
+
+def distance2(place: Points, side: int) -> Float32Array:
+    """Return the squares of pixels' distances from a place in each frame, (n, side, side)."""
+    step = np.arange(side)
+    x, y = (((step - at[:, None]) ** 2).astype(np.float32) for at in (place.x, place.y))
+    squares: Float32Array = x[:, None, :] + y[:, :, None]
+    return squares

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from numpy.polynomial import polynomial
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.quality import DisplacementFlag
 
 #: Samples of an interlaced map per pixel.
@@ -118,20 +118,14 @@ class PolynomialPeak:
 
     def _maximum(self, box: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return position (samples from the middle; NaN if none) and height of the maximum."""
-        half = self.fit_side // 2
-        powers = [
-            (i, j) for i in range(self.degree + 1) for j in range(self.degree + 1 - i)
-        ]  # of x and y
-        grid_y, grid_x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).astype(float)
-        design = np.stack([grid_x**i * grid_y**j for i, j in powers], axis=1)
-        fitted = box.reshape(len(box), -1) @ np.linalg.pinv(design).T
-        surface = np.zeros((self.degree + 1, self.degree + 1, len(box)))
-        for (i, j), column in zip(powers, fitted.T, strict=True):
-            surface[i, j] = column
+        powers, fit = _least_squares(self.fit_side, self.degree)
+        surface = dict(zip(powers, fit @ box.reshape(len(box), -1).T, strict=True))
+        by_x, by_y = _slope(surface, 0), _slope(surface, 1)
+        by_xx, by_xy, by_yy = _slope(by_x, 0), _slope(by_x, 1), _slope(by_y, 1)
         x, y = np.zeros(len(box)), np.zeros(len(box))
         # Newton's method from the highest sample; exact in one step for degree 2.
         for _ in range(1 if self.degree == 2 else 6):
-            slope_x, slope_y, xx, xy, yy = _derivatives(surface, x, y)
+            slope_x, slope_y, xx, xy, yy = _values((by_x, by_y, by_xx, by_xy, by_yy), x, y)
             determinant = xx * yy - xy**2
             concave = (xx < 0) & (determinant > 0)
             scale = np.where(concave, 1 / np.where(concave, determinant, 1), np.nan)
@@ -139,25 +133,41 @@ class PolynomialPeak:
             y = y - (xx * slope_y - xy * slope_x) * scale
         inside = (np.abs(x) <= 1) & (np.abs(y) <= 1)
         x, y = np.where(inside, x, np.nan), np.where(inside, y, np.nan)
-        return x, y, _polynomial(surface, x, y)
+        return x, y, _values((surface,), x, y)[0]
 
 
-def _polynomial(surface: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return ``sum surface[i, j] x^i y^j``, each map at its own point."""
-    in_x = polynomial.polyval(x, surface, tensor=False)
-    value = polynomial.polyval(y, in_x, tensor=False)
-    return np.asarray(value, np.float64)
+#: Coefficients of ``x^i y^j``, one of each for every map: {(i, j): shape (n,)}.
+_Polynomials = dict[tuple[int, int], FloatArray]
 
 
-def _derivatives(
-    surface: FloatArray, x: FloatArray, y: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return the first (x, y) and second (xx, xy, yy) derivatives, each map at its own point."""
-    by_x, by_y = _slope(surface, 0), _slope(surface, 1)
-    second = (_slope(by_x, 0), _slope(by_x, 1), _slope(by_y, 1))
-    values = [_polynomial(part, x, y) for part in (by_x, by_y, *second)]
-    return values[0], values[1], values[2], values[3], values[4]
+@cache
+def _least_squares(side: int, degree: int) -> tuple[tuple[tuple[int, int], ...], FloatArray]:
+    """Return the powers of x and y in a polynomial, and what gives their coefficients.
+
+    The matrix has a row for each power and a column for each of `side` x `side` samples.
+    """
+    powers = tuple((i, j) for i in range(degree + 1) for j in range(degree + 1 - i))
+    half = side // 2
+    grid_y, grid_x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).astype(float)
+    design = np.stack([grid_x**i * grid_y**j for i, j in powers], axis=1)
+    return powers, read_only(np.linalg.pinv(design))
 
 
-def _slope(surface: FloatArray, axis: int) -> FloatArray:
-    return np.asarray(polynomial.polyder(surface, axis=axis), np.float64)
+def _values(
+    polynomials: tuple[_Polynomials, ...], x: FloatArray, y: FloatArray
+) -> list[FloatArray]:
+    """Return the value of each polynomial, each map at its own point."""
+    monomials: _Polynomials = {(0, 0): np.ones_like(x)}
+    for i, j in polynomials[0]:
+        if (i, j) != (0, 0):
+            monomials[i, j] = monomials[i, j - 1] * y if j else monomials[i - 1, j] * x
+    return [
+        np.add.reduce([c * monomials[power] for power, c in one.items()]) for one in polynomials
+    ]
+
+
+def _slope(surface: _Polynomials, axis: int) -> _Polynomials:
+    """Return the derivative along x (axis 0) or y."""
+    if axis == 0:
+        return {(i - 1, j): i * c for (i, j), c in surface.items() if i}
+    return {(i, j - 1): j * c for (i, j), c in surface.items() if j}

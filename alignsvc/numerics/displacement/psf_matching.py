@@ -70,29 +70,60 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        total = spline.coefficients.copy()
-        for c, part in zip(self.coefficients, self.parts(spline), strict=True):
-            total += np.float32(c) * part.coefficients
-        return TemplateSpline(total)
+        c, side, m = spline.coefficients, spline.side, _Matrices.of(self.sigma_px, spline.side)
+        # The terms of `parts`, as few products A C B as there are A; all B at once, then all A.
+        left = np.concatenate([*m.smooth, m.curvature, m.slope], axis=1)
+        right = [np.float32(k) * smooth for k, smooth in zip(self.round, m.smooth, strict=True)]
+        plus, cross = np.float32(self.plus_px2), np.float32(self.cross_px2)
+        right[-1] = right[-1] + plus * m.curvature
+        right += [-plus * m.smooth[-1], cross * m.slope.T]
+        by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
+        stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
+        convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
+        convolved += np.float32(1 - sum(self.round)) * c
+        return TemplateSpline(convolved)
 
     def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
         """Return the templates convolved with each term of the kernel but delta."""
-        c, side = spline.coefficients, spline.side
+        c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
+        widest = m.smooth[-1]
+        parts: list[Float32Array] = [smooth @ c @ smooth - c for smooth in m.smooth]
+        parts.append(widest @ c @ m.curvature - m.curvature @ c @ widest)
+        parts.append(m.slope @ c @ m.slope.T)
+        return tuple(TemplateSpline(part) for part in parts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Matrices:
+    """The factors of a kernel's separable terms, float32, shape (side, side).
+
+    Parameters
+    ----------
+    smooth : tuple of arrays
+        Convolution with each Gaussian.
+    slope, curvature : arrays
+        With the first and second derivative of the widest.
+    """
+
+    smooth: tuple[Float32Array, ...]
+    slope: Float32Array
+    curvature: Float32Array
+
+    @classmethod
+    def of(cls, sigma_px: tuple[float, ...], side: int) -> _Matrices:
         step = np.arange(side)
         lag = step[:, None] - step
-        parts = []
-        for profile in gaussian_kernel(np.array(self.sigma_px), side):
-            smooth = profile[np.abs(lag)].astype(np.float32)
-            parts.append(smooth @ c @ smooth - c)
-        variance = self.sigma_px[-1] ** 2
-        slope = (smooth * (-lag / variance)).astype(np.float32)
+        profiles = gaussian_kernel(np.array(sigma_px), side)
+        widest, variance = profiles[-1], sigma_px[-1] ** 2
         # Sampled: made to sum to 0 exactly, so that a flat template stays as it is.
-        weight = profile[np.abs(step - step[side // 2])]
+        weight = widest[np.abs(step - step[side // 2])]
         mean = np.sum(weight * (step - step[side // 2]) ** 2) / weight.sum()
-        curvature = (smooth * ((lag**2 - mean) / variance**2)).astype(np.float32)
-        parts.append(smooth @ c @ curvature - curvature @ c @ smooth)
-        parts.append(slope @ c @ slope.T)
-        return tuple(TemplateSpline(part) for part in parts)
+        smooth = widest[np.abs(lag)]
+        return cls(
+            tuple(profile[np.abs(lag)].astype(np.float32) for profile in profiles),
+            (smooth * (-lag / variance)).astype(np.float32),
+            (smooth * ((lag**2 - mean) / variance**2)).astype(np.float32),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

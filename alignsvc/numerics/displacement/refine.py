@@ -10,7 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.information import Equations, Information, Trial
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 
@@ -82,7 +82,7 @@ class TemplateFit:
     Parameters
     ----------
     tolerance_px : float
-        A source is done when its step is below this.
+        A source is done when its next step would be below this.
     max_iterations : int
         Faint sources need many: ten leave a fifth of those of S/N 10 without a result.
     reach_px : float
@@ -102,30 +102,49 @@ class TemplateFit:
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
-        equations = self.equations(pairs, start)
-        largest = pairs.spline.largest_shift(pairs.side)
+        return self.ended(self.begun(pairs, start))
+
+    def ended(self, begun: Begun) -> Refined:
+        """Return the fitted displacements from where a fit has begun."""
+        equations, start, trial = begun.equations, begun.start, begun.first
+        n = len(equations.pairs)
         x, y = start.x.copy(), start.y.copy()
-        going, part = np.arange(len(pairs)), equations
+        going, part, before = np.arange(n), equations, np.zeros(n)
+        results: list[tuple[IntArray, Information]] = []
         for _ in range(self.max_iterations):
-            step_x, step_y = _step(part, Points(x[going], y[going]))
-            x[going] += step_x
-            y[going] += step_y
-            away = np.hypot(x[going] - start.x[going], y[going] - start.y[going])
-            shift = np.maximum(np.abs(x[going]), np.abs(y[going]))
-            kept = (away <= self.reach_px) & (shift <= largest)
+            step = _step(trial.solution())
+            x[going] += step.x
+            y[going] += step.y
+            length = np.hypot(step.x, step.y)
+            kept = self._within_reach(equations, start, Points(x, y))[going]
             x[going[~kept]] = y[going[~kept]] = np.nan
-            still = kept & (np.hypot(step_x, step_y) > self.tolerance_px)
-            going = going[still]
+            # Steps shrink by a factor: the next one is known without being taken.
+            next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
+            done = kept & (next_length <= self.tolerance_px)
+            if done.any():
+                results.append((going[done], trial.select(done).information()))
+            still = kept & ~done
+            going, before, part = going[still], length[still], part.select(still)
             if not going.size:
                 break
-            if not still.all():
-                part = part.select(still)
+            trial = part.at(Points(x[going], y[going]))
         x[going] = y[going] = np.nan
-        found = np.isfinite(x)
-        end = Points(np.where(found, x, start.x), np.where(found, y, start.y))
-        return judged(Points(x, y), equations.information(end))
+        lost = np.flatnonzero(~np.isfinite(x))
+        if lost.size or not results:
+            begin = Points(start.x[lost], start.y[lost])
+            results.append((lost, equations.select(lost).information(begin)))
+        return judged(Points(x, y), Information.of_parts(results))
 
-    def equations(self, pairs: PairStack, start: Points) -> Equations:
+    def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:
+        pairs = equations.pairs
+        away = np.hypot(shift.x - start.x, shift.y - start.y)
+        largest = np.maximum(np.abs(shift.x), np.abs(shift.y))
+        within: BoolArray = (away <= self.reach_px) & (
+            largest <= pairs.spline.largest_shift(pairs.side)
+        )
+        return within
+
+    def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
         window = pairs.window(start) * pairs.common(start)
         weight = pairs.weight * window
@@ -135,12 +154,30 @@ class TemplateFit:
         if pairs.gain is not None:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
         factors = self.noise.factors(sigma, pairs.kernel)
-        return Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        return Begun(equations, start, equations.against(outset.template, start))
 
 
-def _step(equations: Equations, shift: Points) -> Points:
-    """Return the step from `shift`, pixels; NaN where the equations have no solution."""
-    solution = equations.step(shift)
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A fit that has begun.
+
+    Parameters
+    ----------
+    equations : Equations
+    start : Points, shape (n,)
+        Where they have been chosen.
+    first : Trial
+        The equations there.
+    """
+
+    equations: Equations
+    start: Points
+    first: Trial
+
+
+def _step(solution: FloatArray) -> Points:
+    """Return the step to be taken, pixels; NaN where the equations have no solution."""
     flux = np.where(solution[:, 2] > 0, solution[:, 2], np.nan)
     x, y = solution[:, 0] / flux, solution[:, 1] / flux
     shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)

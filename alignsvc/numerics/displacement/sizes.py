@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -20,10 +21,29 @@ class Sides:
         Pixels along a side of the exposure's cutout.
     search_radius_px : int
         Largest displacement that is looked for.
+    compared : int or None
+        Side of the box of those of the cutout's pixels that are compared with the template: they
+        hold every aperture. None: the whole cutout.
     """
 
     cutout: int
     search_radius_px: int
+    compared: int | None = None
+
+    def holding(self, radius_px: float) -> Sides:
+        """Return the windows in which no more is compared than a disc about a source.
+
+        Its middle is within half a pixel of the box's, which is of the cutout's parity, so that
+        centre on centre is whole pixel on whole pixel.
+        """
+        wanted = 2 * ceil(radius_px) + 2
+        wanted += (self.cutout - wanted) % 2
+        return replace(self, compared=min(wanted, self.cutout))
+
+    @property
+    def box(self) -> int:
+        """Side of the box that is compared."""
+        return self.cutout if self.compared is None else self.compared
 
     @property
     def max_lag(self) -> int:
@@ -32,18 +52,18 @@ class Sides:
 
     @property
     def correlated(self) -> int:
-        """Side of the template that is correlated: it covers the cutout at every lag."""
-        return self.cutout + 2 * self.max_lag
+        """Side of the template that is correlated: it covers the box at every lag."""
+        return self.box + 2 * self.max_lag
 
     @property
     def margin(self) -> int:
-        """Template pixels beyond the cutout on each side: the lags, and the spline's reach."""
+        """Template pixels beyond the box on each side: the lags, and the spline's reach."""
         return self.max_lag + REACH
 
     @property
     def template(self) -> int:
         """Side of the template that is blotted."""
-        return self.cutout + 2 * self.margin
+        return self.box + 2 * self.margin
 
 
 @dataclass(frozen=True, slots=True)

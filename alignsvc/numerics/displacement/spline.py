@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.cutouts import middles
 
 ORDER = 5
 #: Template pixels that a value needs on each side of it.
@@ -36,16 +37,60 @@ def _pieces() -> FloatArray:
     return pieces
 
 
-_PIECES = read_only(_pieces())
+def _with_derivatives(pieces: FloatArray) -> FloatArray:
+    """Return polynomials beside their first and second derivatives: (power, 3 x knot)."""
+    exponent = np.arange(1, ORDER + 1)[:, None]
+    slope, curvature = np.zeros_like(pieces), np.zeros_like(pieces)
+    slope[:-1] = exponent * pieces[1:]
+    curvature[:-1] = exponent * slope[1:]
+    return np.concatenate([pieces, slope, curvature], axis=1)
+
+
+_ALL_PIECES = read_only(_with_derivatives(_pieces()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surface:
-    """Values and gradient of templates at shifted pixels, float32, shape (n, side, side)."""
+    """Slopes and values of templates at shifted pixels, side by side for products of sums.
 
-    value: Float32Array
-    along_x: Float32Array
-    along_y: Float32Array
+    Parameters
+    ----------
+    planes : float32 array, shape (n, 4, side, side)
+        Slope along x, slope along y, value, and 1.
+    """
+
+    planes: Float32Array
+
+    @property
+    def along_x(self) -> Float32Array:
+        """Slopes along x, shape (n, side, side)."""
+        return self.planes[:, 0]
+
+    @property
+    def along_y(self) -> Float32Array:
+        """Slopes along y, shape (n, side, side)."""
+        return self.planes[:, 1]
+
+    @property
+    def value(self) -> Float32Array:
+        """Values, shape (n, side, side)."""
+        return self.planes[:, 2]
+
+    @property
+    def steepness(self) -> Float32Array:
+        """Squares of the slopes along both axes, shape (n, side, side)."""
+        steepness: Float32Array = self.along_x**2 + self.along_y**2
+        return steepness
+
+    def select(self, which: BoolArray) -> Surface:
+        """Return the surfaces named by a mask."""
+        return Surface(self.planes[which])
+
+    @property
+    def columns(self) -> Float32Array:
+        """The planes as columns of numbers, shape (n, 4, pixels)."""
+        n, _, side, _ = self.planes.shape
+        return self.planes.reshape(n, 4, side * side)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +110,7 @@ class TemplateSpline:
         side = templates.shape[-1]
         prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
         prefilter = prefilter.astype(np.float32)
-        return cls(prefilter @ templates @ prefilter.T)
+        return cls(prefilter @ (templates.reshape(-1, side) @ prefilter.T).reshape(templates.shape))
 
     @property
     def side(self) -> int:
@@ -76,7 +121,7 @@ class TemplateSpline:
         """Return the largest shift, in pixels, for which a cutout of `side` needs no more."""
         return (self.side - side) // 2 - REACH + 1
 
-    def select(self, which: BoolArray) -> TemplateSpline:
+    def select(self, which: BoolArray | IntArray) -> TemplateSpline:
         """Return the splines named by a mask or by indices."""
         return TemplateSpline(self.coefficients[which])
 
@@ -88,9 +133,10 @@ class TemplateSpline:
         sigma_px : float64 array, shape (n,)
             0 changes nothing.
         """
-        kernel = gaussian_kernel(sigma_px, self.side).astype(np.float32)
-        step = np.arange(self.side)
-        matrix = kernel[:, np.abs(step[:, None] - step)]
+        half = gaussian_kernel(sigma_px, self.side).astype(np.float32)
+        kernel = np.concatenate([half[:, :0:-1], half], axis=1)
+        # Row i of a matrix is the kernel moved i columns.
+        matrix = np.ascontiguousarray(sliding_window_view(kernel, self.side, axis=1)[:, ::-1])
         return TemplateSpline(np.matmul(np.matmul(matrix, self.coefficients), matrix))
 
     def shifted(self, shift: Points, side: int) -> Surface:
@@ -106,28 +152,30 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _rows(np.array([0.0, 0.5]), self.side, side)[0]
-        along_y = np.matmul(value, self.coefficients[:, None])  # (n, y phase, side, template side)
-        both = np.matmul(along_y[:, :, None], np.swapaxes(value, 1, 2))
-        blots: Float32Array = both.reshape(len(both), 4, side, side)
-        return blots
+        value = _rows(np.array([0.0, 0.5]), self.side, side)[:, 1].reshape(2 * side, self.side)
+        # All templates' rows in one product, then each template's columns.
+        along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
+        both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
+        return np.ascontiguousarray(both.swapaxes(2, 3)).reshape(-1, 4, side, side)
 
 
 def shifted_together(
     splines: tuple[TemplateSpline, ...], shift: Points, side: int
 ) -> tuple[Surface, ...]:
     """Return the surfaces of several splines of equal shape at the same shifts."""
-    across_x, slope_x = (np.swapaxes(m, 1, 2) for m in _rows(shift.x, splines[0].side, side))
-    across_y, slope_y = _rows(shift.y, splines[0].side, side)
+    # Coefficients that no pixel needs are left out of the products.
+    farthest = max(np.abs(shift.x).max(initial=0), np.abs(shift.y).max(initial=0))
+    needed = side + 2 * (min(int(farthest) + 1, splines[0].largest_shift(side)) + REACH - 1)
+    slope_x, value_x = np.moveaxis(np.swapaxes(_rows(shift.x, needed, side), 2, 3), 1, 0)
+    both_y = _rows(shift.y, needed, side).reshape(-1, 2 * side, needed)
     surfaces = []
     for spline in splines:
-        value = np.matmul(across_y, spline.coefficients)
-        slope = np.matmul(slope_y, spline.coefficients)
-        surfaces.append(
-            Surface(
-                np.matmul(value, across_x), np.matmul(value, slope_x), np.matmul(slope, across_x)
-            )
-        )
+        rows = both_y @ middles(spline.coefficients, needed)
+        planes = np.empty((len(rows), 4, side, side), np.float32)
+        np.matmul(rows[:, side:], slope_x, out=planes[:, 0])
+        np.matmul(rows, value_x, out=planes[:, 1:3].reshape(-1, 2 * side, side))
+        planes[:, 3] = 1
+        surfaces.append(Surface(planes))
     return tuple(surfaces)
 
 
@@ -139,15 +187,15 @@ def basis_weights(fraction: FloatArray) -> FloatArray:
     fraction : float64 array, any shape
         Position above the third of the six knots, 0 to 1.
     """
-    exponent = np.arange(ORDER + 1)
-    raised = fraction[..., None] ** exponent
-    slope = exponent[1:, None] * _PIECES[1:]
-    curvature = exponent[1:-1, None] * slope[1:]
-    return np.stack([raised @ _PIECES, raised[..., :-1] @ slope, raised[..., :-2] @ curvature])
+    raised = np.ones((*fraction.shape, ORDER + 1))
+    for power in range(ORDER):
+        np.multiply(raised[..., power], fraction, out=raised[..., power + 1])
+    weights = (raised.reshape(-1, ORDER + 1) @ _ALL_PIECES).reshape(*fraction.shape, 3, ORDER + 1)
+    return np.moveaxis(weights, -2, 0)
 
 
-def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Array, Float32Array]:
-    """Return the banded matrices of value and derivative, shape (n, side, template side)."""
+def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
+    """Return the banded matrices of slope and value, shape (n, 2, side, template side)."""
     margin = (template_side - side) // 2
     largest = margin - REACH + 1
     if np.any(np.abs(shift) > largest):
@@ -157,19 +205,19 @@ def _rows(shift: FloatArray, template_side: int, side: int) -> tuple[Float32Arra
         )
     whole = np.minimum(np.floor(shift), largest - 1).astype(np.int64)
     column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
-    bands = np.zeros((2, len(shift), 2 * margin + 1), np.float32)
+    bands = np.zeros((len(shift), 2, 2 * margin + 1), np.float32)
     each = np.arange(len(shift))[:, None]
     weights = basis_weights(shift - whole)
-    bands[0, each, column], bands[1, each, column] = weights[0], weights[1]
+    bands[each, 0, column], bands[each, 1, column] = weights[1], weights[0]
     # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
     # column writes all rows at once.
-    matrices = np.zeros((2, len(shift), side, template_side), np.float32)
-    outer, item, row, step = matrices.strides
+    matrices = np.zeros((len(shift), 2, side, template_side), np.float32)
+    item, outer, row, step = matrices.strides
     diagonal = as_strided(
-        matrices, (2, len(shift), side, 2 * margin + 1), (outer, item, row + step, step)
+        matrices, (len(shift), 2, side, 2 * margin + 1), (item, outer, row + step, step)
     )
     diagonal[:] = bands[:, :, None]
-    return matrices[0], matrices[1]
+    return matrices
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:

@@ -104,10 +104,10 @@ def test_straight_and_turned_windows_sample_the_same_spline(turn_deg):
 
 
 def blots_of(reference, at, pixel_map, source=None):
-    windows = windows_about(at, SIDES.cutout)
+    windows = windows_about(at, SIDES.template)
     local = LocalMap.expand(pixel_map, at, 0.5 * SIDES.template)
     ids = np.arange(1, len(at.x) + 1) if source is None else source
-    return blot(reference, local, ids, windows, SIDES)
+    return blot(reference, local, ids, windows)
 
 
 def test_a_blot_conserves_flux_whatever_the_scale_of_the_mosaic():
