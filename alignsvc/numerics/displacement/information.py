@@ -11,9 +11,11 @@ variables").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
@@ -75,6 +77,24 @@ class Information:
     flux: FloatArray
     share: FloatArray
     informative: BoolArray
+
+    def select(self, which: BoolArray) -> Information:
+        """Return the rows that a mask names."""
+        return Information(*(getattr(self, one.name)[which] for one in fields(self)))
+
+    def with_rows(self, which: BoolArray, rows: Information) -> Information:
+        """Return the information with the rows that a mask names replaced."""
+        names = [one.name for one in fields(self)]
+        return Information(
+            *(replaced(getattr(self, name), which, getattr(rows, name)) for name in names)
+        )
+
+
+def replaced(column: NDArray[Any], which: BoolArray, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return a column with the rows that a mask names replaced."""
+    whole = column.copy()
+    whole[which] = rows
+    return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,6 +20,7 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
+from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -81,6 +82,9 @@ class CorrelationMeasurement:
         None: as they are.
     first : Refinement or None
         What takes the refinement's place in the first pass, for a joint solve; None: nothing.
+    sharp : SharpStars or None
+        How stars as sharp as the pixels are measured from the second pass on, for a joint solve;
+        None: like all else.
     """
 
     correlator: Correlator
@@ -90,6 +94,7 @@ class CorrelationMeasurement:
     aperture_fwhm: float = 1.8
     matching: PsfMatching | None = None
     first: Refinement | None = None
+    sharp: SharpStars | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -99,7 +104,7 @@ class CorrelationMeasurement:
         """Return the measurement of a pass by its number, which counts from 1."""
         if number > 1 or self.first is None:
             return self
-        return replace(self, refinement=self.first, matching=None)
+        return replace(self, refinement=self.first, matching=None, sharp=None)
 
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
@@ -121,11 +126,13 @@ class CorrelationMeasurement:
             What could not be measured is NaN, with a flag.
         """
         targets = _Targets.on_chip(view, sources)
-        kernel = self._kernel(view, reference, targets)
+        learnt = _Learnt(
+            self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
+        )
         rows = np.zeros(0, np.int64)
         parts: list[Displacements] = []
         for chunk, sides in self._chunks(targets):
-            parts.append(self._measured(view, reference, (targets.select(chunk), sides), kernel))
+            parts.append(self._measured(view, reference, (targets.select(chunk), sides), learnt))
             rows = np.concatenate([rows, chunk])
         return _concatenated(parts).select(np.argsort(rows))
 
@@ -164,22 +171,49 @@ class CorrelationMeasurement:
                 break
         return kernel
 
+    def _stars(
+        self, view: ChipView, reference: Reference, targets: _Targets, sources: SourceCatalog
+    ) -> StarsOnChip | None:
+        """Return the stars of the chip that are too sharp for a template, with their PSF."""
+        chosen = None if self.sharp is None else self.sharp.among(sources)
+        if self.sharp is None or chosen is None:
+            return None
+        calibrators = np.flatnonzero(np.isin(targets.source, chosen.calibrators))
+        calibrators = calibrators[self.sharp.brightest(targets.snr[calibrators])]
+        stars = []
+        for chunk, sides in self._chunks(targets.select(calibrators)):
+            some = targets.select(calibrators[chunk])
+            cutouts, blots = _cut_and_blotted(view, reference, some, sides)
+            pairs = _paired(cutouts, blots, some, self._aperture(some, sides), view.chip.gain)
+            peaks = correlated(self.correlator, pairs, sides, self.peak)
+            start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+            flags = _circumstances(some, cutouts, blots, pairs.aperture(start), start)
+            clean = np.flatnonzero((peaks.flags | flags) == 0)
+            begin = Points(start.x[clean], start.y[clean])
+            on_chip = some.select(clean).position
+            stars.append(known_stars(pairs.select(clean), begin, on_chip, chosen.fwhm_px))
+        psf = self.sharp.psf(stars, chosen.sigma_px) if stars else None
+        return StarsOnChip(chosen.source, psf, self.sharp.fit)
+
     def _measured(
         self,
         view: ChipView,
         reference: Reference,
         which: tuple[_Targets, Sides],
-        kernel: MatchingKernel,
+        learnt: _Learnt,
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
         targets, sides = which
         cutouts, blots = _cut_and_blotted(view, reference, targets, sides)
         aperture_px = self._aperture(targets, sides)
-        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain).matched(kernel)
+        pairs = _paired(cutouts, blots, targets, aperture_px, view.chip.gain)
+        pairs = pairs.matched(learnt.kernel)
         peaks = correlated(self.correlator, pairs, sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
         refined = refinement(pairs, start)
+        if learnt.stars is not None:
+            refined = learnt.stars.measured(refined, pairs, start, targets.source)
         flags = peaks.flags | refined.flags
         flags |= _circumstances(targets, cutouts, blots, pairs.aperture(start), start)
         share = refined.information.share
@@ -255,6 +289,14 @@ def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> 
     good = pairs.template_good[:, trim:-trim, trim:-trim]
     image = MaskedStack(pairs.pixels, pairs.searched)
     return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learnt:
+    """What bright sources have taught about a chip; `stars` None: none are too sharp."""
+
+    kernel: MatchingKernel
+    stars: StarsOnChip | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
