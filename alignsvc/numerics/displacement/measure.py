@@ -188,9 +188,9 @@ class CorrelationMeasurement:
             peaks = correlated(self.correlator, pairs, sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
             flags = _circumstances(some, cutouts, blots, pairs.aperture(start), start)
-            clean = np.flatnonzero((peaks.flags | flags) == 0)
+            clean = (peaks.flags | flags) == 0
             begin = Points(start.x[clean], start.y[clean])
-            on_chip = some.select(clean).position
+            on_chip = some.select(np.flatnonzero(clean)).position
             stars.append(known_stars(pairs.select(clean), begin, on_chip, chosen.fwhm_px))
         psf = self.sharp.psf(stars, chosen.sigma_px) if stars else None
         return StarsOnChip(chosen.source, psf, self.sharp.fit)

@@ -34,6 +34,8 @@ from alignsvc.numerics.displacement.star_fit import FittedStars, StarFit, StarSt
 _FREE = (KNOTS**2 + 1) // 2
 #: Unknowns of a star that are eliminated: its place and its background.
 _OWN = 3
+#: Median length of two numbers with unit errors.
+_MEDIAN_LENGTH = 1.1774
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,27 +77,36 @@ class PsfFromStars:
         With fewer there is no PSF.
     fewest_for_map : int
         With fewer the known places may be off by a shift alone, not by a linear map.
-    passes : int
+    outsets : tuple of float
+        Widths of the first Gaussian that are tried, in units of what the stars' is thought to be.
+    passes : tuple of int
         Times that the Gaussians, and then the correction, are improved.
+    ridge : float
+        Neighbouring Gaussians are nearly alike: what the stars say less of than this part of what
+        they say of the typical one changes little.
     strengths : tuple of float
         Correction to be expected, as parts of the PSF nearby; the likeliest is taken.
     floor : float
         Correction to be expected everywhere besides, as a part of the peak times the strength.
     least_scatter_px : float
         Known places are never trusted more than this.
-    clip : float
-        A star farther from its known place than this many times the scatter takes no part.
+    clip, clip_rounds
+        A star farther from its known place than this many times what is expected takes no part;
+        how often that is looked at.
     fit : StarFit
     """
 
     widths: tuple[float, ...] = (0.5, 0.8, 1.2, 1.9, 3.0)
     fewest_stars: int = 5
     fewest_for_map: int = 12
-    passes: int = 3
+    outsets: tuple[float, ...] = (0.6, 0.75, 0.95, 1.2, 1.5, 1.9)
+    passes: tuple[int, int] = (3, 2)
+    ridge: float = 1e-3
     strengths: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     floor: float = 0.03
     least_scatter_px: float = 0.002
     clip: float = 4.0
+    clip_rounds: int = 3
     fit: StarFit = field(default_factory=StarFit)
 
     def __call__(self, stars: Sequence[KnownStars], sigma_px: float) -> EffectivePsf | None:
@@ -108,52 +119,64 @@ class PsfFromStars:
         sigma_px : float
             Of the stars, about.
         """
-        sigmas = np.array(self.widths) * sigma_px
-        terms = np.zeros((3, len(sigmas)))
-        terms[0, np.argmin(np.abs(np.array(self.widths) - 1))] = 1
-        psf: EffectivePsf | None = EffectivePsf(sigmas, terms, np.zeros((KNOTS, KNOTS)))
-        for improve in (self._with_terms,) * self.passes + (self._with_correction,) * 2:
+        psf = self._outset(stars, sigma_px)
+        n_terms, n_corrections = self.passes
+        for improve in (self._with_terms,) * n_terms + (self._with_correction,) * n_corrections:
             sample = None if psf is None else self._sample(psf, stars)
             if psf is None or sample is None:
                 return None
             psf = improve(psf, sample)
         return psf
 
+    def _outset(self, stars: Sequence[KnownStars], sigma_px: float) -> EffectivePsf | None:
+        """Return the single Gaussian that fits the stars best, of the widths to be tried."""
+        best, least = None, np.inf
+        for factor in self.outsets:
+            sigmas = np.array(self.widths) * (factor * sigma_px)
+            terms = np.zeros((3, len(sigmas)))
+            terms[0, np.argmin(np.abs(np.array(self.widths) - 1))] = 1
+            psf = EffectivePsf(sigmas, terms, np.zeros((KNOTS, KNOTS)))
+            misfit = np.concatenate([_misfit(psf, one, self.fit) for one in stars])
+            total = float(np.median(misfit)) if len(misfit) else np.inf
+            if total < least:
+                best, least = psf, total
+        return best
+
     def _sample(self, psf: EffectivePsf, stars: Sequence[KnownStars]) -> _Sample | None:
-        """Return the stars that count, fitted with the PSF as it is."""
+        """Return the stars that count, fitted with the PSF as it is; None for want of them."""
         fitted = [self.fit(psf, one.stack, one.begin) for one in stars]
-        off_x = np.concatenate([f.place.x - s.known.x for f, s in zip(fitted, stars, strict=True)])
-        off_y = np.concatenate([f.place.y - s.known.y for f, s in zip(fitted, stars, strict=True)])
-        where = Points(
-            np.concatenate([one.on_chip.x for one in stars]),
-            np.concatenate([one.on_chip.y for one in stars]),
-        )
-        found = np.concatenate([f.found for f in fitted])
-        error = np.concatenate([f.covariance for f in fitted])
-        variance = 0.5 * (error[:, 0, 0] + error[:, 1, 1])
-        kept, scatter, moved = found, self.least_scatter_px, np.zeros((len(found), 2))
-        for _ in range(3):
-            if kept.sum() < self.fewest_stars:
-                return None
-            weight = kept / (np.nan_to_num(variance) + scatter**2 + 1e-9)
-            moved = _smooth(where, (off_x, off_y), weight, is_linear=kept.sum() >= self.fewest_for_map)
-            left = np.hypot(off_x - moved[:, 0], off_y - moved[:, 1])
-            middle = np.median(left[kept]) / 1.1774
-            scatter = float(max(self.least_scatter_px, middle))
-            expected = np.sqrt(np.nan_to_num(variance) + scatter**2)
-            kept = found & (np.nan_to_num(left, nan=np.inf) < self.clip * expected)
-        if kept.sum() < self.fewest_stars:
+        believed = self._believed(_Offsets.of(fitted, stars))
+        if believed is None:
             return None
-        parts, first = [], 0
-        for one, fit in zip(stars, fitted, strict=True):
-            here = slice(first, first + len(one.stack))
-            first += len(one.stack)
-            rows = kept[here]
-            expected_place = Points(
-                one.known.x + moved[here, 0], one.known.y + moved[here, 1]
+        ends = np.cumsum([len(one.stack) for one in stars])[:-1]
+        parts = [
+            _Part.of(one, fit, moved, rows)
+            for one, fit, moved, rows in zip(
+                stars,
+                fitted,
+                np.split(believed.moved, ends),
+                np.split(believed.kept, ends),
+                strict=True,
             )
-            parts.append(_Part.of(one, fit, expected_place, rows))
-        return _Sample(tuple(parts), scatter)
+        ]
+        return _Sample(tuple(parts), believed.scatter_px)
+
+    def _believed(self, offsets: _Offsets) -> _Believed | None:
+        """Return what moves the known places to where the stars are, and which stars follow."""
+        kept, scatter = offsets.found, self.least_scatter_px
+        believed = None
+        for _ in range(self.clip_rounds):
+            n = int(kept.sum())
+            if n < self.fewest_stars:
+                return None
+            weight = kept / (offsets.variance + scatter**2)
+            moved = offsets.smooth(weight, is_linear=n >= self.fewest_for_map)
+            left = np.hypot(*(offsets.offset - moved).T)
+            scatter = max(self.least_scatter_px, float(np.median(left[kept])) / _MEDIAN_LENGTH)
+            expected = np.sqrt(offsets.variance + scatter**2)
+            kept = offsets.found & (left < self.clip * expected)
+            believed = _Believed(moved, kept, scatter)
+        return believed if kept.sum() >= self.fewest_stars else None
 
     def _with_terms(self, psf: EffectivePsf, sample: _Sample) -> EffectivePsf | None:
         """Return the PSF with Gaussians improved; None if the stars have no light."""
@@ -163,10 +186,9 @@ class PsfFromStars:
             columns = gaussian_terms(part.place, part.side, psf.sigma_px)
             columns = columns.reshape(-1, 3 * n) * np.repeat(part.flux, part.side**2)[:, None]
             total = total.plus(part.equations(psf, sparse.csr_matrix(columns), sample.scatter_px))
-        # A ridge: neighbouring Gaussians are nearly alike.
         scale = np.concatenate([np.ones(n), psf.sigma_px**2, psf.sigma_px**2])
         unit = total.matrix * scale * scale[:, None]
-        unit += 1e-5 * np.trace(unit[:n, :n]) / n * np.eye(3 * n)
+        unit += self.ridge * np.trace(unit[:n, :n]) / n * np.eye(3 * n)
         step = np.linalg.solve(unit, total.data * scale) * scale
         terms = psf.terms + step.reshape(3, n)
         if not terms[0].sum() > 0:
@@ -196,6 +218,56 @@ class PsfFromStars:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Offsets:
+    """Where stars are, less where the others see them: (n, 2), 0 where not found."""
+
+    offset: FloatArray
+    variance: FloatArray
+    found: BoolArray
+    on_chip: Points
+
+    @classmethod
+    def of(cls, fitted: Sequence[FittedStars], stars: Sequence[KnownStars]) -> _Offsets:
+        found = np.concatenate([fit.found for fit in fitted])
+        offset = [
+            np.stack([fit.place.x - one.known.x, fit.place.y - one.known.y], axis=1)
+            for fit, one in zip(fitted, stars, strict=True)
+        ]
+        error = np.concatenate([fit.covariance for fit in fitted])
+        variance = 0.5 * (error[:, 0, 0] + error[:, 1, 1])
+        return cls(
+            np.where(found[:, None], np.concatenate(offset), 0.0),
+            np.where(found, variance, 1.0),
+            found,
+            Points(
+                np.concatenate([one.on_chip.x for one in stars]),
+                np.concatenate([one.on_chip.y for one in stars]),
+            ),
+        )
+
+    def smooth(self, weight: FloatArray, *, is_linear: bool) -> FloatArray:
+        """Return the shift or the linear map that fits the offsets best, at each star: (n, 2)."""
+        columns = [np.ones_like(self.on_chip.x)]
+        if is_linear:
+            columns += [(p - np.mean(p)) / 1000.0 for p in (self.on_chip.x, self.on_chip.y)]
+        design = np.stack(columns, axis=1)
+        weighted = (design * weight[:, None]).T
+        # Stars in a row leave a direction free: it stays as it is.
+        solved = np.linalg.lstsq(weighted @ design, weighted @ self.offset, rcond=1e-10)[0]
+        moved: FloatArray = design @ solved
+        return moved
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Believed:
+    """What moves the known places, (n, 2), the stars that count, and their scatter, px."""
+
+    moved: FloatArray
+    kept: BoolArray
+    scatter_px: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Normal:
     """Normal equations."""
 
@@ -222,11 +294,11 @@ class _Part:
     weight: FloatArray
 
     @classmethod
-    def of(cls, stars: KnownStars, fit: FittedStars, expected: Points, rows: BoolArray) -> _Part:
+    def of(cls, stars: KnownStars, fit: FittedStars, moved: FloatArray, rows: BoolArray) -> _Part:
         return cls(
             stars.stack.select(rows),
             Points(fit.place.x[rows], fit.place.y[rows]),
-            Points(expected.x[rows], expected.y[rows]),
+            Points(stars.known.x[rows] + moved[rows, 0], stars.known.y[rows] + moved[rows, 1]),
             fit.flux[rows],
             fit.background[rows],
             fit.weight[rows].astype(np.float64),
@@ -264,8 +336,10 @@ class _Part:
         right[:, 0] += (self.expected.x - self.place.x) * scatter_px**-2
         right[:, 1] += (self.expected.y - self.place.y) * scatter_px**-2
         weighted = columns.multiply(self.weight.reshape(-1, 1)).tocsr()
-        across = np.asarray(weighted.T @ _block_columns(own))
-        solved = np.linalg.solve(inner, np.concatenate([np.tile(np.eye(_OWN), (n, 1, 1)), right[:, :, None]], axis=2))
+        across = (weighted.T @ _block_columns(own)).toarray()
+        solved = np.linalg.solve(
+            inner, np.concatenate([np.tile(np.eye(_OWN), (n, 1, 1)), right[:, :, None]], axis=2)
+        )
         across = across.reshape(-1, n, _OWN)
         reduced = np.einsum("mni,nij->mnj", across, solved[:, :, :_OWN]).reshape(len(across), -1)
         matrix = (weighted.T @ columns).toarray() - reduced @ across.reshape(len(across), -1).T
@@ -279,15 +353,27 @@ class _Sample:
     scatter_px: float
 
 
-def _block_columns(own: FloatArray) -> FloatArray:
-    """Return stars' own columns (n, 3, pixels) one below the other, shape (n pixels, 3 n)."""
-    n, each, size = own.shape
-    row = np.broadcast_to(
-        np.arange(n * size).reshape(n, 1, size), own.shape
+def _misfit(psf: EffectivePsf, stars: KnownStars, fit: StarFit) -> FloatArray:
+    """Return the part of each star's light that a PSF leaves, in quadrature; inf if not found."""
+    fitted = fit(psf, stars.stack, stars.begin)
+    place = Points(
+        np.where(fitted.found, fitted.place.x, stars.begin.x),
+        np.where(fitted.found, fitted.place.y, stars.begin.y),
     )
-    column = np.broadcast_to((np.arange(n * each)).reshape(n, each, 1), own.shape)
-    shape = (n * size, n * each)
-    return sparse.csr_matrix((own.ravel(), (row.ravel(), column.ravel())), shape).toarray()
+    light = stars.stack.pixels - fitted.background[:, None, None]
+    left = light - fitted.flux[:, None, None] * psf.at(place, stars.stack.side).value
+    weight = stars.stack.weight * stars.stack.window
+    part = np.sum(weight * left**2, axis=(1, 2)) / np.sum(weight * light**2, axis=(1, 2))
+    misfit: FloatArray = np.where(fitted.found, part, np.inf)
+    return misfit
+
+
+def _block_columns(own: FloatArray) -> sparse.csr_matrix:
+    """Return stars' own columns (n, 3, pixels) one below the other: (n pixels, 3 n)."""
+    n, each, size = own.shape
+    row = np.broadcast_to(np.arange(n * size).reshape(n, 1, size), own.shape)
+    column = np.broadcast_to(np.arange(n * each).reshape(n, each, 1), own.shape)
+    return sparse.csr_matrix((own.ravel(), (row.ravel(), column.ravel())), (n * size, n * each))
 
 
 def _correction_columns(part: _Part) -> sparse.csr_matrix:
@@ -301,6 +387,7 @@ def _correction_columns(part: _Part) -> sparse.csr_matrix:
     value = x.weight[:, None, :, None, :] * y.weight[:, :, None, :, None]
     value = value * part.flux[:, None, None, None, None]
     inside = (knot_x >= 0) & (knot_x < KNOTS) & (knot_y >= 0) & (knot_y < KNOTS)
+    inside &= (part.weight > 0)[:, :, :, None, None]
     knot = knot_y * KNOTS + knot_x
     free = np.minimum(knot, KNOTS**2 - 1 - knot)
     n_pixels = len(part.flux) * part.side**2
@@ -317,17 +404,5 @@ def _envelope(psf: EffectivePsf, floor: float) -> FloatArray:
     along = pixel_gaussians(offset, psf.sigma_px)[0]
     size = np.abs((along * psf.terms[0]) @ along.T)
     size = ndimage.maximum_filter(size, KNOTS_PER_PX, mode="nearest")
-    return (size + floor * size.max()).ravel()[:_FREE]
-
-
-def _smooth(
-    where: Points, offset: tuple[FloatArray, FloatArray], weight: FloatArray, *, is_linear: bool
-) -> FloatArray:
-    """Return the shift or the linear map that fits offsets best, at all places: (n, 2)."""
-    columns = [np.ones_like(where.x)]
-    if is_linear:
-        columns += [(p - np.mean(p)) / 1000.0 for p in (where.x, where.y)]
-    design = np.stack(columns, axis=1)
-    both = np.nan_to_num(np.stack(offset, axis=1))
-    matrix = (design * weight[:, None]).T @ design
-    return design @ np.linalg.solve(matrix, (design * weight[:, None]).T @ both)
+    envelope: FloatArray = (size + floor * size.max()).ravel()[:_FREE]
+    return envelope

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
@@ -37,6 +37,8 @@ _SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
 _DRIZZLE_VARIANCE_PX2 = 3 / 12
 #: The sharpest star that is worth a thought, px.
 _LEAST_SIGMA_PX = 0.35
+#: Steps of a centroid: each leaves a tenth of what was off.
+_CENTROID_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,9 @@ class StarsOnChip:
     psf: EffectivePsf | None
     fit: StarFit
 
-    def measured(self, refined: Refined, pairs: PairStack, start: Points, source: IntArray) -> Refined:
+    def measured(
+        self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
+    ) -> Refined:
         """Return displacements in which those of stars are from their places in the catalogue.
 
         Parameters
@@ -153,10 +157,12 @@ class SharpStars:
     def among(self, sources: SourceCatalog) -> StarClass | None:
         """Return the stars, if there are some and they are sharp.
 
-        The width that most bright sources share is the stars': galaxies have many.
+        The width that most of the bright and narrow sources share is the stars': galaxies have
+        many.
         """
         clean = (sources.flags & ~int(SourceFlag.AT_EDGE)) == 0
-        bright = clean & (sources.snr >= self.least_snr) & np.isfinite(sources.fwhm)
+        bright = clean & (sources.snr >= self.least_snr)
+        bright &= sources.fwhm <= self.largest_fwhm_px
         widths = np.sort(sources.fwhm[bright])
         if not len(widths):
             return None
@@ -165,7 +171,7 @@ class SharpStars:
         last = np.searchsorted(widths, widths * tolerance, side="right")
         best = int(np.argmax(last - first))
         fwhm = float(np.median(widths[first[best] : last[best]]))
-        if last[best] - first[best] < self.fewest_stars or fwhm > self.largest_fwhm_px:
+        if last[best] - first[best] < self.fewest_stars:
             return None
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = self.width_tolerance + self.width_noise / sources.snr
@@ -210,7 +216,3 @@ def seen_by_others(spline: TemplateSpline, side: int, centre: Points, sigma_px: 
         x += gain * np.einsum("nx,nx->n", columns, across * off_x) / light
     far = ~(np.hypot(x - centre.x, y - centre.y) < window)
     return Points(np.where(far, np.nan, x), np.where(far, np.nan, y))
-
-
-#: Newton's steps of a centroid: each leaves a tenth of what was off.
-_CENTROID_STEPS = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -52,7 +52,7 @@ class StarStack:
         """Pixels along a window's side."""
         return int(self.pixels.shape[-1])
 
-    def select(self, which: BoolArray) -> StarStack:
+    def select(self, which: BoolArray | IntArray) -> StarStack:
         """Return the stars named by a mask or by indices."""
         return StarStack(self.pixels[which], self.weight[which], self.window[which], self.gain)
 
@@ -61,7 +61,8 @@ class StarStack:
         if self.gain is None:
             return self.weight * self.window
         source = np.maximum(model, 0) / np.float32(self.gain)
-        return self.window * self.weight / (1 + source * self.weight)
+        weighted = self.window * self.weight / (1 + source * self.weight)
+        return weighted.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +126,7 @@ class StarFit:
         light = outset[:, _FLUX].astype(np.float32)[:, None, None]
         weight = stars.weighted(np.nan_to_num(light) * psf.at(start, stars.side).value)
         x, y = start.x.copy(), start.y.copy()
-        going = np.arange(len(stars))
+        going: IntArray = np.arange(len(stars))
         for _ in range(self.max_iterations):
             here = Points(x[going], y[going])
             solution = _Equations.of(psf, stars.select(going), weight[going], here).solution()
