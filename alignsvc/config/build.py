@@ -25,6 +25,7 @@ from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
@@ -264,8 +265,10 @@ def _measurement(
     first = CatalogCentroids() if alignment.solver == "global" else None
     if method.name == "centroid":
         return CorrelationMeasurement(correlator, WindowedCentroids(), sizes, first=first)
-    matching = PsfMatching()
-    return CorrelationMeasurement(correlator, TemplateFit(), sizes, matching=matching, first=first)
+    sharp = SharpStars() if alignment.solver == "global" else None
+    return CorrelationMeasurement(
+        correlator, TemplateFit(), sizes, matching=PsfMatching(), first=first, sharp=sharp
+    )
 
 
 def _built(key: str, family: Registry[T], chosen: Named) -> T:

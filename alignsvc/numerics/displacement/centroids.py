@@ -140,12 +140,16 @@ class CatalogCentroids:
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the displacements; NO_PEAK and NaN where a centroid is not found."""
         found = self.centroids.centroids(pairs, start)
-        # Sources with a share near 1 are flagged as dominated, whatever comes out here.
-        others = np.maximum(1 - found.information.share, _LEAST_OTHERS)
         whole = pairs.whole
-        x = (pairs.centre.x - found.own.x + whole.x) / others - whole.x
-        y = (pairs.centre.y - found.own.y + whole.y) / others - whole.y
-        return judged(Points(x, y), found.information)
+        off = on_catalogue(pairs.catalogued, found.own, found.information.share)
+        return judged(Points(off.x - whole.x, off.y - whole.y), found.information)
+
+
+def on_catalogue(catalogue: Points, own: Points, share: FloatArray) -> Points:
+    """Return the displacements that a joint solve multiplies to ``catalogue - own``."""
+    # Sources with a share near 1 are flagged as dominated, whatever comes out here.
+    others = np.maximum(1 - share, _LEAST_OTHERS)
+    return Points((catalogue.x - own.x) / others, (catalogue.y - own.y) / others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
@@ -86,6 +88,24 @@ class Information:
             for one in fields(cls)
         )
         return cls(*planes)
+
+    def select(self, which: BoolArray) -> Information:
+        """Return the rows that a mask names."""
+        return Information(*(getattr(self, one.name)[which] for one in fields(self)))
+
+    def with_rows(self, which: BoolArray, rows: Information) -> Information:
+        """Return the information with the rows that a mask names replaced."""
+        names = [one.name for one in fields(self)]
+        return Information(
+            *(replaced(getattr(self, name), which, getattr(rows, name)) for name in names)
+        )
+
+
+def replaced(column: NDArray[Any], which: BoolArray, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return a column with the rows that a mask names replaced."""
+    whole = column.copy()
+    whole[which] = rows
+    return whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,6 +27,7 @@ from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlace
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.seams import SeamError
+from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -83,6 +84,9 @@ class CorrelationMeasurement:
         What takes the refinement's place in the first pass, for a joint solve; None: nothing.
     seams : SeamError
         What is added to a displacement's own error where the template's exposures change.
+    sharp : SharpStars or None
+        How stars as sharp as the pixels are measured from the second pass on, for a joint solve;
+        None: like all else.
     """
 
     correlator: Correlator
@@ -93,6 +97,7 @@ class CorrelationMeasurement:
     matching: PsfMatching | None = None
     first: Refinement | None = None
     seams: SeamError = field(default_factory=SeamError)
+    sharp: SharpStars | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -102,7 +107,7 @@ class CorrelationMeasurement:
         """Return the measurement of a pass by its number, which counts from 1."""
         if number > 1 or self.first is None:
             return self
-        return replace(self, refinement=self.first, matching=None)
+        return replace(self, refinement=self.first, matching=None, sharp=None)
 
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
@@ -124,11 +129,13 @@ class CorrelationMeasurement:
             What could not be measured is NaN, with a flag.
         """
         targets = _Targets.on_chip(view, sources)
-        kernel = self._kernel(view, reference, targets)
+        learnt = _Learnt(
+            self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
+        )
         rows = np.zeros(0, np.int64)
         parts: list[Displacements] = []
         for chunk, sides in self._chunks(targets):
-            parts.append(self._measured(view, reference, (targets.select(chunk), sides), kernel))
+            parts.append(self._measured(view, reference, (targets.select(chunk), sides), learnt))
             rows = np.concatenate([rows, chunk])
         return _concatenated(parts).select(np.argsort(rows))
 
@@ -153,44 +160,62 @@ class CorrelationMeasurement:
         bright = targets.select(self.matching.calibrators(targets.snr))
         if len(bright.source) < self.matching.fewest_sources:
             return MatchingKernel()
-        stacks = []
-        for chunk, sides in self._chunks(bright):
-            some = bright.select(chunk)
-            frames = self._frames(view, reference, some, sides)
-            peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
-            start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-            pairs = frames.about(start)
-            seen = _circumstances(view, some, frames, start)
-            clean = (peaks.flags | seen.flags) == 0
-            if clean.any():
-                sound = pairs.select(clean)
-                within = _within(sound, Points(start.x[clean], start.y[clean]))
-                stacks.append((sound, within, seen.trust[clean]))
+        stacks = list(self._clean(view, reference, bright))
         kernel = self.matching.start(bright.fwhm_px)
         for _ in range(self.matching.passes):
-            kernel = self.matching.improved(
-                kernel, [_matched(pairs, start, trust, kernel) for pairs, start, trust in stacks]
-            )
+            kernel = self.matching.improved(kernel, [_matched(one, kernel) for one in stacks])
             if kernel.is_identity:
                 break
         return kernel
+
+    def _stars(
+        self, view: ChipView, reference: Reference, targets: _Targets, sources: SourceCatalog
+    ) -> StarsOnChip | None:
+        """Return the stars of the chip that are too sharp for a template, with their PSF."""
+        chosen = None if self.sharp is None else self.sharp.among(sources)
+        if self.sharp is None or chosen is None:
+            return None
+        calibrators = np.flatnonzero(np.isin(targets.source, chosen.calibrators))
+        calibrators = calibrators[self.sharp.brightest(targets.snr[calibrators])]
+        stars = []
+        for clean in self._clean(view, reference, targets.select(calibrators)):
+            on_chip = clean.targets.position
+            stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
+        psf = self.sharp.psf(stars, chosen.sigma_px) if stars else None
+        return StarsOnChip(chosen.source, psf, self.sharp.fit)
+
+    def _clean(self, view: ChipView, reference: Reference, targets: _Targets) -> Iterator[_Clean]:
+        """Yield those of the targets that nothing speaks against, where correlation finds them."""
+        for chunk, sides in self._chunks(targets):
+            some = targets.select(chunk)
+            frames = self._frames(view, reference, some, sides)
+            peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
+            start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
+            seen = _circumstances(view, some, frames, start)
+            clean = np.flatnonzero((peaks.flags | seen.flags) == 0)
+            if len(clean):
+                pairs = frames.about(start).select(clean)
+                within = _within(pairs, Points(start.x[clean], start.y[clean]))
+                yield _Clean(some.select(clean), pairs, within, seen.trust[clean])
 
     def _measured(
         self,
         view: ChipView,
         reference: Reference,
         which: tuple[_Targets, Sides],
-        kernel: MatchingKernel,
+        learnt: _Learnt,
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
         targets, sides = which
-        frames = self._frames(view, reference, targets, sides).matched(kernel)
+        frames = self._frames(view, reference, targets, sides).matched(learnt.kernel)
         peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         pairs = frames.about(start)
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
         within = _within(pairs, start)
         refined = refinement(pairs, within)
+        if learnt.stars is not None:
+            refined = learnt.stars.measured(refined, pairs, within, targets.source)
         seen = _circumstances(view, targets, frames, start)
         share = refined.information.share
         alone = not_dominated(share)
@@ -325,6 +350,24 @@ class _Targets:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Clean:
+    """Sources that nothing speaks against, with what is left of their displacements."""
+
+    targets: _Targets
+    pairs: PairStack
+    within: Points
+    trust: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learnt:
+    """What bright sources have taught about a chip; `stars` None: none are too sharp."""
+
+    kernel: MatchingKernel
+    stars: StarsOnChip | None
+
+
 def _reached(targets: _Targets, sides: Sides) -> FloatArray:
     """Return apertures within which the core lies wherever the search may find it."""
     radius: FloatArray = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
@@ -336,18 +379,16 @@ def _within(pairs: PairStack, shift: Points) -> Points:
     return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
 
 
-def _matched(
-    pairs: PairStack, start: Points, trust: FloatArray, kernel: MatchingKernel
-) -> MatchedSource:
+def _matched(clean: _Clean, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
-    begun = fit.begun(pairs.matched(kernel), start)
+    begun = fit.begun(clean.pairs.matched(kernel), clean.within)
     found = fit.ended(begun)
     sound = found.flags == 0
     return MatchedSource(
-        pairs.pixels[sound],
-        begun.equations.weight[sound] * trust[sound, None, None].astype(np.float32),
-        pairs.spline.select(sound),
+        clean.pairs.pixels[sound],
+        begun.equations.weight[sound] * clean.trust[sound, None, None].astype(np.float32),
+        clean.pairs.spline.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )
 

@@ -70,6 +70,11 @@ class PairStack:
         return int(self.pixels.shape[-1])
 
     @property
+    def catalogued(self) -> Points:
+        """Where the source should lie in the box as it is, moved or not."""
+        return Points(self.centre.x + self.whole.x, self.centre.y + self.whole.y)
+
+    @property
     def searched(self) -> BoolArray:
         """The good pixels within the aperture about the place where the source should lie.
 

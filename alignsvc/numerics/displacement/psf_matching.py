@@ -87,10 +87,10 @@ class MatchingKernel:
         """Return the templates convolved with each term of the kernel but delta."""
         c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
         widest = m.smooth[-1]
-        parts: list[Float32Array] = [smooth @ c @ smooth - c for smooth in m.smooth]
+        parts = [smooth @ c @ smooth - c for smooth in m.smooth]
         parts.append(widest @ c @ m.curvature - m.curvature @ c @ widest)
         parts.append(m.slope @ c @ m.slope.T)
-        return tuple(TemplateSpline(part) for part in parts)
+        return tuple(TemplateSpline(part.astype(np.float32, copy=False)) for part in parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.numerics.displacement.information import Equations, Information, Trial
+from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 
@@ -35,6 +35,15 @@ class Refined:
     dy: FloatArray
     information: Information
     flags: IntArray
+
+    def with_rows(self, which: BoolArray, rows: Refined) -> Refined:
+        """Return the result with the rows that a mask names replaced."""
+        return Refined(
+            replaced(self.dx, which, rows.dx),
+            replaced(self.dy, which, rows.dy),
+            self.information.with_rows(which, rows.information),
+            replaced(self.flags, which, rows.flags),
+        )
 
 
 class Refinement(Protocol):

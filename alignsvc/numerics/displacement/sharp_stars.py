@@ -1,0 +1,221 @@
+"""Stars as sharp as the pixels: which sources they are, and how they are measured.
+
+A mosaic drizzled at the scale of the pixels is too coarse a template for a star of FWHM 1.2 px:
+where its place is read from depends on the phases of the pixels, here and in the other exposures
+(56 mpx rms). So such stars are not compared with the mosaic. An effective PSF is fitted to their
+own pixels, and the displacement is that from the place X in the catalogue, which is the same for
+all exposures: what is wrong with X is taken up by the star's latent offset in the joint solve.
+
+A source is either compared with the mosaic in all exposures or in none, as X and the mosaic do not
+show it at quite the same place. So it is the catalogue that decides, and where a chip has too few
+stars for a PSF they are placed by their centroids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.quality import SourceFlag
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.centroids import CatalogCentroids, on_catalogue
+from alignsvc.numerics.displacement.effective_psf import EffectivePsf
+from alignsvc.numerics.displacement.information import Information
+from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.peak import OVERSAMPLING, interlaced
+from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromStars
+from alignsvc.numerics.displacement.refine import Refined, judged
+from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+
+#: sigma of a Gaussian, in FWHM.
+_SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
+#: Variance that drizzling adds to a star: its pixel, the drop and the pixel of the grid, px^2.
+_DRIZZLE_VARIANCE_PX2 = 3 / 12
+#: The sharpest star that is worth a thought, px.
+_LEAST_SIGMA_PX = 0.35
+#: Steps of a centroid: each leaves a tenth of what was off.
+_CENTROID_STEPS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StarClass:
+    """The sources that are stars, by the catalogue.
+
+    Parameters
+    ----------
+    source : int64 array
+        Ids, ascending.
+    calibrators : int64 array
+        Ids of those that the PSF is made from where a chip shows them, ascending.
+    fwhm_px : float
+        Of the stars in the mosaic, grid pixels.
+    """
+
+    source: IntArray
+    calibrators: IntArray
+    fwhm_px: float
+
+    @property
+    def sigma_px(self) -> float:
+        """Of the stars in front of the pixels."""
+        seen = (self.fwhm_px * _SIGMA_PER_FWHM) ** 2
+        return float(max(np.sqrt(max(seen - _DRIZZLE_VARIANCE_PX2, 0.0)), _LEAST_SIGMA_PX))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StarsOnChip:
+    """The stars of a chip, ready to be measured.
+
+    Parameters
+    ----------
+    source : int64 array
+        Ids, ascending.
+    psf : EffectivePsf or None
+        None: the chip has too few stars; centroids it is.
+    fit : StarFit
+    """
+
+    source: IntArray
+    psf: EffectivePsf | None
+    fit: StarFit
+
+    def measured(
+        self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
+    ) -> Refined:
+        """Return displacements in which those of stars are from their places in the catalogue.
+
+        Parameters
+        ----------
+        refined : Refined
+            Against the mosaic, as it stays for all else.
+        pairs : PairStack
+        start : Points, shape (n,)
+        source : int64 array, shape (n,)
+            Ids of the pairs.
+        """
+        is_star = np.isin(source, self.source)
+        if not is_star.any():
+            return refined
+        stars, begin = pairs.select(is_star), Points(start.x[is_star], start.y[is_star])
+        if self.psf is None:
+            found = CatalogCentroids()(stars, begin)
+        else:
+            theirs = refined.information.select(is_star)
+            found = self._fitted(self.psf, stars, begin, theirs)
+        return refined.with_rows(is_star, found)
+
+    def _fitted(
+        self, psf: EffectivePsf, pairs: PairStack, start: Points, theirs: Information
+    ) -> Refined:
+        """Return the displacements of stars; the mosaic's part in them is as it is."""
+        begin = Points(pairs.centre.x - start.x, pairs.centre.y - start.y)
+        fitted = self.fit(psf, StarStack.of(pairs, start), begin)
+        information = Information(
+            own=fitted.covariance,
+            template=theirs.template,
+            flux=np.where(fitted.found, fitted.flux, np.nan),
+            share=theirs.share,
+            informative=fitted.found & theirs.informative,
+        )
+        off = on_catalogue(pairs.catalogued, fitted.place, theirs.share)
+        return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
+
+
+@dataclass(frozen=True, slots=True)
+class SharpStars:
+    """How stars as sharp as the pixels are told, and their PSF found.
+
+    Parameters
+    ----------
+    largest_fwhm_px : float
+        Of stars in the mosaic, grid pixels; wider ones are compared with the mosaic, like all
+        else. Stars of FWHM 2 px have 2.6 there.
+    fewest_stars : int
+        The stars of a set are as many sources of one width at least.
+    width_tolerance : float
+        Part by which the widths of bright stars differ; of fainter ones by `width_noise` / (S/N)
+        more.
+    width_noise : float
+    least_snr, most_stars
+        Of calibrators: S/N in the mosaic, and how many of a chip, the brightest.
+    psf : PsfFromStars
+    fit : StarFit
+    """
+
+    largest_fwhm_px: float = 2.8
+    fewest_stars: int = 8
+    width_tolerance: float = 0.1
+    width_noise: float = 3.0
+    least_snr: float = 50.0
+    most_stars: int = 96
+    psf: PsfFromStars = field(default_factory=PsfFromStars)
+    fit: StarFit = field(default_factory=StarFit)
+
+    def among(self, sources: SourceCatalog) -> StarClass | None:
+        """Return the stars, if there are some and they are sharp.
+
+        The width that most of the bright and narrow sources share is the stars': galaxies have
+        many.
+        """
+        clean = (sources.flags & ~int(SourceFlag.AT_EDGE)) == 0
+        bright = clean & (sources.snr >= self.least_snr)
+        bright &= sources.fwhm <= self.largest_fwhm_px
+        widths = np.sort(sources.fwhm[bright])
+        if not len(widths):
+            return None
+        tolerance = 1 + self.width_tolerance
+        first = np.searchsorted(widths, widths / tolerance, side="left")
+        last = np.searchsorted(widths, widths * tolerance, side="right")
+        best = int(np.argmax(last - first))
+        fwhm = float(np.median(widths[first[best] : last[best]]))
+        if last[best] - first[best] < self.fewest_stars:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = self.width_tolerance + self.width_noise / sources.snr
+            is_star = np.abs(sources.fwhm / fwhm - 1) < spread
+        alike = np.abs(sources.fwhm / fwhm - 1) < self.width_tolerance
+        return StarClass(sources.id[is_star], sources.id[is_star & bright & alike], fwhm)
+
+    def brightest(self, snr: FloatArray) -> IntArray:
+        """Return the indices of the calibrators that are used, ascending."""
+        return np.sort(np.argsort(-snr, kind="stable")[: self.most_stars]).astype(np.int64)
+
+
+def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float) -> KnownStars:
+    """Return stars with the places where the other exposures see them."""
+    begin = Points(pairs.centre.x - start.x, pairs.centre.y - start.y)
+    known = seen_by_others(pairs.spline, pairs.side, pairs.centre, fwhm_px * _SIGMA_PER_FWHM)
+    found = np.isfinite(known.x)
+    # The templates stay where they are when a box is moved.
+    known = Points(known.x + pairs.whole.x, known.y + pairs.whole.y)
+    stars = KnownStars(StarStack.of(pairs, start), begin, known, on_chip)
+    return stars.select(found)
+
+
+def seen_by_others(spline: TemplateSpline, side: int, centre: Points, sigma_px: float) -> Points:
+    """Return the windowed centroids of templates, NaN where there is none.
+
+    The window is twice as wide as the star, and the template is read at half pixels: the
+    centroid of a narrow window, or at whole pixels, follows the phase of the pixel, of the grid's
+    or of the chip's, by hundredths of a pixel; this one by a thousandth (FWHM 1.2 px).
+    """
+    fine = interlaced(spline.half_pixel(side)).astype(np.float64)
+    step = np.arange(fine.shape[-1]) / OVERSAMPLING
+    window, x, y = 2 * sigma_px, centre.x.copy(), centre.y.copy()
+    # A Gaussian star moves the mean within the window by 4 / 5 of what the window is off.
+    gain = 1 + (sigma_px / window) ** 2
+    for _ in range(_CENTROID_STEPS):
+        off_x, off_y = step - x[:, None], step - y[:, None]
+        across, along = (np.exp(-0.5 * (off / window) ** 2) for off in (off_x, off_y))
+        rows = np.einsum("nyx,nx->ny", fine, across)
+        light = np.einsum("ny,ny->n", rows, along)
+        light = np.where(light > 0, light, np.nan)
+        y += gain * np.einsum("ny,ny->n", rows, along * off_y) / light
+        columns = np.einsum("nyx,ny->nx", fine, along)
+        x += gain * np.einsum("nx,nx->n", columns, across * off_x) / light
+    far = ~(np.hypot(x - centre.x, y - centre.y) < window)
+    return Points(np.where(far, np.nan, x), np.where(far, np.nan, y))
