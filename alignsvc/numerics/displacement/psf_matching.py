@@ -77,7 +77,7 @@ class MatchingKernel:
         by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
         stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
         convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
-        convolved += np.float32(1 - sum(self.round)) * c
+        np.add(convolved, np.float32(1 - sum(self.round)) * c, out=convolved)
         return TemplateSpline(convolved)
 
     def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
