@@ -77,16 +77,16 @@ class MatchingKernel:
         by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
         stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
         convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
-        np.add(convolved, np.float32(1 - sum(self.round)) * c, out=convolved)
+        convolved += np.float32(1 - sum(self.round)) * c
         return TemplateSpline(convolved)
 
     def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
         """Return the templates convolved with each term of the kernel but delta."""
         c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
         widest = m.smooth[-1]
-        parts = [smooth @ c @ smooth - c for smooth in m.smooth]
-        parts.append(widest @ c @ m.curvature - m.curvature @ c @ widest)
-        parts.append(m.slope @ c @ m.slope.T)
+        parts = [_between(smooth, c, smooth) - c for smooth in m.smooth]
+        parts.append(_between(widest, c, m.curvature) - _between(m.curvature, c, widest))
+        parts.append(_between(m.slope, c, m.slope.T))
         return tuple(TemplateSpline(part) for part in parts)
 
 
@@ -121,6 +121,12 @@ class _Matrices:
             (smooth * (-lag / variance)).astype(np.float32),
             (smooth * ((lag**2 - mean) / variance**2)).astype(np.float32),
         )
+
+
+def _between(left: Float32Array, middle: Float32Array, right: Float32Array) -> Float32Array:
+    rows: Float32Array = left @ middle
+    product: Float32Array = rows @ right
+    return product
 
 
 @dataclass(frozen=True, slots=True, eq=False)
