@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 from astropy.wcs import WCS, Sip
-from bench_correlation import FWHM, N_SOURCES, PITCH, SIDE
+from bench_correlation import FWHM, N_SOURCES, PITCH, SIDE, pairs_of
 from bench_detection import SIDE as DETECTION_SIDE
 from bench_detection import ours, plain_sep, simulated
 from drizzle.resample import Drizzle
@@ -27,8 +27,11 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement, correlated
+from alignsvc.numerics.displacement.peak import PolynomialPeak
+from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import Sides
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.numerics.sky.pixel_map import build_pixel_map
@@ -118,6 +121,9 @@ def measurement(rng: np.random.Generator) -> list[Comparison]:
     sources = catalog(at, FWHM, 8.0)
     ncc = CORRELATORS.build("ncc", {})
     plain, fitted = CorrelationMeasurement(ncc), CorrelationMeasurement(ncc, TemplateFit())
+    matched = CorrelationMeasurement(ncc, TemplateFit(), matching=PsfMatching())
+    sides = Sides(SIDE, 3).holding(1.8 * FWHM + 1)
+    pairs = pairs_of(rng, sides, 0.0)
     images = rng.normal(size=(N_SOURCES, SIDE, SIDE)).astype(np.float32)
     blots = rng.normal(size=(N_SOURCES, 4, SIDE, SIDE)).astype(np.float32)
 
@@ -127,14 +133,23 @@ def measurement(rng: np.random.Generator) -> list[Comparison]:
         image = scipy.fft.rfft2(images, size)[:, None].conj()
         return scipy.fft.irfft2(image * scipy.fft.rfft2(blots, size), size)
 
+    def alone() -> None:
+        for _ in range(N_SOURCES // len(pairs)):
+            correlated(ncc, pairs, sides, PolynomialPeak())
+
     peer = "four FFT correlations by scipy.fft"
     ours = "cutouts, blots, masks, peak, covariance included"
+    ways = [("correlation (ncc) and its peak alone", alone, "cutouts and blots in hand; masks")]
+    for what, measure in (
+        ("correlation (ncc)", plain),
+        ("correlation and fit", fitted),
+        ("correlation, seeing and fit: the default", matched),
+    ):
+        ways.append((what, lambda measure=measure: measure(view, reference, sources), ours))
     return [
-        compare(Job("correlation (ncc)", peer, "us/source",
-                    lambda: plain(view, reference, sources), floor, N_SOURCES, ours)),
-        compare(Job("correlation and fit", peer, "us/source",
-                    lambda: fitted(view, reference, sources), floor, N_SOURCES, ours)),
-    ]  # fmt: skip
+        compare(Job(what, peer, "us/source", work, floor, N_SOURCES, note), 15)
+        for what, work, note in ways
+    ]
 
 
 def joint_solve() -> list[Comparison]:

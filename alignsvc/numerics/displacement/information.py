@@ -79,6 +79,10 @@ class Information:
     share: FloatArray
     informative: BoolArray
 
+    def select(self, which: BoolArray) -> Information:
+        """Return the information of the sources that a mask names."""
+        return Information(*(getattr(self, one.name)[which] for one in fields(self)))
+
     @classmethod
     def of_parts(cls, parts: Sequence[tuple[IntArray, Information]]) -> Information:
         """Return the information of all sources, in order, from parts with their places in it."""
@@ -241,20 +245,6 @@ class Trial:
     weighted: Float32Array
     matrix: FloatArray
     data: FloatArray
-
-    def select(self, which: BoolArray) -> Trial:
-        """Return the trials of the pairs that a mask names."""
-        if which.all():
-            return self
-        instrument = self.instrument.select(which)
-        return Trial(
-            self.equations.select(which),
-            instrument,
-            instrument if self.instrument is self.template else self.template.select(which),
-            self.weighted[which],
-            self.matrix[which],
-            self.data[which],
-        )
 
     def solution(self) -> FloatArray:
         """Return the Gauss-Newton solution (a dx, a dy, a, b), shape (n, 4)."""

@@ -174,22 +174,29 @@ def sampled(coefficients: Float32Array, local_map: LocalMap, windows: Windows) -
     windows : Windows
         Beyond the box the outermost coefficients continue.
     """
-    values = np.empty((len(windows.corner_x), windows.side, windows.side), np.float32)
-    order = np.searchsorted(MOST_TURN_PX, local_map.turn_px) + 1
-    for n_terms in np.unique(order):
-        which = order == n_terms
-        here, there = local_map.select(which), windows.select(which)
-        if n_terms <= len(MOST_TURN_PX):
-            values[which] = _nearly_separable(coefficients, here, there, int(n_terms))
-        else:
-            values[which] = ndimage.map_coordinates(
-                coefficients,
-                here.of_windows(there),
-                np.float32,
-                ORDER,
-                mode="nearest",
-                prefilter=False,
-            )
+    n_terms = np.searchsorted(MOST_TURN_PX, local_map.turn_px) + 1
+    needed = np.unique(n_terms)
+    if len(needed) == 1:
+        return _sampled(coefficients, local_map, windows, int(needed[0]))
+    values = np.empty((len(n_terms), windows.side, windows.side), np.float32)
+    for number in needed:
+        which = n_terms == number
+        values[which] = _sampled(
+            coefficients, local_map.select(which), windows.select(which), int(number)
+        )
+    return values
+
+
+def _sampled(
+    coefficients: Float32Array, local_map: LocalMap, windows: Windows, n_terms: int
+) -> Float32Array:
+    """Return the values where all maps ask for so many terms of a Taylor series, or for more."""
+    if n_terms <= len(MOST_TURN_PX):
+        return _nearly_separable(coefficients, local_map, windows, n_terms)
+    grid = local_map.of_windows(windows)
+    values: Float32Array = ndimage.map_coordinates(
+        coefficients, grid, np.float32, ORDER, mode="nearest", prefilter=False
+    )
     return values
 
 

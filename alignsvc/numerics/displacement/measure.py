@@ -34,7 +34,8 @@ from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
-#: Pixels worked on at once: arrays of this size stay in the second-level cache.
+#: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
+#: as much for one source as for a hundred, do not count.
 _PIXELS_AT_ONCE = 1 << 19
 #: What is narrower than this is not a source but a pixel.
 _LEAST_FWHM_PX = 1.0
@@ -413,9 +414,9 @@ def _upper(covariance: FloatArray) -> FloatArray:
 
 
 def _chunks(members: IntArray, sides: Sides) -> Iterator[IntArray]:
-    step = max(1, _PIXELS_AT_ONCE // sides.template**2)
-    for start in range(0, len(members), step):
-        yield members[start : start + step]
+    """Yield equal parts of which none has more pixels than are worked on at once."""
+    n_parts = -(-len(members) * sides.template**2 // _PIXELS_AT_ONCE)
+    yield from np.array_split(members, min(max(n_parts, 1), len(members)))
 
 
 def _concatenated(parts: list[Displacements]) -> Displacements:

@@ -87,10 +87,10 @@ class MatchingKernel:
         """Return the templates convolved with each term of the kernel but delta."""
         c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
         widest = m.smooth[-1]
-        parts = [smooth @ c @ smooth - c for smooth in m.smooth]
-        parts.append(widest @ c @ m.curvature - m.curvature @ c @ widest)
-        parts.append(m.slope @ c @ m.slope.T)
-        return tuple(TemplateSpline(part.astype(np.float32, copy=False)) for part in parts)
+        parts = [_between(smooth, c, smooth) - c for smooth in m.smooth]
+        parts.append(_between(widest, c, m.curvature) - _between(m.curvature, c, widest))
+        parts.append(_between(m.slope, c, m.slope.T))
+        return tuple(TemplateSpline(part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +124,12 @@ class _Matrices:
             (smooth * (-lag / variance)).astype(np.float32),
             (smooth * ((lag**2 - mean) / variance**2)).astype(np.float32),
         )
+
+
+def _between(left: Float32Array, middle: Float32Array, right: Float32Array) -> Float32Array:
+    rows: Float32Array = left @ middle
+    product: Float32Array = rows @ right
+    return product
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -118,8 +118,9 @@ class TemplateFit:
         equations, start, trial = begun.equations, begun.start, begun.first
         n = len(equations.pairs)
         x, y = start.x.copy(), start.y.copy()
-        going, part, before = np.arange(n), equations, np.zeros(n)
-        results: list[tuple[IntArray, Information]] = []
+        going, part, before = np.arange(n), equations, np.full(n, np.nan)
+        unknown = np.ones(n, bool)
+        parts: list[tuple[IntArray, Information]] = []
         for _ in range(self.max_iterations):
             step = _step(trial.solution())
             x[going] += step.x
@@ -127,22 +128,22 @@ class TemplateFit:
             length = np.hypot(step.x, step.y)
             kept = self._within_reach(equations, start, Points(x, y))[going]
             x[going[~kept]] = y[going[~kept]] = np.nan
-            # Steps shrink by a factor: the next one is known without being taken.
+            # Steps shrink by a factor: two of them tell the next, which need not be taken.
             next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
             done = kept & (next_length <= self.tolerance_px)
-            if done.any():
-                results.append((going[done], trial.select(done).information()))
+            if 2 * np.count_nonzero(done) > n:
+                parts.append((going[done], trial.information().select(done)))
+                unknown[going[done]] = False
             still = kept & ~done
             going, before, part = going[still], length[still], part.select(still)
             if not going.size:
                 break
             trial = part.at(Points(x[going], y[going]))
         x[going] = y[going] = np.nan
-        lost = np.flatnonzero(~np.isfinite(x))
-        if lost.size or not results:
-            begin = Points(start.x[lost], start.y[lost])
-            results.append((lost, equations.select(lost).information(begin)))
-        return judged(Points(x, y), Information.of_parts(results))
+        rest = np.flatnonzero(unknown)
+        if rest.size or not parts:
+            parts.append((rest, equations.select(rest).information(_known(x, y, start, rest))))
+        return judged(Points(x, y), Information.of_parts(parts))
 
     def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:
         pairs = equations.pairs
@@ -183,6 +184,14 @@ class Begun:
     equations: Equations
     start: Points
     first: Trial
+
+
+def _known(x: FloatArray, y: FloatArray, start: Points, which: IntArray) -> Points:
+    """Return the places of some, or where they started if they have none."""
+    found = np.isfinite(x[which])
+    return Points(
+        np.where(found, x[which], start.x[which]), np.where(found, y[which], start.y[which])
+    )
 
 
 def _step(solution: FloatArray) -> Points:

@@ -82,10 +82,6 @@ class Surface:
         steepness: Float32Array = self.along_x**2 + self.along_y**2
         return steepness
 
-    def select(self, which: BoolArray) -> Surface:
-        """Return the surfaces named by a mask."""
-        return Surface(self.planes[which])
-
     @property
     def columns(self) -> Float32Array:
         """The planes as columns of numbers, shape (n, 4, pixels)."""

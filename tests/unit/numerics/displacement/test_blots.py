@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.blots import GUARD_PX, blot
+from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
@@ -88,7 +89,7 @@ def test_the_local_map_is_right_to_a_thousandth_of_a_pixel():
     assert np.abs(local[1] - exact.x).max() < 1e-3
 
 
-@pytest.mark.parametrize("turn_deg", [0.0, 0.1, 0.5, 3.0, 90.0])
+@pytest.mark.parametrize("turn_deg", [0.0, 0.05, 0.1, 0.5, 3.0, 90.0])
 def test_straight_and_turned_windows_sample_the_same_spline(turn_deg):
     angle = np.radians(turn_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -171,3 +172,22 @@ def test_a_source_gets_the_smallest_cutout_that_holds_it():
     classes = SizeClasses(sides=(16, 32, 64))
     chosen = classes.of(np.array([2.0, 4.0, 4.0, 30.0]), np.array([3.0, 5.0, 20.0, 9.0]))
     assert chosen.tolist() == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("side", [24, 31])
+@pytest.mark.parametrize("radius_px", [0.5, 4.0, 7.3, 40.0])
+def test_what_is_compared_holds_the_apertures_and_never_more_than_the_cutout(side, radius_px):
+    box = Sides(side, 3).holding(radius_px).box
+    assert (side - box) % 2 == 0
+    # The middle of an aperture is within half a pixel of the box's.
+    assert box == side or 0.5 * (box - 1) >= radius_px + 0.5 - 1e-9
+
+
+def test_pieces_beyond_a_plane_continue_its_outermost_values():
+    plane = np.arange(30.0, dtype=np.float32).reshape(5, 6)
+    row, column = np.array([1, -2, 3]), np.array([2, 4, -1])
+    found = pieces(plane, row, column, 3)
+    step = np.arange(3)
+    for piece, y, x in zip(found, row, column, strict=True):
+        wanted = plane[np.clip(y + step, 0, 4)][:, np.clip(x + step, 0, 5)]
+        np.testing.assert_array_equal(piece, wanted)

@@ -26,6 +26,7 @@ from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import SizeClasses
 
 NCC = CORRELATORS.build("ncc", {})
 PLAIN = CorrelationMeasurement(NCC)
@@ -264,6 +265,24 @@ def test_a_source_measures_the_same_in_any_company():
     together = FITTED(view, reference, sources)
     alone = FITTED(view, reference, sources.select(np.array([5])))
     assert together.dx[5] == pytest.approx(alone.dx[0], abs=1e-6)
+
+
+@ALL
+def test_pixels_beyond_the_apertures_do_not_matter(measure):
+    """Boxes about the apertures are compared, not cutouts: the same comes out, in a third."""
+    at, truth, mosaic, exposure = scene(n=16, largest=2.8)
+    reference, sources = reference_of(mosaic, 1e6), catalog(at, 4.0)
+    small, large = (
+        replace(measure, sizes=SizeClasses((side,), search_radius_px=3))(
+            view_of(exposure), reference, sources
+        )
+        for side in (24, 48)
+    )
+    np.testing.assert_allclose(small.dx, large.dx, atol=2e-4)
+    np.testing.assert_allclose(
+        small.own_covariance[:, [0, 2]], large.own_covariance[:, [0, 2]], rtol=1e-2
+    )
+    np.testing.assert_allclose(errors(small, truth), 0, atol=2e-3)
 
 
 # ---- what cannot be measured says so --------------------------------------------------------
