@@ -187,21 +187,27 @@ class TestWhoIsAStar:
 
     def test_those_that_share_one_small_width(self) -> None:
         sources = self.sources(20, 1.9)
-        found = SharpStars().among(sources)
+        found = SharpStars().among(sources, 1.0)
         assert found is not None
         assert np.array_equal(found.source, sources.id[:20])
         assert np.array_equal(found.calibrators, sources.id[:20])
 
     def test_nobody_where_stars_are_well_sampled(self) -> None:
-        assert SharpStars().among(self.sources(20, 3.5)) is None
+        assert SharpStars().among(self.sources(20, 3.5), 1.0) is None
+
+    def test_a_finer_grid_makes_no_star_wide(self) -> None:
+        assert SharpStars().among(self.sources(20, 3.5), 0.5) is None
+        found = SharpStars().among(self.sources(20, 3.5), 2.0)
+        assert found is not None
+        assert found.fwhm_px == pytest.approx(1.75, rel=0.02)
 
     def test_nobody_where_stars_are_too_few_to_be_told(self) -> None:
-        assert SharpStars().among(self.sources(6, 1.9)) is None
+        assert SharpStars().among(self.sources(6, 1.9), 1.0) is None
 
     def test_blended_stars_are_stars_but_make_no_psf(self) -> None:
         sources = self.sources(20, 1.9)
         flags = sources.flags.copy()
         flags[3] = 1
-        found = SharpStars().among(replace(sources, flags=flags))
+        found = SharpStars().among(replace(sources, flags=flags), 1.0)
         assert sources.id[3] in found.source
         assert sources.id[3] not in found.calibrators
