@@ -144,6 +144,14 @@ class TestFromStars:
         assert np.array_equal(one.terms, other.terms)
         assert np.array_equal(one.correction, other.correction)
 
+    def test_sources_of_many_shapes_have_no_common_psf(self) -> None:
+        at, rng = places(40), np.random.default_rng(6)
+        light = np.zeros((40, SIDE, SIDE))
+        for _ in range(6):
+            knot = Points(at.x + rng.normal(0, 1, 40), at.y + rng.normal(0, 1, 40))
+            light += moffat_stars(knot) / 6
+        assert PsfFromStars()([known(light, at)], 0.5) is None
+
     def test_four_stars_are_too_few(self) -> None:
         at = places(4)
         assert PsfFromStars()([known(moffat_stars(at), at)], 0.5) is None
