@@ -321,6 +321,32 @@ def accuracy(scene: Scene, measure: Measurement, index: int = 0) -> Accuracy:
     )
 
 
+def direct_accuracy(scene: Scene, measure: Measurement, index: int = 0) -> Accuracy:
+    """Return how well an exposure is placed by what does not look at the mosaic.
+
+    ``(1 - share) d`` is the place in the catalogue, here the true one, less that in the exposure:
+    what the joint solve takes. So the bound is that of the exposure alone.
+    """
+    all_seen = seen(scene)
+    found, error = all_seen.measured(measure, index)
+    error -= np.stack([found.dx, found.dy], axis=1) * found.weight_share[:, None]
+    judged = scene.judged[found.source - 1]
+    found, error = found.select(judged), error[judged]
+    bound = np.linalg.inv(all_seen.information[index])[found.source - 1]
+    sigma = np.sqrt(np.diagonal(bound, axis1=1, axis2=2))
+    off = ~np.isfinite(error).all(axis=1)
+    if math.isfinite(scene.snr):
+        off |= (found.flags != 0) | (np.abs(np.nan_to_num(error)) > OUTLIER * sigma).any(axis=1)
+    pulls = (error / np.sqrt(found.own_covariance[:, [0, 2]]))[~off]
+    return Accuracy(
+        ratio=float(np.sqrt(np.mean((error / sigma)[~off] ** 2))),
+        outliers=float(off.mean()),
+        pull_rms=float(np.sqrt(np.mean(pulls**2))),
+        pull_width=float(1.4826 * np.median(np.abs(pulls))),
+        rms_mpx=float(1e3 * np.sqrt(np.mean(error[~off] ** 2))),
+    )
+
+
 @dataclass(frozen=True)
 class JointAccuracy:
     """How well all exposures are placed by each source, its own place being unknown.

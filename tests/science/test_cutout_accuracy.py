@@ -10,13 +10,14 @@ import math
 from dataclasses import replace
 
 import pytest
-from cutout_bench import Scene, accuracy, joint_accuracy
+from cutout_bench import Scene, accuracy, direct_accuracy, joint_accuracy
 
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 
 FITTED = CorrelationMeasurement(
@@ -25,6 +26,7 @@ FITTED = CorrelationMeasurement(
     SizeClasses((32,), search_radius_px=3),
     matching=PsfMatching(),
 )
+SHARP = replace(FITTED, sharp=SharpStars())
 CENTROIDS = replace(FITTED, refinement=WindowedCentroids(), matching=None)
 #: Seeing of nine exposures that differ.
 MIXED_PX = (3.5, 3.8, 4.1, 4.4, 4.7, 5.0, 5.3, 5.6, 6.0)
@@ -57,6 +59,33 @@ def test_bias_with_the_phase_of_the_pixel(fwhm_px: float, limit_mpx: float) -> N
     """The mosaic is a native-scale drizzle of eight: its own blur changes with the phase."""
     scene = Scene(math.inf, (fwhm_px,) * 9, n_side=16)
     assert accuracy(scene, FITTED).rms_mpx < limit_mpx
+
+
+def test_a_few_sharp_stars_are_placed_whatever_the_phase_of_the_pixel() -> None:
+    """Against the mosaic 56 mpx; their places come from an effective PSF of these 36."""
+    scene = Scene(math.inf, (1.2,) * 9, n_side=6)
+    assert direct_accuracy(scene, SHARP).rms_mpx < 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gaussian", [False, True], ids=["moffat", "gaussian"])
+@pytest.mark.parametrize(("fwhm_px", "limit_mpx"), [(1.2, 3.0), (1.6, 1.0), (2.0, 1.0)])
+def test_bias_of_sharp_stars_with_the_phase_of_the_pixel(
+    fwhm_px: float, limit_mpx: float, gaussian: bool
+) -> None:
+    scene = Scene(math.inf, (fwhm_px,) * 9, n_side=16, gaussian=gaussian)
+    assert direct_accuracy(scene, SHARP).rms_mpx < limit_mpx
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fwhm_px", [1.2, 2.0])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.15), (30, 1.1), (100, 1.1)])
+def test_sharp_stars_come_near_the_bound(snr: float, limit: float, fwhm_px: float) -> None:
+    scene = Scene(snr, (fwhm_px,) * 9, n_side=18, guides_snr=300.0)
+    found = direct_accuracy(scene, SHARP)
+    assert found.ratio < limit
+    assert found.outliers < 0.02
+    assert 0.9 < found.pull_rms < 1.1
 
 
 @pytest.mark.slow

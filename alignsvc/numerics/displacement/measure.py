@@ -173,8 +173,10 @@ class CorrelationMeasurement:
         self, view: ChipView, reference: Reference, targets: _Targets, sources: SourceCatalog
     ) -> StarsOnChip | None:
         """Return the stars of the chip that are too sharp for a template, with their PSF."""
-        chosen = None if self.sharp is None else self.sharp.among(sources)
-        if self.sharp is None or chosen is None:
+        if self.sharp is None or not len(targets.source):
+            return None
+        chosen = self.sharp.among(sources, targets.grid_per_chip_px)
+        if chosen is None:
             return None
         calibrators = np.flatnonzero(np.isin(targets.source, chosen.calibrators))
         calibrators = calibrators[self.sharp.brightest(targets.snr[calibrators])]
@@ -327,6 +329,12 @@ class _Targets:
     fwhm_px: FloatArray
     radius_px: FloatArray
     snr: FloatArray
+    scale: FloatArray
+
+    @property
+    def grid_per_chip_px(self) -> float:
+        """Grid pixels along a pixel of the chip, at the typical source."""
+        return float(np.median(self.scale))
 
     @classmethod
     def on_chip(cls, view: ChipView, sources: SourceCatalog) -> _Targets:
@@ -339,7 +347,8 @@ class _Targets:
         fwhm = np.nan_to_num(sources.fwhm[inside]) / scale
         radius = np.nan_to_num(sources.radius[inside]) / scale
         fwhm = np.maximum(fwhm, _LEAST_FWHM_PX)
-        return cls(sources.id[inside], position, fwhm, radius, np.nan_to_num(sources.snr[inside]))
+        snr = np.nan_to_num(sources.snr[inside])
+        return cls(sources.id[inside], position, fwhm, radius, snr, scale)
 
     def select(self, which: IntArray) -> _Targets:
         return _Targets(
@@ -348,6 +357,7 @@ class _Targets:
             self.fwhm_px[which],
             self.radius_px[which],
             self.snr[which],
+            self.scale[which],
         )
 
 

@@ -90,6 +90,9 @@ class PsfFromStars:
         Correction to be expected everywhere besides, as a part of the peak times the strength.
     least_scatter_px : float
         Known places are never trusted more than this.
+    most_scatter_px, least_part : float
+        With a larger scatter of stars about their known places, or if a smaller part of them
+        counts, there is no PSF.
     clip, clip_rounds
         A star farther from its known place than this many times what is expected takes no part;
         how often that is looked at.
@@ -105,12 +108,16 @@ class PsfFromStars:
     strengths: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     floor: float = 0.03
     least_scatter_px: float = 0.002
+    most_scatter_px: float = 0.05
+    least_part: float = 0.7
     clip: float = 4.0
     clip_rounds: int = 3
     fit: StarFit = field(default_factory=StarFit)
 
     def __call__(self, stars: Sequence[KnownStars], sigma_px: float) -> EffectivePsf | None:
-        """Return the PSF; None for want of stars.
+        """Return the PSF; None for want of stars, or of agreement among them.
+
+        Sources that are no stars have no common PSF, and are not where it puts them.
 
         Parameters
         ----------
@@ -121,12 +128,22 @@ class PsfFromStars:
         """
         psf = self._outset(stars, sigma_px)
         n_terms, n_corrections = self.passes
-        for improve in (self._with_terms,) * n_terms + (self._with_correction,) * n_corrections:
+        for number in range(n_terms + n_corrections):
             sample = None if psf is None else self._sample(psf, stars)
             if psf is None or sample is None:
                 return None
-            psf = improve(psf, sample)
+            if number < n_terms:
+                psf = self._with_terms(psf, sample)
+            elif self._agree(sample):
+                psf = self._with_correction(psf, sample)
+            else:
+                return None
         return psf
+
+    def _agree(self, sample: _Sample) -> bool:
+        """Return whether nearly all stars are about where the others see them."""
+        is_most = sample.part_kept >= self.least_part
+        return is_most and sample.scatter_px <= self.most_scatter_px
 
     def _outset(self, stars: Sequence[KnownStars], sigma_px: float) -> EffectivePsf | None:
         """Return the single Gaussian that fits the stars best, of the widths to be tried."""
@@ -159,7 +176,7 @@ class PsfFromStars:
                 strict=True,
             )
         ]
-        return _Sample(tuple(parts), believed.scatter_px)
+        return _Sample(tuple(parts), believed.scatter_px, float(believed.kept.mean()))
 
     def _believed(self, offsets: _Offsets) -> _Believed | None:
         """Return what moves the known places to where the stars are, and which stars follow."""
@@ -349,8 +366,11 @@ class _Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sample:
+    """Stars that count, their scatter about where they are expected, and their part of all."""
+
     parts: tuple[_Part, ...]
     scatter_px: float
+    part_kept: float
 
 
 def _misfit(psf: EffectivePsf, stars: KnownStars, fit: StarFit) -> FloatArray:

@@ -33,7 +33,7 @@ from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
 
 #: sigma of a Gaussian, in FWHM.
 _SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
-#: Variance that drizzling adds to a star: its pixel, the drop and the pixel of the grid, px^2.
+#: Variance that drizzling adds to a star: its pixel, the drop and a grid pixel of that size, px^2.
 _DRIZZLE_VARIANCE_PX2 = 3 / 12
 #: The sharpest star that is worth a thought, px.
 _LEAST_SIGMA_PX = 0.35
@@ -52,7 +52,7 @@ class StarClass:
     calibrators : int64 array
         Ids of those that the PSF is made from where a chip shows them, ascending.
     fwhm_px : float
-        Of the stars in the mosaic, grid pixels.
+        Of the stars in the mosaic, in pixels of the chip.
     """
 
     source: IntArray
@@ -132,8 +132,8 @@ class SharpStars:
     Parameters
     ----------
     largest_fwhm_px : float
-        Of stars in the mosaic, grid pixels; wider ones are compared with the mosaic, like all
-        else. Stars of FWHM 2 px have 2.6 there.
+        Of stars in the mosaic, in pixels of the exposures; wider ones are compared with the
+        mosaic, like all else. Stars of FWHM 2 px have 2.6 there.
     fewest_stars : int
         The stars of a set are as many sources of one width at least.
     width_tolerance : float
@@ -155,15 +155,23 @@ class SharpStars:
     psf: PsfFromStars = field(default_factory=PsfFromStars)
     fit: StarFit = field(default_factory=StarFit)
 
-    def among(self, sources: SourceCatalog) -> StarClass | None:
+    def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars, if there are some and they are sharp.
 
         The width that most of the bright and narrow sources share is the stars': galaxies have
         many.
+
+        Parameters
+        ----------
+        sources : SourceCatalog
+        grid_per_chip_px : float
+            Grid pixels along a pixel of the chip. It counts in quarters, so that distortion does
+            not tell one chip from another.
         """
+        scale = max(round(4 * grid_per_chip_px), 1) / 4
         clean = (sources.flags & ~int(SourceFlag.AT_EDGE)) == 0
         bright = clean & (sources.snr >= self.least_snr)
-        bright &= sources.fwhm <= self.largest_fwhm_px
+        bright &= sources.fwhm <= self.largest_fwhm_px * scale
         widths = np.sort(sources.fwhm[bright])
         if not len(widths):
             return None
@@ -178,7 +186,7 @@ class SharpStars:
             spread = self.width_tolerance + self.width_noise / sources.snr
             is_star = np.abs(sources.fwhm / fwhm - 1) < spread
         alike = np.abs(sources.fwhm / fwhm - 1) < self.width_tolerance
-        return StarClass(sources.id[is_star], sources.id[is_star & bright & alike], fwhm)
+        return StarClass(sources.id[is_star], sources.id[is_star & bright & alike], fwhm / scale)
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""

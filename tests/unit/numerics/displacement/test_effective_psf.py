@@ -144,6 +144,14 @@ class TestFromStars:
         assert np.array_equal(one.terms, other.terms)
         assert np.array_equal(one.correction, other.correction)
 
+    def test_sources_of_many_shapes_have_no_common_psf(self) -> None:
+        at, rng = places(40), np.random.default_rng(6)
+        light = np.zeros((40, SIDE, SIDE))
+        for _ in range(6):
+            knot = Points(at.x + rng.normal(0, 1, 40), at.y + rng.normal(0, 1, 40))
+            light += moffat_stars(knot) / 6
+        assert PsfFromStars()([known(light, at)], 0.5) is None
+
     def test_four_stars_are_too_few(self) -> None:
         at = places(4)
         assert PsfFromStars()([known(moffat_stars(at), at)], 0.5) is None
@@ -187,21 +195,27 @@ class TestWhoIsAStar:
 
     def test_those_that_share_one_small_width(self) -> None:
         sources = self.sources(20, 1.9)
-        found = SharpStars().among(sources)
+        found = SharpStars().among(sources, 1.0)
         assert found is not None
         assert np.array_equal(found.source, sources.id[:20])
         assert np.array_equal(found.calibrators, sources.id[:20])
 
     def test_nobody_where_stars_are_well_sampled(self) -> None:
-        assert SharpStars().among(self.sources(20, 3.5)) is None
+        assert SharpStars().among(self.sources(20, 3.5), 1.0) is None
+
+    def test_a_finer_grid_makes_no_star_wide(self) -> None:
+        assert SharpStars().among(self.sources(20, 3.5), 0.5) is None
+        found = SharpStars().among(self.sources(20, 3.5), 2.0)
+        assert found is not None
+        assert found.fwhm_px == pytest.approx(1.75, rel=0.02)
 
     def test_nobody_where_stars_are_too_few_to_be_told(self) -> None:
-        assert SharpStars().among(self.sources(6, 1.9)) is None
+        assert SharpStars().among(self.sources(6, 1.9), 1.0) is None
 
     def test_blended_stars_are_stars_but_make_no_psf(self) -> None:
         sources = self.sources(20, 1.9)
         flags = sources.flags.copy()
         flags[3] = 1
-        found = SharpStars().among(replace(sources, flags=flags))
+        found = SharpStars().among(replace(sources, flags=flags), 1.0)
         assert sources.id[3] in found.source
         assert sources.id[3] not in found.calibrators
