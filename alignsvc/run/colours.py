@@ -96,7 +96,7 @@ def refraction_notes(config: Config, headers: Sequence[ExposureHeader]) -> tuple
     bands = sorted({one.filter_name for _, one in known})
     return (
         f"differential chromatic refraction: at airmasses {min(airmass):.2f} to {max(airmass):.2f} "
-        f"in {', '.join(bands[:5])}, stars that are redder by a magnitude are shifted by about "
+        f"in {', '.join(bands[:5])}, stars that are redder by a magnitude are shifted by some "
         f"{most_mas:.0f} mas ({1e-3 * most_mas / scale:.3f} px) or more between exposures; "
         "alignment.colour_term takes that off, given a catalogue with colours",
     )

@@ -96,12 +96,15 @@ def _of_grid(
     skies = solver(_rows([(t.patch, t.sky, t.sky_variance) for t in tables]), n)
     log_scale = np.log([level.flux_scale for level in before])
     found = _from_median(fluxes, log_scale - fluxes.value)
-    log_scale = found.taken(log_scale, np.full(n, LEAST_FLUX_CHANGE))
+    before_scale = log_scale
+    log_scale = found.taken(before_scale, np.full(n, LEAST_FLUX_CHANGE))
     # Skies are compared per grid pixel, as they were when they were measured.
     unit = np.array([_grid_unit(grid, one.exposure, state) for one in own])
     offset = np.array([level.sky_offset for level in before])
     found = _from_median(skies, offset * unit + skies.value)
     noise = np.array([float(np.median(t.noise)) if len(t.noise) else np.inf for t in tables])
+    # One that is about to become brighter compares with the others by its noise then.
+    noise *= np.maximum(1.0, np.exp(log_scale - before_scale))
     offset = found.taken(offset * unit, LEAST_SKY_CHANGE * noise) / unit
     return {
         one.exposure.id: ExposureLevel(float(scale), float(sky))
