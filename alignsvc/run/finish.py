@@ -59,7 +59,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
     if end.state.sources is not None:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
-    for note in written.notes:
+    for note in (*end.state.chip_notes, *written.notes):
         tools.listener(events.Note(note))
     result = RunResult(
         directory=tools.run,
