@@ -64,7 +64,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
     if end.state.sources is not None:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
-    for note in written.notes:
+    for note in (*end.state.chip_notes, *written.notes):
         tools.listener(events.Note(note))
     sharper = mosaic_sharpening(tools.run, fold(tools.journal.events()))
     result = RunResult(

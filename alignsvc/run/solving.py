@@ -300,8 +300,6 @@ def _solved_jointly(
         if fitted.chips is None
         else notes_on_chips(fitted.chips, shifts if has_offsets else None)
     )
-    for note in notes:
-        tools.listener(events.Note(note))
     return Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
 
 
