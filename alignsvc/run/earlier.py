@@ -85,11 +85,6 @@ class KnownExposure:
             return None
         return Correction.from_parameters(self.plane, np.array(self.zero), self.geometry)
 
-    @property
-    def is_written(self) -> bool:
-        """Whether its files hold the correction already."""
-        return self.total.is_identity
-
 
 @dataclass(frozen=True, slots=True)
 class LostExposure:
@@ -125,7 +120,10 @@ class EarlierRun:
         In order of their ids there.
     lost : tuple of LostExposure
     others : tuple of str
-        Files of exposures that it did not align, though they were sound.
+        Files of exposures that it did not align, though they were sound, and that may be aligned
+        now.
+    n_left_out : int
+        Exposures of that kind that nothing new overlaps: with frozen others nothing changes.
     mosaic : KeptMosaic or None
         None: it kept none, or nothing of it stays as it is.
     """
@@ -136,6 +134,7 @@ class EarlierRun:
     exposures: tuple[KnownExposure, ...]
     lost: tuple[LostExposure, ...]
     others: tuple[str, ...]
+    n_left_out: int
     mosaic: KeptMosaic | None
 
     @property
@@ -172,6 +171,11 @@ class EarlierRun:
         said = [f"extends {self.directory}: {len(self.exposures)} old ({how}), {n_new} new"]
         if self.is_frozen and self.mosaic is None:
             said.append(f"{self.directory} kept no mosaic: every tile is made again")
+        if self.n_left_out:
+            said.append(
+                f"{self.n_left_out} exposures that {self.directory} did not align stay out, as "
+                "nothing new overlaps them; name them in images.paths to try again"
+            )
         said += [one.message for one in self.lost]
         return tuple(said)
 

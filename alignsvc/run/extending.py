@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alignsvc.config.build import image_settings
+from alignsvc.config.build import image_settings, margin_px
 from alignsvc.config.load import parse_config
 from alignsvc.config.schema import Config
 from alignsvc.domain.arrays import FloatArray
@@ -28,6 +28,8 @@ from alignsvc.io.journal import Extended, Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.tables import read_table
+from alignsvc.numerics.matching.neighbours import find_neighbours
+from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run.bootstrapping import StartTable
@@ -159,19 +161,22 @@ class _Reader:
         inputs = {given for given, _ in self.prints.values()}
         taken = {file for one in known for file in one.files}
         others = [
-            file
+            header
             for header in headers
-            if header.ref.fingerprint in inputs
-            for file in science_files(header)
-            if file not in taken
+            if header.ref.fingerprint in inputs and not taken & set(science_files(header))
         ]
+        joining = others
+        if config.run.freeze:
+            new = [header for header in headers if header.ref.fingerprint not in inputs]
+            joining = _near(others, new, margin_px(config))
         return EarlierRun(
             directory=str(self.run),
             identity=self.state.identity,
             is_frozen=config.run.freeze,
             exposures=tuple(known),
             lost=tuple(lost),
-            others=tuple(dict.fromkeys(others)),
+            others=tuple(file for header in joining for file in science_files(header)),
+            n_left_out=len(others) - len(joining),
             mosaic=mosaic,
         )
 
@@ -369,6 +374,18 @@ def _known(
         rays=None,
         tiles=(),
     )
+
+
+def _near(
+    headers: Sequence[ExposureHeader], new: Sequence[ExposureHeader], margin_px: int
+) -> list[ExposureHeader]:
+    """Return the exposures that one of some others may overlap."""
+    if not headers or not new:
+        return []
+    areas = [footprint(header.wcs) for header in (*headers, *new)]
+    near = find_neighbours(areas, margin_px)
+    met = {a for a, b in (*near.first, *near.more) if a < len(headers) <= b}
+    return [headers[k] for k in sorted(met)]
 
 
 def _candidates(

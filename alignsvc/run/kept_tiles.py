@@ -103,21 +103,16 @@ class Extension:
             movers = [members[i].area for i in own if roles[i] is Role.MOVES]
             if there is not None and self.earlier.is_frozen:
                 kept |= self._kept(grids[k], there, movers)
-            made = _made(grids[k], kept)
             reach = [box.expand(self.margin_px) for box in _boxes(movers, grids[k])]
+            unmade = {tile.there for tile in kept.values()}
             for i in own:
-                if roles[i] is Role.PLACED:
-                    known = members[i].known
-                    assert known is not None
-                    roles[i] = (
-                        Role.MEASURED
-                        if _meets(members[i].area, grids[k], reach)
-                        else (
-                            Role.PLACED
-                            if there is None or self._touches(known, grids[k], there, made)
-                            else Role.IDLE
-                        )
-                    )
+                known = members[i].known
+                if roles[i] is not Role.PLACED or known is None:
+                    continue
+                if _meets(members[i].area, grids[k], reach):
+                    roles[i] = Role.MEASURED
+                elif there is not None and unmade.issuperset(known.tiles):
+                    roles[i] = Role.IDLE
         return Extended(replace(layout, grids=tuple(grids)), kept, tuple(roles))
 
     def _components(
@@ -167,13 +162,6 @@ class Extension:
             kept[tile] = KeptTile(was, checksums[was])
         return kept
 
-    def _touches(
-        self, known: KnownExposure, grid: MosaicGrid, there: MosaicGrid, made: set[TileId]
-    ) -> bool:
-        """Return whether a known exposure has weight in a tile that is made again."""
-        own = set(known.tiles)
-        return any(tile_there(grid, tile, there) in own for tile in made)
-
 
 def tile_there(grid: MosaicGrid, tile: TileId, there: MosaicGrid) -> TileId | None:
     """Return which tile of another grid has the very pixels of a tile; None if none has.
@@ -204,10 +192,6 @@ def is_part_of(there: MosaicGrid, grid: MosaicGrid) -> bool:
         shape=grid.shape,
     )
     return same == grid and left % nx == 0 and below % ny == 0
-
-
-def _made(grid: MosaicGrid, kept: Mapping[TileId, KeptTile]) -> set[TileId]:
-    return {tile for tile in grid.tiles() if tile not in kept}
 
 
 def _boxes(areas: Sequence[Footprint], grid: MosaicGrid) -> list[PixelBox]:

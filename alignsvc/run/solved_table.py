@@ -183,7 +183,11 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             if np.isfinite(table.move_px[row])
         },
         last_movement_px=float(table.last_movement_px[0]),
-        component={exposure: int(table.component[row]) for row, exposure in solved},
+        component={
+            exposure: int(table.component[row])
+            for row, exposure in rows
+            if table.component[row] >= 0  # a frozen one has it though it is never solved
+        },
         passes={exposure: int(table.passes[row]) for row, exposure in solved},
         displacements=_names(rows, table.displacements),
         factors=_names(rows, table.factors),

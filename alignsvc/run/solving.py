@@ -488,12 +488,12 @@ def frame_held(
     Without it the whole set drifts, a little every pass, for as long as one lets it. A
     reference image holds the frame by not moving.
     """
-    corrections = dict(solution.corrections)
+    corrections, held = dict(solution.corrections), tools.plan.held
     solved = [one for one in exposures if one.id in corrections]
     for grid in tools.plan.grids:
         members = [one for one in solved if one.component == grid.component]
         still_there = [one for one in exposures if one.component == grid.component]
-        if not members or any(one.id in tools.plan.held for one in still_there):
+        if not members or any(one.id in held for one in still_there):
             continue
         footprints = [
             footprint_of(_samples(one), one.since_start(corrections[one.id]), grid.plane)

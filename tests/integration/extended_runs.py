@@ -25,9 +25,10 @@ STRIP: dict[str, Any] = {
 }
 
 
-def make_strip(folder: Path, **layout: object) -> list[Path]:
+def make_strip(folder: Path, side_px: int = 128, **layout: object) -> list[Path]:
     """Simulate the strip; return its files."""
-    settings = {**STRIP, "layout": {**STRIP["layout"], **layout}}
+    camera = {**STRIP["camera"], "shape": [side_px, side_px]}
+    settings = {**STRIP, "layout": {**STRIP["layout"], **layout}, "camera": camera}
     simulate_to(folder, sky_settings(settings))
     return sorted(folder.glob("*.fits"))
 

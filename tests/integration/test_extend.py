@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from astropy.io import fits
 from durable_runs import content, tiles
-from extended_runs import make_strip, tasks_done, write_config
+from extended_runs import make_strip, tasks_done
+from extended_runs import write_config as write_any_config
 from workplaces import Command, digests
 
 from alignsvc import api
@@ -24,6 +26,12 @@ from alignsvc.run import events
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
+
+
+def write_config(path: Path, files: Sequence[Path], **sections: dict[str, Any]) -> Path:
+    """Write the configuration of a run of two passes."""
+    quick = {"eps_shift": 0.2}
+    return write_any_config(path, files, alignment=quick, **sections)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,10 @@ def exposure_results(
 def _components(plan: Plan, state: LoopState) -> dict[int, int]:
     """Return the component of the frozen exposures of each grid, which hold one frame."""
     found = dict[int, int]()
+    # Solved one by one, a grid's exposures are all of one component, and frozen ones in none.
+    alone = plan.config.alignment.solver == "independent"
     for one in plan.exposures:
-        if one.is_frozen and one.id in state.component:
+        if (one.is_frozen or alone) and one.id in state.component:
             found.setdefault(one.component, state.component[one.id])
     fresh = max([-1, *state.component.values()])
     for grid in plan.grids:

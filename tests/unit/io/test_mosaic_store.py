@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,7 @@ def test_anyone_can_open_it_as_zarr(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_mosaic_store import GRID, sums
@@ -293,3 +295,36 @@ def test_the_exported_file_holds_the_mosaic_and_its_wcs(
             np.testing.assert_allclose(dec, wanted.dec, rtol=0, atol=1e-11)
             turn = np.mod(ra - wanted.ra + 180.0, 360.0) - 180.0
             np.testing.assert_allclose(turn * np.cos(np.radians(dec)), 0.0, atol=1e-11)
+
+
+def test_an_adopted_generation_shares_bytes_and_leaves_the_other_store_as_it_is(
+    tmp_path: Path,
+) -> None:
+    other = filled(tmp_path / "there", 7)
+    for tile in GRID.tiles():
+        other.write_segmentation(7, tile, np.ones(GRID.tile_box(tile).shape, np.int64))
+    before = {path: path.read_bytes() for path in other.root.rglob("*") if path.is_file()}
+    store = MosaicStore(tmp_path / "here" / "mosaic.zarr")
+    store.adopt(other, 7, 0)
+    store.adopt(other, 7, 0)  # as a driver does that died and comes again
+    assert store.current() is None
+    assert chunk(store, 0, "weight", LAST).samefile(chunk(other, 7, "weight", LAST))
+    assert not store.has_segmentation(0, LAST)
+    store.write_tile(0, LAST, sums(GRID.tile_box(LAST), seed=9))
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_tile_of_an_adopted_generation_may_get_another_place(tmp_path: Path) -> None:
+    store = MosaicStore(tmp_path / "here" / "mosaic.zarr")
+    store.adopt(filled(tmp_path / "there"), 1, 0)
+    nx = GRID.tile_shape[1]
+    larger = replace(GRID, component=0, origin_x=GRID.origin_x + nx, shape=(30, 45 + nx))
+    store.create(1, [larger])
+    there, here = TileId(0, 1, 1), TileId(0, 1, 2)
+    store.link_earlier(0, there, 1, here)
+    found, wanted = store.read_tile(1, here), store.read_tile(0, there)
+    np.testing.assert_array_equal(found.weight, wanted.weight)
+    assert tile_checksum(found) == tile_checksum(wanted)
+    assert not store.read_segmentation(1, 0, larger.tile_box(here)).any()
+    with pytest.raises(RunStoreError, match="numerator is missing"):
+        store.link_earlier(0, TileId(0, 5, 5), 1, here)

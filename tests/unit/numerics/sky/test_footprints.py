@@ -9,7 +9,13 @@ from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import ConfigError, DataError, NotYet
 from alignsvc.numerics.sky.colours import colour_exposures
-from alignsvc.numerics.sky.footprints import BORDER_PX, Footprint, choose_grids, footprint
+from alignsvc.numerics.sky.footprints import (
+    BORDER_PX,
+    Footprint,
+    choose_grids,
+    footprint,
+    grown,
+)
 from alignsvc.numerics.sky.polygons import are_within, contains, shared_area
 
 TILE = (256, 256)
@@ -205,3 +211,29 @@ def test_exposures_of_one_colour_share_no_tile() -> None:
 
 def test_identical_exposures_need_a_colour_each() -> None:
     assert colour_exposures([frozenset({TileId(0, 0, 0)})] * 3) == ((0,), (1,), (2,))
+
+
+@pytest.mark.parametrize("east", [-1.6, -0.7, 0.0, 0.7, 1.6])
+@pytest.mark.parametrize("north", [-1.1, 0.0, 1.1])
+def test_a_grown_grid_keeps_its_pixels_and_tiles_where_they_were(east: float, north: float) -> None:
+    (grid,) = choose_grids([exposure(10.0, 0.0), exposure(10.0001, 0.0)], TILE).grids
+    more = exposure(10.0 + east * STEP_DEG, north * STEP_DEG)
+    found = grown(grid, [more], 8)
+    left, below = found.origin_x - grid.origin_x, found.origin_y - grid.origin_y
+    assert left % TILE[1] == below % TILE[0] == 0.0
+    assert found.n_tiles >= grid.n_tiles
+    assert_grid_holds(found, [more], 8)
+    pixel = grid.pixel_from_sky(SkyPoints(np.array([10.01]), np.array([0.02])))
+    again = found.pixel_from_sky(SkyPoints(np.array([10.01]), np.array([0.02])))
+    assert (again.x - pixel.x, again.y - pixel.y) == (left, below)
+
+
+def test_a_grid_that_holds_all_does_not_grow() -> None:
+    (grid,) = choose_grids([exposure(10.0, 0.0), exposure(10.01, 0.0)], TILE).grids
+    assert grown(grid, [exposure(10.005, 0.0)]) == grid
+
+
+def test_a_grid_does_not_grow_beyond_what_one_plane_serves() -> None:
+    (grid,) = choose_grids([exposure(10.0, 0.0), exposure(10.01, 0.0)], TILE).grids
+    with pytest.raises(ConfigError, match="at most 10 are wanted"):
+        grown(grid, [exposure(25.0, 0.0)])
