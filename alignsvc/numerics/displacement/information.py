@@ -93,10 +93,6 @@ class Information:
         )
         return cls(*planes)
 
-    def select(self, which: BoolArray) -> Information:
-        """Return the rows that a mask names."""
-        return Information(*(getattr(self, one.name)[which] for one in fields(self)))
-
     def with_rows(self, which: BoolArray, rows: Information) -> Information:
         """Return the information with the rows that a mask names replaced."""
         names = [one.name for one in fields(self)]
