@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import Status, Verdict
@@ -24,6 +26,14 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.reasons import FailureKind
 
 _NAME = f"{TABLES}earlier.json"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownChip:
+    """A chip with an offset of its own: that, arcsec, and the covariance of its total, by rows."""
+
+    shift: tuple[float, float]
+    covariance: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,9 @@ class KnownExposure:
         (6, 6) of the total, row by row.
     quality : FitQuality
     verdict : Verdict
+    level : ExposureLevel
+    chips : tuple of KnownChip
+        One a chip where chips have offsets; otherwise empty.
     rays : TableRef or None
         Its cosmic rays.
     tiles : tuple of TileId
@@ -67,6 +80,8 @@ class KnownExposure:
     covariance: tuple[float, ...]
     quality: FitQuality
     verdict: Verdict
+    level: ExposureLevel
+    chips: tuple[KnownChip, ...]
     rays: TableRef | None
     tiles: tuple[TileId, ...]
 
@@ -84,6 +99,17 @@ class KnownExposure:
         if self.zero is None:
             return None
         return Correction.from_parameters(self.plane, np.array(self.zero), self.geometry)
+
+    @property
+    def chip_shifts(self) -> ChipShifts | None:
+        """Where its chips stand besides; None if none has an offset."""
+        if not self.chips:
+            return None
+        covariance = np.array([one.covariance for one in self.chips])
+        return ChipShifts(
+            np.array([one.shift for one in self.chips]),
+            covariance.reshape(-1, N_PARAMETERS, N_PARAMETERS),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +169,8 @@ class EarlierRun:
         known = tuple(
             (
                 *(one.fingerprint, one.plane, one.parameters, one.zero, one.geometry),
-                *(one.covariance, one.rays and one.rays.checksum, one.tiles),
+                *(one.covariance, one.level, one.chips),
+                *(one.rays and one.rays.checksum, one.tiles),
             )
             for one in sorted(self.exposures, key=lambda one: (one.fingerprint, one.parameters))
         )

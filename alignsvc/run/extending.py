@@ -36,6 +36,7 @@ from alignsvc.run.bootstrapping import StartTable
 from alignsvc.run.earlier import (
     EarlierRun,
     KeptMosaic,
+    KnownChip,
     KnownExposure,
     LostExposure,
     science_files,
@@ -371,6 +372,14 @@ def _known(
         covariance=tuple(total.covariance.ravel().tolist()),
         quality=row.quality,
         verdict=row.verdict,
+        level=row.level,
+        chips=tuple(
+            KnownChip(
+                (0.0, 0.0) if is_written else chip.shift,
+                tuple(chip.correction.covariance.ravel().tolist()),
+            )
+            for chip in row.chips
+        ),
         rays=None,
         tiles=(),
     )

@@ -12,7 +12,7 @@ from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
-from alignsvc.numerics.solve.relative_levels import LevelRows, RelativeLevels
+from alignsvc.numerics.solve.relative_levels import LevelRows
 from alignsvc.numerics.sources.level_measurement import MeasuredLevels
 from alignsvc.run import events
 from alignsvc.run.loop_state import LoopState
@@ -95,13 +95,16 @@ def _of_grid(
     fluxes = solver(_rows([(t.source, t.log_ratio, t.log_variance) for t in tables]), n)
     skies = solver(_rows([(t.patch, t.sky, t.sky_variance) for t in tables]), n)
     log_scale = np.log([level.flux_scale for level in before])
-    found = _from_median(fluxes, log_scale - fluxes.value)
     before_scale = log_scale
+    frozen = np.array([one.exposure.is_frozen for one in own])
+    total = fluxes.in_gauge(log_scale - fluxes.value, before_scale, frozen)
+    found = _Steps(total, fluxes.error)
     log_scale = found.taken(before_scale, np.full(n, LEAST_FLUX_CHANGE))
     # Skies are compared per grid pixel, as they were when they were measured.
     unit = np.array([_grid_unit(grid, one.exposure, state) for one in own])
     offset = np.array([level.sky_offset for level in before])
-    found = _from_median(skies, offset * unit + skies.value)
+    total = skies.in_gauge(offset * unit + skies.value, offset * unit, frozen)
+    found = _Steps(total, skies.error)
     noise = np.array([float(np.median(t.noise)) if len(t.noise) else np.inf for t in tables])
     # One that is about to become brighter compares with the others by its noise then.
     noise *= np.maximum(1.0, np.exp(log_scale - before_scale))
@@ -109,6 +112,7 @@ def _of_grid(
     return {
         one.exposure.id: ExposureLevel(float(scale), float(sky))
         for one, scale, sky in zip(own, np.exp(log_scale), offset, strict=True)
+        if not one.exposure.is_frozen
     }
 
 
@@ -118,15 +122,6 @@ def _rows(columns: Sequence[tuple[IntArray, FloatArray, FloatArray]]) -> LevelRo
         np.concatenate([np.full(len(place), index) for index, (place, _, _) in enumerate(columns)]),
         *(np.concatenate([column[k] for column in columns]) for k in range(3)),
     )
-
-
-def _from_median(levels: RelativeLevels, total: FloatArray) -> _Steps:
-    """Return totals of which the median is 0 in each component."""
-    total = np.array(total)
-    for label in np.unique(levels.component):
-        members = levels.component == label
-        total[members] -= np.median(total[members])
-    return _Steps(total, levels.error)
 
 
 def _grid_unit(grid: MosaicGrid, exposure: PlannedExposure, state: LoopState) -> float:

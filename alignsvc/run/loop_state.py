@@ -89,9 +89,12 @@ class LoopState:
     def at_start(cls, exposures: Sequence[PlannedExposure], geometry: Geometry) -> LoopState:
         """Return the state before the first pass: as headers, matches or an earlier run have it."""
         start = {one.id: one.begin(geometry) for one in exposures}
-        known = {one.id: one.known.rays for one in exposures if one.known is not None}
-        rays = {name: KnownRays(table, 0) for name, table in known.items() if table is not None}
-        return cls(start, start, rays=rays)
+        known = {one.id: one.known for one in exposures if one.known is not None}
+        rays = {name: KnownRays(one.rays, 0) for name, one in known.items() if one.rays is not None}
+        shifts = {name: one.chip_shifts for name, one in known.items()}
+        chips = {name: found for name, found in shifts.items() if found is not None}
+        levels = {name: one.level for name, one in known.items() if one.level != AS_RECORDED}
+        return cls(start, start, rays=rays, chips=chips, chips_at_start=chips, levels=levels)
 
     @property
     def movement_px(self) -> float:

@@ -20,7 +20,7 @@ from scipy.sparse import csc_matrix, csr_matrix, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 
 #: Ratio of a normal deviate's standard deviation to the median of its size.
 _PER_MEDIAN = 1.4826
@@ -84,6 +84,23 @@ class RelativeLevels:
     error: FloatArray
     component: IntArray
     floor: float
+
+    def in_gauge(self, total: FloatArray, before: FloatArray, frozen: BoolArray) -> FloatArray:
+        """Return totals of which, in each component, the median is 0, or frozen ones stay.
+
+        Parameters
+        ----------
+        total, before : float64, shape (n,)
+            As levels add up now, and what they were.
+        frozen : bool, shape (n,)
+        """
+        held = np.array(total)
+        for label in np.unique(self.component):
+            members = self.component == label
+            fixed = members & frozen
+            off = total[fixed] - before[fixed] if fixed.any() else total[members]
+            held[members] -= np.median(off)
+        return held
 
 
 @dataclass(frozen=True, slots=True)

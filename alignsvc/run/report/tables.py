@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from alignsvc.domain.chip_shifts import ChipShifts
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality, HeldOutResidual
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.journal import VerdictGiven
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import Plan, PlannedExposure
@@ -59,6 +62,8 @@ def _frozen_row(one: PlannedExposure, component: int) -> ExposureResult:
         component=component,
         is_reference=True,
         correction=known.total,
+        chips=_chips_of(one.header, known.chip_shifts, known.total),
+        level=known.level,
         quality=known.quality,
         last_move_px=0.0,
         passes=0,
@@ -94,12 +99,18 @@ def _row(
 
 def _chips(plan: Plan, state: LoopState, name: str) -> tuple[ChipResult, ...]:
     """Return the chips of an exposure that have offsets."""
-    found = state.chips.get(name)
+    header = {header.ref.id: header for header in plan.headers}[name]
+    return _chips_of(header, state.chips.get(name), state.corrections[name])
+
+
+def _chips_of(
+    header: ExposureHeader, found: ChipShifts | None, correction: Correction
+) -> tuple[ChipResult, ...]:
     if found is None:
         return ()
-    header = {header.ref.id: header for header in plan.headers}[name]
-    totals = found.totals(state.corrections[name])
     return tuple(
         ChipResult(chip.name, shift, total)
-        for chip, shift, total in zip(header.ref.chips, found.plain, totals, strict=True)
+        for chip, shift, total in zip(
+            header.ref.chips, found.plain, found.totals(correction), strict=True
+        )
     )

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from test_kept_tiles import earlier, known
 
-from alignsvc.domain.exposure import ChipRef, ExposureRef, HduRef
+from alignsvc.domain.correction import Geometry
+from alignsvc.domain.exposure import ChipRef, ExposureLevel, ExposureRef, HduRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run.earlier import stored_earlier
+from alignsvc.run.earlier import KnownChip, stored_earlier
+from alignsvc.run.loop_state import LoopState
+from alignsvc.run.plan import PlannedExposure
 
 
 def header(name: str, file: str, fingerprint: str) -> ExposureHeader:
@@ -46,6 +49,8 @@ def test_it_is_stored_with_every_bit_and_read_back(tmp_path: Path) -> None:
         {"zero": (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)},
         {"covariance": (1.0,) * 36},
         {"tiles": ()},
+        {"level": ExposureLevel(1.5, 0.0)},
+        {"chips": (KnownChip((0.1, 0.0), (0.0,) * 36),)},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -53,6 +58,15 @@ def test_what_numbers_follow_from_is_in_its_digest(change: dict[str, Any]) -> No
     run = earlier([known(0), known(1)])
     other = replace(run, exposures=(replace(known(0), **change), known(1)))
     assert other.digest != run.digest
+
+
+def test_the_loop_begins_with_what_was_known_of_brightness_and_chips() -> None:
+    chips = (KnownChip((0.1, -0.2), (0.5,) * 36), KnownChip((-0.1, 0.2), (0.5,) * 36))
+    one = replace(known(0), level=ExposureLevel(1.5, 0.25), chips=chips)
+    exposure = PlannedExposure(header("a", "/a.fits", "0"), 0, one.plane, known=one)
+    standing = LoopState.at_start([exposure], Geometry.SHIFT).standing_of("a")
+    assert standing.level == ExposureLevel(1.5, 0.25)
+    assert standing.chip_shifts == ((0.1, -0.2), (-0.1, 0.2))
 
 
 def test_names_and_places_of_files_are_not() -> None:

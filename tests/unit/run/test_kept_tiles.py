@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.correction import Geometry
+from alignsvc.domain.exposure import AS_RECORDED
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import Verdict
@@ -44,6 +45,8 @@ def known(k: int, component: int = 0) -> KnownExposure:
         covariance=(0.0,) * 36,
         quality=FitQuality(),
         verdict=Verdict.UNTESTED,
+        level=AS_RECORDED,
+        chips=(),
         rays=None,
         tiles=tuple(TileId(component, 0, column) for column in columns),
     )

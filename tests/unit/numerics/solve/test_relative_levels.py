@@ -105,3 +105,12 @@ def test_a_variance_of_nothing_is_refused() -> None:
     rows = rows_of(np.zeros(2), [(range(2), range(10))])
     with pytest.raises(ValueError, match="variance above 0"):
         SOLVE(LevelRows(rows.exposure, rows.place, rows.value, 0 * rows.variance), 2)
+
+
+def test_the_median_holds_the_scale_and_where_some_are_frozen_they_do() -> None:
+    component = np.array([0, 0, 0, 1, 1])
+    levels = RelativeLevels(np.zeros(5), np.ones(5), component, 0.0)
+    total, before = np.array([1.0, 2.0, 6.0, 3.0, 5.0]), np.array([0.0, 0.0, 0.0, 0.5, 0.0])
+    nobody, one = np.zeros(5, bool), np.array([False, False, False, True, False])
+    assert levels.in_gauge(total, before, nobody).tolist() == [-1.0, 0.0, 4.0, -1.0, 1.0]
+    assert levels.in_gauge(total, before, one).tolist() == [-1.0, 0.0, 4.0, 0.5, 2.5]
