@@ -38,6 +38,11 @@ WHOLE = [
     (Case("pair", "general"), 1.6),
     (Case("pole"), 1.5),
     (Case("ra0"), 1.9),
+    (Case("undersampled"), 1.8),
+    (Case("undersampled", "general"), 1.7),
+    (Case("undersampled_mixed"), 1.5),
+    (Case("undersampled_mixed", "general"), 1.5),
+    (Case("undersampled_mixed", layout={"count": 4}), 1.8),
 ]
 
 
