@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +57,24 @@ _SAME_IN_BOTH = ("images.", "mosaic.")
 _MAY_DIFFER = frozenset(
     {"images.paths", "images.sky", "mosaic.reject_cosmic_rays", "mosaic.include_skipped"}
 )
+
+
+def begun_with(config: Config) -> EarlierRun | None:
+    """Return what the run in the configuration's directory took along of the one to extend.
+
+    None if there is no such run, or it took along another: the earlier one is to be read then.
+    What the run itself has written into headers since makes no difference so.
+    """
+    if config.run.extend is None:
+        return None
+    stored = stored_earlier(
+        RunLocations(Path(config.run.directory).expanduser().absolute()).objects
+    )
+    run = Path(config.run.extend).expanduser().absolute()
+    if stored is None or (stored.directory, stored.is_frozen) != (str(run), config.run.freeze):
+        return None
+    now = fold(Journal(RunLocations(run).objects, time.time).events()).identity
+    return stored if now in ("", stored.identity) else None
 
 
 def earlier_of(config: Config) -> EarlierRun | None:
@@ -145,20 +164,15 @@ class _Reader:
         headers = self._headers(config)
         tiles, mosaic = self._mosaic()
         zeros, rays = self._zeros(), self._rays()
-        by_print: dict[str, list[ExposureHeader]] = {}
-        for header in headers:
-            by_print.setdefault(header.ref.fingerprint, []).append(header)
+        found = self._found(sorted(rows), headers)
         known, lost = [], []
         for name, row in sorted(rows.items()):
-            same = [one for digest in self.prints[name] for one in by_print.get(digest, [])]
-            # Of several with its headers that of the same name.
-            found = next((one for one in same if _is_named(one, name)), same[0] if same else None)
-            if found is None:
+            if name not in found:
                 lost.append(self._lost(name, headers, tiles.get(name, ())))
-            else:
-                is_written = found.ref.fingerprint != self.prints[name][0]
-                one = _known(row, found, zeros.get(name), is_written)
-                known.append(replace(one, rays=rays.get(name), tiles=tiles.get(name, ())))
+                continue
+            is_written = found[name].ref.fingerprint != self.prints[name][0]
+            one = _known(row, found[name], zeros.get(name), is_written)
+            known.append(replace(one, rays=rays.get(name), tiles=tiles.get(name, ())))
         inputs = {given for given, _ in self.prints.values()}
         taken = {file for one in known for file in one.files}
         others = [
@@ -168,7 +182,11 @@ class _Reader:
         ]
         joining = others
         if config.run.freeze:
-            new = [header for header in headers if header.ref.fingerprint not in inputs]
+            new = [
+                header
+                for header in headers
+                if header.ref.fingerprint not in inputs and not taken & set(science_files(header))
+            ]
             joining = _near(others, new, margin_px(config))
         return EarlierRun(
             directory=str(self.run),
@@ -212,15 +230,29 @@ class _Reader:
     def _headers(self, config: Config) -> list[ExposureHeader]:
         """Return all sound exposures among the inputs of both runs, as they are now."""
         settings = image_settings(config.images)
-        paths = tuple(dict.fromkeys((*self.config.images.paths, *config.images.paths)))
         also = self.earlier.files if self.earlier is not None else ()
-        candidates: dict[tuple[str, ...], ExposureCandidate] = {}
-        for one in paths:  # each by itself: they may name the same files
-            for candidate in _candidates((one,), settings, ()):
-                candidates.setdefault(candidate.files, candidate)
-        for candidate in _candidates((), settings, also):
-            candidates.setdefault(candidate.files, candidate)
+        # Each run by itself: both may name the same files.
+        there = _candidates(self.config.images.paths, settings, also)
+        here = _candidates(config.images.paths, settings, ())
+        candidates = {one.files: one for one in (*here, *there)}
         return list(_inspected(candidates.values(), settings))
+
+    def _found(
+        self, names: Sequence[str], headers: Sequence[ExposureHeader]
+    ) -> dict[str, ExposureHeader]:
+        """Return exposures as they are now: of several with its headers that of the same name."""
+        by_print: dict[str, list[ExposureHeader]] = {}
+        for header in headers:
+            by_print.setdefault(header.ref.fingerprint, []).append(header)
+        found: dict[str, ExposureHeader] = {}
+        for by_name in (True, False):
+            for name in names:
+                same = [one for digest in self.prints[name] for one in by_print.get(digest, [])]
+                same = [one for one in same if not by_name or _is_named(one, name)]
+                if name not in found and same:
+                    found[name] = same[0]
+                    by_print[same[0].ref.fingerprint].remove(same[0])
+        return found
 
     def _lost(
         self, name: str, headers: Sequence[ExposureHeader], tiles: tuple[TileId, ...]
@@ -322,6 +354,20 @@ def take_along(run: Path, plan: Plan, *, is_known: bool) -> Extended | None:
     )
 
 
+def require_all_known(plan: Plan) -> None:
+    """Refuse files of which a known exposure is only a part by now: it would count twice."""
+    if plan.earlier is None:
+        return
+    found = {one.id for one in plan.earlier.known_among(plan.headers).values()}
+    for one in plan.earlier.exposures:
+        if one.id not in found:
+            raise ConfigError(
+                f"exposure {one.id} of {plan.earlier.directory}: {one.files[0]} is part of another "
+                "exposure now (images.group_by), or changed just now; leave out the files that "
+                "join it, or run all exposures together without --extend"
+            )
+
+
 def earlier_in(run: Path, config: Config) -> EarlierRun | None:
     """Return the earlier run as a run in a directory knows it, whether that is still there or not.
 
@@ -401,10 +447,15 @@ def _candidates(
     paths: tuple[str, ...], settings: ImageSettings, also: tuple[str, ...]
 ) -> tuple[ExposureCandidate, ...]:
     """Return what paths stand for now; nothing where there is nothing any more."""
+    there = []
+    for path in paths:
+        with suppress(ConfigError):
+            find_exposures((path,), settings)
+            there.append(path)
     try:
-        return find_exposures(paths, settings, also).candidates
+        return find_exposures(tuple(there), settings, also).candidates
     except ConfigError:
-        return ()
+        return ()  # the plan says what is wrong with them
 
 
 def _inspected(

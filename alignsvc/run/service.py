@@ -23,7 +23,7 @@ from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
-from alignsvc.run.extending import earlier_in, earlier_of, take_along
+from alignsvc.run.extending import begun_with, earlier_in, earlier_of, require_all_known, take_along
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
@@ -76,7 +76,7 @@ def begin(config: Config, options: RunOptions) -> RunResult:
         The directory cannot be used.
     """
     build_cluster(config, options.workers)
-    plan = planned(config)
+    plan = planned(config, is_new=options.replace)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     run = Path(config.run.directory).expanduser().absolute()
@@ -104,15 +104,24 @@ def resume(run: Path, options: RunOptions) -> RunResult:
     return _drive(run, plan, options)
 
 
-def planned(config: Config) -> Plan:
+def planned(config: Config, *, is_new: bool = False) -> Plan:
     """Return what a run would do, with the run that it extends as that is now.
+
+    Parameters
+    ----------
+    config : Config
+    is_new : bool
+        Whether a run that is in its directory already is of no account.
 
     Raises
     ------
     ConfigError
         As of `make_plan`; or nothing is left to align, since all exposures are frozen.
     """
-    plan = make_plan(config, earlier_of(config))
+    begun = None if is_new else begun_with(config)
+    plan = make_plan(config, begun or earlier_of(config))
+    if begun is None:
+        require_all_known(plan)
     if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
         raise ConfigError(
             f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
