@@ -24,8 +24,9 @@ from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reference import grid_references
 from alignsvc.run.rejecting import is_searched, search_rays
+from alignsvc.run.solve_group import Measured
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
-from alignsvc.run.solving import Measured, Solution, frame_held, solve
+from alignsvc.run.solving import Solution, frame_held, solve
 from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
