@@ -226,6 +226,8 @@ class CorrelationMeasurement:
         place = Points(pairs.centre.x - within.x, pairs.centre.y - within.y)
         flux = refined.information.flux
         seam = self.seams(pairs.template_variance, place, targets.fwhm_px, flux)
+        if learnt.stars is not None:  # the template has no part in what they tell
+            seam = np.where(np.isin(targets.source, learnt.stars.source), 0.0, seam)
         own = (own + seam[:, None, None] * np.eye(2)) / _least_trust(seen.trust * alone.trust)
         lost = peaks.flags != 0
         return Displacements(
