@@ -29,8 +29,8 @@ LEAST_SIGNAL = 0.05
 #: Part of the power that is taken for noise at most while iterating: steps stay finite.
 _MOST_NOISE = 0.5
 #: How well the power of the template's noise is known: that of slopes along x and along y depends
-#: on the phases of the exposures, and one or two share a phase over the whole chip (a pair, 19
-#: skies: held-out sources of S/N 7 were off by 13 of their errors).
+#: on the phases of the exposures, and one or two share a phase over the whole chip (in a pair two
+#: faint sources were off by 16 and by 5 of their errors).
 _NOISE_DOUBT = 0.3
 #: Places of a and b among the unknowns, which are a dx, a dy, a, b.
 _VALUE, _ONE = 2, 3
