@@ -224,8 +224,8 @@ class PatternMatcher:
         tried: list[_Candidate] = []
         result = NoMatch(Refusal.NOT_SIGNIFICANT, 0, -math.inf, expected)
         stages: tuple[tuple[Iterable[Similarity], float], ...] = (
-            (self._offsets(first, second, self.near_px), self._cells(self.near_px)),
-            (self._offsets(first, second, self.radius_px), self._cells(self.radius_px)),
+            (self._offsets(first, second, self.near_px), self._unturned_cells(self.near_px)),
+            (self._offsets(first, second, self.radius_px), self._unturned_cells(self.radius_px)),
             (self._turns(first, second), self._turned_cells(first)),
         )
         for starts, log_trials in stages:
@@ -251,6 +251,13 @@ class PatternMatcher:
     def _cells(self, radius_px: float) -> float:
         """Return the log of how many distinct offsets there are within a radius."""
         return 2.0 * math.log(max(1.0, radius_px / self.tolerance_px))
+
+    def _unturned_cells(self, radius_px: float) -> float:
+        """Return the log of how many maps are met from offsets within a radius.
+
+        Fitted to what lies within the first reach, a map turns and stretches as far as that.
+        """
+        return self._cells(radius_px) + self._cells(_REACHES_PX[0])
 
     def _turned_cells(self, field: FieldSources) -> float:
         """Return the log of how many distinct maps there are with any turn, scale and parity."""
