@@ -15,7 +15,7 @@ from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
-from alignsvc.run.extending import earlier_in
+from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
     Destination,
     HeaderSettings,

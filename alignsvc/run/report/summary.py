@@ -15,7 +15,7 @@ from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.numerics.sources.sharpness import Sharpening
-from alignsvc.run.kept_tiles import Role
+from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.result import RunResult

@@ -8,7 +8,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.solve.gauge import GaugeKind, hold_mean
 from alignsvc.numerics.solve.joint_fit import JointFit
 from alignsvc.run import events
-from alignsvc.run.solve_group import SolveGroup
+from alignsvc.run.reducer.solve_group import SolveGroup
 from alignsvc.run.stages import Tools
 
 #: Steps that change residuals by less than this part of their errors are no news: measuring the

@@ -15,10 +15,10 @@ from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.run import events
-from alignsvc.run.cameras import Cameras, cameras_of
-from alignsvc.run.chips import ChipsSolved, empty_among
+from alignsvc.run.reducer.cameras import Cameras, cameras_of
+from alignsvc.run.reducer.chips import ChipsSolved, empty_among
 from alignsvc.run.reference import STILL_PX, GridReference, years_of
-from alignsvc.run.solve_group import SolveGroup
+from alignsvc.run.reducer.solve_group import SolveGroup
 from alignsvc.run.stages import Tools
 
 #: How often a fit is tested for sources that move: strong drifts hide weak ones at first.

@@ -13,7 +13,7 @@ from alignsvc.domain.correction import N_PARAMETERS, Correction
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.chip_offsets import ChipStep
 from alignsvc.numerics.solve.displaced_chips import DisplacedChip, DisplacementTest, empty_chips
-from alignsvc.run.cameras import Cameras, chip_jacobians
+from alignsvc.run.reducer.cameras import Cameras, chip_jacobians
 from alignsvc.run.plan import PlannedExposure
 
 #: Chips whose offset in one exposure differs by this (px) from that in others are named.

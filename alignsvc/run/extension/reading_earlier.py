@@ -34,7 +34,7 @@ from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run.bootstrapping import StartTable
-from alignsvc.run.earlier import (
+from alignsvc.run.extension.earlier import (
     EarlierRun,
     KeptMosaic,
     KnownChip,
@@ -44,7 +44,7 @@ from alignsvc.run.earlier import (
     stored_earlier,
 )
 from alignsvc.run.identity import setting_parts
-from alignsvc.run.kept_tiles import is_part_of, tile_there
+from alignsvc.run.extension.kept_tiles import is_part_of, tile_there
 from alignsvc.run.mosaicking import mosaic_record
 from alignsvc.run.named_files import given_grid
 from alignsvc.run.solved_table import SolvedTable

@@ -17,7 +17,7 @@ from alignsvc.numerics.sources.level_measurement import MeasuredLevels
 from alignsvc.run import events
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.solve_group import Measured
+from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.stages import Tools
 
 #: Change of a flux scale that is worth making an exposure's part of the mosaic again. Less moves

@@ -1,0 +1,1 @@
+"""From measurements to corrections, chips, flux scales: the reducer of the loop."""
