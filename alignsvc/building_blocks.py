@@ -13,8 +13,9 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
+from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.measure import ChipView, CorrelationMeasurement
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces

@@ -31,10 +31,10 @@ from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
-from alignsvc.run.reducer.levelling import level_notes
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reducer.levelling import level_notes
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
 from alignsvc.run.report.tables import exposure_results

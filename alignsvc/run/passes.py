@@ -16,17 +16,17 @@ from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
-from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.extension.kept_tiles import Role
-from alignsvc.run.reducer.levelling import levelled
+from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reducer.levelling import levelled
+from alignsvc.run.reducer.solve_group import Measured
+from alignsvc.run.reducer.solving import Solution, frame_held, solve
 from alignsvc.run.reference import grid_references
 from alignsvc.run.rejecting import is_searched, search_rays
-from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
-from alignsvc.run.reducer.solving import Solution, frame_held, solve
 from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView

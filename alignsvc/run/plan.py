@@ -32,11 +32,10 @@ from alignsvc.numerics.sky.footprints import (
     share_grid,
 )
 from alignsvc.reasons import SkipReason
-from alignsvc.run.reducer.colours import StarColours, refraction_notes, star_colours
 from alignsvc.run.extension.earlier import EarlierRun, KnownExposure
+from alignsvc.run.extension.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.identity import setting_parts
 from alignsvc.run.inspecting import ended_alone, failure, inspected, on_grid, without_duplicates
-from alignsvc.run.extension.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
     catalog_notes,
     given_grid,
@@ -44,6 +43,7 @@ from alignsvc.run.named_files import (
     require_on_grids,
     source_digests,
 )
+from alignsvc.run.reducer.colours import StarColours, refraction_notes, star_colours
 from alignsvc.run.state import run_id_of
 
 #: Why an exposure that could be compared is not in a component.

@@ -21,9 +21,9 @@ from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.numerics.solve.sums import inverse_2x2
 from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
 from alignsvc.run.cataloguing import chosen_sources
-from alignsvc.run.reducer.colours import colours_on_grid
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reducer.colours import colours_on_grid
 from alignsvc.run.stages import Tools
 
 #: Motion between the first and the last exposure above which a source is left out where its

@@ -23,7 +23,13 @@ from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
-from alignsvc.run.extension.extending import begun_with, earlier_in, earlier_of, require_all_known, take_along
+from alignsvc.run.extension.extending import (
+    begun_with,
+    earlier_in,
+    earlier_of,
+    require_all_known,
+    take_along,
+)
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, make_plan, no_usable_exposure

@@ -18,7 +18,8 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.measure import ChipView, CorrelationMeasurement
+from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels, telling_sources
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box

@@ -19,7 +19,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.measure import ChipView
+from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler

@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference, blot
+from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.circumstances import (
     CORE_FWHM,
     Circumstances,
@@ -31,33 +32,12 @@ from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, 
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
 #: as much for one source as for a hundred, do not count.
 _PIXELS_AT_ONCE = 1 << 19
-#: What is narrower than this is not a source but a pixel.
-_LEAST_FWHM_PX = 1.0
 #: Trust below this is none.
 _LEAST_TRUST = 1e-6
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ChipView:
-    """A chip with the way from its pixels to the grid's.
-
-    Parameters
-    ----------
-    chip : CalibratedChip
-    pixel_map : PixelMap
-    index : int
-        Of the chip in its exposure.
-    """
-
-    chip: CalibratedChip
-    pixel_map: PixelMap
-    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +109,7 @@ class CorrelationMeasurement:
             In order of the catalogue; sources off the chip by the present WCS are left out.
             What could not be measured is NaN, with a flag.
         """
-        targets = _Targets.on_chip(view, sources)
+        targets = Targets.on_chip(view, sources)
         learnt = _Learnt(
             self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
         )
@@ -140,7 +120,7 @@ class CorrelationMeasurement:
             rows = np.concatenate([rows, chunk])
         return _concatenated(parts).select(np.argsort(rows))
 
-    def _chunks(self, targets: _Targets) -> Iterator[tuple[IntArray, Sides]]:
+    def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.
 
         Those of a size class come by their apertures: a chunk's work is that of its widest.
@@ -154,7 +134,7 @@ class CorrelationMeasurement:
             for chunk in _chunks(members, sides):
                 yield chunk, sides.holding(float(aperture_px[chunk[-1]]) + 0.5 * SOFT_EDGE_PX)
 
-    def _kernel(self, view: ChipView, reference: Reference, targets: _Targets) -> MatchingKernel:
+    def _kernel(self, view: ChipView, reference: Reference, targets: Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
         if self.matching is None:
             return MatchingKernel()
@@ -170,7 +150,7 @@ class CorrelationMeasurement:
         return kernel
 
     def _stars(
-        self, view: ChipView, reference: Reference, targets: _Targets, sources: SourceCatalog
+        self, view: ChipView, reference: Reference, targets: Targets, sources: SourceCatalog
     ) -> StarsOnChip | None:
         """Return the stars of the chip that are too sharp for a template, with their PSF."""
         if self.sharp is None or not len(targets.source):
@@ -187,7 +167,7 @@ class CorrelationMeasurement:
         psf = self.sharp.psf(stars, chosen.sigma_px) if stars else None
         return StarsOnChip(chosen.source, psf, self.sharp.fit)
 
-    def _clean(self, view: ChipView, reference: Reference, targets: _Targets) -> Iterator[_Clean]:
+    def _clean(self, view: ChipView, reference: Reference, targets: Targets) -> Iterator[_Clean]:
         """Yield those of the targets that nothing speaks against, where correlation finds them."""
         for chunk, sides in self._chunks(targets):
             some = targets.select(chunk)
@@ -205,7 +185,7 @@ class CorrelationMeasurement:
         self,
         view: ChipView,
         reference: Reference,
-        which: tuple[_Targets, Sides],
+        which: tuple[Targets, Sides],
         learnt: _Learnt,
     ) -> Displacements:
         """Return the displacements of targets of one size class."""
@@ -249,7 +229,7 @@ class CorrelationMeasurement:
 
         Parameters are those of the call; sources come by size of their cutouts.
         """
-        targets = _Targets.on_chip(view, sources)
+        targets = Targets.on_chip(view, sources)
         return SourcePixels.concatenate(
             [
                 self._seen(view, reference, targets.select(chunk), replace(sides, compared=None))
@@ -258,7 +238,7 @@ class CorrelationMeasurement:
         )
 
     def _seen(
-        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+        self, view: ChipView, reference: Reference, targets: Targets, sides: Sides
     ) -> SourcePixels:
         """Return the pixels of targets of one size class."""
         frames = self._frames(view, reference, targets, sides)
@@ -276,7 +256,7 @@ class CorrelationMeasurement:
         )
 
     def _frames(
-        self, view: ChipView, reference: Reference, targets: _Targets, sides: Sides
+        self, view: ChipView, reference: Reference, targets: Targets, sides: Sides
     ) -> Frames:
         """Return cutouts of targets of one size class, and blots."""
         cutouts = cut(view.chip, targets.position, sides.cutout)
@@ -298,7 +278,7 @@ class CorrelationMeasurement:
             view.chip.gain,
         )
 
-    def _aperture(self, targets: _Targets, sides: Sides) -> FloatArray:
+    def _aperture(self, targets: Targets, sides: Sides) -> FloatArray:
         """Return the radius of each target's aperture where nothing ends nearby, chip pixels."""
         wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
         radius: FloatArray = np.minimum(
@@ -323,51 +303,10 @@ def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Targets:
-    """Sources on the chip, in chip pixels."""
-
-    source: IntArray
-    position: Points
-    fwhm_px: FloatArray
-    radius_px: FloatArray
-    snr: FloatArray
-    scale: FloatArray
-
-    @property
-    def grid_per_chip_px(self) -> float:
-        """Grid pixels along a pixel of the chip, at the typical source."""
-        return float(np.median(self.scale))
-
-    @classmethod
-    def on_chip(cls, view: ChipView, sources: SourceCatalog) -> _Targets:
-        ny, nx = view.chip.pixels.shape
-        where = view.pixel_map.to_chip(Points(sources.x, sources.y))
-        # NaN, for what the map does not reach, compares as False.
-        inside = (where.x >= -0.5) & (where.x < nx - 0.5) & (where.y >= -0.5) & (where.y < ny - 0.5)
-        position = Points(where.x[inside], where.y[inside])
-        scale = np.sqrt(np.abs(np.linalg.det(view.pixel_map.jacobian(position))))
-        fwhm = np.nan_to_num(sources.fwhm[inside]) / scale
-        radius = np.nan_to_num(sources.radius[inside]) / scale
-        fwhm = np.maximum(fwhm, _LEAST_FWHM_PX)
-        snr = np.nan_to_num(sources.snr[inside])
-        return cls(sources.id[inside], position, fwhm, radius, snr, scale)
-
-    def select(self, which: IntArray) -> _Targets:
-        return _Targets(
-            self.source[which],
-            Points(self.position.x[which], self.position.y[which]),
-            self.fwhm_px[which],
-            self.radius_px[which],
-            self.snr[which],
-            self.scale[which],
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Clean:
     """Sources that nothing speaks against, with what is left of their displacements."""
 
-    targets: _Targets
+    targets: Targets
     pairs: PairStack
     within: Points
     trust: FloatArray
@@ -381,7 +320,7 @@ class _Learnt:
     stars: StarsOnChip | None
 
 
-def _reached(targets: _Targets, sides: Sides) -> FloatArray:
+def _reached(targets: Targets, sides: Sides) -> FloatArray:
     """Return apertures within which the core lies wherever the search may find it."""
     radius: FloatArray = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
     return radius
@@ -407,7 +346,7 @@ def _matched(clean: _Clean, kernel: MatchingKernel) -> MatchedSource:
 
 
 def _circumstances(
-    view: ChipView, targets: _Targets, frames: Frames, shift: Points
+    view: ChipView, targets: Targets, frames: Frames, shift: Points
 ) -> Circumstances:
     place = Points(frames.centre.x - shift.x, frames.centre.y - shift.y)
     around = Surroundings(frames.cutouts, frames.blots, place, targets.fwhm_px, view.chip.shape)

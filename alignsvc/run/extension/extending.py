@@ -11,9 +11,9 @@ from alignsvc.io.journal import Extended, Journal
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.run.extension.earlier import EarlierRun, stored_earlier
+from alignsvc.run.extension.reading_earlier import FinishedRun
 from alignsvc.run.mosaicking import EARLIER_GENERATION
 from alignsvc.run.plan import Plan
-from alignsvc.run.extension.reading_earlier import FinishedRun
 from alignsvc.run.state import fold
 from alignsvc.tasks.merge import mosaic_store
 

@@ -43,8 +43,8 @@ from alignsvc.run.extension.earlier import (
     science_files,
     stored_earlier,
 )
-from alignsvc.run.identity import setting_parts
 from alignsvc.run.extension.kept_tiles import is_part_of, tile_there
+from alignsvc.run.identity import setting_parts
 from alignsvc.run.mosaicking import mosaic_record
 from alignsvc.run.named_files import given_grid
 from alignsvc.run.solved_table import SolvedTable

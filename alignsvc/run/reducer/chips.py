@@ -13,8 +13,8 @@ from alignsvc.domain.correction import N_PARAMETERS, Correction
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.chip_offsets import ChipStep
 from alignsvc.numerics.solve.displaced_chips import DisplacedChip, DisplacementTest, empty_chips
-from alignsvc.run.reducer.cameras import Cameras, chip_jacobians
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.reducer.cameras import Cameras, chip_jacobians
 
 #: Chips whose offset in one exposure differs by this (px) from that in others are named.
 _OWN_PX = 0.05

@@ -17,8 +17,8 @@ from alignsvc.numerics.solve.priors import CatalogOffsets
 from alignsvc.run import events
 from alignsvc.run.reducer.cameras import Cameras, cameras_of
 from alignsvc.run.reducer.chips import ChipsSolved, empty_among
-from alignsvc.run.reference import STILL_PX, GridReference, years_of
 from alignsvc.run.reducer.solve_group import SolveGroup
+from alignsvc.run.reference import STILL_PX, GridReference, years_of
 from alignsvc.run.stages import Tools
 
 #: How often a fit is tested for sources that move: strong drifts hide weak ones at first.

@@ -21,13 +21,17 @@ from alignsvc.numerics.solve.movement import movement_px
 from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
+from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reducer.chips import notes_on_chips, totals_of
 from alignsvc.run.reducer.joint_solving import error_floor, inflation_of, jointly_fitted
-from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reference import GridReference
 from alignsvc.run.reducer.solve_group import Measured, SolveGroup, group_of, samples_of
+from alignsvc.run.reducer.steps_taken import (
+    LEAST_SIGNIFICANT,
+    steps_worth_taking,
+    without_common_motion,
+)
+from alignsvc.run.reference import GridReference
 from alignsvc.run.stages import Tools
-from alignsvc.run.reducer.steps_taken import LEAST_SIGNIFICANT, steps_worth_taking, without_common_motion
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,14 @@ from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import Footprint, choose_grids
 from alignsvc.reasons import FailureKind
 from alignsvc.run.extension.earlier import EarlierRun, KeptMosaic, KnownExposure, LostExposure
-from alignsvc.run.extension.kept_tiles import Extended, Extension, Member, Role, is_part_of, tile_there
+from alignsvc.run.extension.kept_tiles import (
+    Extended,
+    Extension,
+    Member,
+    Role,
+    is_part_of,
+    tile_there,
+)
 
 GRID = MosaicGrid(0, TangentPlane(150.0, 2.0), 0.2, 0.0, 150.0, (300, 1600), (300, 100))
 #: Sides of an exposure, and its distance from the next, px.

@@ -9,7 +9,7 @@ import numpy as np
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.measure import ChipView
+from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 
