@@ -48,8 +48,8 @@ def levelled(tools: Tools, measured: Sequence[Measured], state: LoopState) -> Lo
     if changed:
         tools.listener(
             events.Note(
-                f"flux scales of {len(changed)} exposures changed so that they agree, by factors "
-                f"of {min(changed):.3g} to {max(changed):.3g}"
+                f"flux scales changed so that exposures agree, of {len(changed)} by factors of "
+                f"{min(changed):.3g} to {max(changed):.3g}"
             )
         )
     levels = {**state.levels, **found}
