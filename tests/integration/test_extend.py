@@ -280,7 +280,7 @@ def test_check_predicts_an_extension(nights: Nights, command: Command) -> None:
     config = write_config(nights.root / "checked.yaml", [nights.new])
     said = command("check", config, "--extend", nights.run, "--freeze")
     assert said.code == 0
-    assert "1 exposures to align" in said.out
+    assert "1 exposure to align" in said.out
     assert "kept)" in said.out
     found = command("check", config, "--extend", nights.run, "--freeze", "--json").json
     assert found["extends"] == {

@@ -140,7 +140,7 @@ def plan_lines(plan: Plan) -> list[str]:
     n, parts = len(plan.moving), len(plan.grids)
     components = "1 component" if parts == 1 else f"{parts} components"
     lines = [
-        f"{n} exposures to align, in {components}"
+        f"{n} {'exposure' if n == 1 else 'exposures'} to align, in {components}"
         if n
         else "nothing to align: no two usable exposures overlap"
     ]
