@@ -80,16 +80,21 @@ def footprint_errors(
     Notes
     -----
     The gauge is the common linear map that fits the offsets over all footprints best: no
-    comparison of the exposures among themselves can tell it, whatever is free in each.
+    comparison of the exposures among themselves can tell it, whatever is free in each. An
+    exposure counts by its stated error: one that says it is half a pixel off holds no frame.
     """
     exposures = [e for e in truth.exposures if e.id in set(group)]
     plane = _plane_of(exposures)
     placed = [_placed(exposure, wcs[exposure.id], plane) for exposure in exposures]
     own = [corrections[exposure.id] for exposure in exposures]
-    left = _less_common_map(placed)
+    stated = [
+        _stated_variance(there, correction, plane)
+        for there, correction in zip(placed, own, strict=True)
+    ]
+    left = _less_common_map(placed, stated)
     return tuple(
-        _worst(exposure.id, there, rest, correction, plane)
-        for exposure, there, rest, correction in zip(exposures, placed, left, own, strict=True)
+        _worst(exposure.id, there, rest, variance)
+        for exposure, there, rest, variance in zip(exposures, placed, left, stated, strict=True)
     )
 
 
@@ -120,21 +125,34 @@ def _placed(exposure: ExposureTruth, wcs: Sequence[CelestialWcs], plane: Tangent
     return _Placed(true, offset, true_wcs[0].pixel_scale_arcsec)
 
 
-def _less_common_map(placed: Sequence[_Placed]) -> list[FloatArray]:
+def _stated_variance(placed: _Placed, correction: Correction, plane: TangentPlane) -> FloatArray:
+    """Return the variance per axis at each sample by a correction's covariance, arcsec^2."""
+    jacobian = step_jacobian(placed.place, plane, correction.plane)
+    variance = np.einsum("kia,ab,kib->k", jacobian, correction.covariance, jacobian) / 2.0
+    stated: FloatArray = np.maximum(variance, 0.0)
+    return stated
+
+
+def _less_common_map(placed: Sequence[_Placed], stated: Sequence[FloatArray]) -> list[FloatArray]:
     reach = max(float(np.hypot(one.place.x, one.place.y).max()) for one in placed)
     designs = [linear_design(Points(one.place.x / reach, one.place.y / reach)) for one in placed]
-    rows = np.concatenate([design.reshape(-1, N_PARAMETERS) for design in designs])
-    common = np.linalg.lstsq(rows, np.concatenate([one.offset.ravel() for one in placed]))[0]
+    # Errors too small to matter are all alike, as a reference, which states none, is no exception.
+    least = [(_FALSE_PX / _FALSE_SIGMA * one.scale_arcsec) ** 2 for one in placed]
+    weight = [
+        1.0 / np.sqrt(float(variance.mean()) + small)
+        for variance, small in zip(stated, least, strict=True)
+    ]
+    rows = np.concatenate(
+        [w * design.reshape(-1, N_PARAMETERS) for w, design in zip(weight, designs, strict=True)]
+    )
+    data = np.concatenate([w * one.offset.ravel() for w, one in zip(weight, placed, strict=True)])
+    common = np.linalg.lstsq(rows, data)[0]
     return [one.offset - design @ common for one, design in zip(placed, designs, strict=True)]
 
 
-def _worst(
-    name: str, placed: _Placed, left: FloatArray, correction: Correction, plane: TangentPlane
-) -> FootprintError:
-    jacobian = step_jacobian(placed.place, plane, correction.plane)
-    variance = np.einsum("kia,ab,kib->k", jacobian, correction.covariance, jacobian) / 2.0
+def _worst(name: str, placed: _Placed, left: FloatArray, variance: FloatArray) -> FootprintError:
     error_px = np.hypot(left[:, 0], left[:, 1]) / placed.scale_arcsec
-    stated_px = np.sqrt(np.maximum(variance, 0.0)) / placed.scale_arcsec
+    stated_px = np.sqrt(variance) / placed.scale_arcsec
     with np.errstate(divide="ignore", invalid="ignore"):
         sigmas = np.where(error_px > _FALSE_PX, error_px / stated_px, 0.0)
     # Where no error is large enough to matter, the largest.

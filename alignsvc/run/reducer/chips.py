@@ -76,6 +76,36 @@ class ChipsSolved:
         still = np.zeros_like(self.step.offset)
         return replace(self, step=replace(self.step, offset=still))
 
+    def standing_out_px(self, index: int) -> FloatArray:
+        """Return how far chips of an exposure's camera stand from its middle, shape (k, 2).
+
+        0 for those of which that is not beyond doubt, in all exposures.
+        """
+        test, chips = DisplacementTest(), self.cameras.of_exposure(index)
+        offset = self.step.offset[chips]
+        apart = offset - np.median(offset, axis=0)
+        length = np.hypot(apart[:, 0], apart[:, 1])
+        out = (length > test.limit_px) & (length > test.sigma * self.errors_px(index))
+        return np.where(out[:, None], apart, 0.0)
+
+    def errors_px(self, index: int) -> FloatArray:
+        """Return the standard deviations of the offsets of an exposure's chips, the larger axis."""
+        variance = np.diag(self.step.covariance).reshape(-1, 2)[self.cameras.of_exposure(index)]
+        return np.asarray(np.sqrt(self.inflation * variance.max(axis=1)))
+
+    def doubt_px2(self, index: int) -> float:
+        """Return the variance per axis, over an exposure, of chips that nobody moves back.
+
+        Its correction holds for none of them alone: its error has to say so.
+        """
+        if self.cameras.first_column[index] < 0:
+            return 0.0
+        apart = self.standing_out_px(index)
+        for each in self.displaced:
+            if each.exposure == index:
+                apart[each.chip] += each.offset_px
+        return float(np.mean(apart**2))
+
     def _covariance(self, index: int, column: int, total: Correction) -> FloatArray:
         """Return the covariance of a chip's total: the exposure's and the chip's go together."""
         chip = column - self.cameras.of_exposure(index).start
@@ -174,18 +204,14 @@ def _offsets_held(solved: ChipsSolved) -> tuple[str, ...]:
 
 def _offsets_asked_for(solved: ChipsSolved) -> tuple[str, ...]:
     """Name chips that stand elsewhere in all exposures, apart from the middle of their camera."""
-    test, found = DisplacementTest(), []
-    variance = np.diag(solved.step.covariance).reshape(-1, 2)
+    found = []
     for model in solved.cameras.models:
-        chips = solved.cameras.of_exposure(model)
-        offset = solved.step.offset[chips]
-        apart = offset - np.median(offset, axis=0)
-        error = np.sqrt(solved.inflation * variance[chips].max(axis=1))
-        length = np.hypot(apart[:, 0], apart[:, 1])
-        out = (length > test.limit_px) & (length > test.sigma * error)
+        first = solved.cameras.of_exposure(model).start
+        length = np.hypot(*solved.standing_out_px(model).T)
+        error = solved.errors_px(model)
         found += [
-            f"{solved.cameras.name(chips.start + k)} by {length[k]:.3f} +- {error[k]:.3f} px"
-            for k in np.flatnonzero(out).tolist()
+            f"{solved.cameras.name(first + k)} by {length[k]:.3f} +- {error[k]:.3f} px"
+            for k in np.flatnonzero(length).tolist()
         ]
     if not found:
         return ()

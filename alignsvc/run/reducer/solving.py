@@ -149,6 +149,9 @@ def _solved_jointly(
         if one.is_frozen:
             continue
         covariance = inflation * fit.covariances[i]
+        if fitted.chips is not None and not has_offsets:
+            doubt = fitted.chips.doubt_px2(i) * one.header.wcs[0].pixel_scale_arcsec ** 2
+            covariance[[0, 1], [0, 1]] += doubt
         corrections[one.id] = group.stepped(i, steps[i], covariance)
         quality[one.id] = FitQuality(
             len(group.factors[i]),
