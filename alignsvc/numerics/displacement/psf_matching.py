@@ -28,6 +28,7 @@ from alignsvc.numerics.displacement.spline import (
     gaussian_kernel,
     shifted_together,
 )
+from alignsvc.numerics.sources.selection import brightest
 
 #: A source counts wholly from so far above the least S/N: with an edge it would come and go.
 _RISE_OF_SNR = 0.25
@@ -182,7 +183,7 @@ class PsfMatching:
 
     def calibrators(self, snr: FloatArray) -> IntArray:
         """Return the indices of the brightest sources, ascending."""
-        return np.sort(np.argsort(-snr, kind="stable")[: self.most_sources]).astype(np.int64)
+        return brightest(snr, self.most_sources)
 
     def start(self, fwhm_px: FloatArray) -> MatchingKernel:
         """Return the kernel that does nothing, with Gaussians for sources of such widths."""

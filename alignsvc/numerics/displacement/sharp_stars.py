@@ -30,6 +30,7 @@ from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromSta
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.sources.selection import brightest
 
 #: sigma of a Gaussian, in FWHM.
 _SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
@@ -190,7 +191,7 @@ class SharpStars:
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
-        return np.sort(np.argsort(-snr, kind="stable")[: self.most_stars]).astype(np.int64)
+        return brightest(snr, self.most_stars)
 
 
 def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float) -> KnownStars:

@@ -1,4 +1,4 @@
-"""Which sources serve the fit, and which its test."""
+"""Which sources serve to learn from, which the fit, and which its test."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ SPARED = 0.1
 # 2^64 over the golden ratio (Knuth, The Art of Computer Programming 3, section 6.4): multiplying
 # by it spreads consecutive ids evenly.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def brightest(snr: FloatArray, most: int) -> IntArray:
+    """Return the indices of the `most` brightest sources, ascending; of equals the first."""
+    return np.sort(np.argsort(-snr, kind="stable")[:most]).astype(np.int64)
 
 
 def held_out(ids: IntArray, snr: FloatArray, fraction: float) -> BoolArray:
