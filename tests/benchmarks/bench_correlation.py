@@ -20,6 +20,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement, correlated
+from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import PolynomialPeak
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
@@ -54,6 +55,7 @@ def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack
         spline=TemplateSpline.through(rng.normal(size=(n, template, template)).astype(np.float32)),
         template_good=np.ones((n, template, template), bool),
         template_variance=np.ones_like(pixels),
+        texture=NoiseTexture.of_random_phases(n),
         share=np.zeros_like(pixels),
         centre=Points(middle, middle),
         whole=Points(none, none),

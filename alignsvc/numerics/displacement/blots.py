@@ -10,6 +10,7 @@ from scipy import ndimage
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
+from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.spline import ORDER
 from alignsvc.numerics.resampling.coadd import Contribution
 
@@ -31,6 +32,7 @@ class Reference:
         Inverse variance of the mean; 0 in holes and `GUARD_PX` about them.
     share : float32 array
         The measured exposure's part of the weight of the whole mosaic, 0 to 1.
+    noise : MosaicNoise
     segmentation : int64 array or None
         Source ids, 0 = none.
     """
@@ -39,6 +41,7 @@ class Reference:
     coefficients: Float32Array
     weight: Float32Array
     share: Float32Array
+    noise: MosaicNoise
     segmentation: IntArray | None = None
 
     @classmethod
@@ -77,8 +80,14 @@ class Reference:
             guarded = ndimage.maximum_filter(hole.view(np.uint8), size=size, mode="nearest")
             weight[guarded > 0] = 0
         coefficients = ndimage.spline_filter(value, order=ORDER, output=np.float32)
+        sky = ~hole if segmentation is None else segmentation == 0
         return cls(
-            others.box, read_only(coefficients), read_only(weight), read_only(share), segmentation
+            others.box,
+            read_only(coefficients),
+            read_only(weight),
+            read_only(share),
+            MosaicNoise.measured(value, others.weight, sky),
+            segmentation,
         )
 
 
@@ -98,6 +107,7 @@ class BlotStack:
         The exposure's part of the mosaic's weight.
     others : bool array
         True = the pixel belongs to another source.
+    texture : NoiseTexture
     """
 
     values: Float32Array
@@ -105,6 +115,7 @@ class BlotStack:
     variance: Float32Array
     share: Float32Array
     others: BoolArray
+    texture: NoiseTexture
 
 
 def blot(
@@ -145,4 +156,4 @@ def blot(
     variance = np.zeros(good.shape, np.float32)
     np.divide(area**2, weight, out=variance, where=good)
     share = np.take(reference.share, nearest.index)
-    return BlotStack(values=values, good=good, variance=variance, share=share, others=others)
+    return BlotStack(values, good, variance, share, others, reference.noise.texture(here))

@@ -9,7 +9,6 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.information import Equations, Information
-from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, judged
 
@@ -53,13 +52,11 @@ class WindowedCentroids:
     max_iterations : int
     reach : float
         A centroid that ends farther from its start than this many widths has left its source.
-    noise : TemplateNoise
     """
 
     tolerance_px: float = 1e-4
     max_iterations: int = 30
     reach: float = 2.0
-    noise: TemplateNoise = field(default_factory=TemplateNoise)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the differences; NO_PEAK and NaN where a centroid is not found."""
@@ -72,7 +69,7 @@ class WindowedCentroids:
     def centroids(self, pairs: PairStack, start: Points) -> Centroids:
         """Return the centroids in the cutouts and in the templates moved by `start`."""
         good = pairs.common(start)
-        factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
         inside = (good & pairs.aperture(start)).astype(np.float32)
         outset = Equations(pairs, pairs.spline, pairs.weight * inside, factors).outset(start)
         template = pairs.spline.shifted(start, pairs.side).value

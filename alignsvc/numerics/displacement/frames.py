@@ -87,6 +87,7 @@ class Frames:
             spline=self.spline,
             template_good=blots.good,
             template_variance=variance,
+            texture=blots.texture,
             share=share,
             centre=Points(self.centre.x - middle, self.centre.y - middle),
             whole=Points(middle - column.astype(np.float64), middle - row.astype(np.float64)),

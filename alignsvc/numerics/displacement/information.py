@@ -171,8 +171,9 @@ class Equations:
     def noise(self) -> FloatArray:
         """Expected products of the template's noise with the instruments', shape (n, 4)."""
         total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
-        slope, value = self.factors.slope * total, self.factors.value * total
-        noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
+        slope_x, slope_y = (self.factors.slope * total[:, None]).T
+        value, one = self.factors.value * total, np.zeros_like(total)
+        noise: FloatArray = np.stack([slope_x, slope_y, value, one], axis=1)
         return noise
 
     def outset(self, shift: Points) -> Outset:
@@ -183,7 +184,7 @@ class Equations:
         power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
         value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
-        spurious = 2 * noise[:, 0]
+        spurious = noise[:, 0] + noise[:, 1]
         signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
         seen = signal > 0

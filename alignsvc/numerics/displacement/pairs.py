@@ -8,6 +8,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
@@ -33,6 +34,8 @@ class PairStack:
     template_good : bool array, shape (n, template side, template side)
     template_variance : float32 array, shape (n, side, side)
         From the sky alone.
+    texture : NoiseTexture
+        Of the template.
     share : float32 array, shape (n, side, side)
         The exposure's part of the mosaic's weight.
     centre : Points, shape (n,)
@@ -54,6 +57,7 @@ class PairStack:
     spline: TemplateSpline
     template_good: BoolArray
     template_variance: Float32Array
+    texture: NoiseTexture
     share: Float32Array
     centre: Points
     whole: Points
@@ -142,6 +146,7 @@ class PairStack:
             spline=self.spline.select(which),
             template_good=self.template_good[which],
             template_variance=self.template_variance[which],
+            texture=self.texture.select(which),
             share=self.share[which],
             centre=Points(self.centre.x[which], self.centre.y[which]),
             whole=Points(self.whole.x[which], self.whole.y[which]),

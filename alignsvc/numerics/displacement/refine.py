@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,6 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
-from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 
 #: A step is cut to this: farther the template's slopes say nothing.
@@ -65,15 +64,13 @@ class PeakAsFound:
     ----------
     frees_background : bool
         As of the correlator.
-    noise : TemplateNoise
     """
 
     frees_background: bool
-    noise: TemplateNoise = field(default_factory=TemplateNoise)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return `start` with its information."""
-        factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
         equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
         return judged(start, equations.information(start))
@@ -100,14 +97,12 @@ class TemplateFit:
         The instruments' Gaussian, in widths of the template, never exceeds this. It is
         ``r^(1/4)`` where noise is r of the power of the template's slopes: smoothing by s costs
         s^4 / 2 of the variance, and half a width removes most of the slopes' noise.
-    noise : TemplateNoise
     """
 
     tolerance_px: float = 1e-4
     max_iterations: int = 40
     reach_px: float = 3.0
     smoothing: float = 0.6
-    noise: TemplateNoise = field(default_factory=TemplateNoise)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
@@ -158,12 +153,12 @@ class TemplateFit:
         """Return the equations to be solved: weights and instruments chosen at the start."""
         window = pairs.window(start) * pairs.common(start)
         weight = pairs.weight * window
-        factors = self.noise.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
         outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         if pairs.gain is not None:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
-        factors = self.noise.factors(sigma, pairs.kernel)
+        factors = pairs.texture.factors(sigma, pairs.kernel)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
         return Begun(equations, start, equations.against(outset.template, start))
 

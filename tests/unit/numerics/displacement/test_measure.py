@@ -23,8 +23,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.noise import TemplateNoise
-from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sizes import SizeClasses
 
@@ -188,12 +187,6 @@ def test_deeper_templates_add_less_error_and_leave_the_exposures_own():
         shallow.template_covariance[:, 0], 10 * deep.template_covariance[:, 0], rtol=0.02
     )
     np.testing.assert_allclose(shallow.own_covariance[:, 0], deep.own_covariance[:, 0], rtol=0.01)
-
-
-def test_white_noise_in_the_mosaic_can_be_told():
-    drizzled = TemplateNoise().factors(np.zeros(1), MatchingKernel())
-    white = TemplateNoise(neighbour_covariance=0.0).factors(np.zeros(1), MatchingKernel())
-    assert white.slope[0] > 2 * drizzled.slope[0]
 
 
 # ---- masks, neighbours, weights -------------------------------------------------------------
