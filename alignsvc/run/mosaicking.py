@@ -125,11 +125,14 @@ def make_mosaic(
     before : Mosaic or None
         The generation before: tiles with the same parts are linked to it.
     """
+    resampler = tools.plan.algorithms.resampler
+    if turn.pass_number > 0:
+        resampler = resampler.for_templates()
     tasks = [
         ResampleTask(
             tools.run,
             views[one.id],
-            tools.plan.algorithms.resampler,
+            resampler,
             fills_rays=turn.pass_number > 0,
         )
         for one in exposures

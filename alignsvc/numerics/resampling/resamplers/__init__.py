@@ -27,5 +27,9 @@ class Resampler(Protocol):
         """Return the chip's contribution to its bounding box in the grid."""
         ...
 
+    def for_templates(self) -> Resampler:
+        """Return the same for mosaics that sources are measured against, not looked at."""
+        ...
+
 
 RESAMPLERS: Registry[Resampler] = Registry("resampler", __name__)

@@ -7,17 +7,19 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from drizzle.resample import Drizzle
 
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.grid_units import chip_box, in_grid_units
+from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
@@ -42,6 +44,9 @@ class DrizzleResampler:
     pixfrac : float
         Side of the drop in chip pixels, above 0 up to 1. Below 1 a grid of the chip's own scale
         gets holes, unless many exposures fill them.
+    unskewed : bool
+        Whether what the phase of the pixel makes lopsided is taken off: for templates, and only
+        where it is known, for square drops of pixfrac 1.
 
     Notes
     -----
@@ -51,6 +56,7 @@ class DrizzleResampler:
 
     kernel: str = "turbo"
     pixfrac: float = 1.0
+    unskewed: bool = False
 
     def __post_init__(self) -> None:
         if self.kernel not in _KERNEL_REACH:
@@ -63,6 +69,11 @@ class DrizzleResampler:
                 f"resampler drizzle: pixfrac {self.pixfrac}, wanted above 0, at most 1"
             )
 
+    def for_templates(self) -> DrizzleResampler:
+        """Return the same whose stars are symmetric whatever the phase of their pixels."""
+        known = self.kernel in ("turbo", "square") and self.pixfrac == 1.0
+        return replace(self, unskewed=known)
+
     def __call__(self, chip: CalibratedChip, pixel_map: PixelMap, grid: MosaicGrid) -> Contribution:
         """Return the chip's contribution to its bounding box in the grid, float32.
 
@@ -70,7 +81,8 @@ class DrizzleResampler:
         loses no weight.
         """
         ny, nx = chip.shape
-        scale = _linear_scale(pixel_map)
+        turn = _middle_jacobian(pixel_map)
+        scale = math.sqrt(abs(float(np.linalg.det(turn))))  # side of a chip pixel, grid pixels
         box = chip_box(pixel_map, 2 + math.ceil(_KERNEL_REACH[self.kernel] * scale))
         mean, weight = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
         sums = Drizzle(kernel=self.kernel, out_img=mean, out_wht=weight, disable_ctx=True)
@@ -78,9 +90,12 @@ class DrizzleResampler:
             rows = in_grid_units(chip, pixel_map, y0, y1)
             positions = pixel_map.rows(y0, y1)
             positions -= (box.x0, box.y0)
+            pixels = rows.pixels
+            if self.unskewed:
+                pixels = pixels - skew_of_phases(chip, positions, (y0, y1), turn) / rows.area
             with _known_warnings_silenced():
                 sums.add_image(
-                    rows.pixels,
+                    pixels,
                     exptime=1.0,
                     pixmap=positions,
                     weight_map=rows.weight,
@@ -105,11 +120,10 @@ def _known_warnings_silenced() -> Iterator[None]:
         yield
 
 
-def _linear_scale(pixel_map: PixelMap) -> float:
-    """Return the side of a chip pixel in grid pixels, at the chip's centre."""
+def _middle_jacobian(pixel_map: PixelMap) -> FloatArray:
+    """Return d(grid)/d(chip) at the chip's centre, shape (2, 2)."""
     ny, nx = pixel_map.shape
-    centre = pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
-    return math.sqrt(abs(float(np.linalg.det(centre))))
+    return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
 
 
 def _bands(ny: int, height: int) -> list[tuple[int, int]]:

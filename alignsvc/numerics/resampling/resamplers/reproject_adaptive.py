@@ -43,6 +43,10 @@ class AdaptiveResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(self._resample, chip, pixel_map, grid)
 
+    def for_templates(self) -> AdaptiveResampler:
+        """Return it as it is."""
+        return self
+
     def _resample(
         self, planes: Float32Array, chip: BaseLowLevelWCS, box: BaseLowLevelWCS
     ) -> NDArray[Any]:

@@ -26,6 +26,10 @@ class ExactResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(_resample, chip, pixel_map, grid)
 
+    def for_templates(self) -> ExactResampler:
+        """Return it as it is."""
+        return self
+
 
 def _resample(planes: Float32Array, chip: BaseLowLevelWCS, box: BaseLowLevelWCS) -> NDArray[Any]:
     # Importing the package brings dask with it: only those who ask for it pay.

@@ -40,6 +40,10 @@ class InterpolationResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(self._resample, chip, pixel_map, grid)
 
+    def for_templates(self) -> InterpolationResampler:
+        """Return it as it is."""
+        return self
+
     def _resample(
         self, planes: Float32Array, chip: BaseLowLevelWCS, box: BaseLowLevelWCS
     ) -> NDArray[Any]:

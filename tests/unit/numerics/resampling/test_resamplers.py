@@ -266,3 +266,57 @@ def test_looking_for_resamplers_does_not_load_dask():
         "sys.exit(any(name in sys.modules for name in ('dask', 'distributed', 'zarr')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def third_moment(contribution: Contribution, about: Points) -> tuple[float, float]:
+    """Return the mean cubes of distances along x and along y from the centroid."""
+    _, x0, y0 = centroid(contribution, about)
+    value, box = contribution.mean().value.astype(float), contribution.box
+    y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1]
+    value = np.where(np.hypot(x - x0, y - y0) < 12, value, 0.0)
+    return tuple((value * (at) ** 3).sum() / value.sum() for at in (x - x0, y - y0))
+
+
+@pytest.mark.parametrize("turned_deg", [0.0, 90.0, 180.0])
+def test_templates_are_symmetric_whatever_the_phase(small_sky, make_chip, turned_deg):
+    """A grid pixel is a mean of two pixels of the chip, and lopsided unless they weigh alike."""
+    plain = DrizzleResampler()
+    skews: dict[bool, list[float]] = {False: [], True: []}
+    for phase in (0.0, 0.2, 0.5, 0.8):
+        pixel_map = small_sky.pixel_map(
+            rotation_deg=turned_deg, offset_px=(phase, 0.3), distortion=0.0
+        )
+        at = pixel_map.to_grid(Points(np.array(54.3), np.array(44.8)))
+        for resampler in (plain, plain.for_templates()):
+            found = resampler(make_chip(star(54.3, 44.8)), pixel_map, small_sky.grid)
+            skews[resampler.unskewed] += third_moment(found, at)
+    assert np.abs(skews[False]).max() > 0.08
+    assert np.abs(skews[True]).max() < 0.01
+
+
+def test_where_the_phase_goes_round_within_a_star_its_pixels_stay(small_sky, make_chip):
+    chip = make_chip(star(54.3, 44.8))
+    pixel_map = small_sky.pixel_map(rotation_deg=20.0)
+    one, other = DrizzleResampler(), DrizzleResampler().for_templates()
+    np.testing.assert_array_equal(
+        one(chip, pixel_map, small_sky.grid).numerator,
+        other(chip, pixel_map, small_sky.grid).numerator,
+    )
+
+
+def test_what_a_bad_pixel_holds_makes_nothing_symmetric(small_sky, make_chip):
+    pixel_map = small_sky.pixel_map(rotation_deg=0.0, offset_px=(0.2, 0.3))
+    pixels, weight = star(54.3, 44.8), np.ones((NY, NX), np.float32)
+    weight[44, 56] = 0.0
+    struck = pixels.copy()
+    struck[44, 56] = 1e6
+    resampler = DrizzleResampler().for_templates()
+    one, other = (
+        resampler(make_chip(each, weight), pixel_map, small_sky.grid) for each in (pixels, struck)
+    )
+    np.testing.assert_array_equal(one.numerator, other.numerator)
+
+
+def test_drops_of_unknown_lopsidedness_are_left_as_they_are():
+    assert not DrizzleResampler(pixfrac=0.7).for_templates().unskewed
+    assert not DrizzleResampler(kernel="lanczos3").for_templates().unskewed
