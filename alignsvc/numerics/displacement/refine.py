@@ -11,6 +11,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
+from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.noise import TemplateNoise
 from alignsvc.numerics.displacement.pairs import PairStack
 
@@ -101,6 +102,8 @@ class TemplateFit:
         ``r^(1/4)`` where noise is r of the power of the template's slopes: smoothing by s costs
         s^4 / 2 of the variance, and half a width removes most of the slopes' noise.
     noise : TemplateNoise
+    faint : FaintInstruments
+        What gives faint templates what smoothing takes away.
     """
 
     tolerance_px: float = 1e-4
@@ -108,6 +111,7 @@ class TemplateFit:
     reach_px: float = 3.0
     smoothing: float = 0.6
     noise: TemplateNoise = field(default_factory=TemplateNoise)
+    faint: FaintInstruments = field(default_factory=FaintInstruments)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
@@ -165,6 +169,7 @@ class TemplateFit:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
         factors = self.noise.factors(sigma, pairs.kernel)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = self.faint(equations, sigma, outset, start)
         return Begun(equations, start, equations.against(outset.template, start))
 
 
