@@ -32,6 +32,9 @@ _MOST_NOISE = 0.5
 #: on the phases of the exposures, and one or two share a phase over the whole chip (in a pair two
 #: faint sources were off by 16 and by 5 of their errors).
 _NOISE_DOUBT = 0.3
+#: Of the aperture of a source at the limit, in widths of its core (1.8 FWHM are 4.2 sigma), and how
+#: well that tells the square of the width.
+_WIDTHS_OF_APERTURE, _WIDTH_DOUBT = 4.0, 0.7
 #: Places of a and b among the unknowns, which are a dx, a dy, a, b.
 _VALUE, _ONE = 2, 3
 
@@ -185,8 +188,8 @@ class Equations:
         value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
         noise = self.noise
         spurious = noise[:, 0] + noise[:, 1]
-        signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
+        signal = self._signal(power, spurious, height)
         seen = signal > 0
         return Outset(
             template=template,
@@ -194,6 +197,19 @@ class Equations:
             width_px=np.sqrt(np.divide(height, signal, out=np.ones_like(signal), where=seen)),
             slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
         )
+
+    def _signal(self, power: FloatArray, noise: FloatArray, height: FloatArray) -> FloatArray:
+        """Return what of the slopes' power is signal, given ``sum T^2`` without noise.
+
+        The difference of two nearly equal numbers for a faint template, its noise being known to
+        `_NOISE_DOUBT` only; there the aperture tells how wide a source is.
+        """
+        expected = height * (_WIDTHS_OF_APERTURE / np.maximum(self.pairs.aperture_px, 1.0)) ** 2
+        doubt2, prior2 = (_NOISE_DOUBT * noise) ** 2, (_WIDTH_DOUBT * expected) ** 2
+        known = np.divide(prior2, prior2 + doubt2, out=np.ones_like(doubt2), where=prior2 > 0)
+        signal = known * (power - noise) + (1 - known) * expected
+        # Wider than half of its aperture no source is.
+        return np.maximum(signal, 0.25 * expected)
 
     def at(self, shift: Points) -> Trial:
         """Return the equations about `shift`."""

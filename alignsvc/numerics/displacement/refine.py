@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
+from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.pairs import PairStack
 
 #: A step is cut to this: farther the template's slopes say nothing.
@@ -97,12 +98,15 @@ class TemplateFit:
         The instruments' Gaussian, in widths of the template, never exceeds this. It is
         ``r^(1/4)`` where noise is r of the power of the template's slopes: smoothing by s costs
         s^4 / 2 of the variance, and half a width removes most of the slopes' noise.
+    faint : FaintInstruments
+        What gives faint templates what smoothing takes away.
     """
 
     tolerance_px: float = 1e-4
     max_iterations: int = 40
     reach_px: float = 3.0
     smoothing: float = 0.6
+    faint: FaintInstruments = field(default_factory=FaintInstruments)
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return the fitted displacements; NO_PEAK and NaN where the fit does not converge."""
@@ -160,6 +164,7 @@ class TemplateFit:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
         factors = pairs.texture.factors(sigma, pairs.kernel)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = self.faint(equations, sigma, outset, start)
         return Begun(equations, start, equations.against(outset.template, start))
 
 

@@ -21,6 +21,8 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.cutouts import middles
 
 ORDER = 5
+#: Variance of the basis: a box convolved with itself `ORDER` times.
+BASIS_VARIANCE_PX2 = (ORDER + 1) / 12
 #: Template pixels that a value needs on each side of it.
 REACH = (ORDER + 1) // 2
 #: Half-pixel phases in the order of the versions of a blot stack.
