@@ -50,8 +50,8 @@ class SeamFit:
         Relative difference of the exposures' fluxes that is taken for granted, as a standard
         deviation: their levels are matched. That of the exposure and the template adds to it.
     seeing : float
-        Difference of the squares of the exposures' widths, likewise, over the sum of two of the
-        template's: 0.2 for FWHM of 4 to 6 px.
+        Difference of the squares of the exposures' widths, likewise, over that of the template's:
+        0.23 for FWHM of 4 to 6 px, all alike likely.
     most_snr : float
         Brighter sources count no more than one of this: theirs are small errors of the model.
     least_error : float
@@ -83,7 +83,7 @@ class SeamFit:
         -------
         Refined
             Beside seams by `fit`, whatever they have been before; NO_PEAK and NaN where that leads
-            beyond the template.
+            beyond the template or to no source.
         """
         beside = self._beside(refined, pairs, fwhm_px)
         if not beside.any():
@@ -105,7 +105,7 @@ class SeamFit:
         return refined.with_rows(beside, rows)
 
     def _solved(self, equations: Equations, start: Points, information: Information) -> _Corrected:
-        """Return the displacements; NaN where they lead beyond the template."""
+        """Return the displacements; NaN where they lead beyond the template, or to no source."""
         outset = equations.outset(start)
         power = equations.weight * outset.template.value**2
         unlike = np.full(len(equations.pairs), self.seeing)
@@ -119,11 +119,14 @@ class SeamFit:
         )
         pairs, shift = equations.pairs, np.stack([start.x, start.y], axis=1)
         farthest = pairs.spline.largest_shift(pairs.side)
+        lost = np.zeros(len(pairs), bool)
         for _ in range(self.steps):
             found = problem.at(Points(shift[:, 0], shift[:, 1]))
-            step = np.clip(found.shift, -_LONGEST_STEP_PX, _LONGEST_STEP_PX)
+            lost |= ~np.isfinite(found.shift).all(axis=1)
+            step = np.clip(np.nan_to_num(found.shift), -_LONGEST_STEP_PX, _LONGEST_STEP_PX)
             shift = np.clip(shift + step, -farthest, farthest)
-        shift[(np.abs(shift) >= farthest).any(axis=1)] = np.nan
+            lost |= (np.abs(shift) >= farthest).any(axis=1)
+        shift[lost] = np.nan
         return _Corrected(shift, found.covariance)
 
     def _beside(self, refined: Refined, pairs: PairStack, fwhm_px: FloatArray) -> BoolArray:
@@ -183,7 +186,7 @@ class _SeamProblem:
     most_snr: float
 
     def at(self, shift: Points) -> _Corrected:
-        """Return the step from trial shifts, and what seams add to the covariance.
+        """Return the step from trial shifts, NaN without light, and what seams add to covariances.
 
         With x the four unknowns without seams, ``M x = Z'w (E - S u)``, and u, the coefficients of
         the columns S, from what that leaves and the prior. The error of u adds to that of x,
@@ -201,7 +204,7 @@ class _SeamProblem:
         both = np.concatenate([trial.data[:, :, None], _products(trial.weighted, columns)], axis=2)
         solved = np.linalg.solve(matrix, both)
         plain, response = solved[:, :, 0], solved[:, :, 1:]
-        flux = plain[:, _FLUX]
+        flux = _positive(plain[:, _FLUX])
         snr2 = flux**2 * matrix[:, _FLUX, _FLUX]
         noise = 1 + self.others + snr2 / self.most_snr**2
         back = _products(weighted, trial.template.columns)
@@ -214,9 +217,13 @@ class _SeamProblem:
         solution = plain - (moves @ (inverse @ right))[:, :, 0]
         moves = moves[:, :_FLUX] / flux[:, None, None]
         covariance = moves @ inverse[:, :, _SEAM] @ np.swapaxes(moves, 1, 2)
-        return _Corrected(
-            solution[:, :_FLUX] / solution[:, _FLUX, None], noise[:, None, None] * covariance
-        )
+        step = solution[:, :_FLUX] / _positive(solution[:, _FLUX])[:, None]
+        return _Corrected(step, noise[:, None, None] * covariance)
+
+
+def _positive(flux: FloatArray) -> FloatArray:
+    """Return fluxes, NaN for those that are none."""
+    return np.asarray(np.where(flux > 0, flux, np.nan))
 
 
 def _size2(covariance: FloatArray) -> FloatArray:

@@ -136,3 +136,11 @@ def test_places_in_a_catalogue_know_no_seams():
     first = replace(FITTED, first=CatalogCentroids())
     assert first.in_pass(1).seams is None
     assert first.in_pass(2).seams is not None
+
+
+def test_a_faint_star_is_no_worse_for_what_it_cannot_tell():
+    scene = sky(400.0)
+    found, plain = FITTED(*scene), replace(FITTED, seams=None)(*scene)
+    assert np.array_equal(found.flags, plain.flags)
+    assert np.sqrt(np.mean(found.dx**2)) < 1.1 * np.sqrt(np.mean(plain.dx**2))
+    assert pull(found) < 1.2
