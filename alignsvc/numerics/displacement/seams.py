@@ -37,6 +37,8 @@ _LONGEST_STEP_PX = 0.3
 #: the seam; wider on one side.
 _SEAM = slice(1, 3)
 _FLUX = 2
+#: Coefficient of the first: how the exposure's own seeing differs, nobody need know.
+_ANY_SEEING = 1.0
 _FWHM_OF_SIGMA = float(np.sqrt(8.0 * np.log(2.0)))
 
 
@@ -62,7 +64,7 @@ class SeamFit:
         Whose weights and instruments are used.
     """
 
-    flux: float = 0.1
+    flux: float = 0.05
     seeing: float = 0.2
     most_snr: float = 300.0
     least_error: float = 0.03
@@ -108,12 +110,19 @@ class SeamFit:
         """Return the displacements; NaN where they lead beyond the template, or to no source."""
         outset = equations.outset(start)
         power = equations.weight * outset.template.value**2
-        unlike = np.full(len(equations.pairs), self.seeing)
+        seeing = np.ones(len(equations.pairs))
         problem = _SeamProblem(
             equations,
             equations.instrument.smoothed(outset.width_px),
             _unevenness(equations.pairs.template_variance, power),
-            np.stack([unlike, np.sqrt(self._flux2(information.flux)), unlike], axis=1),
+            np.stack(
+                [
+                    _ANY_SEEING * seeing,
+                    np.sqrt(self._flux2(information.flux)),
+                    self.seeing * seeing,
+                ],
+                axis=1,
+            ),
             _size2(information.template) / _size2(information.own),
             self.most_snr,
         )
