@@ -27,7 +27,7 @@ from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
-from alignsvc.numerics.displacement.seams import SeamError
+from alignsvc.numerics.displacement.seams import SeamFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
@@ -63,8 +63,8 @@ class CorrelationMeasurement:
         None: as they are.
     first : Refinement or None
         What takes the refinement's place in the first pass, for a joint solve; None: nothing.
-    seams : SeamError
-        What is added to a displacement's own error where the template's exposures change.
+    seams : SeamFit or None
+        How sources are measured where the template's exposures change; None: like all else.
     sharp : SharpStars or None
         How stars as sharp as the pixels are measured from the second pass on, for a joint solve;
         None: like all else.
@@ -77,7 +77,7 @@ class CorrelationMeasurement:
     aperture_fwhm: float = 1.8
     matching: PsfMatching | None = None
     first: Refinement | None = None
-    seams: SeamError = field(default_factory=SeamError)
+    seams: SeamFit | None = field(default_factory=SeamFit)
     sharp: SharpStars | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
@@ -88,7 +88,7 @@ class CorrelationMeasurement:
         """Return the measurement of a pass by its number, which counts from 1."""
         if number > 1 or self.first is None:
             return self
-        return replace(self, refinement=self.first, matching=None, sharp=None)
+        return replace(self, refinement=self.first, matching=None, seams=None, sharp=None)
 
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
@@ -197,18 +197,15 @@ class CorrelationMeasurement:
         refinement = self.refinement or PeakAsFound(self.correlator.frees_background)
         within = _within(pairs, start)
         refined = refinement(pairs, within)
+        if self.seams is not None:
+            refined = self.seams(refined, pairs, targets.fwhm_px)
         if learnt.stars is not None:
             refined = learnt.stars.measured(refined, pairs, within, targets.source)
         seen = _circumstances(view, targets, frames, start)
         share = refined.information.share
         alone = not_dominated(share)
         own = refined.information.own
-        place = Points(pairs.centre.x - within.x, pairs.centre.y - within.y)
-        flux = refined.information.flux
-        seam = self.seams(pairs.template_variance, place, targets.fwhm_px, flux)
-        if learnt.stars is not None:  # the template has no part in what they tell
-            seam = np.where(np.isin(targets.source, learnt.stars.source), 0.0, seam)
-        own = (own + seam[:, None, None] * np.eye(2)) / _least_trust(seen.trust * alone.trust)
+        own = own / _least_trust(seen.trust * alone.trust)
         lost = peaks.flags != 0
         return Displacements(
             source=targets.source,

@@ -3,65 +3,263 @@
 On one side of the edge the mosaic is a mean of more exposures than on the other. They differ in
 flux and in seeing, so that the template has a step, and the fitted position follows it: by 0.3 px
 for a star of FWHM 6.6 px that one exposure of three, of 1.7 times the flux of another, held by
-half. Masked pixels of another exposure do the same. Not even a bright star can be measured better
-there, and sets of few sources hang on one bright star.
+half. Masked pixels of another exposure do the same.
+
+Where, the mosaic's own weight tells. Let V be its variance, 1 over the sum of the weights, and
+exposure k, of the weight w and the profile P_k, hold one side only. Then the template is
+
+    T = P + w V (P_k - P)  with  w V = 1 - V / V_without,
+
+P that of those who hold both. An even part is taken up by flux and seeing of the whole, and what is
+left goes with ``v = V / mean(V) - 1``. ``P_k - P`` is a little more of P, for another flux, and a
+little of P made wider, for another seeing. So beside a seam there are two unknowns more, the
+coefficients of ``v T`` and ``v (G * T - T)``. How unlike exposures are at most is known beforehand:
+a faint source takes that for it, a bright one finds what they are. What it does not find is in the
+stated errors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.refine import Refined, TemplateFit, judged
+from alignsvc.numerics.displacement.spline import TemplateSpline
 
+#: A step is cut to this along each axis: farther the template's slopes say nothing.
+_LONGEST_STEP_PX = 0.3
+#: Columns: the whole made wider, which belongs to no seam but looks like one; more on one side of
+#: the seam; wider on one side.
+_SEAM = slice(1, 3)
+_FLUX = 2
+#: Coefficient of the first: how the exposure's own seeing differs, nobody need know.
+_ANY_SEEING = 1.0
 _FWHM_OF_SIGMA = float(np.sqrt(8.0 * np.log(2.0)))
 
 
 @dataclass(frozen=True, slots=True)
-class SeamError:
-    """The error that a seam of the template adds to a displacement.
-
-    A Gaussian template of which a part f is missing beyond an edge has its centroid moved by the
-    centroid D of its weight. How much of D is seen depends on how unlike the missing exposure is:
-    as unlike, on the whole, as the exposure measured is unlike the others.
+class SeamFit:
+    """Displacements beside seams of the template, with what the seams do to them taken off.
 
     Parameters
     ----------
-    least_unlike : float
-        Relative difference of the exposures' profiles that is taken for granted: that of seeing.
+    flux : float
+        Relative difference of the exposures' fluxes that is taken for granted, as a standard
+        deviation: their levels are matched. That of the exposure and the template adds to it.
+    seeing : float
+        Difference of the squares of the exposures' widths, likewise, over that of the template's:
+        0.23 for FWHM of 4 to 6 px, all alike likely.
+    most_snr : float
+        Brighter sources count no more than one of this: theirs are small errors of the model.
+    least_error : float
+        A displacement that seams can move by less than this part of its error is left as it is.
+    steps : int
+        Of Gauss and Newton.
+    fit : TemplateFit
+        Whose weights and instruments are used.
     """
 
-    least_unlike: float = 0.1
+    flux: float = 0.05
+    seeing: float = 0.2
+    most_snr: float = 300.0
+    least_error: float = 0.03
+    steps: int = 2
+    fit: TemplateFit = field(default_factory=TemplateFit)
 
-    def __call__(
-        self, template_variance: Float32Array, place: Points, fwhm_px: FloatArray, flux: FloatArray
-    ) -> FloatArray:
-        """Return the variance per axis, px^2, shape (n,); 0 where the mosaic's weight is even.
+    def __call__(self, refined: Refined, pairs: PairStack, fwhm_px: FloatArray) -> Refined:
+        """Return the displacements, those beside seams corrected and with larger errors.
 
         Parameters
         ----------
-        template_variance : float32 array, shape (n, side, side)
-            Of the template's pixels; 0 = hole. Holes take no part in the fit, and none here.
-        place : Points, shape (n,)
-            Of the sources in the cutouts.
+        refined : Refined
+            Displacements that have been read from the templates of the pairs.
+        pairs : PairStack
         fwhm_px : array, shape (n,)
-        flux : array, shape (n,)
-            The exposure's over the template's; NaN where it is not known, which counts as 1.
+
+        Returns
+        -------
+        Refined
+            Beside seams by `fit`, whatever they have been before; NO_PEAK and NaN where that leads
+            beyond the template or to no source.
         """
-        unlike2 = self.least_unlike**2 + np.nan_to_num(flux - 1.0, nan=0.0) ** 2
-        x, y = _pull(template_variance, place, fwhm_px / _FWHM_OF_SIGMA)
-        variance: FloatArray = unlike2 * (x**2 + y**2)
-        return variance
+        beside = self._beside(refined, pairs, fwhm_px)
+        if not beside.any():
+            return refined
+        start = Points(refined.dx[beside], refined.dy[beside])
+        equations = self.fit.begun(pairs.select(beside), start).equations
+        information = equations.information(start)
+        sound = information.informative
+        shift, own = np.full((len(sound), 2), np.nan), information.own.copy()
+        if sound.any():
+            found = self._solved(
+                equations.select(sound),
+                Points(start.x[sound], start.y[sound]),
+                information.select(sound),
+            )
+            shift[sound] = found.shift
+            own[sound] += found.covariance
+        rows = judged(Points(shift[:, 0], shift[:, 1]), replace(information, own=own))
+        return refined.with_rows(beside, rows)
+
+    def _solved(self, equations: Equations, start: Points, information: Information) -> _Corrected:
+        """Return the displacements; NaN where they lead beyond the template, or to no source."""
+        outset = equations.outset(start)
+        power = equations.weight * outset.template.value**2
+        seeing = np.ones(len(equations.pairs))
+        problem = _SeamProblem(
+            equations,
+            equations.instrument.smoothed(outset.width_px),
+            _unevenness(equations.pairs.template_variance, power),
+            np.stack(
+                [
+                    _ANY_SEEING * seeing,
+                    np.sqrt(self._flux2(information.flux)),
+                    self.seeing * seeing,
+                ],
+                axis=1,
+            ),
+            _size2(information.template) / _size2(information.own),
+            self.most_snr,
+        )
+        pairs, shift = equations.pairs, np.stack([start.x, start.y], axis=1)
+        farthest = pairs.spline.largest_shift(pairs.side)
+        lost = np.zeros(len(pairs), bool)
+        for _ in range(self.steps):
+            found = problem.at(Points(shift[:, 0], shift[:, 1]))
+            lost |= ~np.isfinite(found.shift).all(axis=1)
+            step = np.clip(np.nan_to_num(found.shift), -_LONGEST_STEP_PX, _LONGEST_STEP_PX)
+            shift = np.clip(shift + step, -farthest, farthest)
+            lost |= (np.abs(shift) >= farthest).any(axis=1)
+        shift[lost] = np.nan
+        return _Corrected(shift, found.covariance)
+
+    def _beside(self, refined: Refined, pairs: PairStack, fwhm_px: FloatArray) -> BoolArray:
+        """Return which displacements the template's seams can move.
+
+        A Gaussian of which one side counts more has its centroid moved by that of the weight.
+        """
+        sound = refined.flags == 0
+        beside = np.zeros(len(pairs), bool)
+        if not sound.any():
+            return beside
+        some = pairs.select(sound)
+        information = refined.information.select(sound)
+        place = Points(some.centre.x - refined.dx[sound], some.centre.y - refined.dy[sound])
+        pull = _pull(some.template_variance, place, fwhm_px[sound] / _FWHM_OF_SIGMA)
+        unlike2 = self._flux2(information.flux) + self.seeing**2
+        beside[sound] = unlike2 * pull**2 > self.least_error**2 * _size2(information.own)
+        return beside
+
+    def _flux2(self, flux: FloatArray) -> FloatArray:
+        flux2: FloatArray = self.flux**2 + (flux - 1.0) ** 2
+        return flux2
 
 
-def _pull(
-    variance: Float32Array, place: Points, sigma_px: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the centroid of the template's weight in a Gaussian window, pixels from `place`.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Corrected:
+    """Shifts, or steps of them, shape (n, 2), and what to add to their covariances."""
 
-    Less that of even weights over the same pixels: holes, and the cutout's end, drop out.
+    shift: FloatArray
+    covariance: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SeamProblem:
+    """Equations for displacements and for what differs across the seams.
+
+    Parameters
+    ----------
+    equations : Equations
+        Of what is unknown without seams.
+    wider : TemplateSpline
+        The instruments' templates, smoothed by their own width.
+    uneven : float32 array, shape (n, side, side)
+        v: the template's variance over its mean, less 1.
+    prior : float64 array, shape (n, 3)
+        Standard deviations of the columns' coefficients.
+    others : float64 array, shape (n,)
+        Variance that comes from the template's noise over that from the exposure's.
+    most_snr : float
+    """
+
+    equations: Equations
+    wider: TemplateSpline
+    uneven: Float32Array
+    prior: FloatArray
+    others: FloatArray
+    most_snr: float
+
+    def at(self, shift: Points) -> _Corrected:
+        """Return the step from trial shifts, NaN without light, and what seams add to covariances.
+
+        With x the four unknowns without seams, ``M x = Z'w (E - S u)``, and u, the coefficients of
+        the columns S, from what that leaves and the prior. The error of u adds to that of x,
+        which the noise gives, as the two are independent: ``x = x_0 - G u``, ``G = M^-1 Z'w S``.
+        """
+        n, side = self.equations.pairs.pixels.shape[:2]
+        trial = self.equations.at(shift)
+        value = trial.instrument.value
+        broader = self.wider.shifted(shift, side).value - value
+        columns = np.stack([broader, self.uneven * value, self.uneven * broader], axis=1)
+        columns = columns.reshape(n, 3, -1)
+        weighted = columns * self.equations.weight.reshape(n, 1, -1)
+        pixels = self.equations.pairs.pixels.reshape(n, 1, -1)
+        matrix = trial.matrix - self.equations.noise[:, :, None] * np.eye(4)
+        both = np.concatenate([trial.data[:, :, None], _products(trial.weighted, columns)], axis=2)
+        solved = np.linalg.solve(matrix, both)
+        plain, response = solved[:, :, 0], solved[:, :, 1:]
+        flux = _positive(plain[:, _FLUX])
+        snr2 = flux**2 * matrix[:, _FLUX, _FLUX]
+        noise = 1 + self.others + snr2 / self.most_snr**2
+        back = _products(weighted, trial.template.columns)
+        normal = _products(weighted, columns) - back @ response
+        normal = 0.5 * (normal + np.swapaxes(normal, 1, 2))
+        normal += (noise[:, None] / (flux[:, None] * self.prior) ** 2)[:, :, None] * np.eye(3)
+        right = _products(weighted, pixels) - back @ plain[:, :, None]
+        inverse = np.linalg.inv(normal)[:, _SEAM]
+        moves = response[:, :, _SEAM]
+        solution = plain - (moves @ (inverse @ right))[:, :, 0]
+        moves = moves[:, :_FLUX] / flux[:, None, None]
+        covariance = moves @ inverse[:, :, _SEAM] @ np.swapaxes(moves, 1, 2)
+        step = solution[:, :_FLUX] / _positive(solution[:, _FLUX])[:, None]
+        return _Corrected(step, noise[:, None, None] * covariance)
+
+
+def _positive(flux: FloatArray) -> FloatArray:
+    """Return fluxes, NaN for those that are none."""
+    return np.asarray(np.where(flux > 0, flux, np.nan))
+
+
+def _size2(covariance: FloatArray) -> FloatArray:
+    """Return the variances along both axes together, shape (n,)."""
+    size2: FloatArray = np.trace(covariance, axis1=1, axis2=2)
+    return size2
+
+
+def _products(left: Float32Array, right: Float32Array) -> FloatArray:
+    products: FloatArray = (left @ np.swapaxes(right, 1, 2)).astype(np.float64)
+    return products
+
+
+def _unevenness(variance: Float32Array, power: Float32Array) -> Float32Array:
+    """Return the variance over its mean, weighted with `power`, less 1; 0 in holes."""
+    seen = variance > 0
+    total = np.sum(power * variance, axis=(1, 2))
+    inverse = np.divide(
+        np.sum(power * seen, axis=(1, 2)), total, out=np.zeros_like(total), where=total > 0
+    )
+    return np.where(seen, variance * inverse[:, None, None] - 1, 0).astype(np.float32)
+
+
+def _pull(variance: Float32Array, place: Points, sigma_px: FloatArray) -> FloatArray:
+    """Return how far the centroid of the template's weight in a Gaussian window is off, pixels.
+
+    From that of even weights over the same pixels: holes, and the cutout's end, drop out.
     """
     step = np.arange(variance.shape[-1])
     u, v = step - place.x[:, None], step - place.y[:, None]
@@ -81,4 +279,4 @@ def _pull(
         )
 
     (x, y), (even_x, even_y) = centroid(weight), centroid(seen)
-    return x - even_x, y - even_y
+    return np.hypot(x - even_x, y - even_y)

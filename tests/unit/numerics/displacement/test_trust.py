@@ -10,7 +10,6 @@ from alignsvc.numerics.displacement.circumstances import not_dominated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.seams import SeamError
 
 FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
 FWHM = 4.0
@@ -89,36 +88,3 @@ def test_the_share_of_the_mosaic_takes_weight_by_degrees():
     assert 0 < judged.trust[3] < 0.05
     assert judged.trust[4] == 0
     assert (judged.flags != 0).tolist() == [False] * 4 + [True, False]
-
-
-def test_a_seam_of_the_mosaic_is_in_the_stated_error():
-    """Two others, one twice as bright, ends 1.5 px from the star: it looks 0.2 px displaced."""
-    at, image = star_at(47.6)
-    weight = np.full((SIDE, SIDE), 2.0)
-    weight[:, 50:] = 1.0
-    mean = np.where(weight > 1, 1.5 * image, image)
-    found = FITTED(view_of(image), reference_of(mean, weight), catalog(at, FWHM))
-    error, stated = np.abs(found.dx[0]), np.sqrt(found.own_covariance[0, 0])
-    assert error > 0.05
-    assert stated > error / 3
-
-
-def test_no_seam_adds_nothing():
-    even = np.full((1, 33, 33), 0.1, np.float32)
-    holed = even.copy()
-    holed[:, :, 20:] = 0
-    place, fwhm = Points(np.array([16.2]), np.array([15.9])), np.array([FWHM])
-    for variance in (even, holed):
-        added = SeamError()(variance, place, fwhm, np.array([1.3]))
-        assert added == pytest.approx(0, abs=1e-12)
-
-
-def test_a_seam_says_more_the_less_alike_the_exposures_are():
-    variance = np.full((1, 33, 33), 0.1, np.float32)
-    variance[:, :, 18:] *= 2
-    place, fwhm = Points(np.array([16.0]), np.array([16.0])), np.array([FWHM])
-    alike, unlike, unknown = (
-        SeamError()(variance, place, fwhm, np.array([flux]))[0] for flux in (1.0, 1.5, np.nan)
-    )
-    assert unknown == alike > 0
-    assert unlike == pytest.approx(alike * (0.1**2 + 0.5**2) / 0.1**2)
