@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, read_only
 from alignsvc.numerics.solve.joint_fit import JointFit
 from alignsvc.numerics.solve.joint_problem import Solved
 from alignsvc.numerics.solve.sums import apply_each, cholesky_2x2
@@ -27,11 +27,26 @@ class Repetition:
 
     Parameters
     ----------
+    times : float
+        A repetition explains steps up to so many times what it makes, rms.
+    most : float
+        But none whose significance is as large as this: a step as large as its own error is news,
+        however much is drawn anew.
     seed : int
         Of the simulated errors.
     """
 
+    times: float = 2.0
+    most: float = 1.0
     seed: int = 0
+
+    def explains(self, fit: JointFit, error_arcsec: FloatArray) -> BoolArray:
+        """Return whether the step of each exposure may be nothing but that, shape (n,).
+
+        Parameters are those of `significance`.
+        """
+        known = np.minimum(self.times * self.significance(fit, error_arcsec), self.most)
+        return read_only(fit.significance <= known)
 
     def significance(self, fit: JointFit, error_arcsec: FloatArray) -> FloatArray:
         """Return the `JointFit.significance` that such a step has, rms, shape (n,).
