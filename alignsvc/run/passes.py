@@ -276,6 +276,7 @@ def _measured(
     assert state.mosaic is not None
     assert state.sources is not None
     tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    again = tools.plan.algorithms.measurement.is_repeated_in(settings.number)
     tasks = [
         replace(
             task,
@@ -292,7 +293,8 @@ def _measured(
         if outcome.is_ok:
             table = TableRef(outcome.product, outcome.checksum)
             chips = state.chips.get(one.id)
-            measured.append(Measured(one, table, chips, levels=levels_name(task.key)))
+            levels = levels_name(task.key)
+            measured.append(Measured(one, table, chips, levels=levels, is_repeated=again))
             displacements[one.id] = displacements_name(task.key)
             factors[one.id] = outcome.product
     state = replace(

@@ -90,6 +90,10 @@ class CorrelationMeasurement:
             return self
         return replace(self, refinement=self.first, matching=None, seams=None, sharp=None)
 
+    def is_repeated_in(self, number: int) -> bool:
+        """Return whether a pass measures as the one before it did."""
+        return number > 1 and self.in_pass(number) == self.in_pass(number - 1)
+
     def __call__(
         self, view: ChipView, reference: Reference, sources: SourceCatalog
     ) -> Displacements:

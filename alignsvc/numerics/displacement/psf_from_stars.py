@@ -92,7 +92,8 @@ class PsfFromStars:
         Known places are never trusted more than this.
     most_scatter_px, least_part : float
         With a larger scatter of stars about their known places, or if a smaller part of them
-        counts, there is no PSF.
+        counts, there is no PSF. Mosaics of three others, on a grid of half-size pixels, are steps
+        a pixel wide: they know stars of FWHM 1.1 px to 0.04-0.06 px, which many stars even out.
     clip, clip_rounds
         A star farther from its known place than this many times what is expected takes no part;
         how often that is looked at.
@@ -108,7 +109,7 @@ class PsfFromStars:
     strengths: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     floor: float = 0.03
     least_scatter_px: float = 0.002
-    most_scatter_px: float = 0.05
+    most_scatter_px: float = 0.1
     least_part: float = 0.7
     clip: float = 4.0
     clip_rounds: int = 3

@@ -14,6 +14,9 @@ from alignsvc.domain.measurement import Displacements, Factors
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
 
+#: Error of a displacement per axis that goes with the phases of the pixels, chip pixels.
+PHASE_ERROR_PX = 0.001
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridPlaces:
@@ -50,7 +53,7 @@ class FactorBuilder:
 
     grid: MosaicGrid
     plane: TangentPlane
-    floor_px: float = 0.001
+    floor_px: float = PHASE_ERROR_PX
 
     def to_mosaic(self, exposure: int, measured: Displacements, places: GridPlaces) -> Factors:
         """Return factors for the joint solve: offsets from the mosaic of *all* exposures.

@@ -41,6 +41,8 @@ class Measured:
         Whether sources that were kept out of the fit, to test it, serve it after all.
     levels : str
         Name of the table of its `MeasuredLevels`; empty if there is none.
+    is_repeated : bool
+        Whether the pass before measured it the same way.
     """
 
     exposure: PlannedExposure
@@ -48,6 +50,7 @@ class Measured:
     chips: ChipShifts | None = None
     with_held_out: bool = False
     levels: str = ""
+    is_repeated: bool = False
 
     def read(self, objects: ObjectStore, index: int) -> Factors:
         """Return the factors, as those of exposure `index` of a solve."""
@@ -58,7 +61,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SolveGroup:
-    """The exposures of one grid, with all that the solve needs of each."""
+    """The exposures of one grid, with all that the solve needs of each.
+
+    `are_repeated`: all were measured the same way in the pass before.
+    """
 
     grid: MosaicGrid
     members: tuple[PlannedExposure, ...]
@@ -66,6 +72,7 @@ class SolveGroup:
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
     chips: tuple[ChipShifts | None, ...]
+    are_repeated: bool = False
 
     def as_free_as(self, geometries: Sequence[Geometry]) -> SolveGroup:
         """Return the group with footprints whose further steps have these geometries."""
@@ -102,7 +109,8 @@ def group_of(
         footprint_in(one.exposure, total, grid) for one, total in zip(own, totals, strict=True)
     )
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
-    return SolveGroup(grid, members, tuple(factors), footprints, totals, chips)
+    are_repeated = all(one.is_repeated for one in own)
+    return SolveGroup(grid, members, tuple(factors), footprints, totals, chips, are_repeated)
 
 
 def footprint_in(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:

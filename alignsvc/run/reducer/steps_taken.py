@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.numerics.solve.factors import PHASE_ERROR_PX
 from alignsvc.numerics.solve.gauge import GaugeKind, hold_mean
 from alignsvc.numerics.solve.joint_fit import JointFit
+from alignsvc.numerics.solve.repeatability import Repetition
 from alignsvc.run import events
 from alignsvc.run.reducer.solve_group import SolveGroup
 from alignsvc.run.stages import Tools
 
 #: Steps that change residuals by less than this part of their errors are no news: measuring the
-#: same pixels again, a little beside, gives numbers that differ by some hundredths of an error, by
-#: 0.18 in a strip of 24 whose bright stars' half mpx comes and goes with the phase of the pixel.
+#: same pixels again, a little beside, gives numbers that differ by some hundredths of an error.
 #: Not taking them adds 2 % to the error at most.
 LEAST_SIGNIFICANT = 0.2
 
@@ -23,16 +24,18 @@ def steps_worth_taking(tools: Tools, group: SolveGroup, fit: JointFit) -> FloatA
 
     A chain of thin overlaps can bend by half a pixel with no source speaking against it: there
     a thousandth of a pixel in each source, another one in each pass, is many `eps_shift` at the
-    ends, and the loop would follow it for ever.
+    ends, and the loop would follow it for ever. What the phases of the pixels draw anew, once all
+    has been measured the same way before, is no better than what was there, and is known.
     """
     steps = np.array(fit.steps)
     eps_px = tools.plan.config.alignment.eps_shift
+    is_news = _is_news(tools, group, fit)
     for label, kind in enumerate(fit.gauges):
         members = np.flatnonzero(fit.component == label)
         left_px = max((_largest_px(group, i, steps[i]) for i in members.tolist()), default=0.0)
         if any(_is_to_stiffen(group, i) for i in members.tolist()):
             continue  # what a stiffer geometry cannot express must go
-        if left_px < eps_px or fit.significance[members].max() >= LEAST_SIGNIFICANT:
+        if left_px < eps_px or is_news[members].any():
             continue
         still = np.zeros_like(steps[members])
         if kind is GaugeKind.MEAN:  # exposures that left may have taken the mean with them
@@ -45,6 +48,16 @@ def steps_worth_taking(tools: Tools, group: SolveGroup, fit: JointFit) -> FloatA
             )
         )
     return steps
+
+
+def _is_news(tools: Tools, group: SolveGroup, fit: JointFit) -> BoolArray:
+    """Return which exposures' steps say something that the passes before did not."""
+    is_news = fit.significance >= LEAST_SIGNIFICANT
+    if not group.are_repeated or not is_news.any():
+        return is_news
+    scale = [one.header.wcs[0].pixel_scale_arcsec for one in group.members]
+    repetition = Repetition(seed=tools.plan.config.run.seed)
+    return is_news & ~repetition.explains(fit, PHASE_ERROR_PX * np.array(scale))
 
 
 def _is_to_stiffen(group: SolveGroup, index: int) -> bool:
