@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.outcome import Status, Verdict
@@ -92,6 +93,8 @@ class ExposureResult:
         Where chips have offsets, one a chip, in file order; otherwise empty.
     level : ExposureLevel
         How flux scale and sky were corrected so that it agrees with the others.
+    colour_term : ColourTerm or None
+        None: none was fitted.
     """
 
     id: str
@@ -109,6 +112,7 @@ class ExposureResult:
     held_out: HeldOutResidual = HeldOutResidual()
     chips: tuple[ChipResult, ...] = ()
     level: ExposureLevel = AS_RECORDED
+    colour_term: ColourTerm | None = None
 
     def totals(self, n_chips: int) -> tuple[Correction, ...]:
         """Return the total correction of each of the exposure's chips.

@@ -12,6 +12,7 @@ from astropy import units
 from astropy.table import Column, Table
 
 from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.geometry import TangentPlane
@@ -35,6 +36,12 @@ _CHIP_SHIFT = ("chip_shift_x", "chip_shift_y")
 _ABOUT_CHIPS = (
     "One row a chip: its total correction, and in chip_shift_x, chip_shift_y what of it is the "
     "chip's alone, before the exposure's correction: shift = M chip_shift + the exposure's shift."
+)
+_COLOUR_TERM = ("colour_shift_x", "colour_shift_y", "colour_error_x", "colour_error_y")
+_ABOUT_COLOURS = (
+    "colour_shift_x, colour_shift_y: where a source appears that is redder by a magnitude than the "
+    "median of the catalogue, for which the correction holds, against the median exposure; "
+    "colour_error_x, colour_error_y: standard deviations. mas a magnitude, east and north."
 )
 _ABOUT = (
     "In the gnomonic plane about (tangent_ra, tangent_dec), x = east, y = north, arcsec: "
@@ -61,6 +68,8 @@ def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
     table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))
     if any(row.chip for row in rows):
         _add_chips(table, rows)
+    if any(row.result.colour_term is not None for row in rows):
+        _add_colour_terms(table, rows)
     for name, unit in _UNITS.items():
         table[name].unit = unit
     text = io.StringIO()
@@ -90,6 +99,15 @@ def _add_chips(table: Table, rows: Sequence[_Row]) -> None:
     for axis, name in enumerate(_CHIP_SHIFT):
         table[name] = Column([row.shift[axis] for row in rows], unit=units.arcsec)
     table.meta["chips"] = _ABOUT_CHIPS
+
+
+def _add_colour_terms(table: Table, rows: Sequence[_Row]) -> None:
+    none = ColourTerm((np.nan, np.nan), (np.nan, np.nan))
+    terms = [row.result.colour_term or none for row in rows]
+    numbers = np.array([(*term.shift_mas, *term.error_mas) for term in terms])
+    for axis, name in enumerate(_COLOUR_TERM):
+        table[name] = Column(numbers[:, axis], unit=units.mas)
+    table.meta["colours"] = _ABOUT_COLOURS
 
 
 _COLUMNS: tuple[tuple[str, type], ...] = (
@@ -227,6 +245,7 @@ def _result(row: Table.Row) -> ExposureResult:
         last_move_px=float(row["last_move"]),
         passes=int(row["passes"]),
         level=_level(row),
+        colour_term=_colour_term(row),
     )
 
 
@@ -234,6 +253,13 @@ def _level(row: Table.Row) -> ExposureLevel:
     if "flux_scale" not in row.colnames:  # a table of a version that had none
         return AS_RECORDED
     return ExposureLevel(float(row["flux_scale"]), float(row["sky_offset"]))
+
+
+def _colour_term(row: Table.Row) -> ColourTerm | None:
+    if _COLOUR_TERM[0] not in row.colnames or not np.isfinite(row[_COLOUR_TERM[0]]):
+        return None
+    east, north, error_east, error_north = (float(row[name]) for name in _COLOUR_TERM)
+    return ColourTerm((east, north), (error_east, error_north))
 
 
 def _correction(row: Table.Row, geometry: Geometry) -> Correction | None:

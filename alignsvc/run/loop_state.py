@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.chip_shifts import ChipShifts, ShiftsOfChips
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.result import FitQuality
@@ -61,6 +62,8 @@ class LoopState:
         What the last solve found of single chips.
     levels : mapping of exposure id to ExposureLevel
         Flux scales and skies, where the others have corrected them.
+    colour_terms : mapping of exposure id to ColourTerm
+        As the last solve found them, where it looked for any.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -82,6 +85,7 @@ class LoopState:
     chips_at_start: Mapping[str, ChipShifts] = field(default_factory=dict)
     chip_notes: tuple[str, ...] = ()
     levels: Mapping[str, ExposureLevel] = field(default_factory=dict)
+    colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 

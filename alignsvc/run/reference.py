@@ -23,7 +23,7 @@ from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
 from alignsvc.run.cataloguing import chosen_sources
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reducer.colours import colours_on_grid
+from alignsvc.run.reducer.colours import colour_term_notes, colours_on_grid
 from alignsvc.run.stages import Tools
 
 #: Motion between the first and the last exposure above which a source is left out where its
@@ -105,12 +105,11 @@ def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
         for component, one in references.items()
         if one.offsets is not None
     ]
-    found += [
-        f"alignment.colour_term: {len(one.colours.source)} sources of component {component} have "
-        "a colour; the others count as of the median colour"
-        for component, one in references.items()
-        if one.colours is not None
-    ]
+    for component, one in references.items():
+        if one.colours is not None:
+            members = [each.id for each in tools.plan.exposures if each.component == component]
+            terms = [state.colour_terms[name] for name in members if name in state.colour_terms]
+            found += colour_term_notes(component, one.colours, terms)
     if state.moving:
         found.append(
             f"{len(state.moving)} sources move between the exposures, as no catalogue says; they "

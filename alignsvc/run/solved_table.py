@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.result import FitQuality
@@ -60,6 +61,8 @@ class SolvedTable:
     chip_notes : array of str, shape (l,)
     flux_scale, sky_offset : float64, shape (n,)
         Of its `ExposureLevel`.
+    colour_shift_mas, colour_error_mas : float64, shape (n, 2)
+        Of its `ColourTerm`; NaN where none was fitted.
     """
 
     id: NDArray[Any]
@@ -88,10 +91,14 @@ class SolvedTable:
     chip_notes: NDArray[Any]
     flux_scale: FloatArray
     sky_offset: FloatArray
+    colour_shift_mas: FloatArray
+    colour_error_mas: FloatArray
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
 _NO_RAYS = KnownRays(TableRef("", ""), 0)
+#: How an exposure stands in the table for which no colour term was fitted.
+_NO_TERM = ColourTerm((np.nan, np.nan), (np.nan, np.nan))
 
 
 def pass_name(pass_number: int) -> str:
@@ -116,6 +123,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     totals = [state.corrections[name] for name in names]
     rays = [state.rays.get(name, _NO_RAYS) for name in names]
     levels = [state.level_of(name) for name in names]
+    terms = [state.colour_terms.get(name, _NO_TERM) for name in names]
     nan = float("nan")
     chips = chip_columns(names, state.chips, state.chips_at_start)
     table = SolvedTable(
@@ -145,6 +153,8 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         chip_notes=np.array(state.chip_notes, str),
         flux_scale=np.array([level.flux_scale for level in levels]),
         sky_offset=np.array([level.sky_offset for level in levels]),
+        colour_shift_mas=np.array([term.shift_mas for term in terms]),
+        colour_error_mas=np.array([term.error_mas for term in terms]),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -210,6 +220,13 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if table.flux_scale[row] != 1.0 or table.sky_offset[row] != 0.0
         },
+        colour_terms={
+            exposure: ColourTerm(
+                _two(table.colour_shift_mas[row]), _two(table.colour_error_mas[row])
+            )
+            for row, exposure in rows
+            if np.isfinite(table.colour_shift_mas[row]).all()
+        },
     )
 
 
@@ -232,6 +249,11 @@ def restored(tools: Tools, settled: Settled) -> LoopState:
         sources=None if settled.sources is None else SourceTables.from_event(settled.sources),
         mosaic=None if settled.generation is None else load_mosaic(tools, settled.generation),
     )
+
+
+def _two(numbers: FloatArray) -> tuple[float, float]:
+    east, north = numbers.tolist()
+    return (east, north)
 
 
 def _names(rows: Sequence[tuple[int, str]], column: NDArray[Any]) -> dict[str, str]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from alignsvc.domain.chip_shifts import ChipShifts
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import FitQuality
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.colour_terms import ColourTerms
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import footprint_of, hold_mean
 from alignsvc.numerics.solve.linear_fit import LinearFitter
@@ -55,6 +57,8 @@ class Solution:
         Where chips have offsets.
     chip_notes : tuple of str
         What was found of single chips.
+    colour_terms : mapping of exposure id to ColourTerm
+        Of all exposures that took part, where colours are known.
     """
 
     corrections: Mapping[str, Correction]
@@ -65,6 +69,7 @@ class Solution:
     moving: tuple[int, ...] = ()
     chips: Mapping[str, ChipShifts] = field(default_factory=dict)
     chip_notes: tuple[str, ...] = ()
+    colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
 
     def joined(self, other: Solution) -> Solution:
         """Return both; of exposures in both, what `other` says."""
@@ -77,6 +82,7 @@ class Solution:
             (*self.moving, *other.moving),
             {**self.chips, **other.chips},
             (*self.chip_notes, *other.chip_notes),
+            {**self.colour_terms, **other.colour_terms},
         )
 
 
@@ -177,7 +183,14 @@ def _solved_jointly(
         if fitted.chips is None
         else notes_on_chips(fitted.chips, shifts if has_offsets else None)
     )
-    return Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
+    found = Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
+    return replace(found, colour_terms=_terms_of(group, fitted.colours))
+
+
+def _terms_of(group: SolveGroup, found: ColourTerms | None) -> dict[str, ColourTerm]:
+    if found is None:
+        return {}
+    return {one.id: found.of_exposure(i) for i, one in enumerate(group.members)}
 
 
 def _counted(geometries: Sequence[Geometry]) -> str:

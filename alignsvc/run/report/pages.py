@@ -22,6 +22,8 @@ _STYLE = (
     ".failed{background:#fde0dc}.skipped{background:#fff3cd}"
 )
 
+_COLOUR_TERM = ("redder by a magnitude: shift east [mas]", "north", "its error")
+
 
 def write_reports(tools: Tools, result: RunResult) -> None:
     """Write the reports that the configuration asks for."""
@@ -35,7 +37,7 @@ def write_reports(tools: Tools, result: RunResult) -> None:
 
 def report_html(result: RunResult) -> str:
     """Return the page: the verdict first, then passes, then every exposure, trouble first."""
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result))
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result, most_notes=None))
     passes = _table(
         ("pass", "largest movement [px]", "exposures solved", "sources"),
         (
@@ -44,13 +46,18 @@ def report_html(result: RunResult) -> str:
         ),
     )
     rows = sorted(result.corrections, key=lambda r: (r.status is Status.ALIGNED, r.id))
+    has_colours = any(row.colour_term is not None for row in rows)
     exposures = _table(
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
             *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
             *("held-out sources off, before [px]", "after"),
+            *(_COLOUR_TERM if has_colours else ()),
         ),
-        ((row.status.value, _cells(row)) for row in rows),
+        (
+            (row.status.value, (*_cells(row), *(_colour_cells(row) if has_colours else ())))
+            for row in rows
+        ),
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
@@ -85,6 +92,13 @@ def _cells(row: ExposureResult) -> tuple[str, ...]:
         f"{row.last_move_px:.4f}",
         *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),
     )
+
+
+def _colour_cells(row: ExposureResult) -> tuple[str, ...]:
+    if row.colour_term is None:
+        return ("",) * len(_COLOUR_TERM)
+    east, north = row.colour_term.shift_mas
+    return (f"{east:+.2f}", f"{north:+.2f}", f"{max(row.colour_term.error_mas):.2f}")
 
 
 def _or_nothing(value_px: float) -> str:

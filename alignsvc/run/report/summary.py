@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
@@ -64,8 +65,8 @@ def _sharpening(found: Sharpening | None) -> Json:
     }
 
 
-def result_lines(result: RunResult) -> list[str]:
-    """Return how a run ended, in sentences."""
+def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str]:
+    """Return how a run ended, in sentences, with so many notes at the most; None = all."""
     counts = result.counts
     lines = [
         f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
@@ -82,7 +83,7 @@ def result_lines(result: RunResult) -> list[str]:
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
-    lines += [f"note: {note}" for note in result.notes[:_SHOWN]]
+    lines += [f"note: {note}" for note in result.notes[:most_notes]]
     return lines
 
 
@@ -275,6 +276,14 @@ def _exposure(row: ExposureResult) -> Json:
         "held_out_before_px": _number(row.held_out.before_px),
         "held_out_after_px": _number(row.held_out.after_px),
         **({"chips": [_chip(chip) for chip in row.chips]} if row.chips else {}),
+        **({"colour_term": _colour_term(row.colour_term)} if row.colour_term else {}),
+    }
+
+
+def _colour_term(term: ColourTerm) -> Json:
+    return {
+        "shift_mas_per_mag": list(term.shift_mas),
+        "error_mas_per_mag": [_number(error) for error in term.error_mas],
     }
 
 
