@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
+from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 
 _UPPER = np.triu_indices(N_PARAMETERS)
@@ -36,6 +37,10 @@ _CHIP_SHIFT = ("chip_shift_x", "chip_shift_y")
 _ABOUT_CHIPS = (
     "One row a chip: its total correction, and in chip_shift_x, chip_shift_y what of it is the "
     "chip's alone, before the exposure's correction: shift = M chip_shift + the exposure's shift."
+)
+_ABOUT_APART = (
+    "chips_apart: chips for which the correction does not hold, as a JSON list of [name, x, y, "
+    "error]: where they stand besides, pixels of the chip, and the error of each axis."
 )
 _COLOUR_TERM = ("colour_shift_x", "colour_shift_y", "colour_error_x", "colour_error_y")
 _ABOUT_COLOURS = (
@@ -68,6 +73,9 @@ def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
     table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))
     if any(row.chip for row in rows):
         _add_chips(table, rows)
+    if any(row.result.chips_apart for row in rows):
+        table["chips_apart"] = [_text_of_apart(row.result.chips_apart) for row in rows]
+        table.meta["chips_apart"] = _ABOUT_APART
     if any(row.result.colour_term is not None for row in rows):
         _add_colour_terms(table, rows)
     for name, unit in _UNITS.items():
@@ -99,6 +107,18 @@ def _add_chips(table: Table, rows: Sequence[_Row]) -> None:
     for axis, name in enumerate(_CHIP_SHIFT):
         table[name] = Column([row.shift[axis] for row in rows], unit=units.arcsec)
     table.meta["chips"] = _ABOUT_CHIPS
+
+
+def _text_of_apart(chips: Sequence[ChipApart]) -> str:
+    return json.dumps([(chip.name, *chip.offset_px, chip.error_px) for chip in chips])
+
+
+def _apart(row: Table.Row) -> tuple[ChipApart, ...]:
+    if "chips_apart" not in row.colnames:
+        return ()
+    return tuple(
+        ChipApart(name, (x, y), error) for name, x, y, error in json.loads(row["chips_apart"])
+    )
 
 
 def _add_colour_terms(table: Table, rows: Sequence[_Row]) -> None:
@@ -246,6 +266,7 @@ def _result(row: Table.Row) -> ExposureResult:
         passes=int(row["passes"]),
         level=_level(row),
         colour_term=_colour_term(row),
+        chips_apart=_apart(row),
     )
 
 

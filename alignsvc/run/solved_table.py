@@ -18,7 +18,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.chip_table import chip_columns, chips_of
+from alignsvc.run.chip_table import ApartColumns, chip_columns, chips_of
 from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import load_mosaic
 from alignsvc.run.stages import Tools
@@ -63,6 +63,11 @@ class SolvedTable:
         Of its `ExposureLevel`.
     colour_shift_mas, colour_error_mas : float64, shape (n, 2)
         Of its `ColourTerm`; NaN where none was fitted.
+    apart_owner : int64, shape (j,)
+        Row of the exposure of each of its `ChipApart`.
+    apart_name : array of str, shape (j,)
+    apart_offset_px : float64, shape (j, 2)
+    apart_error_px : float64, shape (j,)
     """
 
     id: NDArray[Any]
@@ -93,6 +98,10 @@ class SolvedTable:
     sky_offset: FloatArray
     colour_shift_mas: FloatArray
     colour_error_mas: FloatArray
+    apart_owner: IntArray
+    apart_name: NDArray[Any]
+    apart_offset_px: FloatArray
+    apart_error_px: FloatArray
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
@@ -126,6 +135,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     terms = [state.colour_terms.get(name, _NO_TERM) for name in names]
     nan = float("nan")
     chips = chip_columns(names, state.chips, state.chips_at_start)
+    apart = ApartColumns.of(names, state.chips_apart)
     table = SolvedTable(
         id=np.array(names),
         geometry=np.array([total.geometry.value for total in totals]),
@@ -155,6 +165,10 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         sky_offset=np.array([level.sky_offset for level in levels]),
         colour_shift_mas=np.array([term.shift_mas for term in terms]),
         colour_error_mas=np.array([term.error_mas for term in terms]),
+        apart_owner=apart.owner,
+        apart_name=apart.name,
+        apart_offset_px=apart.offset_px,
+        apart_error_px=apart.error_px,
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -227,6 +241,9 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if np.isfinite(table.colour_shift_mas[row]).all()
         },
+        chips_apart=ApartColumns(
+            table.apart_owner, table.apart_name, table.apart_offset_px, table.apart_error_px
+        ).by_exposure(table.id),
     )
 
 

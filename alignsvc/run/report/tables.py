@@ -93,6 +93,7 @@ def _row(
         passes=state.passes.get(name, 0),
         level=state.level_of(name),
         colour_term=None if end else state.colour_terms.get(name),
+        chips_apart=() if end else state.chips_apart.get(name, ()),
         held_out=HeldOutResidual(judged.before_px, judged.after_px)
         if judged
         else HeldOutResidual(),

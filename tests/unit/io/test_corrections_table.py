@@ -11,7 +11,7 @@ from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
+from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 from alignsvc.io.corrections_table import corrections_to_ecsv, read_corrections
 
@@ -57,6 +57,18 @@ def test_colour_terms_have_columns_where_any_was_fitted(tmp_path: Path) -> None:
     first, second = read_corrections(path)
     assert first.colour_term == term
     assert second.colour_term is None
+
+
+def test_chips_that_stand_apart_are_kept(tmp_path: Path) -> None:
+    total = Correction.identity(TangentPlane(10.0, -20.0), Geometry.SHIFT)
+    apart = (ChipApart("SCI,2", (1 / 3, -0.25), 0.01), ChipApart('a "b"', (0.5, 0.5), 0.02))
+    path = tmp_path / "corrections.ecsv"
+    rows = (
+        replace(result("a", total, Status.ALIGNED), chips_apart=apart),
+        result("b", total, Status.ALIGNED),
+    )
+    path.write_bytes(corrections_to_ecsv(rows))
+    assert [row.chips_apart for row in read_corrections(path)] == [apart, ()]
 
 
 def test_chips_with_offsets_have_a_row_each(tmp_path: Path) -> None:
