@@ -143,6 +143,8 @@ class Plan:
         Tiles of the earlier run's mosaic that are not made again.
     colours : StarColours or None
         That `alignment.colour_term` names.
+    off_catalog : frozenset of str
+        Ids of exposures whose sources should match the catalogue, and do not.
     """
 
     config: Config
@@ -160,6 +162,7 @@ class Plan:
     idle: tuple[PlannedExposure, ...] = ()
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
     colours: StarColours | None = None
+    off_catalog: frozenset[str] = frozenset()
 
     @property
     def run_id(self) -> str:

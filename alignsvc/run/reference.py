@@ -85,6 +85,8 @@ def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReferenc
     seen = {one.component for one in tools.plan.exposures}
     for grid in (grid for grid in tools.plan.grids if grid.component in seen):
         own = sources.select(sources.component == grid.component)
+        if _is_off(tools, grid):
+            continue
         one = GridReference(None, None)
         if catalog is not None:
             one = _on_grid(tools, grid, catalog, own)
@@ -133,6 +135,12 @@ def flagged_sources(tools: Tools, state: LoopState) -> SourceCatalog:
             moving = np.append(moving, one.motions.source[far])
     flag = np.where(np.isin(sources.id, moving), int(SourceFlag.MOVING), 0)
     return replace(sources, flags=sources.flags | flag)
+
+
+def _is_off(tools: Tools, grid: MosaicGrid) -> bool:
+    """Return whether most exposures of a grid do not lie where the catalogue has their stars."""
+    own = [one.id for one in tools.plan.exposures if one.component == grid.component]
+    return 2 * len(tools.plan.off_catalog.intersection(own)) > len(own)
 
 
 def _on_grid(
