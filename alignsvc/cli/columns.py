@@ -26,8 +26,13 @@ class _Column:
     is_number: bool = True
 
 
+def _is_in_order(row: ExposureResult) -> bool:
+    return row.status is Status.ALIGNED and not row.chips_apart
+
+
 def _state(row: ExposureResult) -> str:
-    return f"{row.status.value}: {row.reason}" if row.reason else row.status.value
+    more = row.reason or ("chips apart" if row.chips_apart else "")
+    return f"{row.status.value}: {more}" if more else row.status.value
 
 
 def _shift(axis: int) -> Callable[[ExposureResult], str]:
@@ -68,7 +73,7 @@ def exposure_lines(results: Sequence[ExposureResult], width: int) -> list[str]:
     """
     if not results:
         return []
-    rows = sorted(results, key=lambda row: (row.status is Status.ALIGNED, row.id))[:ROWS_SHOWN]
+    rows = sorted(results, key=lambda row: (_is_in_order(row), row.id))[:ROWS_SHOWN]
     longest_id = max(len(row.id) for row in rows)
     columns = _fitting(rows, width - max(len(_ID_TITLE), min(longest_id, _WHOLE_ID)))
     widths = [_width(column, rows) for column in columns]

@@ -19,6 +19,8 @@ KeywordOrNumber = str | float | None
 #: An HDU by index, name, or (name, version).
 Extension = int | str | tuple[str, int]
 Override = dict[str, object]
+#: What a setting is that the run chooses by what it finds.
+AUTO = "auto"
 
 
 def _named(default: str) -> BeforeValidator:
@@ -165,7 +167,7 @@ class AlignmentSection(Section):
     use_weights: bool = True
     use_segmentation: bool = True
     match_levels: bool = True
-    colour_term: str | None = None
+    colour_term: str | None = AUTO
     prior: PriorSection = PriorSection()
     tangent_plane: str | None = None
     search_radius: Literal["auto"] | Positive = "auto"
@@ -192,7 +194,7 @@ class AlignmentSection(Section):
                 )
             if self.prior != PriorSection():
                 raise ValueError("prior belongs to solver 'global'; leave it out")
-            if self.colour_term is not None:
+            if self.colour_term not in (None, AUTO):
                 raise ValueError("colour_term belongs to solver 'global'; leave it out")
         return self
 

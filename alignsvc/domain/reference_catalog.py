@@ -68,6 +68,8 @@ class ReferenceCatalog:
         Whether the table tells motions; if not, all are 0 and `epoch` means nothing.
     notes : tuple of str
         What the user should know of the table.
+    magnitude : array, shape (n,), or None
+        To tell bright stars; NaN where it is not known, None if the table has none.
     """
 
     sky: SkyPoints
@@ -76,11 +78,14 @@ class ReferenceCatalog:
     covariance: FloatArray
     has_motion: bool
     notes: tuple[str, ...] = ()
+    magnitude: FloatArray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sky", SkyPoints(*(read_only(c) for c in self.sky)))
         for name in ("motion_mas", "epoch", "covariance"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
+        if self.magnitude is not None:
+            object.__setattr__(self, "magnitude", read_only(self.magnitude))
 
     def __len__(self) -> int:
         return len(self.epoch)
@@ -94,7 +99,14 @@ class ReferenceCatalog:
             self.covariance[which],
             self.has_motion,
             self.notes,
+            None if self.magnitude is None else self.magnitude[which],
         )
+
+    def brightest_first(self) -> ReferenceCatalog:
+        """Return the catalogue by magnitude; in its own order if it has none."""
+        if self.magnitude is None:
+            return self
+        return self.select(np.argsort(self.magnitude, kind="stable"))  # NaN comes last
 
     def known_at(self, year: float | None) -> ReferenceCatalog:
         """Return the catalogue at a time: places, and how well they are known there.
@@ -119,6 +131,7 @@ class ReferenceCatalog:
             carry @ known.covariance @ np.swapaxes(carry, 1, 2),
             True,
             self.notes,
+            known.magnitude,
         )
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.outcome import Status, Verdict
@@ -61,6 +63,30 @@ class ChipResult:
     correction: Correction
 
 
+@dataclass(frozen=True, slots=True)
+class ChipApart:
+    """A chip that stands elsewhere than its exposure's correction puts it, and stays there.
+
+    Parameters
+    ----------
+    name : str
+        As in its `ChipRef`.
+    offset_px : tuple of float
+        (x, y) to be added, pixels of the chip, beyond doubt.
+    error_px : float
+        Of each of the two.
+    """
+
+    name: str
+    offset_px: tuple[float, float]
+    error_px: float
+
+    @property
+    def length_px(self) -> float:
+        """How far off it is."""
+        return math.hypot(*self.offset_px)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureResult:
     """The end of one exposure.
@@ -92,6 +118,10 @@ class ExposureResult:
         Where chips have offsets, one a chip, in file order; otherwise empty.
     level : ExposureLevel
         How flux scale and sky were corrected so that it agrees with the others.
+    colour_term : ColourTerm or None
+        None: none was fitted.
+    chips_apart : tuple of ChipApart
+        Chips for which its correction does not hold; its errors say so.
     """
 
     id: str
@@ -109,6 +139,8 @@ class ExposureResult:
     held_out: HeldOutResidual = HeldOutResidual()
     chips: tuple[ChipResult, ...] = ()
     level: ExposureLevel = AS_RECORDED
+    colour_term: ColourTerm | None = None
+    chips_apart: tuple[ChipApart, ...] = ()
 
     def totals(self, n_chips: int) -> tuple[Correction, ...]:
         """Return the total correction of each of the exposure's chips.

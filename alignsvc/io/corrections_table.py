@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from astropy import units
 from astropy.table import Column, Table
 
 from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
+from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 
 _UPPER = np.triu_indices(N_PARAMETERS)
@@ -35,6 +37,16 @@ _CHIP_SHIFT = ("chip_shift_x", "chip_shift_y")
 _ABOUT_CHIPS = (
     "One row a chip: its total correction, and in chip_shift_x, chip_shift_y what of it is the "
     "chip's alone, before the exposure's correction: shift = M chip_shift + the exposure's shift."
+)
+_ABOUT_APART = (
+    "chips_apart: chips for which the correction does not hold, as a JSON list of [name, x, y, "
+    "error]: where they stand besides, pixels of the chip, and the error of each axis."
+)
+_COLOUR_TERM = ("colour_shift_x", "colour_shift_y", "colour_error_x", "colour_error_y")
+_ABOUT_COLOURS = (
+    "colour_shift_x, colour_shift_y: where a source appears that is redder by a magnitude than the "
+    "median of the catalogue, for which the correction holds, against the median exposure; "
+    "colour_error_x, colour_error_y: standard deviations. mas a magnitude, east and north."
 )
 _ABOUT = (
     "In the gnomonic plane about (tangent_ra, tangent_dec), x = east, y = north, arcsec: "
@@ -61,6 +73,11 @@ def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
     table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))
     if any(row.chip for row in rows):
         _add_chips(table, rows)
+    if any(row.result.chips_apart for row in rows):
+        table["chips_apart"] = [_text_of_apart(row.result.chips_apart) for row in rows]
+        table.meta["chips_apart"] = _ABOUT_APART
+    if any(row.result.colour_term is not None for row in rows):
+        _add_colour_terms(table, rows)
     for name, unit in _UNITS.items():
         table[name].unit = unit
     text = io.StringIO()
@@ -90,6 +107,27 @@ def _add_chips(table: Table, rows: Sequence[_Row]) -> None:
     for axis, name in enumerate(_CHIP_SHIFT):
         table[name] = Column([row.shift[axis] for row in rows], unit=units.arcsec)
     table.meta["chips"] = _ABOUT_CHIPS
+
+
+def _text_of_apart(chips: Sequence[ChipApart]) -> str:
+    return json.dumps([(chip.name, *chip.offset_px, chip.error_px) for chip in chips])
+
+
+def _apart(row: Table.Row) -> tuple[ChipApart, ...]:
+    if "chips_apart" not in row.colnames:
+        return ()
+    return tuple(
+        ChipApart(name, (x, y), error) for name, x, y, error in json.loads(row["chips_apart"])
+    )
+
+
+def _add_colour_terms(table: Table, rows: Sequence[_Row]) -> None:
+    none = ColourTerm((np.nan, np.nan), (np.nan, np.nan))
+    terms = [row.result.colour_term or none for row in rows]
+    numbers = np.array([(*term.shift_mas, *term.error_mas) for term in terms])
+    for axis, name in enumerate(_COLOUR_TERM):
+        table[name] = Column(numbers[:, axis], unit=units.mas)
+    table.meta["colours"] = _ABOUT_COLOURS
 
 
 _COLUMNS: tuple[tuple[str, type], ...] = (
@@ -227,6 +265,8 @@ def _result(row: Table.Row) -> ExposureResult:
         last_move_px=float(row["last_move"]),
         passes=int(row["passes"]),
         level=_level(row),
+        colour_term=_colour_term(row),
+        chips_apart=_apart(row),
     )
 
 
@@ -234,6 +274,13 @@ def _level(row: Table.Row) -> ExposureLevel:
     if "flux_scale" not in row.colnames:  # a table of a version that had none
         return AS_RECORDED
     return ExposureLevel(float(row["flux_scale"]), float(row["sky_offset"]))
+
+
+def _colour_term(row: Table.Row) -> ColourTerm | None:
+    if _COLOUR_TERM[0] not in row.colnames or not np.isfinite(row[_COLOUR_TERM[0]]):
+        return None
+    east, north, error_east, error_north = (float(row[name]) for name in _COLOUR_TERM)
+    return ColourTerm((east, north), (error_east, error_north))
 
 
 def _correction(row: Table.Row, geometry: Geometry) -> Correction | None:

@@ -11,7 +11,7 @@ from alignsvc.domain.outcome import TaskKey
 from alignsvc.io.objects import LocalObjects, checked_name
 
 #: Version of everything that is written into a run directory; part of a run's identity.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 CONFIG = "config.yaml"
 JOURNAL = "journal/"

@@ -41,6 +41,8 @@ _MOTION_ERRORS = (
     _Quantity(("pmra_error", "e_pmRA"), _MAS_PER_YEAR),
     _Quantity(("pmdec_error", "e_pmDE"), _MAS_PER_YEAR),
 )
+#: Of Gaia's, and of anybody else's: they only tell which stars are bright.
+_MAGNITUDE = _Quantity(("phot_g_mean_mag", "Gmag", "phot_rp_mean_mag", "RPmag", "mag"), units.mag)
 _EPOCH = "ref_epoch"
 #: Which two of (ra, dec, pmra, pmdec) a column of correlations is about.
 _CORRELATIONS = {
@@ -96,6 +98,7 @@ def read_reference_catalog(path: Path) -> ReferenceCatalog:
         _covariance(path, table, np.nan_to_num(deviations)),
         motions is not None,
         tuple(f"reference.catalog: {path.name}: {note}" for note in notes),
+        _column(path, table, _MAGNITUDE),
     )
 
 

@@ -2,7 +2,8 @@
 
 The loop sees displacements of a few pixels. Here every exposure lists its own sources, near ones
 compare their lists, and the answers of all pairs are joined. Exposures that agree with their
-headers within what the loop can find begin as they are; if all do, nothing changes at all.
+headers within what the loop can find begin as they are; if all do, nothing changes at all. What
+matches is then compared, as one field, with the reference catalogue (`catalogue_tie`).
 Exposures that an earlier run has aligned are known to lie right, and are not compared with each
 other.
 """
@@ -11,13 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alignsvc.config.build import Bootstrap
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import SkyPoints, TangentPlane, middle_of
 from alignsvc.domain.outcome import Status, TaskOutcome
@@ -25,8 +24,9 @@ from alignsvc.domain.task import TableRef, Task
 from alignsvc.io import journal
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.journal import ExposureEnded
-from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table, write_table
+from alignsvc.numerics.matching.joint_field import CatalogMatcher
 from alignsvc.numerics.matching.joint_start import (
     FieldPlace,
     Link,
@@ -41,11 +41,13 @@ from alignsvc.numerics.matching.start import Start, disagreement_px, start_with
 from alignsvc.numerics.sky.footprints import Footprint, footprint
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run import events
+from alignsvc.run.catalogue_tie import Tie, tie_notes, tied, ties_of
 from alignsvc.run.plan import comparable, place_of, plane_for, with_starts
 from alignsvc.run.stages import Tools, run_stage
+from alignsvc.run.start_table import START_NAME, StartRow, StartTable
 from alignsvc.run.state import RunState
 from alignsvc.tasks.base import NOT_FINAL
-from alignsvc.tasks.list_sources import ListSourcesTask
+from alignsvc.tasks.list_sources import ListSourcesTask, SourceList
 from alignsvc.tasks.match_sources import (
     ListedExposure,
     MatchFrame,
@@ -55,30 +57,10 @@ from alignsvc.tasks.match_sources import (
 
 #: Stages of tasks that run before the first pass.
 LIST_STAGE, MATCH_STAGE = BOOTSTRAP_STAGES = ("list_sources", "match_sources")
-_NAME = f"{TABLES}start.npz"
 #: Common sources of exposures that are known to lie right: more than any two have.
 _TIED = 1_000_000
 #: How often a task is tried again that a worker lost.
 _MORE_TRIES = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StartTable:
-    """A row for each exposure that does not begin as its header has it, in order of id.
-
-    Parameters
-    ----------
-    id : array of str, shape (n,)
-    parameters : float64, shape (n, 6)
-        Of the correction that it begins with.
-    reason, message : arrays of str, shape (n,)
-        Why it takes no part; empty if it does.
-    """
-
-    id: NDArray[Any]
-    parameters: FloatArray
-    reason: NDArray[Any]
-    message: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,14 +70,6 @@ class _Set:
     members: tuple[int, ...]
     frame: MatchFrame
     places: tuple[FieldPlace, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    id: str
-    correction: Correction
-    reason: str = ""
-    message: str = ""
 
 
 def bootstrapped(tools: Tools, known: RunState) -> Tools:
@@ -110,7 +84,7 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
     objects, table = RunLocations(tools.run).objects, known.start
     if table is None:
         found = _Search(tools, settings, headers, _known(tools, headers))()
-        table = TableRef(_NAME, write_table(objects, _NAME, _as_table(found)))
+        table = TableRef(START_NAME, write_table(objects, START_NAME, found))
         tools.journal.append(journal.Bootstrapped(table))
     rows = read_table(objects, table.name, StartTable, table.checksum)
     planes = {header.ref.id: plane_for(tools.plan, header) for header in headers}
@@ -128,8 +102,14 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
             f"sources of these exposures match: {', '.join(sorted(starts)[:5])}"
             + (", ..." if len(starts) > 5 else "")
         )
-        tools.listener(events.Note(note))
         plan = replace(plan, notes=(*plan.notes, note))
+    plan = replace(
+        plan,
+        notes=(*plan.notes, *tie_notes(rows, settings.matcher)),
+        off_catalog=frozenset(rows.off_catalog),
+    )
+    for note in plan.notes[len(tools.plan.notes) :]:
+        tools.listener(events.Note(note))
     return replace(tools, plan=plan)
 
 
@@ -143,16 +123,6 @@ def _known(tools: Tools, headers: Sequence[ExposureHeader]) -> dict[int, Correct
 def _ended(exposure: str, reason: str, message: str) -> ExposureEnded:
     failed = reason in {kind.value for kind in FailureKind}
     return ExposureEnded(exposure, Status.FAILED if failed else Status.SKIPPED, reason, message)
-
-
-def _as_table(rows: Sequence[_Row]) -> StartTable:
-    rows = sorted(rows, key=lambda row: row.id)
-    return StartTable(
-        np.array([row.id for row in rows], dtype=str),
-        np.array([row.correction.parameters for row in rows]).reshape(-1, 6),
-        np.array([row.reason for row in rows], dtype=str),
-        np.array([row.message for row in rows], dtype=str),
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,8 +143,8 @@ class _Search:
     headers: tuple[ExposureHeader, ...]
     known: Mapping[int, Correction]
 
-    def __call__(self) -> list[_Row]:
-        """Return the exposures that do not begin as their headers have them."""
+    def __call__(self) -> StartTable:
+        """Return where exposures begin that do not begin as their headers have them."""
         known = self.known
         areas = [place_of(header, known.get(k)) for k, header in enumerate(self.headers)]
         near = find_neighbours(areas, self.settings.matcher.radius_px)
@@ -196,11 +166,16 @@ class _Search:
             more = self._compared(listed, sets, again)
             pairs = Pairs((*pairs.links, *more.links), (*pairs.refused, *more.refused))
             placed = [self._placed(one, pairs) for one in sets]
-        return [
-            row
-            for one, standings in zip(sets, placed, strict=True)
-            for row in self._rows(one, standings, pairs, listed)
-        ]
+        rows, off_px = list[StartRow](), dict[str, float]()
+        for one, standings in zip(sets, placed, strict=True):
+            ties = self._ties(one, standings, listed)
+            rows += self._rows(one, tied(standings, ties), pairs, listed)
+            off_px |= {
+                self.headers[k].ref.id: ties[where.block].off_px
+                for k, where in zip(one.members, standings, strict=True)
+                if where.block in ties
+            }
+        return StartTable.of(rows, off_px)
 
     def _listed(self, which: Sequence[int]) -> dict[int, ListedExposure]:
         """Return the exposures that could be listed; what is wrong with others comes up later."""
@@ -312,9 +287,31 @@ class _Search:
         own = replace(own, links=(*own.links, *tied))
         return place_exposures(one.places, own, fixed[0] if fixed else None)
 
+    def _ties(
+        self, one: _Set, placed: Sequence[Placed], listed: Mapping[int, ListedExposure]
+    ) -> Mapping[int, Tie]:
+        """Return how the blocks of a set lie on the reference catalogue; none if others hold it."""
+        catalog, headers = self.tools.plan.catalog, [self.headers[k] for k in one.members]
+        if catalog is None or self.known.keys() & set(one.members):
+            return {}
+        if self.tools.plan.reference in {header.ref.id for header in headers}:
+            return {}
+        objects = RunLocations(self.tools.run).objects
+        tables = {k: listed[k].sources for k in one.members if k in listed}
+        exposures = [
+            (
+                self.headers[k],
+                where,
+                read_table(objects, tables[k].name, SourceList, tables[k].checksum),
+            )
+            for k, where in zip(one.members, placed, strict=True)
+            if k in tables
+        ]
+        return ties_of(CatalogMatcher(self.settings.matcher), catalog, one.frame, exposures)
+
     def _rows(
         self, one: _Set, placed: Sequence[Placed], pairs: Pairs, listed: Container[int]
-    ) -> list[_Row]:
+    ) -> list[StartRow]:
         """Return the exposures of a set that begin elsewhere, or not at all."""
         near_px = self.settings.matcher.near_px
         place_of = dict(zip(one.members, one.places, strict=True))
@@ -335,10 +332,12 @@ class _Search:
             reason, message = self._judged(where.standing, start)
             if reason:
                 text = f"exposure {header.ref.id}: {message}"
-                rows.append(_Row(header.ref.id, start.correction, reason, text))
+                rows.append(StartRow(header.ref.id, start.correction, reason, text))
             # Two exposures on either side of the median are twice as far from each other.
-            elif is_off and where.standing is Standing.PLACED and start.moved_px > 0.5 * near_px:
-                rows.append(_Row(header.ref.id, start.correction))
+            elif where.standing is Standing.TIED or (
+                is_off and where.standing is Standing.PLACED and start.moved_px > 0.5 * near_px
+            ):
+                rows.append(StartRow(header.ref.id, start.correction))
         return rows
 
     def _start(self, header: ExposureHeader, frame: MatchFrame, where: Placed) -> Start:
@@ -359,6 +358,12 @@ class _Search:
                 return FailureKind.WRONG_PARITY.value, (
                     "its sources match those of the others only when mirrored; one axis of its "
                     "header's WCS has the wrong sign (CD matrix or CDELT): mend it and run again"
+                )
+            case Standing.ALL_MIRRORED:
+                return FailureKind.WRONG_PARITY.value, (
+                    "its sources and those of all that match it match reference.catalog only when "
+                    "mirrored; one axis of their headers' WCS has the wrong sign (CD matrix or "
+                    "CDELT): mend them and run again"
                 )
             case Standing.PARITY_UNKNOWN:
                 return doubt, (

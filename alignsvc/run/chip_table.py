@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.chip_shifts import ChipShifts
+from alignsvc.domain.result import ChipApart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,3 +52,33 @@ def chips_of(
         str(names[row]): ChipShifts(shift[owner == row], covariance[owner == row])
         for row in np.unique(owner).tolist()
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApartColumns:
+    """A row for each chip that stands elsewhere and has no offset; see `SolvedTable`."""
+
+    owner: IntArray
+    name: NDArray[Any]
+    offset_px: FloatArray
+    error_px: FloatArray
+
+    @classmethod
+    def of(cls, names: Sequence[str], apart: Mapping[str, tuple[ChipApart, ...]]) -> ApartColumns:
+        """Return the chips of all exposures, one after the other in the order of `names`."""
+        rows = [(row, chip) for row, name in enumerate(names) for chip in apart.get(name, ())]
+        return cls(
+            np.array([row for row, _ in rows], np.int64),
+            np.array([chip.name for _, chip in rows], str),
+            np.array([chip.offset_px for _, chip in rows], float).reshape(-1, 2),
+            np.array([chip.error_px for _, chip in rows], float),
+        )
+
+    def by_exposure(self, names: NDArray[Any]) -> dict[str, tuple[ChipApart, ...]]:
+        """Return the chips of each exposure that has any."""
+        found: dict[str, tuple[ChipApart, ...]] = {}
+        for k, row in enumerate(self.owner.tolist()):
+            x, y = self.offset_px[k].tolist()
+            chip = ChipApart(str(self.name[k]), (x, y), float(self.error_px[k]))
+            found[str(names[row])] = (*found.get(str(names[row]), ()), chip)
+        return found

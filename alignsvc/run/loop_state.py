@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.chip_shifts import ChipShifts, ShiftsOfChips
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel
-from alignsvc.domain.result import FitQuality
+from alignsvc.domain.result import ChipApart, FitQuality
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.run.cataloguing import SourceTables
@@ -61,6 +62,10 @@ class LoopState:
         What the last solve found of single chips.
     levels : mapping of exposure id to ExposureLevel
         Flux scales and skies, where the others have corrected them.
+    colour_terms : mapping of exposure id to ColourTerm
+        As the last solve found them, where it looked for any.
+    chips_apart : mapping of exposure id to tuple of ChipApart
+        Of exposures that the last solve found to have such chips.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -82,6 +87,8 @@ class LoopState:
     chips_at_start: Mapping[str, ChipShifts] = field(default_factory=dict)
     chip_notes: tuple[str, ...] = ()
     levels: Mapping[str, ExposureLevel] = field(default_factory=dict)
+    colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
+    chips_apart: Mapping[str, tuple[ChipApart, ...]] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 

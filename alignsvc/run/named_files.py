@@ -82,10 +82,13 @@ def require_on_grids(
     """Refuse a catalogue of another part of the sky."""
     if catalog is None or not grids:
         return
+    # As far as headers may be off all together.
+    beyond = 0.0 if config.alignment.bootstrap is False else config.alignment.bootstrap_radius
     for grid in grids:
         x, y = grid.pixel_from_sky(catalog.sky)
         ny, nx = grid.shape
-        if ((x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)).any():
+        inside = (x > -0.5 - beyond) & (x < nx - 0.5 + beyond)
+        if (inside & (y > -0.5 - beyond) & (y < ny - 0.5 + beyond)).any():
             return
     middle = grids[0].plane
     raise ConfigError(

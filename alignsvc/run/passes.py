@@ -103,6 +103,8 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
         quality={**state.quality, **solution.quality},
         chips={**state.chips, **solution.chips},
         chip_notes=solution.chip_notes,
+        colour_terms={**state.colour_terms, **solution.colour_terms},
+        chips_apart=solution.chips_apart,
     )
 
 
@@ -356,6 +358,8 @@ def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
         moving=solution.moving,
         chips={**state.chips, **solution.chips},
         chip_notes=solution.chip_notes,
+        colour_terms={**state.colour_terms, **solution.colour_terms},
+        chips_apart=solution.chips_apart,
         component={**state.component, **solution.component},
         passes={**state.passes, **{name: state.passes.get(name, 0) + 1 for name in solved}},
     )

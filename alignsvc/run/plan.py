@@ -143,6 +143,8 @@ class Plan:
         Tiles of the earlier run's mosaic that are not made again.
     colours : StarColours or None
         That `alignment.colour_term` names.
+    off_catalog : frozenset of str
+        Ids of exposures whose sources should match the catalogue, and do not.
     """
 
     config: Config
@@ -160,6 +162,7 @@ class Plan:
     idle: tuple[PlannedExposure, ...] = ()
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
     colours: StarColours | None = None
+    off_catalog: frozenset[str] = frozenset()
 
     @property
     def run_id(self) -> str:
@@ -218,7 +221,6 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     build_cluster(config, None)
     catalog = reference_catalog(config)
     sources = source_digests(config)
-    colours = star_colours(config)
     grid = given_grid(config)
     also = earlier.files if earlier is not None else ()
     found = find_exposures(config.images.paths, algorithms.images, also)
@@ -247,10 +249,12 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     settings = (*setting_parts(config), *extended)
     parts = (("format", digest_of(FORMAT_VERSION)), *settings, *named, *inputs)
     moving = [one.known for one in arranged.exposures if not one.is_frozen]
+    compared = [one.header for one in arranged.exposures]
+    colours = star_colours(config, compared)
     notes = (
         *(() if earlier is None else earlier.notes(moving, len(arranged.idle))),
         *catalog_notes(catalog, sound),
-        *refraction_notes(config, [one.header for one in arranged.exposures]),
+        *refraction_notes(compared, colours),
         *(w for h in sound for w in h.warnings),
     )
     return Plan(

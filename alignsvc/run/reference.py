@@ -23,7 +23,7 @@ from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
 from alignsvc.run.cataloguing import chosen_sources
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reducer.colours import colours_on_grid
+from alignsvc.run.reducer.colours import colour_term_notes, colours_on_grid
 from alignsvc.run.stages import Tools
 
 #: Motion between the first and the last exposure above which a source is left out where its
@@ -85,6 +85,8 @@ def grid_references(tools: Tools, state: LoopState) -> Mapping[int, GridReferenc
     seen = {one.component for one in tools.plan.exposures}
     for grid in (grid for grid in tools.plan.grids if grid.component in seen):
         own = sources.select(sources.component == grid.component)
+        if _is_off(tools, grid):
+            continue
         one = GridReference(None, None)
         if catalog is not None:
             one = _on_grid(tools, grid, catalog, own)
@@ -105,12 +107,11 @@ def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
         for component, one in references.items()
         if one.offsets is not None
     ]
-    found += [
-        f"alignment.colour_term: {len(one.colours.source)} sources of component {component} have "
-        "a colour; the others count as of the median colour"
-        for component, one in references.items()
-        if one.colours is not None
-    ]
+    for component, one in references.items():
+        if one.colours is not None:
+            members = [each.id for each in tools.plan.exposures if each.component == component]
+            terms = [state.colour_terms[name] for name in members if name in state.colour_terms]
+            found += colour_term_notes(component, one.colours, terms)
     if state.moving:
         found.append(
             f"{len(state.moving)} sources move between the exposures, as no catalogue says; they "
@@ -134,6 +135,12 @@ def flagged_sources(tools: Tools, state: LoopState) -> SourceCatalog:
             moving = np.append(moving, one.motions.source[far])
     flag = np.where(np.isin(sources.id, moving), int(SourceFlag.MOVING), 0)
     return replace(sources, flags=sources.flags | flag)
+
+
+def _is_off(tools: Tools, grid: MosaicGrid) -> bool:
+    """Return whether most exposures of a grid do not lie where the catalogue has their stars."""
+    own = [one.id for one in tools.plan.exposures if one.component == grid.component]
+    return 2 * len(tools.plan.off_catalog.intersection(own)) > len(own)
 
 
 def _on_grid(

@@ -11,6 +11,9 @@ from alignsvc.domain.result import ExposureResult
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.sources.sharpness import Sharpening
 
+#: Chips that a sentence names.
+_NAMED = 12
+
 
 @dataclass(frozen=True, slots=True)
 class PassSummary:
@@ -59,6 +62,24 @@ class RunResult:
     def counts(self) -> Counter[Status]:
         """Number of exposures of each status."""
         return Counter(result.status for result in self.corrections)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what the counts do not say: who is aligned, but not with all its chips."""
+        apart = [(chip, row) for row in self.corrections for chip in row.chips_apart]
+        if not apart:
+            return ()
+        names = sorted({chip.name for chip, _ in apart})
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        worst, of = max(apart, key=lambda found: found[0].length_px)
+        n = len({row.id for _, row in apart})
+        return (
+            f"{n} of {self.counts[Status.ALIGNED]} aligned exposures have chips for which their "
+            f"corrections do not hold ({', '.join(names[:_NAMED])}{more}; {worst.name} of {of.id} "
+            f"is off by {worst.length_px:.3f} +- {worst.error_px:.3f} px): the stated errors say "
+            "so, and the mosaic has them where they are; set images.chip_offsets: true, which "
+            "gives each chip its own",
+        )
 
     @property
     def exit_code(self) -> ExitCode:

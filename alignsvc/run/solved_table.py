@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.result import FitQuality
@@ -17,7 +18,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.chip_table import chip_columns, chips_of
+from alignsvc.run.chip_table import ApartColumns, chip_columns, chips_of
 from alignsvc.run.loop_state import KnownRays, LoopState
 from alignsvc.run.mosaicking import load_mosaic
 from alignsvc.run.stages import Tools
@@ -60,6 +61,13 @@ class SolvedTable:
     chip_notes : array of str, shape (l,)
     flux_scale, sky_offset : float64, shape (n,)
         Of its `ExposureLevel`.
+    colour_shift_mas, colour_error_mas : float64, shape (n, 2)
+        Of its `ColourTerm`; NaN where none was fitted.
+    apart_owner : int64, shape (j,)
+        Row of the exposure of each of its `ChipApart`.
+    apart_name : array of str, shape (j,)
+    apart_offset_px : float64, shape (j, 2)
+    apart_error_px : float64, shape (j,)
     """
 
     id: NDArray[Any]
@@ -88,10 +96,18 @@ class SolvedTable:
     chip_notes: NDArray[Any]
     flux_scale: FloatArray
     sky_offset: FloatArray
+    colour_shift_mas: FloatArray
+    colour_error_mas: FloatArray
+    apart_owner: IntArray
+    apart_name: NDArray[Any]
+    apart_offset_px: FloatArray
+    apart_error_px: FloatArray
 
 
 #: How an exposure stands in the table that nobody looked at for rays.
 _NO_RAYS = KnownRays(TableRef("", ""), 0)
+#: How an exposure stands in the table for which no colour term was fitted.
+_NO_TERM = ColourTerm((np.nan, np.nan), (np.nan, np.nan))
 
 
 def pass_name(pass_number: int) -> str:
@@ -116,8 +132,10 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     totals = [state.corrections[name] for name in names]
     rays = [state.rays.get(name, _NO_RAYS) for name in names]
     levels = [state.level_of(name) for name in names]
+    terms = [state.colour_terms.get(name, _NO_TERM) for name in names]
     nan = float("nan")
     chips = chip_columns(names, state.chips, state.chips_at_start)
+    apart = ApartColumns.of(names, state.chips_apart)
     table = SolvedTable(
         id=np.array(names),
         geometry=np.array([total.geometry.value for total in totals]),
@@ -145,6 +163,12 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         chip_notes=np.array(state.chip_notes, str),
         flux_scale=np.array([level.flux_scale for level in levels]),
         sky_offset=np.array([level.sky_offset for level in levels]),
+        colour_shift_mas=np.array([term.shift_mas for term in terms]),
+        colour_error_mas=np.array([term.error_mas for term in terms]),
+        apart_owner=apart.owner,
+        apart_name=apart.name,
+        apart_offset_px=apart.offset_px,
+        apart_error_px=apart.error_px,
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -210,6 +234,16 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
             for row, exposure in rows
             if table.flux_scale[row] != 1.0 or table.sky_offset[row] != 0.0
         },
+        colour_terms={
+            exposure: ColourTerm(
+                _two(table.colour_shift_mas[row]), _two(table.colour_error_mas[row])
+            )
+            for row, exposure in rows
+            if np.isfinite(table.colour_shift_mas[row]).all()
+        },
+        chips_apart=ApartColumns(
+            table.apart_owner, table.apart_name, table.apart_offset_px, table.apart_error_px
+        ).by_exposure(table.id),
     )
 
 
@@ -232,6 +266,11 @@ def restored(tools: Tools, settled: Settled) -> LoopState:
         sources=None if settled.sources is None else SourceTables.from_event(settled.sources),
         mosaic=None if settled.generation is None else load_mosaic(tools, settled.generation),
     )
+
+
+def _two(numbers: FloatArray) -> tuple[float, float]:
+    east, north = numbers.tolist()
+    return (east, north)
 
 
 def _names(rows: Sequence[tuple[int, str]], column: NDArray[Any]) -> dict[str, str]:

@@ -34,3 +34,7 @@ def test_a_colour_term_takes_refraction_off(align: Align, tmp_path: Path) -> Non
     assert without.judged["local_rms_px"] > 0.02
     assert corrected.judged["local_rms_px"] < 0.007
     assert corrected.result.exit_code == 0
+    terms = [row.colour_term for row in corrected.result.corrections]
+    assert all(term is not None and max(term.error_mas) < 2.0 for term in terms)
+    assert any("hold for their median, -0.0" in note for note in corrected.result.notes)
+    assert any("is not taken off" in note for note in without.result.notes)

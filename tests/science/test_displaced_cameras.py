@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from alignsvc import api
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.run.report.summary import report_lines
 from alignsvc.simulation.evaluate import Evaluation, evaluate
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import draw_truth
@@ -76,6 +78,13 @@ def test_without_the_option_chips_displaced_in_all_exposures_are_named(tmp_path:
     assert judged["local_rms_px"] > 0.1
     (note,) = (note for note in result.notes if "images.chip_offsets: true" in note)
     assert "SCI,1 by 0.9" in note
+    (warning,) = result.warnings
+    assert warning.startswith("6 of 6 aligned exposures have chips for which")
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert report["warnings"] == [warning]
+    named = {chip["name"] for row in report["exposures"] for chip in row["chips_apart"]}
+    assert "SCI,1" in named
+    assert any(line == f"warning: {warning}" for line in report_lines(api.report(tmp_path / "run")))
     assert note in (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace(
         "&#x27;", "'"
     )

@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from astropy.table import Table
 
 from alignsvc import api
+from alignsvc.config.schema import Config
+from alignsvc.domain.geometry import Points
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
+from alignsvc.io.simulated_files import read_truth
+from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.run.plan import make_plan
+from alignsvc.simulation.truth import from_json
 
 #: Exposures of 64 x 64 arcsec with some 15 to 40 sources in each list.
 SKY: Mapping[str, Any] = {
@@ -40,12 +47,15 @@ def simulated(
     return folder / "sky"
 
 
-def aligned(sky: Path, run: str = "run", **alignment: Any) -> api.RunResult:
+def aligned(
+    sky: Path, run: str = "run", reference: Mapping[str, str] | None = None, **alignment: Any
+) -> api.RunResult:
     """Align the exposures of a folder, without leaving more than the corrections."""
     folder = sky.parent
     settings = {
         "run": {"directory": str(folder / run), "keep_mosaics": "none"},
         "images": {"paths": [str(sky / "*.fits")]},
+        "reference": dict(reference or {}),
         "alignment": {"geometry": "rshift", **alignment},
         "output": {"wcs": "none", "mosaic": "none", "report": "none"},
         "cluster": {"backend": "serial"},
@@ -128,6 +138,76 @@ def test_a_turn_that_the_geometry_cannot_follow_is_refused(tmp_path: Path) -> No
     sky = simulated(tmp_path, count=4, gross=[gross(3, rotation_deg=-12.0)])
     ends = ends_of(aligned(sky, geometry="shift", max_iterations=1))
     assert ends["exp003"] == (Status.SKIPPED, "doubtful_match")
+
+
+#: All headers wrong alike: by 200 px, or by 30 degrees.
+TOGETHER = (
+    {"shift_px": [170.0, -105.0]},
+    pytest.param({"shift_px": [40.0, 20.0], "rotation_deg": 30.0}, marks=pytest.mark.slow),
+)
+
+
+def all_off(folder: Path, count: int, **errors: Any) -> Path:
+    return simulated(folder, count=count, gross=[gross(k, **errors) for k in range(count)])
+
+
+def catalogue(sky: Path, *, of_elsewhere: bool = False) -> Path:
+    """Write the stars as a catalogue has them, in no order but with magnitudes."""
+    stars = from_json(read_truth(sky)).sources
+    rng = np.random.default_rng(1)
+    ra = stars.ra
+    if of_elsewhere:
+        ra = rng.uniform(ra.min(), ra.max(), len(ra))
+    table = Table({"ra": ra, "dec": stars.dec, "mag": -2.5 * np.log10(stars.flux)})
+    table["ra_error"] = table["dec_error"] = 0.3
+    path = sky.parent / "stars.ecsv"
+    table[rng.permutation(len(table))].write(path)
+    return path
+
+
+def middles_off_px(result: api.RunResult, sky: Path) -> np.ndarray:
+    """Return how far from the truth the middle of each exposure lies on the sky, px."""
+    settings = yaml.safe_load((sky.parent / "run.yaml").read_text(encoding="utf-8"))
+    headers = {one.ref.id: one for one in make_plan(Config.model_validate(settings)).headers}
+    off = []
+    for row, truth in zip(result.corrections, from_json(read_truth(sky)).exposures, strict=True):
+        assert row.correction is not None
+        at = Points(np.array([159.5]), np.array([159.5]))
+        seen = corrected(headers[row.id].wcs[0], row.correction).sky_from_pixel(at)
+        there = truth.chips[0].true_wcs.pixel_from_sky(seen)
+        off.append(np.hypot(there.x - at.x, there.y - at.y)[0])
+    return np.array(off)
+
+
+@pytest.mark.parametrize("errors", TOGETHER, ids=["offset", "turned"])
+def test_headers_that_agree_and_are_all_off_from_the_catalogue_are_found(
+    tmp_path: Path, errors: dict[str, Any]
+) -> None:
+    sky = all_off(tmp_path, 3, **errors)
+    result = aligned(sky, reference={"catalog": str(catalogue(sky))})
+    assert set(ends_of(result).values()) == {FINE}
+    assert any("are off from it together" in note for note in result.notes)
+    assert middles_off_px(result, sky).max() < 0.02
+    require_right(sky)
+
+
+@pytest.mark.slow
+def test_a_catalogue_that_does_not_match_holds_no_frame(tmp_path: Path) -> None:
+    """Stars at random, as many as there are: chance pairs of them would bend the frame."""
+    sky = simulated(tmp_path, count=3)
+    result = aligned(sky, reference={"catalog": str(catalogue(sky, of_elsewhere=True))})
+    assert set(ends_of(result).values()) == {FINE}
+    (note,) = (note for note in result.notes if "it is not used for them" in note)
+    assert "alignment.bootstrap: false" in note
+    require_right(sky)
+    # Held by the mean: as far off as the headers were, on the average.
+    assert middles_off_px(result, sky).max() < 2.5
+
+
+def test_headers_that_are_all_mirrored_are_refused_by_the_catalogue(tmp_path: Path) -> None:
+    sky = all_off(tmp_path, 2, is_mirrored=True)
+    result = aligned(sky, reference={"catalog": str(catalogue(sky))})
+    assert set(ends_of(result).values()) == {(Status.FAILED, "wrong_parity")}
 
 
 def test_between_two_nobody_knows_which_is_mirrored(tmp_path: Path) -> None:

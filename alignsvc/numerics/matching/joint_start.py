@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import cmath
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import numpy as np
@@ -33,6 +33,8 @@ class Standing(Enum):
     """What is known of an exposure."""
 
     PLACED = auto()  #: it matches others, and they agree
+    TIED = auto()  #: its block is elsewhere on the reference catalogue than headers say
+    ALL_MIRRORED = auto()  #: its block is, and mirrored
     UNKNOWN = auto()  #: nothing speaks for or against its header
     MIRRORED = auto()  #: most others have the other parity
     PARITY_UNKNOWN = auto()  #: as many others have its parity as the other one
@@ -75,10 +77,20 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An exposure's standing, and its map from header to common places (upright)."""
+    """Where an exposure stands.
+
+    Parameters
+    ----------
+    standing : Standing
+    transform : Similarity
+        From header to common places (upright).
+    block : int
+        Number of the set of exposures that matches hold together, in which places are common.
+    """
 
     standing: Standing
     transform: Similarity = UNMOVED
+    block: int = 0
 
 
 def place_exposures(
@@ -95,17 +107,19 @@ def place_exposures(
     """
     placed = [Placed(Standing.UNKNOWN)] * len(fields)
     blocks = _blocks(len(fields), pairs.links)
-    for block in blocks:
+    for number, block in enumerate(blocks):
+        for k in block:
+            placed[k] = replace(placed[k], block=number)
         if len(block) > 1:
             links = [link for link in pairs.links if link.first in block]
             for k, known in _block_placed(fields, block, links, reference).items():
-                placed[k] = known
+                placed[k] = replace(known, block=number)
     main = _main_block(blocks, reference)
     for first, second in pairs.refused:
         for one, other in ((first, second), (second, first)):
             # Without a main block, nobody is better than the other.
             if one not in main and (other in main or not main):
-                placed[one] = Placed(Standing.STRANGER)
+                placed[one] = replace(placed[one], standing=Standing.STRANGER, transform=UNMOVED)
     return tuple(placed)
 
 

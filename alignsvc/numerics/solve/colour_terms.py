@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.motions import less_steps
 from alignsvc.numerics.solve.relative_levels import LevelRows, LevelSolver
@@ -31,10 +32,13 @@ class SourceColours:
         Ids, rising.
     colour : float64, shape (n,)
         Magnitudes, less that of the median source.
+    median : float
+        Colour of the median source, for which corrections hold; 0 without sources.
     """
 
     source: IntArray
     colour: FloatArray
+    median: float = 0.0
 
     @classmethod
     def of(cls, source: IntArray, colour: FloatArray) -> SourceColours:
@@ -42,7 +46,7 @@ class SourceColours:
         known = np.flatnonzero(np.isfinite(colour))
         known = known[np.argsort(source[known], kind="stable")]
         middle = float(np.median(colour[known])) if len(known) else 0.0
-        return cls(source[known], colour[known] - middle)
+        return cls(source[known], colour[known] - middle, middle)
 
     def of_rows(self, factors: Factors) -> tuple[FloatArray, BoolArray]:
         """Return the colour of each row's source, 0 where it is not known, and where it is."""
@@ -73,6 +77,12 @@ class ColourTerms:
     def largest_arcsec(self) -> float:
         """The longest shift."""
         return float(np.hypot(*self.shift_arcsec.T).max(initial=0.0))
+
+    def of_exposure(self, index: int) -> ColourTerm:
+        """Return the term of one exposure."""
+        east, north = (1e3 * self.shift_arcsec[index]).tolist()
+        error_east, error_north = (1e3 * self.error_arcsec[index]).tolist()
+        return ColourTerm((east, north), (error_east, error_north))
 
     def taken_off(self, factors: Sequence[Factors], colours: SourceColours) -> tuple[Factors, ...]:
         """Return factors as if all sources had the median colour.

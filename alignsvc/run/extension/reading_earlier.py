@@ -33,7 +33,6 @@ from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run.bootstrapping import StartTable
 from alignsvc.run.extension.earlier import (
     EarlierRun,
     KeptMosaic,
@@ -48,6 +47,7 @@ from alignsvc.run.identity import setting_parts
 from alignsvc.run.mosaicking import mosaic_record
 from alignsvc.run.named_files import given_grid
 from alignsvc.run.solved_table import SolvedTable
+from alignsvc.run.start_table import StartTable
 from alignsvc.run.state import RunState, fold
 
 #: Settings by which pixels are read and put on the grid: to both runs they must mean the same.

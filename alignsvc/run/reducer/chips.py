@@ -11,6 +11,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.chip_shifts import ChipShifts, totals_of_chips
 from alignsvc.domain.correction import N_PARAMETERS, Correction
 from alignsvc.domain.measurement import Factors
+from alignsvc.domain.result import ChipApart
 from alignsvc.numerics.solve.chip_offsets import ChipStep
 from alignsvc.numerics.solve.displaced_chips import DisplacedChip, DisplacementTest, empty_chips
 from alignsvc.run.plan import PlannedExposure
@@ -93,18 +94,28 @@ class ChipsSolved:
         variance = np.diag(self.step.covariance).reshape(-1, 2)[self.cameras.of_exposure(index)]
         return np.asarray(np.sqrt(self.inflation * variance.max(axis=1)))
 
+    def apart(self, index: int) -> tuple[ChipApart, ...]:
+        """Return the chips of an exposure that stand elsewhere, if nobody moves them back."""
+        if self.cameras.first_column[index] < 0:
+            return ()
+        offset, error = self.standing_out_px(index), self.errors_px(index)
+        for each in self.displaced:
+            if each.exposure == index:
+                offset[each.chip] += each.offset_px
+                error[each.chip] = each.error_px
+        chips = self.cameras.members[index].header.ref.chips
+        return tuple(
+            ChipApart(chips[k].name, (float(offset[k, 0]), float(offset[k, 1])), float(error[k]))
+            for k in np.flatnonzero(offset.any(axis=1)).tolist()
+        )
+
     def doubt_px2(self, index: int) -> float:
         """Return the variance per axis, over an exposure, of chips that nobody moves back.
 
         Its correction holds for none of them alone: its error has to say so.
         """
-        if self.cameras.first_column[index] < 0:
-            return 0.0
-        apart = self.standing_out_px(index)
-        for each in self.displaced:
-            if each.exposure == index:
-                apart[each.chip] += each.offset_px
-        return float(np.mean(apart**2))
+        n_chips = len(self.cameras.members[index].header.ref.chips)
+        return sum(each.length_px**2 for each in self.apart(index)) / (2 * n_chips)
 
     def _covariance(self, index: int, column: int, total: Correction) -> FloatArray:
         """Return the covariance of a chip's total: the exposure's and the chip's go together."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from alignsvc.domain.measurement import Factors
-from alignsvc.numerics.solve.colour_terms import ColourFitter, SourceColours
+from alignsvc.numerics.solve.colour_terms import ColourFitter, ColourTerms, SourceColours
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, MeanGauge
@@ -27,12 +27,13 @@ _DRIFT_ROUNDS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A joint fit, what was fitted, who was left out for moving, and what chips do."""
+    """A joint fit, what was fitted, who was left out for moving, what chips do, and colours."""
 
     fit: JointFit
     factors: Sequence[Factors]
     moving: tuple[int, ...]
     chips: ChipsSolved | None
+    colours: ColourTerms | None = None
 
 
 def jointly_fitted(
@@ -56,10 +57,12 @@ def jointly_fitted(
         group.factors if reference is None else reference.taken_off(group.factors, group.members)
     )
     drifts = DriftTest(limit_arcsec=STILL_PX * group.grid.scale_arcsec)
+    terms = None
     if reference is not None and reference.colours is not None:
-        factors = _without_colours(
+        terms = _colour_terms(
             tools, factors, reference.colours, lambda some: fitter(some, group.footprints, offsets)
         )
+        factors = terms.taken_off(factors, reference.colours)
     cameras = cameras_of(group.members)
     fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
     moving: list[int] = []
@@ -71,7 +74,7 @@ def jointly_fitted(
         moving += found.tolist()
         factors = without_sources(factors, found)
         fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
-    return replace(fitted, moving=tuple(sorted(moving)))
+    return replace(fitted, moving=tuple(sorted(moving)), colours=terms)
 
 
 def _fitted_once(
@@ -98,17 +101,17 @@ def inflation_of(fit: JointFit) -> float:
     return max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
 
 
-def _without_colours(
+def _colour_terms(
     tools: Tools,
     factors: Sequence[Factors],
     colours: SourceColours,
     fit: Callable[[Sequence[Factors]], JointFit],
-) -> tuple[Factors, ...]:
-    """Return factors without what refraction does to sources of other colours."""
+) -> ColourTerms:
+    """Return what refraction does to sources of other colours."""
     terms = ColourFitter()(factors, lambda some: fit(some).steps, colours)
     longest = 1e3 * terms.largest_arcsec
     tools.listener(events.Note(f"colour terms: {longest:.1f} mas a magnitude at most"))
-    return terms.taken_off(factors, colours)
+    return terms
 
 
 def error_floor(tools: Tools) -> ErrorFloor | None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from alignsvc.domain.chip_shifts import ChipShifts
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
 from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import FitQuality
+from alignsvc.domain.result import ChipApart, FitQuality
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.sky.corrected import corrected
+from alignsvc.numerics.solve.colour_terms import ColourTerms
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import footprint_of, hold_mean
 from alignsvc.numerics.solve.linear_fit import LinearFitter
@@ -55,6 +57,10 @@ class Solution:
         Where chips have offsets.
     chip_notes : tuple of str
         What was found of single chips.
+    colour_terms : mapping of exposure id to ColourTerm
+        Of all exposures that took part, where colours are known.
+    chips_apart : mapping of exposure id to tuple of ChipApart
+        Where chips stand elsewhere, and have no offsets.
     """
 
     corrections: Mapping[str, Correction]
@@ -65,6 +71,8 @@ class Solution:
     moving: tuple[int, ...] = ()
     chips: Mapping[str, ChipShifts] = field(default_factory=dict)
     chip_notes: tuple[str, ...] = ()
+    colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
+    chips_apart: Mapping[str, tuple[ChipApart, ...]] = field(default_factory=dict)
 
     def joined(self, other: Solution) -> Solution:
         """Return both; of exposures in both, what `other` says."""
@@ -77,6 +85,8 @@ class Solution:
             (*self.moving, *other.moving),
             {**self.chips, **other.chips},
             (*self.chip_notes, *other.chip_notes),
+            {**self.colour_terms, **other.colour_terms},
+            {**self.chips_apart, **other.chips_apart},
         )
 
 
@@ -143,6 +153,7 @@ def _solved_jointly(
     moving = without_common_motion(tools, group, replace(fit, steps=steps))
     corrections, quality, moves, component = {}, {}, {}, {}
     shifts: dict[str, ChipShifts] = {}
+    apart: dict[str, tuple[ChipApart, ...]] = {}
     for i in solved:
         one = group.members[i]
         component[one.id] = int(fit.component[i])
@@ -152,6 +163,8 @@ def _solved_jointly(
         if fitted.chips is not None and not has_offsets:
             doubt = fitted.chips.doubt_px2(i) * one.header.wcs[0].pixel_scale_arcsec ** 2
             covariance[[0, 1], [0, 1]] += doubt
+            if found := fitted.chips.apart(i):
+                apart[one.id] = found
         corrections[one.id] = group.stepped(i, steps[i], covariance)
         quality[one.id] = FitQuality(
             len(group.factors[i]),
@@ -177,7 +190,15 @@ def _solved_jointly(
         if fitted.chips is None
         else notes_on_chips(fitted.chips, shifts if has_offsets else None)
     )
-    return Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
+    solution = Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
+    terms = _terms_of(group, fitted.colours)
+    return replace(solution, colour_terms=terms, chips_apart=apart)
+
+
+def _terms_of(group: SolveGroup, found: ColourTerms | None) -> dict[str, ColourTerm]:
+    if found is None:
+        return {}
+    return {one.id: found.of_exposure(i) for i, one in enumerate(group.members)}
 
 
 def _counted(geometries: Sequence[Geometry]) -> str:

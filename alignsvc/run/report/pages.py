@@ -19,8 +19,10 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.25em .6em;text-align:right;"
     "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}"
-    ".failed{background:#fde0dc}.skipped{background:#fff3cd}"
+    ".failed{background:#fde0dc}.skipped,.apart{background:#fff3cd}"
 )
+
+_COLOUR_TERM = ("redder by a magnitude: shift east [mas]", "north", "its error")
 
 
 def write_reports(tools: Tools, result: RunResult) -> None:
@@ -35,7 +37,7 @@ def write_reports(tools: Tools, result: RunResult) -> None:
 
 def report_html(result: RunResult) -> str:
     """Return the page: the verdict first, then passes, then every exposure, trouble first."""
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result))
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result, most_notes=None))
     passes = _table(
         ("pass", "largest movement [px]", "exposures solved", "sources"),
         (
@@ -43,14 +45,19 @@ def report_html(result: RunResult) -> str:
             for p in result.history
         ),
     )
-    rows = sorted(result.corrections, key=lambda r: (r.status is Status.ALIGNED, r.id))
+    rows = sorted(result.corrections, key=lambda r: (_kind(r) == Status.ALIGNED.value, r.id))
+    has_colours = any(row.colour_term is not None for row in rows)
     exposures = _table(
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
             *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
             *("held-out sources off, before [px]", "after"),
+            *(_COLOUR_TERM if has_colours else ()),
         ),
-        ((row.status.value, _cells(row)) for row in rows),
+        (
+            (_kind(row), (*_cells(row), *(_colour_cells(row) if has_colours else ())))
+            for row in rows
+        ),
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
@@ -72,7 +79,7 @@ def _table(head: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> 
 
 
 def _cells(row: ExposureResult) -> tuple[str, ...]:
-    head = (row.id, row.status.value, row.message or row.reason, row.verdict.value)
+    head = (row.id, row.status.value, _remark(row), row.verdict.value)
     if row.correction is None:
         return (*head, *[""] * 8)
     return (
@@ -85,6 +92,23 @@ def _cells(row: ExposureResult) -> tuple[str, ...]:
         f"{row.last_move_px:.4f}",
         *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),
     )
+
+
+def _kind(row: ExposureResult) -> str:
+    return "apart" if row.chips_apart else row.status.value
+
+
+def _remark(row: ExposureResult) -> str:
+    """Return why an exposure is not aligned, or which of its chips are not."""
+    apart = (f"{chip.name} by {chip.length_px:.3f} px" for chip in row.chips_apart)
+    return row.message or row.reason or f"not its chips {', '.join(apart)}" * bool(row.chips_apart)
+
+
+def _colour_cells(row: ExposureResult) -> tuple[str, ...]:
+    if row.colour_term is None:
+        return ("",) * len(_COLOUR_TERM)
+    east, north = row.colour_term.shift_mas
+    return (f"{east:+.2f}", f"{north:+.2f}", f"{max(row.colour_term.error_mas):.2f}")
 
 
 def _or_nothing(value_px: float) -> str:

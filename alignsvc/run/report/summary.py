@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import ChipResult, ExposureResult
+from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.extension.kept_tiles import Role
@@ -48,6 +49,7 @@ def result_json(result: RunResult) -> Json:
         "mosaic": [str(path) for path in result.mosaic],
         "headers": [str(path) for path in result.headers],
         "sharpening": _sharpening(result.sharpening),
+        "warnings": list(result.warnings),
         "notes": list(result.notes),
     }
 
@@ -64,13 +66,14 @@ def _sharpening(found: Sharpening | None) -> Json:
     }
 
 
-def result_lines(result: RunResult) -> list[str]:
-    """Return how a run ended, in sentences."""
+def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str]:
+    """Return how a run ended, in sentences, with so many notes at the most; None = all."""
     counts = result.counts
     lines = [
         f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
         f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
     ]
+    lines += [f"warning: {text}" for text in result.warnings]
     lines += _first(row.message for row in result.corrections if row.message)
     if (sharper := result.sharpening) is not None and sharper.is_known:
         lines.append(
@@ -82,7 +85,7 @@ def result_lines(result: RunResult) -> list[str]:
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
-    lines += [f"note: {note}" for note in result.notes[:_SHOWN]]
+    lines += [f"note: {note}" for note in result.notes[:most_notes]]
     return lines
 
 
@@ -100,6 +103,7 @@ def report_lines(report: Json) -> list[str]:
         for one in report["passes"]
         if one["movement_px"] is not None
     ]
+    lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
     return [*lines, f"page: {page}"] if page.is_file() else lines
@@ -275,6 +279,19 @@ def _exposure(row: ExposureResult) -> Json:
         "held_out_before_px": _number(row.held_out.before_px),
         "held_out_after_px": _number(row.held_out.after_px),
         **({"chips": [_chip(chip) for chip in row.chips]} if row.chips else {}),
+        **({"chips_apart": [_apart(chip) for chip in row.chips_apart]} if row.chips_apart else {}),
+        **({"colour_term": _colour_term(row.colour_term)} if row.colour_term else {}),
+    }
+
+
+def _apart(chip: ChipApart) -> Json:
+    return {"name": chip.name, "offset_px": list(chip.offset_px), "error_px": chip.error_px}
+
+
+def _colour_term(term: ColourTerm) -> Json:
+    return {
+        "shift_mas_per_mag": list(term.shift_mas),
+        "error_mas_per_mag": [_number(error) for error in term.error_mas],
     }
 
 

@@ -25,7 +25,7 @@ def exposure_results(
     names = sorted({one.id for one in plan.exposures} | set(frozen) | set(ended))
     components = _components(plan, state)
     return tuple(
-        _frozen_row(frozen[name], components[frozen[name].component])
+        _frozen_row(frozen[name], components[frozen[name].component], state)
         if name in frozen and name not in ended
         else _row(plan, state, verdicts, name)
         for name in names
@@ -48,7 +48,7 @@ def _components(plan: Plan, state: LoopState) -> dict[int, int]:
     return found
 
 
-def _frozen_row(one: PlannedExposure, component: int) -> ExposureResult:
+def _frozen_row(one: PlannedExposure, component: int, state: LoopState) -> ExposureResult:
     """Return the row of an exposure that stays as an earlier run made it."""
     known = one.known
     assert known is not None
@@ -67,6 +67,7 @@ def _frozen_row(one: PlannedExposure, component: int) -> ExposureResult:
         quality=known.quality,
         last_move_px=0.0,
         passes=0,
+        colour_term=state.colour_terms.get(one.id),
     )
 
 
@@ -91,6 +92,8 @@ def _row(
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
         level=state.level_of(name),
+        colour_term=None if end else state.colour_terms.get(name),
+        chips_apart=() if end else state.chips_apart.get(name, ()),
         held_out=HeldOutResidual(judged.before_px, judged.after_px)
         if judged
         else HeldOutResidual(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from alignsvc.cli.columns import ROWS_SHOWN, exposure_lines
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ExposureResult, FitQuality
+from alignsvc.domain.result import ChipApart, ExposureResult, FitQuality
 
 TITLES = ("status", "verdict", 'east ["]', 'north ["]', "rot [deg]", "used", "rmse [px]")
 
@@ -54,6 +56,13 @@ def test_eighty_columns_show_what_matters_most() -> None:
     head, _ = exposure_lines([row("j8bt06nyq_flc")], 80)
     assert all(title in head for title in TITLES if title not in ("rot [deg]",))
     assert "moved" not in head
+
+
+def test_an_exposure_whose_chips_stand_apart_is_not_in_order() -> None:
+    apart = replace(row("b"), chips_apart=(ChipApart("SCI,2", (0.5, 0.0), 0.01),))
+    _, first, second = exposure_lines([row("a"), apart], 200)
+    assert first.startswith("b         aligned: chips apart")
+    assert second.startswith("a         aligned ")
 
 
 def test_reasons_stand_with_the_status_and_trouble_comes_first() -> None:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.chip_shifts import ChipShifts
+from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
-from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality
+from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
 from alignsvc.io.corrections_table import corrections_to_ecsv, read_corrections
 
@@ -44,6 +45,30 @@ def test_what_is_written_reads_back_to_the_last_digit(tmp_path: Path) -> None:
     assert first.last_move_px == 1 / 3
     assert second.correction is None
     assert second.reason == "no_wcs"
+
+
+def test_colour_terms_have_columns_where_any_was_fitted(tmp_path: Path) -> None:
+    total = Correction.identity(TangentPlane(10.0, -20.0), Geometry.SHIFT)
+    without = result("b", total, Status.ALIGNED)
+    assert b"colour_shift_x" not in corrections_to_ecsv((without,))
+    term = ColourTerm((1 / 3, -2 / 7), (0.1, float("inf")))
+    path = tmp_path / "corrections.ecsv"
+    path.write_bytes(corrections_to_ecsv((replace(without, id="a", colour_term=term), without)))
+    first, second = read_corrections(path)
+    assert first.colour_term == term
+    assert second.colour_term is None
+
+
+def test_chips_that_stand_apart_are_kept(tmp_path: Path) -> None:
+    total = Correction.identity(TangentPlane(10.0, -20.0), Geometry.SHIFT)
+    apart = (ChipApart("SCI,2", (1 / 3, -0.25), 0.01), ChipApart('a "b"', (0.5, 0.5), 0.02))
+    path = tmp_path / "corrections.ecsv"
+    rows = (
+        replace(result("a", total, Status.ALIGNED), chips_apart=apart),
+        result("b", total, Status.ALIGNED),
+    )
+    path.write_bytes(corrections_to_ecsv(rows))
+    assert [row.chips_apart for row in read_corrections(path)] == [apart, ()]
 
 
 def test_chips_with_offsets_have_a_row_each(tmp_path: Path) -> None:
