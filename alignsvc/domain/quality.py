@@ -32,6 +32,7 @@ class DisplacementFlag(IntFlag):
     SATURATED = 256  #: saturated pixels within the cutout
     CLIPPED = 512  #: rejected by the fit's clipping
     HELD_OUT = 1024  #: kept out of the fit on purpose, to test it
+    OTHER_SOURCE = 2048  #: far from where the others are, and by its flux another source
 
 
 FLAG_TEXT: dict[SourceFlag | DisplacementFlag, str] = {
@@ -52,4 +53,5 @@ FLAG_TEXT: dict[SourceFlag | DisplacementFlag, str] = {
     DisplacementFlag.SATURATED: "saturated pixels in the cutout",
     DisplacementFlag.CLIPPED: "rejected by clipping",
     DisplacementFlag.HELD_OUT: "held out to test the fit",
+    DisplacementFlag.OTHER_SOURCE: "found another source's peak",
 }

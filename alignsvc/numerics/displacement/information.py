@@ -28,10 +28,9 @@ from alignsvc.numerics.displacement.spline import Surface, TemplateSpline, shift
 LEAST_SIGNAL = 0.05
 #: Part of the power that is taken for noise at most while iterating: steps stay finite.
 _MOST_NOISE = 0.5
-#: How well the power of the template's noise is known: that of slopes along x and along y depends
-#: on the phases of the exposures, and one or two share a phase over the whole chip (in a pair two
-#: faint sources were off by 16 and by 5 of their errors).
-_NOISE_DOUBT = 0.3
+#: How well the power of the template's noise is known: over the pixels of an aperture, a few
+#: hundred with neighbours that share noise, it scatters by a tenth and more.
+_NOISE_DOUBT = 0.15
 #: Of the aperture of a source at the limit, in widths of its core (1.8 FWHM are 4.2 sigma), and how
 #: well that tells the square of the width.
 _WIDTHS_OF_APERTURE, _WIDTH_DOUBT = 4.0, 0.7

@@ -16,7 +16,9 @@ from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.circumstances import (
     CORE_FWHM,
     Circumstances,
+    Found,
     Surroundings,
+    not_another,
     not_dominated,
 )
 from alignsvc.numerics.displacement.correlators import Correlator
@@ -117,12 +119,14 @@ class CorrelationMeasurement:
         learnt = _Learnt(
             self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
         )
-        rows = np.zeros(0, np.int64)
+        rows, flux = np.zeros(0, np.int64), np.zeros(0)
         parts: list[Displacements] = []
         for chunk, sides in self._chunks(targets):
-            parts.append(self._measured(view, reference, (targets.select(chunk), sides), learnt))
-            rows = np.concatenate([rows, chunk])
-        return _concatenated(parts).select(np.argsort(rows))
+            found = self._measured(view, reference, (targets.select(chunk), sides), learnt)
+            parts.append(found.displacements)
+            rows, flux = np.concatenate([rows, chunk]), np.concatenate([flux, found.flux])
+        order = np.argsort(rows)
+        return _themselves(_concatenated(parts).select(order), flux[order], targets.fwhm_px)
 
     def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.
@@ -191,7 +195,7 @@ class CorrelationMeasurement:
         reference: Reference,
         which: tuple[Targets, Sides],
         learnt: _Learnt,
-    ) -> Displacements:
+    ) -> _Measured:
         """Return the displacements of targets of one size class."""
         targets, sides = which
         frames = self._frames(view, reference, targets, sides).matched(learnt.kernel)
@@ -203,6 +207,7 @@ class CorrelationMeasurement:
         refined = refinement(pairs, within)
         if self.seams is not None:
             refined = self.seams(refined, pairs, targets.fwhm_px)
+        flux = refined.information.flux
         if learnt.stars is not None:
             refined = learnt.stars.measured(refined, pairs, within, targets.source)
         seen = _circumstances(view, targets, frames, start)
@@ -211,7 +216,7 @@ class CorrelationMeasurement:
         own = refined.information.own
         own = own / _least_trust(seen.trust * alone.trust)
         lost = peaks.flags != 0
-        return Displacements(
+        displacements = Displacements(
             source=targets.source,
             chip=np.full(len(targets.source), view.index, np.int64),
             x=targets.position.x,
@@ -224,6 +229,7 @@ class CorrelationMeasurement:
             peak=peaks.height,
             flags=peaks.flags | refined.flags | seen.flags | alone.flags,
         )
+        return _Measured(displacements, flux)
 
     def pixels(self, view: ChipView, reference: Reference, sources: SourceCatalog) -> SourcePixels:
         """Return what the measurement sees of sources; for a few of them, to be looked at.
@@ -311,6 +317,28 @@ class _Clean:
     pairs: PairStack
     within: Points
     trust: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """Displacements, and the fluxes of the sources over their templates', shape (n,)."""
+
+    displacements: Displacements
+    flux: FloatArray
+
+
+def _themselves(measured: Displacements, flux: FloatArray, fwhm_px: FloatArray) -> Displacements:
+    """Return the displacements, those trusted less that another source's peak may have given."""
+    own = measured.own_covariance
+    sound = (measured.flags == 0) & np.isfinite(own).all(axis=1)
+    weight = np.zeros(len(measured))
+    weight[sound] = 1.0 / np.sqrt(own[sound, 0] + own[sound, 2])
+    judged = not_another(Found(measured.dx, measured.dy, flux, weight), fwhm_px)
+    return replace(
+        measured,
+        own_covariance=own / _least_trust(judged.trust)[:, :, 0],
+        flags=measured.flags | judged.flags,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,8 @@ from alignsvc.reasons import FailureKind
 _FEWEST_PIXELS = 16
 #: Pixels between those whose differences tell of the noise.
 _APART = 2
+#: Of nine pixels that tell of the noise, the largest mean above the sky, in errors of that mean.
+_BRIGHTEST = 1.5
 
 
 @SKIES.register("mesh")
@@ -50,8 +52,10 @@ class MeshBackground:
     The noise is that of the pixels or that of second differences in both directions, whichever
     is less. Light that is everywhere, wings of stars and faint sources, widens the histogram of
     the pixels (by 13 % at 140 stars a square arcmin), and so would widen every stated error; to
-    the differences it adds 4 %. They are taken over two pixels, since pixels that were
-    interpolated share noise with their neighbours; fewer than 16 in a cell say nothing.
+    the differences it adds 4 %. So those count whose nine pixels are on the mean not much
+    brighter than the sky, of which the difference is independent: less than 1 % is left. They are
+    taken over two pixels, since pixels that were interpolated share noise with their neighbours;
+    fewer than 16 in a cell say nothing.
     """
 
     box: int = 128
@@ -119,28 +123,34 @@ class MeshBackground:
     ) -> FloatArray:
         """Return the noise of a pixel in every cell, about the surface."""
         _, of_pixels, _ = self._cells(residual, good, edges)
-        differences, sound = _second_differences(residual, good)
+        differences, sound = _second_differences(residual, good, float(np.median(of_pixels)))
         _, noise, count = self._cells(differences, sound, edges)
         return np.where(count >= _FEWEST_PIXELS, np.minimum(noise, of_pixels), of_pixels)
 
 
-def _second_differences(pixels: Float32Array, good: BoolArray) -> tuple[Float32Array, BoolArray]:
-    """Return second differences in x and y, with the noise of a pixel, and where they are sound.
+def _second_differences(
+    pixels: Float32Array, good: BoolArray, rms: float
+) -> tuple[Float32Array, BoolArray]:
+    """Return second differences in x and y, with the noise of a pixel, and where they tell of it.
 
     The product of ``(1, -2, 1)`` over `_APART` pixels in both directions: the squares sum to 36.
+    Left out are those whose pixels are too bright, if each has the noise `rms`.
     """
     values = np.where(good, pixels, np.float32(0))
-    sound = good
+    light, sound = values, good
     for axis in (0, 1):
-        values, sound = np.swapaxes(values, 0, axis), np.swapaxes(sound, 0, axis)
+        values, light, sound = (np.swapaxes(one, 0, axis) for one in (values, light, sound))
         ahead, behind = slice(2 * _APART, None), slice(None, -2 * _APART)
         middle = slice(_APART, -_APART)
-        whole = np.zeros_like(values)
+        whole, total = np.zeros_like(values), np.zeros_like(values)
+        total[middle] = light[ahead] + light[middle] + light[behind]
         whole[middle] = values[ahead] - 2 * values[middle] + values[behind]
         kept = np.zeros_like(sound)
         kept[middle] = sound[ahead] & sound[middle] & sound[behind]
-        values, sound = np.swapaxes(whole, 0, axis), np.swapaxes(kept, 0, axis)
-    return (values / np.float32(6)).astype(np.float32, copy=False), sound
+        values, light, sound = (np.swapaxes(one, 0, axis) for one in (whole, total, kept))
+    return (values / np.float32(6)).astype(np.float32, copy=False), sound & (
+        light <= _BRIGHTEST * 3 * rms
+    )
 
 
 def _in_cells(n_pixels: int, n_cells: int) -> FloatArray:

@@ -117,4 +117,4 @@ def test_the_width_of_a_template_that_is_all_noise_comes_from_its_aperture() -> 
     equations = equations_of(0.02 * gaussian() + noise, 0.0)
     pairs = replace(equations.pairs, template_variance=np.ones((1, SIDE, SIDE), np.float32))
     outset: Outset = replace(equations, pairs=pairs).outset(Points(np.zeros(1), np.zeros(1)))
-    assert 0.6 * 9 / 4 < outset.width_px[0] <= 2 * 9 / 4
+    assert 0.5 * 9 / 4 < outset.width_px[0] <= 2 * 9 / 4

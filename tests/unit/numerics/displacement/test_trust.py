@@ -6,7 +6,7 @@ from displacement_scenes import AffineMap, catalog, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
-from alignsvc.numerics.displacement.circumstances import not_dominated
+from alignsvc.numerics.displacement.circumstances import Found, not_another, not_dominated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.refine import TemplateFit
@@ -88,3 +88,45 @@ def test_the_share_of_the_mosaic_takes_weight_by_degrees():
     assert 0 < judged.trust[3] < 0.05
     assert judged.trust[4] == 0
     assert (judged.flags != 0).tolist() == [False] * 4 + [True, False]
+
+
+def found_among_nine(dx, flux):
+    """Nine sources where they should be, and one that was found elsewhere, at (dx, 0)."""
+    nine, one = np.zeros(9), np.ones(9)
+    weight = np.ones(10)
+    return Found(np.append(nine, dx), np.zeros(10), np.append(one, flux), weight)
+
+
+def test_a_source_found_far_off_with_little_of_its_flux_is_another():
+    judged = not_another(found_among_nine(6.0, 0.3), np.full(10, FWHM))
+    assert judged.flags.tolist() == [0] * 9 + [int(Flag.OTHER_SOURCE)]
+    assert judged.trust.tolist() == [1.0] * 9 + [0.0]
+
+
+@pytest.mark.parametrize(("dx", "flux"), [(6.0, 0.9), (0.3, 0.3), (6.0, 3.0)])
+def test_neither_colour_nor_distance_alone_makes_another_source(dx, flux):
+    judged = not_another(found_among_nine(dx, flux), np.full(10, FWHM))
+    assert judged.trust.tolist() == [1.0] * 10
+
+
+def test_what_all_are_off_by_and_all_lack_is_the_exposures_own():
+    all_off = Found(np.full(10, 6.0), np.zeros(10), np.full(10, 0.2), np.ones(10))
+    assert not not_another(all_off, np.full(10, FWHM)).flags.any()
+
+
+@pytest.mark.parametrize("axis", ["dx", "flux"])
+def test_trust_in_what_was_found_falls_without_an_edge(axis):
+    way = np.linspace(0.0, 6.0, 2000) if axis == "dx" else np.linspace(0.1, 1.0, 2000)
+    trust = [
+        not_another(
+            found_among_nine(*((at, 0.3) if axis == "dx" else (6.0, at))), np.full(10, FWHM)
+        ).trust[-1]
+        for at in way
+    ]
+    assert {trust[0], trust[-1]} == {0.0, 1.0}
+    assert np.abs(np.diff(trust)).max() < 0.01
+
+
+def test_a_chip_without_sources_is_no_mistake():
+    none = np.zeros(0)
+    assert not len(not_another(Found(none, none, none, none), none).flags)
