@@ -296,28 +296,32 @@ class Accuracy:
     rms_mpx: float
 
 
-def accuracy(scene: Scene, measure: Measurement, index: int = 0) -> Accuracy:
-    """Return how well an exposure is measured against the mosaic of the others."""
+def accuracy(scene: Scene, measure: Measurement, indices: tuple[int, ...] = (0,)) -> Accuracy:
+    """Return how well exposures are measured, each against the mosaic of the others."""
     all_seen = seen(scene)
-    found, error = all_seen.measured(measure, index)
     info = all_seen.information
-    bound = np.linalg.inv(info[index]) + np.linalg.inv(np.delete(info, index, 0).sum(axis=0))
-    judged = scene.judged[found.source - 1]
-    found, error = found.select(judged), error[judged]
-    bound = bound[found.source - 1]
-    stated = found.own_covariance + found.template_covariance
-    sigma = np.sqrt(np.diagonal(bound, axis1=1, axis2=2))
-    off = ~np.isfinite(error).all(axis=1) | (found.flags != 0)
-    off |= (np.abs(np.nan_to_num(error)) > OUTLIER * sigma).any(axis=1)
-    if math.isinf(scene.snr):
+    of_bound, pulls, lost = [], [], []
+    for index in indices:
+        found, error = all_seen.measured(measure, index)
+        bound = np.linalg.inv(info[index]) + np.linalg.inv(np.delete(info, index, 0).sum(axis=0))
+        judged = scene.judged[found.source - 1]
+        found, error = found.select(judged), error[judged]
+        stated = found.own_covariance + found.template_covariance
+        sigma = np.sqrt(np.diagonal(bound[found.source - 1], axis1=1, axis2=2))
         off = ~np.isfinite(error).all(axis=1)
-    pulls = (error / np.sqrt(stated[:, [0, 2]]))[~off]
+        if math.isfinite(scene.snr):
+            off |= (found.flags != 0) | (np.abs(np.nan_to_num(error)) > OUTLIER * sigma).any(axis=1)
+        of_bound.append(np.stack([error / sigma, error])[:, ~off])
+        pulls.append((error / np.sqrt(stated[:, [0, 2]]))[~off])
+        lost.append(off)
+    ratio, error = np.sqrt(np.mean(np.concatenate(of_bound, axis=1) ** 2, axis=(1, 2)))
+    pull = np.concatenate(pulls)
     return Accuracy(
-        ratio=float(np.sqrt(np.mean((error / sigma)[~off] ** 2))),
-        outliers=float(off.mean()),
-        pull_rms=float(np.sqrt(np.mean(pulls**2))),
-        pull_width=float(1.4826 * np.median(np.abs(pulls))),
-        rms_mpx=float(1e3 * np.sqrt(np.mean(error[~off] ** 2))),
+        ratio=float(ratio),
+        outliers=float(np.concatenate(lost).mean()),
+        pull_rms=float(np.sqrt(np.mean(pull**2))),
+        pull_width=float(1.4826 * np.median(np.abs(pull))),
+        rms_mpx=float(1e3 * error),
     )
 
 

@@ -1,7 +1,7 @@
 """Single sources are measured near the best that their pixels allow.
 
-Nine exposures, one of them measured against the mosaic of the other eight. Values measured
-stand in tests/README.md; limits leave room for the scatter of the sources' number.
+Nine exposures, each measured against the mosaic of the other eight. Values measured stand in
+tests/README.md; limits leave room for the scatter of the sources' number.
 """
 
 from __future__ import annotations
@@ -30,25 +30,36 @@ SHARP = replace(FITTED, sharp=SharpStars())
 CENTROIDS = replace(FITTED, refinement=WindowedCentroids(), matching=None)
 #: Seeing of nine exposures that differ.
 MIXED_PX = (3.5, 3.8, 4.1, 4.4, 4.7, 5.0, 5.3, 5.6, 6.0)
+#: Each of nine exposures is measured: nine times the numbers of one, nearly as good.
+EACH = tuple(range(9))
 
 
 @pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
-@pytest.mark.parametrize(("snr", "limit"), [(10, 1.45), (30, 1.2), (100, 1.2)])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.15), (30, 1.1), (100, 1.1)])
 def test_few_sources_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
-    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=7), FITTED)
+    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=6), FITTED, EACH)
     assert found.ratio < limit
-    assert found.outliers < 0.15
-    assert 0.75 < found.pull_rms < 1.35
+    assert found.outliers < 0.05
+    assert 0.85 < found.pull_rms < 1.15
+
+
+@pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
+def test_a_template_as_faint_as_the_exposure_still_tells_its_width(is_galaxy: bool) -> None:
+    """With the slopes' noise in its width, 27 % of the galaxies had no place, pulls were 3.1."""
+    found = accuracy(Scene(10, (4.0, 4.0), is_galaxy=is_galaxy, n_side=10), FITTED, (0, 1))
+    assert found.ratio < 1.3
+    assert found.outliers < 0.08
+    assert found.pull_rms < 1.25
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
-@pytest.mark.parametrize(("snr", "limit"), [(10, 1.25), (30, 1.1), (100, 1.1)])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.09), (30, 1.04), (100, 1.04)])
 def test_many_sources_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
-    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=18), FITTED)
+    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=18), FITTED, EACH)
     assert found.ratio < limit
-    assert found.outliers < 0.08
-    assert 0.9 < found.pull_rms < 1.2
+    assert found.outliers < 0.03
+    assert 0.95 < found.pull_rms < 1.05
 
 
 @pytest.mark.slow
@@ -90,16 +101,16 @@ def test_sharp_stars_come_near_the_bound(snr: float, limit: float, fwhm_px: floa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
-@pytest.mark.parametrize(("snr", "limit"), [(10, 1.35), (30, 1.1), (100, 1.1)])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.09), (30, 1.04), (100, 1.1)])
 def test_centroids_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
-    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=18), CENTROIDS)
+    found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=18), CENTROIDS, EACH)
     assert found.ratio < limit
-    assert found.outliers < 0.05
-    assert 0.9 < found.pull_rms < 1.1
+    assert found.outliers < 0.03
+    assert 0.95 < found.pull_rms < 1.05
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fwhm_px", "limit"), [(MIXED_PX, 1.1), ((4.2, 5.7), 1.2)])
+@pytest.mark.parametrize(("fwhm_px", "limit"), [(MIXED_PX, 1.06), ((4.2, 5.7), 1.1)])
 @pytest.mark.parametrize("snr", [30, 100, 1000])
 def test_exposures_of_different_seeing_are_placed_near_the_bound(
     snr: float, fwhm_px: tuple[float, ...], limit: float

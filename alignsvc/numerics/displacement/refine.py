@@ -97,7 +97,8 @@ class TemplateFit:
     smoothing : float
         The instruments' Gaussian, in widths of the template, never exceeds this. It is
         ``r^(1/4)`` where noise is r of the power of the template's slopes: smoothing by s costs
-        s^4 / 2 of the variance, and half a width removes most of the slopes' noise.
+        s^4 / 2 of the variance, which `faint` mostly gives back, and half a width removes most of
+        the slopes' noise.
     faint : FaintInstruments
         What gives faint templates what smoothing takes away.
     """
