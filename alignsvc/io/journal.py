@@ -1,24 +1,16 @@
-"""The journal of a run: what was decided, in order, by the one driver that owns the run.
+"""The events of a run: what was decided, each a value.
 
-One object per event, ``journal/00000001.json`` and on, each put only if it is absent and sealed
-by a checksum: an event is whole or was never written, and a driver that slept while another took
-over finds its next number taken and stops. Whoever wants the state of a run folds the events;
-times are for people and take no part in it.
+`Journal` (`journal_store`) keeps them in order. Whoever wants the state of a run folds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias, get_args
 
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.task import TableRef
-from alignsvc.errors import RunStoreError
-from alignsvc.io.codec import Json, json_from, sealed, unsealed, value_from
-from alignsvc.io.locations import FORMAT_VERSION, JOURNAL
-from alignsvc.io.objects import ObjectStore
 from alignsvc.numerics.solve.movement import Convergence
 
 
@@ -322,130 +314,3 @@ Event: TypeAlias = (
     | Finished
 )
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event in its place.
-
-    Parameters
-    ----------
-    sequence : int
-        1, 2, 3, ... without gaps.
-    time_s : float
-        When it was written, by the driver's clock (for people; no state depends on it).
-    event : Event
-    """
-
-    sequence: int
-    time_s: float
-    event: Event
-
-
-class Journal:
-    """The events of one run: read by anyone, appended to by the driver that holds the lease.
-
-    Parameters
-    ----------
-    objects : ObjectStore
-    clock : callable
-        Seconds since 1970.
-    """
-
-    def __init__(self, objects: ObjectStore, clock: Callable[[], float]) -> None:
-        self._objects = objects
-        self._clock = clock
-        self._last: int | None = None
-
-    def append(self, event: Event) -> Entry:
-        """Write `event` as the next one.
-
-        Raises
-        ------
-        RunStoreError
-            Another driver wrote in the meantime; this one must stop.
-        """
-        if self._last is None:
-            self._last = len(self._names())
-        entry = Entry(self._last + 1, self._clock(), event)
-        if not self._objects.put_if_absent(_name(entry.sequence), bytes_from_entry(entry)):
-            raise RunStoreError(
-                f"journal: event {entry.sequence} was written by another driver; this one stops, "
-                "the other goes on"
-            )
-        self._last = entry.sequence
-        return entry
-
-    def entries(self) -> Iterator[Entry]:
-        """Yield the events in order, with their numbers and times.
-
-        Raises
-        ------
-        RunStoreError
-            An event is missing, damaged, or of another format.
-        """
-        for sequence, name in enumerate(self._names(), start=1):
-            yield entry_from_bytes(self._objects.get(name), sequence)
-
-    def events(self) -> Iterator[Event]:
-        """Yield the events in order; errors as in `entries`."""
-        return (entry.event for entry in self.entries())
-
-    def _names(self) -> tuple[str, ...]:
-        names = self._objects.list(JOURNAL)
-        for sequence, name in enumerate(names, start=1):
-            if name != _name(sequence):
-                raise RunStoreError(
-                    f"journal: found {name} where {_name(sequence)} was wanted; the run "
-                    "directory is not complete, restore it or start a new run"
-                )
-        return names
-
-
-def bytes_from_entry(entry: Entry) -> bytes:
-    """Return an entry as it is stored: JSON with a checksum."""
-    envelope: dict[str, Json] = {
-        "format": FORMAT_VERSION,
-        "sequence": entry.sequence,
-        "time_s": json_from(entry.time_s, float),
-        "kind": entry.event.kind.value,
-        "body": json_from(entry.event, type(entry.event)),
-    }
-    return sealed(envelope)
-
-
-def entry_from_bytes(content: bytes, sequence: int) -> Entry:
-    """Return the entry that `bytes_from_entry` wrote, and that should be number `sequence`.
-
-    Raises
-    ------
-    RunStoreError
-        Damaged, of another format, or another event's content.
-    """
-    where = f"journal: {_name(sequence)}"
-    try:
-        envelope = unsealed(content)
-        if envelope["format"] == FORMAT_VERSION:
-            return _entry_from(envelope, sequence)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunStoreError(
-            f"{where} is damaged ({error}); restore it or start a new run"
-        ) from error
-    raise RunStoreError(
-        f"{where} is in format {envelope['format']}, this version of alignsvc reads format "
-        f"{FORMAT_VERSION}; resume with the version that began the run"
-    )
-
-
-def _entry_from(envelope: dict[str, Json], sequence: int) -> Entry:
-    if envelope["sequence"] != sequence:
-        raise ValueError(f"it holds event {envelope['sequence']}")
-    kind = EventKind(value_from(envelope["kind"], str))
-    type_ = next(type_ for type_ in EVENT_TYPES if type_.kind is kind)
-    return Entry(
-        sequence, value_from(envelope["time_s"], float), value_from(envelope["body"], type_)
-    )
-
-
-def _name(sequence: int) -> str:
-    return f"{JOURNAL}{sequence:08d}.json"

@@ -13,7 +13,7 @@ from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_files import ExposureCandidate, exposure_ids
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
 from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
@@ -23,7 +23,7 @@ from alignsvc.run.headers import (
     journal_edit,
     write_headers,
 )
-from alignsvc.run.plan import make_plan
+from alignsvc.run.planning import make_plan
 from alignsvc.run.service import state_of, stored_config
 from alignsvc.run.unchanged import require_same
 

@@ -42,7 +42,8 @@ from alignsvc.numerics.sky.footprints import Footprint, footprint
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run import events
 from alignsvc.run.catalogue_tie import Tie, tie_notes, tied, ties_of
-from alignsvc.run.plan import comparable, place_of, plane_for, with_starts
+from alignsvc.run.plan import comparable
+from alignsvc.run.planning import place_of, plane_for, with_starts
 from alignsvc.run.stages import Tools, run_stage
 from alignsvc.run.start_table import START_NAME, StartRow, StartTable
 from alignsvc.run.state import RunState

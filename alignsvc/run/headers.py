@@ -19,7 +19,7 @@ from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.scamp_head import write_head
 from alignsvc.io.wcs_edit import HeaderUpdate, Provenance
 from alignsvc.numerics.sky.corrected import checked_error_px, corrected

@@ -17,7 +17,7 @@ from alignsvc.engine.base import RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
@@ -32,7 +32,8 @@ from alignsvc.run.extension.extending import (
 )
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
-from alignsvc.run.plan import Plan, make_plan, no_usable_exposure
+from alignsvc.run.plan import Plan, no_usable_exposure
+from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold

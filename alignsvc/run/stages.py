@@ -14,7 +14,8 @@ from alignsvc.engine import base as engine
 from alignsvc.engine.base import Executor, TaskEvent
 from alignsvc.errors import TransientError
 from alignsvc.io import journal
-from alignsvc.io.journal import ExposureEnded, Journal
+from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.journal_store import Journal
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
 

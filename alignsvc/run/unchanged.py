@@ -8,8 +8,9 @@ from alignsvc.errors import ConfigError
 from alignsvc.io import journal
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import correction_run, revert
-from alignsvc.io.journal import Journal
-from alignsvc.run.plan import Plan, make_plan
+from alignsvc.io.journal_store import Journal
+from alignsvc.run.plan import Plan
+from alignsvc.run.planning import make_plan
 from alignsvc.run.state import RunState
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from alignsvc.io.journal import Journal, StageFinished
+from alignsvc.io.journal import StageFinished
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from alignsvc import api
-from alignsvc.io.journal import Entry, Event, Journal
+from alignsvc.io.journal import Event
+from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.tasks import base
 
 KILLED = 9

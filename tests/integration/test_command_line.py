@@ -30,7 +30,7 @@ from alignsvc.errors import (
     TransientError,
 )
 from alignsvc.io import journal
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.reasons import FailureKind

@@ -20,7 +20,7 @@ from alignsvc.domain.result import FitQuality
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import ResourceError, TransientError
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.numerics.solve.movement import Convergence
@@ -29,7 +29,7 @@ from alignsvc.run import events, passes, service
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic
 from alignsvc.run.passes import PassSettings, begin_pass, run_pass
-from alignsvc.run.plan import make_plan
+from alignsvc.run.planning import make_plan
 from alignsvc.run.solved_table import restored
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import fold

@@ -43,7 +43,8 @@ from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import chip_samples
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
 from alignsvc.run import service
-from alignsvc.run.plan import PlannedExposure, make_plan
+from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning import make_plan
 from alignsvc.run.solved_table import SolvedTable, pass_name
 from alignsvc.simulation.truth import ExposureTruth, Truth, from_json
 

@@ -18,7 +18,7 @@ from alignsvc.domain.outcome import ExitCode
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
-from alignsvc.run.plan import make_plan
+from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to

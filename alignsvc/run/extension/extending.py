@@ -7,7 +7,8 @@ from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.errors import ConfigError
-from alignsvc.io.journal import Extended, Journal
+from alignsvc.io.journal import Extended
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.run.extension.earlier import EarlierRun, stored_earlier

@@ -25,7 +25,7 @@ from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_files import ExposureCandidate, find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.journal import Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.tables import read_table

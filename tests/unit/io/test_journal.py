@@ -13,19 +13,16 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.codec import sealed, unsealed
 from alignsvc.io.journal import (
     EVENT_TYPES,
-    Entry,
     Event,
     EventKind,
     ExposureEnded,
     ExposureState,
     Finished,
-    Journal,
     PassStarted,
     RunCreated,
     States,
-    bytes_from_entry,
-    entry_from_bytes,
 )
+from alignsvc.io.journal_store import Entry, Journal, bytes_from_entry, entry_from_bytes
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import LocalObjects
 

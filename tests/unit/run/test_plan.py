@@ -16,7 +16,8 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.journal import ExposureEnded, HeaderApplied
-from alignsvc.run.plan import Plan, comparable, make_plan, no_usable_exposure, with_starts
+from alignsvc.run.plan import Plan, comparable, no_usable_exposure
+from alignsvc.run.planning import make_plan, with_starts
 from alignsvc.run.state import RunState
 from alignsvc.run.unchanged import difference, refuse_corrected
 from alignsvc.simulation.settings import sky_settings
