@@ -139,8 +139,12 @@ def test_places_in_a_catalogue_know_no_seams():
 
 
 def test_a_faint_star_is_no_worse_for_what_it_cannot_tell():
-    scene = sky(400.0, seed=2)
-    found, plain = FITTED(*scene), replace(FITTED, seams=None)(*scene)
-    assert np.array_equal(found.flags, plain.flags)
-    assert np.sqrt(np.mean(found.dx**2)) < 1.1 * np.sqrt(np.mean(plain.dx**2))
-    assert pull(found) < 1.2
+    ours, plain = [], []
+    for seed in range(2, 6):
+        scene = sky(400.0, seed=seed)
+        found, without = FITTED(*scene), replace(FITTED, seams=None)(*scene)
+        assert np.array_equal(found.flags, without.flags)
+        assert pull(found) < 1.5
+        ours.append(found.dx)
+        plain.append(without.dx)
+    assert np.std(ours) < 1.1 * np.std(plain)
