@@ -37,8 +37,8 @@ def test_neighbours_share_what_the_phase_says(phase):
     weight, sky = everywhere(noise.shape, depth)
     found = MosaicNoise.measured(noise, weight, sky).neighbours
     wanted = [p * (1 - p) for p in phase]
-    np.testing.assert_allclose(found.mean(axis=(0, 1)), wanted, atol=0.03)
-    np.testing.assert_allclose(found - wanted, 0.0, atol=0.06)
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), wanted, atol=0.015)
+    np.testing.assert_allclose(found - wanted, 0.0, atol=0.04)
 
 
 def test_sources_and_holes_tell_nothing_of_the_noise():
@@ -86,7 +86,7 @@ def test_a_chip_on_its_side_has_the_noise_of_the_grids_other_axis():
     measured = MosaicNoise.measured(noise, *everywhere(noise.shape))
     centre = Points(np.array([100.0]), np.array([-90.0]))
     on_its_side = maps_at(centre, (0.0, 0.0), np.array([[0.0, -1.0], [1.0, 0.0]]))
-    np.testing.assert_allclose(measured.texture(on_its_side).neighbours, [[0.0, 0.25]], atol=0.03)
+    np.testing.assert_allclose(measured.texture(on_its_side).neighbours, [[0.0, 0.25]], atol=0.015)
 
 
 def test_where_scales_differ_a_template_sees_all_phases():
