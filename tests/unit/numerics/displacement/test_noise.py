@@ -60,7 +60,8 @@ def test_without_sky_phases_are_taken_for_random():
 
 @pytest.mark.parametrize("phase", [0.0, 0.5])
 @pytest.mark.parametrize("of_others", [0.0, 0.5])
-def test_slopes_are_as_noisy_as_the_phases_make_them(phase, of_others):
+@pytest.mark.parametrize("shift_px", [0.0, 0.5])
+def test_slopes_are_as_noisy_as_the_phases_make_them(phase, of_others, shift_px):
     rng = np.random.default_rng(3)
     noise = drizzled_at((of_others, of_others), (300, 300), rng)
     measured = MosaicNoise.measured(noise, *everywhere(noise.shape))
@@ -69,10 +70,10 @@ def test_slopes_are_as_noisy_as_the_phases_make_them(phase, of_others):
     corner = [np.rint(at).astype(int) - 16 for at in (centre.x, centre.y)]
     spline = ndimage.spline_filter(noise, order=5, output=np.float32)
     templates = TemplateSpline.through(sampled(spline, local, Windows(*corner, 32)))
-    shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))
+    shift = Points(np.full(300, shift_px), np.full(300, -shift_px))
     sigma = np.full(300, 0.5)
     one, other = (each.shifted(shift, 20) for each in (templates, templates.smoothed(sigma)))
-    factors = measured.texture(local).factors(sigma, MatchingKernel())
+    factors = measured.texture(local).factors(sigma, MatchingKernel(), shift)
     slopes = [
         np.mean(a * b) for a, b in ((one.along_x, other.along_x), (one.along_y, other.along_y))
     ]
