@@ -69,7 +69,7 @@ class WindowedCentroids:
     def centroids(self, pairs: PairStack, start: Points) -> Centroids:
         """Return the centroids in the cutouts and in the templates moved by `start`."""
         good = pairs.common(start)
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         inside = (good & pairs.aperture(start)).astype(np.float32)
         outset = Equations(pairs, pairs.spline, pairs.weight * inside, factors).outset(start)
         template = pairs.spline.shifted(start, pairs.side).value

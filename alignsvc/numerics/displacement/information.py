@@ -29,8 +29,9 @@ LEAST_SIGNAL = 0.05
 #: Part of the power that is taken for noise at most while iterating: steps stay finite.
 _MOST_NOISE = 0.5
 #: How well the power of the template's noise is known: over the pixels of an aperture, a few
-#: hundred with neighbours that share noise, it scatters by a tenth and more.
-_NOISE_DOUBT = 0.15
+#: hundred with neighbours that share noise, it scatters by a tenth, and its
+#: texture is measured to another tenth or two.
+_NOISE_DOUBT = 0.2
 #: Of the aperture of a source at the limit, in widths of its core (1.8 FWHM are 4.2 sigma), and how
 #: well that tells the square of the width.
 _WIDTHS_OF_APERTURE, _WIDTH_DOUBT = 4.0, 0.7

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.local_map import LocalMap
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import gaussian_kernel
@@ -33,11 +34,14 @@ _OF_RANDOM_PHASES = 1.0 / 6.0
 _LARGEST = 0.25
 #: Side of the cells over which noise is taken to be alike, grid pixels; and of each, every so
 #: many rows are looked at.
-_CELL_PX, _ROWS_APART = 128, 4
+_CELL_PX, _ROWS_APART = 128, 2
 #: Differences for which an average over random phases stands in.
 _N_ASSUMED = 100.0
 #: Median of the absolute value of a normal variable.
 _MEDIAN = 0.6745
+#: Differences that tell of the noise, in standard deviations, and the variance of normal ones up
+#: to there. (The median alone needs three times as many for the same error.)
+_MOST_SIGMA, _OF_VARIANCE = 3.0, 0.9733
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +86,7 @@ class NoiseTexture:
         """Return the textures named by a mask or by indices."""
         return NoiseTexture(self.neighbours[which], self.wave[which])
 
-    def factors(self, sigma_px: FloatArray, kernel: MatchingKernel) -> NoiseFactors:
+    def factors(self, sigma_px: FloatArray, kernel: MatchingKernel, shift: Points) -> NoiseFactors:
         """Return the mean products of templates and the same smoothed by `sigma_px`.
 
         The power of the noise, ``1 - 2 c + 2 c cos(2 pi f)``, passes the quintic spline through
@@ -90,24 +94,29 @@ class NoiseTexture:
         plain and once times the transform of the smoothing. A quintic through samples has the
         response ``q = sinc^6 / B_5`` (Unser 1999, doi 10.1109/79.799930). Sampling at phase p
         folds all periods onto one, ``|sum_k q(f + k) exp(2 pi i k p)|^2``: of its waves in p only
-        the first counts. The shift of the blot is any.
+        the first counts. The shift of the blot is another phase.
 
         Parameters
         ----------
         sigma_px : float64 array, shape (n,)
         kernel : MatchingKernel
             With which the templates were convolved; of its terms the round ones are counted.
+        shift : Points, shape (n,)
+            Of the templates, pixels.
         """
         # The kernel is a sum of separable terms, so its square is one of pairs of them.
         terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
         parts = np.array([1 - sum(kernel.round), *kernel.round])
         pairs = (terms[:, None] * terms).reshape(-1, terms.shape[1])
         smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ _cosines()
-        value, slope = [], []
-        for axis in (0, 1):
+        value: list[FloatArray] = []
+        slope: list[FloatArray] = []
+        for axis, moved in ((0, shift.x), (1, shift.y)):
             power = smoothing * self._power(axis)
-            value.append(power @ (_of_value() * pairs).T)
-            slope.append(power @ (_of_slope() * pairs).T)
+            wave = np.cos(2 * np.pi * moved)[:, None]
+            for products, response in ((value, _responses()), (slope, _slope_responses())):
+                mean, first = ((power @ (one * pairs).T) for one in _folded(response))
+                products.append((mean + wave * first) / _SAMPLES)
         weight = np.outer(parts, parts).ravel()
         return NoiseFactors(
             value=(value[0] * value[1]) @ weight,
@@ -117,7 +126,7 @@ class NoiseTexture:
     def _power(self, axis: int) -> FloatArray:
         """Return the power of the blot's noise along an axis, shape (n, frequencies)."""
         c, wave = self.neighbours[:, axis, None], self.wave[:, axis, None]
-        mean, first = _folded()
+        mean, first = _folded(_responses())
         power: FloatArray = (1 - 2 * c * (1 - _cosine())) * (mean + wave * first)
         return power
 
@@ -209,11 +218,12 @@ def _neighbours_in(value: Plane, weight: Plane, sky: BoolArray) -> tuple[float, 
 
 
 def _variance(difference: Plane, which: BoolArray) -> tuple[float, int]:
-    """Return the variance of differences by their median size, and how many there are."""
+    """Return the variance of differences, outliers left out, and how many there are."""
     chosen = np.abs(difference[which])
     if not chosen.size:
         return 0.0, 0
-    return float(np.median(chosen) / _MEDIAN) ** 2, chosen.size
+    near = chosen[chosen <= _MOST_SIGMA / _MEDIAN * np.median(chosen[::_ROWS_APART])]
+    return float(np.mean(near**2)) / _OF_VARIANCE, chosen.size
 
 
 def _within(covariance: float) -> float:
@@ -234,13 +244,14 @@ def _frequencies() -> FloatArray:
     return np.arange(_SAMPLES) / _SAMPLES
 
 
+@cache
 def _responses() -> FloatArray:
     """Return the quintic's responses in all periods, (periods, frequencies)."""
     f = _all_frequencies()
     phase = 2 * np.pi * f
     bspline = (66 + 52 * np.cos(phase) + 2 * np.cos(2 * phase)) / 120
     responses: FloatArray = np.sinc(f) ** 6 / bspline
-    return responses
+    return read_only(responses)
 
 
 def _all_frequencies() -> FloatArray:
@@ -252,24 +263,15 @@ def _cosine() -> FloatArray:
     return read_only(np.cos(2 * np.pi * _frequencies()))
 
 
-@cache
-def _folded() -> tuple[FloatArray, FloatArray]:
-    """Return the power that sampling passes: averaged over phases, and its first wave."""
-    q = _responses()
-    return read_only((q**2).sum(axis=0)), read_only(2 * (q[1:] * q[:-1]).sum(axis=0))
+def _folded(q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the power that sampling passes of a response: over all phases, and its first wave."""
+    return (q**2).sum(axis=0), 2 * (q[1:] * q[:-1]).sum(axis=0)
 
 
-@cache
-def _of_value() -> FloatArray:
-    """Return what comes through the blot's spline, per sample of the frequency."""
-    return read_only((_responses() ** 2).sum(axis=0) / _SAMPLES)
-
-
-@cache
-def _of_slope() -> FloatArray:
-    """Return the same of slopes."""
-    along = 2 * np.pi * _all_frequencies() * _responses()
-    return read_only((along**2).sum(axis=0) / _SAMPLES)
+def _slope_responses() -> FloatArray:
+    """Return the responses of the quintic's slope, (periods, frequencies)."""
+    slopes: FloatArray = 2 * np.pi * _all_frequencies() * _responses()
+    return slopes
 
 
 @cache

@@ -71,7 +71,7 @@ class PeakAsFound:
 
     def __call__(self, pairs: PairStack, start: Points) -> Refined:
         """Return `start` with its information."""
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
         equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
         return judged(start, equations.information(start))
@@ -158,12 +158,12 @@ class TemplateFit:
         """Return the equations to be solved: weights and instruments chosen at the start."""
         window = pairs.window(start) * pairs.common(start)
         weight = pairs.weight * window
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel)
+        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         if pairs.gain is not None:
             weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
-        factors = pairs.texture.factors(sigma, pairs.kernel)
+        factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
         equations = self.faint(equations, sigma, outset, start)
         return Begun(equations, start, equations.against(outset.template, start))

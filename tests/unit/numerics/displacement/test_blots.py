@@ -162,11 +162,11 @@ def test_the_noise_of_a_blot_is_what_the_factors_say(smoothing_px):
     smoothed = spline.smoothed(np.full(300, smoothing_px))
     shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))
     one, other = spline.shifted(shift, 20), smoothed.shifted(shift, 20)
-    texture = NoiseTexture.of_random_phases(1)
-    factors = texture.factors(np.array([smoothing_px]), MatchingKernel())
-    assert np.mean(one.value * other.value) == pytest.approx(factors.value[0], rel=0.05)
+    texture = NoiseTexture.of_random_phases(300)
+    factors = texture.factors(np.full(300, smoothing_px), MatchingKernel(), shift)
+    assert np.mean(one.value * other.value) == pytest.approx(factors.value.mean(), rel=0.05)
     slope = 0.5 * np.mean(one.along_x * other.along_x + one.along_y * other.along_y)
-    assert slope == pytest.approx(factors.slope[0].mean(), rel=0.05)
+    assert slope == pytest.approx(factors.slope.mean(), rel=0.05)
 
 
 def test_a_source_gets_the_smallest_cutout_that_holds_it():
