@@ -134,7 +134,8 @@ def blot(
     area = local_map.area.astype(np.float32)[:, None, None]
     values = sampled(reference.coefficients, here, windows)
     nearest = here.nearest(windows, reference.box.shape)
-    weight = np.take(reference.weight, nearest.index) * nearest.inside
+    weight = np.take(reference.weight, nearest.index)
+    weight[~nearest.inside] = 0
     good = weight > 0
     others = np.zeros(good.shape, bool)
     if reference.segmentation is not None:
@@ -142,7 +143,6 @@ def blot(
         others = (label != 0) & (label != source[:, None, None]) & nearest.inside
     values *= area
     values[~good] = 0
-    variance = np.zeros(good.shape, np.float32)
-    np.divide(area**2, weight, out=variance, where=good)
+    variance = area**2 / np.where(good, weight, np.float32(np.inf))
     share = np.take(reference.share, nearest.index)
     return BlotStack(values=values, good=good, variance=variance, share=share, others=others)

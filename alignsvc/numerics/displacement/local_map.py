@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
@@ -222,16 +223,18 @@ def _nearly_separable(
     along = local_map.arguments(windows)
     t = local_map.terms[..., None, None].astype(np.float32)
     u, v = along.x[:, None, :].astype(np.float32), along.y[:, :, None].astype(np.float32)
-    dx: Float32Array = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
-    dy: Float32Array = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
+    of_u, of_v = np.concatenate([np.ones_like(u), u], 1), np.concatenate([np.ones_like(v), v], 2)
+    # (t2 + t5 v) v + t4 v u, and the like: outer products, by matrices as all else.
+    dx = np.concatenate([(t[:, 0, 2] + t[:, 0, 5] * v) * v, t[:, 0, 4] * v], 2) @ of_u
+    dy = of_v @ np.concatenate([(t[:, 1, 1] + t[:, 1, 3] * u) * u, t[:, 1, 4] * u], 1)
     values: Float32Array = rows[:, 0] @ to_x[:, 0]
-    values += dx * (rows[:, 0] @ to_x[:, 1])
-    values += dy * (rows[:, 1] @ to_x[:, 0])
+    terms = [(dx, 0, 1), (dy, 1, 0)]
     if n_terms == 2:
         half = np.float32(0.5)
-        values += half * dx**2 * (rows[:, 0] @ to_x[:, 2])
-        values += half * dy**2 * (rows[:, 2] @ to_x[:, 0])
-        values += dx * dy * (rows[:, 1] @ to_x[:, 1])
+        terms += [(half * dx**2, 0, 2), (half * dy**2, 2, 0), (dx * dy, 1, 1)]
+    for factor, order_y, order_x in terms:
+        factor *= rows[:, order_y] @ to_x[:, order_x]
+        values += factor
     return values
 
 
@@ -255,9 +258,14 @@ def _weights(position: FloatArray, n_terms: int) -> tuple[IntArray, Float32Array
     width = int((whole.max(axis=1) - first).max()) + 1 + REACH
     n, side = position.shape
     matrices = np.zeros((n, 1 + n_terms, side, width), np.float32)
-    weights = np.moveaxis(basis_weights(position - whole)[: 1 + n_terms], 0, 1)
+    weights = basis_weights(position - whole, n_terms)  # place, derivative, knot
+    # The knots of a row lie side by side and are written as one item: spans[i] is what begins at
+    # element i.
+    knots = np.dtype((np.void, weights.strides[-2]))
+    spans: NDArray[np.void] = np.ndarray(
+        matrices.size - 2 * REACH + 1, knots, matrices, strides=matrices.strides[-1:]
+    )
     row = width * np.arange(n * (1 + n_terms) * side).reshape(n, -1, side)
     column = (whole - first[:, None])[:, None] + 1 - REACH
-    place = (row + column)[..., None] + np.arange(2 * REACH)
-    matrices.reshape(-1)[place] = weights
+    spans[(row + column).swapaxes(1, 2)] = weights.view(knots)[..., 0]
     return first, matrices

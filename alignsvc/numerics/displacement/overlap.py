@@ -67,10 +67,11 @@ class LagWindow:
         rows, columns = _inverse_transforms(
             self.length, self.margin - self.max_lag, 2 * self.max_lag + 1
         )
-        # Of the inverse transform only the lags: two products, half the cost of the whole.
-        along_x = rows @ (np.conj(image) * template)
-        lags: Float32Array = along_x.view(np.float32) @ columns
-        return lags
+        # Of the inverse transform only the lags: two products, half the cost of the whole. The
+        # second is one for all frames.
+        half = rows @ (np.conj(image) * template)
+        lags: Float32Array = half.view(np.float32).reshape(-1, len(columns)) @ columns
+        return lags.reshape(*half.shape[:-1], columns.shape[-1])
 
     def box_sums(self, template: Float32Array) -> Float32Array:
         """Return ``sum_p template(p + l)`` over the whole image, by two band matrices."""

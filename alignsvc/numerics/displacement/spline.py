@@ -46,7 +46,7 @@ def _with_derivatives(pieces: FloatArray) -> FloatArray:
     return np.concatenate([pieces, slope, curvature], axis=1)
 
 
-_ALL_PIECES = read_only(_with_derivatives(_pieces()))
+_ALL_PIECES = read_only(_with_derivatives(_pieces()).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,8 +162,9 @@ def shifted_together(
     # Coefficients that no pixel needs are left out of the products.
     farthest = max(np.abs(shift.x).max(initial=0), np.abs(shift.y).max(initial=0))
     needed = side + 2 * (min(int(farthest) + 1, splines[0].largest_shift(side)) + REACH - 1)
-    slope_x, value_x = np.moveaxis(np.swapaxes(_rows(shift.x, needed, side), 2, 3), 1, 0)
-    both_y = _rows(shift.y, needed, side).reshape(-1, 2 * side, needed)
+    both_x, both_y = np.split(_rows(np.concatenate([shift.x, shift.y]), needed, side), 2)
+    slope_x, value_x = np.moveaxis(np.swapaxes(both_x, 2, 3), 1, 0)
+    both_y = both_y.reshape(-1, 2 * side, needed)
     surfaces = []
     for spline in splines:
         rows = both_y @ middles(spline.coefficients, needed)
@@ -175,19 +176,23 @@ def shifted_together(
     return tuple(surfaces)
 
 
-def basis_weights(fraction: FloatArray) -> FloatArray:
-    """Return values, slopes and curvatures of the six B-splines about points: (3, ..., 6).
+def basis_weights(fraction: FloatArray, n_derivatives: int) -> Float32Array:
+    """Return values and derivatives of the six B-splines about points: (..., 1 + n, 6).
 
     Parameters
     ----------
     fraction : float64 array, any shape
         Position above the third of the six knots, 0 to 1.
+    n_derivatives : int
+        n, at most 2.
     """
-    raised = np.ones((*fraction.shape, ORDER + 1))
-    for power in range(ORDER):
-        np.multiply(raised[..., power], fraction, out=raised[..., power + 1])
-    weights = (raised.reshape(-1, ORDER + 1) @ _ALL_PIECES).reshape(*fraction.shape, 3, ORDER + 1)
-    return np.moveaxis(weights, -2, 0)
+    # A row for each power: each is made of the one before in one go.
+    raised = np.ones((ORDER + 1, fraction.size), np.float32)
+    np.copyto(raised[1], fraction.reshape(-1), casting="same_kind")
+    for power in range(2, ORDER + 1):
+        np.multiply(raised[power - 1], raised[1], out=raised[power])
+    weights: Float32Array = raised.T @ _ALL_PIECES[:, : (1 + n_derivatives) * (ORDER + 1)]
+    return weights.reshape(*fraction.shape, 1 + n_derivatives, ORDER + 1)
 
 
 def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
@@ -203,8 +208,8 @@ def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
     column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
     bands = np.zeros((len(shift), 2, 2 * margin + 1), np.float32)
     each = np.arange(len(shift))[:, None]
-    weights = basis_weights(shift - whole)
-    bands[each, 0, column], bands[each, 1, column] = weights[1], weights[0]
+    weights = basis_weights(shift - whole, 1)
+    bands[each, 0, column], bands[each, 1, column] = weights[:, 1], weights[:, 0]
     # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
     # column writes all rows at once.
     matrices = np.zeros((len(shift), 2, side, template_side), np.float32)
