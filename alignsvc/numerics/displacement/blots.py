@@ -143,6 +143,7 @@ def blot(
         others = (label != 0) & (label != source[:, None, None]) & nearest.inside
     values *= area
     values[~good] = 0
-    variance = area**2 / np.where(good, weight, np.float32(np.inf))
+    finite = np.where(good, weight, np.float32(np.inf))
+    variance: Float32Array = np.divide(area**2, finite, dtype=np.float32)
     share = np.take(reference.share, nearest.index)
     return BlotStack(values=values, good=good, variance=variance, share=share, others=others)

@@ -12,7 +12,7 @@ variables").
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -149,6 +149,8 @@ class Equations:
         Of the template with the instrument.
     frees_background : bool
         Whether b is an unknown.
+    noise : float64 array, shape (n, 4)
+        Expected products of the template's noise with the instruments'; follows from the others.
     """
 
     pairs: PairStack
@@ -156,6 +158,13 @@ class Equations:
     weight: Float32Array
     factors: NoiseFactors
     frees_background: bool = True
+    noise: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
+        slope, value = self.factors.slope * total, self.factors.value * total
+        noise = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
+        object.__setattr__(self, "noise", noise)
 
     def select(self, which: BoolArray | IntArray) -> Equations:
         """Return the equations of the pairs that a mask or indices name."""
@@ -166,14 +175,6 @@ class Equations:
             NoiseFactors(self.factors.value[which], self.factors.slope[which]),
             self.frees_background,
         )
-
-    @property
-    def noise(self) -> FloatArray:
-        """Expected products of the template's noise with the instruments', shape (n, 4)."""
-        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
-        slope, value = self.factors.slope * total, self.factors.value * total
-        noise: FloatArray = np.stack([slope, slope, value, np.zeros_like(total)], axis=1)
-        return noise
 
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.spline import ORDER, REACH, basis_weights
@@ -18,6 +18,10 @@ from alignsvc.numerics.sky.pixel_map import PixelMap
 #: is a Taylor series of one term, or of two. What is left out is less by the square (the cube) of
 #: the distance near the source: 1e-6 of the peak of a star of FWHM 3.
 MOST_TURN_PX = (0.02, 0.3)
+
+#: The points about a source that a map is expanded from, and what gives the terms of their values.
+_V, _U = read_only(np.mgrid[-1.0:2.0, -1.0:2.0].reshape(2, 9))
+_FIT = read_only(np.linalg.pinv(np.stack([_U**0, _U, _V, _U**2, _U * _V, _V**2], axis=1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,15 +81,13 @@ class LocalMap:
     @classmethod
     def expand(cls, pixel_map: PixelMap, centre: Points, reach_px: float) -> LocalMap:
         """Return the expansion about `centre`, fitted to 3 x 3 points `reach_px` apart."""
-        v, u = np.mgrid[-1.0:2.0, -1.0:2.0].reshape(2, 9)
-        design = np.stack([np.ones(9), u, v, u * u, u * v, v * v], axis=1)
         grid = pixel_map.to_grid(
-            Points(centre.x[:, None] + reach_px * u, centre.y[:, None] + reach_px * v)
+            Points(centre.x[:, None] + reach_px * _U, centre.y[:, None] + reach_px * _V)
         )
         # About the middle point, so that the fit works on tens of pixels, not thousands.
         values = np.stack([grid.x, grid.y], axis=1)
         middle = values[:, :, 4:5]
-        terms = (values - middle) @ np.linalg.pinv(design).T
+        terms = (values - middle) @ _FIT.T
         terms[:, :, :1] += middle
         return cls(centre, reach_px, terms)
 

@@ -25,7 +25,12 @@ from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.psf_matching import (
+    KernelTerms,
+    MatchedSource,
+    MatchingKernel,
+    PsfMatching,
+)
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.seams import SeamError
 from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
@@ -141,10 +146,14 @@ class CorrelationMeasurement:
         bright = targets.select(self.matching.calibrators(targets.snr))
         if len(bright.source) < self.matching.fewest_sources:
             return MatchingKernel()
-        stacks = list(self._clean(view, reference, bright))
         kernel = self.matching.start(bright.fwhm_px)
+        # With the terms of the kernel at hand, each pass only adds them.
+        clean = [
+            (one, kernel.terms(one.pairs.spline)) for one in self._clean(view, reference, bright)
+        ]
         for _ in range(self.matching.passes):
-            kernel = self.matching.improved(kernel, [_matched(one, kernel) for one in stacks])
+            fitted = [_matched(one, terms, kernel) for one, terms in clean]
+            kernel = self.matching.improved(kernel, fitted)
             if kernel.is_identity:
                 break
         return kernel
@@ -331,16 +340,17 @@ def _within(pairs: PairStack, shift: Points) -> Points:
     return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
 
 
-def _matched(clean: _Clean, kernel: MatchingKernel) -> MatchedSource:
+def _matched(clean: _Clean, terms: KernelTerms, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
-    begun = fit.begun(clean.pairs.matched(kernel), clean.within)
+    pairs = replace(clean.pairs, spline=terms.matched(kernel), kernel=kernel)
+    begun = fit.begun(pairs, clean.within)
     found = fit.ended(begun)
     sound = found.flags == 0
     return MatchedSource(
         clean.pairs.pixels[sound],
         begun.equations.weight[sound] * clean.trust[sound, None, None].astype(np.float32),
-        clean.pairs.spline.select(sound),
+        terms.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )
 

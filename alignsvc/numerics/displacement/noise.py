@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -61,22 +61,49 @@ class TemplateNoise:
             With which the templates were convolved; of its terms the round ones are counted.
         """
         widths, width = np.unique(sigma_px, return_inverse=True)
+        passed = _Passed.through(self.neighbour_covariance, kernel)
+        smoothing = gaussian_kernel(widths, _SAMPLES)
+        value, slope = smoothing @ passed.value, smoothing @ passed.slope
+        return NoiseFactors(
+            value=(value**2 @ passed.weight)[width],
+            slope=((slope * value) @ passed.weight)[width],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Passed:
+    """The noise along one axis that splines and a kernel pass, by distance of two pixels.
+
+    The kernel is a sum of separable terms, so its square is one of pairs of them.
+
+    Parameters
+    ----------
+    value, slope : float64 arrays, shape (distances, pairs)
+        Covariances of values, and of slopes.
+    weight : float64 array, shape (pairs,)
+    """
+
+    value: FloatArray
+    slope: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
+    def through(cls, neighbour_covariance: float, kernel: MatchingKernel) -> _Passed:
+        """Return what a kernel passes of a mosaic's noise."""
         f = _frequencies()
-        c, phase = self.neighbour_covariance, 2 * np.pi * f
+        c, phase = neighbour_covariance, 2 * np.pi * f
         quintic = np.sinc(f) ** 6 / ((66 + 52 * np.cos(phase) + 2 * np.cos(2 * phase)) / 120)
         # Sampling by the chip folds all periods onto one.
         folded = np.tile((quintic**2).reshape(-1, _SAMPLES).sum(axis=0), 2 * _PERIODS)
         power = (1 - 2 * c + 2 * c * np.cos(phase)) * folded * quintic**2 / _SAMPLES
-        # The kernel is a sum of separable terms, so its square is one of pairs of them.
         terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
         parts = np.array([1 - sum(kernel.round), *kernel.round])
         pairs = (terms[:, None] * terms).reshape(-1, len(f)) * power
-        smoothing = gaussian_kernel(widths, _SAMPLES)
-        value = smoothing @ (_cosines() @ pairs.T)
-        slope = smoothing @ (_cosines() @ (pairs * phase**2).T)
-        weight = np.outer(parts, parts).ravel()
-        return NoiseFactors(
-            value=(value**2 @ weight)[width], slope=((slope * value) @ weight)[width]
+        return cls(
+            read_only(_cosines() @ pairs.T),
+            read_only(_cosines() @ (pairs * phase**2).T),
+            read_only(np.outer(parts, parts).ravel()),
         )
 
 

@@ -118,19 +118,15 @@ class PairStack:
         proportion to its sky's as the exposure's (exposures of similar depth). The exposure's
         is 0 where its weight is.
         """
-        seen = self.weight > 0
-        sky = np.zeros_like(self.weight)
-        np.divide(1, self.weight, out=sky, where=seen)
+        # Divided by infinity where nothing is seen: half the time of a division with a mask.
+        seen = np.where(self.weight > 0, self.weight, np.float32(np.inf))
+        sky: Float32Array = np.divide(1, seen, dtype=np.float32)
         if self.gain is None:
             return sky, self.template_variance
-        source = np.maximum(model, 0) / np.float32(self.gain)
-        own = np.where(seen, sky + source, np.float32(0))
-        theirs = (self.template_variance * (1 + source * self.weight)).astype(np.float32)
-        return own, theirs
-
-    def matched(self, kernel: MatchingKernel) -> PairStack:
-        """Return the pairs with their templates, not yet convolved, convolved by `kernel`."""
-        return replace(self, spline=kernel.applied(self.spline), kernel=kernel)
+        growth: Float32Array = np.maximum(model, 0)
+        growth *= self.weight / np.float32(self.gain)
+        growth += 1
+        return sky * growth, self.template_variance * growth
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""

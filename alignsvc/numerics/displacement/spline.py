@@ -10,6 +10,7 @@ Quintic, because a cubic loses 6.5 % of a wave of three pixels' length, a quinti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -104,8 +105,7 @@ class TemplateSpline:
     def through(cls, templates: Float32Array) -> TemplateSpline:
         """Return the splines through `templates`, mirrored at their edges."""
         side = templates.shape[-1]
-        prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
-        prefilter = prefilter.astype(np.float32)
+        prefilter = _prefilter(side)
         return cls(prefilter @ (templates.reshape(-1, side) @ prefilter.T).reshape(templates.shape))
 
     @property
@@ -148,7 +148,7 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _rows(np.array([0.0, 0.5]), self.side, side)[:, 1].reshape(2 * side, self.side)
+        value = _half_pixel_rows(self.side, side)
         # All templates' rows in one product, then each template's columns.
         along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
         both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
@@ -193,6 +193,20 @@ def basis_weights(fraction: FloatArray, n_derivatives: int) -> Float32Array:
         np.multiply(raised[power - 1], raised[1], out=raised[power])
     weights: Float32Array = raised.T @ _ALL_PIECES[:, : (1 + n_derivatives) * (ORDER + 1)]
     return weights.reshape(*fraction.shape, 1 + n_derivatives, ORDER + 1)
+
+
+@cache
+def _prefilter(side: int) -> Float32Array:
+    """Return what makes B-spline coefficients of values along one axis, mirrored at the ends."""
+    prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
+    return read_only(prefilter.astype(np.float32))
+
+
+@cache
+def _half_pixel_rows(template_side: int, side: int) -> Float32Array:
+    """Return the matrices of values shifted by 0 and 1/2, one below the other."""
+    values = _rows(np.array([0.0, 0.5]), template_side, side)[:, 1]
+    return read_only(values.reshape(2 * side, template_side))
 
 
 def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
