@@ -39,8 +39,8 @@ from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
 #: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
-#: as much for one source as for a hundred, do not count.
-_PIXELS_AT_ONCE = 1 << 19
+#: 2 ms however few the sources, hardly count.
+_PIXELS_AT_ONCE = 1 << 20
 #: Trust below this is none.
 _LEAST_TRUST = 1e-6
 

@@ -74,14 +74,14 @@ class MatchingKernel:
             return spline
         c, side, m = spline.coefficients, spline.side, _Matrices.of(self.sigma_px, spline.side)
         # The sum of all `terms`, as few products A C B as there are A; all B at once, then all A.
-        left = np.concatenate([*m.smooth, m.curvature, m.slope], axis=1)
+        # Columns of A in the order of C B's rows as they lie in memory: row by row, term by term.
+        left = np.stack([*m.smooth, m.curvature, m.slope], axis=2).reshape(side, -1)
         right = [np.float32(k) * smooth for k, smooth in zip(self.round, m.smooth, strict=True)]
         plus, cross = np.float32(self.plus_px2), np.float32(self.cross_px2)
         right[-1] = right[-1] + plus * m.curvature
         right += [-plus * m.smooth[-1], cross * m.slope.T]
         by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
-        stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
-        convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
+        convolved: Float32Array = left @ by_term.reshape(len(c), -1, side)
         convolved += np.float32(1 - sum(self.round)) * c
         return TemplateSpline(convolved)
 
