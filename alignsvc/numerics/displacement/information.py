@@ -179,11 +179,10 @@ class Equations:
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        solution = self._trial(template, template).solution()
-        flux = np.nan_to_num(solution[:, _VALUE]).astype(np.float32)
-        power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
-        value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
-        noise = self.noise
+        trial = self._trial(template, template)
+        flux = np.nan_to_num(trial.solution()[:, _VALUE]).astype(np.float32)
+        along_x, along_y, value, _ = np.diagonal(trial.matrix, axis1=1, axis2=2).T
+        power, noise = along_x + along_y, self.noise
         spurious = 2 * noise[:, 0]
         signal = np.maximum(power - spurious, LEAST_SIGNAL * power)
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)

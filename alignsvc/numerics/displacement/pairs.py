@@ -123,10 +123,22 @@ class PairStack:
         sky: Float32Array = np.divide(1, seen, dtype=np.float32)
         if self.gain is None:
             return sky, self.template_variance
-        growth: Float32Array = np.maximum(model, 0)
-        growth *= self.weight / np.float32(self.gain)
-        growth += 1
+        growth = self._growth(model, self.gain)
         return sky * growth, self.template_variance * growth
+
+    def inverse_variance(self, model: Float32Array) -> Float32Array:
+        """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
+        if self.gain is None:
+            return self.weight
+        inverse: Float32Array = np.divide(self.weight, self._growth(model, self.gain))
+        return inverse
+
+    def _growth(self, model: Float32Array, gain: float) -> Float32Array:
+        """Return the variance of sky and source over that of the sky."""
+        growth: Float32Array = np.maximum(model, 0)
+        growth *= self.weight / np.float32(gain)
+        growth += 1
+        return growth
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""
