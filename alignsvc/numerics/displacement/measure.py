@@ -186,7 +186,8 @@ class CorrelationMeasurement:
             seen = _circumstances(view, some, frames, start)
             clean = np.flatnonzero((peaks.flags | seen.flags) == 0)
             if len(clean):
-                pairs = frames.about(start).select(clean)
+                pairs = frames.about(start)
+                pairs = pairs if len(clean) == len(pairs) else pairs.select(clean)
                 within = _within(pairs, Points(start.x[clean], start.y[clean]))
                 yield _Clean(some.select(clean), pairs, within, seen.trust[clean])
 
@@ -304,10 +305,15 @@ def correlated(
 
 
 def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
-    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side)."""
+    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side).
+
+    The sources should lie in the middles of the boxes, by the present WCS.
+    """
+    # Boxes have room for the soft edge of a fit; here apertures end where they end.
+    sides = sides.holding(float(pairs.aperture_px.max()))
     blots = pairs.spline.half_pixel(sides.correlated)
     good = middles(pairs.template_good, sides.correlated)
-    image = MaskedStack(pairs.pixels, pairs.searched)
+    image = MaskedStack(middles(pairs.pixels, sides.box), middles(pairs.searched, sides.box))
     return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
 
 

@@ -54,7 +54,7 @@ class LagWindow:
     @property
     def length(self) -> int:
         """Period of the transforms: no lag in the window wraps around onto data."""
-        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0), True))
+        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0)))
 
     def spectrum(self, values: Float32Array) -> NDArray[np.complex64]:
         """Return the real-input transforms of frames, shape (..., length, length // 2 + 1)."""
