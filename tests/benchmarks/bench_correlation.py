@@ -45,6 +45,7 @@ def best_us(work: Callable[[], object], n: int) -> float:
 def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack:
     """Noise in cutouts and templates, as many as are measured at once."""
     n, box, template = 256, sides.box, sides.template
+    radius_px = 0.5 * SIDE if sides.compared is None else 1.8 * FWHM
     pixels = rng.normal(size=(n, box, box)).astype(np.float32)
     good = rng.random(pixels.shape) >= masked
     middle, none = np.full(n, 0.5 * (box - 1)), np.zeros(n)
@@ -59,7 +60,7 @@ def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack
         share=np.zeros_like(pixels),
         centre=Points(middle, middle),
         whole=Points(none, none),
-        aperture_px=np.full(n, 1.8 * FWHM),
+        aperture_px=np.full(n, radius_px),
         gain=None,
     )
 

@@ -29,6 +29,14 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
 }
 
+#: glibc's heap: arrays up to the first size come from it, and it gives back what lies free beyond
+#: the second. dask's own setting (a trim threshold of 64 kB alone) makes the kernel clear new pages
+#: for every array of more than 128 kB: the measurement took three times as long.
+HEAP_OF_A_WORKER = {
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+
 #: What the engine wants of dask (measured; see the engine's page in the design).
 DASK_SETTINGS = {
     # A task is given up when this many workers died under it and one more.
@@ -42,7 +50,7 @@ DASK_SETTINGS = {
     "distributed.worker.memory.pause": 0.85,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.profile.enabled": False,
-    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 65536, **ONE_THREAD},
+    "distributed.nanny.pre-spawn-environ": {**HEAP_OF_A_WORKER, **ONE_THREAD},
 }
 #: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
 #: nanny for good: a worker that dies again, and is just then away, would never come back. Nannies

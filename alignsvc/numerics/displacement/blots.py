@@ -145,7 +145,8 @@ def blot(
     area = local_map.area.astype(np.float32)[:, None, None]
     values = sampled(reference.coefficients, here, windows)
     nearest = here.nearest(windows, reference.box.shape)
-    weight = np.take(reference.weight, nearest.index) * nearest.inside
+    weight = np.take(reference.weight, nearest.index)
+    weight[~nearest.inside] = 0
     good = weight > 0
     others = np.zeros(good.shape, bool)
     if reference.segmentation is not None:
@@ -153,7 +154,7 @@ def blot(
         others = (label != 0) & (label != source[:, None, None]) & nearest.inside
     values *= area
     values[~good] = 0
-    variance = np.zeros(good.shape, np.float32)
-    np.divide(area**2, weight, out=variance, where=good)
+    finite = np.where(good, weight, np.float32(np.inf))
+    variance: Float32Array = np.divide(area**2, finite, dtype=np.float32)
     share = np.take(reference.share, nearest.index)
     return BlotStack(values, good, variance, share, others, reference.noise.texture(here))

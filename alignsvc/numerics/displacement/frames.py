@@ -8,17 +8,27 @@ should lie, and what refines it, a box moved by whole pixels to where the correl
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.blots import BlotStack
-from alignsvc.numerics.displacement.cutouts import CutoutStack, boxes
+from alignsvc.numerics.displacement.cutouts import CutoutStack, boxes, middles
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides
 from alignsvc.numerics.displacement.spline import TemplateSpline
+
+_Number = TypeVar("_Number", np.float32, np.bool_)
+
+
+class _BoxOf(Protocol):
+    """What cuts a box out of each frame of a stack, of cutouts or of the larger blots."""
+
+    def __call__(self, plane: NDArray[_Number], /) -> NDArray[_Number]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,40 +67,39 @@ class Frames:
 
     def middles(self) -> PairStack:
         """Return the boxes where the sources should lie."""
-        middle = np.full(len(self.cutouts), (self.cutouts.side - self.sides.box) // 2)
-        return self._pairs(middle, middle)
+        none = np.zeros(len(self.cutouts))
+        return self._pairs(lambda plane: middles(plane, self.sides.box), Points(none, none))
 
     def about(self, shift: Points) -> PairStack:
         """Return the boxes about the sources as displaced by `shift`, within the cutouts."""
-        last = self.cutouts.side - self.sides.box
-        corner_x, corner_y = (
-            np.clip(np.rint(at - moved - 0.5 * (self.sides.box - 1)), 0, last).astype(np.int64)
+        box = self.sides.box
+        last, middle = self.cutouts.side - box, (self.cutouts.side - box) // 2
+        column, row = (
+            np.clip(np.rint(at - moved - 0.5 * (box - 1)), 0, last).astype(np.int64) - middle
             for at, moved in ((self.centre.x, shift.x), (self.centre.y, shift.y))
         )
-        return self._pairs(corner_y, corner_x)
 
-    def _pairs(self, row: IntArray, column: IntArray) -> PairStack:
-        """Return the boxes whose first pixels are given; the templates stay where they are."""
-        cutouts, blots, box = self.cutouts, self.blots, self.sides.box
-        outside = (self.sides.template - self.sides.cutout) // 2
-        middle = (self.sides.cutout - box) // 2
-        good = boxes(cutouts.good, row, column, box)
-        others = boxes(blots.others, row + outside, column + outside, box)
-        variance, share = (
-            boxes(plane, row + outside, column + outside, box)
-            for plane in (blots.variance, blots.share)
-        )
+        def moved(plane: NDArray[_Number]) -> NDArray[_Number]:
+            first = (plane.shape[-1] - box) // 2
+            return boxes(plane, first + row, first + column, box)
+
+        return self._pairs(moved, Points(-column.astype(np.float64), -row.astype(np.float64)))
+
+    def _pairs(self, box_of: _BoxOf, whole: Points) -> PairStack:
+        """Return the boxes that a function cuts; the templates stay where they are."""
+        cutouts, blots = self.cutouts, self.blots
+        middle = (self.sides.cutout - self.sides.box) // 2
         return PairStack(
-            pixels=boxes(cutouts.pixels, row, column, box),
-            weight=boxes(cutouts.weight, row, column, box),
-            good=good & ~others,
+            pixels=box_of(cutouts.pixels),
+            weight=box_of(cutouts.weight),
+            good=box_of(cutouts.good) & ~box_of(blots.others),
             spline=self.spline,
             template_good=blots.good,
-            template_variance=variance,
+            template_variance=box_of(blots.variance),
             texture=blots.texture,
-            share=share,
+            share=box_of(blots.share),
             centre=Points(self.centre.x - middle, self.centre.y - middle),
-            whole=Points(middle - column.astype(np.float64), middle - row.astype(np.float64)),
+            whole=whole,
             aperture_px=self.aperture_px,
             gain=self.gain,
             kernel=self.kernel,

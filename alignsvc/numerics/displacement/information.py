@@ -4,15 +4,15 @@ The model of a cutout is ``E(p) = a T(p + d) + b``. Its four unknowns solve four
 ``sum w z (E - a T - b) = 0``, one for each *instrument* z: the two slopes of a template, its
 value, and 1. Where the instruments are those of T itself this is weighted least squares. A faint
 template's slopes are mostly its own noise, though, and weighting with them lets noise in; so the
-instruments may be those of a smoothed T, or of a Gaussian like it. Any instruments give an estimate without bias, as the
-model itself is not smoothed: only its variance depends on them (Wald 1940; "instrumental
-variables").
+instruments may be those of a smoothed T, or of a Gaussian like it. Any instruments give an
+estimate without bias, as the model itself is not smoothed: only its variance depends on them
+(Wald 1940; "instrumental variables").
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,8 @@ class Equations:
         Of the template with the instrument.
     frees_background : bool
         Whether b is an unknown.
+    noise : float64 array, shape (n, 4)
+        Expected products of the template's noise with the instruments'; follows from the others.
     """
 
     pairs: PairStack
@@ -160,6 +162,14 @@ class Equations:
     weight: Float32Array
     factors: NoiseFactors
     frees_background: bool = True
+    noise: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
+        slope_x, slope_y = (self.factors.slope * total[:, None]).T
+        value = self.factors.value * total
+        noise = np.stack([slope_x, slope_y, value, np.zeros_like(total)], axis=1)
+        object.__setattr__(self, "noise", noise)
 
     def select(self, which: BoolArray | IntArray) -> Equations:
         """Return the equations of the pairs that a mask or indices name."""
@@ -171,23 +181,13 @@ class Equations:
             self.frees_background,
         )
 
-    @property
-    def noise(self) -> FloatArray:
-        """Expected products of the template's noise with the instruments', shape (n, 4)."""
-        total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
-        slope_x, slope_y = (self.factors.slope * total[:, None]).T
-        value, one = self.factors.value * total, np.zeros_like(total)
-        noise: FloatArray = np.stack([slope_x, slope_y, value, one], axis=1)
-        return noise
-
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         template = self.pairs.spline.shifted(shift, self.pairs.side)
-        solution = self._trial(template, template).solution()
-        flux = np.nan_to_num(solution[:, _VALUE]).astype(np.float32)
-        power = np.vecdot(*_rows(self.weight, template.steepness)).astype(np.float64)
-        value = np.vecdot(*_rows(self.weight, template.value**2)).astype(np.float64)
-        noise = self.noise
+        trial = self._trial(template, template)
+        flux = np.nan_to_num(trial.solution()[:, _VALUE]).astype(np.float32)
+        along_x, along_y, value, _ = np.diagonal(trial.matrix, axis1=1, axis2=2).T
+        power, noise = along_x + along_y, self.noise
         spurious = noise[:, 0] + noise[:, 1]
         height = np.maximum(value - noise[:, _VALUE], LEAST_SIGNAL * value)
         signal = self._signal(power, spurious, height)

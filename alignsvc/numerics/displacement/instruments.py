@@ -105,7 +105,7 @@ class FaintInstruments:
         at = Points(start.x[faint], start.y[faint])
         pairs = equations.pairs
         # Of products of two smoothed templates.
-        factors = pairs.texture.select(faint).factors(np.sqrt(2) * smoothing, pairs.kernel)
+        factors = pairs.texture.select(faint).factors(np.sqrt(2) * smoothing, pairs.kernel, at)
         templates = _Templates.of(equations, faint, at, factors)
         profiles = templates.profiles(outset.width_px[faint], smoothing)
         profiles = profiles.wider(-BASIS_VARIANCE_PX2)

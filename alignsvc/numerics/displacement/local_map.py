@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.spline import ORDER, REACH, basis_weights
@@ -17,6 +18,10 @@ from alignsvc.numerics.sky.pixel_map import PixelMap
 #: is a Taylor series of one term, or of two. What is left out is less by the square (the cube) of
 #: the distance near the source: 1e-6 of the peak of a star of FWHM 3.
 MOST_TURN_PX = (0.02, 0.3)
+
+#: The points about a source that a map is expanded from, and what gives the terms of their values.
+_V, _U = read_only(np.mgrid[-1.0:2.0, -1.0:2.0].reshape(2, 9))
+_FIT = read_only(np.linalg.pinv(np.stack([_U**0, _U, _V, _U**2, _U * _V, _V**2], axis=1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,15 +81,13 @@ class LocalMap:
     @classmethod
     def expand(cls, pixel_map: PixelMap, centre: Points, reach_px: float) -> LocalMap:
         """Return the expansion about `centre`, fitted to 3 x 3 points `reach_px` apart."""
-        v, u = np.mgrid[-1.0:2.0, -1.0:2.0].reshape(2, 9)
-        design = np.stack([np.ones(9), u, v, u * u, u * v, v * v], axis=1)
         grid = pixel_map.to_grid(
-            Points(centre.x[:, None] + reach_px * u, centre.y[:, None] + reach_px * v)
+            Points(centre.x[:, None] + reach_px * _U, centre.y[:, None] + reach_px * _V)
         )
         # About the middle point, so that the fit works on tens of pixels, not thousands.
         values = np.stack([grid.x, grid.y], axis=1)
         middle = values[:, :, 4:5]
-        terms = (values - middle) @ np.linalg.pinv(design).T
+        terms = (values - middle) @ _FIT.T
         terms[:, :, :1] += middle
         return cls(centre, reach_px, terms)
 
@@ -222,16 +225,18 @@ def _nearly_separable(
     along = local_map.arguments(windows)
     t = local_map.terms[..., None, None].astype(np.float32)
     u, v = along.x[:, None, :].astype(np.float32), along.y[:, :, None].astype(np.float32)
-    dx: Float32Array = (t[:, 0, 2] + t[:, 0, 5] * v) * v + t[:, 0, 4] * v * u
-    dy: Float32Array = (t[:, 1, 1] + t[:, 1, 3] * u) * u + t[:, 1, 4] * u * v
+    of_u, of_v = np.concatenate([np.ones_like(u), u], 1), np.concatenate([np.ones_like(v), v], 2)
+    # (t2 + t5 v) v + t4 v u, and the like: outer products, by matrices as all else.
+    dx = np.concatenate([(t[:, 0, 2] + t[:, 0, 5] * v) * v, t[:, 0, 4] * v], 2) @ of_u
+    dy = of_v @ np.concatenate([(t[:, 1, 1] + t[:, 1, 3] * u) * u, t[:, 1, 4] * u], 1)
     values: Float32Array = rows[:, 0] @ to_x[:, 0]
-    values += dx * (rows[:, 0] @ to_x[:, 1])
-    values += dy * (rows[:, 1] @ to_x[:, 0])
+    terms = [(dx, 0, 1), (dy, 1, 0)]
     if n_terms == 2:
         half = np.float32(0.5)
-        values += half * dx**2 * (rows[:, 0] @ to_x[:, 2])
-        values += half * dy**2 * (rows[:, 2] @ to_x[:, 0])
-        values += dx * dy * (rows[:, 1] @ to_x[:, 1])
+        terms += [(half * dx**2, 0, 2), (half * dy**2, 2, 0), (dx * dy, 1, 1)]
+    for factor, order_y, order_x in terms:
+        factor *= rows[:, order_y] @ to_x[:, order_x]
+        values += factor
     return values
 
 
@@ -255,9 +260,14 @@ def _weights(position: FloatArray, n_terms: int) -> tuple[IntArray, Float32Array
     width = int((whole.max(axis=1) - first).max()) + 1 + REACH
     n, side = position.shape
     matrices = np.zeros((n, 1 + n_terms, side, width), np.float32)
-    weights = np.moveaxis(basis_weights(position - whole)[: 1 + n_terms], 0, 1)
+    weights = basis_weights(position - whole, n_terms)  # place, derivative, knot
+    # The knots of a row lie side by side and are written as one item: spans[i] is what begins at
+    # element i.
+    knots = np.dtype((np.void, weights.strides[-2]))
+    spans: NDArray[np.void] = np.ndarray(
+        matrices.size - 2 * REACH + 1, knots, matrices, strides=matrices.strides[-1:]
+    )
     row = width * np.arange(n * (1 + n_terms) * side).reshape(n, -1, side)
     column = (whole - first[:, None])[:, None] + 1 - REACH
-    place = (row + column)[..., None] + np.arange(2 * REACH)
-    matrices.reshape(-1)[place] = weights
+    spans[(row + column).swapaxes(1, 2)] = weights.view(knots)[..., 0]
     return first, matrices

@@ -27,7 +27,12 @@ from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.psf_matching import (
+    KernelTerms,
+    MatchedSource,
+    MatchingKernel,
+    PsfMatching,
+)
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.seams import SeamFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
@@ -36,8 +41,8 @@ from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
 #: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
-#: as much for one source as for a hundred, do not count.
-_PIXELS_AT_ONCE = 1 << 19
+#: 2 ms however few the sources, hardly count.
+_PIXELS_AT_ONCE = 1 << 20
 #: Trust below this is none.
 _LEAST_TRUST = 1e-6
 
@@ -149,10 +154,14 @@ class CorrelationMeasurement:
         bright = targets.select(self.matching.calibrators(targets.snr))
         if len(bright.source) < self.matching.fewest_sources:
             return MatchingKernel()
-        stacks = list(self._clean(view, reference, bright))
         kernel = self.matching.start(bright.fwhm_px)
+        # With the terms of the kernel at hand, each pass only adds them.
+        clean = [
+            (one, kernel.terms(one.pairs.spline)) for one in self._clean(view, reference, bright)
+        ]
         for _ in range(self.matching.passes):
-            kernel = self.matching.improved(kernel, [_matched(one, kernel) for one in stacks])
+            fitted = [_matched(one, terms, kernel) for one, terms in clean]
+            kernel = self.matching.improved(kernel, fitted)
             if kernel.is_identity:
                 break
         return kernel
@@ -185,7 +194,8 @@ class CorrelationMeasurement:
             seen = _circumstances(view, some, frames, start)
             clean = np.flatnonzero((peaks.flags | seen.flags) == 0)
             if len(clean):
-                pairs = frames.about(start).select(clean)
+                pairs = frames.about(start)
+                pairs = pairs if len(clean) == len(pairs) else pairs.select(clean)
                 within = _within(pairs, Points(start.x[clean], start.y[clean]))
                 yield _Clean(some.select(clean), pairs, within, seen.trust[clean])
 
@@ -302,10 +312,15 @@ def correlated(
 
 
 def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
-    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side)."""
+    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side).
+
+    The sources should lie in the middles of the boxes, by the present WCS.
+    """
+    # Boxes have room for the soft edge of a fit; here apertures end where they end.
+    sides = sides.holding(float(pairs.aperture_px.max()))
     blots = pairs.spline.half_pixel(sides.correlated)
     good = middles(pairs.template_good, sides.correlated)
-    image = MaskedStack(pairs.pixels, pairs.searched)
+    image = MaskedStack(middles(pairs.pixels, sides.box), middles(pairs.searched, sides.box))
     return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
 
 
@@ -360,16 +375,17 @@ def _within(pairs: PairStack, shift: Points) -> Points:
     return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
 
 
-def _matched(clean: _Clean, kernel: MatchingKernel) -> MatchedSource:
+def _matched(clean: _Clean, terms: KernelTerms, kernel: MatchingKernel) -> MatchedSource:
     """Return calibrators fitted with the kernel as it is."""
     fit = TemplateFit()
-    begun = fit.begun(clean.pairs.matched(kernel), clean.within)
+    pairs = replace(clean.pairs, spline=terms.matched(kernel), kernel=kernel)
+    begun = fit.begun(pairs, clean.within)
     found = fit.ended(begun)
     sound = found.flags == 0
     return MatchedSource(
         clean.pairs.pixels[sound],
         begun.equations.weight[sound] * clean.trust[sound, None, None].astype(np.float32),
-        clean.pairs.spline.select(sound),
+        terms.select(sound),
         Points(found.dx[sound], found.dy[sound]),
     )
 

@@ -11,7 +11,7 @@ more than 2 a degree of freedom. So the first is measured on the mosaic, the sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,23 +104,20 @@ class NoiseTexture:
         shift : Points, shape (n,)
             Of the templates, pixels.
         """
-        # The kernel is a sum of separable terms, so its square is one of pairs of them.
-        terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
-        parts = np.array([1 - sum(kernel.round), *kernel.round])
-        pairs = (terms[:, None] * terms).reshape(-1, terms.shape[1])
+        passed = _Passed.by(kernel)
         smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ _cosines()
         value: list[FloatArray] = []
         slope: list[FloatArray] = []
         for axis, moved in ((0, shift.x), (1, shift.y)):
             power = smoothing * self._power(axis)
             wave = np.cos(2 * np.pi * moved)[:, None]
-            for products, response in ((value, _responses()), (slope, _slope_responses())):
-                mean, first = ((power @ (one * pairs).T) for one in _folded(response))
-                products.append((mean + wave * first) / _SAMPLES)
-        weight = np.outer(parts, parts).ravel()
+            for products, (mean, first) in ((value, passed.value), (slope, passed.slope)):
+                products.append((power @ mean + wave * (power @ first)) / _SAMPLES)
         return NoiseFactors(
-            value=(value[0] * value[1]) @ weight,
-            slope=np.stack([(slope[0] * value[1]) @ weight, (value[0] * slope[1]) @ weight], 1),
+            value=(value[0] * value[1]) @ passed.weight,
+            slope=np.stack(
+                [(slope[0] * value[1]) @ passed.weight, (value[0] * slope[1]) @ passed.weight], 1
+            ),
         )
 
     def _power(self, axis: int) -> FloatArray:
@@ -129,6 +126,36 @@ class NoiseTexture:
         mean, first = _folded(_responses())
         power: FloatArray = (1 - 2 * c * (1 - _cosine())) * (mean + wave * first)
         return power
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Passed:
+    """What a kernel and the blot's spline pass along an axis of the noise, by frequency.
+
+    The kernel is a sum of separable terms, so its square is one of pairs of them.
+
+    Parameters
+    ----------
+    value, slope : float64 arrays, shape (2, frequencies, pairs)
+        Over all shifts of the blot, and its first wave.
+    weight : float64 array, shape (pairs,)
+    """
+
+    value: FloatArray
+    slope: FloatArray
+    weight: FloatArray
+
+    @classmethod
+    @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
+    def by(cls, kernel: MatchingKernel) -> _Passed:
+        terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
+        parts = np.array([1 - sum(kernel.round), *kernel.round])
+        pairs = (terms[:, None] * terms).reshape(-1, terms.shape[1])
+        value, slope = (
+            read_only(np.stack([(one * pairs).T for one in _folded(response)]))
+            for response in (_responses(), _slope_responses())
+        )
+        return cls(value, slope, read_only(np.outer(parts, parts).ravel()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

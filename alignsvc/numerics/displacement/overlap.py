@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from alignsvc.domain.arrays import BoolArray, Float32Array
+from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,16 @@ class LagWindow:
     @property
     def length(self) -> int:
         """Period of the transforms: no lag in the window wraps around onto data."""
-        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0), True))
+        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0)))
 
     def spectrum(self, values: Float32Array) -> NDArray[np.complex64]:
         """Return the real-input transforms of frames, shape (..., length, length // 2 + 1)."""
-        shape = (self.length, self.length)
-        transformed: NDArray[np.complex64] = fft.rfft2(values, s=shape, axes=(-2, -1))
+        side = values.shape[-1]
+        # Along x one product for all rows, a quarter faster than as many short transforms.
+        along_x = (values.reshape(-1, side) @ _transform(self.length, side)).view(np.complex64)
+        transformed: NDArray[np.complex64] = fft.fft(
+            along_x.reshape(*values.shape[:-1], -1), self.length, axis=-2, overwrite_x=True
+        )
         return transformed
 
     def sums(self, image: NDArray[np.complex64], template: NDArray[np.complex64]) -> Float32Array:
@@ -67,10 +71,11 @@ class LagWindow:
         rows, columns = _inverse_transforms(
             self.length, self.margin - self.max_lag, 2 * self.max_lag + 1
         )
-        # Of the inverse transform only the lags: two products, half the cost of the whole.
-        along_x = rows @ (np.conj(image) * template)
-        lags: Float32Array = along_x.view(np.float32) @ columns
-        return lags
+        # Of the inverse transform only the lags: two products, half the cost of the whole. The
+        # second is one for all frames.
+        half = rows @ (np.conj(image) * template)
+        lags: Float32Array = half.view(np.float32).reshape(-1, len(columns)) @ columns
+        return lags.reshape(*half.shape[:-1], columns.shape[-1])
 
     def box_sums(self, template: Float32Array) -> Float32Array:
         """Return ``sum_p template(p + l)`` over the whole image, by two band matrices."""
@@ -79,6 +84,17 @@ class LagWindow:
         band = ((column >= first) & (column < first + self.image_side)).astype(np.float32)
         summed: Float32Array = np.matmul(np.matmul(band, template), band.T)
         return summed
+
+
+@cache
+def _transform(length: int, side: int) -> Float32Array:
+    """Return the matrix that turns real rows, zero beyond `side`, into their half spectra.
+
+    Real and imaginary parts in turn, shape (side, 2 (length // 2 + 1)).
+    """
+    frequency = np.arange(length // 2 + 1)
+    waves = np.exp(-2j * np.pi / length * np.outer(np.arange(side), frequency))
+    return read_only(waves.view(np.float64).astype(np.float32))
 
 
 @cache

@@ -122,19 +122,27 @@ class PairStack:
         proportion to its sky's as the exposure's (exposures of similar depth). The exposure's
         is 0 where its weight is.
         """
-        seen = self.weight > 0
-        sky = np.zeros_like(self.weight)
-        np.divide(1, self.weight, out=sky, where=seen)
+        # Divided by infinity where nothing is seen: half the time of a division with a mask.
+        seen = np.where(self.weight > 0, self.weight, np.float32(np.inf))
+        sky: Float32Array = np.divide(1, seen, dtype=np.float32)
         if self.gain is None:
             return sky, self.template_variance
-        source = np.maximum(model, 0) / np.float32(self.gain)
-        own = np.where(seen, sky + source, np.float32(0))
-        theirs = (self.template_variance * (1 + source * self.weight)).astype(np.float32)
-        return own, theirs
+        growth = self._growth(model, self.gain)
+        return sky * growth, self.template_variance * growth
 
-    def matched(self, kernel: MatchingKernel) -> PairStack:
-        """Return the pairs with their templates, not yet convolved, convolved by `kernel`."""
-        return replace(self, spline=kernel.applied(self.spline), kernel=kernel)
+    def inverse_variance(self, model: Float32Array) -> Float32Array:
+        """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
+        if self.gain is None:
+            return self.weight
+        inverse: Float32Array = np.divide(self.weight, self._growth(model, self.gain))
+        return inverse
+
+    def _growth(self, model: Float32Array, gain: float) -> Float32Array:
+        """Return the variance of sky and source over that of the sky."""
+        growth: Float32Array = np.maximum(model, 0)
+        growth *= self.weight / np.float32(gain)
+        growth += 1
+        return growth
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""

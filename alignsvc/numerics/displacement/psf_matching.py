@@ -17,10 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.spline import (
     Surface,
@@ -72,26 +73,55 @@ class MatchingKernel:
         if self.is_identity:
             return spline
         c, side, m = spline.coefficients, spline.side, _Matrices.of(self.sigma_px, spline.side)
-        # The terms of `parts`, as few products A C B as there are A; all B at once, then all A.
-        left = np.concatenate([*m.smooth, m.curvature, m.slope], axis=1)
+        # The sum of all `terms`, as few products A C B as there are A; all B at once, then all A.
+        # Columns of A in the order of C B's rows as they lie in memory: row by row, term by term.
+        left = np.stack([*m.smooth, m.curvature, m.slope], axis=2).reshape(side, -1)
         right = [np.float32(k) * smooth for k, smooth in zip(self.round, m.smooth, strict=True)]
         plus, cross = np.float32(self.plus_px2), np.float32(self.cross_px2)
         right[-1] = right[-1] + plus * m.curvature
         right += [-plus * m.smooth[-1], cross * m.slope.T]
         by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
-        stacked = by_term.reshape(-1, side, len(right), side).swapaxes(1, 2)
-        convolved: Float32Array = left @ np.ascontiguousarray(stacked).reshape(len(c), -1, side)
+        convolved: Float32Array = left @ by_term.reshape(len(c), -1, side)
         convolved += np.float32(1 - sum(self.round)) * c
         return TemplateSpline(convolved)
 
-    def parts(self, spline: TemplateSpline) -> tuple[TemplateSpline, ...]:
-        """Return the templates convolved with each term of the kernel but delta."""
+    def terms(self, spline: TemplateSpline) -> KernelTerms:
+        """Return the templates beside those convolved with each term of the kernel but delta."""
         c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
         widest = m.smooth[-1]
         parts = [_between(smooth, c, smooth) - c for smooth in m.smooth]
         parts.append(_between(widest, c, m.curvature) - _between(m.curvature, c, widest))
         parts.append(_between(m.slope, c, m.slope.T))
-        return tuple(TemplateSpline(part) for part in parts)
+        return KernelTerms(spline, tuple(TemplateSpline(part) for part in parts))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelTerms:
+    """Templates of which those convolved with any kernel of the same widths are sums.
+
+    Parameters
+    ----------
+    plain : TemplateSpline
+        As they are.
+    parts : tuple of TemplateSpline
+        Convolved with each term of the kernel but delta, in order of its coefficients.
+    """
+
+    plain: TemplateSpline
+    parts: tuple[TemplateSpline, ...]
+
+    def matched(self, kernel: MatchingKernel) -> TemplateSpline:
+        """Return the templates convolved with a kernel."""
+        convolved = self.plain.coefficients.copy()
+        for number, part in zip(kernel.coefficients, self.parts, strict=True):
+            convolved += np.float32(number) * part.coefficients
+        return TemplateSpline(convolved)
+
+    def select(self, which: BoolArray) -> KernelTerms:
+        """Return the templates named by a mask."""
+        return KernelTerms(
+            self.plain.select(which), tuple(part.select(which) for part in self.parts)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +141,7 @@ class _Matrices:
     curvature: Float32Array
 
     @classmethod
+    @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
     def of(cls, sigma_px: tuple[float, ...], side: int) -> _Matrices:
         step = np.arange(side)
         lag = step[:, None] - step
@@ -121,9 +152,9 @@ class _Matrices:
         mean = np.sum(weight * (step - step[side // 2]) ** 2) / weight.sum()
         smooth = widest[np.abs(lag)]
         return cls(
-            tuple(profile[np.abs(lag)].astype(np.float32) for profile in profiles),
-            (smooth * (-lag / variance)).astype(np.float32),
-            (smooth * ((lag**2 - mean) / variance**2)).astype(np.float32),
+            tuple(read_only(profile[np.abs(lag)].astype(np.float32)) for profile in profiles),
+            read_only((smooth * (-lag / variance)).astype(np.float32)),
+            read_only((smooth * ((lag**2 - mean) / variance**2)).astype(np.float32)),
         )
 
 
@@ -140,15 +171,14 @@ class MatchedSource:
     Parameters
     ----------
     pixels, weight : float32 arrays, shape (n, side, side)
-    plain : TemplateSpline
-        Before the kernel.
+    terms : KernelTerms
     shift : Points, shape (n,)
         Displacements found with the kernel as it is.
     """
 
     pixels: Float32Array
     weight: Float32Array
-    plain: TemplateSpline
+    terms: KernelTerms
     shift: Points
 
 
@@ -240,18 +270,18 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     the moment, in the change of c.
     """
     n, side = some.pixels.shape[:2]
-    splines = (some.plain, kernel.applied(some.plain), *kernel.parts(some.plain))
+    splines = (some.terms.plain, some.terms.matched(kernel), *some.terms.parts)
     plain, matched, *parts = shifted_together(splines, some.shift, side)
     weight = some.weight.reshape(n, 1, -1)
-    own = np.stack([matched.along_x, matched.along_y, matched.value, np.ones_like(some.pixels)], 1)
-    own = own.reshape(n, 4, -1)
+    # One product has all the sums: columns are a source's own, those that all share, the pixels.
+    columns = np.concatenate(
+        [matched.columns, *(part.value.reshape(n, 1, -1) for part in parts)], axis=1
+    )
     pixels = some.pixels.reshape(n, 1, -1)
-    shared = np.stack([part.value for part in parts], axis=1).reshape(n, len(parts), -1)
-    inner = ((own * weight) @ np.swapaxes(own, 1, 2)).astype(np.float64)
-    to_pixels = ((own * weight) @ np.swapaxes(pixels, 1, 2)).astype(np.float64)
-    to_shared = ((own * weight) @ np.swapaxes(shared, 1, 2)).astype(np.float64)
-    across = ((shared * weight) @ np.swapaxes(shared, 1, 2)).astype(np.float64)
-    data = ((shared * weight) @ np.swapaxes(pixels, 1, 2)).astype(np.float64)
+    all_columns = np.concatenate([columns, pixels], axis=1)
+    sums = ((columns * weight) @ np.swapaxes(all_columns, 1, 2)).astype(np.float64)
+    inner, to_shared, to_pixels = np.split(sums[:, :4], [4, 4 + len(parts)], axis=2)
+    _, across, data = np.split(sums[:, 4:], [4, 4 + len(parts)], axis=2)
     sound = np.linalg.det(inner) > 0
     inner[~sound] = np.eye(4)
     solved = np.linalg.solve(inner, np.concatenate([to_pixels, to_shared], axis=2))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
@@ -135,7 +135,8 @@ class TemplateFit:
                 parts.append((going[done], trial.information().select(done)))
                 unknown[going[done]] = False
             still = kept & ~done
-            going, before, part = going[still], length[still], part.select(still)
+            going, before = going[still], length[still]
+            part = part if still.all() else part.select(still)
             if not going.size:
                 break
             trial = part.at(Points(x[going], y[going]))
@@ -161,8 +162,7 @@ class TemplateFit:
         factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
-        if pairs.gain is not None:
-            weight = window * _inverse(pairs.variances(outset.model)[0], window > 0)
+        weight = window * pairs.inverse_variance(outset.model)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
         equations = self.faint(equations, sigma, outset, start)
@@ -201,12 +201,6 @@ def _step(solution: FloatArray) -> Points:
     x, y = solution[:, 0] / flux, solution[:, 1] / flux
     shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)
     return Points(x * shorter, y * shorter)
-
-
-def _inverse(variance: Float32Array, where: BoolArray) -> Float32Array:
-    inverse = np.zeros_like(variance)
-    np.divide(1, variance, out=inverse, where=where & (variance > 0))
-    return inverse
 
 
 def judged(displacement: Points, information: Information) -> Refined:

@@ -10,6 +10,7 @@ Quintic, because a cubic loses 6.5 % of a wave of three pixels' length, a quinti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
@@ -48,7 +49,7 @@ def _with_derivatives(pieces: FloatArray) -> FloatArray:
     return np.concatenate([pieces, slope, curvature], axis=1)
 
 
-_ALL_PIECES = read_only(_with_derivatives(_pieces()))
+_ALL_PIECES = read_only(_with_derivatives(_pieces()).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +107,7 @@ class TemplateSpline:
     def through(cls, templates: Float32Array) -> TemplateSpline:
         """Return the splines through `templates`, mirrored at their edges."""
         side = templates.shape[-1]
-        prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
-        prefilter = prefilter.astype(np.float32)
+        prefilter = _prefilter(side)
         return cls(prefilter @ (templates.reshape(-1, side) @ prefilter.T).reshape(templates.shape))
 
     @property
@@ -150,7 +150,7 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _rows(np.array([0.0, 0.5]), self.side, side)[:, 1].reshape(2 * side, self.side)
+        value = _half_pixel_rows(self.side, side)
         # All templates' rows in one product, then each template's columns.
         along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
         both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
@@ -164,8 +164,9 @@ def shifted_together(
     # Coefficients that no pixel needs are left out of the products.
     farthest = max(np.abs(shift.x).max(initial=0), np.abs(shift.y).max(initial=0))
     needed = side + 2 * (min(int(farthest) + 1, splines[0].largest_shift(side)) + REACH - 1)
-    slope_x, value_x = np.moveaxis(np.swapaxes(_rows(shift.x, needed, side), 2, 3), 1, 0)
-    both_y = _rows(shift.y, needed, side).reshape(-1, 2 * side, needed)
+    both_x, both_y = np.split(_rows(np.concatenate([shift.x, shift.y]), needed, side), 2)
+    slope_x, value_x = np.moveaxis(np.swapaxes(both_x, 2, 3), 1, 0)
+    both_y = both_y.reshape(-1, 2 * side, needed)
     surfaces = []
     for spline in splines:
         rows = both_y @ middles(spline.coefficients, needed)
@@ -177,19 +178,37 @@ def shifted_together(
     return tuple(surfaces)
 
 
-def basis_weights(fraction: FloatArray) -> FloatArray:
-    """Return values, slopes and curvatures of the six B-splines about points: (3, ..., 6).
+def basis_weights(fraction: FloatArray, n_derivatives: int) -> Float32Array:
+    """Return values and derivatives of the six B-splines about points: (..., 1 + n, 6).
 
     Parameters
     ----------
     fraction : float64 array, any shape
         Position above the third of the six knots, 0 to 1.
+    n_derivatives : int
+        n, at most 2.
     """
-    raised = np.ones((*fraction.shape, ORDER + 1))
-    for power in range(ORDER):
-        np.multiply(raised[..., power], fraction, out=raised[..., power + 1])
-    weights = (raised.reshape(-1, ORDER + 1) @ _ALL_PIECES).reshape(*fraction.shape, 3, ORDER + 1)
-    return np.moveaxis(weights, -2, 0)
+    # A row for each power: each is made of the one before in one go.
+    raised = np.ones((ORDER + 1, fraction.size), np.float32)
+    np.copyto(raised[1], fraction.reshape(-1), casting="same_kind")
+    for power in range(2, ORDER + 1):
+        np.multiply(raised[power - 1], raised[1], out=raised[power])
+    weights: Float32Array = raised.T @ _ALL_PIECES[:, : (1 + n_derivatives) * (ORDER + 1)]
+    return weights.reshape(*fraction.shape, 1 + n_derivatives, ORDER + 1)
+
+
+@cache
+def _prefilter(side: int) -> Float32Array:
+    """Return what makes B-spline coefficients of values along one axis, mirrored at the ends."""
+    prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
+    return read_only(prefilter.astype(np.float32))
+
+
+@cache
+def _half_pixel_rows(template_side: int, side: int) -> Float32Array:
+    """Return the matrices of values shifted by 0 and 1/2, one below the other."""
+    values = _rows(np.array([0.0, 0.5]), template_side, side)[:, 1]
+    return read_only(values.reshape(2 * side, template_side))
 
 
 def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
@@ -205,8 +224,8 @@ def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
     column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
     bands = np.zeros((len(shift), 2, 2 * margin + 1), np.float32)
     each = np.arange(len(shift))[:, None]
-    weights = basis_weights(shift - whole)
-    bands[each, 0, column], bands[each, 1, column] = weights[1], weights[0]
+    weights = basis_weights(shift - whole, 1)
+    bands[each, 0, column], bands[each, 1, column] = weights[:, 1], weights[:, 0]
     # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
     # column writes all rows at once.
     matrices = np.zeros((len(shift), 2, side, template_side), np.float32)

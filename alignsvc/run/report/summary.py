@@ -215,8 +215,8 @@ def extends(plan: Plan) -> Json:
 #: A worker with all its libraries; and what its largest task, `measure`, needs for each pixel:
 #: of all chips as they are read, and of the chip at work with the mosaic around it. Measured on
 #: 2048 x 2048 px and rounded up: 700 MB at the most with a run's driver in the same process,
-#: 680 without the search for cosmic rays.
-_WORKER_BYTES = 200_000_000
+#: 680 without the search for cosmic rays. And 100 MB that the heap keeps (`HEAP_OF_A_WORKER`).
+_WORKER_BYTES = 300_000_000
 _BYTES_PER_PIXEL_READ = 12
 _BYTES_PER_PIXEL_AT_WORK = 110
 

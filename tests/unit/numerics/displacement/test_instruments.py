@@ -51,7 +51,9 @@ def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
         gain=None,
     )
     sigma = np.full(1, smoothing_px)
-    factors = NoiseTexture.of_random_phases(1).factors(sigma, MatchingKernel())
+    factors = NoiseTexture.of_random_phases(1).factors(
+        sigma, MatchingKernel(), Points(np.zeros(1), np.zeros(1))
+    )
     return Equations(pairs, spline.smoothed(sigma), one, factors)
 
 

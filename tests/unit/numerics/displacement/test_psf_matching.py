@@ -24,7 +24,8 @@ def star_pairs(fwhm, template_fwhm, n=9):
     templates = np.broadcast_to(blurred.astype(np.float32), (n, *blurred.shape))
     none = np.zeros(n)
     ones = np.ones(pixels.shape, np.float32)
-    return MatchedSource(pixels, ones, TemplateSpline.through(templates), Points(none, none))
+    terms = PsfMatching().start(np.full(n, template_fwhm)).terms(TemplateSpline.through(templates))
+    return MatchedSource(pixels, ones, terms, Points(none, none))
 
 
 def fitted(pairs, fwhm):
@@ -39,19 +40,27 @@ def fitted(pairs, fwhm):
 def test_a_matched_template_has_the_width_of_the_exposure(fwhm, template_fwhm):
     pairs = star_pairs(fwhm, template_fwhm)
     kernel = fitted(pairs, template_fwhm)
-    shown = kernel.applied(pairs.plain).shifted(pairs.shift, SIDE).value[0]
-    plain = pairs.plain.shifted(pairs.shift, SIDE).value[0]
+    shown = kernel.applied(pairs.terms.plain).shifted(pairs.shift, SIDE).value[0]
+    plain = pairs.terms.plain.shifted(pairs.shift, SIDE).value[0]
     left, before = (np.abs(one - pairs.pixels[0]).max() for one in (shown, plain))
     assert left < max(0.3 * before, 1e-3 * pairs.pixels.max())
     assert (kernel.response > 1) == (fwhm < template_fwhm) or fwhm == template_fwhm
 
 
+def test_a_kernel_is_the_sum_of_its_terms():
+    plain = star_pairs(4.0, 5.0).terms.plain
+    kernel = MatchingKernel((1.3, 2.0), (0.4, -0.7), 0.3, -0.2)
+    whole, summed = kernel.applied(plain), kernel.terms(plain).matched(kernel)
+    np.testing.assert_allclose(summed.coefficients, whole.coefficients, rtol=1e-4, atol=1e-3)
+
+
 def test_a_kernel_keeps_flux_and_moves_nothing():
-    pairs = star_pairs(4.0, 5.0)
+    plain = star_pairs(4.0, 5.0).terms.plain
+    shift = Points(np.zeros(len(plain.coefficients)), np.zeros(len(plain.coefficients)))
     kernel = MatchingKernel((2.0,), (-0.7,), 0.3, -0.2)
     old, new = (
-        spline.shifted(pairs.shift, SIDE).value[0].astype(float)
-        for spline in (pairs.plain, kernel.applied(pairs.plain))
+        spline.shifted(shift, SIDE).value[0].astype(float)
+        for spline in (plain, kernel.applied(plain))
     )
     offset = np.arange(SIDE) - 0.5 * (SIDE - 1)
     assert new.sum() == pytest.approx(old.sum(), rel=1e-4)
@@ -65,7 +74,7 @@ def test_too_few_bright_sources_match_nothing():
 
 def test_faint_sources_have_no_say():
     pairs = star_pairs(4.0, 5.0)
-    faint = MatchedSource(pairs.pixels / 1000, pairs.weight, pairs.plain, pairs.shift)
+    faint = MatchedSource(pairs.pixels / 1000, pairs.weight, pairs.terms, pairs.shift)
     assert fitted(faint, 5.0).is_identity
 
 
