@@ -13,9 +13,10 @@ exposure k, of the weight w and the profile P_k, hold one side only. Then the te
 P that of those who hold both. An even part is taken up by flux and seeing of the whole, and what is
 left goes with ``v = V / mean(V) - 1``. ``P_k - P`` is a little more of P, for another flux, and a
 little of P made wider, for another seeing. So beside a seam there are two unknowns more, the
-coefficients of ``v T`` and ``v (G * T - T)``. How unlike exposures are at most is known beforehand:
-a faint source takes that for it, a bright one finds what they are. What it does not find is in the
-stated errors.
+coefficients of ``v T`` and ``v (G * T - T)``; and that of ``G * T - T``, as an exposure of other
+seeing than the mosaic's would pass for a seam. How unlike exposures are at most is known
+beforehand: a faint source takes that for it, a bright one finds what they are. What it does not
+find is in the stated errors.
 """
 
 from __future__ import annotations
