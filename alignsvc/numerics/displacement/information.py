@@ -4,9 +4,9 @@ The model of a cutout is ``E(p) = a T(p + d) + b``. Its four unknowns solve four
 ``sum w z (E - a T - b) = 0``, one for each *instrument* z: the two slopes of a template, its
 value, and 1. Where the instruments are those of T itself this is weighted least squares. A faint
 template's slopes are mostly its own noise, though, and weighting with them lets noise in; so the
-instruments may be those of a smoothed T, or of a Gaussian like it. Any instruments give an estimate without bias, as the
-model itself is not smoothed: only its variance depends on them (Wald 1940; "instrumental
-variables").
+instruments may be those of a smoothed T, or of a Gaussian like it. Any instruments give an estimate
+without bias, as the model itself is not smoothed: only its variance depends on them (Wald 1940;
+"instrumental variables").
 """
 
 from __future__ import annotations
