@@ -32,6 +32,9 @@ _MOST_NOISE = 0.5
 #: hundred with neighbours that share noise, it scatters by a tenth, and its
 #: texture is measured to another tenth or two.
 _NOISE_DOUBT = 0.2
+#: How far the power of slopes less that of noise can be off, in parts of the noise, where it is to
+#: tell a width: the noise of these few pixels may be more, too.
+_POWER_DOUBT = 0.3
 #: Of the aperture of a source at the limit, in widths of its core (1.8 FWHM are 4.2 sigma), and how
 #: well that tells the square of the width.
 _WIDTHS_OF_APERTURE, _WIDTH_DOUBT = 4.0, 0.7
@@ -202,11 +205,11 @@ class Equations:
     def _signal(self, power: FloatArray, noise: FloatArray, height: FloatArray) -> FloatArray:
         """Return what of the slopes' power is signal, given ``sum T^2`` without noise.
 
-        The difference of two nearly equal numbers for a faint template, its noise being known to
-        `_NOISE_DOUBT` only; there the aperture tells how wide a source is.
+        The difference of two nearly equal numbers for a faint template, known to
+        `_POWER_DOUBT` of the noise; there the aperture tells how wide a source is.
         """
         expected = height * (_WIDTHS_OF_APERTURE / np.maximum(self.pairs.aperture_px, 1.0)) ** 2
-        doubt2, prior2 = (_NOISE_DOUBT * noise) ** 2, (_WIDTH_DOUBT * expected) ** 2
+        doubt2, prior2 = (_POWER_DOUBT * noise) ** 2, (_WIDTH_DOUBT * expected) ** 2
         known = np.divide(prior2, prior2 + doubt2, out=np.ones_like(doubt2), where=prior2 > 0)
         signal = known * (power - noise) + (1 - known) * expected
         # Wider than half of its aperture no source is.
