@@ -219,16 +219,28 @@ class _SeamProblem:
         noise = 1 + self.others + snr2 / self.most_snr**2
         back = _products(weighted, trial.template.columns)
         normal = _products(weighted, columns) - back @ response
-        normal = 0.5 * (normal + np.swapaxes(normal, 1, 2))
-        normal += (noise[:, None] / (flux[:, None] * self.prior) ** 2)[:, :, None] * np.eye(3)
         right = _products(weighted, pixels) - back @ plain[:, :, None]
-        inverse = np.linalg.inv(normal)[:, _SEAM]
+        inverse = _inverse(normal, np.nan_to_num(flux)[:, None] * self.prior, noise)[:, _SEAM]
         moves = response[:, :, _SEAM]
         solution = plain - (moves @ (inverse @ right))[:, :, 0]
         moves = moves[:, :_FLUX] / flux[:, None, None]
         covariance = moves @ inverse[:, :, _SEAM] @ np.swapaxes(moves, 1, 2)
         step = solution[:, :_FLUX] / _positive(solution[:, _FLUX])[:, None]
         return _Corrected(step, noise[:, None, None] * covariance)
+
+
+def _inverse(normal: FloatArray, scale: FloatArray, noise: FloatArray) -> FloatArray:
+    """Return the inverses of normal matrices with priors of standard deviations `scale`.
+
+    What is expected of the template's noise is subtracted in them, so that those of faint sources
+    scatter about 0: an eigenvalue below it tells nothing.
+    """
+    unit = scale[:, :, None] * normal * scale[:, None, :]
+    known, axes = np.linalg.eigh(0.5 * (unit + np.swapaxes(unit, 1, 2)))
+    axes = scale[:, :, None] * axes
+    weighted = axes / (np.maximum(known, 0.0) + noise[:, None])[:, None, :]
+    inverse: FloatArray = weighted @ np.swapaxes(axes, 1, 2)
+    return inverse
 
 
 def _positive(flux: FloatArray) -> FloatArray:
