@@ -46,7 +46,7 @@ class Scene:
         assert max(judged["ratio_local"], judged["ratio_affine"]) < limit
 
 
-def simulated(folder: Path, **sections: Mapping[str, Any] | Sequence[str]) -> list[Path]:
+def simulated(folder: Path, **sections: Mapping[str, Any] | Sequence[str] | int) -> list[Path]:
     """Simulate a stack of four, with other sections put in; return its files."""
     sky = {"seed": 31, "layout": STACK, "camera": CAMERA, "header_errors": HEADERS} | sections
     (folder / "sky.yaml").write_text(yaml.safe_dump(sky), encoding="utf-8")
@@ -136,17 +136,16 @@ def test_seeing_depth_and_transparency_may_differ_from_exposure_to_exposure(
 
 
 def test_a_dead_chip_leaves_its_exposure_to_the_others(tmp_path: Path) -> None:
-    files = simulated(
-        tmp_path, camera={**CAMERA, "shape": [192, 192], "chips": [1, 2], "gap_px": 20}
-    )
+    camera = {**CAMERA, "shape": [192, 192], "chips": [1, 2], "gap_px": 20}
+    files = simulated(tmp_path, camera=camera, seed=44)
 
     def kill(hdus: fits.HDUList) -> None:
         [hdu for hdu in hdus if hdu.data is not None][1].data[:] = np.nan
 
     edit(files[1], kill)
-    # The bound counts on the sources of the chip that is dead.
+    # The bound counts on the sources of the chip that is dead (skies 41-48: 2.1 rms, 3.2 at most).
     scene = aligned(tmp_path)
-    scene.require_aligned(limit=6.0)
+    scene.require_aligned(limit=4.0)
     named = [note for note in scene.result.notes if "has no usable sources" in note]
     assert len(named) == 1
     assert named[0].startswith("exposure exp001: chip SCI,2 ")
