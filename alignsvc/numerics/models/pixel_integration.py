@@ -1,13 +1,8 @@
 """Profiles of one radial law, round or elliptical, integrated over pixels.
 
 A profile of full width at half maximum F and ellipse E is ``(4 / F^2) p(t)`` with
-``t = 4 d^T E^-1 d / F^2``: half of the peak is at t = 1. The integral over a pixel is a
-Gauss-Legendre sum of n x n points, all pixels alike. A rule that looks at where the star is
-(a finer one in the core, say) makes chi^2 jump as it moves, and fits stall; so n is chosen once,
-by the width, and is a field of the profile. Errors relative to the peak fall as
-``(constant / F)^(2 n)``: 1e-4 is what `NODES` promises, for all shapes within bounds.
-A value at the middle of the pixel with its Laplacian / 24, the usual cheap rule, errs by 2e-3 of
-the peak at F = 3 px.
+``t = 4 d^T E^-1 d / F^2``: half of the peak is at t = 1. The integral over a pixel is a sum over
+the few nodes of a rule (`pixel_rules.py`).
 """
 
 from __future__ import annotations
@@ -17,43 +12,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.polynomial.legendre import leggauss
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.ellipticity import ellipses
+from alignsvc.numerics.models.pixel_rules import NARROWEST, PixelRule, pixel_rule
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
 
-#: Nodes along an axis, and the smallest FWHM [px] for which they integrate to 1e-4 of the peak.
-NODES = {2: 7.0, 3: 2.6, 4: 1.6, 5: 1.15, 7: 0.8}
-#: How much wider than that a profile is when its nodes are chosen: the fit may yet narrow it.
-_MARGIN = 1.2
 #: Values in one go: a dozen such arrays stay in the second-level cache.
 _AT_ONCE = 1 << 14
 
 
-def nodes_for(fwhm_px: float) -> int:
-    """Return the nodes along an axis for stars of about this width; 7 below 1.4 px."""
-    enough = (nodes for nodes, finest in NODES.items() if fwhm_px >= _MARGIN * finest)
-    return next(enough, max(NODES))
-
-
-def narrowest(nodes: int) -> float:
-    """Return the smallest FWHM [px] for which `nodes` integrate to 1e-4 of the peak.
-
-    Raises
-    ------
-    ConfigError
-        No accuracy is known for as many.
-    """
-    if nodes not in NODES:
-        raise ConfigError(f"profile: nodes {nodes}, wanted one of {', '.join(map(str, NODES))}")
-    return NODES[nodes]
-
-
-def width_parameter(nodes: int) -> ShapeParameter:
-    """Return ``log_fwhm``, from the narrowest profile that `nodes` can integrate up to 60 px."""
-    return ShapeParameter("log_fwhm", math.log(narrowest(nodes)), math.log(60), 0.3)
+def width_parameter() -> ShapeParameter:
+    """Return ``log_fwhm``, from the narrowest star that any rule is for up to 60 px."""
+    return ShapeParameter("log_fwhm", math.log(min(NARROWEST.values())), math.log(60), 0.3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,14 +87,14 @@ def integrated(
         ``log_fwhm``, then ``e1, e2`` if `elliptical`, then the law's own.
     law : RadialLaw
     nodes : int
-        Along each axis of the pixel.
+        In each pixel.
     """
     n, side = len(windows), windows.side
     value, d_x, d_y = (np.empty((n, side, side)) for _ in range(3))
     columns = ProfileColumns(value, d_x, d_y, np.empty((n, shape.shape[1], side, side)))
     stars = _Stars.of(windows, shape, law, elliptical=elliptical)
     together = max(1, min(n, _AT_ONCE // side**2))
-    summed = _SumOverPixels(law, nodes, (together, side, side), elliptical=elliptical)
+    summed = _SumOverPixels(law, pixel_rule(nodes), (together, side, side), elliptical=elliptical)
     for first in range(0, n, together):
         some = slice(first, min(first + together, n))
         part = stars.part(some)
@@ -221,51 +192,37 @@ class _SumOverPixels:
     """Memory for sums, taken once and used for one part of the stars after the other."""
 
     def __init__(
-        self, law: RadialLaw, nodes: int, shape: tuple[int, int, int], *, elliptical: bool
+        self, law: RadialLaw, rule: PixelRule, shape: tuple[int, int, int], *, elliptical: bool
     ) -> None:
-        place, weight = leggauss(nodes)
-        self._law = law
-        self._place, self._weight = place / 2, weight / 2
-        self._order = 2 if elliptical else 1
+        self._law, self._rule = law, rule
         self._terms, self._totals = np.empty((2, law.count, *shape))
         self._argument, self._moved = np.empty((2, *shape))
-        orders = [(a, b) for a in range(3) for b in range(3) if a + b <= self._order]
-        self._moments = {each: np.empty(shape) for each in orders if each != (0, 0)}
+        highest = 2 if elliptical else 1
+        powers = [(a, b) for a in range(3) for b in range(3) if 1 <= a + b <= highest]
+        self._moments = {power: np.empty(shape) for power in powers}
 
     def __call__(self, stars: _Stars) -> _Sums:
         """Return the sums of these stars, which last until the next call."""
         count = len(stars.x)
-        moment = {power: each[:count] for power, each in self._moments.items()}
-        sums = _Sums(self._totals[:, :count], {**moment, (0, 0): self._totals[-1, :count]})
-        for each in (sums.terms, *moment.values()):
+        rule, argument, moved = self._rule, self._argument[:count], self._moved[:count]
+        terms, totals = self._terms[:, :count], self._totals[:, :count]
+        moments = {power: each[:count] for power, each in self._moments.items()}
+        for each in (totals, *moments.values()):
             each[...] = 0
-        columns = [stars.along_x(right) for right in self._place]
-        last = len(self._place) - 1
-        for j, up in enumerate(self._place):
-            rows = stars.along_y(up)
-            for i in range(last + 1):
-                argument = np.matmul(rows, columns[i], out=self._argument[:count])
-                weight = float(self._weight[i] * self._weight[j])
-                self._take(sums, stars, argument, float(self._place[i]), weight)
-            # A row's part is a difference of running sums: sum_j y_j (S_j - S_(j-1)).
-            after = self._place[j + 1] if j < last else 0.0
-            for a, b in self._moments:
-                if b:
-                    moved = self._moved[:count]
-                    np.multiply(sums.moment[a, 0], up**b - after**b, out=moved)
-                    np.add(moment[a, b], moved, out=moment[a, b])
-        return sums
-
-    def _take(
-        self, sums: _Sums, stars: _Stars, argument: FloatArray, right: float, weight: float
-    ) -> None:
-        terms, moved = self._terms[:, : len(argument)], self._moved[: len(argument)]
-        self._law.terms(argument, stars.own, weight, terms)
-        np.add(sums.terms, terms, out=sums.terms)
-        if right:
-            for a in range(1, self._order + 1):
-                np.multiply(terms[-1], right**a, out=moved)
-                np.add(sums.moment[a, 0], moved, out=sums.moment[a, 0])
+        columns = {right: stars.along_x(right) for right in set(rule.x.tolist())}
+        rows = {up: stars.along_y(up) for up in set(rule.y.tolist())}
+        for right, up, weight in zip(
+            *(a.tolist() for a in (rule.x, rule.y, rule.weight)), strict=True
+        ):
+            np.matmul(rows[up], columns[right], out=argument)
+            self._law.terms(argument, stars.own, weight, terms)
+            np.add(totals, terms, out=totals)
+            for (a, b), moment in moments.items():
+                factor = right**a * up**b
+                if factor:
+                    np.multiply(terms[-1], factor, out=moved)
+                    np.add(moment, moved, out=moment)
+        return _Sums(totals, {**moments, (0, 0): totals[-1]})
 
 
 def _fill(columns: ProfileColumns, some: slice, stars: _Stars, sums: _Sums) -> None:

@@ -12,9 +12,9 @@ from alignsvc.numerics.models.ellipticity import ellipticity_parameters
 from alignsvc.numerics.models.pixel_integration import (
     RadialCoefficients,
     integrated,
-    narrowest,
     width_parameter,
 )
+from alignsvc.numerics.models.pixel_rules import narrowest
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
 from alignsvc.numerics.models.profiles import PROFILES
 
@@ -29,20 +29,20 @@ class Gaussian:
     elliptical : bool
         With ``e1, e2`` among the parameters.
     nodes : int
-        Gauss-Legendre nodes along each axis of a pixel (`pixel_integration.nodes_for`).
+        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
     """
 
     elliptical: bool = False
-    nodes: int = 3
+    nodes: int = 8
 
     def __post_init__(self) -> None:
-        narrowest(self.nodes)
+        narrowest(self.nodes, elliptical=self.elliptical)
 
     @property
     def parameters(self) -> tuple[ShapeParameter, ...]:
         """``log_fwhm`` [ln px], and ``e1, e2`` if elliptical."""
         own = ellipticity_parameters(0.2) if self.elliptical else ()
-        return (width_parameter(self.nodes), *own)
+        return (width_parameter(), *own)
 
     def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
         """Return the columns of stars; see `Profile`."""

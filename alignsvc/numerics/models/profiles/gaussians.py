@@ -13,9 +13,9 @@ from alignsvc.numerics.models.ellipticity import ellipticity_parameters
 from alignsvc.numerics.models.pixel_integration import (
     RadialCoefficients,
     integrated,
-    narrowest,
     width_parameter,
 )
+from alignsvc.numerics.models.pixel_rules import narrowest
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
 from alignsvc.numerics.models.profiles import PROFILES
 
@@ -35,7 +35,7 @@ class Gaussians:
     elliptical : bool
         With ``e1, e2``, shared by all, among the parameters.
     nodes : int
-        Gauss-Legendre nodes along each axis of a pixel (`pixel_integration.nodes_for`).
+        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
 
     Notes
     -----
@@ -44,10 +44,10 @@ class Gaussians:
 
     count: int = 2
     elliptical: bool = False
-    nodes: int = 3
+    nodes: int = 8
 
     def __post_init__(self) -> None:
-        narrowest(self.nodes)
+        narrowest(self.nodes, elliptical=self.elliptical)
         if not 2 <= self.count <= 4:
             raise ConfigError(f"profile gaussians: count {self.count}, wanted 2, 3 or 4")
 
@@ -68,7 +68,7 @@ class Gaussians:
             )
         ]
         own = ellipticity_parameters(0.2) if self.elliptical else ()
-        return (width_parameter(self.nodes), *own, *wide)
+        return (width_parameter(), *own, *wide)
 
     def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
         """Return the columns of stars; see `Profile`."""

@@ -12,9 +12,9 @@ from alignsvc.numerics.models.ellipticity import ellipticity_parameters
 from alignsvc.numerics.models.pixel_integration import (
     RadialCoefficients,
     integrated,
-    narrowest,
     width_parameter,
 )
+from alignsvc.numerics.models.pixel_rules import narrowest
 from alignsvc.numerics.models.profile import (
     Places,
     ProfileColumns,
@@ -34,7 +34,7 @@ class Moffat:
     elliptical : bool
         With ``e1, e2`` among the parameters; half as expensive again.
     nodes : int
-        Gauss-Legendre nodes along each axis of a pixel (`pixel_integration.nodes_for`).
+        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
 
     Notes
     -----
@@ -43,16 +43,16 @@ class Moffat:
     """
 
     elliptical: bool = False
-    nodes: int = 3
+    nodes: int = 8
 
     def __post_init__(self) -> None:
-        narrowest(self.nodes)
+        narrowest(self.nodes, elliptical=self.elliptical)
 
     @property
     def parameters(self) -> tuple[ShapeParameter, ...]:
         """``log_fwhm`` [ln px], ``e1, e2`` if elliptical, ``inverse_index``."""
         return (
-            width_parameter(self.nodes),
+            width_parameter(),
             *(ellipticity_parameters(0.2) if self.elliptical else ()),
             ShapeParameter("inverse_index", 0.02, 0.6, 0.1),
         )

@@ -11,6 +11,7 @@ import numpy as np
 from alignsvc.numerics.displacement.effective_psf import KNOTS, EffectivePsf
 from alignsvc.numerics.models.galaxies import GALAXIES
 from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
+from alignsvc.numerics.models.pixel_rules import narrowest
 from alignsvc.numerics.models.profile import Places, Profile
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
@@ -44,14 +45,21 @@ def effective_psf() -> EffectivePsf:
 #: Name of a registered profile, and settings to build it with.
 EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "moffat": ("moffat", {}),
-    "sharp elliptical moffat": ("moffat", {"elliptical": True, "nodes": 5}),
-    "gaussian": ("gaussian", {"nodes": 4}),
+    "sharp elliptical moffat": ("moffat", {"elliptical": True, "nodes": 25}),
+    "gaussian": ("gaussian", {"nodes": 5}),
     "elliptical gaussian": ("gaussian", {"elliptical": True}),
     "two gaussians": ("gaussians", {}),
     "three elliptical gaussians": ("gaussians", {"count": 3, "elliptical": True}),
     "empirical": ("empirical", {"psf": effective_psf()}),
     **{name: ("convolved", galaxy(name)) for name in GALAXIES.names()},
 }
+
+
+def sharpest(profile: Profile) -> float:
+    """The smallest size [px] that pixels are integrated for; 0 = down to the bounds."""
+    if not hasattr(profile, "nodes"):
+        return 0.0
+    return narrowest(profile.nodes, elliptical=profile.elliptical)
 
 
 def accuracy(profile: Profile) -> float:
@@ -69,7 +77,7 @@ def exact_pixels(
         # Known as integrals over pixels only.
         return profile(Places(np.array([at[0]]), np.array([at[1]]), side), shape).value[0]
     times = 5
-    finer = replace(profile, nodes=5)
+    finer = replace(profile, nodes=25)
     scaled = shape.copy()
     scaled[0] += np.log(times)
     fine = Places(*(np.array([times * (a + 0.5) - 0.5]) for a in at), times * side)

@@ -97,7 +97,7 @@ def anywhere(fwhm: float) -> np.ndarray:
     ],
 )
 def test_four_gaussians_are_a_moffat(fwhm, inverse, components, limit):
-    star = PROFILES.build("moffat", {"nodes": 5})
+    star = PROFILES.build("moffat", {"nodes": 25})
     shape = np.array([math.log(fwhm), inverse])
     x, y = anywhere(fwhm)
     pixel = star(Places(-x, -y, 1), shape).value.ravel()
