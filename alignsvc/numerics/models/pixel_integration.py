@@ -9,17 +9,45 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.models.ellipticity import ellipses
-from alignsvc.numerics.models.pixel_rules import NARROWEST, PixelRule, pixel_rule
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
+from alignsvc.numerics.models.pixel_rules import NARROWEST, narrowest, pixel_rule
+from alignsvc.numerics.models.profile import (
+    Places,
+    Precision,
+    ProfileColumns,
+    ShapeParameter,
+    number_type,
+)
 
-#: Values in one go: a dozen such arrays stay in the second-level cache.
-_AT_ONCE = 1 << 14
+#: Bytes of an array of values: a dozen such arrays stay in the second-level cache.
+_AT_ONCE = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Pixelation:
+    """How a law is put on pixels.
+
+    Parameters
+    ----------
+    nodes : int
+        In each pixel.
+    precision : Precision
+    elliptical : bool
+        Whether shapes have ``e1, e2``.
+    """
+
+    nodes: int
+    precision: Precision
+    elliptical: bool
+
+    def __post_init__(self) -> None:
+        narrowest(self.nodes, elliptical=self.elliptical)
+        number_type(self.precision)
 
 
 def width_parameter() -> ShapeParameter:
@@ -76,7 +104,7 @@ class RadialLaw(Protocol):
 
 
 def integrated(
-    windows: Places, shape: FloatArray, law: RadialLaw, nodes: int, *, elliptical: bool
+    windows: Places, shape: FloatArray, law: RadialLaw, pixelation: Pixelation
 ) -> ProfileColumns:
     """Return a radial law's columns.
 
@@ -84,17 +112,17 @@ def integrated(
     ----------
     windows : Places
     shape : float64 array, shape (n, k), or (1, k) for all, which is faster
-        ``log_fwhm``, then ``e1, e2`` if `elliptical`, then the law's own.
+        ``log_fwhm``, then ``e1, e2`` if elliptical, then the law's own.
     law : RadialLaw
-    nodes : int
-        In each pixel.
+    pixelation : Pixelation
     """
     n, side = len(windows), windows.side
-    value, d_x, d_y = (np.empty((n, side, side)) for _ in range(3))
-    columns = ProfileColumns(value, d_x, d_y, np.empty((n, shape.shape[1], side, side)))
-    stars = _Stars.of(windows, shape, law, elliptical=elliptical)
-    together = max(1, min(n, _AT_ONCE // side**2))
-    summed = _SumOverPixels(law, pixel_rule(nodes), (together, side, side), elliptical=elliptical)
+    dtype = number_type(pixelation.precision)
+    value, d_x, d_y = (np.empty((n, side, side), dtype) for _ in range(3))
+    columns = ProfileColumns(value, d_x, d_y, np.empty((n, shape.shape[1], side, side), dtype))
+    stars = _Stars.of(windows, shape, law, elliptical=pixelation.elliptical)
+    together = max(1, min(n, _AT_ONCE // (dtype.itemsize * side**2)))
+    summed = _SumOverPixels(law, pixelation, (together, side, side))
     for first in range(0, n, together):
         some = slice(first, min(first + together, n))
         part = stars.part(some)
@@ -191,31 +219,31 @@ class _Sums:
 class _SumOverPixels:
     """Memory for sums, taken once and used for one part of the stars after the other."""
 
-    def __init__(
-        self, law: RadialLaw, rule: PixelRule, shape: tuple[int, int, int], *, elliptical: bool
-    ) -> None:
-        self._law, self._rule = law, rule
-        self._terms, self._totals = np.empty((2, law.count, *shape))
-        self._argument, self._moved = np.empty((2, *shape))
-        highest = 2 if elliptical else 1
+    def __init__(self, law: RadialLaw, pixelation: Pixelation, shape: tuple[int, int, int]) -> None:
+        self._law, self._rule = law, pixel_rule(pixelation.nodes)
+        dtype = number_type(pixelation.precision)
+        self._terms, self._totals = np.empty((2, law.count, *shape), dtype)
+        self._argument, self._moved = np.empty((2, *shape), dtype)
+        highest = 2 if pixelation.elliptical else 1
         powers = [(a, b) for a in range(3) for b in range(3) if 1 <= a + b <= highest]
-        self._moments = {power: np.empty(shape) for power in powers}
+        self._moments = {power: np.empty(shape, dtype) for power in powers}
 
     def __call__(self, stars: _Stars) -> _Sums:
         """Return the sums of these stars, which last until the next call."""
-        count = len(stars.x)
-        rule, argument, moved = self._rule, self._argument[:count], self._moved[:count]
+        count, dtype = len(stars.x), self._moved.dtype
+        argument, moved = self._argument[:count], self._moved[:count]
         terms, totals = self._terms[:, :count], self._totals[:, :count]
         moments = {power: each[:count] for power, each in self._moments.items()}
         for each in (totals, *moments.values()):
             each[...] = 0
-        columns = {right: stars.along_x(right) for right in set(rule.x.tolist())}
-        rows = {up: stars.along_y(up) for up in set(rule.y.tolist())}
-        for right, up, weight in zip(
-            *(a.tolist() for a in (rule.x, rule.y, rule.weight)), strict=True
-        ):
+        nodes = [each.tolist() for each in (self._rule.x, self._rule.y, self._rule.weight)]
+        # Places are subtracted in double precision: what is rounded is small.
+        columns = {right: stars.along_x(right).astype(dtype) for right in set(nodes[0])}
+        rows = {up: stars.along_y(up).astype(dtype) for up in set(nodes[1])}
+        own = stars.own.astype(dtype)
+        for right, up, weight in zip(*nodes, strict=True):
             np.matmul(rows[up], columns[right], out=argument)
-            self._law.terms(argument, stars.own, weight, terms)
+            self._law.terms(argument, own, weight, terms)
             np.add(totals, terms, out=totals)
             for (a, b), moment in moments.items():
                 factor = right**a * up**b
@@ -227,20 +255,22 @@ class _SumOverPixels:
 
 def _fill(columns: ProfileColumns, some: slice, stars: _Stars, sums: _Sums) -> None:
     """Write these stars' columns to their place in `columns`."""
+    dtype: np.dtype[Any] = columns.value.dtype
     own = columns.d_shape[some, 1 + stars.d_form.shape[1] :].swapaxes(0, 1)
     outputs = (columns.value[some], columns.d_shape[some, 0], *own)
     for out, factors in zip(outputs, stars.combinations.swapaxes(0, 1), strict=True):
-        first, *others = factors.T[..., None, None]
+        first, *others = factors.T[..., None, None].astype(dtype)
         np.multiply(first, sums.terms[0], out=out)
         for factor, term in zip(others, sums.terms[1:], strict=True):
             if factor.any():
                 out += factor * term
-    x, y, moment = stars.x[:, None, :], stars.y[:, :, None], sums.moment
+    x, y = stars.x[:, None, :].astype(dtype), stars.y[:, :, None].astype(dtype)
+    moment = sums.moment
     along_x, along_y = x * moment[0, 0], y * moment[0, 0]
     along_x += moment[1, 0]
     along_y += moment[0, 1]
     slope = stars.slope[:, None]
-    xx, xy, yy = (2 * slope * stars.form).T[..., None, None]
+    xx, xy, yy = (2 * slope * stars.form).T[..., None, None].astype(dtype)
     np.multiply(xx, along_x, out=columns.d_x[some])
     np.multiply(yy, along_y, out=columns.d_y[some])
     if stars.d_form.size:
@@ -250,5 +280,5 @@ def _fill(columns: ProfileColumns, some: slice, stars: _Stars, sums: _Sums) -> N
         square_y = y * (along_y + moment[0, 1]) + moment[0, 2]
         product = y * along_x + x * moment[0, 1] + moment[1, 1]
         for k in range(2):
-            xx, xy, yy = (-slope * stars.d_form[:, k]).T[..., None, None]
+            xx, xy, yy = (-slope * stars.d_form[:, k]).T[..., None, None].astype(dtype)
             columns.d_shape[some, 1 + k] = xx * square_x + 2 * xy * product + yy * square_y

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,19 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.models.ellipticity import Ellipses, ellipses, ellipticity_parameters
 from alignsvc.numerics.models.galaxies import Galaxy
 from alignsvc.numerics.models.mixtures import GaussianMixture
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
+from alignsvc.numerics.models.profile import (
+    Places,
+    Precision,
+    ProfileColumns,
+    ShapeParameter,
+    number_type,
+    shape_rows,
+)
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.sersic_mixtures import RadialMixture
 
-#: Gaussians times pixels in one go: they stay in the second-level cache.
-_AT_ONCE = 1 << 16
+#: Bytes of all Gaussians in one go: they stay in the second-level cache.
+_AT_ONCE = 1 << 19
 #: Columns of sums for each shape parameter: a constant, and the terms of a quadratic form.
 _PER_PARAMETER = 4
 
@@ -31,10 +39,16 @@ class Convolved:
     galaxy : Galaxy
     psf : GaussianMixture
         The PSF with the pixel in it (`mixtures.mixture_of`).
+    precision : {'double', 'single'}
+        What is computed in.
     """
 
     galaxy: Galaxy
     psf: GaussianMixture
+    precision: Precision = "double"
+
+    def __post_init__(self) -> None:
+        number_type(self.precision)
 
     @property
     def parameters(self) -> tuple[ShapeParameter, ...]:
@@ -52,10 +66,12 @@ class Convolved:
         """Return the columns of galaxies; see `Profile`."""
         rows = shape_rows(windows, shape, len(self.parameters))
         n, side = len(windows), windows.side
-        value, d_x, d_y = (np.empty((n, side, side)) for _ in range(3))
-        columns = ProfileColumns(value, d_x, d_y, np.empty((n, rows.shape[1], side, side)))
+        dtype = number_type(self.precision)
+        value, d_x, d_y = (np.empty((n, side, side), dtype) for _ in range(3))
+        columns = ProfileColumns(value, d_x, d_y, np.empty((n, rows.shape[1], side, side), dtype))
         gaussians = _Gaussians.of(rows, self.galaxy(rows[:, 3:]), self.psf)
-        together = max(1, min(n, _AT_ONCE // (gaussians.sums.shape[2] * side**2)))
+        values = gaussians.sums.shape[2] * side**2
+        together = max(1, min(n, _AT_ONCE // (values * dtype.itemsize)))
         for first in range(0, n, together):
             some = slice(first, min(first + together, n))
             _fill(columns, some, windows, gaussians.part(some))
@@ -134,21 +150,23 @@ def _fill(columns: ProfileColumns, some: slice, windows: Places, gaussians: _Gau
     side = windows.side
     step = np.arange(side)
     count = len(windows.x[some])
-    grid = np.empty((count, 5, side, side))
+    dtype: np.dtype[Any] = columns.value.dtype
+    grid = np.empty((count, 5, side, side), dtype)
     grid[:, 0] = (step - windows.x[some, None])[:, None, :]
     grid[:, 1] = (step - windows.y[some, None])[:, :, None]
     x, y = grid[:, 0], grid[:, 1]
     for k, (one, other) in enumerate(((x, x), (x, y), (y, y))):
         np.multiply(one, other, out=grid[:, 2 + k])
     flat = grid.reshape(count, 5, side**2)
-    light = gaussians.form @ flat[:, 2:]
+    light = gaussians.form.astype(dtype) @ flat[:, 2:]
     np.exp(light, out=light)
-    sums = (gaussians.sums @ light).reshape(count, -1, side, side)
+    sums = (gaussians.sums.astype(dtype) @ light).reshape(count, -1, side, side)
     columns.value[some] = sums[:, 0]
     columns.d_x[some] = sums[:, 1] * x + sums[:, 2] * y
     columns.d_y[some] = sums[:, 2] * x + sums[:, 3] * y
     for k in range(columns.d_shape.shape[1]):
         first = 4 + _PER_PARAMETER * k
-        columns.d_shape[some, k] = sums[:, first]
+        column = sums[:, first]
         for i in range(3):
-            columns.d_shape[some, k] += sums[:, first + 1 + i] * grid[:, 2 + i]
+            column += sums[:, first + 1 + i] * grid[:, 2 + i]
+        columns.d_shape[some, k] = column

@@ -10,12 +10,18 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.models.ellipticity import ellipticity_parameters
 from alignsvc.numerics.models.pixel_integration import (
+    Pixelation,
     RadialCoefficients,
     integrated,
     width_parameter,
 )
-from alignsvc.numerics.models.pixel_rules import narrowest
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
+from alignsvc.numerics.models.profile import (
+    Places,
+    Precision,
+    ProfileColumns,
+    ShapeParameter,
+    shape_rows,
+)
 from alignsvc.numerics.models.profiles import PROFILES
 
 
@@ -30,13 +36,16 @@ class Gaussian:
         With ``e1, e2`` among the parameters.
     nodes : int
         Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
+    precision : {'double', 'single'}
+        What is computed in.
     """
 
     elliptical: bool = False
     nodes: int = 8
+    precision: Precision = "double"
 
     def __post_init__(self) -> None:
-        narrowest(self.nodes, elliptical=self.elliptical)
+        self._pixelation()
 
     @property
     def parameters(self) -> tuple[ShapeParameter, ...]:
@@ -47,7 +56,10 @@ class Gaussian:
     def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
         """Return the columns of stars; see `Profile`."""
         rows = shape_rows(windows, shape, len(self.parameters))
-        return integrated(windows, rows, _GaussianLaw(), self.nodes, elliptical=self.elliptical)
+        return integrated(windows, rows, _GaussianLaw(), self._pixelation())
+
+    def _pixelation(self) -> Pixelation:
+        return Pixelation(self.nodes, self.precision, self.elliptical)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,18 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.ellipticity import ellipticity_parameters
 from alignsvc.numerics.models.pixel_integration import (
+    Pixelation,
     RadialCoefficients,
     integrated,
     width_parameter,
 )
-from alignsvc.numerics.models.pixel_rules import narrowest
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
+from alignsvc.numerics.models.profile import (
+    Places,
+    Precision,
+    ProfileColumns,
+    ShapeParameter,
+    shape_rows,
+)
 from alignsvc.numerics.models.profiles import PROFILES
 
 #: Wide Gaussians hold at most this share of the flux: the narrow one stays in charge.
@@ -36,6 +42,8 @@ class Gaussians:
         With ``e1, e2``, shared by all, among the parameters.
     nodes : int
         Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
+    precision : {'double', 'single'}
+        What is computed in.
 
     Notes
     -----
@@ -45,9 +53,10 @@ class Gaussians:
     count: int = 2
     elliptical: bool = False
     nodes: int = 8
+    precision: Precision = "double"
 
     def __post_init__(self) -> None:
-        narrowest(self.nodes, elliptical=self.elliptical)
+        self._pixelation()
         if not 2 <= self.count <= 4:
             raise ConfigError(f"profile gaussians: count {self.count}, wanted 2, 3 or 4")
 
@@ -74,7 +83,10 @@ class Gaussians:
         """Return the columns of stars; see `Profile`."""
         rows = shape_rows(windows, shape, len(self.parameters))
         law = _GaussiansLaw(self.count)
-        return integrated(windows, rows, law, self.nodes, elliptical=self.elliptical)
+        return integrated(windows, rows, law, self._pixelation())
+
+    def _pixelation(self) -> Pixelation:
+        return Pixelation(self.nodes, self.precision, self.elliptical)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ def star_mixture() -> GaussianMixture:
     return mixture_of(PROFILES.build("moffat", {}), STAR_SHAPE)
 
 
-def galaxy(name: str) -> dict[str, Any]:
-    return {"galaxy": GALAXIES.build(name, {}), "psf": star_mixture()}
+def galaxy(name: str, **settings: Any) -> dict[str, Any]:
+    return {"galaxy": GALAXIES.build(name, {}), "psf": star_mixture(), **settings}
 
 
 def effective_psf() -> EffectivePsf:
@@ -46,12 +46,14 @@ def effective_psf() -> EffectivePsf:
 EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     "moffat": ("moffat", {}),
     "sharp elliptical moffat": ("moffat", {"elliptical": True, "nodes": 25}),
+    "moffat in single precision": ("moffat", {"elliptical": True, "precision": "single"}),
     "gaussian": ("gaussian", {"nodes": 5}),
     "elliptical gaussian": ("gaussian", {"elliptical": True}),
     "two gaussians": ("gaussians", {}),
     "three elliptical gaussians": ("gaussians", {"count": 3, "elliptical": True}),
     "empirical": ("empirical", {"psf": effective_psf()}),
     **{name: ("convolved", galaxy(name)) for name in GALAXIES.names()},
+    "disc in single precision": ("convolved", galaxy("exponential", precision="single")),
 }
 
 

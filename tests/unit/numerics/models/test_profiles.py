@@ -88,10 +88,11 @@ def test_derivatives_by_the_shape_are_those_of_the_value(profile, data):
     shape, at = data.draw(shapes(profile)), data.draw(places)
     found = columns_at(profile, at, shape)
     limit = tolerance(found) * np.abs(found.value).max()
+    step = 5e-3 if found.value.dtype == np.float32 else 1e-3
     assert found.d_shape.shape == (1, len(profile.parameters), SIDE, SIDE)
     for k in range(len(profile.parameters)):
         unit = np.eye(len(shape))[k]
-        by_shape = slope(lambda d, unit=unit: columns_at(profile, at, shape + d * unit).value, 1e-3)
+        by_shape = slope(lambda d, unit=unit: columns_at(profile, at, shape + d * unit).value, step)
         np.testing.assert_allclose(found.d_shape[:, k], by_shape, rtol=0, atol=limit)
 
 
@@ -179,6 +180,28 @@ def test_a_shape_of_the_wrong_length_is_refused(profile):
     wrong = np.zeros(len(profile.parameters) + 1)
     with pytest.raises(ValueError, match="wanted"):
         columns_at(profile, (MIDDLE, MIDDLE), wrong)
+
+
+@pytest.mark.parametrize("name", ["moffat", "gaussian", "gaussians", "sersic"])
+def test_single_precision_errs_by_a_hundred_thousandth_of_the_largest(name):
+    built, options = EXAMPLES[name] if name in EXAMPLES else EXAMPLES[f"two {name}"]
+    double = PROFILES.build(built, options)
+    lowest, highest = bounds(double)
+    at = Places(np.array([MIDDLE + 0.3]), np.array([MIDDLE - 0.2]), SIDE)
+    for part in (0.3, 0.5, 0.7):
+        shape = lowest + part * (highest - lowest)
+        exact, found = double(at, shape), replace(double, precision="single")(at, shape)
+        for column in fields(ProfileColumns):
+            wanted, single = (getattr(each, column.name) for each in (exact, found))
+            largest = np.abs(wanted).max(axis=(-2, -1), keepdims=True)
+            assert single.dtype == np.float32
+            assert (np.abs(single - wanted) <= 1e-5 * largest).all()
+        np.testing.assert_allclose(found.value, exact.value, atol=1e-6 * exact.value.max())
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ConfigError, match="precision 'half', wanted 'double' or 'single'"):
+        PROFILES.build("moffat", {"precision": "half"})
 
 
 @pytest.mark.parametrize("elliptical", [False, True])
