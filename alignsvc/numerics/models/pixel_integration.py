@@ -87,8 +87,13 @@ class RadialLaw(Protocol):
         """How many terms there are."""
         ...
 
-    def argument(self, own: FloatArray) -> tuple[FloatArray, float]:
-        """Return factor (n,) and offset of what `terms` wants: ``factor t + offset``."""
+    @property
+    def offset(self) -> float:
+        """The argument that `terms` wants at t = 0."""
+        ...
+
+    def factor(self, own: FloatArray) -> FloatArray:
+        """Return what that argument grows by with t, (n,)."""
         ...
 
     def terms(self, argument: FloatArray, own: FloatArray, weight: float, out: FloatArray) -> None:
@@ -152,7 +157,6 @@ class _Stars:
         inverse = ellipses(e1, e2).inverse()
         d_form = np.stack([inverse.d_e1, inverse.d_e2], axis=1) * peak[..., None]
         own = shape[:, 3 if elliptical else 1 :]
-        factor, offset = law.argument(own)
         counts = law.coefficients(own)
         # F enters by the peak, F^-2, and by t, F^-2.
         by_width = -2 * (counts.value + counts.stretch)
@@ -165,8 +169,8 @@ class _Stars:
             form=inverse.matrix * peak,
             d_form=d_form if elliptical else d_form[:, :0],
             own=own,
-            factor=factor[:, None],
-            offset=offset,
+            factor=law.factor(own)[:, None],
+            offset=law.offset,
             slope=counts.slope * peak[:, 0],
             combinations=combinations * peak[..., None],
         )

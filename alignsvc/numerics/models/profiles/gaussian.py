@@ -70,8 +70,12 @@ class _GaussianLaw:
     def count(self) -> int:
         return 2
 
-    def argument(self, own: FloatArray) -> tuple[FloatArray, float]:
-        return np.full(len(own), -math.log(2)), 0.0
+    @property
+    def offset(self) -> float:
+        return 0.0
+
+    def factor(self, own: FloatArray) -> FloatArray:
+        return np.full(len(own), -math.log(2))
 
     def terms(self, argument: FloatArray, own: FloatArray, weight: float, out: FloatArray) -> None:
         stretch, value = out

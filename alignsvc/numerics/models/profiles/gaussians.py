@@ -102,8 +102,12 @@ class _GaussiansLaw:
     def count(self) -> int:
         return 2 * self.gaussians + 1
 
-    def argument(self, own: FloatArray) -> tuple[FloatArray, float]:
-        return np.full(len(own), -math.log(2)), 0.0
+    @property
+    def offset(self) -> float:
+        return 0.0
+
+    def factor(self, own: FloatArray) -> FloatArray:
+        return np.full(len(own), -math.log(2))
 
     def terms(self, argument: FloatArray, own: FloatArray, weight: float, out: FloatArray) -> None:
         values, stretches, slope = out[: self.gaussians], out[self.gaussians : -1], out[-1]

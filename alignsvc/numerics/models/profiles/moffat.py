@@ -78,8 +78,13 @@ class _MoffatLaw:
     def count(self) -> int:
         return 3
 
-    def argument(self, own: FloatArray) -> tuple[FloatArray, float]:
-        return np.expm1(own[:, 0] * math.log(2)), 1.0
+    @property
+    def offset(self) -> float:
+        return 1.0
+
+    def factor(self, own: FloatArray) -> FloatArray:
+        k: FloatArray = np.expm1(own[:, 0] * math.log(2))
+        return k
 
     def terms(self, argument: FloatArray, own: FloatArray, weight: float, out: FloatArray) -> None:
         value, log, slope = out
