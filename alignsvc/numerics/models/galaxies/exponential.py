@@ -1,0 +1,33 @@
+"""Exponential discs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.numerics.models.galaxies import GALAXIES
+from alignsvc.numerics.models.profile import ShapeParameter
+from alignsvc.numerics.models.sersic_mixtures import RadialMixture, fixed_mixture
+
+
+@GALAXIES.register("exponential")
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """``exp(-1.678 r)``: Sersic's profile of index 1.
+
+    Parameters
+    ----------
+    components : int
+        Gaussians that it is made of.
+    """
+
+    components: int = 8
+
+    @property
+    def parameters(self) -> tuple[ShapeParameter, ...]:
+        """None."""
+        return ()
+
+    def __call__(self, own: FloatArray) -> RadialMixture:
+        """Return the Gaussians, the same for all."""
+        return fixed_mixture(1.0, self.components, len(own))
