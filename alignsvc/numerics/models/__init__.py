@@ -1,0 +1,1 @@
+"""Parametric models of sources fitted to the pixels of many exposures at once."""
