@@ -112,13 +112,14 @@ class CorrectedPlane:
         """Return where points of the plane lie; NaN if the matrix has no inverse."""
         shift, matrix = values[:2], values[2:].reshape(2, 2)
         n = len(plane.x)
-        determinant = float(np.linalg.det(matrix))
+        determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
         if not abs(determinant) > 1e-12 * float(np.sum(matrix**2)):
             nan = np.full(n, np.nan)
             return PlacedSources(
                 Points(nan, nan), np.full((n, 2, 2), np.nan), np.full((n, 2, 6), np.nan)
             )
-        inverse = np.linalg.inv(matrix)
+        adjugate = np.array([[matrix[1, 1], -matrix[0, 1]], [-matrix[1, 0], matrix[0, 0]]])
+        inverse = adjugate / determinant
         away = np.stack([plane.x - shift[0], plane.y - shift[1]], axis=1)
         old = away @ inverse.T
         mapped = self.known(Points(old[:, 0], old[:, 1]))

@@ -20,8 +20,8 @@ Delta = TypeVar("Delta")
 
 #: A trial is taken if it gains this part of what was predicted.
 _LEAST_GAIN = 1e-4
-#: From these gains on the damping shrinks, or stays.
-_GOOD_GAIN, _FAIR_GAIN = 0.75, 0.25
+#: The damping falls to this part of it at most.
+_FASTEST_FALL = 0.1
 #: Below the first damping is none; beyond the second there is no step.
 _NO_DAMPING, _FULL_DAMPING = 1e-9, 1e12
 
@@ -141,8 +141,9 @@ class LevenbergMarquardt:
     Parameters
     ----------
     tolerance : float
-        Of chi2. Converged means that the best *undamped* step would lower chi2 by less: all
-        parameters are then together within the root of it, in units of their errors.
+        Of chi2. Converged means that the best *undamped* step would lower chi2 by less, times
+        chi2/dof where that exceeds 1: all parameters together are then within the root of it, in
+        units of their errors, of where they would end.
     max_passes : int
         Evaluations of the problem at most.
     damping : float
@@ -154,7 +155,7 @@ class LevenbergMarquardt:
     Parameter in Marquardt's Method. One evaluation serves a trial's chi2 and the next step.
     """
 
-    tolerance: float = 1e-6
+    tolerance: float = 1e-5
     max_passes: int = 60
     damping: float = 1e-3
 
@@ -194,12 +195,13 @@ class LevenbergMarquardt:
             return (
                 search.ended(Outcome.ILL_CONDITIONED) if blocked else search.rejected(search.passes)
             )
-        if step.decrease <= self.tolerance:
+        enough = self.tolerance * max(1.0, here.chi2 / max(here.degrees_of_freedom, 1))
+        if step.decrease <= enough:
             # A damped step may promise little because it is damped.
             free = here.step(0.0)
             if free is None:
                 return search.ended(Outcome.ILL_CONDITIONED)
-            if free.decrease <= self.tolerance:
+            if free.decrease <= enough:
                 return search.ended(Outcome.CONVERGED)
             if search.damping > _FULL_DAMPING:
                 return search.ended(Outcome.STEP_TOO_SMALL)
@@ -225,9 +227,7 @@ def _taken(
     search: Search[State, Delta], there: Equations[State, Delta], gain: float, passes: int
 ) -> Search[State, Delta]:
     damping = search.damping
-    if gain > _GOOD_GAIN:
-        damping = damping / 10 if damping > 10 * _NO_DAMPING else 0.0
-    elif gain < _FAIR_GAIN:
-        damping = max(2.0 * damping, _NO_DAMPING)
+    damping *= max(_FASTEST_FALL, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
+    damping = damping if damping > _NO_DAMPING else 0.0
     record = PassRecord(passes, there.chi2, there.degrees_of_freedom, damping)
     return Search(there, damping, 4.0, passes, None, (*search.history, record))

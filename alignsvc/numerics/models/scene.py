@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.geometry import Geometry
-from alignsvc.numerics.models.parameters import Fixed, Joined, Quantity
+from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Unknown
 from alignsvc.numerics.models.profile import Profile
 from alignsvc.numerics.models.window import WindowStack
 
@@ -105,6 +105,25 @@ class ExposureModel:
     def relative(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return places in the field in half sizes from its middle."""
         return (x - self.middle[0]) / self.half_size, (y - self.middle[1]) / self.half_size
+
+
+def free_shape(profile: Profile, name: str, start: Sequence[float]) -> Free:
+    """Return a profile's shape as unknowns, within its bounds and in its steps.
+
+    Parameters
+    ----------
+    profile : Profile
+    name : str
+        Of what it is the shape: unknowns are called by it and by their parameter.
+    start : sequence of float
+        One number for each of the profile's parameters.
+    """
+    return Free(
+        tuple(
+            Unknown(f"{name} {p.name}", value, p.lowest, p.highest, p.step)
+            for p, value in zip(profile.parameters, start, strict=True)
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,6 +246,17 @@ class Scene:
                 raise ValueError("scene: a view names an exposure or a source that is not there")
         if self.group is None:
             object.__setattr__(self, "group", groups_of(self.views, len(self.sources)))
+        for kind in range(1, int(self.sources.kind.max(initial=0)) + 1):
+            if any(len(exposure.galaxies) < kind for exposure in self.exposures):
+                raise ValueError(
+                    f"scene: sources of kind {kind}, and an exposure without a profile for them"
+                )
+            counts = {len(exposure.profile(kind).parameters) for exposure in self.exposures}
+            if len(counts) > 1 or max(counts, default=0) > self.sources.shape.shape[1]:
+                raise ValueError(
+                    f"scene: sources of kind {kind}: profiles with {sorted(counts)} parameters in "
+                    f"the exposures, {self.sources.shape.shape[1]} columns in the sources' shape"
+                )
         sizes = {exposure.sky.size for exposure in self.exposures}
         wanted = self.sky is SkyModel.EXPOSURE
         if len(sizes) > 1 or (wanted and sizes == {0}) or (not wanted and sizes - {0}):
@@ -260,7 +290,7 @@ class Scene:
         new = np.cumsum(which) - 1
         views = []
         for old in self.views:
-            mine = which[old.source].all(axis=1)
+            mine = np.flatnonzero(which[old.source].all(axis=1))
             views.append(Views(old.windows.select(mine), old.exposure[mine], new[old.source[mine]]))
         sources = self.sources.select(which)
         return replace(self, sources=sources, views=tuple(views), group=self.group[which])

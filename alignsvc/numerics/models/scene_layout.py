@@ -189,18 +189,11 @@ def _alike(scene: Scene, views: Views) -> Iterator[IntArray]:
     ids: dict[int, int] = {}
     profile = np.array(
         [
-            [
-                ids.setdefault(id(exposure.profile(kind)), len(ids))
-                if kind <= len(exposure.galaxies)
-                else -1
-                for kind in range(most)
-            ]
+            [ids.setdefault(id(exposure.profile(kind)), len(ids)) for kind in range(most)]
             for exposure in scene.exposures
         ]
     )
     used = profile[views.exposure[:, None], kinds]
-    if (used < 0).any():
-        raise ValueError("scene: an exposure sees a galaxy of a kind that it has no profile for")
     # A star's and a galaxy's window differ in where the shape comes from, whatever the profile.
     signature = np.concatenate([used, kinds > 0], axis=1)
     _, label = np.unique(signature, axis=0, return_inverse=True)

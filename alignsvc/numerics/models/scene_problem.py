@@ -113,7 +113,7 @@ class SceneProblem:
         placed = [
             place_members(self.scene, self.layout, batch, state) for batch in self.layout.batches
         ]
-        if not all(one.is_finite for one in placed):
+        if not all(one.is_sound for one in placed):
             return None
         passes = tuple(
             pass_over(self.scene, batch, one, self.linear_values(state, k))
@@ -307,7 +307,8 @@ def _longest_steps(scene: Scene, layout: SceneLayout, start: SceneState) -> Floa
     pixels = np.zeros(len(scene.sources))
     for batch in layout.batches:
         placed = place_members(scene, layout, batch, start)
-        scale = np.sqrt(np.abs(np.linalg.det(placed.by_place)))
+        by = placed.by_place
+        scale = np.sqrt(np.abs(by[..., 0, 0] * by[..., 1, 1] - by[..., 0, 1] * by[..., 1, 0]))
         finite = np.isfinite(scale)
         np.maximum.at(pixels, batch.views.source[finite], scale[finite])
     return _LONGEST_STEP_PX / np.where(pixels > 0, pixels, 1.0)

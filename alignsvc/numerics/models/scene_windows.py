@@ -15,6 +15,8 @@ from alignsvc.numerics.models.window_sums import LinearValues, sky_terms, sweep,
 
 #: Pixels of windows at a time: their columns should fit a processor's cache.
 _CHUNK_PIXELS = 20_000
+#: A place farther than this from its window is none: its square must be a number.
+_FARTHEST_PX = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +69,11 @@ class PlacedBatch:
     sky_by_unknown: FloatArray
 
     @property
-    def is_finite(self) -> bool:
-        """Whether every member has a place and a shape."""
+    def is_sound(self) -> bool:
+        """Whether every member has a place, not out of all bounds, and a shape."""
         return bool(
-            np.isfinite(self.x).all()
-            and np.isfinite(self.y).all()
+            (np.abs(self.x) < _FARTHEST_PX).all()
+            and (np.abs(self.y) < _FARTHEST_PX).all()
             and all(np.isfinite(shape).all() for shape in self.shape)
         )
 

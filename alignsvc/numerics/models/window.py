@@ -69,7 +69,11 @@ class WindowStack:
 
     def select(self, which: BoolArray | IntArray | slice) -> WindowStack:
         """Return the windows named by a mask, indices or a slice."""
-        return WindowStack(self.pixels[which], self.weight[which], self.corner[which])
+        # What was valid stays so: checking all pixels again would cost as much as a model.
+        chosen = object.__new__(WindowStack)
+        for name in ("pixels", "weight", "corner"):
+            object.__setattr__(chosen, name, read_only(getattr(self, name)[which]))
+        return chosen
 
     def with_weight(self, weight: FloatArray | Float32Array) -> WindowStack:
         """Return the same pixels with other weights."""

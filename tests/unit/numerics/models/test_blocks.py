@@ -177,6 +177,7 @@ def test_a_whitener_squared_is_the_inverse(seed: int, size: int) -> None:
     matrices = columns @ columns.swapaxes(1, 2)
     white = whiteners(matrices)
     np.testing.assert_allclose(
-        white @ matrices @ white.swapaxes(1, 2), np.broadcast_to(np.eye(size), (3, size, size)),
+        white @ matrices @ white.swapaxes(1, 2),
+        np.broadcast_to(np.eye(size), (3, size, size)),
         atol=1e-8,
     )
