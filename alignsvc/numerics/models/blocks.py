@@ -156,7 +156,7 @@ class NormalBlocks:
         if not (group_held.any() or reduced_held.any()):
             return self
         matrices = self.group_matrix.copy()
-        for part in self.layout.classes():
+        for part in self.layout.classes:
             held = group_held[part.start : part.start + part.count * part.size]
             held = held.reshape(-1, part.size)
             view = part.matrices(matrices)
@@ -193,7 +193,7 @@ class NormalBlocks:
         diagonal = np.diagonal(free.matrix).copy()
         own = damping * np.where(freedom.reduced_linear, 0.0, diagonal)
         white = []
-        for part in self.layout.classes():
+        for part in self.layout.classes:
             damped = part.matrices(free.group_matrix).copy()
             np.einsum("nii->ni", damped)[...] += part.vectors(group)
             white.append(whiteners(damped))
@@ -240,7 +240,7 @@ class Elimination:
         """Return the whole step that belongs to a solution of the (total) reduced system."""
         left = self.blocks.group_gradient - self.blocks.coupling @ solution
         parts = []
-        for part, white in zip(self.blocks.layout.classes(), self.white, strict=True):
+        for part, white in zip(self.blocks.layout.classes, self.white, strict=True):
             whitened = np.einsum("nij,nj->ni", white, part.vectors(left))
             parts.append(np.einsum("nji,nj->ni", white, whitened).ravel())
         return BlockStep(np.concatenate([np.zeros(0), *parts]), solution)
@@ -300,7 +300,7 @@ class _Chunk:
 
 def _chunks(blocks: NormalBlocks, white: tuple[FloatArray, ...]) -> Iterator[_Chunk]:
     width = max(blocks.coupling.shape[1], 1)
-    for index, (part, whole) in enumerate(zip(blocks.layout.classes(), white, strict=True)):
+    for index, (part, whole) in enumerate(zip(blocks.layout.classes, white, strict=True)):
         per = max(_CHUNK // (width * part.size), 1)
         for first in range(0, part.count, per):
             last = min(first + per, part.count)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
 
 #: An unknown whose variance beside those before it is this part of its own is not determined.
 _DEPENDENT = 1e-12
@@ -52,23 +51,34 @@ class GroupLayout:
     ----------
     size : int64 array, shape (n_groups,)
         Unknowns of each group, not decreasing.
+
+    Attributes
+    ----------
+    start, square_start : int64 arrays, shape (n_groups,)
+        First unknown of each group, and first element of its matrix.
+    classes : tuple of GroupClass
+        Groups without unknowns left out.
     """
 
     size: IntArray
+    start: IntArray = field(init=False)
+    square_start: IntArray = field(init=False)
+    classes: tuple[GroupClass, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         if np.any(np.diff(self.size) < 0):
             raise ValueError("groups: sizes that do not decrease wanted")
-
-    @property
-    def start(self) -> IntArray:
-        """First unknown of each group."""
-        return np.concatenate([[0], np.cumsum(self.size)[:-1]]).astype(np.int64)
-
-    @property
-    def square_start(self) -> IntArray:
-        """First element of each group's matrix."""
-        return np.concatenate([[0], np.cumsum(self.size**2)[:-1]]).astype(np.int64)
+        start = np.concatenate([[0], np.cumsum(self.size)]).astype(np.int64)
+        square = np.concatenate([[0], np.cumsum(self.size**2)]).astype(np.int64)
+        found = zip(*np.unique(self.size, return_index=True, return_counts=True), strict=True)
+        classes = tuple(
+            GroupClass(int(size), int(count), int(start[first]), int(square[first]))
+            for size, first, count in found
+            if size
+        )
+        object.__setattr__(self, "start", read_only(start[:-1]))
+        object.__setattr__(self, "square_start", read_only(square[:-1]))
+        object.__setattr__(self, "classes", classes)
 
     @property
     def n_unknowns(self) -> int:
@@ -80,19 +90,9 @@ class GroupLayout:
         """Of all groups' matrices."""
         return int((self.size**2).sum())
 
-    def classes(self) -> Iterator[GroupClass]:
-        """Yield groups of one size after the other, those without unknowns left out."""
-        start = square = 0
-        for size, count in zip(*np.unique(self.size, return_counts=True), strict=True):
-            if size:
-                yield GroupClass(int(size), int(count), start, square)
-            start, square = start + int(size * count), square + int(size**2 * count)
-
     def diagonal(self, matrices: FloatArray) -> FloatArray:
         """Return the diagonals of all matrices, shape (n_unknowns,)."""
-        parts = [
-            np.diagonal(c.matrices(matrices), axis1=1, axis2=2).ravel() for c in self.classes()
-        ]
+        parts = [np.diagonal(c.matrices(matrices), axis1=1, axis2=2).ravel() for c in self.classes]
         return np.concatenate([np.zeros(0), *parts])
 
 

@@ -68,9 +68,9 @@ class SceneFit:
         None where the data do not determine them, or nothing was fitted.
     place : Points, shape (sources,)
         On the plane.
-    place_covariance : float64 array, shape (sources, 2, 2), or None
-        0 for places that were held, infinite for those that no pixel tells of.
     shape : float64 array, shape (sources, m)
+    source_covariance : float64 array, shape (sources, 2 + m, 2 + m), or None
+        Of place and shape; 0 for what was held, infinite for what no pixel tells of.
     views : FittedViews or None
     chi2 : float
     degrees_of_freedom : int
@@ -85,13 +85,18 @@ class SceneFit:
     value: FloatArray
     covariance: FloatArray | None
     place: Points
-    place_covariance: FloatArray | None
     shape: FloatArray
+    source_covariance: FloatArray | None
     views: FittedViews | None
     chi2: float
     degrees_of_freedom: int
     history: tuple[PassRecord, ...]
     state: SceneState
+
+    @property
+    def place_covariance(self) -> FloatArray | None:
+        """Of each source's place, shape (sources, 2, 2)."""
+        return None if self.source_covariance is None else self.source_covariance[:, :2, :2]
 
     def value_of(self, name: str) -> float:
         """Return an unknown by its name."""
@@ -163,8 +168,8 @@ def _nothing(problem: SceneProblem, state: SceneState, outcome: Outcome) -> Scen
         state.unknowns,
         None,
         Points(*state.place.T),
-        None,
         state.shape,
+        None,
         None,
         0.0,
         0,
@@ -189,9 +194,9 @@ def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> Sce
         message = f"{outcome.message}: {', '.join(free) or 'together'}"
     if lost:
         outcome, message = Outcome.LOST, f"{Outcome.LOST.message}: {', '.join(lost)}"
-    places = None
+    spread = None
     if covariance is not None:
-        places = _place_covariance(problem, eliminated.group_covariances(covariance))
+        spread = _source_covariance(problem, eliminated.group_covariances(covariance))
     return SceneFit(
         outcome,
         message,
@@ -199,8 +204,8 @@ def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> Sce
         state.unknowns,
         covariance,
         Points(*state.place.T),
-        places,
         state.shape,
+        spread,
         views,
         equations.chi2,
         equations.degrees_of_freedom,
@@ -209,18 +214,21 @@ def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> Sce
     )
 
 
-def _place_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> FloatArray:
-    """Return the covariance of each source's place from those of the groups."""
+def _source_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> FloatArray:
+    """Return the covariance of each source's place and shape from those of the groups."""
     groups, sources = problem.layout.groups, problem.layout.sources
-    place = np.zeros((len(sources.place), 2, 2))
-    free = np.flatnonzero((sources.place >= 0).all(axis=1))
-    at = sources.place[free] - groups.start[sources.group[free]][:, None]
-    size = groups.size[sources.group[free]]
-    for part, whole in zip(groups.classes(), found, strict=True):
-        mine = size == part.size
-        group = (groups.start[sources.group[free[mine]]] - part.start) // part.size
-        place[free[mine]] = whole[group[:, None, None], at[mine, :, None], at[mine, None, :]]
-    return place
+    unknown = np.concatenate([sources.place, sources.shape], axis=1)
+    spread = np.zeros((*unknown.shape, unknown.shape[1]))
+    for part, whole in zip(groups.classes, found, strict=True):
+        mine = np.flatnonzero(groups.size[sources.group] == part.size)
+        start = groups.start[sources.group[mine]]
+        at = np.maximum(unknown[mine] - start[:, None], 0)
+        group = (start - part.start) // part.size
+        free = unknown[mine] >= 0
+        both = free[:, :, None] & free[:, None, :]
+        own = whole[group[:, None, None], at[:, :, None], at[:, None, :]]
+        spread[mine] = np.where(both, own, 0.0)
+    return spread
 
 
 def _views(problem: SceneProblem, equations: SceneEquations) -> FittedViews:

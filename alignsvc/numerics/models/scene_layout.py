@@ -61,6 +61,12 @@ class Batch:
         The exposures' unknowns; the number of all for none.
     coupled : int64 array, shape (n, a, b)
         Where products of both stand in the coupling's data.
+    own : slice
+        The columns of a window's sums that are eliminated at once: fluxes and skies of its own.
+    kept : int64 array
+        The columns that stay in the normal equations; the residual is neither.
+    exposures : tuple of (int, slice)
+        Each exposure and where its windows stand.
     """
 
     views: Views
@@ -74,6 +80,9 @@ class Batch:
     square: IntArray
     reduced_column: IntArray
     coupled: IntArray
+    own: slice
+    kept: IntArray
+    exposures: tuple[tuple[int, slice], ...]
 
     @property
     def n_shape(self) -> tuple[int, ...]:
@@ -84,13 +93,6 @@ class Batch:
     def n_columns(self) -> int:
         """Columns x, y and shape of all members."""
         return sum(2 + k for k in self.n_shape)
-
-    def exposures(self) -> Iterator[tuple[int, slice]]:
-        """Yield each exposure and where its windows stand."""
-        found, first = np.unique(self.views.exposure, return_index=True)
-        for k, e in enumerate(found):
-            end = first[k + 1] if k + 1 < len(first) else len(self.views.exposure)
-            yield int(e), slice(int(first[k]), int(end))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,10 +266,13 @@ class _Part:
         self, scene: Scene, groups: GroupLayout, table: ParameterTable, coupled: IntArray
     ) -> Batch:
         size, offset = groups.size[self.group], groups.start[self.group]
-        own = self.group_column - offset[:, None]
+        within = self.group_column - offset[:, None]
         square = groups.square_start[self.group][:, None, None]
-        square = square + own[:, :, None] * size[:, None, None] + own[:, None, :]
+        square = square + within[:, :, None] * size[:, None, None] + within[:, None, :]
         none = self.group_column < 0
+        own = self._own_columns(scene)
+        count = sum(2 + len(profile.parameters) for profile in self.profiles)
+        every = np.arange(count + len(self.profiles) + scene.n_sky_terms)
         square[none[:, :, None] | none[:, None, :]] = groups.n_elements
         return Batch(
             self.views,
@@ -281,7 +286,25 @@ class _Part:
             square,
             np.where(self.reduced_column < 0, len(table), self.reduced_column),
             coupled,
+            own,
+            every[(every < own.start) | (every >= own.stop)],
+            tuple(_stretches(self.views.exposure)),
         )
+
+    def _own_columns(self, scene: Scene) -> slice:
+        fluxes = sum(2 + len(profile.parameters) for profile in self.profiles)
+        skies = fluxes + len(self.profiles)
+        first = fluxes if scene.flux is FluxModel.EXPOSURE else skies
+        last = skies if scene.sky is SkyModel.EXPOSURE else skies + scene.n_sky_terms
+        return slice(first, last)
+
+
+def _stretches(exposure: IntArray) -> Iterator[tuple[int, slice]]:
+    """Yield each number of a sorted array and where it stands."""
+    found, first = np.unique(exposure, return_index=True)
+    ends = [*first[1:], len(exposure)]
+    for e, start, end in zip(found, first, ends, strict=True):
+        yield int(e), slice(int(start), int(end))
 
 
 def _field_basis(scene: Scene, views: Views, table: ParameterTable) -> FloatArray:

@@ -15,7 +15,6 @@ from alignsvc.numerics.models.scene_layout import Batch, SceneLayout
 from alignsvc.numerics.models.scene_windows import (
     SceneState,
     WindowPass,
-    kept_columns,
     pass_over,
     place_members,
     shifted,
@@ -151,7 +150,7 @@ class SceneProblem:
             flux = state.band_flux[batch.views.source, self._band(batch)[:, None]]
         if self.scene.sky is SkyModel.EXPOSURE:
             sky = np.empty_like(own.sky)
-            for e, at in batch.exposures():
+            for e, at in batch.exposures:
                 numbers = self.layout.table.values(e, state.unknowns)
                 sky[at] = batch.sky[at] @ numbers[len(numbers) - sky.shape[1] :]
         return LinearValues(flux, sky)
@@ -225,7 +224,7 @@ def assemble(scene: Scene, layout: SceneLayout, passes: tuple[WindowPass, ...]) 
         square += _summed(batch.square, block[:, :a, :a], len(square))
         gradient += _summed(batch.group_column, slope[:, :a], len(gradient))
         coupling += _summed(batch.coupled, block[:, :a, a:], len(coupling))
-        for _, at in batch.exposures():
+        for _, at in batch.exposures:
             column = batch.reduced_column[at.start]
             own, push = block[at, a:, a:].sum(axis=0), slope[at, a:].sum(axis=0)
             matrix += _summed(column[:, None] * (r + 1) + column, own, len(matrix))
@@ -249,7 +248,7 @@ def _summed(index: IntArray, values: FloatArray, length: int) -> FloatArray:
 
 def _local_equations(scene: Scene, batch: Batch, done: WindowPass) -> tuple[FloatArray, FloatArray]:
     """Return each window's matrix and gradient in its own terms, profiles times fluxes."""
-    kept = kept_columns(scene, batch)
+    kept = batch.kept
     scale = np.ones((len(done.gram), len(kept)))
     counts = np.array([2 + k for k in batch.n_shape])
     scale[:, : batch.n_columns] = np.repeat(done.values.flux, counts, axis=1)
@@ -261,7 +260,7 @@ def _chain(scene: Scene, batch: Batch, done: WindowPass) -> FloatArray:
     """Return the derivatives of a window's own terms by group and exposure unknowns."""
     placed, (n, m) = done.placed, batch.views.source.shape
     a, b = batch.group_column.shape[1], batch.reduced_column.shape[1]
-    chain = np.zeros((n, len(kept_columns(scene, batch)), a + b))
+    chain = np.zeros((n, len(batch.kept), a + b))
     row = column = 0
     for k, count in enumerate(batch.n_shape):
         chain[:, row : row + 2, column : column + 2] = placed.by_place[:, k]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.profile import Places, ProfileColumns
 from alignsvc.numerics.models.scene import FluxModel, Scene, SkyModel
@@ -89,7 +89,7 @@ def place_members(
     shape = [np.empty((n, k)) for k in batch.n_shape]
     shape_by = [np.zeros((n, k, width)) for k in batch.n_shape]
     sky_by = np.zeros((n, batch.sky.shape[1], width))
-    for e, at in batch.exposures():
+    for e, at in batch.exposures:
         exposure = scene.exposures[e]
         numbers = layout.table.values(e, state.unknowns)
         jacobian = layout.table.jacobian(e, state.unknowns)
@@ -174,27 +174,10 @@ class WindowPass:
         return self.gram[:, -1, -1]
 
 
-def own_columns(scene: Scene, batch: Batch) -> slice:
-    """Return which columns of a batch's windows are eliminated at once."""
-    first, members = batch.n_columns, len(batch.profiles)
-    start = first if scene.flux is FluxModel.EXPOSURE else first + members
-    own_sky = 0 if scene.sky is SkyModel.EXPOSURE else scene.n_sky_terms
-    return slice(start, first + members + own_sky)
-
-
-def kept_columns(scene: Scene, batch: Batch) -> IntArray:
-    """Return which columns stay in the normal equations."""
-    count = batch.n_columns + len(batch.profiles) + scene.n_sky_terms
-    own = own_columns(scene, batch)
-    every = np.arange(count)
-    # A slice may be empty anywhere: with its ends beside each other nothing is taken out.
-    return np.asarray(every[(every < own.start) | (every >= max(own.stop, own.start))])
-
-
 def pass_over(scene: Scene, batch: Batch, placed: PlacedBatch, values: LinearValues) -> WindowPass:
     """Return a batch's sums, its own fluxes and skies eliminated."""
     windows = batch.views.windows
-    n, own = len(windows), own_columns(scene, batch)
+    n, own = len(windows), batch.own
     count = batch.n_columns + len(batch.profiles) + scene.n_sky_terms + 1
     gram = np.empty((n, count, count))
     per = max(_CHUNK_PIXELS // windows.side**2, 1)
@@ -207,18 +190,12 @@ def pass_over(scene: Scene, batch: Batch, placed: PlacedBatch, values: LinearVal
         gram[at] = window_gram(part, profiles, mine)
         for profile in profiles:
             precision = min(precision, np.finfo(profile.value.dtype).eps)
-    swept = sweep(gram, own.start, max(own.stop, own.start))
-    found = swept.gram[:, own, -1]
-    flux, sky = values.flux.copy(), values.sky.copy()
-    n_flux = max(batch.n_columns + len(batch.profiles) - own.start, 0)
-    n_flux = min(n_flux, len(batch.profiles)) if scene.flux is FluxModel.EXPOSURE else 0
-    flux[:, :n_flux] += found[:, :n_flux]
-    if scene.sky is not SkyModel.EXPOSURE:
-        sky += found[:, n_flux:]
+    swept = sweep(gram, own.start, own.stop)
+    best = _own_values(scene, batch, swept.gram[:, own, -1])
     return WindowPass(
         placed,
         swept.gram,
-        LinearValues(flux, sky),
+        LinearValues(values.flux + best.flux, values.sky + best.sky),
         int(swept.determined.sum()),
         float(precision * gram[:, -1, -1].sum()),
     )
@@ -238,15 +215,21 @@ def shifted(scene: Scene, batch: Batch, done: WindowPass, change: LinearValues) 
     gram[:, -1, :] = gram[:, :, -1]
     square = np.einsum("ni,ni->n", move, pull)
     gram[:, -1, -1] = done.chi2 - 2.0 * np.einsum("ni,ni->n", move, done.gram[:, :, -1]) + square
-    own = own_columns(scene, batch)
-    shift = -pull[:, own]
-    flux, sky = done.values.flux + change.flux, done.values.sky + change.sky
-    if scene.flux is FluxModel.EXPOSURE:
-        flux += shift[:, :members]
-        shift = shift[:, members:]
-    if scene.sky is not SkyModel.EXPOSURE:
-        sky += shift
+    own = _own_values(scene, batch, -pull[:, batch.own])
+    flux = done.values.flux + change.flux + own.flux
+    sky = done.values.sky + change.sky + own.sky
     return replace(done, gram=gram, values=LinearValues(flux, sky))
+
+
+def _own_values(scene: Scene, batch: Batch, found: FloatArray) -> LinearValues:
+    """Return what was found for eliminated columns; 0 for what is shared, not a window's own."""
+    n_flux = len(batch.profiles) if scene.flux is FluxModel.EXPOSURE else 0
+    flux = np.zeros(batch.views.source.shape)
+    flux[:, :n_flux] = found[:, :n_flux]
+    sky = np.zeros((len(flux), scene.n_sky_terms))
+    if scene.sky is not SkyModel.EXPOSURE:
+        sky[:] = found[:, n_flux:]
+    return LinearValues(flux, sky)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -178,6 +178,13 @@ def test_a_dense_solver_finds_the_same_optimum_and_the_same_errors(make: object)
         mine = first[2 * k : 2 * k + 2, 2 * k : 2 * k + 2]
         np.testing.assert_allclose(fit.place_covariance[place], mine, rtol=1e-4, atol=1e-10)
     assert np.array_equal(fit.place_covariance[~free], np.zeros((int((~free).sum()), 2, 2)))
+    shapes = fit.source_covariance
+    assert shapes is not None
+    widths = np.flatnonzero(scene.sources.kind > 0)
+    after = r + 2 * int(free.sum())
+    for k, source in enumerate(widths):
+        wanted = covariance[after + k, after + k]
+        assert shapes[source, 2, 2] == pytest.approx(wanted, rel=1e-4)
     n = oracle.residual(best)
     assert fit.chi2 == pytest.approx(n @ n, rel=1e-10)
     assert fit.degrees_of_freedom == len(n) - len(best)
