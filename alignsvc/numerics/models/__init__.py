@@ -1,1 +1,1 @@
-"""Parametric models of sources fitted to the pixels of many exposures at once."""
+"""Model fits: parametric sources and WCS corrections fitted to the pixels of many exposures."""

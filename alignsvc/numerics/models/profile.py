@@ -1,25 +1,32 @@
-"""What a family of profiles offers to a fit: values on pixels and their derivatives."""
+"""What a source model shows in a window of pixels, with how it changes with each parameter.
+
+A profile has unit flux in the whole plane and is integrated over the pixel. Flux and sky are not
+its business: they are linear, and eliminated by whoever fits it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from alignsvc.domain.arrays import Float32Array, FloatArray
+import numpy as np
+
+from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
 
 
 @dataclass(frozen=True, slots=True)
 class ShapeParameter:
-    """One number that the shape of a profile depends on.
+    """One number of a profile's shape.
 
     Parameters
     ----------
     name : str
-        ``log_fwhm``, ``inverse_index``, ``e1``, ``e2``, ``log_radius``, ``index``, ...
+        ``log_fwhm``, ``e1``, ``inverse_index``: what it is; lengths are pixels before their
+        natural logarithm is taken.
     lowest, highest : float
         Bounds within which the profile is defined and tested.
     step : float
-        A natural unit: what a fit may step at most.
+        What a fit may change at once, at most.
     """
 
     name: str
@@ -30,34 +37,48 @@ class ShapeParameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Centres of sources in square windows.
+    """Where sources are in square windows of one size.
 
     Parameters
     ----------
-    x, y : float64 arrays, shape (n,)
-        0-based pixels of the window.
+    x, y : float64 array, shape (n,)
+        Centres, 0-based pixels of the window; they may lie outside it.
     side : int
-        Pixels along a window's side.
+        Pixels along a side of the windows.
     """
 
     x: FloatArray
     y: FloatArray
     side: int
 
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), np.float64)))
+        if self.x.ndim != 1 or self.x.shape != self.y.shape:
+            raise ValueError(f"places: wanted x, y (n,), found {self.x.shape}, {self.y.shape}")
+        if self.side < 1:
+            raise ValueError(f"places: wanted a side of 1 px or more, found {self.side}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProfileColumns:
-    """A profile of unit flux on the pixels of windows, and how it changes.
-
-    The flux is that in the whole plane; values are integrated over the pixel.
+    """Sources of unit flux and how each pixel changes with the parameters.
 
     Parameters
     ----------
     value : float array, shape (n, side, side)
-    d_x, d_y : float arrays, shape (n, side, side)
-        Change of the value per pixel that the *centre* moves.
+        Part of the flux that falls on each pixel.
+    d_x, d_y : float array, shape (n, side, side)
+        Change of `value` per px that the *centre* moves.
     d_shape : float array, shape (n, k, side, side)
-        Change of the value per unit of each shape parameter.
+        Change of `value` per unit of each of the k shape parameters.
+
+    Notes
+    -----
+    float64, but float32 where the profile itself is known no better (``empirical``).
     """
 
     value: FloatArray | Float32Array
@@ -67,13 +88,45 @@ class ProfileColumns:
 
 
 class Profile(Protocol):
-    """A family of profiles of unit flux: a frozen dataclass whose fields are its settings."""
+    """A family of profiles; a frozen dataclass whose fields are its settings.
+
+    The laws (tests run them on every plug-in): unit flux; derivatives are those of the value;
+    symmetric about the centre; pixel values are integrals over the pixel, to 1e-4 of the peak;
+    inputs are left as they were; a window's columns do not depend on the other windows.
+    """
 
     @property
     def parameters(self) -> tuple[ShapeParameter, ...]:
-        """The shape's parameters, in the order of the columns of `shape`."""
+        """The k shape parameters, in the order of `ProfileColumns.d_shape`."""
         ...
 
     def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
-        """Return the profile about each place; `shape` is (n, k)."""
+        """Return the sources' columns.
+
+        Parameters
+        ----------
+        windows : Places
+            n centres.
+        shape : float64 array, shape (k,) or (n, k)
+            The shape of all sources, or of each. Beyond the bounds of the parameters nothing is
+            promised.
+        """
         ...
+
+
+def shape_rows(windows: Places, shape: FloatArray, count: int) -> FloatArray:
+    """Return `shape` as (n, count), or (1, count) if all windows have the same.
+
+    Raises
+    ------
+    ValueError
+        It is neither (count,) nor (n, count).
+    """
+    shape = np.asarray(shape, np.float64)
+    if shape.shape not in ((count,), (len(windows), count)):
+        raise ValueError(
+            f"shape of {len(windows)} sources: wanted ({count},) or ({len(windows)}, {count}), "
+            f"found {shape.shape}"
+        )
+    rows = np.atleast_2d(shape)
+    return rows[:1] if len(rows) and (rows == rows[0]).all() else rows
