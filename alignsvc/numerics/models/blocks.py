@@ -125,7 +125,7 @@ class NormalBlocks:
         C of each group, one after the other.
     group_gradient : float64 array, shape (layout.n_unknowns,)
     coupling : csr_matrix, shape (layout.n_unknowns, r)
-        B.
+        B, each element stored once.
     matrix : float64 array, shape (r, r)
         A, of the exposures' unknowns.
     gradient : float64 array, shape (r,)
@@ -291,11 +291,19 @@ class _Chunk:
     def whitened(self) -> tuple[FloatArray, FloatArray]:
         """Return W B of the touched columns, shape (groups * size, t), and W g."""
         n, size = len(self.white), self.part.size
-        dense = self.blocks.coupling[self.rows][:, self.touched].toarray()
-        coupled = np.matmul(self.white, dense.reshape(n, size, -1))
+        coupled = np.matmul(self.white, self._dense().reshape(n, size, -1))
         gradient = self.blocks.group_gradient[self.rows].reshape(n, size)
         pull = np.einsum("nij,nj->ni", self.white, gradient)
         return coupled.reshape(n * size, -1), pull.ravel()
+
+    def _dense(self) -> FloatArray:
+        coupling = self.blocks.coupling
+        ends = coupling.indptr[self.rows.start : self.rows.stop + 1]
+        part = slice(ends[0], ends[-1])
+        dense = np.zeros((len(ends) - 1, len(self.touched)))
+        row = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        dense[row, np.searchsorted(self.touched, coupling.indices[part])] = coupling.data[part]
+        return dense
 
 
 def _chunks(blocks: NormalBlocks, white: tuple[FloatArray, ...]) -> Iterator[_Chunk]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -216,40 +216,46 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Quantities one after the other."""
+    """Quantities one after the other.
+
+    Parameters
+    ----------
+    parts : tuple of Quantity
+
+    Attributes
+    ----------
+    size : int
+        How many numbers they are together.
+    unknowns : tuple of Unknown
+        Those of all parts; one that two parts share stands twice.
+    """
 
     parts: tuple[Quantity, ...]
+    size: int = field(init=False)
+    unknowns: tuple[Unknown, ...] = field(init=False)
 
-    @property
-    def size(self) -> int:
-        """How many numbers they are together."""
-        return sum(part.size for part in self.parts)
-
-    @property
-    def unknowns(self) -> tuple[Unknown, ...]:
-        """Those of all parts; one that two parts share stands twice."""
-        return tuple(unknown for part in self.parts for unknown in part.unknowns)
+    def __post_init__(self) -> None:
+        unknowns = tuple(unknown for part in self.parts for unknown in part.unknowns)
+        object.__setattr__(self, "size", sum(part.size for part in self.parts))
+        object.__setattr__(self, "unknowns", unknowns)
 
     def values(self, free: FloatArray) -> FloatArray:
         """Return the numbers of all parts."""
-        numbers = [
-            part.values(mine) for part, mine in zip(self.parts, self._each(free), strict=True)
-        ]
-        return np.concatenate([np.zeros(0), *numbers])
+        numbers, row, column = np.empty(self.size), 0, 0
+        for part in self.parts:
+            end, last = row + part.size, column + len(part.unknowns)
+            numbers[row:end] = part.values(free[column:last])
+            row, column = end, last
+        return numbers
 
     def jacobian(self, free: FloatArray) -> FloatArray:
         """Return the derivatives: blocks along the diagonal."""
-        whole = np.zeros((self.size, len(self.unknowns)))
-        row = column = 0
-        for part, mine in zip(self.parts, self._each(free), strict=True):
-            block = part.jacobian(mine)
-            whole[row : row + block.shape[0], column : column + block.shape[1]] = block
-            row, column = row + block.shape[0], column + block.shape[1]
+        whole, row, column = np.zeros((self.size, len(self.unknowns))), 0, 0
+        for part in self.parts:
+            end, last = row + part.size, column + len(part.unknowns)
+            whole[row:end, column:last] = part.jacobian(free[column:last])
+            row, column = end, last
         return whole
-
-    def _each(self, free: FloatArray) -> list[FloatArray]:
-        ends = np.cumsum([len(part.unknowns) for part in self.parts])
-        return np.split(free, ends[:-1]) if self.parts else []
 
 
 class ParameterTable:

@@ -126,8 +126,9 @@ class SceneProblem:
     def moved(self, state: SceneState, delta: BlockStep) -> SceneState:
         """Return the state after a step, within bounds and cut where it is too long."""
         table, at = self.layout.table, self.layout.sources
-        factor = 1.0 / max(1.0, float(np.max(np.abs(delta.reduced) / table.step, initial=0.0)))
-        change = factor * np.append(delta.group, 0.0)
+        # Each cut by itself: an exposure that errs about its shape does not hold up the others.
+        unknowns = state.unknowns + np.clip(delta.reduced, -table.step, table.step)
+        change = np.append(delta.group, 0.0)
         place = np.where(at.place >= 0, change[at.place], 0.0)
         length = np.maximum(np.hypot(*place.T), 1e-300)
         place *= np.minimum(1.0, self._longest / length)[:, None]
@@ -136,7 +137,7 @@ class SceneProblem:
         shape = state.shape + np.clip(shape, -bounds.step, bounds.step)
         return replace(
             state,
-            unknowns=np.clip(state.unknowns + factor * delta.reduced, table.lowest, table.highest),
+            unknowns=np.clip(unknowns, table.lowest, table.highest),
             place=state.place + place,
             shape=np.clip(shape, bounds.lowest, bounds.highest),
             band_flux=state.band_flux + change[at.flux],
