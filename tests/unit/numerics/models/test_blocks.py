@@ -181,3 +181,14 @@ def test_a_whitener_squared_is_the_inverse(seed: int, size: int) -> None:
         np.broadcast_to(np.eye(size), (3, size, size)),
         atol=1e-8,
     )
+
+
+def test_an_unknown_that_those_before_it_explain_is_held() -> None:
+    columns = np.random.default_rng(2).normal(size=(50, 3, 9))
+    columns[:, 1] = columns[:, 0] / 3
+    white = whiteners(columns @ columns.swapaxes(1, 2))
+    assert not white[:, 1].any()
+    assert not white[:, :, 1].any()
+    np.testing.assert_allclose(
+        white[:, ::2, ::2], whiteners(columns[:, ::2] @ columns[:, ::2].swapaxes(1, 2)), rtol=1e-9
+    )

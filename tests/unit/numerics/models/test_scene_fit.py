@@ -190,6 +190,27 @@ def test_a_dense_solver_finds_the_same_optimum_and_the_same_errors(make: object)
     assert fit.degrees_of_freedom == len(n) - len(best)
 
 
+@pytest.mark.parametrize("make", SCENES, ids=lambda make: make.__name__)
+def test_far_from_the_optimum_too_fluxes_and_skies_are_the_best_ones(make: object) -> None:
+    problem = SceneProblem(make())  # type: ignore[operator]
+    here = problem.linearise(problem.start())
+    assert here is not None
+    oracle = Oracle(problem.scene, here.state)
+    vector = oracle.vector()
+    left = oracle.residual(vector)
+    assert here.chi2 == pytest.approx(left @ left, rel=1e-10)
+    own = problem.layout.sources
+    first = here.state.unknowns.size + (own.place >= 0).sum() + (own.shape >= 0).sum()
+    linear = np.zeros(len(vector), bool)
+    linear[first:] = True
+    linear[: here.state.unknowns.size] = problem.layout.table.linear
+    for k in np.flatnonzero(linear):
+        step = np.zeros(len(vector))
+        step[k] = 1.0
+        slope = oracle.residual(vector + step) - left
+        assert abs(slope @ left) < 1e-8 * np.linalg.norm(slope) * np.linalg.norm(left)
+
+
 @pytest.mark.parametrize("make", SCENES[:4], ids=lambda make: make.__name__)
 def test_from_afar_it_ends_at_the_same_optimum(make: object) -> None:
     scene = make()  # type: ignore[operator]

@@ -8,10 +8,12 @@ from scenes_of_stars import GAUSSIAN, Truth, exposure_model, scene_of, three_sta
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.models.blocks import BlockStep
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
 from alignsvc.numerics.models.scene import Scene, Sources, Views
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene_problem import SceneProblem
 from alignsvc.numerics.models.window import inverse_variance
 
 PLANE, FLUX = three_stars()
@@ -131,6 +133,33 @@ def test_a_lost_exposure_is_named() -> None:
     assert fit.message.endswith(": e1")
     assert fit.views is not None
     assert fit.views.lost[fit.views.exposure == 1].mean() > 0.5
+
+
+def test_an_exposure_that_shows_nothing_is_lost() -> None:
+    far = Truth((1e4, 0.0))
+    scene = scene_of([Truth(), far], PLANE, FLUX, side=31, seed=3, free="none")
+    fit = fitted(scene)
+    assert fit.outcome is Outcome.LOST
+    assert fit.message.endswith(": e1")
+
+
+def test_a_source_outside_its_window_is_marked() -> None:
+    scene = two_exposures()
+    x = scene.sources.place.x + np.array([0.0, 0.0, 16.5])
+    held = np.array([False, False, True])
+    sources = replace(scene.sources, place=Points(x, scene.sources.place.y), held=held)
+    fit = fitted(replace(scene, sources=sources))
+    assert fit.views is not None
+    assert np.array_equal(fit.views.lost, fit.views.source == 2)
+
+
+def test_no_source_moves_far_in_one_step() -> None:
+    scene = two_exposures()
+    problem = SceneProblem(scene)
+    start = problem.start()
+    step = BlockStep(np.array([1e6, 1e6, 0.3, -0.4, 0.0, -1e9]), np.zeros(5))
+    moved = problem.moved(start, step).place - start.place
+    np.testing.assert_allclose(np.hypot(*moved.T), [3.0, 0.5, 3.0])
 
 
 def test_one_star_that_is_not_there_is_marked_and_the_rest_is_aligned() -> None:

@@ -67,10 +67,12 @@ def test_sweeping_is_least_squares_in_the_columns_that_are_swept(
 
 
 def test_a_column_that_others_explain_takes_no_part() -> None:
-    columns = np.random.default_rng(3).normal(size=(1, 4, 20))
-    columns[0, 1] = 2 * columns[0, 0]
-    columns = np.concatenate([columns, np.zeros((1, 4, 20))])
+    # Many windows: the rounding of what is left of the second column has either sign.
+    columns = np.random.default_rng(3).normal(size=(50, 4, 20))
+    columns[:, 1] = columns[:, 0] / 3
+    columns[-1] = 0
     swept = sweep(columns @ columns.swapaxes(1, 2), 0, 2)
-    assert swept.determined.tolist() == [[True, False], [False, False]]
+    assert swept.determined[:, 0].tolist() == [True] * 49 + [False]
+    assert not swept.determined[:, 1].any()
     assert np.isfinite(swept.gram).all()
-    assert swept.gram[0, 1, -1] == 0
+    assert not swept.gram[:, 1, -1].any()
