@@ -144,7 +144,8 @@ def test_an_exposure_that_shows_nothing_is_lost() -> None:
 
 
 def test_a_source_outside_its_window_is_marked() -> None:
-    scene = two_exposures()
+    dark = FLUX * np.array([1.0, 1.0, 0.0])
+    scene = scene_of([Truth(), Truth((0.5, -0.3))], PLANE, dark, side=31, seed=3)
     x = scene.sources.place.x + np.array([0.0, 0.0, 16.5])
     held = np.array([False, False, True])
     sources = replace(scene.sources, place=Points(x, scene.sources.place.y), held=held)
