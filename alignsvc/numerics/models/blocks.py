@@ -267,8 +267,8 @@ class Elimination:
             at = chunk.touched
             size = chunk.part.size
             white = chunk.white
-            spread = (coupled @ inverse[np.ix_(at, at)]).reshape(-1, size, len(at))
-            middle = np.einsum("nir,njr->nij", spread, coupled.reshape(-1, size, len(at)))
+            spread = (coupled @ inverse[np.ix_(at, at)]).reshape(len(white), size, len(at))
+            middle = np.einsum("nir,njr->nij", spread, coupled.reshape(len(white), size, len(at)))
             middle += np.eye(size)
             whole = np.einsum("nki,nkl,nlj->nij", white, middle, white)
             held = np.einsum("nii->ni", white) == 0
@@ -291,10 +291,10 @@ class _Chunk:
     def whitened(self) -> tuple[FloatArray, FloatArray]:
         """Return W B of the touched columns, shape (groups * size, t), and W g."""
         n, size = len(self.white), self.part.size
-        coupled = np.matmul(self.white, self._dense().reshape(n, size, -1))
+        coupled = np.matmul(self.white, self._dense().reshape(n, size, len(self.touched)))
         gradient = self.blocks.group_gradient[self.rows].reshape(n, size)
         pull = np.einsum("nij,nj->ni", self.white, gradient)
-        return coupled.reshape(n * size, -1), pull.ravel()
+        return coupled.reshape(n * size, len(self.touched)), pull.ravel()
 
     def _dense(self) -> FloatArray:
         coupling = self.blocks.coupling

@@ -87,6 +87,13 @@ class Geometry(Protocol):
         """Return where points of the plane lie, given the numbers, shape (size,)."""
         ...
 
+    def turning(self, placed: PlacedSources, values: FloatArray) -> FloatArray:
+        """Return the derivatives of `by_place` by the numbers, shape (n, 2, 2, size).
+
+        They say how galaxies turn and stretch; what distortion changes on the way is left out.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CorrectedPlane:
@@ -112,14 +119,13 @@ class CorrectedPlane:
         """Return where points of the plane lie; NaN if the matrix has no inverse."""
         shift, matrix = values[:2], values[2:].reshape(2, 2)
         n = len(plane.x)
-        determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
+        determinant = float(matrix[0] @ _adjugate(matrix)[:, 0])
         if not abs(determinant) > 1e-12 * float(np.sum(matrix**2)):
             nan = np.full(n, np.nan)
             return PlacedSources(
                 Points(nan, nan), np.full((n, 2, 2), np.nan), np.full((n, 2, 6), np.nan)
             )
-        adjugate = np.array([[matrix[1, 1], -matrix[0, 1]], [-matrix[1, 0], matrix[0, 0]]])
-        inverse = adjugate / determinant
+        inverse = _adjugate(matrix) / determinant
         away = np.stack([plane.x - shift[0], plane.y - shift[1]], axis=1)
         old = away @ inverse.T
         mapped = self.known(Points(old[:, 0], old[:, 1]))
@@ -129,3 +135,16 @@ class CorrectedPlane:
         by_value[:, :, :2] = -by_place
         by_value[:, :, 2:] = -(by_place[:, :, :, None] * old[:, None, None, :]).reshape(n, 2, 4)
         return PlacedSources(mapped.pixel, by_place, by_value)
+
+    def turning(self, placed: PlacedSources, values: FloatArray) -> FloatArray:
+        """Return the derivatives of `by_place`: ``-K M^-1 dM M^-1`` with the known map's K."""
+        matrix = values[2:].reshape(2, 2)
+        inverse = _adjugate(matrix) / float(matrix[0] @ _adjugate(matrix)[:, 0])
+        turning = np.zeros((len(placed.by_place), 2, 2, 6))
+        changed = np.einsum("nai,jb->nabij", placed.by_place, inverse)
+        turning[..., 2:] = -changed.reshape(-1, 2, 2, 4)
+        return turning
+
+
+def _adjugate(matrix: FloatArray) -> FloatArray:
+    return np.array([[matrix[1, 1], -matrix[0, 1]], [-matrix[1, 0], matrix[0, 0]]])

@@ -218,9 +218,24 @@ class LevenbergMarquardt:
         )
         if there is None or not gain > _LEAST_GAIN:
             if step.decrease <= here.rounding:
-                return replace(search, passes=passes, outcome=Outcome.NOISE_FLOOR)
+                return self._below_rounding(search, step, there, passes)
             return search.rejected(passes)
         return _taken(search, there, gain, passes)
+
+    def _below_rounding(
+        self,
+        search: Search[State, Delta],
+        step: Step[Delta],
+        there: Equations[State, Delta] | None,
+        passes: int,
+    ) -> Search[State, Delta]:
+        """Go on while the gradient falls: chi2 can no longer tell which place is better."""
+        here = search.equations
+        if there is not None and there.chi2 - here.chi2 <= here.rounding:
+            further = there.step(search.damping)
+            if further is not None and further.decrease < 0.5 * step.decrease:
+                return _taken(search, there, 1.0, passes)
+        return replace(search, passes=passes, outcome=Outcome.NOISE_FLOOR)
 
 
 def _taken(

@@ -7,11 +7,16 @@ its business: they are linear, and eliminated by whoever fits it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
+from alignsvc.errors import ConfigError
+
+#: What columns are computed in. ``single`` takes little more than half of the time; values err by
+#: 1e-6 of the peak and derivatives by 1e-5 of the largest (by a Moffat index above 10, 1e-4).
+Precision: TypeAlias = Literal["double", "single"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,8 @@ class ProfileColumns:
 
     Notes
     -----
-    float64, but float32 where the profile itself is known no better (``empirical``).
+    float64, but float32 in single precision, and where the profile itself is known no better
+    (``empirical``).
     """
 
     value: FloatArray | Float32Array
@@ -130,3 +136,16 @@ def shape_rows(windows: Places, shape: FloatArray, count: int) -> FloatArray:
         )
     rows = np.atleast_2d(shape)
     return rows[:1] if len(rows) and (rows == rows[0]).all() else rows
+
+
+def number_type(precision: Precision) -> np.dtype[Any]:
+    """Return the type of the numbers.
+
+    Raises
+    ------
+    ConfigError
+        No such precision.
+    """
+    if precision not in ("double", "single"):
+        raise ConfigError(f"profile: precision {precision!r}, wanted 'double' or 'single'")
+    return np.dtype(np.float64 if precision == "double" else np.float32)

@@ -140,7 +140,9 @@ class Sources:
         0: a star, whose shape is the exposure's PSF. k > 0: a galaxy, ``galaxies[k - 1]``, with
         a shape of its own, the same in all exposures.
     shape : float64 array, shape (n, m)
-        Of galaxies, at the start; columns beyond their profile's parameters mean nothing.
+        Of galaxies, at the start: ``log_radius, e1, e2`` are an ellipse on the *plane*, in its
+        units, which each exposure sees turned and scaled; then the profile's other parameters.
+        Columns beyond these mean nothing.
     shape_held : bool array, shape (n, m)
     """
 
@@ -250,6 +252,12 @@ class Scene:
             if any(len(exposure.galaxies) < kind for exposure in self.exposures):
                 raise ValueError(
                     f"scene: sources of kind {kind}, and an exposure without a profile for them"
+                )
+            names = [p.name for p in self.exposures[0].profile(kind).parameters[:3]]
+            if names != ["log_radius", "e1", "e2"]:
+                raise ValueError(
+                    f"scene: sources of kind {kind}: a shape of log_radius, e1, e2, ... wanted, "
+                    f"found {', '.join(names)}"
                 )
             counts = {len(exposure.profile(kind).parameters) for exposure in self.exposures}
             if len(counts) > 1 or max(counts, default=0) > self.sources.shape.shape[1]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.blocks import BlockStep, Elimination, Freedom, NormalBlocks
 from alignsvc.numerics.models.least_squares import Step
 from alignsvc.numerics.models.scene import FluxModel, Scene, SkyModel
@@ -87,8 +88,9 @@ class SceneProblem:
         _keep_freed_memory()
         self.scene = scene
         self.layout = SceneLayout.of(scene)
-        self._bounds = _shape_bounds(scene)
-        self._longest = _longest_steps(scene, self.layout, self.start())
+        finest = _pixels_per_unit(scene, self.layout, self.start())
+        self._bounds = _shape_bounds(scene, finest)
+        self._longest = _LONGEST_STEP_PX / finest
 
     def start(self) -> SceneState:
         """Return the state that the scene's own start values make; fluxes and skies 0."""
@@ -278,10 +280,9 @@ def _chain(scene: Scene, batch: Batch, done: WindowPass) -> FloatArray:
         chain[:, row : row + 2, column : column + 2] = placed.by_place[:, k]
         chain[:, row : row + 2, a:] = placed.by_unknown[:, k]
         row, column = row + 2, column + 2
-        if batch.is_star[k]:
-            chain[:, row : row + count, a:] = placed.shape_by_unknown[k]
-        else:
-            chain[:, row : row + count, column : column + count] = np.eye(count)
+        chain[:, row : row + count, a:] = placed.shape_by_unknown[k]
+        if not batch.is_star[k]:
+            chain[:, row : row + count, column : column + count] = placed.shape_by_own[k]
             column += count
         row += count
     if scene.flux is FluxModel.BAND:
@@ -301,25 +302,30 @@ class _ShapeBounds:
     step: FloatArray
 
 
-def _shape_bounds(scene: Scene) -> _ShapeBounds:
+def _shape_bounds(scene: Scene, pixels_per_unit: FloatArray) -> _ShapeBounds:
     sources = scene.sources
     lowest = np.full(sources.shape.shape, -np.inf)
     highest, step = np.full_like(lowest, np.inf), np.full_like(lowest, np.inf)
     for kind in np.unique(sources.kind[sources.kind > 0]):
-        mine = sources.kind == kind
-        for k, parameter in enumerate(scene.exposures[0].profile(int(kind)).parameters):
+        mine, profile = sources.kind == kind, scene.exposures[0].profile(int(kind))
+        for k, parameter in enumerate(profile.parameters):
             lowest[mine, k], highest[mine, k] = parameter.lowest, parameter.highest
             step[mine, k] = parameter.step
+        # A profile's radius is in pixels, a galaxy's in units of the plane.
+        lowest[mine, 0] -= np.log(pixels_per_unit[mine])
+        highest[mine, 0] -= np.log(pixels_per_unit[mine])
     return _ShapeBounds(lowest, highest, step)
 
 
-def _longest_steps(scene: Scene, layout: SceneLayout, start: SceneState) -> FloatArray:
-    """Return how far each source may go in a step, on the plane: in the finest of its pixels."""
+def _pixels_per_unit(scene: Scene, layout: SceneLayout, start: SceneState) -> FloatArray:
+    """Return how many of the finest pixels that see each source make a unit of the plane."""
     pixels = np.zeros(len(scene.sources))
     for batch in layout.batches:
-        placed = place_members(scene, layout, batch, start)
-        by = placed.by_place
-        scale = np.sqrt(np.abs(by[..., 0, 0] * by[..., 1, 1] - by[..., 0, 1] * by[..., 1, 0]))
-        finite = np.isfinite(scale)
-        np.maximum.at(pixels, batch.views.source[finite], scale[finite])
-    return _LONGEST_STEP_PX / np.where(pixels > 0, pixels, 1.0)
+        for e, at in batch.exposures:
+            exposure, of = scene.exposures[e], batch.views.source[at].ravel()
+            placing = layout.table.values(e, start.unknowns)[: exposure.placing.size]
+            by = exposure.geometry(Points(*start.place[of].T), placing).by_place
+            scale = np.sqrt(np.abs(by[:, 0, 0] * by[:, 1, 1] - by[:, 0, 1] * by[:, 1, 0]))
+            finite = np.isfinite(scale)
+            np.maximum.at(pixels, of[finite], scale[finite])
+    return np.where(pixels > 0, pixels, 1.0)

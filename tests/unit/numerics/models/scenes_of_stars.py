@@ -9,6 +9,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.models.ellipticity import ellipses, ellipticity_parameters
 from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
@@ -41,7 +42,40 @@ class RoundGaussian:
         )
 
 
-GAUSSIAN = RoundGaussian()
+@dataclass(frozen=True)
+class EllipticalGaussian:
+    """A galaxy that is a Gaussian, at the pixels' centres."""
+
+    @property
+    def parameters(self) -> tuple[ShapeParameter, ...]:
+        return (ShapeParameter("log_radius", -0.5, 2.5, 0.5), *ellipticity_parameters(0.6))
+
+    def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
+        pixel = np.arange(windows.side)
+        x = np.broadcast_to(
+            (pixel - windows.x[:, None])[:, None, :], (len(shape), *2 * (len(pixel),))
+        )
+        y = (pixel - windows.y[:, None])[:, :, None] + 0 * x
+        narrow = np.exp(-2 * shape[:, 0])[:, None]
+        inverse = ellipses(shape[:, 1], shape[:, 2]).inverse()
+
+        def form(xx: FloatArray) -> FloatArray:
+            a, b, c = (narrow * xx).T[:, :, None, None]
+            return np.asarray(a * x**2 + 2 * b * x * y + c * y**2)
+
+        xx, xy, yy = (narrow * inverse.matrix).T[:, :, None, None]
+        square = form(inverse.matrix)
+        value = np.exp(-0.5 * square) * narrow[:, :, None] / (2 * np.pi)
+        changes = (square - 2, -0.5 * form(inverse.d_e1), -0.5 * form(inverse.d_e2))
+        return ProfileColumns(
+            value,
+            value * (xx * x + xy * y),
+            value * (xy * x + yy * y),
+            np.stack([value * change for change in changes], axis=1),
+        )
+
+
+GAUSSIAN, GALAXY = RoundGaussian(), EllipticalGaussian()
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,14 @@ def test_derivatives_are_those_of_the_pixels() -> None:
         np.testing.assert_allclose(placed.by_place[:, :, k], change, atol=1e-7)
 
 
+def test_turning_is_how_the_derivative_by_place_changes() -> None:
+    geometry = CorrectedPlane(AffineMap(((2.0, 0.3), (-0.1, 3.0))))
+    turning = geometry.turning(geometry(PLANE, VALUES), VALUES)
+    for k, step in enumerate(1e-6 * np.eye(6)):
+        ahead, behind = (geometry(PLANE, VALUES + s * step).by_place for s in (1, -1))
+        np.testing.assert_allclose(turning[..., k], (ahead - behind) / 2e-6, atol=1e-7)
+
+
 def test_a_matrix_without_an_inverse_maps_to_nothing() -> None:
     flat = np.array([0.0, 0.0, 1.0, 2.0, 2.0, 4.0])
     assert np.isnan(CorrectedPlane(AffineMap())(PLANE, flat).pixel.x).all()

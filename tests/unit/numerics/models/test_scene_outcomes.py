@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scenes_of_stars import GAUSSIAN, Truth, exposure_model, scene_of, three_stars
+from scenes_of_stars import GALAXY, GAUSSIAN, Truth, exposure_model, scene_of, three_stars
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
@@ -196,8 +196,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
     galaxy = replace(scene.sources, kind=np.array([0, 1, 0]))
     with pytest.raises(ValueError, match="an exposure without a profile"):
         replace(scene, sources=galaxy)
-    with pytest.raises(ValueError, match="0 columns in the sources' shape"):
-        exposures = tuple(replace(e, galaxies=(GAUSSIAN,)) for e in scene.exposures)
-        replace(scene, sources=galaxy, exposures=exposures)
+    for profile, message in ((GALAXY, "0 columns in the sources' shape"), (GAUSSIAN, "e1, e2")):
+        exposures = tuple(replace(e, galaxies=(profile,)) for e in scene.exposures)
+        with pytest.raises(ValueError, match=message):
+            replace(scene, sources=galaxy, exposures=exposures)
     with pytest.raises(ValueError, match="finite places wanted"):
         Sources.stars(Points(np.array([np.nan]), np.zeros(1)))
