@@ -124,10 +124,10 @@ class SceneLayout:
     def of(cls, scene: Scene) -> SceneLayout:
         """Return the layout of a scene."""
         table = ParameterTable([exposure.numbers for exposure in scene.exposures])
-        bands = np.unique([exposure.band for exposure in scene.exposures]).astype(np.int64)
+        bands = _bands(scene)
         sources, groups = _source_unknowns(scene, len(bands))
         parts = [
-            _Part.of(scene, at, which, sources, table, bands)
+            _Part.of(scene, at, which, sources, table)
             for at, views in enumerate(scene.views)
             for which in _alike(scene, views)
         ]
@@ -148,6 +148,10 @@ class SceneLayout:
         linear = np.zeros(self.groups.n_unknowns + 1, bool)
         linear[self.sources.flux.ravel()] = True
         return linear[:-1]
+
+
+def _bands(scene: Scene) -> IntArray:
+    return np.unique([exposure.band for exposure in scene.exposures]).astype(np.int64)
 
 
 def _find(pattern: IntArray, key: IntArray) -> IntArray:
@@ -226,7 +230,6 @@ class _Part:
         which: IntArray,
         sources: SourceUnknowns,
         table: ParameterTable,
-        bands: IntArray,
     ) -> _Part:
         views = scene.views[origin].select(which)
         first = scene.exposures[int(views.exposure[0])]
@@ -239,7 +242,7 @@ class _Part:
             if kind > 0:
                 columns.append(sources.shape[mine][:, : len(profile.parameters)])
         if scene.flux is FluxModel.BAND:
-            band = np.searchsorted(bands, [exposure.band for exposure in scene.exposures])
+            band = np.searchsorted(_bands(scene), [exposure.band for exposure in scene.exposures])
             columns.append(sources.flux[views.source, band[views.exposure][:, None]])
         width = max((len(index) for index in table.index), default=0)
         reduced = np.full((len(table.index), width), -1, np.int64)

@@ -9,8 +9,9 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.ellipticity import mapped_shapes
+from alignsvc.numerics.models.parameters import ParameterTable
 from alignsvc.numerics.models.profile import Places, ProfileColumns
-from alignsvc.numerics.models.scene import FluxModel, Scene, SkyModel
+from alignsvc.numerics.models.scene import ExposureModel, FluxModel, Scene, SkyModel
 from alignsvc.numerics.models.scene_layout import Batch, SceneLayout
 from alignsvc.numerics.models.window_sums import LinearValues, sky_terms, sweep, window_gram
 
@@ -99,31 +100,26 @@ def place_members(
     sky_by = np.zeros((n, batch.sky.shape[1], width))
     for e, at in batch.exposures:
         exposure = scene.exposures[e]
-        numbers = layout.table.values(e, state.unknowns)
-        jacobian = layout.table.jacobian(e, state.unknowns)
-        own = jacobian.shape[1]
-        n_placing, n_psf = exposure.placing.size, exposure.psf_shape.size
-        of = batch.views.source[at].ravel()
-        placed = exposure.geometry(Points(*state.place[of].T), numbers[:n_placing])
+        now = _Present.of(layout.table, e, exposure, state.unknowns)
+        of, own = batch.views.source[at].ravel(), now.by_placing.shape[1]
+        placed = exposure.geometry(Points(*state.place[of].T), now.placing)
         pixel[:, at] = np.stack(placed.pixel).reshape(2, -1, m)
         by_place[at] = placed.by_place.reshape(-1, m, 2, 2)
-        moved = placed.by_value @ jacobian[:n_placing]
+        moved = placed.by_value @ now.by_placing
         by_unknown[at, :, :, :own] = moved.reshape(len(of) // m, m, 2, own)
         if not np.isfinite(placed.by_place).all():
             continue
-        psf, psf_jacobian = numbers[n_placing:][:n_psf], jacobian[n_placing:][:n_psf]
         for k, count in enumerate(batch.n_shape):
             if batch.is_star[k]:
-                found = _star_shape(batch.basis[at, k], psf, psf_jacobian, count)
+                found = _star_shape(batch.basis[at, k], now, count)
             else:
                 given = state.shape[batch.views.source[at, k], :count]
-                turning = exposure.geometry.turning(placed, numbers[:n_placing])[k::m]
-                turning = turning @ jacobian[:n_placing]
-                found = _galaxy_shape(given, by_place[at, k], turning)
+                turning = exposure.geometry.turning(placed, now.placing) @ now.by_placing
+                found = _galaxy_shape(given, by_place[at, k], turning[k::m])
             shape[k][at], shape_own[k][at] = found.value, found.by_own
             shape_by[k][at, :, :own] = found.by_unknown
         if batch.sky.shape[1]:
-            sky_by[at, :, :own] = batch.sky[at] @ jacobian[n_placing + n_psf :]
+            sky_by[at, :, :own] = batch.sky[at] @ now.by_sky
     corner = batch.views.windows.corner
     return PlacedBatch(
         pixel[0] - corner[:, :1],
@@ -146,13 +142,31 @@ class _SeenShape:
     by_unknown: FloatArray
 
 
-def _star_shape(
-    basis: FloatArray, psf: FloatArray, psf_jacobian: FloatArray, count: int
-) -> _SeenShape:
-    n, own = len(basis), psf_jacobian.shape[1]
-    terms = len(psf) // count if count else 1
-    value = basis[:, :terms] @ psf.reshape(terms, count)
-    by_unknown = np.tensordot(basis[:, :terms], psf_jacobian.reshape(terms, count, own), (1, 0))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Present:
+    """An exposure's numbers at a state, and their derivatives by its unknowns."""
+
+    placing: FloatArray
+    psf: FloatArray
+    by_placing: FloatArray
+    by_psf: FloatArray
+    by_sky: FloatArray
+
+    @classmethod
+    def of(
+        cls, table: ParameterTable, which: int, exposure: ExposureModel, unknowns: FloatArray
+    ) -> _Present:
+        numbers, by = table.values(which, unknowns), table.jacobian(which, unknowns)
+        first = exposure.placing.size
+        last = first + exposure.psf_shape.size
+        return cls(numbers[:first], numbers[first:last], by[:first], by[first:last], by[last:])
+
+
+def _star_shape(basis: FloatArray, now: _Present, count: int) -> _SeenShape:
+    n, own = len(basis), now.by_psf.shape[1]
+    terms = len(now.psf) // count if count else 1
+    value = basis[:, :terms] @ now.psf.reshape(terms, count)
+    by_unknown = np.tensordot(basis[:, :terms], now.by_psf.reshape(terms, count, own), (1, 0))
     return _SeenShape(value, np.zeros((n, count, count)), by_unknown)
 
 

@@ -20,6 +20,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.ellipticity import ellipses
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
+from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
 from alignsvc.numerics.models.reweighting import CauchyWeights, ModelVariance
 from alignsvc.numerics.models.scene import (
     ExposureModel,
@@ -352,6 +353,25 @@ def test_a_parameter_stays_within_its_bounds_and_the_rest_is_fitted() -> None:
     assert fit.outcome.is_answer
     assert fit.value_of("narrow") == 0.45
     assert fit.value_of("e1 x") == pytest.approx(same.value_of("e1 x"), abs=1e-5)
+
+
+class KnownGaussian:
+    """A PSF that is known: no parameters, as an empirical one."""
+
+    parameters: tuple[ShapeParameter, ...] = ()
+
+    def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
+        columns = GAUSSIAN(windows, np.full((len(shape), 1), 0.6))
+        return replace(columns, d_shape=columns.d_shape[:, :0])
+
+
+def test_a_psf_without_parameters_is_one_whose_parameters_are_fixed() -> None:
+    scene = of_three_stars()
+    known = tuple(replace(e, psf=KnownGaussian(), psf_shape=Fixed(())) for e in scene.exposures)
+    fixed = tuple(replace(e, psf_shape=Fixed((0.6,))) for e in scene.exposures)
+    fits = [EXACT(replace(scene, exposures=exposures)) for exposures in (known, fixed)]
+    assert fits[0].outcome.is_answer
+    np.testing.assert_allclose(fits[0].value, fits[1].value, atol=1e-10)
 
 
 def test_single_precision_pixels_give_the_same_answer() -> None:
