@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scenes_of_stars import (
     GALAXY,
+    GAUSSIAN,
     Truth,
     exposure_model,
     image_of,
