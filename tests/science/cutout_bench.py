@@ -241,7 +241,7 @@ def seen(scene: Scene) -> Seen:
         grid = _Grid(box)
         chips.append(chip)
         maps.append(pixel_map)
-        contributions.append(DrizzleResampler()(chip, pixel_map, grid))
+        contributions.append(DrizzleResampler().for_templates()(chip, pixel_map, grid))
     size = float(np.median(scene.fwhm_px)) * (1.0 if shapes is None else 1.4)
     catalog = _catalog(at, size, all_flux)
     known = np.array(information)

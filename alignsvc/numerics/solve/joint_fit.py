@@ -26,6 +26,7 @@ from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
 from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
 from alignsvc.numerics.solve.sums import apply_each, sum_by
+from alignsvc.numerics.solve.unchecked import Unchecked
 
 #: Priors tried on the way to the one that fits the set: three or four do, as a rule.
 _MOST_PRIORS = 12
@@ -116,6 +117,8 @@ class JointFitter:
         Of the noise that stands in for an inverse in very large systems.
     error_floor : ErrorFloor or None
         None: the factors' errors are taken at their word.
+    unchecked : Unchecked
+        What is added to the covariances of exposures that hang on few sources.
     """
 
     clipping: Clipping = field(default_factory=Clipping)
@@ -126,6 +129,7 @@ class JointFitter:
     stiffens: bool = False
     seed: int = 0
     error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
+    unchecked: Unchecked = field(default_factory=Unchecked)
 
     def __post_init__(self) -> None:
         if self.choice is not None and not self.shared.start(self.prior).holds(Geometry.GENERAL):
@@ -178,7 +182,8 @@ class JointFitter:
             covariance = solved.system.covariances(self.seed)
             loose = problem.too_loose(solved, covariance)
             if not loose:
-                return _result(problem, solved, covariance, given)
+                covariances = solved.covariances(covariance) + self.unchecked(problem, solved)
+                return _result(problem, solved, covariances, given)
             excluded += loose
 
     def problem(
@@ -263,15 +268,15 @@ class _Settled:
 
 
 def _result(
-    problem: JointProblem, solved: Solved, covariance: FloatArray, given: JointInput
+    problem: JointProblem, solved: Solved, of_movers: FloatArray, given: JointInput
 ) -> JointFit:
-    """Return the public result."""
+    """Return the public result, given the movers' covariances."""
     n, stacked, to_parameters = len(problem.footprints), problem.stacked, solved.to_parameters
     n_free = np.array([geometry.n_parameters for geometry in stacked.geometries])
     steps = np.zeros((n, N_PARAMETERS))
     steps[solved.movers] = given.undone[solved.movers] + apply_each(to_parameters, solved.phi)
     covariances = np.zeros((n, N_PARAMETERS, N_PARAMETERS))
-    covariances[solved.movers] = to_parameters @ covariance @ np.swapaxes(to_parameters, 1, 2)
+    covariances[solved.movers] = of_movers
     significance = np.zeros(n)
     significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)

@@ -78,6 +78,11 @@ class Solved:
     phi: FloatArray
     floor: float
 
+    def covariances(self, of_phi: FloatArray) -> FloatArray:
+        """Return covariances of phi as those of the six `PARAMETERS`, shape (n, 6, 6)."""
+        back = np.swapaxes(self.to_parameters, 1, 2)
+        return np.asarray(self.to_parameters @ of_phi @ back, float)
+
     def gain(self) -> FloatArray:
         """Return by how much the steps change each mover's residuals, sum of squares, shape (n,).
 
@@ -198,14 +203,13 @@ class JointProblem:
         steps = apply_each(solved.to_parameters, solved.phi)
         before = [self.footprints[i].departure for i in movers]
         value = [departure_after(was, step) for was, step in zip(before, steps, strict=True)]
-        back = np.swapaxes(solved.to_parameters, 1, 2)
         basis = stacked.basis
         wide = np.swapaxes(basis, 1, 2) @ self.prior_information(widest) @ basis + stacked.pinned
         own = own_information(stacked, solved.trust > 0) + wide
         alone = basis[movers] @ whitening(own[movers])
         return Departures(
             value=np.array(value).reshape(-1, N_PARAMETERS),
-            covariance=solved.to_parameters @ covariance @ back,
+            covariance=solved.covariances(covariance),
             common=self._common(solved),
             own_covariance=alone @ np.swapaxes(alone, 1, 2),
             geometries=tuple(stacked.geometries[i] for i in movers),
