@@ -49,7 +49,8 @@ def test_headers_three_pixels_and_six_degrees_off_end_at_the_same_optimum(
     assert (np.abs(errors.found) < 4.5 * errors.claimed).all()
 
 
-@pytest.mark.parametrize("shift", [(45.0, 0.0), (-30.0, 30.0)])
+#: The third puts the first star of the second exposure upon the second of the first.
+@pytest.mark.parametrize("shift", [(45.0, 0.0), (-30.0, 30.0), (61.5, 11.5), (7.8, 51.4)])
 def test_from_farther_than_the_reach_the_fit_says_that_it_is_lost(
     shift: tuple[float, float],
 ) -> None:

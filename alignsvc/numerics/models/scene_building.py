@@ -121,6 +121,11 @@ class SceneStart:
     exposures: tuple[ExposureStart, ...]
 
     @property
+    def mean_fwhm_px(self) -> float:
+        """Geometric mean of the exposures' widths: where a width that they share begins."""
+        return math.exp(np.mean([math.log(one.fwhm_px) for one in self.exposures]))
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """The galaxies' models that occur, sorted."""
         return tuple(sorted(set(self.models) - {STAR}))
@@ -195,7 +200,8 @@ def _exposure_model(
     start: SceneStart, e: int, star: Profile, settings: SceneSettings
 ) -> ExposureModel:
     one = start.exposures[e]
-    shape = one.psf_shape or shape_at_start(star, one.fwhm_px)
+    width = start.mean_fwhm_px if settings.psf == "shared" else one.fwhm_px
+    shape = one.psf_shape or shape_at_start(star, width)
     ny, nx = one.exposure.shape
     known = start.is_star.any()
     galaxies: tuple[Profile, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: So often the noise of sources is made of the model before: the second changes 1e-3 of it.
 _NOISE_ROUNDS = 2
+#: A source of so many standard deviations in one exposure has so many at least in others, or it is
+#: not there; with this part of its sources missing an exposure is not where the fit has it.
+_CLEAR, _SEEN, _DARK_PART = 20.0, 5.0, 0.5
 #: So often pixels that stand out are trusted less, at most; it ends when nothing moves by this
 #: part of its error.
 _ROBUST_ROUNDS, _AT_REST = 15, 0.02
@@ -58,7 +62,33 @@ def fit_exposures(
     if start.kinds and start.is_star.any():
         start = _with_psf_of_stars(start, settings)
     scene = build_scene(start, settings)
-    return described(start, *_fitted(start, scene, settings))
+    final, fit = _fitted(start, scene, settings)
+    return described(start, final, _doubted(start, fit))
+
+
+def _doubted(start: SceneStart, fit: SceneFit) -> SceneFit:
+    """Return the fit, as lost where an exposure hardly shows what the others show clearly.
+
+    A header off by the distance of two stars puts one upon the other; the rest come to lie on
+    empty sky, which a flux of zero explains.
+    """
+    if fit.views is None or not fit.outcome.is_answer:
+        return fit
+    views = fit.views
+    significance = np.full((len(start.models), len(start.exposures)), np.nan)
+    seen = views.n_pixels > 0
+    significance[views.source[seen], views.exposure[seen]] = (views.flux / views.flux_error)[seen]
+    names = []
+    for e, one in enumerate(start.exposures):
+        others = np.nan_to_num(np.delete(significance, e, axis=1), nan=0.0).max(axis=1, initial=0)
+        expected = np.isfinite(significance[:, e]) & (others > _CLEAR)
+        dark = significance[expected, e] < _SEEN
+        if dark.size and dark.mean() >= _DARK_PART and one.geometry != "none":
+            names.append(one.name)
+    if not names:
+        return fit
+    message = f"{Outcome.LOST.message}: {', '.join(names)}"
+    return replace(fit, outcome=Outcome.LOST, message=message)
 
 
 def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart:
