@@ -124,10 +124,29 @@ def test_blended_stars_share_a_window() -> None:
     images = exposures(truth, seed=9)
     fitted = alignsvc.fit_scene(images, given)
     assert fitted.outcome.is_answer
-    assert [len(one.windows) for one in fitted.exposures] == [2, 2]
+    assert fitted.scene is not None
+    joined = [set(views.source.shape[1:]) for views in fitted.scene.views]
+    assert joined == [{1}, {2}, {1}, {2}]  # one alone and two together, in each exposure
     assert fitted.sources is not None
     x, y = header().all_world2pix(fitted.sources.sky.ra, fitted.sources.sky.dec, 0)
     np.testing.assert_allclose([x, y], [truth.x, truth.y], atol=0.15)
+
+
+def test_a_field_of_forty_stars_is_no_single_window() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.uniform(10, 290, (2, 40))
+    stars = 1e4 * Moffat()(Places(x, y, 300), np.array([math.log(3.5), 0.33])).value.sum(axis=0)
+    images = [alignsvc.SceneExposure(random.normal(stars, 10.0), header(), 100.0) for _ in range(2)]
+    given = alignsvc.SceneSources(*header().all_pix2world(x, y, 0))
+    fitted = alignsvc.fit_scene(images, given)
+    assert fitted.outcome.is_answer, fitted.message
+    assert abs(fitted.chi2_per_degree - 1) < 5 * math.sqrt(2 / fitted.degrees_of_freedom)
+    assert fitted.scene is not None
+    # No pixel counts twice, whatever overlaps.
+    on_chip = sum(np.isfinite(one.residual).sum() for one in fitted.exposures)
+    used = sum(int((views.windows.weight > 0).sum()) for views in fitted.scene.views)
+    assert used == on_chip
+    assert max(views.source.shape[1] for views in fitted.scene.views) < 12
 
 
 def sersic_like_disc(fwhm: float, radius: float, at: FloatArray, side: int) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import PixelBox, Points, SkyPoints
+from alignsvc.numerics.models.joined_windows import JoinedWindow
 from alignsvc.numerics.models.least_squares import PassRecord
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene import Scene
@@ -47,11 +48,12 @@ class FittedExposure:
         As given, and sources with sky; the model is NaN outside the windows.
     residual : float64 array, shape (ny, nx)
         Pixels less the model; NaN outside the windows and where masked.
-    windows : tuple of PixelBox
-        They may reach beyond the image.
     chi2 : float
     n_pixels : int
         That the fit used.
+    windows : tuple of PixelBox
+        A square for each source on the exposure; those that overlap are one window. They may
+        reach beyond the image.
     """
 
     name: str
@@ -61,9 +63,9 @@ class FittedExposure:
     pixels: FloatArray
     model: FloatArray
     residual: FloatArray
-    windows: tuple[PixelBox, ...]
     chi2: float
     n_pixels: int
+    windows: tuple[PixelBox, ...] = ()
 
     @property
     def wcs(self) -> CelestialWcs | None:
@@ -157,12 +159,21 @@ def without_a_fit(outcome: Outcome, detail: str = "") -> FittedScene:
     return FittedScene(outcome, f"{outcome.message}: {detail}" if detail else outcome.message)
 
 
-def described(start: SceneStart, scene: Scene, fit: SceneFit) -> FittedScene:
-    """Return a fit in terms of the images and the sky."""
+def described(
+    start: SceneStart,
+    windows: tuple[tuple[JoinedWindow, ...], ...],
+    scene: Scene,
+    fit: SceneFit,
+) -> FittedScene:
+    """Return a fit, in windows of the exposures, in terms of the images and the sky."""
     problem = SceneProblem(scene)
     models = window_models(scene, problem.layout, fit.state)
     exposures = tuple(
-        _exposure(one, e, problem, fit, models) for e, one in enumerate(start.exposures)
+        replace(
+            _exposure(one, e, problem, fit, _painted(one, e, scene, models, windows[e])),
+            windows=tuple(part for window in windows[e] for part in window.parts),
+        )
+        for e, one in enumerate(start.exposures)
     )
     return FittedScene(
         fit.outcome,
@@ -177,40 +188,57 @@ def described(start: SceneStart, scene: Scene, fit: SceneFit) -> FittedScene:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Painted:
+    """An exposure's model, NaN outside the windows, and how well it fits."""
+
+    model: FloatArray
+    chi2: float
+    n_pixels: int
+
+
+def _painted(
+    one: ExposureStart,
+    e: int,
+    scene: Scene,
+    models: tuple[WindowModel, ...],
+    windows: tuple[JoinedWindow, ...],
+) -> _Painted:
+    model, chi2, n_pixels = np.full(one.exposure.shape, np.nan), 0.0, 0
+    frame = PixelBox(0, 0, *one.exposure.shape[::-1])
+    of_members = {window.members: window for window in windows}
+    for views, made in zip(scene.views, models, strict=True):
+        for k in np.flatnonzero(views.exposure == e):
+            window = of_members[tuple(int(source) for source in views.source[k])]
+            both = window.box.intersect(frame)
+            if not both.is_empty:
+                of_box = both.slices_in(window.box)
+                inside = window.inside[of_box]
+                model[both.slices_in(frame)][inside] = made.total[k][of_box][inside] + one.level
+            weight = views.windows.weight[k]
+            chi2 += float(np.sum(weight * (views.windows.pixels[k] - made.total[k]) ** 2))
+            n_pixels += int(np.count_nonzero(weight))
+    return _Painted(model, chi2, n_pixels)
+
+
 def _exposure(
     one: ExposureStart,
     e: int,
     problem: SceneProblem,
     fit: SceneFit,
-    models: tuple[WindowModel, ...],
+    painted: _Painted,
 ) -> FittedExposure:
-    model, windows, chi2, n_pixels = np.full(one.exposure.shape, np.nan), [], 0.0, 0
-    frame = PixelBox(0, 0, *one.exposure.shape[::-1])
-    for views, made in zip(problem.scene.views, models, strict=True):
-        for k in np.flatnonzero(views.exposure == e):
-            x, y = (int(v) for v in views.windows.corner[k])
-            box = PixelBox(x, y, x + views.windows.side, y + views.windows.side)
-            inside = box.intersect(frame)
-            windows.append(box)
-            if not inside.is_empty:
-                model[inside.slices_in(frame)] = made.total[k][inside.slices_in(box)] + one.level
-            weight = views.windows.weight[k]
-            left = views.windows.pixels[k] - made.total[k]
-            chi2 += float(np.sum(weight * left**2))
-            n_pixels += int(np.count_nonzero(weight))
     pixels = np.asarray(one.exposure.pixels, np.float64)
-    residual = np.where(one.exposure.good, pixels - model, np.nan)
     return FittedExposure(
         one.name,
         _correction(one, e, problem, fit) if fit.outcome.is_answer else None,
         _psf(e, problem, fit),
         one.map.wcs,
         pixels,
-        model,
-        residual,
-        tuple(windows),
-        chi2,
-        n_pixels,
+        painted.model,
+        np.where(one.exposure.good, pixels - painted.model, np.nan),
+        painted.chi2,
+        painted.n_pixels,
     )
 
 

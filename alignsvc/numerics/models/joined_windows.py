@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.models.scene import Views
 from alignsvc.numerics.models.window import cut_windows
@@ -14,39 +15,42 @@ from alignsvc.numerics.models.window import cut_windows
 
 @dataclass(frozen=True, slots=True)
 class JoinedWindow:
-    """A square of pixels and the sources in it.
+    """Pixels in which some sources are fitted together.
 
     Parameters
     ----------
-    box : PixelBox
-        With an odd side; it may reach beyond the image.
     members : tuple of int
         Sources, rising.
+    parts : tuple of PixelBox
+        The square of each member, with an odd side; it may reach beyond the image. Together
+        they are the window.
     """
 
-    box: PixelBox
     members: tuple[int, ...]
+    parts: tuple[PixelBox, ...]
 
-    def overlaps(self, other: JoinedWindow) -> bool:
-        """Whether a pixel stands in both."""
-        return not self.box.intersect(other.box).is_empty
-
-    def joined(self, other: JoinedWindow) -> JoinedWindow:
-        """Return the square that holds both."""
-        mine, theirs = self.box, other.box
-        x0, y0 = min(mine.x0, theirs.x0), min(mine.y0, theirs.y0)
-        x1, y1 = max(mine.x1, theirs.x1), max(mine.y1, theirs.y1)
+    @property
+    def box(self) -> PixelBox:
+        """The smallest square, of an odd side, that holds all parts."""
+        x0, y0 = (min(getattr(part, name) for part in self.parts) for name in ("x0", "y0"))
+        x1, y1 = (max(getattr(part, name) for part in self.parts) for name in ("x1", "y1"))
         side = max(x1 - x0, y1 - y0) | 1
-        x0 -= (side - (x1 - x0)) // 2
-        y0 -= (side - (y1 - y0)) // 2
-        box = PixelBox(x0, y0, x0 + side, y0 + side)
-        return JoinedWindow(box, tuple(sorted(self.members + other.members)))
+        return PixelBox(x0, y0, x0 + side, y0 + side)
+
+    @property
+    def inside(self) -> BoolArray:
+        """Which pixels of the box are the window's, shape (side, side)."""
+        box = self.box
+        inside = np.zeros(box.shape, bool)
+        for part in self.parts:
+            inside[part.slices_in(box)] = True
+        return inside
 
 
 def joined_windows(at: Points, side: IntArray, seen: IntArray) -> tuple[JoinedWindow, ...]:
     """Return windows about sources, no two of which share a pixel.
 
-    Sources whose windows overlap are fitted together, in one window: what one sheds on the
+    Sources whose squares overlap are fitted together, in one window: what one sheds on the
     pixels of another is in the model then.
 
     Parameters
@@ -58,19 +62,21 @@ def joined_windows(at: Points, side: IntArray, seen: IntArray) -> tuple[JoinedWi
     seen : int64 array
         The sources that get a window.
     """
-    done: list[JoinedWindow] = []
-    for k in seen:
-        half = int(side[k]) // 2
-        x, y = round(float(at.x[k])), round(float(at.y[k]))
-        box = PixelBox(x - half, y - half, x + half + 1, y + half + 1)
-        window = JoinedWindow(box, (int(k),))
-        # A larger square may touch what neither part of it touched.
-        while touching := [one for one in done if one.overlaps(window)]:
-            done = [one for one in done if one not in touching]
-            for one in touching:
-                window = window.joined(one)
-        done.append(window)
-    return tuple(done)
+    half = side[seen] // 2
+    x, y = (np.rint(axis[seen]).astype(np.int64) for axis in at)
+    reach = half[:, None] + half
+    touch = (np.abs(x[:, None] - x) <= reach) & (np.abs(y[:, None] - y) <= reach)
+    group = connected_components(touch, directed=False)[1]
+    squares = [
+        PixelBox(int(i - h), int(j - h), int(i + h + 1), int(j + h + 1))
+        for i, j, h in zip(x, y, half, strict=True)
+    ]
+    windows = []
+    for one in np.unique(group):
+        mine = np.flatnonzero(group == one)
+        members = tuple(int(k) for k in seen[mine])
+        windows.append(JoinedWindow(members, tuple(squares[k] for k in mine)))
+    return tuple(windows)
 
 
 def cut_views(
@@ -87,6 +93,7 @@ def cut_views(
             np.array([w.box.y0 + half for w in same], float),
         )
         stack = cut_windows(image, weight, middle, side)
+        stack = stack.with_weight(stack.weight * np.stack([w.inside for w in same]))
         source = np.array([w.members for w in same], np.int64)
         views.append(Views(stack, np.full(len(same), exposure, np.int64), source))
     return tuple(views)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.numerics.models.galaxies import GALAXIES
 from alignsvc.numerics.models.geometry import CorrectedPlane
-from alignsvc.numerics.models.joined_windows import cut_views, joined_windows
+from alignsvc.numerics.models.joined_windows import JoinedWindow, cut_views, joined_windows
 from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
 from alignsvc.numerics.models.pixel_rules import nodes_for
@@ -150,7 +150,7 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
         for view in cut_views(
             one.exposure.pixels.astype(np.float64) - one.level,
             one.weight,
-            joined_windows(*_windows(start, one, settings)),
+            windows_of(start, one, settings),
             e,
         )
     )
@@ -180,10 +180,10 @@ def shape_at_start(profile: Profile, fwhm_px: float) -> tuple[float, ...]:
     )
 
 
-def _windows(
+def windows_of(
     start: SceneStart, one: ExposureStart, settings: SceneSettings
-) -> tuple[Points, IntArray, IntArray]:
-    """Return the sources' pixels, the sides of their windows, and which lie on the exposure."""
+) -> tuple[JoinedWindow, ...]:
+    """Return the windows about the sources that lie on an exposure."""
     at = one.pixels_of(start.place)
     wide = start.width_arcsec / one.map.wcs.pixel_scale_arcsec * _GALAXY_WINDOW
     width = np.fmax(wide, one.fwhm_px)
@@ -193,7 +193,7 @@ def _windows(
     ny, nx = one.exposure.shape
     with np.errstate(invalid="ignore"):
         inside = (at.x >= -0.5) & (at.x <= nx - 0.5) & (at.y >= -0.5) & (at.y <= ny - 0.5)
-    return at, side, np.flatnonzero(inside).astype(np.int64)
+    return joined_windows(at, side, np.flatnonzero(inside).astype(np.int64))
 
 
 def _exposure_model(

@@ -15,6 +15,7 @@ from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_building import (
     SceneStart,
     build_scene,
+    windows_of,
     with_psf,
 )
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
@@ -63,7 +64,8 @@ def fit_exposures(
         start = _with_psf_of_stars(start, settings)
     scene = build_scene(start, settings)
     final, fit = _fitted(start, scene, settings)
-    return described(start, final, _doubted(start, fit))
+    windows = tuple(windows_of(start, one, settings) for one in start.exposures)
+    return described(start, windows, final, _doubted(start, fit))
 
 
 def _doubted(start: SceneStart, fit: SceneFit) -> SceneFit:
