@@ -63,6 +63,7 @@ class SceneExposure:
     correction: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "pixels", read_only(np.asarray(self.pixels)))
         shape = np.shape(self.pixels)
         if len(shape) != 2 or 0 in shape:
             raise ConfigError(f"{self._label}: pixels of shape {shape} found, wanted an image")
