@@ -204,6 +204,24 @@ def test_over_sixty_seeds_the_scatter_is_the_bound_and_the_turn_has_no_bias() ->
     assert abs(turn.mean()) < 3 / math.sqrt(count)
 
 
+def test_a_relative_weight_map_of_a_file_says_no_more_than_the_pixels(tmp_path: Path) -> None:
+    first, second = exposures(TUTORIAL, seed=12)
+    errors = []
+    for factor in (1.0, 1e-3):
+        files = []
+        for name, one in (("first", first), ("second", second)):
+            science = fits.ImageHDU(one.pixels.astype("f4"), header().to_header(), name="SCI")
+            weight = fits.ImageHDU((factor / one.variance).astype("f4"), name="WHT")
+            files.append(tmp_path / f"{name}-{factor}.fits")
+            fits.HDUList([fits.PrimaryHDU(), science, weight]).writeto(files[-1])
+        fitted = alignsvc.fit_scene(files)
+        assert abs(fitted.chi2_per_degree - 1) < 0.06
+        correction = fitted.exposures[1].correction
+        assert correction is not None
+        errors.append(np.diagonal(correction.covariance))
+    np.testing.assert_allclose(errors[1], errors[0], rtol=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_chips_of_one_file_share_a_correction(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ class FittedExposure:
     ----------
     name : str
     correction : Correction or None
-        In the plane about the middle of the sources, with its covariance. None where the outcome
-        is no answer.
+        In the plane about the middle of the sources, with its covariance: true if the model is,
+        so if chi2/dof is 1. None where the outcome is no answer.
     psf : tuple of FittedNumber
         The shape of its stars.
     header : CelestialWcs
