@@ -76,6 +76,26 @@ def test_the_residual_of_a_wrong_correction_is_a_dipole_that_the_right_one_remov
     assert dipole("none") > 10 * abs(dipole("shift"))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        alignsvc.SceneSettings(star="gaussians"),
+        alignsvc.SceneSettings(elliptical=True),
+        alignsvc.SceneSettings(psf="varying"),
+        alignsvc.SceneSettings(psf="shared"),
+        alignsvc.SceneSettings(flux="band"),
+        alignsvc.SceneSettings(sky="window_plane", window_px=24),
+        alignsvc.SceneSettings(sky="exposure_plane", fwhm_px=3.0),
+        alignsvc.SceneSettings(geometry="rscale"),
+        alignsvc.SceneSettings(geometry="general"),
+    ],
+    ids=lambda settings: f"{settings.star} {settings.psf} {settings.sky} {settings.geometry}",
+)
+def test_whatever_else_is_free_the_correction_is_right(settings: alignsvc.SceneSettings) -> None:
+    errors = errors_of(alignsvc.fit_scene(exposures(TURNED, seed=1), settings=settings), TURNED)
+    assert (np.abs(errors.found) < 4 * errors.claimed).all()
+
+
 def test_without_a_variance_the_noise_is_found_and_is_the_true_one() -> None:
     given, found = (
         alignsvc.fit_scene(exposures(TURNED, seed=6, with_variance=known))
