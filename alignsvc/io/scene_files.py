@@ -46,7 +46,7 @@ def read_scene_exposures(
         raise ConfigError(f"scene: {path} names {len(found.candidates)} exposures, wanted one file")
     header = inspect_exposure(found.candidates[0], images)
     exposure = read_exposure(header.ref, images)
-    name = Path(path).name
+    name = str(path)
     return tuple(_scene_exposure(exposure, chip, name) for chip in exposure.chips)
 
 

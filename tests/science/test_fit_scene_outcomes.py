@@ -142,6 +142,8 @@ def test_galaxies_alone_do_not_tell_the_psf() -> None:
 def test_mistakes_of_the_caller_are_told_at_once() -> None:
     with pytest.raises(ConfigError, match="no exposure"):
         alignsvc.fit_scene([])
+    with pytest.raises(ConfigError, match="two exposures are named r"):
+        fitted([IMAGES[0], IMAGES[0]])
     with pytest.raises(ConfigError, match=r"mask of shape \(3, 3\)"):
         replace(IMAGES[0], mask=np.zeros((3, 3), bool))
     with pytest.raises(ConfigError, match="geometry 'turn' found"):

@@ -216,13 +216,13 @@ def _exposure_model(
         _psf_shape(star, one.name, shape, settings) if known else Fixed(shape),
         galaxies,
         _sky(one.name, settings),
-        start_band(start, e),
+        _band(start, e),
         ((nx - 1) / 2, (ny - 1) / 2),
         max(nx, ny) / 2,
     )
 
 
-def start_band(start: SceneStart, e: int) -> int:
+def _band(start: SceneStart, e: int) -> int:
     """Return the number of an exposure's band."""
     bands = sorted({one.exposure.band for one in start.exposures})
     return bands.index(start.exposures[e].exposure.band)

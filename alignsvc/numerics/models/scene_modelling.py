@@ -45,10 +45,14 @@ def fit_exposures(
     Raises
     ------
     ConfigError
-        No exposure, or a setting that does not suit them.
+        No exposure, two of one name, or a setting that does not suit them.
     """
     if not exposures:
         raise ConfigError("scene: no exposure was given")
+    names = [exposure.name for exposure in exposures if exposure.name]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"scene: two exposures are named {name}; give each a name of its own")
     if not any(exposure.good.any() for exposure in exposures):
         return without_a_fit(Outcome.NO_PIXELS)
     if not all(exposure.has_invertible_wcs for exposure in exposures):
