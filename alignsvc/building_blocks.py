@@ -161,7 +161,7 @@ def fit_scene(
     exposures : sequence of SceneExposure, or paths of FITS files
         Arrays with their headers. Of a file all chips are read, which share its correction.
     sources : SceneSources or None
-        None: what stands out on the reference, as stars.
+        None: what stands out on the first image that is held, as stars.
     settings : SceneSettings or None
         Models, what is free, windows, weights.
 

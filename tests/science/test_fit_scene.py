@@ -269,3 +269,5 @@ def test_chips_of_one_file_share_a_correction(tmp_path: Path) -> None:
     np.testing.assert_array_equal(left.parameters, right.parameters)
     # East is to the left.
     np.testing.assert_allclose(left.shift, [0.2, 0.1], atol=0.03)
+    other = alignsvc.fit_scene([tmp_path / "second.fits", tmp_path / "first.fits"], stars)
+    assert [one is not None and one.is_identity for one in other.corrections] == [True, True, False]

@@ -35,7 +35,7 @@ class SceneSettings:
     geometry : str or tuple of str
         What is free of a correction: ``none``, ``shift``, ``rshift`` (and rotation), ``rscale``
         (and scale), ``general`` (any linear map). One name: of all exposures but the first,
-        which is the reference. Several: of each.
+        which is the reference. Several: of each; images that share a correction count once.
     psf : str
         The shape of stars is that of each ``exposure``; ``shared`` by all; or ``varying``
         linearly over each exposure's field.
@@ -102,22 +102,25 @@ class SceneSettings:
         """Return the fit; see `alignsvc.fit_scene`."""
         return fit_exposures(tuple(exposures), sources, self)
 
-    def geometries(self, count: int) -> tuple[str, ...]:
-        """Return what is free of each of so many exposures.
+    def geometries(self, corrections: Sequence[str]) -> tuple[str, ...]:
+        """Return what is free of each image, by the names of their corrections.
 
         Raises
         ------
         ConfigError
-            Another number of names was given.
+            Another number of geometries than of corrections.
         """
-        if isinstance(self.geometry, str):
-            return ("none", *(self.geometry,) * (count - 1))
-        if len(self.geometry) != count:
+        different = list(dict.fromkeys(corrections))
+        given = self.geometry
+        if isinstance(given, str):
+            given = ("none", *(given,) * (len(different) - 1))
+        if len(given) != len(different):
             raise ConfigError(
-                f"scene: {len(self.geometry)} geometries for {count} exposures; give one for each, "
-                "or one name for all but the first"
+                f"scene: {len(given)} geometries for {len(different)} exposures; give one for "
+                "each, or one name for all but the first"
             )
-        return self.geometry
+        of = dict(zip(different, given, strict=True))
+        return tuple(of[name] for name in corrections)
 
 
 def _require(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -41,7 +41,9 @@ def begin(
     exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
 ) -> SceneStart | None:
     """Return where a fit begins; None if there is no source."""
-    geometries = settings.geometries(len(exposures))
+    names = [exposure.name or f"exposure {e}" for e, exposure in enumerate(exposures)]
+    corrections = [one.correction or name for one, name in zip(exposures, names, strict=True)]
+    geometries = settings.geometries(corrections)
     reference = geometries.index("none") if "none" in geometries else 0
     seen = [seen_sources(exposure, settings.threshold) for exposure in exposures]
     if sources is None:
@@ -52,13 +54,12 @@ def begin(
     plane = TangentPlane(float(middle.ra), float(middle.dec))
     begun = []
     for e, (exposure, one) in enumerate(zip(exposures, seen, strict=True)):
-        name = exposure.name or f"exposure {e}"
         width = settings.fwhm_px or _width(exposure, one)
         sky_map = SkyMap(plane, exposure.celestial)
         level = 0.0 if settings.sky == "none" or math.isnan(one.level) else one.level
         begun.append(
             ExposureStart(
-                exposure, name, sky_map, geometries[e], level, np.zeros(exposure.shape), width
+                exposure, names[e], sky_map, geometries[e], level, np.zeros(exposure.shape), width
             )
         )
     start = SceneStart(
