@@ -1,7 +1,7 @@
 """alignsvc: distributed sub-pixel alignment of overlapping astronomical exposures.
 
-The public names live in `alignsvc.api` and are imported on first use, so that ``import alignsvc``
-alone costs nothing.
+The public names are imported on first use, so that ``import alignsvc`` alone costs nothing, and
+the pieces that need no engine do not wait for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from alignsvc.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from alignsvc.api import (
+        SceneExposure,
+        SceneSettings,
+        SceneSources,
         align,
         apply,
         check,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         evaluate,
         find_displacement,
         find_linear_fit,
+        fit_scene,
         report,
         resume,
         revert,
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "SceneExposure",
+    "SceneSettings",
+    "SceneSources",
     "__version__",
     "align",
     "apply",
@@ -37,6 +44,7 @@ __all__ = [
     "evaluate",
     "find_displacement",
     "find_linear_fit",
+    "fit_scene",
     "report",
     "resume",
     "revert",
@@ -45,9 +53,22 @@ __all__ = [
     "update_image_wcs",
 ]
 
+#: What is taken from `building_blocks`, without the service around it; `api` has all names.
+_BLOCKS = frozenset(
+    {
+        "SceneExposure",
+        "SceneSettings",
+        "SceneSources",
+        "find_displacement",
+        "find_linear_fit",
+        "fit_scene",
+    }
+)
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name in __all__:
-        return getattr(importlib.import_module("alignsvc.api"), name)
+        module = "alignsvc.building_blocks" if name in _BLOCKS else "alignsvc.api"
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'alignsvc' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alignsvc.building_blocks import find_displacement, find_linear_fit
+from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
@@ -20,6 +20,8 @@ from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.header_files import update_image_wcs
 from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
 from alignsvc.io.simulated_files import read_truth
+from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
@@ -42,6 +44,9 @@ __all__ = [
     "RunOptions",
     "RunResult",
     "RunStatus",
+    "SceneExposure",
+    "SceneSettings",
+    "SceneSources",
     "Target",
     "align",
     "apply",
@@ -52,6 +57,7 @@ __all__ = [
     "evaluate",
     "find_displacement",
     "find_linear_fit",
+    "fit_scene",
     "report",
     "resume",
     "revert",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -12,12 +14,16 @@ from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.io.scene_files import read_scene_exposures
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
+from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.numerics.solve.steps import step_correction
@@ -141,3 +147,48 @@ def find_linear_fit(
     correction = step_correction(settings.plane, fit.step, fit.covariance, settings.fitter.geometry)
     pixels = settings.measurement.pixels(chip, reference, sources)
     return FoundLinearFit(correction, fit, measured, pixels)
+
+
+def fit_scene(
+    exposures: Sequence[SceneExposure | Path | str],
+    sources: SceneSources | None = None,
+    settings: SceneSettings | None = None,
+) -> FittedScene:
+    """Return the joint maximum-likelihood fit of sources and corrections to a few exposures.
+
+    Parameters
+    ----------
+    exposures : sequence of SceneExposure, or paths of FITS files
+        Arrays with their headers. Of a file all chips are read, which share its correction.
+    sources : SceneSources or None
+        None: what stands out on the first image that is held, as stars.
+    settings : SceneSettings or None
+        Models, what is free, windows, weights.
+
+    Returns
+    -------
+    FittedScene
+        Its `outcome` says how it ended. Bad pixels, headers too far off and parameters that the
+        data cannot fix are outcomes with a name; corrections are None then, never NaN.
+
+    Raises
+    ------
+    ConfigError
+        No exposure, shapes that do not fit, a setting that does not exist.
+    DataError
+        A file that cannot be used.
+
+    Notes
+    -----
+    Sources, one PSF for each exposure, skies and corrections are found together. Fluxes are
+    eliminated, nothing is held in pixels times parameters. Without a variance the sky's noise is
+    measured and that of the sources made of the model.
+    """
+    read = [
+        chip
+        for exposure in exposures
+        for chip in (
+            (exposure,) if isinstance(exposure, SceneExposure) else read_scene_exposures(exposure)
+        )
+    ]
+    return (settings or SceneSettings())(read, sources)

@@ -12,6 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import model_fit
 import pdoc
 import pdoc.render
 from pdoc.render_helpers import to_html
@@ -84,6 +85,7 @@ def write_pages(goal: Path) -> None:
     names = {title: f"{title.lower().replace(' ', '-')}.html" for title in PAGES}
     names["README"] = "index.html"
     links = " ".join(f'<a href="{name}">{title}</a>' for title, name in names.items())
+    links += ' <a href="model-fit.html">Model fit</a>'
     links += ' <a href="modules.html">Modules</a> <a href="api/alignsvc.html">In Python</a>'
     texts = {names[title]: (ROOT / source).read_text() for title, source in PAGES.items()}
     texts["modules.html"] = table_of_modules()
@@ -100,6 +102,7 @@ def main(goal: Path) -> None:
     goal.mkdir(parents=True, exist_ok=True)
     write_api(goal / "api")
     write_pages(goal)
+    (goal / "model-fit.html").write_text(model_fit.html())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     NO_SOURCES = "no_sources"
     NO_PIXELS = "no_pixels"
     DEGENERATE_GEOMETRY = "degenerate_geometry"
+    NO_PSF = "no_psf"
 
     @property
     def is_answer(self) -> bool:
@@ -39,4 +40,5 @@ OUTCOME_TEXT: dict[Outcome, str] = {
     Outcome.NO_SOURCES: "there is no source to fit",
     Outcome.NO_PIXELS: "no pixel of any window has a weight: masked, saturated or without variance",
     Outcome.DEGENERATE_GEOMETRY: "the geometry at the start does not map the plane to pixels",
+    Outcome.NO_PSF: "galaxies, and neither a star nor a given width to know the PSF by",
 }

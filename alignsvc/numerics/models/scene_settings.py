@@ -1,0 +1,128 @@
+"""How a few exposures are fitted by models: the settings, and the fit that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from alignsvc.domain.correction import Geometry
+from alignsvc.errors import ConfigError
+from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.least_squares import LevenbergMarquardt
+from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.scene_modelling import fit_exposures
+
+STARS = ("moffat", "gaussian", "gaussians")
+GEOMETRIES = ("none", *(geometry.value for geometry in Geometry))
+_CHOICES = {
+    "star": STARS,
+    "psf": ("exposure", "shared", "varying"),
+    "flux": ("exposure", "band"),
+    "sky": ("none", "window", "window_plane", "exposure", "exposure_plane"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SceneSettings:
+    """Joint fit of sources and WCS corrections to the pixels of a few exposures.
+
+    Parameters
+    ----------
+    star : str
+        What stars look like: ``moffat``, ``gaussian``, or ``gaussians`` (a sum of two).
+    elliptical : bool
+        Whether stars may be.
+    geometry : str or tuple of str
+        What is free of a correction: ``none``, ``shift``, ``rshift`` (and rotation), ``rscale``
+        (and scale), ``general`` (any linear map). One name: of all exposures but the first,
+        which is the reference. Several: of each; images that share a correction count once.
+    psf : str
+        The shape of stars is that of each ``exposure``; ``shared`` by all; or ``varying``
+        linearly over each exposure's field.
+    flux : str
+        A source has a flux in each ``exposure``, or in each ``band``.
+    sky : str
+        ``none`` (it was subtracted); a level, or a plane, in each ``window``, ``window_plane``;
+        or for each ``exposure``, ``exposure_plane``.
+    window_px : int or None
+        Side of a source's window; even numbers grow by one. None: by the width.
+    window_fwhm : float
+        Side of a window in FWHM of the source. Windows that overlap become one.
+    fwhm_px : float or None
+        Where the stars' width begins. None: what the stars show. Without any star: the PSF's
+        width, which then stays.
+    robust : float or None
+        Standard deviations at which a pixel counts half (2.385 costs 5 % with Gaussian noise).
+        chi2 is then that of the lowered weights. None: least squares.
+    reach_px, turn_deg : float
+        How far a header may be off at a source, and in rotation. The start is sought among
+        sources that stand out; these need not be those that are fitted.
+    threshold : float
+        Standard deviations at which a source stands out.
+    max_sources : int
+        If sources are not given: so many of the brightest of the reference.
+    search : LevenbergMarquardt
+
+    Raises
+    ------
+    ConfigError
+        A name that is none of these, or a number out of range.
+    """
+
+    star: str = "moffat"
+    elliptical: bool = False
+    geometry: str | tuple[str, ...] = "rshift"
+    psf: str = "exposure"
+    flux: str = "exposure"
+    sky: str = "exposure"
+    window_px: int | None = None
+    window_fwhm: float = 6.0
+    fwhm_px: float | None = None
+    robust: float | None = None
+    reach_px: float = 20.0
+    turn_deg: float = 10.0
+    threshold: float = 10.0
+    max_sources: int = 100
+    search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            _require(name, getattr(self, name), known)
+        named = (self.geometry,) if isinstance(self.geometry, str) else self.geometry
+        for one in named:
+            _require("geometry", one, GEOMETRIES)
+        for name in ("window_px", "window_fwhm", "fwhm_px", "robust", "threshold", "max_sources"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"scene: {name} {value} found, wanted a positive number")
+
+    def __call__(
+        self, exposures: Sequence[SceneExposure], sources: SceneSources | None = None
+    ) -> FittedScene:
+        """Return the fit; see `alignsvc.fit_scene`."""
+        return fit_exposures(tuple(exposures), sources, self)
+
+    def geometries(self, corrections: Sequence[str]) -> tuple[str, ...]:
+        """Return what is free of each image, by the names of their corrections.
+
+        Raises
+        ------
+        ConfigError
+            Another number of geometries than of corrections.
+        """
+        different = list(dict.fromkeys(corrections))
+        given = self.geometry
+        if isinstance(given, str):
+            given = ("none", *(given,) * (len(different) - 1))
+        if len(given) != len(different):
+            raise ConfigError(
+                f"scene: {len(given)} geometries for {len(different)} exposures; give one for "
+                "each, or one name for all but the first"
+            )
+        of = dict(zip(different, given, strict=True))
+        return tuple(of[name] for name in corrections)
+
+
+def _require(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"scene: {name} {value!r} found, wanted one of {', '.join(known)}")
