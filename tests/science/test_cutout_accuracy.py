@@ -26,7 +26,7 @@ FITTED = CorrelationMeasurement(
     SizeClasses((32,), search_radius_px=3),
     matching=PsfMatching(),
 )
-SHARP = replace(FITTED, sharp=SharpStars())
+SHARP = replace(FITTED, stars=SharpStars())
 CENTROIDS = replace(FITTED, refinement=WindowedCentroids(), matching=None)
 #: Seeing of nine exposures that differ.
 MIXED_PX = (3.5, 3.8, 4.1, 4.4, 4.7, 5.0, 5.3, 5.6, 6.0)

@@ -13,6 +13,7 @@ stars for a PSF they are placed by their centroids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -192,6 +193,11 @@ class SharpStars:
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
         return brightest(snr, self.most_stars)
+
+    def learnt(self, chosen: StarClass, stars: Sequence[KnownStars]) -> StarsOnChip:
+        """Return the stars of a chip with the PSF that its calibrators give."""
+        psf = self.psf(stars, chosen.sigma_px) if stars else None
+        return StarsOnChip(chosen.source, psf, self.fit)
 
 
 def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float) -> KnownStars:
