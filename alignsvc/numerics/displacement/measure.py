@@ -182,7 +182,7 @@ class CorrelationMeasurement:
         for clean in self._clean(view, reference, targets.select(calibrators)):
             on_chip = clean.targets.position
             stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
-        return self.stars.learnt(chosen, stars)
+        return self.stars.learnt(chosen, stars, view.chip, targets)
 
     def _clean(self, view: ChipView, reference: Reference, targets: Targets) -> Iterator[_Clean]:
         """Yield those of the targets that nothing speaks against, where correlation finds them."""

@@ -23,6 +23,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, on_catalogue
+from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -31,6 +32,7 @@ from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromSta
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
 
 #: sigma of a Gaussian, in FWHM.
@@ -194,7 +196,9 @@ class SharpStars:
         """Return the indices of the calibrators that are used, ascending."""
         return brightest(snr, self.most_stars)
 
-    def learnt(self, chosen: StarClass, stars: Sequence[KnownStars]) -> StarsOnChip:
+    def learnt(
+        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+    ) -> StarsOnChip:
         """Return the stars of a chip with the PSF that its calibrators give."""
         psf = self.psf(stars, chosen.sigma_px) if stars else None
         return StarsOnChip(chosen.source, psf, self.fit)

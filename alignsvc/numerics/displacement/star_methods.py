@@ -12,10 +12,12 @@ from typing import Protocol
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined
 from alignsvc.numerics.displacement.sharp_stars import StarClass
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 
 class LearntStars(Protocol):
@@ -50,6 +52,18 @@ class StarMethod(Protocol):
         """Return the indices of the calibrators that are used, ascending."""
         ...
 
-    def learnt(self, chosen: StarClass, stars: Sequence[KnownStars]) -> LearntStars:
-        """Return what a chip's calibrators teach; there may be none."""
+    def learnt(
+        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+    ) -> LearntStars:
+        """Return what a chip's calibrators teach.
+
+        Parameters
+        ----------
+        chosen : StarClass
+        stars : sequence of KnownStars
+            The calibrators; there may be none.
+        chip : CalibratedChip
+        targets : Targets
+            All sources of the chip.
+        """
         ...

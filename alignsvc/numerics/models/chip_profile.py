@@ -48,6 +48,11 @@ class ChipProfile:
     profile: Profile
     shape: FloatArray
 
+    @property
+    def fwhm_px(self) -> float:
+        """Of its only or its narrowest part."""
+        return float(math.exp(self.shape[0]))
+
     def at(self, centre: Points, side: int) -> Surface:
         """Return stars of unit flux, and how their values change along x and y of the pixel.
 
@@ -118,7 +123,7 @@ class ProfileFromStars:
             chosen = [one.select(rows) for one, rows in zip(stars, kept, strict=True)]
             if sum(len(one.stack) for one in chosen) < self.fewest_stars:
                 return None
-            found = self._once(family, chosen, fwhm_px if found is None else found.fwhm_px)
+            found = self._once(family, chosen, fwhm_px if found is None else found.profile.fwhm_px)
             if found is None:
                 return None
             alike = found.alike(self.least_excess)
@@ -159,10 +164,6 @@ class _Fitted:
     profile: ChipProfile
     fit: SceneFit
     views: FittedViews
-
-    @property
-    def fwhm_px(self) -> float:
-        return float(math.exp(self.fit.value[0]))
 
     @property
     def criterion(self) -> float:

@@ -16,6 +16,7 @@ from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import on_catalogue
+from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
@@ -23,6 +24,8 @@ from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarClass
 from alignsvc.numerics.displacement.star_fit import ExpectedStep, FittedStars, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.neighbours import Neighbours, without_neighbours
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 #: FWHM of a Gaussian, in sigma.
 _FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
@@ -44,6 +47,8 @@ class ModelOnChip:
     ----------
     profile : ChipProfile or None
         None: the chip has too few stars, or none that a profile fits; centroids stay.
+    neighbours : Neighbours or None
+        The light of all sources, which each one is freed of that is not its own.
     fit : StarFit
         Of bright sources.
     step : ExpectedStep
@@ -53,6 +58,7 @@ class ModelOnChip:
     """
 
     profile: ChipProfile | None
+    neighbours: Neighbours | None
     fit: StarFit
     step: ExpectedStep
     faint_snr: float
@@ -61,8 +67,9 @@ class ModelOnChip:
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
-        if self.profile is None or not len(pairs):
+        if self.profile is None or self.neighbours is None or not len(pairs):
             return refined
+        pairs = without_neighbours(pairs, self.neighbours.around(pairs, source))
         theirs = refined.information
         placed = self.placed(self.profile, pairs, start)
         information = Information(
@@ -133,11 +140,16 @@ class ModelStars:
         """Return the indices of the calibrators that are used, ascending."""
         return self.stars.brightest(snr)
 
-    def learnt(self, chosen: StarClass, stars: Sequence[KnownStars]) -> ModelOnChip:
-        """Return the profile that a chip's calibrators give."""
+    def learnt(
+        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+    ) -> ModelOnChip:
+        """Return the profile that a chip's calibrators give, and all of its sources by it."""
         fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
         profile = self.profile(stars, fwhm_px) if stars else None
-        return ModelOnChip(profile, self.fit, self.step, self.faint_snr)
+        neighbours = None
+        if profile is not None:
+            neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
+        return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
