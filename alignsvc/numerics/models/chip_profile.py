@@ -92,7 +92,7 @@ class ProfileFromStars:
 
     families: tuple[str, ...] = ("moffat",)
     fewest_stars: int = 3
-    rounds: int = 2
+    rounds: int = 4
     least_excess: float = 4.0
     search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import on_catalogue
 from alignsvc.numerics.displacement.chip_view import Targets
@@ -21,18 +22,17 @@ from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
-from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarClass
+from alignsvc.numerics.displacement.sharp_stars import StarClass
 from alignsvc.numerics.displacement.star_fit import ExpectedStep, FittedStars, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
-from alignsvc.numerics.models.neighbours import Neighbours, without_neighbours
+from alignsvc.numerics.models.neighbours import Neighbours
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.sources.selection import brightest
 
 #: FWHM of a Gaussian, in sigma.
 _FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
 #: Narrower stars than this no fit begins with, px.
 _SHARPEST_PX = 1.0
-#: Unknowns of a star: place, flux, background.
-_OWN = 4
 #: Noise alone exceeds its mean by so many standard deviations once in a thousand.
 _BY_CHANCE = 3.0
 #: Fewer bright stars than this have no median.
@@ -69,7 +69,7 @@ class ModelOnChip:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
         if self.profile is None or self.neighbours is None or not len(pairs):
             return refined
-        pairs = without_neighbours(pairs, self.neighbours.around(pairs, source))
+        pairs = self.neighbours.taken_from(pairs, source)
         theirs = refined.information
         placed = self.placed(self.profile, pairs, start)
         information = Information(
@@ -113,9 +113,14 @@ class ModelStars:
     Parameters
     ----------
     profile : ProfileFromStars
-    stars : SharpStars
-        How the stars that give the profile are told: by the width that most bright and narrow
-        sources share, of whatever size here.
+    least_snr, most_stars
+        Of those that give the profile: S/N in the mosaic, and how many of a chip, the brightest.
+    widest : float
+        And their largest width, over that which a quarter of the bright ones do not reach. In the
+        catalogue bright stars are wider than fainter ones, by a third, as more of their wings is
+        seen; what is no star among these is for the fit to tell.
+    fewest_unblended : int
+        With fewer bright sources that were not deblended these count too.
     fit : StarFit
     step : ExpectedStep
     faint_snr : float
@@ -123,31 +128,42 @@ class ModelStars:
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
-    stars: SharpStars = field(
-        default_factory=lambda: SharpStars(
-            largest_fwhm_px=60.0, fewest_stars=3, least_snr=30.0, most_stars=48
-        )
-    )
+    least_snr: float = 30.0
+    most_stars: int = 48
+    widest: float = 1.4
+    fewest_unblended: int = 8
     fit: StarFit = field(default_factory=StarFit)
     step: ExpectedStep = field(default_factory=ExpectedStep)
     faint_snr: float = 20.0
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
-        """Return the stars; all sources are placed as if they were some."""
-        return self.stars.among(sources, grid_per_chip_px)
+        """Return the stars: all sources are placed as if they were some; None: none is bright."""
+        flags = sources.flags & ~int(SourceFlag.AT_EDGE)
+        bright = (sources.snr >= self.least_snr) & (sources.fwhm > 0)
+        chosen = bright & (flags == 0)
+        if chosen.sum() < self.fewest_unblended:
+            chosen = bright & ((flags & ~int(SourceFlag.BLENDED)) == 0)
+        if not chosen.any():
+            return None
+        chosen &= sources.fwhm <= self.widest * np.quantile(sources.fwhm[chosen], 0.25)
+        fwhm_px = float(np.median(sources.fwhm[chosen])) / grid_per_chip_px
+        return StarClass(sources.id, sources.id[chosen], fwhm_px)
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
-        return self.stars.brightest(snr)
+        return brightest(snr, self.most_stars)
 
     def learnt(
         self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
     ) -> ModelOnChip:
         """Return the profile that a chip's calibrators give, and all of its sources by it."""
         fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
-        profile = self.profile(stars, fwhm_px) if stars else None
+        profile = self.profile(stars, fwhm_px)
         neighbours = None
         if profile is not None:
+            neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
+            alone = [neighbours.taken_from_stars(one) for one in stars]
+            profile = self.profile(alone, profile.fwhm_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
         return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr)
 
@@ -185,10 +201,12 @@ class Expected:
 def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> FittedStars:
     """Return fitted stars with the covariances of those that the model does not describe grown.
 
-    chi2 within the aperture is expected to be the number of pixels less the unknowns. What exceeds
-    that by more than noise does once in a thousand times is light that the model does not know: a
-    galaxy, a neighbour, another profile. Covariances grow in the proportion of that excess, so
-    that nothing jumps: by ``1 + excess / degrees of freedom``.
+    A place's covariance is ``M^-1 (sum w^2 z^2 variance) M^-1`` with the slopes z. With squares of
+    what the fit leaves in place of variances it is the one that holds whatever the model (Huber's
+    sandwich); the ratio is the mean of ``w left^2`` with weights ``w z^2``, chi2 where it matters
+    for the place. It is 1 within noise for what the model describes: what exceeds 1 by more than
+    noise does once in a thousand times is light that the model does not know, of a galaxy, a
+    neighbour, another profile, and covariances grow by that excess, so that nothing jumps.
     """
     place = Points(
         np.where(fitted.found, fitted.place.x, 0.0), np.where(fitted.found, fitted.place.y, 0.0)
@@ -197,13 +215,15 @@ def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> Fit
         np.nan_to_num(one).astype(np.float32)[:, None, None]
         for one in (fitted.flux, fitted.background)
     )
-    left = stars.pixels - flux * profile.at(place, stars.side).value - background
-    counted = stars.window * (stars.weight > 0)
-    chi2 = np.sum(fitted.weight * left**2, axis=(1, 2), dtype=np.float64)
-    degrees = np.maximum(counted.sum(axis=(1, 2), dtype=np.float64) - _OWN, 1.0)
-    noise = np.sqrt(2.0 * np.sum(counted**2, axis=(1, 2), dtype=np.float64))
-    excess = np.maximum(chi2 - degrees - _BY_CHANCE * noise, 0.0)
-    growth = np.where(fitted.found, 1.0 + excess / degrees, 1.0)
+    surface = profile.at(place, stars.side)
+    left = stars.pixels - flux * surface.value - background
+    part = fitted.weight * surface.steepness
+    # The soft aperture is in the weight, and no part of the variance.
+    expected = np.sum(part * stars.window, axis=(1, 2), dtype=np.float64)
+    noise = np.sqrt(2 * np.sum((part * stars.window) ** 2, axis=(1, 2), dtype=np.float64))
+    chi2 = np.sum(part * fitted.weight * left**2, axis=(1, 2), dtype=np.float64)
+    excess = np.maximum(chi2 - expected - _BY_CHANCE * noise, 0.0)
+    growth = np.where(fitted.found, 1.0 + excess / np.where(expected > 0, expected, 1.0), 1.0)
     return replace(fitted, covariance=fitted.covariance * growth[:, None, None])
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.cutouts import cut, pieces
 from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.star_fit import Psf
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
@@ -23,6 +24,8 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 _REACH_FWHM, _REACH_PX = 5.0, (8, 32)
 #: Fluxes come from pixels within so many FWHM.
 _CORE_FWHM = 0.8
+#: Less of a core than this says nothing of the flux beside the wings.
+_SEEN = 0.5
 #: How often fluxes are improved: each time what neighbours take from each other falls by the part
 #: of their cores that they share.
 _ROUNDS = 4
@@ -64,7 +67,7 @@ class Neighbours:
         light = psf.at(Points(x, y), side).value
         step = np.arange(side)
         away = np.hypot((step - x[:, None])[:, None, :], (step - y[:, None])[:, :, None])
-        weight = cutouts.weight * (away <= _CORE_FWHM * fwhm_px)
+        weight = _near(cutouts.weight, light, away <= _CORE_FWHM * fwhm_px)
         response = np.sum(weight * light**2, axis=(1, 2), dtype=np.float64)
         flux, model = np.zeros(len(x)), np.zeros(chip.pixels.shape, np.float32)
         for _ in range(_ROUNDS):
@@ -78,37 +81,59 @@ class Neighbours:
         position = Points(targets.position.x[order], targets.position.y[order])
         return cls(psf, reach, targets.source[order], position, flux[order], model)
 
-    def around(self, pairs: PairStack, source: IntArray) -> Float32Array:
-        """Return the light of all other sources in boxes, shape (n, side, side).
+    def around(self, source: IntArray, place: Points, side: int) -> Float32Array:
+        """Return the light of all other sources in windows, shape (n, side, side).
 
         Parameters
         ----------
-        pairs : PairStack
         source : int64 array, shape (n,)
-            Ids of the pairs, all of them of this chip.
+            Ids, all of them of this chip.
+        place : Points, shape (n,)
+            In the windows, of the sources as catalogued: to half a pixel is enough.
+        side : int
         """
         at = np.searchsorted(self.source, source)
-        corner_x = np.rint(self.position.x[at] - pairs.catalogued.x).astype(np.int64)
-        corner_y = np.rint(self.position.y[at] - pairs.catalogued.y).astype(np.int64)
+        corner_x = np.rint(self.position.x[at] - place.x).astype(np.int64)
+        corner_y = np.rint(self.position.y[at] - place.y).astype(np.int64)
+        x, y = self.position.x[at] - corner_x, self.position.y[at] - corner_y
         # Beyond the chip nothing is seen, so that what continues there does not count.
-        whole = pieces(self.model, corner_y, corner_x, pairs.side)
-        own = self.flux[at].astype(np.float32)[:, None, None]
-        own = own * self.psf.at(pairs.catalogued, pairs.side).value
+        whole = pieces(self.model, corner_y, corner_x, side)
+        own = (
+            self.flux[at].astype(np.float32)[:, None, None] * self.psf.at(Points(x, y), side).value
+        )
         # A source's light in the model ends where its stamp does.
-        middle_x = np.rint(pairs.catalogued.x)[:, None]
-        middle_y = np.rint(pairs.catalogued.y)[:, None]
-        step = np.arange(pairs.side)
-        inside_x = np.abs(step - middle_x) <= self.reach_px
-        inside_y = np.abs(step - middle_y) <= self.reach_px
+        step = np.arange(side)
+        inside_x, inside_y = (
+            np.abs(step - np.rint(one)[:, None]) <= self.reach_px for one in (x, y)
+        )
         light: Float32Array = whole - own * (inside_y[:, :, None] & inside_x[:, None, :])
         return light
 
+    def taken_from(self, pairs: PairStack, source: IntArray) -> PairStack:
+        """Return pairs whose pixels are freed of other sources' light, but not of its noise."""
+        light = self.around(source, pairs.catalogued, pairs.side)
+        seen = np.where(pairs.good, light, np.float32(0))
+        weight = pairs.inverse_variance(seen)
+        return replace(pairs, pixels=pairs.pixels - seen, weight=weight)
 
-def without_neighbours(pairs: PairStack, light: Float32Array) -> PairStack:
-    """Return pairs whose pixels are freed of other sources' light, but not of its noise."""
-    seen = np.where(pairs.good, light, np.float32(0))
-    weight = pairs.inverse_variance(seen)
-    return replace(pairs, pixels=pairs.pixels - seen, weight=weight)
+    def taken_from_stars(self, stars: KnownStars) -> KnownStars:
+        """Return stars whose pixels are freed of other sources' light, but not of its noise."""
+        stack, where = stars.stack, stars.on_chip
+        far = np.abs(self.position.x - where.x[:, None]) + np.abs(
+            self.position.y - where.y[:, None]
+        )
+        light = self.around(self.source[np.argmin(far, axis=1)], stars.known, stack.side)
+        seen = np.where(stack.weight > 0, light, np.float32(0))
+        full = np.ones_like(stack.window)
+        weight = replace(stack, window=full).weighted(seen)
+        return replace(stars, stack=replace(stack, pixels=stack.pixels - seen, weight=weight))
+
+
+def _near(weight: Float32Array, light: Float32Array, core: BoolArray) -> Float32Array:
+    """Return the weights of cores alone; all of them where most of a core is masked: saturated."""
+    squares = np.where(core, light**2, np.float32(0))
+    seen = np.sum(squares * (weight > 0), axis=(1, 2)) >= _SEEN * np.sum(squares, axis=(1, 2))
+    return np.where(core | ~seen[:, None, None], weight, np.float32(0))
 
 
 def _summed(
