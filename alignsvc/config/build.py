@@ -62,7 +62,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
 _SOURCES: dict[str, tuple[str, ...]] = {
     "moffat": ("moffat",),
     "gaussian": ("gaussian",),
-    "auto": ("moffat", "gaussian", "gaussians"),
+    "auto": ("moffat", "gaussian"),
 }
 
 

@@ -79,7 +79,8 @@ class ProfileFromStars:
     Parameters
     ----------
     families : tuple of str
-        Of profiles, by name; of several the likeliest is taken, each parameter paid for (BIC).
+        Of profiles, by name. Of several the likeliest is taken, each parameter paid for (BIC);
+        which stars count is the first one's to say.
     fewest_stars : int
         With fewer there is no profile.
     rounds : int
@@ -106,21 +107,21 @@ class ProfileFromStars:
         fwhm_px : float
             Of the stars, about.
         """
-        best, least = None, math.inf
-        kept = [np.ones(len(one.stack), bool) for one in stars]
+        best: _Fitted | None = None
         for family in self.families:
-            found = self._fitted(family, stars, kept, fwhm_px)
-            if found is not None and found.criterion < least:
-                best, least = found.profile, found.criterion
-        return best
+            if best is None:
+                found = self._clipped(family, stars, fwhm_px)
+            else:
+                # Each with stars of its own, the profile that throws out most would seem best.
+                found = self._once(family, best.stars, best.profile.fwhm_px)
+            if found is not None and (best is None or found.criterion < best.criterion):
+                best = found
+        return None if best is None else best.profile
 
-    def _fitted(
-        self, family: str, stars: Sequence[KnownStars], kept: list[BoolArray], fwhm_px: float
-    ) -> _Fitted | None:
+    def _clipped(self, family: str, stars: Sequence[KnownStars], fwhm_px: float) -> _Fitted | None:
         """Return the profile of a family, found from the stars that agree with it."""
-        found: _Fitted | None = None
+        chosen, found = tuple(stars), None
         for _ in range(self.rounds):
-            chosen = [one.select(rows) for one, rows in zip(stars, kept, strict=True)]
             if sum(len(one.stack) for one in chosen) < self.fewest_stars:
                 return None
             found = self._once(family, chosen, fwhm_px if found is None else found.profile.fwhm_px)
@@ -129,7 +130,9 @@ class ProfileFromStars:
             alike = found.alike(self.least_excess)
             if alike.all():
                 break
-            kept = _narrowed(kept, alike)
+            ends = np.cumsum([len(one.stack) for one in chosen])[:-1]
+            parts = zip(chosen, np.split(alike, ends), strict=True)
+            chosen = tuple(one.select(rows) for one, rows in parts)
         return found
 
     def _once(self, family: str, stars: Sequence[KnownStars], fwhm_px: float) -> _Fitted | None:
@@ -154,20 +157,21 @@ class ProfileFromStars:
         fit = fitter(scene)
         if not fit.outcome.is_answer or fit.views is None:
             return None
-        return _Fitted(ChipProfile(profile, fit.value), fit, fit.views)
+        return _Fitted(ChipProfile(profile, fit.value), tuple(stars), fit, fit.views)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fitted:
-    """A profile and the fit that it comes from."""
+    """A profile, and the fit and the stars that it comes from."""
 
     profile: ChipProfile
+    stars: tuple[KnownStars, ...]
     fit: SceneFit
     views: FittedViews
 
     @property
     def criterion(self) -> float:
-        """Of chi2 and parameters, in units of the noise that the best profile would leave."""
+        """Schwarz's (1978), of the parameters that all stars share."""
         return self.fit.chi2 + len(self.fit.value) * math.log(max(self.views.n_pixels.sum(), 1))
 
     def alike(self, least_excess: float) -> BoolArray:
@@ -203,15 +207,3 @@ def _windows(stack: StarStack) -> WindowStack:
     return WindowStack(
         stack.pixels, stack.weight * stack.window, np.zeros((len(stack), 2), np.int64)
     )
-
-
-def _narrowed(kept: list[BoolArray], alike: BoolArray) -> list[BoolArray]:
-    """Return masks of all stars, given which of those that were kept stay."""
-    narrowed, first = [], 0
-    for rows in kept:
-        count = int(rows.sum())
-        fewer = rows.copy()
-        fewer[rows] = alike[first : first + count]
-        narrowed.append(fewer)
-        first += count
-    return narrowed

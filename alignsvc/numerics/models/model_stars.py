@@ -33,6 +33,8 @@ from alignsvc.numerics.sources.selection import brightest
 _FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
 #: Narrower stars than this no fit begins with, px.
 _SHARPEST_PX = 1.0
+#: Unknowns of a star: place, flux, background.
+_OWN = 4
 #: Noise alone exceeds its mean by so many standard deviations once in a thousand.
 _BY_CHANCE = 3.0
 #: Fewer bright stars than this have no median.
@@ -201,12 +203,12 @@ class Expected:
 def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> FittedStars:
     """Return fitted stars with the covariances of those that the model does not describe grown.
 
-    A place's covariance is ``M^-1 (sum w^2 z^2 variance) M^-1`` with the slopes z. With squares of
-    what the fit leaves in place of variances it is the one that holds whatever the model (Huber's
-    sandwich); the ratio is the mean of ``w left^2`` with weights ``w z^2``, chi2 where it matters
-    for the place. It is 1 within noise for what the model describes: what exceeds 1 by more than
-    noise does once in a thousand times is light that the model does not know, of a galaxy, a
-    neighbour, another profile, and covariances grow by that excess, so that nothing jumps.
+    chi2 within the aperture is expected to be the number of pixels less the unknowns. What exceeds
+    that by more than noise does once in a thousand times is light that the model does not know: a
+    galaxy, a neighbour, another profile. Covariances grow by that excess over what is expected, so
+    that nothing jumps. Pixels far from the slopes count as well: there a neighbour shows whose
+    wings move the core, which the fit has put up with. (With chi2 where the slopes are, pulls
+    were 1.07 instead of 0.93, ratios 1.35 instead of 1.28: four skies like `stack4`.)
     """
     place = Points(
         np.where(fitted.found, fitted.place.x, 0.0), np.where(fitted.found, fitted.place.y, 0.0)
@@ -215,15 +217,13 @@ def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> Fit
         np.nan_to_num(one).astype(np.float32)[:, None, None]
         for one in (fitted.flux, fitted.background)
     )
-    surface = profile.at(place, stars.side)
-    left = stars.pixels - flux * surface.value - background
-    part = fitted.weight * surface.steepness
-    # The soft aperture is in the weight, and no part of the variance.
-    expected = np.sum(part * stars.window, axis=(1, 2), dtype=np.float64)
-    noise = np.sqrt(2 * np.sum((part * stars.window) ** 2, axis=(1, 2), dtype=np.float64))
-    chi2 = np.sum(part * fitted.weight * left**2, axis=(1, 2), dtype=np.float64)
+    left = stars.pixels - flux * profile.at(place, stars.side).value - background
+    counted = stars.window * (stars.weight > 0)
+    chi2 = np.sum(fitted.weight * left**2, axis=(1, 2), dtype=np.float64)
+    expected = np.maximum(counted.sum(axis=(1, 2), dtype=np.float64) - _OWN, 1.0)
+    noise = np.sqrt(2.0 * np.sum(counted**2, axis=(1, 2), dtype=np.float64))
     excess = np.maximum(chi2 - expected - _BY_CHANCE * noise, 0.0)
-    growth = np.where(fitted.found, 1.0 + excess / np.where(expected > 0, expected, 1.0), 1.0)
+    growth = np.where(fitted.found, 1.0 + excess / expected, 1.0)
     return replace(fitted, covariance=fitted.covariance * growth[:, None, None])
 
 
