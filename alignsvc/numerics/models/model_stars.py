@@ -208,7 +208,7 @@ def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> Fit
     galaxy, a neighbour, another profile. Covariances grow by that excess over what is expected, so
     that nothing jumps. Pixels far from the slopes count as well: there a neighbour shows whose
     wings move the core, which the fit has put up with. (With chi2 where the slopes are, pulls
-    were 1.07 instead of 0.93, ratios 1.35 instead of 1.28: four skies like `stack4`.)
+    were 1.07 instead of 0.95, ratios 1.35 instead of 1.27: four skies like `stack4`.)
     """
     place = Points(
         np.where(fitted.found, fitted.place.x, 0.0), np.where(fitted.found, fitted.place.y, 0.0)

@@ -24,6 +24,8 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 _REACH_FWHM, _REACH_PX = 5.0, (8, 32)
 #: Fluxes come from pixels within so many FWHM.
 _CORE_FWHM = 0.8
+#: Pixels of stars that are worked on at once.
+_PIXELS_AT_ONCE = 1 << 19
 #: Less of a core than this says nothing of the flux beside the wings.
 _SEEN = 0.5
 #: How often fluxes are improved: each time what neighbours take from each other falls by the part
@@ -64,7 +66,7 @@ class Neighbours:
         cutouts = cut(chip, targets.position, side)
         x = targets.position.x - cutouts.corner_x
         y = targets.position.y - cutouts.corner_y
-        light = psf.at(Points(x, y), side).value
+        light = _light(psf, Points(x, y), side)
         step = np.arange(side)
         away = np.hypot((step - x[:, None])[:, None, :], (step - y[:, None])[:, :, None])
         weight = _near(cutouts.weight, light, away <= _CORE_FWHM * fwhm_px)
@@ -127,6 +129,16 @@ class Neighbours:
         full = np.ones_like(stack.window)
         weight = replace(stack, window=full).weighted(seen)
         return replace(stars, stack=replace(stack, pixels=stack.pixels - seen, weight=weight))
+
+
+def _light(psf: Psf, place: Points, side: int) -> Float32Array:
+    """Return unit stars, a few at a time: slopes come with them, and take room."""
+    at_once = max(1, _PIXELS_AT_ONCE // side**2)
+    light = np.empty((len(place.x), side, side), np.float32)
+    for first in range(0, len(light), at_once):
+        some = slice(first, first + at_once)
+        light[some] = psf.at(Points(place.x[some], place.y[some]), side).value
+    return light
 
 
 def _near(weight: Float32Array, light: Float32Array, core: BoolArray) -> Float32Array:
