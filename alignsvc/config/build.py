@@ -21,13 +21,15 @@ from alignsvc.io.image_settings import (
     grouping,
 )
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
-from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.correlators import CORRELATORS, Correlator
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
+from alignsvc.numerics.models.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -51,7 +53,17 @@ T = TypeVar("T")
 #: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
 AUTO_SEARCH_RADIUS_PX = 8
 #: Ways to measure, and the settings of each.
-_METHODS: dict[str, tuple[str, ...]] = {"correlate": ("correlation", "refine"), "centroid": ()}
+_METHODS: dict[str, tuple[str, ...]] = {
+    "correlate": ("correlation", "refine"),
+    "centroid": (),
+    "model": ("correlation", "source"),
+}
+#: Profiles of the sources of a model; of several the chip's stars choose.
+_SOURCES: dict[str, tuple[str, ...]] = {
+    "moffat": ("moffat",),
+    "gaussian": ("gaussian",),
+    "auto": ("moffat", "gaussian"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +251,8 @@ def _measurement(
     alignment: AlignmentSection, search_radius_px: int | None
 ) -> CorrelationMeasurement:
     method = alignment.method
-    if method.name in ("model", "both"):
-        raise NotYet(f"alignment.method: {method.name} is not in this version; use correlate")
+    if method.name == "both":
+        raise NotYet("alignment.method: both is not in this version; use correlate or model")
     if method.name not in _METHODS:
         raise ConfigError(
             f"alignment.method: there is no {method.name!r} "
@@ -259,15 +271,40 @@ def _measurement(
     correlation = Named(name=str(method.settings.get("correlation", "ncc")))
     correlator = _built("alignment.method.correlation", CORRELATORS, correlation)
     sizes = SizeClasses(search_radius_px=search_radius_px)
+    if method.name == "model":
+        return _model(alignment, correlator, sizes)
     if not refine:
         return CorrelationMeasurement(correlator, None, sizes)
     # Only the joint solve knows a source's place for what it is, one more unknown.
     first = CatalogCentroids() if alignment.solver == "global" else None
     if method.name == "centroid":
         return CorrelationMeasurement(correlator, WindowedCentroids(), sizes, first=first)
-    sharp = SharpStars() if alignment.solver == "global" else None
+    stars = SharpStars() if alignment.solver == "global" else None
     return CorrelationMeasurement(
-        correlator, TemplateFit(), sizes, matching=PsfMatching(), first=first, sharp=sharp
+        correlator, TemplateFit(), sizes, matching=PsfMatching(), first=first, stars=stars
+    )
+
+
+def _model(
+    alignment: AlignmentSection, correlator: Correlator, sizes: SizeClasses
+) -> CorrelationMeasurement:
+    """Return the measurement that finds sources by correlation and places them by a model."""
+    if alignment.solver != "global":
+        raise ConfigError(
+            "alignment.method: model places sources by an exposure's own pixels, and only the "
+            "global solver knows what is wrong with the catalogue's; "
+            f"alignment.solver is {alignment.solver}, set it to global or use correlate"
+        )
+    source = alignment.method.settings.get("source", "auto")
+    if source == "sersic":
+        raise NotYet("alignment.method.source: sersic is not in this version; use auto")
+    if not isinstance(source, str) or source not in _SOURCES:
+        raise ConfigError(
+            f"alignment.method.source: found {source!r}, wanted one of {', '.join(_SOURCES)}"
+        )
+    centroids, stars = CatalogCentroids(), ModelStars(ProfileFromStars(_SOURCES[source]))
+    return CorrelationMeasurement(
+        correlator, centroids, sizes, first=centroids, seams=None, stars=stars
     )
 
 

@@ -232,6 +232,8 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("alignment.tangent_plane", "exp007", "alignment.tangent_plane: 'exp007'"),
     ("alignment.method", "correlation", "no 'correlation'"),
     ("alignment.method", {"correlation": "fft"}, "fft"),
+    ("alignment.method", {"name": "model", "source": "airy"}, "moffat, gaussian, auto"),
+    ("alignment.method", {"name": "model", "refine": True}, "model has no setting 'refine'"),
     ("mosaic.resampler", {"kernel": "turbo", "pixfrac": "wide"}, "pixfrac"),
     ("mosaic.resampler", "nearst", "no resampler is named 'nearst'"),
     ("images.sky", "flat", "flat"),
@@ -244,7 +246,8 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("cluster.workers", 3, "has no setting 'workers'"),  # of the serial backend
 ]
 NOT_YET: list[tuple[str, object, str]] = [
-    *(("alignment.method", name, name) for name in ("model", "both")),
+    ("alignment.method", "both", "both is not in this version"),
+    ("alignment.method", {"name": "model", "source": "sersic"}, "sersic is not in this version"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")
         for name in ("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway")

@@ -12,13 +12,14 @@ from dataclasses import replace
 import pytest
 from cutout_bench import Scene, accuracy, direct_accuracy, joint_accuracy
 
-from alignsvc.numerics.displacement.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.models.model_stars import ModelStars
 
 FITTED = CorrelationMeasurement(
     CORRELATORS.build("ncc", {}),
@@ -26,7 +27,11 @@ FITTED = CorrelationMeasurement(
     SizeClasses((32,), search_radius_px=3),
     matching=PsfMatching(),
 )
-SHARP = replace(FITTED, sharp=SharpStars())
+SHARP = replace(FITTED, stars=SharpStars())
+#: By a profile of the chip's stars, against the catalogue.
+MODELS = replace(
+    FITTED, refinement=CatalogCentroids(), matching=None, seams=None, stars=ModelStars()
+)
 CENTROIDS = replace(FITTED, refinement=WindowedCentroids(), matching=None)
 #: Seeing of nine exposures that differ.
 MIXED_PX = (3.5, 3.8, 4.1, 4.4, 4.7, 5.0, 5.3, 5.6, 6.0)
@@ -104,6 +109,21 @@ def test_sharp_stars_come_near_the_bound(snr: float, limit: float, fwhm_px: floa
     assert found.ratio < limit
     assert found.outliers < 0.02
     assert 0.9 < found.pull_rms < 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("snr", "limit"), [(4, 1.2), (10, 1.1), (30, 1.08), (1000, 1.08)])
+def test_stars_placed_by_a_model_come_near_the_bound(snr: float, limit: float) -> None:
+    found = direct_accuracy(Scene(snr, n_side=14, guides_snr=300.0), MODELS)
+    assert found.ratio < limit
+    assert found.outliers < 0.1
+    assert 0.9 < found.pull_rms < 1.1
+
+
+@pytest.mark.slow
+def test_galaxies_placed_as_stars_are_where_they_are() -> None:
+    assert direct_accuracy(Scene(100, is_galaxy=True, n_side=14), MODELS).ratio < 1.1
+    assert direct_accuracy(Scene(math.inf, (4.0,) * 3, True, 8), MODELS).rms_mpx < 1.0
 
 
 @pytest.mark.slow

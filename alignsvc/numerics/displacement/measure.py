@@ -35,10 +35,11 @@ from alignsvc.numerics.displacement.psf_matching import (
 )
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
 from alignsvc.numerics.displacement.seams import SeamFit
-from alignsvc.numerics.displacement.sharp_stars import SharpStars, StarsOnChip, known_stars
+from alignsvc.numerics.displacement.sharp_stars import known_stars
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.star_methods import LearntStars, StarMethod
 
 #: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
 #: 2 ms however few the sources, hardly count.
@@ -72,9 +73,9 @@ class CorrelationMeasurement:
         What takes the refinement's place in the first pass, for a joint solve; None: nothing.
     seams : SeamFit or None
         How sources are measured where the template's exposures change; None: like all else.
-    sharp : SharpStars or None
-        How stars as sharp as the pixels are measured from the second pass on, for a joint solve;
-        None: like all else.
+    stars : StarMethod or None
+        How sources are placed by the exposure's own pixels from the second pass on, for a joint
+        solve: stars as sharp as the pixels, or all sources by a model. None: like all else.
     """
 
     correlator: Correlator
@@ -85,7 +86,7 @@ class CorrelationMeasurement:
     matching: PsfMatching | None = None
     first: Refinement | None = None
     seams: SeamFit | None = field(default_factory=SeamFit)
-    sharp: SharpStars | None = None
+    stars: StarMethod | None = None
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -95,7 +96,7 @@ class CorrelationMeasurement:
         """Return the measurement of a pass by its number, which counts from 1."""
         if number > 1 or self.first is None:
             return self
-        return replace(self, refinement=self.first, matching=None, seams=None, sharp=None)
+        return replace(self, refinement=self.first, matching=None, seams=None, stars=None)
 
     def is_repeated_in(self, number: int) -> bool:
         """Return whether a pass measures as the one before it did."""
@@ -168,21 +169,20 @@ class CorrelationMeasurement:
 
     def _stars(
         self, view: ChipView, reference: Reference, targets: Targets, sources: SourceCatalog
-    ) -> StarsOnChip | None:
-        """Return the stars of the chip that are too sharp for a template, with their PSF."""
-        if self.sharp is None or not len(targets.source):
+    ) -> LearntStars | None:
+        """Return what the chip's stars teach of sources that no template is for."""
+        if self.stars is None or not len(targets.source):
             return None
-        chosen = self.sharp.among(sources, targets.grid_per_chip_px)
+        chosen = self.stars.among(sources, targets.grid_per_chip_px)
         if chosen is None:
             return None
         calibrators = np.flatnonzero(np.isin(targets.source, chosen.calibrators))
-        calibrators = calibrators[self.sharp.brightest(targets.snr[calibrators])]
+        calibrators = calibrators[self.stars.brightest(targets.snr[calibrators])]
         stars = []
         for clean in self._clean(view, reference, targets.select(calibrators)):
             on_chip = clean.targets.position
             stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
-        psf = self.sharp.psf(stars, chosen.sigma_px) if stars else None
-        return StarsOnChip(chosen.source, psf, self.sharp.fit)
+        return self.stars.learnt(chosen, stars, view.chip, targets)
 
     def _clean(self, view: ChipView, reference: Reference, targets: Targets) -> Iterator[_Clean]:
         """Yield those of the targets that nothing speaks against, where correlation finds them."""
@@ -358,10 +358,10 @@ def _themselves(measured: Displacements, flux: FloatArray, fwhm_px: FloatArray) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Learnt:
-    """What bright sources have taught about a chip; `stars` None: none are too sharp."""
+    """What bright sources have taught about a chip; `stars` None: all have templates."""
 
     kernel: MatchingKernel
-    stars: StarsOnChip | None
+    stars: LearntStars | None
 
 
 def _reached(targets: Targets, sides: Sides) -> FloatArray:

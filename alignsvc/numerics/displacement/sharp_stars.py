@@ -13,6 +13,7 @@ stars for a PSF they are placed by their centroids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, on_catalogue
+from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -30,6 +32,7 @@ from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromSta
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
 
 #: sigma of a Gaussian, in FWHM.
@@ -192,6 +195,13 @@ class SharpStars:
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
         return brightest(snr, self.most_stars)
+
+    def learnt(
+        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+    ) -> StarsOnChip:
+        """Return the stars of a chip with the PSF that its calibrators give."""
+        psf = self.psf(stars, chosen.sigma_px) if stars else None
+        return StarsOnChip(chosen.source, psf, self.fit)
 
 
 def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float) -> KnownStars:

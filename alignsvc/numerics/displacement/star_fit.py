@@ -1,20 +1,29 @@
-"""Fits of an effective PSF to the pixels of stars."""
+"""Fits of a known PSF to the pixels of stars."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.spline import Surface
 
 #: A step is cut to this: farther the slopes of a sharp star say nothing.
 _LONGEST_STEP_PX = 0.3
 #: Unknowns in the order of the equations: x and y, times minus the flux, the flux, the background.
 _FLUX, _BACKGROUND = 2, 3
+
+
+class Psf(Protocol):
+    """What a star of unit flux leaves in pixels."""
+
+    def at(self, centre: Points, side: int) -> Surface:
+        """Return stars at places in windows, (n,), and their change along x and y of the pixel."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,12 +121,12 @@ class StarFit:
     max_iterations: int = 40
     reach_px: float = 1.5
 
-    def __call__(self, psf: EffectivePsf, stars: StarStack, start: Points) -> FittedStars:
+    def __call__(self, psf: Psf, stars: StarStack, start: Points) -> FittedStars:
         """Return the fitted stars.
 
         Parameters
         ----------
-        psf : EffectivePsf
+        psf : Psf
         stars : StarStack
         start : Points, shape (n,)
             In the windows, finite.
@@ -153,6 +162,51 @@ class StarFit:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedStep:
+    """One Gauss-Newton step with the information that a flux known beforehand promises.
+
+    For faint stars: a fit that goes on until it stands still follows noise. At S/N 3.3 it finds
+    62 % of them, at 5.3 94 %, chosen by their noise; a step finds all. From a place that is right
+    to a part of the star's width it is linear in the pixels, so that its errors are as stated.
+
+    Parameters
+    ----------
+    reach_px : float
+        A longer step has left its star.
+    """
+
+    reach_px: float = 3.0
+
+    def __call__(self, psf: Psf, stars: StarStack, start: Points, flux: FloatArray) -> FittedStars:
+        """Return the stars one step from `start`; without a place where `flux` is not positive.
+
+        Parameters
+        ----------
+        psf : Psf
+        stars : StarStack
+        start : Points, shape (n,)
+            In the windows, finite.
+        flux : float64 array, shape (n,)
+            As expected; what is returned is what the pixels say.
+        """
+        known = np.where(flux > 0, flux, 0.0)
+        light = known.astype(np.float32)[:, None, None] * psf.at(start, stars.side).value
+        weight = stars.weighted(light)
+        equations = _Equations.of(psf, stars, weight, start)
+        solution = equations.solution()
+        divisor = np.where(flux > 0, flux, np.nan)
+        x, y = -solution[:, 0] / divisor, -solution[:, 1] / divisor
+        near = np.hypot(x, y) <= self.reach_px
+        return FittedStars(
+            Points(np.where(near, start.x + x, np.nan), np.where(near, start.y + y, np.nan)),
+            solution[:, _FLUX],
+            solution[:, _BACKGROUND],
+            equations.covariance(stars, weight, known),
+            weight,
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Equations:
     """Normal equations of stars at trial places; `regular` False: they have no solution."""
@@ -163,13 +217,11 @@ class _Equations:
     regular: BoolArray
 
     @classmethod
-    def of(
-        cls, psf: EffectivePsf, stars: StarStack, weight: Float32Array, place: Points
-    ) -> _Equations:
+    def of(cls, psf: Psf, stars: StarStack, weight: Float32Array, place: Points) -> _Equations:
         columns, n = psf.at(place, stars.side).columns, len(stars)
-        weighted = columns * weight.reshape(n, 1, -1)
+        weighted = columns * weight.reshape(n, 1, stars.side**2)
         matrix = (weighted @ np.swapaxes(columns, 1, 2)).astype(np.float64)
-        data = (weighted @ stars.pixels.reshape(n, -1, 1)).astype(np.float64)[:, :, 0]
+        data = (weighted @ stars.pixels.reshape(n, stars.side**2, 1)).astype(np.float64)[:, :, 0]
         scale = np.sqrt(np.diagonal(matrix, axis1=1, axis2=2))
         regular = (scale > 0).all(axis=1)
         unit = matrix / np.where(scale > 0, scale, 1)[:, :, None]
@@ -187,7 +239,7 @@ class _Equations:
         """Return the covariances of places: the soft aperture is no part of the noise."""
         n = len(stars)
         # The error is M^-1 sum w z n with w = window / variance: sum w^2 variance = w window.
-        weighted = self.columns * (weight * stars.window).reshape(n, 1, -1)
+        weighted = self.columns * (weight * stars.window).reshape(n, 1, stars.side**2)
         middle = (weighted @ np.swapaxes(self.columns, 1, 2)).astype(np.float64)
         inverse = np.linalg.inv(self.matrix)
         sound = self.regular & (flux > 0)

@@ -1,0 +1,69 @@
+"""Ways to place sources by an exposure's own pixels alone, once the chip has taught them its stars.
+
+The displacement is from the place X in the catalogue, which is the same for all exposures: what is
+wrong with X is taken up by the source's latent offset in the joint solve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.geometry import Points
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.refine import Refined
+from alignsvc.numerics.displacement.sharp_stars import StarClass
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+
+
+class LearntStars(Protocol):
+    """What the stars of a chip have taught."""
+
+    def measured(
+        self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
+    ) -> Refined:
+        """Return displacements in which those of its sources are from the catalogue's places.
+
+        Parameters
+        ----------
+        refined : Refined
+            What stays for all else.
+        pairs : PairStack
+        start : Points, shape (n,)
+            Finite.
+        source : int64 array, shape (n,)
+            Ids of the pairs.
+        """
+        ...
+
+
+class StarMethod(Protocol):
+    """How stars are told and what is made of them; a frozen dataclass."""
+
+    def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
+        """Return the stars; None: there are none that the method is for."""
+        ...
+
+    def brightest(self, snr: FloatArray) -> IntArray:
+        """Return the indices of the calibrators that are used, ascending."""
+        ...
+
+    def learnt(
+        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+    ) -> LearntStars:
+        """Return what a chip's calibrators teach.
+
+        Parameters
+        ----------
+        chosen : StarClass
+        stars : sequence of KnownStars
+            The calibrators; there may be none.
+        chip : CalibratedChip
+        targets : Targets
+            All sources of the chip.
+        """
+        ...

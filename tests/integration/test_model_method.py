@@ -1,0 +1,49 @@
+"""Runs that place sources by a profile of the exposure's own stars: ``method: model``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workplaces import Command, Workplace
+
+from alignsvc import api
+from alignsvc.domain.outcome import ExitCode
+
+MODEL = {"name": "model", "source": "moffat"}
+
+
+def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
+    work: Workplace, small_sky: Path
+) -> None:
+    result = api.align(work.config({"alignment.method": MODEL, "alignment.geometry": "rshift"}))
+    assert result.exit_code == ExitCode.DONE
+    judged = api.evaluate(work.run, small_sky)
+    assert judged["false_success"] == []
+    assert judged["passes"] <= 3
+    assert judged["before_local_rms_px"] > 0.3
+    assert judged["local_rms_px"] < 0.006
+    assert judged["ratio_local"] < 2.5
+
+
+@pytest.mark.slow
+def test_models_and_correlation_agree_within_their_errors(work: Workplace, small_sky: Path) -> None:
+    shift, error = [], []
+    for method in (MODEL, {"name": "correlate"}):
+        place = Workplace(work.root / method["name"])
+        place.root.mkdir()
+        settings = {"alignment.method": method, "alignment.geometry": "rshift"}
+        config = place.config({**settings, "images.paths": [f"{work.inputs}/*"]})
+        found = api.align(config).corrections
+        shift.append([one.correction.shift for one in found])
+        error.append([np.sqrt(np.diag(one.correction.covariance)[:2]) for one in found])
+    apart = np.array(shift[0]) - np.array(shift[1])
+    assert (np.abs(apart) < 3 * np.hypot(*np.array(error))).all()
+
+
+def test_a_model_without_the_global_solver_is_refused(work: Workplace, command: Command) -> None:
+    settings = {"alignment.method": MODEL, "alignment.solver": "independent"}
+    ended = command("check", work.config(settings))
+    assert ended.code == 2
+    assert "set it to global or use correlate" in ended.sentence
