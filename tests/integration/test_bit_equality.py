@@ -62,6 +62,7 @@ def test_the_number_of_workers_changes_no_bit(
     assert content(result.directory) == wanted
 
 
+@pytest.mark.slow
 def test_cosmic_rays_are_the_same_in_any_order(
     sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ def test_kills_at_many_moments_change_no_bit(
     require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills, **sections))
 
 
+@pytest.mark.slow
 def test_on_the_fly_a_kill_within_a_pass_changes_no_bit(sky: Path, tmp_path: Path) -> None:
     sections = {"alignment": {"max_iterations": [1, 1], **ON_THE_FLY}}
     whole = killed_and_resumed(sky, tmp_path / "whole", [[]], **sections)[0]
@@ -119,6 +120,7 @@ def test_on_the_fly_a_kill_within_a_pass_changes_no_bit(sky: Path, tmp_path: Pat
     require_the_same(whole, killed_and_resumed(sky, tmp_path / "killed", kills, **sections))
 
 
+@pytest.mark.slow
 def test_a_kill_while_cosmic_rays_are_rejected_changes_no_bit(tmp_path: Path) -> None:
     sky = make_sky(tmp_path / "sky", rays=1000.0)
     sections = {

@@ -127,6 +127,7 @@ def moving(simulated: Callable[[dict], Sky]) -> Sky:
     return simulated(TEN_YEARS)
 
 
+@pytest.mark.slow
 def test_a_catalogue_takes_out_what_all_headers_have_in_common(still: Sky, tmp_path: Path) -> None:
     without = still.align(tmp_path / "without")
     assert np.abs(still.errors_px(without).mean(axis=(0, 2))).max() > 0.7
