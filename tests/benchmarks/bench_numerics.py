@@ -156,7 +156,7 @@ def joint_solve() -> list[Comparison]:
     """100 exposures on a 10x10 grid of half overlaps, about 500 sources each."""
     centres = np.mgrid[0:10, 0:10].reshape(2, -1).T * 50.0
     scene = make_scene(centres, Geometry.GENERAL, noise=1.0, density=500.0)
-    fitter = JointFitter(Geometry.GENERAL)
+    fitter = JointFitter()
 
     def floor() -> object:
         """The same rows, unclipped and without errors: all unknowns at once by LSQR."""
