@@ -8,58 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.ellipticity import ellipticity_parameters
-from alignsvc.numerics.models.pixel_integration import (
-    Pixelation,
-    RadialCoefficients,
-    integrated,
-    width_parameter,
-)
-from alignsvc.numerics.models.profile import (
-    Places,
-    Precision,
-    ProfileColumns,
-    ShapeParameter,
-    shape_rows,
-)
+from alignsvc.numerics.models.pixel_integration import RadialCoefficients, RadialLaw
+from alignsvc.numerics.models.profile import ShapeParameter
 from alignsvc.numerics.models.profiles import PROFILES
+from alignsvc.numerics.models.radial_star import RadialStar
 
 
 @PROFILES.register("gaussian")
 @dataclass(frozen=True, slots=True)
-class Gaussian:
-    """A Gaussian, round or elliptical.
-
-    Parameters
-    ----------
-    elliptical : bool
-        With ``e1, e2`` among the parameters.
-    nodes : int
-        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
-    precision : {'double', 'single'}
-        What is computed in.
-    """
-
-    elliptical: bool = False
-    nodes: int = 8
-    precision: Precision = "double"
-
-    def __post_init__(self) -> None:
-        self._pixelation()
+class Gaussian(RadialStar):
+    """A Gaussian; parameters as of `RadialStar`."""
 
     @property
-    def parameters(self) -> tuple[ShapeParameter, ...]:
-        """``log_fwhm`` [ln px], and ``e1, e2`` if elliptical."""
-        own = ellipticity_parameters(0.2) if self.elliptical else ()
-        return (width_parameter(), *own)
+    def law(self) -> RadialLaw:
+        """A Gaussian's."""
+        return _GaussianLaw()
 
-    def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
-        """Return the columns of stars; see `Profile`."""
-        rows = shape_rows(windows, shape, len(self.parameters))
-        return integrated(windows, rows, _GaussianLaw(), self._pixelation())
-
-    def _pixelation(self) -> Pixelation:
-        return Pixelation(self.nodes, self.precision, self.elliptical)
+    @property
+    def own_parameters(self) -> tuple[ShapeParameter, ...]:
+        """None."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.ellipticity import ellipticity_parameters
-from alignsvc.numerics.models.pixel_integration import (
-    Pixelation,
-    RadialCoefficients,
-    integrated,
-    width_parameter,
-)
-from alignsvc.numerics.models.profile import (
-    Places,
-    Precision,
-    ProfileColumns,
-    ShapeParameter,
-    shape_rows,
-)
+from alignsvc.numerics.models.pixel_integration import RadialCoefficients, RadialLaw
+from alignsvc.numerics.models.profile import ShapeParameter
 from alignsvc.numerics.models.profiles import PROFILES
+from alignsvc.numerics.models.radial_star import RadialStar
 
 #: Wide Gaussians hold at most this share of the flux: the narrow one stays in charge.
 _WIDE_SHARE = 0.9
@@ -31,19 +20,13 @@ _WIDE_SHARE = 0.9
 
 @PROFILES.register("gaussians")
 @dataclass(frozen=True, slots=True)
-class Gaussians:
-    """A sum of Gaussians, each wider than the one before.
+class Gaussians(RadialStar):
+    """A sum of Gaussians, each wider than the one before, all of one ellipticity.
 
     Parameters
     ----------
     count : int
-        How many, 2 to 4.
-    elliptical : bool
-        With ``e1, e2``, shared by all, among the parameters.
-    nodes : int
-        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
-    precision : {'double', 'single'}
-        What is computed in.
+        How many, 2 to 4. The others are those of `RadialStar`.
 
     Notes
     -----
@@ -51,42 +34,34 @@ class Gaussians:
     """
 
     count: int = 2
-    elliptical: bool = False
-    nodes: int = 8
-    precision: Precision = "double"
 
     def __post_init__(self) -> None:
-        self._pixelation()
+        # Slots make a new class, in which super() without arguments is lost.
+        RadialStar.__post_init__(self)
         if not 2 <= self.count <= 4:
             raise ConfigError(f"profile gaussians: count {self.count}, wanted 2, 3 or 4")
 
     @property
-    def parameters(self) -> tuple[ShapeParameter, ...]:
-        """``log_fwhm`` [ln px], ``e1, e2`` if elliptical, then two for each wide Gaussian.
+    def law(self) -> RadialLaw:
+        """That of the sum."""
+        return _GaussiansLaw(self.count)
+
+    @property
+    def own_parameters(self) -> tuple[ShapeParameter, ...]:
+        """Two for each wide Gaussian.
 
         ``log_ratio_j`` is the logarithm of its width over that of the one before, ``share_j``
         its part of the flux.
         """
         largest = _WIDE_SHARE / (self.count - 1)
-        wide = [
+        return tuple(
             parameter
             for j in range(2, self.count + 1)
             for parameter in (
                 ShapeParameter(f"log_ratio_{j}", math.log(1.2), math.log(4), 0.3),
                 ShapeParameter(f"share_{j}", 0.0, largest, 0.2),
             )
-        ]
-        own = ellipticity_parameters(0.2) if self.elliptical else ()
-        return (width_parameter(), *own, *wide)
-
-    def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
-        """Return the columns of stars; see `Profile`."""
-        rows = shape_rows(windows, shape, len(self.parameters))
-        law = _GaussiansLaw(self.count)
-        return integrated(windows, rows, law, self._pixelation())
-
-    def _pixelation(self) -> Pixelation:
-        return Pixelation(self.nodes, self.precision, self.elliptical)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,66 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.ellipticity import ellipticity_parameters
-from alignsvc.numerics.models.pixel_integration import (
-    Pixelation,
-    RadialCoefficients,
-    integrated,
-    width_parameter,
-)
-from alignsvc.numerics.models.profile import (
-    Places,
-    Precision,
-    ProfileColumns,
-    ShapeParameter,
-    shape_rows,
-)
+from alignsvc.numerics.models.pixel_integration import RadialCoefficients, RadialLaw
+from alignsvc.numerics.models.profile import ShapeParameter
 from alignsvc.numerics.models.profiles import PROFILES
+from alignsvc.numerics.models.radial_star import RadialStar
 
 
 @PROFILES.register("moffat")
 @dataclass(frozen=True, slots=True)
-class Moffat:
-    """``(1 + r^2 / a^2)^(-1/v)``.
-
-    Parameters
-    ----------
-    elliptical : bool
-        With ``e1, e2`` among the parameters; half as expensive again.
-    nodes : int
-        Points in each pixel that its integral is made of (`pixel_rules.nodes_for`).
-    precision : {'double', 'single'}
-        What is computed in.
+class Moffat(RadialStar):
+    """``(1 + r^2 / a^2)^(-1/v)``; parameters as of `RadialStar`.
 
     Notes
     -----
-    The parameter is the inverse index v, in which a fit is nearly linear and v = 0 a Gaussian.
-    Above 0.6 a profile has hardly a flux: at 0.6 a tenth of it lies beyond 4 FWHM.
+    The shape's own parameter is the inverse index v, in which a fit is nearly linear and v = 0 a
+    Gaussian. Above 0.6 a profile has hardly a flux: at 0.6 a tenth of it lies beyond 4 FWHM.
     """
 
-    elliptical: bool = False
-    nodes: int = 8
-    precision: Precision = "double"
-
-    def __post_init__(self) -> None:
-        self._pixelation()
+    @property
+    def law(self) -> RadialLaw:
+        """Moffat's."""
+        return _MoffatLaw()
 
     @property
-    def parameters(self) -> tuple[ShapeParameter, ...]:
-        """``log_fwhm`` [ln px], ``e1, e2`` if elliptical, ``inverse_index``."""
-        return (
-            width_parameter(),
-            *(ellipticity_parameters(0.2) if self.elliptical else ()),
-            ShapeParameter("inverse_index", 0.05, 0.6, 0.1),
-        )
-
-    def __call__(self, windows: Places, shape: FloatArray) -> ProfileColumns:
-        """Return the columns of stars; see `Profile`."""
-        rows = shape_rows(windows, shape, len(self.parameters))
-        return integrated(windows, rows, _MoffatLaw(), self._pixelation())
-
-    def _pixelation(self) -> Pixelation:
-        return Pixelation(self.nodes, self.precision, self.elliptical)
+    def own_parameters(self) -> tuple[ShapeParameter, ...]:
+        """``inverse_index``."""
+        return (ShapeParameter("inverse_index", 0.05, 0.6, 0.1),)
 
 
 @dataclass(frozen=True, slots=True)
