@@ -72,3 +72,8 @@ def __getattr__(name: str) -> Any:
         module = "alignsvc.building_blocks" if name in _BLOCKS else "alignsvc.api"
         return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'alignsvc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not yet imported among them."""
+    return sorted(__all__)

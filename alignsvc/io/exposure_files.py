@@ -104,7 +104,7 @@ def find_exposures(
         FailedExposure(
             ids[file],
             FailureKind.MISSING,
-            f"{file}: the file does not exist; mend images.paths or leave it out",
+            f"{file}: the file does not exist; mend its path or leave it out",
         )
         for file in sorted(set(files) - set(present))
     )

@@ -21,3 +21,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_public_names_are_those_of_the_api() -> None:
     api = importlib.import_module("alignsvc.api")
     assert set(alignsvc.__all__) - {"__version__"} <= set(api.__all__)
+
+
+def test_names_are_offered_before_they_are_imported() -> None:
+    assert dir(alignsvc) == sorted(alignsvc.__all__)
