@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
@@ -25,7 +25,9 @@ from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
 from alignsvc.numerics.displacement.star_fit import ExpectedStep, FittedStars, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.close_sources import CloseSources, SkyOfChip, SourcesOnChip
 from alignsvc.numerics.models.neighbours import Neighbours
+from alignsvc.numerics.models.unexplained import growth
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
 
@@ -35,8 +37,9 @@ _FWHM_PER_SIGMA = np.sqrt(8 * np.log(2))
 _SHARPEST_PX = 1.0
 #: Unknowns of a star: place, flux, background.
 _OWN = 4
-#: Noise alone exceeds its mean by so many standard deviations once in a thousand.
-_BY_CHANCE = 3.0
+#: Apertures reach so far, in FWHM: of light farther away no place needs to know, and isophotes of
+#: bright stars hold much of it.
+_APERTURE_FWHM = 3.0
 #: Fewer bright stars than this have no median.
 _FEWEST = 3
 
@@ -49,8 +52,10 @@ class ModelOnChip:
     ----------
     profile : ChipProfile or None
         None: the chip has too few stars, or none that a profile fits; centroids stay.
-    neighbours : Neighbours or None
-        The light of all sources, which each one is freed of that is not its own.
+    sky : SkyOfChip or None
+        With the light of all sources, which each one is freed of that is not its own.
+    close : CloseSources
+        For those that overlap.
     fit : StarFit
         Of bright sources.
     step : ExpectedStep
@@ -60,7 +65,8 @@ class ModelOnChip:
     """
 
     profile: ChipProfile | None
-    neighbours: Neighbours | None
+    sky: SkyOfChip | None
+    close: CloseSources
     fit: StarFit
     step: ExpectedStep
     faint_snr: float
@@ -69,11 +75,24 @@ class ModelOnChip:
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
-        if self.profile is None or self.neighbours is None or not len(pairs):
+        if self.profile is None or self.sky is None or not len(pairs):
             return refined
-        pairs = self.neighbours.taken_from(pairs, source)
+        pairs = self.sky.neighbours.taken_from(pairs, source)
+        reach = _APERTURE_FWHM * self.profile.fwhm_px
+        pairs = replace(pairs, aperture_px=np.minimum(pairs.aperture_px, reach))
         theirs = refined.information
-        placed = self.placed(self.profile, pairs, start)
+        expected = Expected.of(self.profile, pairs, self.faint_snr)
+        placed = self.placed(self.profile, pairs, start, expected)
+        bright = placed.found & (expected.snr >= self.faint_snr)
+        sources = SourcesOnChip(
+            source,
+            expected.flux,
+            ~(expected.snr >= self.faint_snr),
+            pairs.aperture_px,
+            _common_offset(placed.place, pairs.catalogued, bright),
+        )
+        together = self.close(self.profile, self.sky, sources)
+        placed = together.put_in(placed, pairs.catalogued)
         information = Information(
             own=placed.covariance,
             template=theirs.template,
@@ -84,21 +103,22 @@ class ModelOnChip:
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
 
-    def placed(self, profile: ChipProfile, pairs: PairStack, start: Points) -> FittedStars:
+    def placed(
+        self, profile: ChipProfile, pairs: PairStack, start: Points, expected: Expected
+    ) -> FittedStars:
         """Return all sources as placed in their boxes; covariances say what chi2 says of them.
 
         Bright ones are fitted until they stand still, from where the correlation found them. Faint
         ones are one step away from their place in the catalogue, moved as the bright ones are,
         and their flux is that of their template, in the proportion that the bright ones have.
         """
-        expected = Expected.of(profile, pairs, self.faint_snr)
         bright = np.flatnonzero(expected.snr >= self.faint_snr)
         faint = np.flatnonzero(~(expected.snr >= self.faint_snr))
         some, at = pairs.select(bright), Points(start.x[bright], start.y[bright])
         begin = Points(some.centre.x - at.x, some.centre.y - at.y)
         stack = StarStack.of(some, at)
         fitted = inflated(profile, stack, self.fit(profile, stack, begin))
-        moved = _common_offset(fitted, some.catalogued)
+        moved = _common_offset(fitted.place, some.catalogued, fitted.found)
         some = pairs.select(faint)
         begin = Points(some.catalogued.x + moved[0], some.catalogued.y + moved[1])
         at = Points(some.centre.x - begin.x, some.centre.y - begin.y)
@@ -127,6 +147,10 @@ class ModelStars:
     step : ExpectedStep
     faint_snr : float
         See `ModelOnChip`.
+    close_fwhm : float
+        Sources closer than this overlap: widths of bright stars in the catalogue, which are 1.4
+        times their FWHM. The same for all exposures.
+    close : CloseSources
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
@@ -137,6 +161,8 @@ class ModelStars:
     fit: StarFit = field(default_factory=StarFit)
     step: ExpectedStep = field(default_factory=ExpectedStep)
     faint_snr: float = 20.0
+    close_fwhm: float = 1.4
+    close: CloseSources = field(default_factory=CloseSources)
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars: all sources are placed as if they were some; None: none is bright."""
@@ -161,13 +187,14 @@ class ModelStars:
         """Return the profile that a chip's calibrators give, and all of its sources by it."""
         fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
         profile = self.profile(stars, fwhm_px)
-        neighbours = None
+        sky = None
         if profile is not None:
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             alone = [neighbours.taken_from_stars(one) for one in stars]
             profile = self.profile(alone, profile.fwhm_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
-        return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr)
+            sky = SkyOfChip(chip, neighbours, self.close_fwhm * chosen.fwhm_px)
+        return ModelOnChip(profile, sky, self.close, self.fit, self.step, self.faint_snr)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,15 +228,7 @@ class Expected:
 
 
 def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> FittedStars:
-    """Return fitted stars with the covariances of those that the model does not describe grown.
-
-    chi2 within the aperture is expected to be the number of pixels less the unknowns. What exceeds
-    that by more than noise does once in a thousand times is light that the model does not know: a
-    galaxy, a neighbour, another profile. Covariances grow by that excess over what is expected, so
-    that nothing jumps. Pixels far from the slopes count as well: there a neighbour shows whose
-    wings move the core, which the fit has put up with. (With chi2 where the slopes are, pulls
-    were 1.07 instead of 0.95, ratios 1.35 instead of 1.27: four skies like `stack4`.)
-    """
+    """Return fitted stars, their covariances grown where a star alone is no good model."""
     place = Points(
         np.where(fitted.found, fitted.place.x, 0.0), np.where(fitted.found, fitted.place.y, 0.0)
     )
@@ -218,13 +237,9 @@ def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> Fit
         for one in (fitted.flux, fitted.background)
     )
     left = stars.pixels - flux * profile.at(place, stars.side).value - background
-    counted = stars.window * (stars.weight > 0)
-    chi2 = np.sum(fitted.weight * left**2, axis=(1, 2), dtype=np.float64)
-    expected = np.maximum(counted.sum(axis=(1, 2), dtype=np.float64) - _OWN, 1.0)
-    noise = np.sqrt(2.0 * np.sum(counted**2, axis=(1, 2), dtype=np.float64))
-    excess = np.maximum(chi2 - expected - _BY_CHANCE * noise, 0.0)
-    growth = np.where(fitted.found, 1.0 + excess / expected, 1.0)
-    return replace(fitted, covariance=fitted.covariance * growth[:, None, None])
+    grown = growth(left, fitted.weight, stars.window * (stars.weight > 0), _OWN)
+    grown = np.where(fitted.found, grown, 1.0)
+    return replace(fitted, covariance=fitted.covariance * grown[:, None, None])
 
 
 def _flux(light: Float32Array, weight: Float32Array, seen: Float32Array) -> FloatArray:
@@ -238,12 +253,11 @@ def _flux(light: Float32Array, weight: Float32Array, seen: Float32Array) -> Floa
     return found
 
 
-def _common_offset(fitted: FittedStars, catalogued: Points) -> tuple[float, float]:
+def _common_offset(place: Points, catalogued: Points, bright: BoolArray) -> tuple[float, float]:
     """Return how far sources are from their places in the catalogue, by their median."""
-    found = fitted.found
-    if found.sum() < _FEWEST:
+    if bright.sum() < _FEWEST:
         return 0.0, 0.0
-    x, y = (fitted.place.x - catalogued.x)[found], (fitted.place.y - catalogued.y)[found]
+    x, y = (place.x - catalogued.x)[bright], (place.y - catalogued.y)[bright]
     return float(np.median(x)), float(np.median(y))
 
 

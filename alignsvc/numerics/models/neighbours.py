@@ -97,18 +97,33 @@ class Neighbours:
         at = np.searchsorted(self.source, source)
         corner_x = np.rint(self.position.x[at] - place.x).astype(np.int64)
         corner_y = np.rint(self.position.y[at] - place.y).astype(np.int64)
-        x, y = self.position.x[at] - corner_x, self.position.y[at] - corner_y
+        return self.without(at[:, None], (corner_x, corner_y), side)
+
+    def without(
+        self, members: IntArray, corner: tuple[IntArray, IntArray], side: int
+    ) -> Float32Array:
+        """Return the light in windows of all sources but some, shape (n, side, side).
+
+        Parameters
+        ----------
+        members : int64 array, shape (n, m)
+            Indices of the sources that are left out of each window; -1: none.
+        corner : tuple of int64 arrays, shape (n,)
+            x and y on the chip of the first pixel.
+        side : int
+        """
         # Beyond the chip nothing is seen, so that what continues there does not count.
-        whole = pieces(self.model, corner_y, corner_x, side)
-        own = (
-            self.flux[at].astype(np.float32)[:, None, None] * self.psf.at(Points(x, y), side).value
-        )
-        # A source's light in the model ends where its stamp does.
+        light: Float32Array = pieces(self.model, corner[1], corner[0], side)
         step = np.arange(side)
-        inside_x, inside_y = (
-            np.abs(step - np.rint(one)[:, None]) <= self.reach_px for one in (x, y)
-        )
-        light: Float32Array = whole - own * (inside_y[:, :, None] & inside_x[:, None, :])
+        for at in members.T:
+            x, y = self.position.x[at] - corner[0], self.position.y[at] - corner[1]
+            flux = np.where(at >= 0, self.flux[at], 0.0).astype(np.float32)[:, None, None]
+            # A source's light in the model ends where its stamp does.
+            inside_x, inside_y = (
+                np.abs(step - np.rint(one)[:, None]) <= self.reach_px for one in (x, y)
+            )
+            own = flux * self.psf.at(Points(x, y), side).value
+            light = light - own * (inside_y[:, :, None] & inside_x[:, None, :])
         return light
 
     def taken_from(self, pairs: PairStack, source: IntArray) -> PairStack:
