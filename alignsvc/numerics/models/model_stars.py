@@ -148,7 +148,7 @@ class ModelStars:
     faint_snr : float
         See `ModelOnChip`.
     close_fwhm : float
-        Sources closer than this overlap: widths of bright stars in the catalogue, which are 1.4
+        Sources closer than this overlap: widths of bright stars in the catalogue, which are 1.2
         times their FWHM. The same for all exposures.
     close : CloseSources
     """
@@ -161,7 +161,7 @@ class ModelStars:
     fit: StarFit = field(default_factory=StarFit)
     step: ExpectedStep = field(default_factory=ExpectedStep)
     faint_snr: float = 20.0
-    close_fwhm: float = 1.4
+    close_fwhm: float = 1.7
     close: CloseSources = field(default_factory=CloseSources)
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
