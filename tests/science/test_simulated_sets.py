@@ -25,6 +25,12 @@ SHARED = {"rotation": "shared", "scale": "shared", "skew": "shared"}
 
 #: Few stars, all bright: what is left is what the phases of the pixels do.
 BRIGHT = {"changes": {"stars": {"flux": [500.0, 3.0e4]}}}
+#: Each source has another one within 2 FWHM, in the mean.
+CROWDED = {
+    "camera": {"shape": [384, 384]},
+    "changes": {"stars": {"density": 300.0, "flux": [50.0, 3.0e4]}},
+}
+MODEL = {"method": {"name": "model", "source": "moffat"}}
 QUICK = [
     (Case("stack4"), 2.0),
     (Case("stack4", "auto"), 2.0),
@@ -37,6 +43,8 @@ WHOLE = [
     (Case("stack8", "general"), 1.5),
     (Case("stack8", "general", alignment={"method": {"name": "model"}}), 1.5),
     (Case("pair", alignment={"method": {"name": "model"}}), 2.0),
+    (Case("stack4", alignment=MODEL), 1.8),
+    (Case("stack4", alignment=MODEL, **CROWDED), 1.6),
     (Case("dither20", "general"), 1.4),
     (Case("stack8", "auto"), 1.6),
     (Case("strip24"), 1.6),

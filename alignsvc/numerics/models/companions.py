@@ -14,7 +14,7 @@ from alignsvc.numerics.models.chip_profile import ChipProfile
 from alignsvc.numerics.models.group_fit import FittedGroups, StarGroups
 
 #: Places that are tried stand so many to a FWHM, but not closer than the pixels.
-_TRIED_PER_FWHM = 3.0
+_TRIED_PER_FWHM = 2.0
 
 
 @dataclass(frozen=True, slots=True)
