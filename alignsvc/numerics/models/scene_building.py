@@ -19,6 +19,7 @@ from alignsvc.numerics.models.pixel_rules import nodes_for
 from alignsvc.numerics.models.profile import Profile
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
+from alignsvc.numerics.models.profiles.empirical import Empirical
 from alignsvc.numerics.models.scene import (
     ExposureModel,
     FluxModel,
@@ -42,6 +43,8 @@ _SHAPE_START = {"inverse_index": 0.33, "e1": 0.0, "e2": 0.0, "index": 1.5}
 _RATIO_START, _SHARE_START = math.log(2.0), 0.25
 #: What a sum of Gaussians is narrower than its sum at the narrowest.
 _NARROWEST_PART = 0.9
+#: What stars are before their PSF is measured.
+_BEFORE_MEASURED = "moffat"
 _UNIT = ((1.0, 0.0), (0.0, 1.0))
 
 
@@ -63,6 +66,8 @@ class ExposureStart:
     fwhm_px : float
     psf_shape : tuple of float or None
         None: from the width.
+    psf : Empirical or None
+        Of its stars, once it was measured.
     shift : tuple of float
         arcsec, east and north.
     turn : float
@@ -77,6 +82,7 @@ class ExposureStart:
     weight: FloatArray
     fwhm_px: float
     psf_shape: tuple[float, ...] | None = None
+    psf: Empirical | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     turn: float = 0.0
 
@@ -142,7 +148,7 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
     models = []
     for e, one in enumerate(start.exposures):
         nodes = nodes_for(one.fwhm_px, elliptical=settings.elliptical)
-        star = stars.setdefault(nodes, star_profile(settings, nodes))
+        star = one.psf or stars.setdefault(nodes, star_profile(settings, nodes))
         models.append(_exposure_model(start, e, star, settings))
     views = tuple(
         view
@@ -159,8 +165,9 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
 
 
 def star_profile(settings: SceneSettings, nodes: int) -> Profile:
-    """Return the stars' profile, integrated over pixels by so many nodes."""
-    return PROFILES.build(settings.star, {"elliptical": settings.elliptical, "nodes": nodes})
+    """Return the stars' parametric profile, integrated over pixels by so many nodes."""
+    name = _BEFORE_MEASURED if settings.star == "empirical" else settings.star
+    return PROFILES.build(name, {"elliptical": settings.elliptical, "nodes": nodes})
 
 
 def shape_at_start(profile: Profile, fwhm_px: float) -> tuple[float, ...]:
@@ -201,7 +208,7 @@ def _exposure_model(
 ) -> ExposureModel:
     one = start.exposures[e]
     width = start.mean_fwhm_px if settings.psf == "shared" else one.fwhm_px
-    shape = one.psf_shape or shape_at_start(star, width)
+    shape = () if one.psf else one.psf_shape or shape_at_start(star, width)
     ny, nx = one.exposure.shape
     known = start.is_star.any()
     galaxies: tuple[Profile, ...] = ()
