@@ -27,6 +27,9 @@ from alignsvc.numerics.sky.corrected import corrected
 if TYPE_CHECKING:
     from alignsvc.numerics.models.scene_settings import SceneSettings
 
+#: What has no geometry of its own name: nothing is free, or anything.
+_GEOMETRY = {"none": Geometry.SHIFT, "placing": Geometry.GENERAL}
+
 
 @dataclass(frozen=True, slots=True)
 class FittedNumber:
@@ -262,7 +265,7 @@ def _psf_stamp(e: int, problem: SceneProblem, fit: SceneFit, side: int) -> Float
 
 
 def _correction(one: ExposureStart, e: int, problem: SceneProblem, fit: SceneFit) -> Correction:
-    geometry = Geometry.SHIFT if one.geometry == "none" else Geometry(one.geometry)
+    geometry = _GEOMETRY.get(one.geometry) or Geometry(one.geometry)
     numbers, spread = _numbers(e, problem, fit)
     return Correction.from_parameters(one.map.plane, numbers[:6], geometry, spread[:6, :6])
 

@@ -12,6 +12,7 @@ from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.models.lopsidedness import Lopsidedness, lopsidedness
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene import Scene
+from alignsvc.numerics.models.scene_advice import same_places
 from alignsvc.numerics.models.scene_building import SceneStart
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
 from alignsvc.numerics.models.scene_problem import SceneProblem
@@ -149,7 +150,7 @@ def warnings_of(
     """Return what a person should know before believing the errors, a sentence each."""
     if not found.fit.outcome.is_answer:
         return ()
-    said = []
+    said = [*same_places(start)]
     for e, one in enumerate(start.exposures):
         ratio, sigmas = found.per_degree[e], found.significant[e]
         if sigmas > _BEYOND_NOISE and ratio > _WORTH_A_WORD:

@@ -11,9 +11,11 @@ from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.fitted_scene import FittedScene, described, without_a_fit
 from alignsvc.numerics.models.measured_psf import MeasuredPsfs, Stamp
 from alignsvc.numerics.models.outcomes import Outcome
+from alignsvc.numerics.models.parameters import ParameterTable
 from alignsvc.numerics.models.profiles.empirical import Empirical
 from alignsvc.numerics.models.reweighting import CauchyWeights, ModelVariance, noise_per_flux
 from alignsvc.numerics.models.scene import Scene
+from alignsvc.numerics.models.scene_advice import advised, no_pixels, no_sources
 from alignsvc.numerics.models.scene_building import (
     SceneStart,
     build_scene,
@@ -39,6 +41,7 @@ _ROBUST_ROUNDS, _AT_REST = 15, 0.02
 #: So often PSFs are measured: the places of sharp stars by a Moffat follow the pixel's phase, and
 #: the PSF that they give does, by half as much; a third PSF gains a fifth of what the second does.
 _PSF_ROUNDS = 2
+_NO_WIDTH = "all sources are galaxies; give a star among them, or fwhm_px"
 #: What `star: empirical` lacks.
 _TOO_FEW = (
     "no star of 20 standard deviations, alone with stars in its window, whose place agrees with "
@@ -56,26 +59,11 @@ def fit_exposures(
     ConfigError
         No exposure, two of one name, or a setting that does not suit them.
     """
-    if not exposures:
-        raise ConfigError("scene: no exposure was given")
-    names = [exposure.name for exposure in exposures if exposure.name]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"scene: two exposures are named {name}; give each a name of its own")
-    if not any(exposure.good.any() for exposure in exposures):
-        return without_a_fit(Outcome.NO_PIXELS)
-    if not all(exposure.has_invertible_wcs for exposure in exposures):
-        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, "a CD matrix has no inverse")
-    start = begin(exposures, sources, settings)
-    if start is None:
-        return without_a_fit(Outcome.NO_SOURCES)
-    if not (np.isfinite(start.place.x).all() and np.isfinite(start.place.y).all()):
-        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, "sources on both sides of the sky")
-    if not start.is_star.any() and settings.fwhm_px is None:
-        return without_a_fit(Outcome.NO_PSF)
-    if start.kinds and start.is_star.any():
-        start = _with_psf_of_stars(start, settings)
-    final, fit = _fitted(start, build_scene(start, settings), settings)
+    _require_consistent(exposures, settings)
+    start = _started(exposures, sources, settings)
+    if isinstance(start, FittedScene):
+        return start
+    final, fit = _fitted(start, _first_scene(start, settings), settings)
     for _ in range(_PSF_ROUNDS if settings.star == "empirical" else 0):
         if not fit.outcome.is_answer:
             break
@@ -85,8 +73,62 @@ def fit_exposures(
             return without_a_fit(Outcome.NO_PSF, _TOO_FEW.format(", ".join(unknown)))
         final, fit = _fitted(start, build_scene(start, settings), settings)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
-    found = tested(final, doubted(start, fit), settings)
+    found = tested(final, advised(start, doubted(start, fit)), settings)
     return described(start, windows, found, settings)
+
+
+def _require_consistent(exposures: tuple[SceneExposure, ...], settings: SceneSettings) -> None:
+    """Raise a ConfigError where exposures do not go with each other or the settings."""
+    if not exposures:
+        raise ConfigError("scene: no exposure was given")
+    names = [exposure.name for exposure in exposures if exposure.name]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"scene: two exposures are named {name}; give each a name of its own")
+    if settings.star == "empirical" and any(one.psf_shape is not None for one in exposures):
+        raise ConfigError(
+            "scene: psf_shape found with star 'empirical', which is measured; leave out one of both"
+        )
+
+
+def _started(
+    exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
+) -> SceneStart | FittedScene:
+    """Return where the fit begins, or how it ended if it cannot."""
+    if not any(exposure.good.any() for exposure in exposures):
+        return without_a_fit(Outcome.NO_PIXELS, no_pixels(exposures))
+    flat = [k for k, exposure in enumerate(exposures) if not exposure.has_invertible_wcs]
+    if flat:
+        which = ", ".join(exposures[k].name or f"exposure {k}" for k in flat)
+        detail = f"CRVAL, CRPIX or CD of {which} are not finite, or CD has no inverse"
+        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, detail)
+    start = begin(exposures, sources, settings)
+    if start is None:
+        given = None if sources is None else len(sources)
+        return without_a_fit(Outcome.NO_SOURCES, no_sources(given, settings.threshold))
+    if not (np.isfinite(start.place.x).all() and np.isfinite(start.place.y).all()):
+        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, "sources on both sides of the sky")
+    if not start.is_star.any() and settings.fwhm_px is None:
+        return without_a_fit(Outcome.NO_PSF, _NO_WIDTH)
+    if start.kinds and start.is_star.any():
+        return _with_psf_of_stars(start, settings)
+    return start
+
+
+def _first_scene(start: SceneStart, settings: SceneSettings) -> Scene:
+    """Return the scene at the start, in which what has one name is one thing.
+
+    Raises
+    ------
+    ConfigError
+        Placings or shapes of stars that name two things alike.
+    """
+    scene = build_scene(start, settings)
+    try:
+        ParameterTable([exposure.numbers for exposure in scene.exposures])
+    except ValueError as error:
+        raise ConfigError(f"scene: {error}; give both the same, or two names") from error
+    return scene
 
 
 def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart:

@@ -10,6 +10,9 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.fitted_scene import FittedScene
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
+from alignsvc.numerics.models.pixel_rules import NARROWEST
+from alignsvc.numerics.models.profile import ShapeParameter
+from alignsvc.numerics.models.scene_building import star_profile
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_modelling import fit_exposures
 
@@ -50,7 +53,8 @@ class SceneSettings:
     geometry : str or tuple of str
         What is free of a correction: ``none``, ``shift``, ``rshift`` (and rotation), ``rscale``
         (and scale), ``general`` (any linear map). One name: of all exposures but the first,
-        which is the reference. Several: of each; images that share a correction count once.
+        which is the reference. Several: of each; images that share a correction count once,
+        those with a `SceneExposure.placing` not at all.
     psf : str
         The shape of stars is that of each ``exposure``; ``shared`` by all; or ``varying``
         linearly over each exposure's field.
@@ -132,6 +136,11 @@ class SceneSettings:
         """Return the fit; see `alignsvc.fit_scene`."""
         return fit_exposures(tuple(exposures), sources, self)
 
+    @property
+    def star_parameters(self) -> tuple[ShapeParameter, ...]:
+        """What a `SceneExposure.psf_shape` gives the numbers of, with bounds and longest steps."""
+        return star_profile(self, max(NARROWEST)).parameters
+
     def psf_side(self, fwhm_px: float) -> int:
         """Return the side of a stamp about a star of a width, odd."""
         side = self.window_fwhm * fwhm_px if self.psf_px is None else self.psf_px
@@ -145,6 +154,8 @@ class SceneSettings:
         ConfigError
             Another number of geometries than of corrections.
         """
+        if not corrections:
+            return ()
         different = list(dict.fromkeys(corrections))
         given = self.geometry
         if isinstance(given, str):
