@@ -15,13 +15,13 @@ from alignsvc.numerics.models.joined_windows import JoinedWindow
 from alignsvc.numerics.models.least_squares import PassRecord
 from alignsvc.numerics.models.lopsidedness import Lopsidedness
 from alignsvc.numerics.models.outcomes import Outcome
+from alignsvc.numerics.models.parameters import ParameterTable
 from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_building import ExposureStart, SceneStart
 from alignsvc.numerics.models.scene_doubts import TestedFit, lopsided_stars, warnings_of
 from alignsvc.numerics.models.scene_fit import SceneFit
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.scene_windows import WindowModel, window_models
+from alignsvc.numerics.models.scene_windows import WindowModel
 from alignsvc.numerics.sky.corrected import corrected
 
 if TYPE_CHECKING:
@@ -195,17 +195,16 @@ def described(
 ) -> FittedScene:
     """Return a fit, in windows of the exposures, in terms of the images and the sky."""
     scene, fit = found.scene, found.fit
-    problem = SceneProblem(scene)
-    models = window_models(scene, problem.layout, fit.state)
+    table = ParameterTable([exposure.numbers for exposure in scene.exposures])
     lopsided = lopsided_stars(start, found)
     painted = tuple(
-        _painted(one, e, scene, models, windows[e]) for e, one in enumerate(start.exposures)
+        _painted(one, e, scene, found.models, windows[e]) for e, one in enumerate(start.exposures)
     )
     exposures = tuple(
         FittedExposure(
             one.name,
-            _correction(one, e, problem, fit) if fit.outcome.is_answer else None,
-            _psf(e, problem, fit),
+            _correction(one, e, scene, table, fit) if fit.outcome.is_answer else None,
+            _psf(e, scene, table, fit),
             one.map.wcs,
             np.asarray(one.exposure.pixels, np.float64),
             model,
@@ -214,7 +213,7 @@ def described(
             n_pixels=int(found.n_pixels[e]),
             excess=float(found.excess[e]),
             windows=tuple(part for window in windows[e] for part in window.parts),
-            psf_stamp=_psf_stamp(e, problem, fit, settings.psf_side(one.fwhm_px)),
+            psf_stamp=_psf_stamp(e, scene, table, fit, settings.psf_side(one.fwhm_px)),
             lopsided=lopsided[e],
         )
         for e, (one, model) in enumerate(zip(start.exposures, painted, strict=True))
@@ -255,25 +254,27 @@ def _painted(
     return model
 
 
-def _psf_stamp(e: int, problem: SceneProblem, fit: SceneFit, side: int) -> FloatArray:
+def _psf_stamp(e: int, scene: Scene, table: ParameterTable, fit: SceneFit, side: int) -> FloatArray:
     """Return a star of unit flux in the middle of a stamp."""
-    exposure = problem.scene.exposures[e]
-    numbers = problem.layout.table.values(e, fit.value)[exposure.placing.size :]
+    exposure = scene.exposures[e]
+    numbers = table.values(e, fit.value)[exposure.placing.size :]
     middle = Places(np.array([side // 2]), np.array([side // 2]), side)
     shape = numbers[: len(exposure.psf.parameters)]
     return np.asarray(exposure.psf(middle, shape).value[0], np.float64)
 
 
-def _correction(one: ExposureStart, e: int, problem: SceneProblem, fit: SceneFit) -> Correction:
+def _correction(
+    one: ExposureStart, e: int, scene: Scene, table: ParameterTable, fit: SceneFit
+) -> Correction:
     geometry = _GEOMETRY.get(one.geometry) or Geometry(one.geometry)
-    numbers, spread = _numbers(e, problem, fit)
+    numbers, spread = _numbers(e, scene, table, fit)
     return Correction.from_parameters(one.map.plane, numbers[:6], geometry, spread[:6, :6])
 
 
-def _psf(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FittedNumber, ...]:
+def _psf(e: int, scene: Scene, table: ParameterTable, fit: SceneFit) -> tuple[FittedNumber, ...]:
     """Return the shape of an exposure's stars; in the middle of the field where it varies."""
-    exposure = problem.scene.exposures[e]
-    numbers, spread = _numbers(e, problem, fit)
+    exposure = scene.exposures[e]
+    numbers, spread = _numbers(e, scene, table, fit)
     first = exposure.placing.size
     error = np.sqrt(np.diagonal(spread))
     return tuple(
@@ -282,9 +283,10 @@ def _psf(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FittedNumber, ..
     )
 
 
-def _numbers(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FloatArray, FloatArray]:
+def _numbers(
+    e: int, scene: Scene, table: ParameterTable, fit: SceneFit
+) -> tuple[FloatArray, FloatArray]:
     """Return all numbers of an exposure and their covariance; infinite where there is none."""
-    table = problem.layout.table
     numbers, by = table.values(e, fit.value), table.jacobian(e, fit.value)
     if fit.covariance is None:
         unknown = np.where((by != 0).any(axis=1), np.inf, 0.0)

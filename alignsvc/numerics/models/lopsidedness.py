@@ -18,8 +18,13 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_fit import SceneFit
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.star_stamps import Remainders, StarAxis, StarStamps, star_stamps
+from alignsvc.numerics.models.star_stamps import (
+    Remainders,
+    StarAxis,
+    StarStamps,
+    numbers_of,
+    star_stamps,
+)
 
 #: Standard deviations of the Gaussian apertures of core and wings, in FWHM.
 _CORE, _WINGS = 0.35, 0.85
@@ -132,7 +137,6 @@ def _along(stars: StarStamps, axis: StarAxis, fwhm_px: float) -> _Along:
 def _by_place(scene: Scene, fit: SceneFit, which: int, stars: StarStamps) -> FloatArray:
     """Return how an exposure's pixels change with the place on the plane, (2, 2)."""
     exposure = scene.exposures[which]
-    table = SceneProblem(scene).layout.table
-    numbers = table.values(which, fit.value)[: exposure.placing.size]
+    numbers = numbers_of(scene, fit, which)[: exposure.placing.size]
     place = Points(fit.place.x[stars.source], fit.place.y[stars.source])
     return np.asarray(exposure.geometry(place, numbers).by_place.mean(axis=0))

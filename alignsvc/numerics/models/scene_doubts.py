@@ -16,7 +16,7 @@ from alignsvc.numerics.models.scene_advice import same_places
 from alignsvc.numerics.models.scene_building import SceneStart
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
 from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.scene_windows import window_models
+from alignsvc.numerics.models.scene_windows import WindowModel, window_models
 from alignsvc.numerics.models.star_stamps import Remainders
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class TestedFit:
     scene : Scene
         With the weights of the fit.
     fit : SceneFit
+    models : tuple of WindowModel
+        Of the scene's views.
     chi2 : float64 array, shape (exposures,)
         With the weights before they were lowered.
     n_pixels : int64 array, shape (exposures,)
@@ -77,6 +79,7 @@ class TestedFit:
 
     scene: Scene
     fit: SceneFit
+    models: tuple[WindowModel, ...]
     chi2: FloatArray
     n_pixels: IntArray
     per_degree: FloatArray
@@ -124,7 +127,7 @@ def _judged(scene: Scene, fit: SceneFit) -> TestedFit:
     n_pixels = count.astype(np.int64)
     degrees = n_pixels * _part(fit, n_pixels)
     per_degree = np.where(degrees > 0, chi2 / np.where(degrees > 0, degrees, 1), np.nan)
-    return TestedFit(scene, fit, chi2, n_pixels, per_degree, np.ones(n))
+    return TestedFit(scene, fit, models, chi2, n_pixels, per_degree, np.ones(n))
 
 
 def _part(fit: SceneFit, n_pixels: IntArray) -> float:
@@ -137,7 +140,7 @@ def lopsided_stars(start: SceneStart, found: TestedFit) -> tuple[Lopsidedness | 
     if not found.fit.outcome.is_answer or found.fit.views is None:
         return (None,) * len(start.exposures)
     shapes = tuple(one.exposure.shape for one in start.exposures)
-    left = Remainders.of(found.scene, found.fit, shapes)
+    left = Remainders.of(found.scene, found.models, shapes)
     return tuple(
         lopsidedness(found.scene, found.fit, e, left, one.fwhm_px)
         for e, one in enumerate(start.exposures)

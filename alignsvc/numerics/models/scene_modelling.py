@@ -163,7 +163,7 @@ def _with_measured_psf(
         for one in start.exposures
     )
     shapes = tuple(one.exposure.shape for one in start.exposures)
-    found = MeasuredPsfs()(scene, fit, Remainders.of(scene, fit, shapes), stamps)
+    found = MeasuredPsfs()(scene, fit, Remainders.of(scene, _models(scene, fit), shapes), stamps)
     # Exposures with one PSF share the object: their windows are computed together.
     profiles = {id(psf): Empirical(psf) for psf in found if psf is not None}
     exposures = tuple(

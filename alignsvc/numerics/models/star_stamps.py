@@ -8,11 +8,11 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.models.parameters import ParameterTable
 from alignsvc.numerics.models.profile import Places, ProfileColumns
 from alignsvc.numerics.models.scene import ExposureModel, Scene
 from alignsvc.numerics.models.scene_fit import SceneFit
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.scene_windows import WindowModel, window_models
+from alignsvc.numerics.models.scene_windows import WindowModel
 from alignsvc.numerics.models.window import cut_windows
 
 
@@ -30,9 +30,10 @@ class Remainders:
     weight: tuple[FloatArray, ...]
 
     @classmethod
-    def of(cls, scene: Scene, fit: SceneFit, shapes: tuple[tuple[int, int], ...]) -> Remainders:
-        """Return those of a fit of images with the given shapes."""
-        models = window_models(scene, SceneProblem(scene).layout, fit.state)
+    def of(
+        cls, scene: Scene, models: tuple[WindowModel, ...], shapes: tuple[tuple[int, int], ...]
+    ) -> Remainders:
+        """Return those of images with the given shapes; one model for each of the views."""
         return cls(*_painted(scene, models, shapes))
 
 
@@ -123,8 +124,7 @@ def star_stamps(
     assert views is not None
     rows = _bright_stars(scene, fit, which, least)
     source, flux = views.source[rows], views.flux[rows]
-    table = SceneProblem(scene).layout.table
-    numbers = table.values(which, fit.value)
+    numbers = numbers_of(scene, fit, which)
     first = exposure.placing.size
     place = Points(fit.place.x[source], fit.place.y[source])
     pixel = exposure.geometry(place, numbers[:first]).pixel
@@ -138,6 +138,12 @@ def star_stamps(
     residual = np.asarray(cut.pixels, np.float64)
     error = views.flux_error[rows]
     return StarStamps(source, pixels, residual, weight, columns, at, pixel, flux, error)
+
+
+def numbers_of(scene: Scene, fit: SceneFit, which: int) -> FloatArray:
+    """Return all numbers of an exposure, as in `ExposureModel.numbers`."""
+    table = ParameterTable([exposure.numbers for exposure in scene.exposures])
+    return table.values(which, fit.value)
 
 
 def _painted(
