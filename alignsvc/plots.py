@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 from bokeh.embed import file_html
@@ -66,6 +67,18 @@ def plot_exposures(exposures: Sequence[SceneExposure]) -> GridPlot:
     return gridplot([_as_layouts(row)])
 
 
+def plot_psfs(fitted: FittedScene) -> GridPlot:
+    """Return a star of unit flux as each exposure's model has it, beside each other."""
+    row = []
+    for exposure in fitted.exposures:
+        stamp = exposure.psf_stamp
+        # Wings of a thousandth of the peak are what a stamp is looked at for.
+        light = np.arcsinh(stamp / (1e-3 * np.max(np.abs(stamp))))
+        mapper = LinearColorMapper(palette=Greys256[::-1], low=0, high=float(light.max()))
+        row.append(_picture(f"{exposure.name}: a star", light, mapper))
+    return gridplot([_as_layouts(row)] if row else [])
+
+
 def plot_correlations(fitted: FittedScene) -> figure:
     """Return the correlations of the exposures' unknowns: which the data tell apart, and which not.
 
@@ -96,14 +109,32 @@ def plot_correlations(fitted: FittedScene) -> figure:
     return picture
 
 
-def page(title: str, parts: Mapping[str, GridPlot | figure]) -> str:
-    """Return an HTML page of pictures under headings, whole in itself."""
+def page(title: str, parts: Mapping[str, GridPlot | figure | str]) -> str:
+    """Return an HTML page of pictures and texts under headings, whole in itself.
+
+    Parameters
+    ----------
+    title : str
+    parts : mapping of headings to what stands below each
+        A str is a paragraph; lines of it that begin with a blank are shown as they are.
+    """
     column_of = [
         one
         for heading, part in parts.items()
-        for one in (Div(text=f"<h2>{heading}</h2>", width=3 * _SIZE), part)
+        for one in (
+            Div(text=f"<h2>{escape(heading)}</h2>", width=3 * _SIZE),
+            _paragraph(part) if isinstance(part, str) else part,
+        )
     ]
     return file_html(column(*column_of), INLINE, title)
+
+
+def _paragraph(text: str) -> Div:
+    lines = [
+        f"<pre>{escape(line)}</pre>" if line.startswith(" ") else escape(line)
+        for line in text.splitlines()
+    ]
+    return Div(text=" ".join(lines).replace("</pre> <pre>", "\n"), width=3 * _SIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ PAGES = {
     "README": "README.md",
     "Design": "alignsvc/DESIGN.md",
     "What the tests show": "tests/README.md",
+    "From AstroPhot": "docs/from_astrophot.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",
     "Changes": "CHANGELOG.md",
 }

@@ -85,7 +85,13 @@ shifted = fits(two_exposures((0.8, -0.6), 0.0))
 turned = fits(two_exposures((0.8, -0.6), math.pi / 32))
 
 # %%
-pictures = {
+pictures: dict[str, object] = {
+    "What this is": "Two images of three stars; the second is off. In each row: the image with the "
+    "windows that are fitted and crosses where the sources are by the header as corrected, the "
+    "model, and what is left, in the units of the pixels. Where a correction is wanting residuals "
+    "are dipoles, and chi2/dof is far from 1.",
+}
+pictures |= {
     f"{name}, {geometry}: chi2/dof {fitted.chi2_per_degree:.3f}": plots.plot_scene(fitted)
     for name, fitted_by in (("One pixel off", shifted), ("Turned as well", turned))
     for geometry, fitted in fitted_by.items()
@@ -94,7 +100,11 @@ pictures = {
 # %% [markdown]
 # ## What was found, and how well it is known
 # A correction is `new = M old + shift` in a tangent plane about the middle of the sources, in
-# arcsec to the east and north, with the covariance of its six numbers.
+# arcsec to the east and north, with the covariance of its six numbers. M turns the sky; a turn of
+# the pixels, `CD = CD0 R(phi)`, is a `SceneExposure.placing`: see *From AstroPhot*.
+#
+# Stated errors are those of the variance, but where chi2 is beyond what noise makes of it the
+# variance counts chi2/dof times, and `warnings` say so: of the fit without a correction, of course.
 # %%
 best = turned["rshift"]
 correction = best.exposures[1].correction
@@ -107,6 +117,56 @@ found = (
     f"{math.degrees(math.hypot(error[2], error[3])):.4f} degrees"
 )
 pictures[found] = plots.plot_correlations(best)
+
+
+def covariance_table(fitted: FittedScene) -> str:
+    """Return values, errors and the covariance of the unknowns, a line each."""
+    fit = fitted.fit
+    if fit is None or fit.covariance is None:
+        raise RuntimeError(fitted.message)
+    lines = [
+        f"  {unknown.name:20s} {value:9.4f} +- {math.sqrt(row[k]):.4f}  "
+        + " ".join(f"{number: .1e}" for number in row)
+        for k, (unknown, value, row) in enumerate(
+            zip(fit.unknowns, fit.value, fit.covariance, strict=True)
+        )
+    ]
+    return "\n".join(["Each unknown with its error, and its row of the covariance.", *lines])
+
+
+pictures["The covariance"] = covariance_table(best)
+pictures["What speaks against the fit without a correction"] = "\n".join(turned["none"].warnings)
+
+
+# %% [markdown]
+# ## Stars that no Moffat describes
+# A mirror's rings, say. chi2 tells that the model is wrong, and the residuals show rings. With
+# `star="empirical"` the PSF is measured from the stars themselves. It is point-symmetric: of a
+# lopsided star the place is a convention, and where two exposures' stars are lopsided in different
+# ways a warning says by how much their shift is uncertain.
+# %%
+def ringed() -> list[alignsvc.SceneExposure]:
+    """Return two images, a fraction of a pixel apart, of nine stars with a ring about each."""
+    x, y = (40.0 * axis.ravel() + 35.3 for axis in np.mgrid[:3, :3])
+    made = []
+    for name, seed, off in (("first", 3, 0.0), ("second", 4, 0.4)):
+        electrons = np.full((SIDE, SIDE), 100.0)
+        for part, fwhm in ((1.3, 5.0), (-0.9, 8.5), (0.6, 10.0)):
+            star = Moffat(nodes=25)(Places(x + off, y, SIDE), np.array([math.log(fwhm), 0.1]))
+            electrons += 8e4 * part * star.value.sum(axis=0)
+        pixels = np.random.default_rng(seed).poisson(electrons).astype(float)
+        made.append(alignsvc.SceneExposure(pixels, header(), electrons, name=name))
+    return made
+
+
+stars = {
+    star: alignsvc.fit_scene(ringed(), settings=alignsvc.SceneSettings(geometry="shift", star=star))
+    for star in ("moffat", "empirical")
+}
+for star, fitted in stars.items():
+    pictures[f"{star}: chi2/dof {fitted.chi2_per_degree:.3f}"] = plots.plot_scene(fitted)
+    pictures[f"{star}: the PSFs"] = plots.plot_psfs(fitted)
+    pictures[f"{star}: warnings"] = "\n".join(fitted.warnings) or "None."
 
 
 # %%

@@ -77,6 +77,7 @@ def test_one_exposure_all_masked_is_named() -> None:
     found = fitted(images)
     assert found.outcome is Outcome.ILL_CONDITIONED
     assert "g shift x" in found.message
+    assert "g: no good pixel in the window of any source" in found.message
 
 
 def test_saturated_cores_leave_the_wings() -> None:
@@ -102,7 +103,8 @@ def test_a_source_off_the_chip_takes_no_part() -> None:
 
 def test_all_sources_off_all_chips() -> None:
     away = alignsvc.SceneSources(np.array([10.0, 10.001]), np.array([-40.0, -40.001]))
-    assert fitted(list(IMAGES), away).outcome is Outcome.NO_SOURCES
+    found = fitted(list(IMAGES), away)
+    assert found.outcome is Outcome.NO_SOURCES
 
 
 def test_one_star_does_not_tell_a_turn() -> None:
@@ -110,12 +112,15 @@ def test_one_star_does_not_tell_a_turn() -> None:
     found = fitted(list(IMAGES), one)
     assert found.outcome is Outcome.ILL_CONDITIONED
     assert "g angle" in found.message
+    assert "g: 1 source seen, geometry 'rshift' needs 2" in found.message
     assert fitted(list(IMAGES), one, alignsvc.SceneSettings(geometry="shift")).outcome.is_answer
 
 
 def test_all_free_and_no_place_held_is_a_frame_that_nothing_holds() -> None:
     free = alignsvc.SceneSettings(geometry=("shift", "shift"))
-    assert fitted(list(IMAGES), stars(), free).outcome is Outcome.ILL_CONDITIONED
+    found = fitted(list(IMAGES), stars(), free)
+    assert found.outcome is Outcome.ILL_CONDITIONED
+    assert "no place is held" in found.message
     held = replace(stars(), held=True)
     assert fitted(list(IMAGES), held, free).outcome.is_answer
 
@@ -126,7 +131,16 @@ def test_a_header_whose_matrix_has_no_inverse() -> None:
     flat.wcs.cd = [[1e-4, 1e-4], [1e-4, 1e-4]]
     for which in (0, 1):
         images = [replace(one, wcs=flat) if e == which else one for e, one in enumerate(IMAGES)]
-        assert fitted(images, stars()).outcome is Outcome.DEGENERATE_GEOMETRY
+        found = fitted(images, stars())
+        assert found.outcome is Outcome.DEGENERATE_GEOMETRY
+        assert f"CD of {'rg'[which]} are not finite, or CD has no inverse" in found.message
+
+
+def test_a_header_that_is_not_finite() -> None:
+    empty = header()
+    empty.wcs.crval = [math.nan, 2.0]
+    found = fitted([IMAGES[0], replace(IMAGES[1], wcs=empty)], stars())
+    assert found.outcome is Outcome.DEGENERATE_GEOMETRY
 
 
 def test_sources_on_both_sides_of_the_sky() -> None:
@@ -137,6 +151,84 @@ def test_sources_on_both_sides_of_the_sky() -> None:
 def test_galaxies_alone_do_not_tell_the_psf() -> None:
     galaxies = replace(stars(), model="exponential")
     assert fitted(list(IMAGES), galaxies).outcome is Outcome.NO_PSF
+
+
+def test_an_exposure_of_another_field_is_named() -> None:
+    elsewhere = header()
+    elsewhere.wcs.crval = [160.0, 2.0]
+    found = fitted([IMAGES[0], replace(IMAGES[1], wcs=elsewhere)], stars())
+    assert found.outcome is Outcome.ILL_CONDITIONED
+    assert "g: no good pixel" in found.message
+    assert "header far off" in found.message
+
+
+def test_two_stars_do_not_tell_a_linear_map() -> None:
+    two = alignsvc.SceneSources(stars().ra[:2], stars().dec[:2])
+    settings = alignsvc.SceneSettings(geometry="general")
+    found = fitted(list(IMAGES), two, settings)
+    assert found.outcome is Outcome.ILL_CONDITIONED
+    assert "g: 2 sources seen, geometry 'general' needs 3" in found.message
+
+
+def test_a_source_given_twice_is_told_and_corrections_are_those_of_one() -> None:
+    at = np.array([0, 0, 1, 2])
+    once, twice = stars(), alignsvc.SceneSources(stars().ra[at], stars().dec[at])
+    one, two = fitted(list(IMAGES), once), fitted(list(IMAGES), replace(twice, held=True))
+    assert "sources 0 and 1 begin at one place" in two.warnings[0]
+    assert one.warnings == ()
+    first, second = one.corrections[1], two.corrections[1]
+    assert first is not None
+    assert second is not None
+    assert np.isfinite(second.parameters).all()
+    alone = fitted(list(IMAGES), alignsvc.SceneSources(stars().ra[[0, 0]], stars().dec[[0, 0]]))
+    assert alone.outcome is Outcome.ILL_CONDITIONED
+
+
+def test_a_galaxy_about_a_star_is_no_source_given_twice() -> None:
+    ra, dec = stars().ra[[0, 0, 1]], stars().dec[[0, 0, 1]]
+    host = alignsvc.SceneSources(ra, dec, ("star", "exponential", "star"))
+    assert not any("one place" in said for said in fitted(list(IMAGES), host).warnings)
+
+
+def test_a_star_masked_in_all_exposures_takes_no_part() -> None:
+    mask = np.zeros((150, 150), bool)
+    mask[30:75, 20:65] = True
+    found = fitted([replace(one, mask=mask) for one in IMAGES], stars())
+    assert found.outcome.is_answer
+    assert found.sources is not None
+    assert found.sources.covariance is not None
+    assert np.isinf(np.diagonal(found.sources.covariance[0])).all()
+    assert np.isnan(found.sources.flux[0]).all()
+
+
+def test_windows_too_small_for_what_is_free() -> None:
+    found = fitted(list(IMAGES), stars(), alignsvc.SceneSettings(window_px=1))
+    assert found.outcome is Outcome.ILL_CONDITIONED
+
+
+def test_units_of_1e_minus_20_are_fitted_as_others_are() -> None:
+    tiny = [
+        replace(one, pixels=one.pixels * 1e-20, variance=one.variance * 1e-40) for one in IMAGES
+    ]
+    found, same = fitted(tiny), fitted(list(IMAGES))
+    assert found.chi2_per_degree == pytest.approx(same.chi2_per_degree, rel=1e-6)
+    measured = fitted(tiny, stars(), alignsvc.SceneSettings(star="empirical"))
+    assert measured.outcome.is_answer
+
+
+def test_what_is_wrong_with_all_pixels_is_counted_for_each_exposure() -> None:
+    pixels = np.array(IMAGES[0].pixels)
+    pixels[0] = np.nan
+    images = [replace(IMAGES[0], pixels=pixels, mask=np.ones((150, 150), bool))]
+    found = fitted([*images, replace(IMAGES[1], saturation=0.0)])
+    assert "r: of 22500 pixels 150 not finite, 22500 masked" in found.message
+    assert "g: of 22500 pixels 22500 saturated" in found.message
+
+
+def test_nothing_to_be_found_says_at_what_threshold() -> None:
+    found = fitted([replace(IMAGES[0], pixels=noise(0))])
+    assert found.outcome is Outcome.NO_SOURCES
+    assert "nothing stands out by 10 standard deviations" in found.message
 
 
 def test_mistakes_of_the_caller_are_told_at_once() -> None:

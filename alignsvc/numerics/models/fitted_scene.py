@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +13,22 @@ from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import PixelBox, Points, SkyPoints
 from alignsvc.numerics.models.joined_windows import JoinedWindow
 from alignsvc.numerics.models.least_squares import PassRecord
+from alignsvc.numerics.models.lopsidedness import Lopsidedness
 from alignsvc.numerics.models.outcomes import Outcome
+from alignsvc.numerics.models.parameters import ParameterTable
+from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_building import ExposureStart, SceneStart
+from alignsvc.numerics.models.scene_doubts import TestedFit, lopsided_stars, warnings_of
 from alignsvc.numerics.models.scene_fit import SceneFit
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.scene_windows import WindowModel, window_models
+from alignsvc.numerics.models.scene_windows import WindowModel
 from alignsvc.numerics.sky.corrected import corrected
+
+if TYPE_CHECKING:
+    from alignsvc.numerics.models.scene_settings import SceneSettings
+
+#: What has no geometry of its own name: nothing is free, or anything.
+_GEOMETRY = {"none": Geometry.SHIFT, "placing": Geometry.GENERAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,10 @@ class FittedExposure:
     ----------
     name : str
     correction : Correction or None
-        In the plane about the middle of the sources, with its covariance: true if the model is,
-        so if chi2/dof is 1. None where the outcome is no answer.
+        In the plane about the middle of the sources, with its covariance, in which the variance
+        counts `excess` times. None where the outcome is no answer.
     psf : tuple of FittedNumber
-        The shape of its stars.
+        The shape of its stars; empty where it was measured (``star: empirical``).
     header : CelestialWcs
         Before.
     pixels, model : float64 arrays, shape (ny, nx)
@@ -49,11 +59,22 @@ class FittedExposure:
     residual : float64 array, shape (ny, nx)
         Pixels less the model; NaN outside the windows and where masked.
     chi2 : float
+        With the variance as it was given or found.
     n_pixels : int
         That the fit used.
+    excess : float
+        By what its variance was multiplied for the stated errors: chi2/dof where that is more
+        than noise makes it, else 1.
     windows : tuple of PixelBox
         A square for each source on the exposure; those that overlap are one window. They may
         reach beyond the image.
+    psf_stamp : float64 array, shape (side, side)
+        A star of unit flux in the middle of a stamp, as the exposure's pixels see it; where it
+        varies, in the middle of the field.
+    lopsided : Lopsidedness or None
+        How far the centre of the stars' wings is from that of their cores. Places are centres of
+        symmetry, for all models of stars; of lopsided stars that is a convention, and exposures
+        whose stars are lopsided in different ways disagree by about as much. None: no bright star.
     """
 
     name: str
@@ -65,7 +86,10 @@ class FittedExposure:
     residual: FloatArray
     chi2: float
     n_pixels: int
-    windows: tuple[PixelBox, ...] = ()
+    excess: float
+    windows: tuple[PixelBox, ...]
+    psf_stamp: FloatArray
+    lopsided: Lopsidedness | None
 
     @property
     def wcs(self) -> CelestialWcs | None:
@@ -123,7 +147,10 @@ class FittedScene:
     exposures : tuple of FittedExposure
         Empty if nothing could be fitted.
     sources : FittedSources or None
+    warnings : tuple of str
+        Of an answer: what speaks against it or its errors, a sentence each.
     chi2 : float
+        Of the exposures together.
     degrees_of_freedom : int
     history : tuple of PassRecord
         Of the last fit, after the weights were chosen.
@@ -137,6 +164,7 @@ class FittedScene:
     message: str
     exposures: tuple[FittedExposure, ...] = ()
     sources: FittedSources | None = None
+    warnings: tuple[str, ...] = ()
     chi2: float = 0.0
     degrees_of_freedom: int = 0
     history: tuple[PassRecord, ...] = ()
@@ -162,39 +190,46 @@ def without_a_fit(outcome: Outcome, detail: str = "") -> FittedScene:
 def described(
     start: SceneStart,
     windows: tuple[tuple[JoinedWindow, ...], ...],
-    scene: Scene,
-    fit: SceneFit,
+    found: TestedFit,
+    settings: SceneSettings,
 ) -> FittedScene:
     """Return a fit, in windows of the exposures, in terms of the images and the sky."""
-    problem = SceneProblem(scene)
-    models = window_models(scene, problem.layout, fit.state)
+    scene, fit = found.scene, found.fit
+    table = ParameterTable([exposure.numbers for exposure in scene.exposures])
+    lopsided = lopsided_stars(start, found)
+    painted = tuple(
+        _painted(one, e, scene, found.models, windows[e]) for e, one in enumerate(start.exposures)
+    )
     exposures = tuple(
-        replace(
-            _exposure(one, e, problem, fit, _painted(one, e, scene, models, windows[e])),
+        FittedExposure(
+            one.name,
+            _correction(one, e, scene, table, fit) if fit.outcome.is_answer else None,
+            _psf(e, scene, table, fit),
+            one.map.wcs,
+            np.asarray(one.exposure.pixels, np.float64),
+            model,
+            np.where(one.exposure.good, one.exposure.pixels - model, np.nan),
+            chi2=float(found.chi2[e]),
+            n_pixels=int(found.n_pixels[e]),
+            excess=float(found.excess[e]),
             windows=tuple(part for window in windows[e] for part in window.parts),
+            psf_stamp=_psf_stamp(e, scene, table, fit, settings.psf_side(one.fwhm_px)),
+            lopsided=lopsided[e],
         )
-        for e, one in enumerate(start.exposures)
+        for e, (one, model) in enumerate(zip(start.exposures, painted, strict=True))
     )
     return FittedScene(
         fit.outcome,
         fit.message,
         exposures,
         _sources(start, fit),
-        fit.chi2,
+        warnings_of(start, found, lopsided),
+        float(found.chi2.sum()),
         fit.degrees_of_freedom,
         fit.history,
         scene,
         fit,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Painted:
-    """An exposure's model, NaN outside the windows, and how well it fits."""
-
-    model: FloatArray
-    chi2: float
-    n_pixels: int
 
 
 def _painted(
@@ -203,8 +238,9 @@ def _painted(
     scene: Scene,
     models: tuple[WindowModel, ...],
     windows: tuple[JoinedWindow, ...],
-) -> _Painted:
-    model, chi2, n_pixels = np.full(one.exposure.shape, np.nan), 0.0, 0
+) -> FloatArray:
+    """Return an exposure's model, NaN outside the windows."""
+    model = np.full(one.exposure.shape, np.nan)
     frame = PixelBox(0, 0, *one.exposure.shape[::-1])
     of_members = {window.members: window for window in windows}
     for views, made in zip(scene.views, models, strict=True):
@@ -215,43 +251,30 @@ def _painted(
                 of_box = both.slices_in(window.box)
                 inside = window.inside[of_box]
                 model[both.slices_in(frame)][inside] = made.total[k][of_box][inside] + one.level
-            weight = views.windows.weight[k]
-            chi2 += float(np.sum(weight * (views.windows.pixels[k] - made.total[k]) ** 2))
-            n_pixels += int(np.count_nonzero(weight))
-    return _Painted(model, chi2, n_pixels)
+    return model
 
 
-def _exposure(
-    one: ExposureStart,
-    e: int,
-    problem: SceneProblem,
-    fit: SceneFit,
-    painted: _Painted,
-) -> FittedExposure:
-    pixels = np.asarray(one.exposure.pixels, np.float64)
-    return FittedExposure(
-        one.name,
-        _correction(one, e, problem, fit) if fit.outcome.is_answer else None,
-        _psf(e, problem, fit),
-        one.map.wcs,
-        pixels,
-        painted.model,
-        np.where(one.exposure.good, pixels - painted.model, np.nan),
-        painted.chi2,
-        painted.n_pixels,
-    )
+def _psf_stamp(e: int, scene: Scene, table: ParameterTable, fit: SceneFit, side: int) -> FloatArray:
+    """Return a star of unit flux in the middle of a stamp."""
+    exposure = scene.exposures[e]
+    numbers = table.values(e, fit.value)[exposure.placing.size :]
+    middle = Places(np.array([side // 2]), np.array([side // 2]), side)
+    shape = numbers[: len(exposure.psf.parameters)]
+    return np.asarray(exposure.psf(middle, shape).value[0], np.float64)
 
 
-def _correction(one: ExposureStart, e: int, problem: SceneProblem, fit: SceneFit) -> Correction:
-    geometry = Geometry.SHIFT if one.geometry == "none" else Geometry(one.geometry)
-    numbers, spread = _numbers(e, problem, fit)
+def _correction(
+    one: ExposureStart, e: int, scene: Scene, table: ParameterTable, fit: SceneFit
+) -> Correction:
+    geometry = _GEOMETRY.get(one.geometry) or Geometry(one.geometry)
+    numbers, spread = _numbers(e, scene, table, fit)
     return Correction.from_parameters(one.map.plane, numbers[:6], geometry, spread[:6, :6])
 
 
-def _psf(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FittedNumber, ...]:
+def _psf(e: int, scene: Scene, table: ParameterTable, fit: SceneFit) -> tuple[FittedNumber, ...]:
     """Return the shape of an exposure's stars; in the middle of the field where it varies."""
-    exposure = problem.scene.exposures[e]
-    numbers, spread = _numbers(e, problem, fit)
+    exposure = scene.exposures[e]
+    numbers, spread = _numbers(e, scene, table, fit)
     first = exposure.placing.size
     error = np.sqrt(np.diagonal(spread))
     return tuple(
@@ -260,9 +283,10 @@ def _psf(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FittedNumber, ..
     )
 
 
-def _numbers(e: int, problem: SceneProblem, fit: SceneFit) -> tuple[FloatArray, FloatArray]:
+def _numbers(
+    e: int, scene: Scene, table: ParameterTable, fit: SceneFit
+) -> tuple[FloatArray, FloatArray]:
     """Return all numbers of an exposure and their covariance; infinite where there is none."""
-    table = problem.layout.table
     numbers, by = table.values(e, fit.value), table.jacobian(e, fit.value)
     if fit.covariance is None:
         unknown = np.where((by != 0).any(axis=1), np.inf, 0.0)

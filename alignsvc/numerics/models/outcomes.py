@@ -36,9 +36,9 @@ OUTCOME_TEXT: dict[Outcome, str] = {
     Outcome.STEP_TOO_SMALL: "not converged: no step, however short, lowers chi2",
     Outcome.ITERATIONS: "not converged: the number of passes ran out",
     Outcome.ILL_CONDITIONED: "the data do not determine all free parameters",
-    Outcome.LOST: "not converged: the start was too far off, sources do not lie in their windows",
+    Outcome.LOST: "not converged: sources are not seen where the start has them",
     Outcome.NO_SOURCES: "there is no source to fit",
     Outcome.NO_PIXELS: "no pixel of any window has a weight: masked, saturated or without variance",
     Outcome.DEGENERATE_GEOMETRY: "the geometry at the start does not map the plane to pixels",
-    Outcome.NO_PSF: "galaxies, and neither a star nor a given width to know the PSF by",
+    Outcome.NO_PSF: "the shape of stars is not known",
 }

@@ -215,6 +215,44 @@ class Rotated:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """Linear combinations of a quantity's numbers: ``matrix @ numbers``.
+
+    Parameters
+    ----------
+    matrix : tuple of tuples of float, (size, of.size)
+    of : Quantity
+    """
+
+    matrix: tuple[tuple[float, ...], ...]
+    of: Quantity
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.matrix) != 2 or np.shape(self.matrix)[1] != self.of.size:
+            raise ValueError(
+                f"mapped: a matrix of {self.of.size} columns wanted, found {np.shape(self.matrix)}"
+            )
+
+    @property
+    def size(self) -> int:
+        """How many numbers it is."""
+        return len(self.matrix)
+
+    @property
+    def unknowns(self) -> tuple[Unknown, ...]:
+        """Those of the quantity."""
+        return self.of.unknowns
+
+    def values(self, free: FloatArray) -> FloatArray:
+        """Return the combinations."""
+        return np.asarray(np.array(self.matrix) @ self.of.values(free))
+
+    def jacobian(self, free: FloatArray) -> FloatArray:
+        """Return their derivatives."""
+        return np.asarray(np.array(self.matrix) @ self.of.jacobian(free))
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """Quantities one after the other.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import Points, TangentPlane
+from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.galaxies import GALAXIES
 from alignsvc.numerics.models.geometry import CorrectedPlane
 from alignsvc.numerics.models.joined_windows import JoinedWindow, cut_views, joined_windows
@@ -19,6 +20,7 @@ from alignsvc.numerics.models.pixel_rules import nodes_for
 from alignsvc.numerics.models.profile import Profile
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
+from alignsvc.numerics.models.profiles.empirical import Empirical
 from alignsvc.numerics.models.scene import (
     ExposureModel,
     FluxModel,
@@ -42,6 +44,8 @@ _SHAPE_START = {"inverse_index": 0.33, "e1": 0.0, "e2": 0.0, "index": 1.5}
 _RATIO_START, _SHARE_START = math.log(2.0), 0.25
 #: What a sum of Gaussians is narrower than its sum at the narrowest.
 _NARROWEST_PART = 0.9
+#: What stars are before their PSF is measured.
+_BEFORE_MEASURED = "moffat"
 _UNIT = ((1.0, 0.0), (0.0, 1.0))
 
 
@@ -55,7 +59,7 @@ class ExposureStart:
     name : str
     map : SkyMap
     geometry : str
-        What is free of its correction; ``none``: nothing.
+        What is free of its correction; ``none``: nothing; ``placing``: what its placing says.
     level : float
         Of the sky; taken off before the fit, which finds what is left.
     weight : float64 array, shape (ny, nx)
@@ -63,6 +67,8 @@ class ExposureStart:
     fwhm_px : float
     psf_shape : tuple of float or None
         None: from the width.
+    psf : Empirical or None
+        Of its stars, once it was measured.
     shift : tuple of float
         arcsec, east and north.
     turn : float
@@ -77,6 +83,7 @@ class ExposureStart:
     weight: FloatArray
     fwhm_px: float
     psf_shape: tuple[float, ...] | None = None
+    psf: Empirical | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     turn: float = 0.0
 
@@ -88,6 +95,9 @@ class ExposureStart:
     @property
     def numbers(self) -> FloatArray:
         """The six numbers of its correction at the start."""
+        placing = self.exposure.placing
+        if placing is not None:
+            return placing.values(np.array([unknown.start for unknown in placing.unknowns]))
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         return np.array([*self.shift, cos, -sin, sin, cos])
 
@@ -105,8 +115,8 @@ class SceneStart:
     plane : TangentPlane
     place : Points, shape (n,)
         Of the sources, arcsec on the plane.
-    held : bool
-        Whether places stay.
+    held : bool array, shape (n,)
+        Which places stay.
     models : tuple of str
     width_arcsec : float64 array, shape (n,)
         FWHM on the sky, PSF included; NaN where it is that of stars.
@@ -115,7 +125,7 @@ class SceneStart:
 
     plane: TangentPlane
     place: Points
-    held: bool
+    held: BoolArray
     models: tuple[str, ...]
     width_arcsec: FloatArray
     exposures: tuple[ExposureStart, ...]
@@ -142,7 +152,7 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
     models = []
     for e, one in enumerate(start.exposures):
         nodes = nodes_for(one.fwhm_px, elliptical=settings.elliptical)
-        star = stars.setdefault(nodes, star_profile(settings, nodes))
+        star = one.psf or stars.setdefault(nodes, star_profile(settings, nodes))
         models.append(_exposure_model(start, e, star, settings))
     views = tuple(
         view
@@ -159,8 +169,9 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
 
 
 def star_profile(settings: SceneSettings, nodes: int) -> Profile:
-    """Return the stars' profile, integrated over pixels by so many nodes."""
-    return PROFILES.build(settings.star, {"elliptical": settings.elliptical, "nodes": nodes})
+    """Return the stars' parametric profile, integrated over pixels by so many nodes."""
+    name = _BEFORE_MEASURED if settings.star == "empirical" else settings.star
+    return PROFILES.build(name, {"elliptical": settings.elliptical, "nodes": nodes})
 
 
 def shape_at_start(profile: Profile, fwhm_px: float) -> tuple[float, ...]:
@@ -201,7 +212,7 @@ def _exposure_model(
 ) -> ExposureModel:
     one = start.exposures[e]
     width = start.mean_fwhm_px if settings.psf == "shared" else one.fwhm_px
-    shape = one.psf_shape or shape_at_start(star, width)
+    shape = () if one.psf else one.psf_shape or _given_shape(one) or shape_at_start(star, width)
     ny, nx = one.exposure.shape
     known = start.is_star.any()
     galaxies: tuple[Profile, ...] = ()
@@ -213,7 +224,7 @@ def _exposure_model(
         CorrectedPlane(one.map),
         _placing(one),
         star,
-        _psf_shape(star, one.name, shape, settings) if known else Fixed(shape),
+        _psf_shape(star, one, shape, settings) if known else Fixed(shape),
         galaxies,
         _sky(one.name, settings),
         _band(start, e),
@@ -233,7 +244,9 @@ def _galaxy(kind: str, psf: GaussianMixture) -> Profile:
 
 
 def _placing(one: ExposureStart) -> Quantity:
-    """Return shift and matrix, free as far as the geometry says."""
+    """Return shift and matrix, free as far as the geometry or a placing of its own says."""
+    if one.exposure.placing is not None:
+        return one.exposure.placing
     shift, matrix = tuple(one.numbers[:2]), tuple(one.numbers[2:])
     if one.geometry == "none":
         return Fixed((*shift, *matrix))
@@ -259,10 +272,29 @@ def _placing(one: ExposureStart) -> Quantity:
     return Joined((moved, Rotated(_UNIT, angle, "sky", scale)))
 
 
+def _given_shape(one: ExposureStart) -> tuple[float, ...]:
+    """Return where the shape begins that was given with an exposure; empty without one."""
+    given = one.exposure.psf_shape
+    if given is None:
+        return ()
+    start = np.array([unknown.start for unknown in given.unknowns], float)
+    return tuple(given.values(start).tolist())
+
+
 def _psf_shape(
-    star: Profile, name: str, shape: tuple[float, ...], settings: SceneSettings
+    star: Profile, one: ExposureStart, shape: tuple[float, ...], settings: SceneSettings
 ) -> Quantity:
     """Return the shape of an exposure's stars as unknowns."""
+    given, name = one.exposure.psf_shape, one.name
+    if given is not None:
+        if given.size not in (len(star.parameters), 3 * len(star.parameters)):
+            names = ", ".join(p.name for p in star.parameters)
+            raise ConfigError(
+                f"exposure {name}: psf_shape of {given.size} numbers found, wanted "
+                f"{len(star.parameters)}: {names}; or three times as many, with their changes "
+                "along x and y"
+            )
+        return given
     middle = free_shape(star, "psf" if settings.psf == "shared" else f"{name} psf", shape)
     if settings.psf != "varying":
         return middle
@@ -295,7 +327,7 @@ def _sources(start: SceneStart) -> Sources:
         for j, parameter in enumerate(own[start.models[k]]):
             shape[k, 3 + j] = _SHAPE_START[parameter.name]
     place = Points(np.array(start.place.x, float), np.array(start.place.y, float))
-    return Sources(place, np.full(n, start.held), kind, shape, np.zeros((n, m), bool))
+    return Sources(place, start.held, kind, shape, np.zeros((n, m), bool))
 
 
 def with_psf(start: SceneStart, shapes: tuple[tuple[float, ...], ...]) -> SceneStart:

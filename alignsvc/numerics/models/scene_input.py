@@ -12,11 +12,14 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.galaxies import GALAXIES
+from alignsvc.numerics.models.parameters import Quantity
 
 #: What a source may be beside a galaxy.
 STAR = "star"
 #: A matrix whose area is this part of its elements' squares maps to a line.
 _NO_AREA = 1e-12
+#: Numbers of a shift and a matrix.
+_PLACING = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +48,22 @@ class SceneExposure:
     correction : str
         Images that give the same name here, chips of one camera, share one correction. Empty:
         a correction of its own.
+    placing : Quantity or None
+        Six numbers, fixed, free, or expressions of unknowns that exposures share by name: the
+        shift, arcsec east and north, and row by row the matrix M of ``new = M old + shift``. It
+        acts on the *sky*, the tangent plane about the middle of the sources;
+        `placings.turned_pixels` gives the M that turns pixels. The fit begins where its unknowns
+        begin: nothing is matched. None: as `SceneSettings.geometry` says, which counts the other
+        exposures alone.
+    psf_shape : Quantity or None
+        The numbers of `SceneSettings.star_parameters`; or three times as many, with their changes
+        along x and y per half size of the field. Unknowns are shared by name here too. None: as
+        `SceneSettings.psf` says.
 
     Raises
     ------
     ConfigError
-        Shapes that differ, or a gain that is not positive.
+        Shapes that differ, a gain that is not positive, or a placing of other than 6 numbers.
     """
 
     pixels: FloatArray | Float32Array
@@ -61,6 +75,8 @@ class SceneExposure:
     band: str = ""
     name: str = ""
     correction: str = ""
+    placing: Quantity | None = None
+    psf_shape: Quantity | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pixels", read_only(np.asarray(self.pixels)))
@@ -74,6 +90,16 @@ class SceneExposure:
         if self.gain is not None and not self.gain > 0:
             raise ConfigError(
                 f"{self._label}: gain {self.gain} found, wanted a positive number, or None"
+            )
+        if self.placing is not None and self.placing.size != _PLACING:
+            raise ConfigError(
+                f"{self._label}: placing of {self.placing.size} numbers found, wanted 6: a shift "
+                "of 2, arcsec, and a matrix of 4"
+            )
+        if self.placing is not None and self.correction:
+            raise ConfigError(
+                f"{self._label}: both a placing and correction {self.correction!r} found, wanted "
+                "one; placings share what has one name"
             )
 
     @property
@@ -97,11 +123,14 @@ class SceneExposure:
 
     @property
     def has_invertible_wcs(self) -> bool:
-        """Whether its linear part maps pixels to a plane and not to a line."""
+        """Whether it is finite, and its linear part maps pixels to a plane, not to a line."""
         if isinstance(self.wcs, CelestialWcs):
             return True
         matrix = np.asarray(self.wcs.pixel_scale_matrix)
-        return bool(abs(np.linalg.det(matrix)) > _NO_AREA * np.sum(matrix**2))
+        numbers = [*self.wcs.wcs.crval, *self.wcs.wcs.crpix, *matrix.ravel()]
+        return bool(np.isfinite(numbers).all()) and bool(
+            abs(np.linalg.det(matrix)) > _NO_AREA * np.sum(matrix**2)
+        )
 
     @property
     def celestial(self) -> CelestialWcs:
@@ -126,8 +155,8 @@ class SceneSources:
     model : str or tuple of str
         Of all, or of each: ``star``, or a galaxy: ``sersic``, ``exponential``,
         ``de_vaucouleurs``.
-    held : bool
-        Whether the places are known and stay.
+    held : bool, or bool array, shape (n,)
+        Whether the places are known and stay: of all, or of each.
 
     Raises
     ------
@@ -138,7 +167,7 @@ class SceneSources:
     ra: FloatArray
     dec: FloatArray
     model: str | tuple[str, ...] = STAR
-    held: bool = False
+    held: bool | BoolArray = False
 
     def __post_init__(self) -> None:
         ra, dec = (np.atleast_1d(np.asarray(axis, float)) for axis in (self.ra, self.dec))
@@ -148,6 +177,12 @@ class SceneSources:
             raise ConfigError("sources: a place that is not finite; leave that source out")
         object.__setattr__(self, "ra", read_only(ra))
         object.__setattr__(self, "dec", read_only(dec))
+        held = np.asarray(self.held, bool)
+        if held.shape not in ((), ra.shape):
+            raise ConfigError(
+                f"sources: held of shape {held.shape}, wanted one for each of {ra.shape}"
+            )
+        object.__setattr__(self, "held", read_only(np.broadcast_to(held, ra.shape).copy()))
         if not isinstance(self.model, str) and len(self.model) != len(ra):
             raise ConfigError(f"sources: {len(self.model)} models for {len(ra)} sources")
         for model in sorted(set(self.models) - {STAR}):

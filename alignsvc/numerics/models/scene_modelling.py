@@ -9,32 +9,44 @@ import numpy as np
 
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.fitted_scene import FittedScene, described, without_a_fit
+from alignsvc.numerics.models.measured_psf import MeasuredPsfs, Stamp
 from alignsvc.numerics.models.outcomes import Outcome
+from alignsvc.numerics.models.parameters import ParameterTable
+from alignsvc.numerics.models.profiles.empirical import Empirical
 from alignsvc.numerics.models.reweighting import CauchyWeights, ModelVariance, noise_per_flux
 from alignsvc.numerics.models.scene import Scene
+from alignsvc.numerics.models.scene_advice import advised, no_pixels, no_sources
 from alignsvc.numerics.models.scene_building import (
     SceneStart,
     build_scene,
     windows_of,
     with_psf,
 )
+from alignsvc.numerics.models.scene_doubts import doubted, tested
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_problem import SceneProblem
 from alignsvc.numerics.models.scene_starting import begin
 from alignsvc.numerics.models.scene_windows import WindowModel, window_models
+from alignsvc.numerics.models.star_stamps import Remainders
 
 if TYPE_CHECKING:
     from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: So often the noise of sources is made of the model before: the second changes 1e-3 of it.
 _NOISE_ROUNDS = 2
-#: A source of so many standard deviations in one exposure has so many at least in others, or it is
-#: not there; with this part of its sources missing an exposure is not where the fit has it.
-_CLEAR, _SEEN, _DARK_PART = 20.0, 5.0, 0.5
 #: So often pixels that stand out are trusted less, at most; it ends when nothing moves by this
 #: part of its error.
 _ROBUST_ROUNDS, _AT_REST = 15, 0.02
+#: So often PSFs are measured: the places of sharp stars by a Moffat follow the pixel's phase, and
+#: the PSF that they give does, by half as much; a third PSF gains a fifth of what the second does.
+_PSF_ROUNDS = 2
+_NO_WIDTH = "all sources are galaxies; give a star among them, or fwhm_px"
+#: What `star: empirical` lacks.
+_TOO_FEW = (
+    "no star of 20 standard deviations, alone with stars in its window, whose place agrees with "
+    "the others', to measure it from in {}; another star, or sources further down the list"
+)
 
 
 def fit_exposures(
@@ -47,54 +59,76 @@ def fit_exposures(
     ConfigError
         No exposure, two of one name, or a setting that does not suit them.
     """
+    _require_consistent(exposures, settings)
+    start = _started(exposures, sources, settings)
+    if isinstance(start, FittedScene):
+        return start
+    final, fit = _fitted(start, _first_scene(start, settings), settings)
+    for _ in range(_PSF_ROUNDS if settings.star == "empirical" else 0):
+        if not fit.outcome.is_answer:
+            break
+        start = _with_measured_psf(start, final, fit, settings)
+        unknown = [one.name for one in start.exposures if one.psf is None]
+        if unknown:
+            return without_a_fit(Outcome.NO_PSF, _TOO_FEW.format(", ".join(unknown)))
+        final, fit = _fitted(start, build_scene(start, settings), settings)
+    windows = tuple(windows_of(start, one, settings) for one in start.exposures)
+    found = tested(final, advised(start, doubted(start, fit)), settings)
+    return described(start, windows, found, settings)
+
+
+def _require_consistent(exposures: tuple[SceneExposure, ...], settings: SceneSettings) -> None:
+    """Raise a ConfigError where exposures do not go with each other or the settings."""
     if not exposures:
         raise ConfigError("scene: no exposure was given")
     names = [exposure.name for exposure in exposures if exposure.name]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"scene: two exposures are named {name}; give each a name of its own")
+    if settings.star == "empirical" and any(one.psf_shape is not None for one in exposures):
+        raise ConfigError(
+            "scene: psf_shape found with star 'empirical', which is measured; leave out one of both"
+        )
+
+
+def _started(
+    exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
+) -> SceneStart | FittedScene:
+    """Return where the fit begins, or how it ended if it cannot."""
     if not any(exposure.good.any() for exposure in exposures):
-        return without_a_fit(Outcome.NO_PIXELS)
-    if not all(exposure.has_invertible_wcs for exposure in exposures):
-        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, "a CD matrix has no inverse")
+        return without_a_fit(Outcome.NO_PIXELS, no_pixels(exposures))
+    flat = [k for k, exposure in enumerate(exposures) if not exposure.has_invertible_wcs]
+    if flat:
+        which = ", ".join(exposures[k].name or f"exposure {k}" for k in flat)
+        detail = f"CRVAL, CRPIX or CD of {which} are not finite, or CD has no inverse"
+        return without_a_fit(Outcome.DEGENERATE_GEOMETRY, detail)
     start = begin(exposures, sources, settings)
     if start is None:
-        return without_a_fit(Outcome.NO_SOURCES)
+        given = None if sources is None else len(sources)
+        return without_a_fit(Outcome.NO_SOURCES, no_sources(given, settings.threshold))
     if not (np.isfinite(start.place.x).all() and np.isfinite(start.place.y).all()):
         return without_a_fit(Outcome.DEGENERATE_GEOMETRY, "sources on both sides of the sky")
     if not start.is_star.any() and settings.fwhm_px is None:
-        return without_a_fit(Outcome.NO_PSF)
+        return without_a_fit(Outcome.NO_PSF, _NO_WIDTH)
     if start.kinds and start.is_star.any():
-        start = _with_psf_of_stars(start, settings)
-    scene = build_scene(start, settings)
-    final, fit = _fitted(start, scene, settings)
-    windows = tuple(windows_of(start, one, settings) for one in start.exposures)
-    return described(start, windows, final, _doubted(start, fit))
+        return _with_psf_of_stars(start, settings)
+    return start
 
 
-def _doubted(start: SceneStart, fit: SceneFit) -> SceneFit:
-    """Return the fit, as lost where an exposure hardly shows what the others show clearly.
+def _first_scene(start: SceneStart, settings: SceneSettings) -> Scene:
+    """Return the scene at the start, in which what has one name is one thing.
 
-    A header off by the distance of two stars puts one upon the other; the rest come to lie on
-    empty sky, which a flux of zero explains.
+    Raises
+    ------
+    ConfigError
+        Placings or shapes of stars that name two things alike.
     """
-    if fit.views is None or not fit.outcome.is_answer:
-        return fit
-    views = fit.views
-    significance = np.full((len(start.models), len(start.exposures)), np.nan)
-    seen = views.n_pixels > 0
-    significance[views.source[seen], views.exposure[seen]] = (views.flux / views.flux_error)[seen]
-    names = []
-    for e, one in enumerate(start.exposures):
-        others = np.nan_to_num(np.delete(significance, e, axis=1), nan=0.0).max(axis=1, initial=0)
-        expected = np.isfinite(significance[:, e]) & (others > _CLEAR)
-        dark = significance[expected, e] < _SEEN
-        if dark.size and dark.mean() >= _DARK_PART and one.geometry != "none":
-            names.append(one.name)
-    if not names:
-        return fit
-    message = f"{Outcome.LOST.message}: {', '.join(names)}"
-    return replace(fit, outcome=Outcome.LOST, message=message)
+    scene = build_scene(start, settings)
+    try:
+        ParameterTable([exposure.numbers for exposure in scene.exposures])
+    except ValueError as error:
+        raise ConfigError(f"scene: {error}; give both the same, or two names") from error
+    return scene
 
 
 def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart:
@@ -114,6 +148,29 @@ def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart
         numbers = table.values(e, fit.value)[first : first + len(exposure.psf.parameters)]
         shapes.append(tuple(float(number) for number in numbers))
     return with_psf(start, tuple(shapes))
+
+
+def _with_measured_psf(
+    start: SceneStart, scene: Scene, fit: SceneFit, settings: SceneSettings
+) -> SceneStart:
+    """Return the start with the PSF that an exposure's stars tell; without it where they do not."""
+    stamps = tuple(
+        Stamp(
+            "" if settings.psf == "shared" else one.name,
+            settings.psf_side(one.fwhm_px),
+            one.fwhm_px,
+        )
+        for one in start.exposures
+    )
+    shapes = tuple(one.exposure.shape for one in start.exposures)
+    found = MeasuredPsfs()(scene, fit, Remainders.of(scene, _models(scene, fit), shapes), stamps)
+    # Exposures with one PSF share the object: their windows are computed together.
+    profiles = {id(psf): Empirical(psf) for psf in found if psf is not None}
+    exposures = tuple(
+        replace(one, psf=profiles.get(id(psf)))
+        for one, psf in zip(start.exposures, found, strict=True)
+    )
+    return replace(start, exposures=exposures)
 
 
 def _fitted(start: SceneStart, scene: Scene, settings: SceneSettings) -> tuple[Scene, SceneFit]:

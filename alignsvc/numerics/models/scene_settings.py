@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,17 +10,31 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.fitted_scene import FittedScene
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
+from alignsvc.numerics.models.pixel_rules import NARROWEST
+from alignsvc.numerics.models.profile import ShapeParameter
+from alignsvc.numerics.models.scene_building import star_profile
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_modelling import fit_exposures
 
-STARS = ("moffat", "gaussian", "gaussians")
+STARS = ("moffat", "gaussian", "gaussians", "empirical")
+EMPIRICAL = "empirical"
 GEOMETRIES = ("none", *(geometry.value for geometry in Geometry))
 _CHOICES = {
     "star": STARS,
     "psf": ("exposure", "shared", "varying"),
     "flux": ("exposure", "band"),
+    "errors": ("tested", "given"),
     "sky": ("none", "window", "window_plane", "exposure", "exposure_plane"),
 }
+_POSITIVE = (
+    "window_px",
+    "window_fwhm",
+    "fwhm_px",
+    "psf_px",
+    "robust",
+    "threshold",
+    "max_sources",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +44,17 @@ class SceneSettings:
     Parameters
     ----------
     star : str
-        What stars look like: ``moffat``, ``gaussian``, or ``gaussians`` (a sum of two).
+        What stars look like: ``moffat``, ``gaussian``, ``gaussians`` (a sum of two), or
+        ``empirical``: after a fit with a Moffat an effective PSF is measured from the stars, and
+        all is fitted again with the PSF held. It is point-symmetric: a star's place is the centre
+        of symmetry that fits best, see `FittedExposure.lopsided`.
     elliptical : bool
         Whether stars may be.
     geometry : str or tuple of str
         What is free of a correction: ``none``, ``shift``, ``rshift`` (and rotation), ``rscale``
         (and scale), ``general`` (any linear map). One name: of all exposures but the first,
-        which is the reference. Several: of each; images that share a correction count once.
+        which is the reference. Several: of each; images that share a correction count once,
+        those with a `SceneExposure.placing` not at all.
     psf : str
         The shape of stars is that of each ``exposure``; ``shared`` by all; or ``varying``
         linearly over each exposure's field.
@@ -51,9 +70,17 @@ class SceneSettings:
     fwhm_px : float or None
         Where the stars' width begins. None: what the stars show. Without any star: the PSF's
         width, which then stays.
+    psf_px : int or None
+        Side of the stamp about each star from which an ``empirical`` PSF is measured, and that
+        `FittedExposure.psf_stamp` shows; even numbers grow by one. None: a window of a star.
     robust : float or None
         Standard deviations at which a pixel counts half (2.385 costs 5 % with Gaussian noise).
         chi2 is then that of the lowered weights. None: least squares.
+    errors : str
+        ``tested``: where chi2 is larger than noise makes it, beyond 4 of its standard deviations,
+        the exposure's variance counts chi2/dof times in a last fit: what a wrong model or a
+        variance that is too small leaves goes into the stated errors, chi2 is still that of the
+        given variance. ``given``: stated errors are those of the variance.
     reach_px, turn_deg : float
         How far a header may be off at a source, and in rotation. The start is sought among
         sources that stand out; these need not be those that are fitted.
@@ -78,7 +105,9 @@ class SceneSettings:
     window_px: int | None = None
     window_fwhm: float = 6.0
     fwhm_px: float | None = None
+    psf_px: int | None = None
     robust: float | None = None
+    errors: str = "tested"
     reach_px: float = 20.0
     turn_deg: float = 10.0
     threshold: float = 10.0
@@ -91,16 +120,31 @@ class SceneSettings:
         named = (self.geometry,) if isinstance(self.geometry, str) else self.geometry
         for one in named:
             _require("geometry", one, GEOMETRIES)
-        for name in ("window_px", "window_fwhm", "fwhm_px", "robust", "threshold", "max_sources"):
+        for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"scene: {name} {value} found, wanted a positive number")
+        if self.star == EMPIRICAL and self.psf == "varying":
+            raise ConfigError(
+                "scene: star 'empirical' found with psf 'varying': what is measured is one PSF of "
+                "an exposure; wanted psf 'exposure' or 'shared', or another star"
+            )
 
     def __call__(
         self, exposures: Sequence[SceneExposure], sources: SceneSources | None = None
     ) -> FittedScene:
         """Return the fit; see `alignsvc.fit_scene`."""
         return fit_exposures(tuple(exposures), sources, self)
+
+    @property
+    def star_parameters(self) -> tuple[ShapeParameter, ...]:
+        """What a `SceneExposure.psf_shape` gives the numbers of, with bounds and longest steps."""
+        return star_profile(self, max(NARROWEST)).parameters
+
+    def psf_side(self, fwhm_px: float) -> int:
+        """Return the side of a stamp about a star of a width, odd."""
+        side = self.window_fwhm * fwhm_px if self.psf_px is None else self.psf_px
+        return math.ceil(side) | 1
 
     def geometries(self, corrections: Sequence[str]) -> tuple[str, ...]:
         """Return what is free of each image, by the names of their corrections.
@@ -110,6 +154,8 @@ class SceneSettings:
         ConfigError
             Another number of geometries than of corrections.
         """
+        if not corrections:
+            return ()
         different = list(dict.fromkeys(corrections))
         given = self.geometry
         if isinstance(given, str):

@@ -66,8 +66,9 @@ def seen_sources(exposure: SceneExposure, threshold: float) -> SeenSources:
         noise = math.sqrt(np.median(np.broadcast_to(exposure.variance, exposure.shape)[good]))
     if not noise > 0:
         return SeenSources(none, sky.level, sky.rms)
-    pixels = above(exposure, sky.level)
-    weight = np.where(good, np.float32(noise**-2), np.float32(0))
+    # In units of the noise: squares of 1e-20 are no numbers in single precision.
+    pixels = (above(exposure, sky.level) / noise).astype(np.float32)
+    weight = good.astype(np.float32)
     chip = CalibratedChip(exposure.name, pixels, weight, ~good, np.zeros(exposure.shape, bool))
     return SeenSources(ExposureDetector(threshold)(chip), sky.level, sky.rms)
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Where nothing tells of a width.
 _USUAL_FWHM_PX = 3.0
+#: Exposures whose correction begins where it was given.
+_GIVEN = ("none", "placing")
 #: Fewer pixels away from all sources tell less of the sky's noise than all pixels, clipped.
 _ENOUGH_SKY = 400
 
@@ -42,8 +44,7 @@ def begin(
 ) -> SceneStart | None:
     """Return where a fit begins; None if there is no source."""
     names = [exposure.name or f"exposure {e}" for e, exposure in enumerate(exposures)]
-    corrections = [one.correction or name for one, name in zip(exposures, names, strict=True)]
-    geometries = settings.geometries(corrections)
+    geometries = _geometries(exposures, names, settings)
     reference = geometries.index("none") if "none" in geometries else 0
     seen = [seen_sources(exposure, settings.threshold) for exposure in exposures]
     if sources is None:
@@ -65,7 +66,7 @@ def begin(
     start = SceneStart(
         plane,
         plane.from_sky(sources.sky),
-        sources.held,
+        np.asarray(sources.held, bool),
         sources.models,
         np.full(len(sources), np.nan),
         tuple(begun),
@@ -74,6 +75,16 @@ def begin(
     start = _measured(start, reference, settings)
     weighted = (_weighted(start, one, settings) for one in start.exposures)
     return replace(start, exposures=tuple(weighted))
+
+
+def _geometries(
+    exposures: tuple[SceneExposure, ...], names: list[str], settings: SceneSettings
+) -> tuple[str, ...]:
+    """Return what is free of each exposure."""
+    usual = [e for e, one in enumerate(exposures) if one.placing is None]
+    of = settings.geometries([exposures[e].correction or names[e] for e in usual])
+    geometries = dict(zip(usual, of, strict=True))
+    return tuple(geometries.get(e, "placing") for e in range(len(exposures)))
 
 
 def _found(exposure: SceneExposure, seen: SeenSources, settings: SceneSettings) -> SceneSources:
@@ -97,17 +108,19 @@ def _placed(
     """Return the start with sources where the reference shows them, exposures put onto them."""
     matcher = StartMatcher(settings.reach_px, settings.turn_deg)
     order = _brightest_first(start, start.exposures[reference], seen[reference])
-    if not start.held:
+    if not start.held.all():
         pairs = _pairs(start, start.exposures[reference], seen[reference], matcher, order)
-        start = replace(start, place=_moved(start.place, pairs))
+        moved, held = _moved(start.place, pairs), start.held
+        place = (np.where(held, *axes) for axes in zip(start.place, moved, strict=True))
+        start = replace(start, place=Points(*place))
     known: dict[str, list[StartPairs]] = {}
     for one, own in zip(start.exposures, seen, strict=True):
-        if one.geometry != "none":
+        if one.geometry not in _GIVEN:
             pairs = _pairs(start, one, own, matcher, order)
             known.setdefault(one.correction_name, []).append(pairs)
     corrected = (
         one
-        if one.geometry == "none"
+        if one.geometry in _GIVEN
         else _corrected(one, StartPairs.joined(known[one.correction_name]), start.place)
         for one in start.exposures
     )
