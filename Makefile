@@ -43,8 +43,8 @@ test-slow: install  ## the suites that take minutes
 test-cluster: install  ## whole runs on schedulers and workers of their own
 	$(PYTEST) -m cluster
 
-bench: install  ## costs next to peers, written to tests/benchmarks/RESULTS.md
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_all.py
+bench: install  ## costs next to peers, written to tests/benchmarks/RESULTS.md; PARTS="tutorial scenes" for some
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_all.py $(PARTS)
 
 docs: install  ## the docstrings and the Markdown files as pages, in build/docs
 	rm -rf build/docs

@@ -1,7 +1,7 @@
 """What other programs make of the same files: residual against the truth, and CPU time.
 
 ``python tests/benchmarks/bench_peers.py [SKY ...]`` prints a table; skies are names of files in
-``configs/simulations``. source-extractor and SCAMP take part where they are installed.
+``configs/simulations``. Where source-extractor and SCAMP are not installed the table says so.
 """
 
 from __future__ import annotations
@@ -236,9 +236,14 @@ def methods() -> dict[str, tuple[Geometry, Callable[[Scene], Aligned]]]:
         "sep + tweakwcs, rscale": (Geometry.RSCALE, tweaked("rscale")),
         "sep + tweakwcs, general": (Geometry.GENERAL, tweaked("general")),
     }
-    if shutil.which("scamp") and shutil.which("source-extractor"):
+    if not missing():
         found["source-extractor + SCAMP, degree 3"] = (Geometry.GENERAL, scamped(3))
     return found
+
+
+def missing() -> list[str]:
+    """Return the programs that are not here; each is a Debian package of its name."""
+    return [name for name in ("source-extractor", "scamp") if shutil.which(name) is None]
 
 
 def main(skies: tuple[str, ...]) -> str:
@@ -260,6 +265,10 @@ def main(skies: tuple[str, ...]) -> str:
                     f"{cpu_seconds() - start:.1f} |"
                 )
                 print(lines[-1], flush=True)
+    if missing():
+        absent = " and ".join(missing())
+        lines += ["", f"**Missing from this table: {absent}; install the packages of that name.**"]
+        print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join(lines)
 
 

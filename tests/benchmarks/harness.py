@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PACKAGES = (
     *("alignsvc", "numpy", "scipy", "astropy", "drizzle", "reproject"),
     *("sep", "photutils", "distributed"),
@@ -90,14 +90,23 @@ def table(comparisons: list[Comparison]) -> str:
 
 
 def circumstances() -> str:
-    """Return date, Python and versions: without them a time says nothing."""
+    """Return date, Python, versions and load: without them a time says nothing."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     day = datetime.now(UTC).date().isoformat()
-    return f"{day}, Python {platform.python_version()}, {platform.machine()}; {versions}."
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before"
+    return f"{day}, {load}, Python {platform.python_version()}, {platform.machine()}; {versions}."
 
 
-def write_results(parts: list[str]) -> None:
-    """Put the measured part into RESULTS.md; what stands around it is written by hand."""
-    text = RESULTS.read_text() if RESULTS.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    RESULTS.write_text(f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}")
+def with_part(text: str, part: str, measured: str) -> str:
+    """Return the results with what stands between a part's marks replaced; the rest is by hand.
+
+    Raises
+    ------
+    ValueError
+        There are no marks of that name, or more than one pair.
+    """
+    begin, end = (f"<!-- {part}: {edge} -->" for edge in ("begin", "end"))
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+        raise ValueError(f"results: wanted one line {begin}, then one {end}")
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    return f"{before}{begin}\n{measured}\n{end}{after}"

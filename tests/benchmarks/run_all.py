@@ -1,29 +1,91 @@
-"""Measure everything and put it into RESULTS.md: ``python tests/benchmarks/run_all.py``."""
+"""Measure all parts, or those named, and put them into RESULTS.md.
+
+``python tests/benchmarks/run_all.py [PART ...]``; each part is written when it is done, so that one
+that fails costs only itself, and all others stay as they were.
+"""
 
 from __future__ import annotations
 
+import argparse
 import warnings
+from collections.abc import Callable, Mapping
 
-import bench_numerics
-import bench_peers
-import bench_run
-from harness import circumstances, table, write_results
+from harness import RESULTS, circumstances, table, with_part
+
+
+def steps() -> str:
+    """The steps of a pass next to libraries."""
+    import bench_numerics
+
+    return table(bench_numerics.main())
+
+
+def executors() -> str:
+    """Empty tasks."""
+    import bench_run
+
+    return table(bench_run.executors())
+
+
+def stages() -> str:
+    """Where the time of a run goes."""
+    import bench_run
+
+    return bench_run.stages()
+
+
+def programs() -> str:
+    """Whole alignments by other programs."""
+    import bench_peers
+
+    return bench_peers.main(bench_peers.SKIES)
+
+
+def tutorial() -> str:
+    """Model fits of two images and three stars, beside AstroPhot."""
+    import bench_model_fits
+
+    return bench_model_fits.tutorial()
+
+
+def noise() -> str:
+    """The same over many seeds."""
+    import bench_model_fits
+
+    return bench_model_fits.noise()
+
+
+def scenes() -> str:
+    """Model fits of larger scenes."""
+    import bench_model_fits
+
+    return bench_model_fits.scenes()
+
+
+#: Each imports what it measures when it is called: a part needs its own peers only.
+PARTS: Mapping[str, Callable[[], str]] = {
+    part.__name__: part for part in (steps, executors, stages, programs, tutorial, noise, scenes)
+}
 
 
 def main() -> None:
-    """Measure, write, print."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Written after each part: a bench that fails costs only what comes after it.
-        comparisons = bench_numerics.main()
-        write_results([circumstances(), table(comparisons)])
-        comparisons += bench_run.executors()
-        write_results([circumstances(), table(comparisons)])
-        parts = [circumstances(), table(comparisons), bench_run.stages()]
-        write_results(parts)
-        parts.append(bench_peers.main(bench_peers.SKIES))
-    write_results(parts)
-    print("\n\n".join(parts))
+    """Measure, print, write."""
+    lines = "\n".join(f"  {name}: {part.__doc__}" for name, part in PARTS.items())
+    parser = argparse.ArgumentParser(
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"parts:\n{lines}"
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all by default")
+    named = parser.parse_args().parts or list(PARTS)
+    unknown = [name for name in named if name not in PARTS]
+    if unknown:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    for name in named:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Before the part adds its own load.
+            measured = f"{circumstances()}\n\n{PARTS[name]()}"
+        RESULTS.write_text(with_part(RESULTS.read_text(), name, measured))
+        print(f"{name}\n\n{measured}\n", flush=True)
 
 
 if __name__ == "__main__":

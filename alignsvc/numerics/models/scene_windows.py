@@ -15,8 +15,9 @@ from alignsvc.numerics.models.scene import ExposureModel, FluxModel, Scene, SkyM
 from alignsvc.numerics.models.scene_layout import Batch, SceneLayout
 from alignsvc.numerics.models.window_sums import LinearValues, sky_terms, sweep, window_gram
 
-#: Pixels of windows at a time: their columns should fit a processor's cache.
-_CHUNK_PIXELS = 20_000
+#: Bytes of columns of windows at a time: more would leave the cache that cores share, and of fewer
+#: the calls cost as much as the pixels.
+_CHUNK_BYTES = 1 << 22
 #: chi2 of thousands of pixels is wrong by some tens of units in the last place, as measured.
 _ROUNDINGS = 64
 #: A place farther than this from its window is none: its square must be a number.
@@ -236,7 +237,7 @@ def pass_over(scene: Scene, batch: Batch, placed: PlacedBatch, values: LinearVal
     n, own = len(windows), batch.own
     count = batch.n_columns + len(batch.profiles) + scene.n_sky_terms + 1
     gram = np.empty((n, count, count))
-    per = max(_CHUNK_PIXELS // windows.side**2, 1)
+    per = max(_CHUNK_BYTES // (windows.pixels.itemsize * windows.side**2 * count), 1)
     precision = np.finfo(windows.pixels.dtype).eps
     for first in range(0, n, per):
         at = slice(first, first + per)

@@ -18,6 +18,8 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.numerics.models.profile import ProfileColumns
 from alignsvc.numerics.models.window import WindowStack
 
+#: BLAS multiplies by fours of rows; odd ones cost three times as much.
+_ROWS = 4
 #: A column that those before it explain to this part of its square takes no part.
 _DEPENDENT = 1e-11
 
@@ -58,9 +60,10 @@ def window_gram(
         the sky's terms; the residual. What is weighted 0 counts nothing.
     """
     columns = _weighted_columns(windows, members, values)
+    count = sum(3 + member.d_shape.shape[1] for member in members) + values.sky.shape[1] + 1
     # The product of an array with its own transpose: BLAS computes half of it.
     gram = np.matmul(columns, columns.swapaxes(1, 2))
-    return np.asarray(gram, np.float64)
+    return np.asarray(gram[:, :count, :count], np.float64)
 
 
 def _weighted_columns(
@@ -69,7 +72,9 @@ def _weighted_columns(
     n, side, n_sky = len(windows), windows.side, values.sky.shape[1]
     n_shape = sum(2 + member.d_shape.shape[1] for member in members)
     dtype = np.result_type(windows.pixels.dtype, *(member.value.dtype for member in members))
-    columns = np.empty((n, n_shape + len(members) + n_sky + 1, side, side), dtype)
+    count = n_shape + len(members) + n_sky + 1
+    columns = np.empty((n, -(-count // _ROWS) * _ROWS, side, side), dtype)
+    columns[:, count:] = 0
     root = np.sqrt(windows.weight)
     left = windows.pixels.astype(dtype)
     at = 0
@@ -87,7 +92,7 @@ def _weighted_columns(
         left -= level[:, None, None].astype(dtype) * term.astype(dtype)
         at += 1
     np.multiply(left, root, out=columns[:, at])
-    return columns.reshape(n, at + 1, side * side)
+    return columns.reshape(n, -1, side * side)
 
 
 def sky_terms(side: int, count: int) -> FloatArray:
