@@ -18,7 +18,7 @@ from alignsvc.numerics.models.scene_building import (
     windows_of,
     with_psf,
 )
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_problem import SceneProblem
 from alignsvc.numerics.models.scene_starting import begin
@@ -38,7 +38,10 @@ _ROBUST_ROUNDS, _AT_REST = 15, 0.02
 
 
 def fit_exposures(
-    exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
+    exposures: tuple[SceneExposure, ...],
+    sources: SceneSources | None,
+    settings: SceneSettings,
+    fitter: FitsScenes,
 ) -> FittedScene:
     """Return the joint fit; see `SceneSettings`.
 
@@ -65,9 +68,9 @@ def fit_exposures(
     if not start.is_star.any() and settings.fwhm_px is None:
         return without_a_fit(Outcome.NO_PSF)
     if start.kinds and start.is_star.any():
-        start = _with_psf_of_stars(start, settings)
+        start = _with_psf_of_stars(start, settings, fitter)
     scene = build_scene(start, settings)
-    final, fit = _fitted(start, scene, settings)
+    final, fit = _fitted(start, scene, settings, fitter)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
     return described(start, windows, final, _doubted(start, fit))
 
@@ -97,14 +100,16 @@ def _doubted(start: SceneStart, fit: SceneFit) -> SceneFit:
     return replace(fit, outcome=Outcome.LOST, message=message)
 
 
-def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart:
+def _with_psf_of_stars(
+    start: SceneStart, settings: SceneSettings, fitter: FitsScenes
+) -> SceneStart:
     """Return the start with the PSF that stars alone, in windows without galaxies, tell."""
     scene = build_scene(start, settings)
     assert scene.group is not None
     alone = ~np.isin(scene.group, scene.group[~start.is_star])
     if not alone.any():
         return start
-    fit = SceneFitter(settings.search)(scene.of_sources(alone))
+    fit = fitter(scene.of_sources(alone))
     if not fit.outcome.is_answer:
         return start
     table = SceneProblem(scene).layout.table
@@ -116,9 +121,10 @@ def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart
     return with_psf(start, tuple(shapes))
 
 
-def _fitted(start: SceneStart, scene: Scene, settings: SceneSettings) -> tuple[Scene, SceneFit]:
+def _fitted(
+    start: SceneStart, scene: Scene, settings: SceneSettings, fitter: FitsScenes
+) -> tuple[Scene, SceneFit]:
     """Return the scene with its last weights, and the fit with them."""
-    fitter = SceneFitter(settings.search)
     fit = fitter(scene)
     noisy = [one.exposure.variance is None for one in start.exposures]
     final = scene

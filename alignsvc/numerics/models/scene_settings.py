@@ -9,6 +9,7 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.models.fitted_scene import FittedScene
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
+from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFitter
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_modelling import fit_exposures
 
@@ -97,10 +98,17 @@ class SceneSettings:
                 raise ConfigError(f"scene: {name} {value} found, wanted a positive number")
 
     def __call__(
-        self, exposures: Sequence[SceneExposure], sources: SceneSources | None = None
+        self,
+        exposures: Sequence[SceneExposure],
+        sources: SceneSources | None = None,
+        fitter: FitsScenes | None = None,
     ) -> FittedScene:
-        """Return the fit; see `alignsvc.fit_scene`."""
-        return fit_exposures(tuple(exposures), sources, self)
+        """Return the fit, by another fitter than one in this process if so told.
+
+        See `alignsvc.fit_scene`.
+        """
+        fitter = fitter or SceneFitter(self.search)
+        return fit_exposures(tuple(exposures), sources, self, fitter)
 
     def geometries(self, corrections: Sequence[str]) -> tuple[str, ...]:
         """Return what is free of each image, by the names of their corrections.
