@@ -14,7 +14,6 @@ from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import TableRef
 from alignsvc.engine.base import ClusterBackend, Executor, RunContext
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
-from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.part_sums import PartSums
@@ -28,7 +27,7 @@ from alignsvc.numerics.models.scene_parts import (
     TryStep,
 )
 from alignsvc.reasons import FailureKind
-from alignsvc.tasks.scene_part import Action, ScenePartTask, SharedModels, forget_parts
+from alignsvc.tasks.scene_part import Action, ScenePartTask, SharedModels, forget_parts, scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +72,23 @@ class SceneWorkers:
         # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
         with (
             threadpool_limits(limits=1),
-            TemporaryDirectory(
-                prefix="alignsvc-scene-", dir=where, ignore_cleanup_errors=True
-            ) as scratch,
-            self.backend(RunContext(LocalObjects(Path(scratch)), Path(scratch).name)) as executor,
+            _scratch_folder(where) as folder,
+            self.backend(RunContext(scratch(folder), folder.name)) as executor,
         ):
             try:
-                workshop = StoreWorkshop(executor, Path(scratch))
+                workshop = StoreWorkshop(executor, folder)
                 yield PartedSceneFitter(search, workshop, self.pixels_per_part)
             finally:
                 forget_parts()
+
+
+@contextmanager
+def _scratch_folder(where: Path | None) -> Iterator[Path]:
+    # A worker that was given up may still write to it.
+    with TemporaryDirectory(
+        prefix="alignsvc-scene-", dir=where, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class StoreWorkshop:
 
     def __call__(self, models: SceneModels, parts: Iterator[PartTable]) -> PartsInStore:
         """Write the parts and return them."""
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         for name in objects.list(""):
             objects.delete(name)
         refs = []
@@ -142,7 +148,7 @@ class PartsInStore:
 
     def conclude(self, action: ConcludePart, bases: Sequence[object]) -> tuple[FoundPart, ...]:
         """Return what was found of the sources."""
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         return tuple(
             read_table(objects, outcome.product, FoundPart, outcome.checksum)
             for outcome in self._done(self._tasks(action, bases))
@@ -150,7 +156,7 @@ class PartsInStore:
 
     def _forget_all_but(self, bases: Sequence[object]) -> None:
         """Delete where parts stood: a step is only tried from the best place so far."""
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         for name in objects.list("scene/"):
             if name not in bases:
                 objects.delete(name)
@@ -164,7 +170,7 @@ class PartsInStore:
         return ScenePartTask(self.folder, part, self.models, base, action)
 
     def _stand(self, tasks: list[ScenePartTask]) -> tuple[Standing, ...]:
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         found = []
         for task, outcome in zip(tasks, self._done(tasks), strict=True):
             sums = read_table(objects, outcome.product, PartSums, outcome.checksum)

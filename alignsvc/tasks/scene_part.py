@@ -36,6 +36,11 @@ Action: TypeAlias = BeginPart | TryStep | SettleLinear | Damp | ConcludePart
 _KEPT = 4
 
 
+def scratch(folder: Path) -> LocalObjects:
+    """Return the objects of a fit: after a power cut it begins anew."""
+    return LocalObjects(folder, is_scratch=True)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedModels:
     """What all parts of a scene have in common, packed once by the driver.
@@ -103,7 +108,7 @@ class ScenePartTask:
 
     def __call__(self) -> TaskOutcome:
         """Read, act, write."""
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         problem = _problem(self.folder, self.part, self.models)
         found: PartSums | FoundPart
         if isinstance(self.action, ConcludePart):
@@ -129,7 +134,7 @@ class ScenePartTask:
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
         """Whether what was found, and where the part stands, are in the store."""
-        objects = LocalObjects(self.folder)
+        objects = scratch(self.folder)
         stands = not outcome.fact("left") or objects.exists(self.left)
         return stands and product_is_there(objects, outcome)
 
@@ -140,7 +145,7 @@ class ScenePartTask:
 @lru_cache(maxsize=_KEPT)
 def _problem(folder: Path, part: TableRef, models: SharedModels) -> SceneProblem:
     """Return a part as a problem; kept, since each pass over its pixels asks for it."""
-    objects = LocalObjects(folder)
+    objects = scratch(folder)
     if not objects.exists(part.name):
         raise RunStoreError(
             f"scene: {part.name} is not in {folder} on this worker; name a folder that every "
