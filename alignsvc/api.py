@@ -29,6 +29,7 @@ from alignsvc.run import service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.result import RunResult
+from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
@@ -47,6 +48,7 @@ __all__ = [
     "SceneExposure",
     "SceneSettings",
     "SceneSources",
+    "SceneWorkers",
     "Target",
     "align",
     "apply",

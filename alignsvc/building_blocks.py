@@ -27,6 +27,7 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.numerics.solve.steps import step_correction
+from alignsvc.run.scene_workers import SceneWorkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def fit_scene(
     exposures: Sequence[SceneExposure | Path | str],
     sources: SceneSources | None = None,
     settings: SceneSettings | None = None,
+    workers: SceneWorkers | None = None,
 ) -> FittedScene:
     """Return the joint maximum-likelihood fit of sources and corrections to a few exposures.
 
@@ -164,6 +166,9 @@ def fit_scene(
         None: what stands out on the first image that is held, as stars.
     settings : SceneSettings or None
         Models, what is free, windows, weights.
+    workers : SceneWorkers or None
+        Where groups of sources are fitted, in parts; the answer is the same but for rounding.
+        None: in this process, in one piece.
 
     Returns
     -------
@@ -177,6 +182,8 @@ def fit_scene(
         No exposure, shapes that do not fit, a setting that does not exist.
     DataError
         A file that cannot be used.
+    ResourceError, TransientError, RunStoreError
+        From workers: they died, did not answer, or do not reach the folder.
 
     Notes
     -----
@@ -191,4 +198,8 @@ def fit_scene(
             (exposure,) if isinstance(exposure, SceneExposure) else read_scene_exposures(exposure)
         )
     ]
-    return (settings or SceneSettings())(read, sources)
+    settings = settings or SceneSettings()
+    if workers is None:
+        return settings(read, sources)
+    with workers.fitter(settings.search) as fitter:
+        return settings(read, sources, fitter)

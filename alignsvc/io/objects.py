@@ -85,9 +85,12 @@ class LocalObjects:
     ----------
     root : Path
         Created with the first object.
+    is_scratch : bool
+        Whether a power cut may take everything with it: nothing waits for the disk then.
     """
 
     root: Path
+    is_scratch: bool = False
 
     def get(self, name: str) -> bytes:
         """Return the content of `name`; RunStoreError if there is no such object."""
@@ -114,7 +117,7 @@ class LocalObjects:
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         path = self._path(name)
-        with self._explained("writing", name), _partial(path, content) as partial:
+        with self._explained("writing", name), self._partial(path, content) as partial:
             partial.replace(path)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
@@ -123,7 +126,7 @@ class LocalObjects:
         with self._explained("writing", name):
             if path.exists():  # only saves work: the link below decides
                 return False
-            with _partial(path, content) as partial:
+            with self._partial(path, content) as partial:
                 try:
                     os.link(partial, path)
                 except FileExistsError:
@@ -165,21 +168,22 @@ class LocalObjects:
                 ) from error
             raise RunStoreError(f"{where}: {error.strerror or error}") from error
 
-
-@contextmanager
-def _partial(path: Path, content: bytes) -> Iterator[Path]:
-    """Write `content` beside `path` under a name of its own; it is gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield partial
-        _flush_directory(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    @contextmanager
+    def _partial(self, path: Path, content: bytes) -> Iterator[Path]:
+        """Write `content` beside `path` under a name of its own; it is gone afterwards."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+        try:
+            with partial.open("xb") as file:
+                file.write(content)
+                file.flush()
+                if not self.is_scratch:
+                    os.fsync(file.fileno())
+            yield partial
+            if not self.is_scratch:
+                _flush_directory(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _flush_directory(folder: Path) -> None:

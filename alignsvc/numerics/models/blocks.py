@@ -197,14 +197,15 @@ class NormalBlocks:
             damped = part.matrices(free.group_matrix).copy()
             np.einsum("nii->ni", damped)[...] += part.vectors(group)
             white.append(whiteners(damped))
-        matrix, gradient = free.matrix + np.diag(own), free.gradient.copy()
+        matrix, gradient, explained = free.matrix + np.diag(own), free.gradient.copy(), 0.0
         for chunk in _chunks(free, tuple(white)):
             coupled, pull = chunk.whitened()
             at = chunk.touched
             matrix[np.ix_(at, at)] -= coupled.T @ coupled
             gradient[at] -= coupled.T @ pull
+            explained += float(pull @ pull)
         return Elimination(
-            free, tuple(white), group, own, ReducedBlocks(matrix, gradient, diagonal)
+            free, tuple(white), group, own, ReducedBlocks(matrix, gradient, diagonal), explained
         )
 
 
@@ -227,14 +228,32 @@ class BlockStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class QuadraticForm:
+    """``x^T matrix x - 2 vector x + constant``."""
+
+    matrix: FloatArray
+    vector: FloatArray
+    constant: float
+
+    def __call__(self, x: FloatArray) -> float:
+        """Return the value at `x`."""
+        return float(x @ self.matrix @ x - 2.0 * self.vector @ x) + self.constant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Elimination:
-    """The reduced system, and what is needed to find the groups' step from the reduced one."""
+    """The reduced system, and what is needed to find the groups' step from the reduced one.
+
+    ``explained`` is the groups' gradient times their step where the reduced unknowns stay: with
+    the reduced gradient times the reduced step it makes `slope`.
+    """
 
     blocks: NormalBlocks
     white: tuple[FloatArray, ...]
     group_damping: FloatArray
     reduced_damping: FloatArray
     reduced: ReducedBlocks
+    explained: float
 
     def step(self, solution: FloatArray) -> BlockStep:
         """Return the whole step that belongs to a solution of the (total) reduced system."""
@@ -255,6 +274,27 @@ class Elimination:
         damped = float(self.reduced_damping @ step.reduced**2)
         damped += float(self.group_damping @ step.group**2)
         return self.slope(step) - damped
+
+    def damped_square(self) -> QuadraticForm:
+        """Return the damping of the groups' step squared, by the reduced step.
+
+        A group's step is ``a - M x``: what `bending` needs of the groups, for any x.
+        """
+        r = len(self.blocks.gradient)
+        matrix, vector, constant = np.zeros((r, r)), np.zeros(r), 0.0
+        if not self.group_damping.any():
+            return QuadraticForm(matrix, vector, constant)
+        for chunk in _chunks(self.blocks, self.white):
+            coupled, pull = chunk.whitened()
+            n, size, at = len(chunk.white), chunk.part.size, chunk.touched
+            root = np.sqrt(self.group_damping[chunk.rows]).reshape(n, size, 1)
+            back = root * chunk.white.swapaxes(1, 2)
+            by_reduced = (back @ coupled.reshape(n, size, len(at))).reshape(n * size, len(at))
+            alone = (back @ pull.reshape(n, size, 1)).ravel()
+            matrix[np.ix_(at, at)] += by_reduced.T @ by_reduced
+            vector[at] += by_reduced.T @ alone
+            constant += float(alone @ alone)
+        return QuadraticForm(matrix, vector, constant)
 
     def group_covariances(self, inverse: FloatArray) -> tuple[FloatArray, ...]:
         """Return each class's covariances (count, size, size), given that of the reduced ones.

@@ -241,8 +241,20 @@ class LevenbergMarquardt:
 def _taken(
     search: Search[State, Delta], there: Equations[State, Delta], gain: float, passes: int
 ) -> Search[State, Delta]:
-    damping = search.damping
-    damping *= max(_FASTEST_FALL, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
-    damping = damping if damping > _NO_DAMPING else 0.0
+    damping = damping_after(search.damping, gain)
     record = PassRecord(passes, there.chi2, there.degrees_of_freedom, damping)
     return Search(there, damping, 4.0, passes, None, (*search.history, record))
+
+
+def damping_after(damping: float, gain: float) -> float:
+    """Return the damping with which the search goes on from a trial that it took.
+
+    Parameters
+    ----------
+    damping : float
+        Of the step that led to the trial.
+    gain : float
+        What chi2 fell by over what was predicted.
+    """
+    damping *= max(_FASTEST_FALL, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
+    return damping if damping > _NO_DAMPING else 0.0

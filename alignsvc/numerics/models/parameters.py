@@ -355,6 +355,16 @@ class ParameterTable:
         """Longest steps."""
         return np.array([unknown.step for unknown in self.unknowns], float)
 
+    def moved(self, free: FloatArray, step: FloatArray) -> FloatArray:
+        """Return the unknowns after a step, within bounds and cut where it is too long."""
+        # Each cut by itself: an exposure that errs about its shape does not hold up the others.
+        there = free + np.clip(step, -self.step, self.step)
+        return np.asarray(np.clip(there, self.lowest, self.highest))
+
+    def stopped(self, free: FloatArray, push: FloatArray) -> BoolArray:
+        """Return which unknowns are at a bound and pushed outwards, by the sign of `push`."""
+        return ((free >= self.highest) & (push > 0)) | ((free <= self.lowest) & (push < 0))
+
     def values(self, which: int, free: FloatArray) -> FloatArray:
         """Return the numbers of one quantity at the whole vector of unknowns."""
         return self.quantities[which].values(free[self.index[which]])

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.blocks import BlockStep
+from alignsvc.numerics.models.blocks import BlockStep, ReducedBlocks
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt, PassRecord, Search
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import Unknown
 from alignsvc.numerics.models.reweighting import Reweighting
 from alignsvc.numerics.models.scene import FluxModel, Scene
+from alignsvc.numerics.models.scene_layout import Batch
 from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
-from alignsvc.numerics.models.scene_windows import SceneState, window_models
+from alignsvc.numerics.models.scene_windows import SceneState, WindowPass, window_models
 
 #: A source with less than so many standard deviations of flux is not seen.
 _SEEN = 5.0
@@ -49,6 +52,31 @@ class FittedViews:
     chi2: FloatArray
     n_pixels: IntArray
     lost: BoolArray
+
+    @classmethod
+    def of(cls, batch: Batch, flux: FloatArray, chi2: FloatArray, seen: SeenMembers) -> FittedViews:
+        """Return the rows of a batch: fluxes (n, m), chi2 (n,)."""
+        shape, n_pixels = batch.views.source.shape, batch.views.windows.n_pixels
+        return cls(
+            np.repeat(batch.views.exposure, shape[1]),
+            batch.views.source.ravel(),
+            flux.ravel(),
+            seen.flux_error.ravel(),
+            np.broadcast_to(chi2[:, None], shape).ravel(),
+            np.broadcast_to(n_pixels[:, None], shape).ravel(),
+            seen.lost.ravel(),
+        )
+
+    @classmethod
+    def of_batches(cls, rows: Iterable[FittedViews]) -> FittedViews:
+        """Return the rows of all batches."""
+        every = tuple(rows)
+        return cls(
+            *(
+                np.concatenate([getattr(row, name) for row in every])
+                for name in cls.__dataclass_fields__
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +142,14 @@ class SceneFit:
         return names.index(name)
 
 
+class FitsScenes(Protocol):
+    """A way to fit a scene: here, or in parts on workers."""
+
+    def __call__(self, scene: Scene, start: SceneState | None = None) -> SceneFit:
+        """Return the fit; `start` None: from the scene's own start values."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SceneFitter:
     """Fit of a scene.
@@ -150,17 +186,26 @@ class SceneFitter:
     def _once(self, scene: Scene, start: SceneState | None) -> SceneFit:
         problem = SceneProblem(scene)
         state = problem.start() if start is None else start
-        if not len(scene.sources) or not problem.layout.batches:
-            return _nothing(problem, state, Outcome.NO_SOURCES)
-        if not any(views.windows.weight.any() for views in scene.views):
-            return _nothing(problem, state, Outcome.NO_PIXELS)
+        nothing = nothing_to_fit(problem, state)
+        if nothing is not None:
+            return nothing
         search = self.search(problem, state)
         if search is None:
-            return _nothing(problem, state, Outcome.DEGENERATE_GEOMETRY)
+            return no_fit(problem, state, Outcome.DEGENERATE_GEOMETRY)
         return _judged(problem, search)
 
 
-def _nothing(problem: SceneProblem, state: SceneState, outcome: Outcome) -> SceneFit:
+def nothing_to_fit(problem: SceneProblem, state: SceneState) -> SceneFit | None:
+    """Return the fit of a scene that shows nothing; None if it shows something."""
+    if not len(problem.scene.sources) or not problem.layout.batches:
+        return no_fit(problem, state, Outcome.NO_SOURCES)
+    if not any(views.windows.weight.any() for views in problem.scene.views):
+        return no_fit(problem, state, Outcome.NO_PIXELS)
+    return None
+
+
+def no_fit(problem: SceneProblem, state: SceneState, outcome: Outcome) -> SceneFit:
+    """Return a fit that did not begin."""
     return SceneFit(
         outcome,
         outcome.message,
@@ -178,28 +223,60 @@ def _nothing(problem: SceneProblem, state: SceneState, outcome: Outcome) -> Scen
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """How a fit ended, looked at once more with what it found.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    message : str
+    """
+
+    outcome: Outcome
+    message: str
+
+
+def verdict_of(
+    problem: SceneProblem, outcome: Outcome, reduced: ReducedBlocks, views: FittedViews
+) -> Verdict:
+    """Return the verdict on where a search ended.
+
+    Parameters
+    ----------
+    problem : SceneProblem
+    outcome : Outcome
+        Of the search.
+    reduced : ReducedBlocks
+        Undamped, there.
+    views : FittedViews
+    """
+    message = outcome.message
+    names = [unknown.name for unknown in problem.layout.table.unknowns]
+    if reduced.inverse() is None:
+        outcome = Outcome.ILL_CONDITIONED
+        free = [names[k] for k in np.flatnonzero(reduced.undetermined())]
+        message = f"{outcome.message}: {', '.join(free) or 'together'}"
+    lost = _lost_exposures(problem.scene, views)
+    if lost:
+        outcome, message = Outcome.LOST, f"{Outcome.LOST.message}: {', '.join(lost)}"
+    return Verdict(outcome, message)
+
+
 def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> SceneFit:
     equations = search.equations
     assert isinstance(equations, SceneEquations) and search.outcome is not None
-    state, outcome = equations.state, search.outcome
+    state = equations.state
     eliminated = equations.eliminated(0.0)
     covariance = eliminated.reduced.inverse()
     views = _views(problem, equations)
-    message = outcome.message
-    names = [unknown.name for unknown in problem.layout.table.unknowns]
-    lost = _lost_exposures(problem.scene, views)
-    if covariance is None:
-        outcome = Outcome.ILL_CONDITIONED
-        free = [names[k] for k in np.flatnonzero(eliminated.reduced.undetermined())]
-        message = f"{outcome.message}: {', '.join(free) or 'together'}"
-    if lost:
-        outcome, message = Outcome.LOST, f"{Outcome.LOST.message}: {', '.join(lost)}"
+    verdict = verdict_of(problem, search.outcome, eliminated.reduced, views)
     spread = None
     if covariance is not None:
-        spread = _source_covariance(problem, eliminated.group_covariances(covariance))
+        spread = source_covariance(problem, eliminated.group_covariances(covariance))
     return SceneFit(
-        outcome,
-        message,
+        verdict.outcome,
+        verdict.message,
         problem.layout.table.unknowns,
         state.unknowns,
         covariance,
@@ -214,7 +291,7 @@ def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> Sce
     )
 
 
-def _source_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> FloatArray:
+def source_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> FloatArray:
     """Return the covariance of each source's place and shape from those of the groups."""
     groups, sources = problem.layout.groups, problem.layout.sources
     unknown = np.concatenate([sources.place, sources.shape], axis=1)
@@ -231,44 +308,39 @@ def _source_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> 
     return spread
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenMembers:
+    """Members of a batch's windows, as seen there: arrays of shape (n, m)."""
+
+    flux_error: FloatArray
+    lost: BoolArray
+
+
+def seen_members(scene: Scene, batch: Batch, done: WindowPass) -> SeenMembers:
+    """Return how well each member of each window is seen, and whether it left its window."""
+    windows, members = batch.views.windows, len(batch.profiles)
+    own, first = scene.flux is FluxModel.EXPOSURE, batch.n_columns
+    diagonal = np.einsum("nii->ni", done.gram)[:, first : first + members]
+    # Eliminated columns hold minus their covariance, kept ones their information.
+    known = (diagonal < 0) if own else (diagonal > 0)
+    safe = np.where(known, np.abs(diagonal), 1.0)
+    error = np.where(known, np.sqrt(safe if own else 1.0 / safe), np.inf)
+    placed = done.placed
+    inside = (np.abs(placed.x - 0.5 * (windows.side - 1)) <= 0.5 * windows.side) & (
+        np.abs(placed.y - 0.5 * (windows.side - 1)) <= 0.5 * windows.side
+    )
+    n_pixels = windows.n_pixels
+    excess = done.chi2 - n_pixels > _UNEXPLAINED * np.sqrt(2.0 * n_pixels)
+    dark = done.values.flux < _SEEN * error
+    lost = (n_pixels > 0)[:, None] & (~inside | (dark & excess[:, None]))
+    return SeenMembers(error, lost)
+
+
 def _views(problem: SceneProblem, equations: SceneEquations) -> FittedViews:
     """Return the sources in each exposure, in the order of the batches."""
-    rows = []
-    own = problem.scene.flux is FluxModel.EXPOSURE
-    for batch, done in zip(problem.layout.batches, equations.passes, strict=True):
-        windows, members = batch.views.windows, len(batch.profiles)
-        first = batch.n_columns
-        diagonal = np.einsum("nii->ni", done.gram)[:, first : first + members]
-        # Eliminated columns hold minus their covariance, kept ones their information.
-        known = (diagonal < 0) if own else (diagonal > 0)
-        safe = np.where(known, np.abs(diagonal), 1.0)
-        error = np.where(known, np.sqrt(safe if own else 1.0 / safe), np.inf)
-        flux, placed = done.values.flux, done.placed
-        inside = (np.abs(placed.x - 0.5 * (windows.side - 1)) <= 0.5 * windows.side) & (
-            np.abs(placed.y - 0.5 * (windows.side - 1)) <= 0.5 * windows.side
-        )
-        n_pixels = windows.n_pixels
-        excess = done.chi2 - n_pixels > _UNEXPLAINED * np.sqrt(2.0 * n_pixels)
-        dark = flux < _SEEN * error
-        used = (n_pixels > 0)[:, None]
-        lost = used & (~inside | (dark & excess[:, None]))
-        shape = batch.views.source.shape
-        rows.append(
-            FittedViews(
-                np.repeat(batch.views.exposure, members),
-                batch.views.source.ravel(),
-                flux.ravel(),
-                error.ravel(),
-                np.broadcast_to(done.chi2[:, None], shape).ravel(),
-                np.broadcast_to(n_pixels[:, None], shape).ravel(),
-                lost.ravel(),
-            )
-        )
-    return FittedViews(
-        *(
-            np.concatenate([getattr(row, name) for row in rows])
-            for name in FittedViews.__dataclass_fields__
-        )
+    return FittedViews.of_batches(
+        FittedViews.of(batch, done.values.flux, done.chi2, seen_members(problem.scene, batch, done))
+        for batch, done in zip(problem.layout.batches, equations.passes, strict=True)
     )
 
 

@@ -23,7 +23,7 @@ from alignsvc.numerics.models.scene_building import (
     with_psf,
 )
 from alignsvc.numerics.models.scene_doubts import doubted, tested
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_problem import SceneProblem
 from alignsvc.numerics.models.scene_starting import begin
@@ -50,7 +50,10 @@ _TOO_FEW = (
 
 
 def fit_exposures(
-    exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
+    exposures: tuple[SceneExposure, ...],
+    sources: SceneSources | None,
+    settings: SceneSettings,
+    fitter: FitsScenes,
 ) -> FittedScene:
     """Return the joint fit; see `SceneSettings`.
 
@@ -60,10 +63,10 @@ def fit_exposures(
         No exposure, two of one name, or a setting that does not suit them.
     """
     _require_consistent(exposures, settings)
-    start = _started(exposures, sources, settings)
+    start = _started(exposures, sources, settings, fitter)
     if isinstance(start, FittedScene):
         return start
-    final, fit = _fitted(start, _first_scene(start, settings), settings)
+    final, fit = _fitted(start, _first_scene(start, settings), settings, fitter)
     for _ in range(_PSF_ROUNDS if settings.star == "empirical" else 0):
         if not fit.outcome.is_answer:
             break
@@ -71,7 +74,7 @@ def fit_exposures(
         unknown = [one.name for one in start.exposures if one.psf is None]
         if unknown:
             return without_a_fit(Outcome.NO_PSF, _TOO_FEW.format(", ".join(unknown)))
-        final, fit = _fitted(start, build_scene(start, settings), settings)
+        final, fit = _fitted(start, build_scene(start, settings), settings, fitter)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
     found = tested(final, advised(start, doubted(start, fit)), settings)
     return described(start, windows, found, settings)
@@ -92,7 +95,10 @@ def _require_consistent(exposures: tuple[SceneExposure, ...], settings: SceneSet
 
 
 def _started(
-    exposures: tuple[SceneExposure, ...], sources: SceneSources | None, settings: SceneSettings
+    exposures: tuple[SceneExposure, ...],
+    sources: SceneSources | None,
+    settings: SceneSettings,
+    fitter: FitsScenes,
 ) -> SceneStart | FittedScene:
     """Return where the fit begins, or how it ended if it cannot."""
     if not any(exposure.good.any() for exposure in exposures):
@@ -111,7 +117,7 @@ def _started(
     if not start.is_star.any() and settings.fwhm_px is None:
         return without_a_fit(Outcome.NO_PSF, _NO_WIDTH)
     if start.kinds and start.is_star.any():
-        return _with_psf_of_stars(start, settings)
+        return _with_psf_of_stars(start, settings, fitter)
     return start
 
 
@@ -131,14 +137,16 @@ def _first_scene(start: SceneStart, settings: SceneSettings) -> Scene:
     return scene
 
 
-def _with_psf_of_stars(start: SceneStart, settings: SceneSettings) -> SceneStart:
+def _with_psf_of_stars(
+    start: SceneStart, settings: SceneSettings, fitter: FitsScenes
+) -> SceneStart:
     """Return the start with the PSF that stars alone, in windows without galaxies, tell."""
     scene = build_scene(start, settings)
     assert scene.group is not None
     alone = ~np.isin(scene.group, scene.group[~start.is_star])
     if not alone.any():
         return start
-    fit = SceneFitter(settings.search)(scene.of_sources(alone))
+    fit = fitter(scene.of_sources(alone))
     if not fit.outcome.is_answer:
         return start
     table = SceneProblem(scene).layout.table
@@ -173,9 +181,10 @@ def _with_measured_psf(
     return replace(start, exposures=exposures)
 
 
-def _fitted(start: SceneStart, scene: Scene, settings: SceneSettings) -> tuple[Scene, SceneFit]:
+def _fitted(
+    start: SceneStart, scene: Scene, settings: SceneSettings, fitter: FitsScenes
+) -> tuple[Scene, SceneFit]:
     """Return the scene with its last weights, and the fit with them."""
-    fitter = SceneFitter(settings.search)
     fit = fitter(scene)
     noisy = [one.exposure.variance is None for one in start.exposures]
     final = scene

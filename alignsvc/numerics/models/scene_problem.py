@@ -65,6 +65,17 @@ class SceneEquations:
         """Return the equations without the sources: what a worker hands to the reducer."""
         return self.blocks.eliminated(damping, self.freedom)
 
+    def eliminated_linear(self) -> Elimination:
+        """Return the equations of shared fluxes and skies alone, fluxes eliminated."""
+        free = self.freedom
+        only = Freedom(
+            free.group_held | ~free.group_linear,
+            free.reduced_held | ~free.reduced_linear,
+            free.group_linear,
+            free.reduced_linear,
+        )
+        return self.blocks.eliminated(0.0, only)
+
     def step(self, damping: float) -> Step[BlockStep] | None:
         """Return the step for a damping; None if the reduced matrix is not positive definite."""
         eliminated = self.eliminated(damping)
@@ -112,6 +123,17 @@ class SceneProblem:
 
     def linearise(self, state: SceneState) -> SceneEquations | None:
         """Return the equations at a state; None where a source is mapped to no pixel."""
+        here = self.evaluated(state)
+        if here is None:
+            return None
+        if here.freedom.group_linear.any() or here.freedom.reduced_linear.any():
+            eliminated = here.eliminated_linear()
+            solution = eliminated.reduced.solve()
+            return here if solution is None else self.settled(here, eliminated.step(solution))
+        return here
+
+    def evaluated(self, state: SceneState) -> SceneEquations | None:
+        """Return the equations with shared fluxes and skies as they are; None as `linearise`."""
         placed = [
             place_members(self.scene, self.layout, batch, state) for batch in self.layout.batches
         ]
@@ -121,16 +143,11 @@ class SceneProblem:
             pass_over(self.scene, batch, one, self.linear_values(state, k))
             for k, (batch, one) in enumerate(zip(self.layout.batches, placed, strict=True))
         )
-        here = self._equations(state, passes)
-        if here.freedom.group_linear.any() or here.freedom.reduced_linear.any():
-            return self._with_best_linear(here)
-        return here
+        return self.equations(state, passes)
 
     def moved(self, state: SceneState, delta: BlockStep) -> SceneState:
         """Return the state after a step, within bounds and cut where it is too long."""
-        table, at = self.layout.table, self.layout.sources
-        # Each cut by itself: an exposure that errs about its shape does not hold up the others.
-        unknowns = state.unknowns + np.clip(delta.reduced, -table.step, table.step)
+        at = self.layout.sources
         change = np.append(delta.group, 0.0)
         place = np.where(at.place >= 0, change[at.place], 0.0)
         length = np.maximum(np.hypot(*place.T), 1e-300)
@@ -140,7 +157,7 @@ class SceneProblem:
         shape = state.shape + np.clip(shape, -bounds.step, bounds.step)
         return replace(
             state,
-            unknowns=np.clip(unknowns, table.lowest, table.highest),
+            unknowns=self.layout.table.moved(state.unknowns, delta.reduced),
             place=state.place + place,
             shape=np.clip(shape, bounds.lowest, bounds.highest),
             band_flux=state.band_flux + change[at.flux],
@@ -163,7 +180,8 @@ class SceneProblem:
         band = [exposure.band for exposure in self.scene.exposures]
         return np.searchsorted(self.layout.bands, band)[batch.views.exposure].astype(np.int64)
 
-    def _equations(self, state: SceneState, passes: tuple[WindowPass, ...]) -> SceneEquations:
+    def equations(self, state: SceneState, passes: tuple[WindowPass, ...]) -> SceneEquations:
+        """Return the equations that passes over the windows at a state give."""
         blocks = assemble(self.scene, self.layout, passes)
         batches = self.layout.batches
         return SceneEquations(
@@ -186,31 +204,18 @@ class SceneProblem:
         )
         held = np.zeros(self.layout.groups.n_unknowns + 1, bool)
         held[at.shape[stopped & (at.shape >= 0)]] = True
-        reduced = ((state.unknowns >= table.highest) & (blocks.gradient > 0)) | (
-            (state.unknowns <= table.lowest) & (blocks.gradient < 0)
-        )
+        reduced = table.stopped(state.unknowns, blocks.gradient)
         return Freedom(held[:-1], reduced, self.layout.group_linear, table.linear)
 
-    def _with_best_linear(self, here: SceneEquations) -> SceneEquations:
-        """Return the equations at the best shared fluxes and skies: exact, without the pixels."""
-        free = here.freedom
-        only = Freedom(
-            free.group_held | ~free.group_linear,
-            free.reduced_held | ~free.reduced_linear,
-            free.group_linear,
-            free.reduced_linear,
-        )
-        eliminated = here.blocks.eliminated(0.0, only)
-        solution = eliminated.reduced.solve()
-        if solution is None:
-            return here
-        state = self.moved(here.state, eliminated.step(solution))
+    def settled(self, here: SceneEquations, step: BlockStep) -> SceneEquations:
+        """Return the equations after a step in shared fluxes and skies: without the pixels."""
+        state = self.moved(here.state, step)
         passes = []
         for k, (batch, done) in enumerate(zip(self.layout.batches, here.passes, strict=True)):
             before, after = self.linear_values(here.state, k), self.linear_values(state, k)
             change = LinearValues(after.flux - before.flux, after.sky - before.sky)
             passes.append(shifted(self.scene, batch, done, change))
-        return self._equations(state, tuple(passes))
+        return self.equations(state, tuple(passes))
 
 
 def _keep_freed_memory() -> None:

@@ -13,6 +13,7 @@ from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.pixel_rules import NARROWEST
 from alignsvc.numerics.models.profile import ShapeParameter
 from alignsvc.numerics.models.scene_building import star_profile
+from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFitter
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_modelling import fit_exposures
 
@@ -131,10 +132,17 @@ class SceneSettings:
             )
 
     def __call__(
-        self, exposures: Sequence[SceneExposure], sources: SceneSources | None = None
+        self,
+        exposures: Sequence[SceneExposure],
+        sources: SceneSources | None = None,
+        fitter: FitsScenes | None = None,
     ) -> FittedScene:
-        """Return the fit; see `alignsvc.fit_scene`."""
-        return fit_exposures(tuple(exposures), sources, self)
+        """Return the fit, by another fitter than one in this process if so told.
+
+        See `alignsvc.fit_scene`.
+        """
+        fitter = fitter or SceneFitter(self.search)
+        return fit_exposures(tuple(exposures), sources, self, fitter)
 
     @property
     def star_parameters(self) -> tuple[ShapeParameter, ...]:

@@ -13,7 +13,14 @@ from alignsvc.numerics.models.ellipticity import ellipses, ellipticity_parameter
 from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
-from alignsvc.numerics.models.scene import ExposureModel, Scene, SkyModel, Sources, Views
+from alignsvc.numerics.models.scene import (
+    ExposureModel,
+    FluxModel,
+    Scene,
+    SkyModel,
+    Sources,
+    Views,
+)
 from alignsvc.numerics.models.window import cut_windows
 
 UNIT = ((1.0, 0.0), (0.0, 1.0))
@@ -191,3 +198,73 @@ def scene_of(
 def three_stars() -> tuple[Points, FloatArray]:
     plane = Points(np.array([20.3, 55.1, 38.7]), np.array([22.6, 30.2, 60.4]))
     return plane, np.array([3000.0, 5000.0, 2000.0])
+
+
+OFF = Truth((0.8, -0.6), np.pi / 32, 0.7, sky=9.0)
+
+
+def near(plane: Points) -> Points:
+    return Points(plane.x + 0.3, plane.y - 0.2)
+
+
+def of_three_stars() -> Scene:
+    plane, flux = three_stars()
+    return scene_of([Truth(), OFF], plane, flux, start=near(plane))
+
+
+def of_a_blend() -> Scene:
+    plane = Points(np.array([24.0, 27.5, 55.0, 38.0]), np.array([25.0, 26.0, 30.0, 60.0]))
+    flux = np.array([3000.0, 2000.0, 5000.0, 2000.0])
+    members = [[0, 1], [2], [3]]
+    return scene_of([Truth(), OFF], plane, flux, start=near(plane), members=members)
+
+
+def of_one_band() -> Scene:
+    scene = of_three_stars()
+    return replace(scene, flux=FluxModel.BAND)
+
+
+def of_a_tilted_sky() -> Scene:
+    scene = of_a_blend()
+    exposures = tuple(
+        replace(
+            exposure,
+            sky=Free(tuple(Unknown(f"{exposure.name} sky{k}", 0.0, linear=True) for k in range(3))),
+        )
+        for exposure in scene.exposures
+    )
+    return replace(scene, exposures=exposures, sky=SkyModel.EXPOSURE)
+
+
+def of_a_shared_and_varying_psf() -> Scene:
+    scene = of_three_stars()
+    names = ("sigma", "sigma x", "sigma y")
+    shape = Free(tuple(Unknown(n, 0.6 * (k == 0)) for k, n in enumerate(names)))
+    exposures = tuple(replace(exposure, psf_shape=shape) for exposure in scene.exposures)
+    return replace(scene, exposures=exposures, sky=SkyModel.WINDOW_PLANE)
+
+
+def of_a_galaxy_among_stars() -> Scene:
+    """Two sources have ellipses of their own; one star's place is known; all in one band."""
+    scene = of_a_blend()
+    n = len(scene.sources)
+    kind = np.zeros(n, np.int64)
+    kind[[1, 2]] = 1
+    held = np.zeros(n, bool)
+    held[0] = True
+    sources = replace(
+        scene.sources, kind=kind, held=held, shape=np.tile([0.6, 0.02, -0.03], (n, 1)),
+        shape_held=np.zeros((n, 3), bool),
+    )  # fmt: skip
+    exposures = tuple(replace(exposure, galaxies=(GALAXY,)) for exposure in scene.exposures)
+    return replace(scene, exposures=exposures, sources=sources, flux=FluxModel.BAND)
+
+
+SCENES = [
+    of_three_stars,
+    of_a_blend,
+    of_one_band,
+    of_a_tilted_sky,
+    of_a_shared_and_varying_psf,
+    of_a_galaxy_among_stars,
+]

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from parts_in_memory import PartsInMemory
 from scenes_of_stars import (
     GALAXY,
     GAUSSIAN,
+    OFF,
+    SCENES,
     Truth,
     exposure_model,
     image_of,
+    near,
+    of_three_stars,
     pixels_of,
     scene_of,
     three_stars,
@@ -21,11 +26,11 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.ellipticity import ellipses
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
+from alignsvc.numerics.models.parted_fit import PartedSceneFitter
 from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
 from alignsvc.numerics.models.reweighting import CauchyWeights, ModelVariance
 from alignsvc.numerics.models.scene import (
     ExposureModel,
-    FluxModel,
     Scene,
     SkyModel,
     Sources,
@@ -37,78 +42,12 @@ from alignsvc.numerics.models.scene_windows import LinearValues, SceneState, win
 from alignsvc.numerics.models.window import WindowStack
 
 EXACT = SceneFitter(LevenbergMarquardt(tolerance=1e-15))
-OFF = Truth((0.8, -0.6), np.pi / 32, 0.7, sky=9.0)
+#: The same in as many parts as there are groups of sources.
+IN_PARTS = PartedSceneFitter(EXACT.search, PartsInMemory.of, pixels_per_part=1)
 
 
 def fixed_psf(exposures: list[ExposureModel]) -> tuple[ExposureModel, ...]:
     return tuple(replace(exposure, psf_shape=Fixed((0.6,))) for exposure in exposures)
-
-
-def near(plane: Points) -> Points:
-    return Points(plane.x + 0.3, plane.y - 0.2)
-
-
-def of_three_stars() -> Scene:
-    plane, flux = three_stars()
-    return scene_of([Truth(), OFF], plane, flux, start=near(plane))
-
-
-def of_a_blend() -> Scene:
-    plane = Points(np.array([24.0, 27.5, 55.0, 38.0]), np.array([25.0, 26.0, 30.0, 60.0]))
-    flux = np.array([3000.0, 2000.0, 5000.0, 2000.0])
-    members = [[0, 1], [2], [3]]
-    return scene_of([Truth(), OFF], plane, flux, start=near(plane), members=members)
-
-
-def of_one_band() -> Scene:
-    scene = of_three_stars()
-    return replace(scene, flux=FluxModel.BAND)
-
-
-def of_a_tilted_sky() -> Scene:
-    scene = of_a_blend()
-    exposures = tuple(
-        replace(
-            exposure,
-            sky=Free(tuple(Unknown(f"{exposure.name} sky{k}", 0.0, linear=True) for k in range(3))),
-        )
-        for exposure in scene.exposures
-    )
-    return replace(scene, exposures=exposures, sky=SkyModel.EXPOSURE)
-
-
-def of_a_shared_and_varying_psf() -> Scene:
-    scene = of_three_stars()
-    names = ("sigma", "sigma x", "sigma y")
-    shape = Free(tuple(Unknown(n, 0.6 * (k == 0)) for k, n in enumerate(names)))
-    exposures = tuple(replace(exposure, psf_shape=shape) for exposure in scene.exposures)
-    return replace(scene, exposures=exposures, sky=SkyModel.WINDOW_PLANE)
-
-
-def of_a_galaxy_among_stars() -> Scene:
-    """Two sources have ellipses of their own; one star's place is known; all in one band."""
-    scene = of_a_blend()
-    n = len(scene.sources)
-    kind = np.zeros(n, np.int64)
-    kind[[1, 2]] = 1
-    held = np.zeros(n, bool)
-    held[0] = True
-    sources = replace(
-        scene.sources, kind=kind, held=held, shape=np.tile([0.6, 0.02, -0.03], (n, 1)),
-        shape_held=np.zeros((n, 3), bool),
-    )  # fmt: skip
-    exposures = tuple(replace(exposure, galaxies=(GALAXY,)) for exposure in scene.exposures)
-    return replace(scene, exposures=exposures, sources=sources, flux=FluxModel.BAND)
-
-
-SCENES = [
-    of_three_stars,
-    of_a_blend,
-    of_one_band,
-    of_a_tilted_sky,
-    of_a_shared_and_varying_psf,
-    of_a_galaxy_among_stars,
-]
 
 
 class Oracle:
@@ -183,6 +122,10 @@ def test_a_dense_solver_finds_the_same_optimum_and_the_same_errors(make: object)
     # The solver stops where chi2 no longer changes, at 1e-6 sigma: one step on from there.
     optimum = dense.x - np.linalg.lstsq(dense.jac, dense.fun, rcond=None)[0]
     assert np.abs((optimum - best) / sigma).max() < 1e-6
+    in_parts = IN_PARTS(scene)
+    assert in_parts.outcome.is_answer, in_parts.message
+    there = Oracle(scene, in_parts.state).vector()
+    assert np.abs((optimum - there) / sigma).max() < 1e-6
     r = len(fit.value)
     assert fit.covariance is not None
     assert fit.place_covariance is not None

@@ -1,0 +1,155 @@
+"""`fit_scene` in parts, each a task: the same answer, the same bits, whatever befalls tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tutorial_scene import TUTORIAL, exposures
+
+import alignsvc
+from alignsvc.domain.outcome import TaskKey, TaskOutcome
+from alignsvc.domain.task import Task
+from alignsvc.engine.base import ClusterBackend, RunContext
+from alignsvc.engine.clusters.serial import SerialBackend
+from alignsvc.engine.serial import SerialExecutor
+from alignsvc.errors import AlignError, ConfigError, RunStoreError, TransientError
+from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.tasks.scene_part import ScenePartTask
+
+TURNED = replace(TUTORIAL, turn=math.pi / 32)
+
+
+def on(backend: ClusterBackend, folder: Path) -> FittedScene:
+    """Return the fit of two images of three stars, each star a part."""
+    workers = alignsvc.SceneWorkers(backend, folder, pixels_per_part=1)
+    return alignsvc.fit_scene(exposures(TURNED, seed=1, with_variance=True), workers=workers)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> FittedScene:
+    return on(SerialBackend(), tmp_path_factory.mktemp("serial"))
+
+
+def assert_same_bits(found: FittedScene, wanted: FittedScene) -> None:
+    assert found.outcome is wanted.outcome
+    assert found.fit is not None
+    assert wanted.fit is not None
+    for name in ("value", "covariance", "source_covariance", "shape"):
+        assert np.array_equal(getattr(found.fit, name), getattr(wanted.fit, name)), name
+    assert np.array_equal(found.fit.place, wanted.fit.place)
+    assert found.fit.history == wanted.fit.history
+    assert found.sources is not None
+    assert wanted.sources is not None
+    assert np.array_equal(found.sources.flux, wanted.sources.flux)
+
+
+def test_in_parts_the_answer_is_that_of_one_piece(serial: FittedScene) -> None:
+    whole = alignsvc.fit_scene(exposures(TURNED, seed=1, with_variance=True))
+    assert whole.fit is not None
+    assert serial.fit is not None
+    assert whole.fit.covariance is not None
+    error = np.sqrt(np.diagonal(whole.fit.covariance))
+    assert np.abs((serial.fit.value - whole.fit.value) / error).max() < 1e-6
+    assert serial.outcome is whole.outcome
+    assert serial.degrees_of_freedom == whole.degrees_of_freedom
+    assert serial.chi2 == pytest.approx(whole.chi2, rel=1e-10)
+    found, wanted = serial.exposures[1].correction, whole.exposures[1].correction
+    assert found is not None
+    assert wanted is not None
+    np.testing.assert_allclose(found.covariance, wanted.covariance, rtol=1e-6)
+
+
+class Reversed(SerialExecutor):
+    """Tasks that were handed over last are done and arrive first."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        yield from super().run(reversed(list(tasks)))
+
+
+@dataclass(frozen=True)
+class Flaky:
+    """A task that does its work and then fails once, as if its worker had died with it."""
+
+    task: Task
+    failed: list[TaskKey] = field(default_factory=list)
+
+    @property
+    def key(self) -> TaskKey:
+        return self.task.key
+
+    def __call__(self) -> TaskOutcome:
+        outcome = self.task()
+        if not self.failed:
+            self.failed.append(self.key)
+            raise TransientError("its worker is gone")
+        return outcome
+
+
+class EveryThirdFails(SerialExecutor):
+    def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        each = enumerate(tasks)
+        yield from super().run(Flaky(task) if n % 3 == 0 else task for n, task in each)
+
+
+class Elsewhere(SerialExecutor):
+    """Runs tasks on a machine where the folder is another."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        for task in tasks:
+            assert isinstance(task, ScenePartTask)
+            yield from super().run([replace(task, folder=task.folder / "elsewhere")])
+
+
+class Forgetful(SerialExecutor):
+    """Loses where a part stood, as a full disk or a tidy administrator would."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        for task in tasks:
+            assert isinstance(task, ScenePartTask)
+            for one in (self._context.objects.list("scene/")) if task.base else ():
+                self._context.objects.delete(one)
+            yield from super().run([task])
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend of an executor of these tests."""
+
+    executor: type[SerialExecutor]
+
+    def __call__(self, context: RunContext) -> SerialExecutor:
+        return self.executor(context)
+
+
+@pytest.mark.parametrize("executor", [Reversed, EveryThirdFails])
+def test_neither_order_nor_a_second_try_changes_a_bit(
+    executor: type[SerialExecutor], serial: FittedScene, tmp_path: Path
+) -> None:
+    assert_same_bits(on(Backend(executor), tmp_path), serial)
+
+
+def test_nothing_is_left_in_the_folder(tmp_path: Path) -> None:
+    on(SerialBackend(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_workers_do_not_reach_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunStoreError, match=r"elsewhere on this worker; name a folder"):
+        on(Backend(Elsewhere), tmp_path)
+
+
+def test_what_is_lost_from_the_folder_stops_the_fit(tmp_path: Path) -> None:
+    with pytest.raises(AlignError, match=r"left.npz is missing"):
+        on(Backend(Forgetful), tmp_path)
+
+
+def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pixels_per_part 0 found"):
+        alignsvc.SceneWorkers(SerialBackend(), pixels_per_part=0)
+    with pytest.raises(ConfigError, match="absent is no directory"):
+        alignsvc.SceneWorkers(SerialBackend(), tmp_path / "absent")

@@ -1,0 +1,64 @@
+"""Parts of a scene at work in this process; only what would travel passes between actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from alignsvc.io.tables import bytes_from_table, table_from_bytes
+from alignsvc.numerics.models.part_sums import PartSums
+from alignsvc.numerics.models.parted_fit import Standing
+from alignsvc.numerics.models.scene_partition import PartTable, SceneModels
+from alignsvc.numerics.models.scene_parts import (
+    Advance,
+    BeginPart,
+    ConcludePart,
+    FoundPart,
+    LinearisedPart,
+    PartAction,
+)
+from alignsvc.numerics.models.scene_problem import SceneProblem
+
+T = TypeVar("T")
+
+
+@dataclass
+class PartsInMemory:
+    """Parts, and the names of the actions that were asked for."""
+
+    problems: list[SceneProblem]
+    asked: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, models: SceneModels, parts: Iterator[PartTable]) -> PartsInMemory:
+        return cls([SceneProblem(sent(part).scene(models)) for part in parts])
+
+    def begin(self, actions: Sequence[BeginPart]) -> tuple[Standing, ...]:
+        self.asked.append("begin")
+        each = zip(actions, self.problems, strict=True)
+        return tuple(standing(action(problem), None) for action, problem in each)
+
+    def advance(self, action: PartAction, bases: Sequence[object]) -> tuple[Standing, ...]:
+        self.asked.append(type(action).__name__)
+        each = zip(self.problems, bases, strict=True)
+        return tuple(standing(action(problem, of(base)), base) for problem, base in each)
+
+    def conclude(self, action: ConcludePart, bases: Sequence[object]) -> tuple[FoundPart, ...]:
+        each = zip(self.problems, bases, strict=True)
+        return tuple(sent(action(problem, of(base))) for problem, base in each)
+
+
+def sent(value: T) -> T:
+    """Return a table as it arrives."""
+    return table_from_bytes(bytes_from_table(value), type(value))
+
+
+def standing(found: Advance, before: object) -> Standing:
+    sums: PartSums = sent(found.sums)
+    return Standing(sums, before if found.left is None else sent(found.left))
+
+
+def of(base: object) -> LinearisedPart:
+    assert isinstance(base, LinearisedPart)
+    return base
