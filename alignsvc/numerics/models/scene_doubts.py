@@ -14,7 +14,7 @@ from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_advice import same_places
 from alignsvc.numerics.models.scene_building import SceneStart
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_problem import SceneProblem
 from alignsvc.numerics.models.scene_windows import WindowModel, window_models
 from alignsvc.numerics.models.star_stamps import Remainders
@@ -93,7 +93,9 @@ class TestedFit:
         return np.nan_to_num(off, nan=0.0)
 
 
-def tested(scene: Scene, fit: SceneFit, settings: SceneSettings) -> TestedFit:
+def tested(
+    scene: Scene, fit: SceneFit, settings: SceneSettings, fitter: FitsScenes
+) -> TestedFit:
     """Return the fit with the weights lowered of exposures whose chi2 exceeds the noise.
 
     Their variance is multiplied by chi2/dof and a last fit begins where the first ended: that
@@ -110,7 +112,7 @@ def tested(scene: Scene, fit: SceneFit, settings: SceneSettings) -> TestedFit:
         for views in scene.views
     ]
     lower = scene.with_weights(weights)
-    last = SceneFitter(settings.search)(lower, fit.state)
+    last = fitter(lower, fit.state)
     before = _judged(scene, last)
     return replace(before, scene=lower, excess=excess)
 

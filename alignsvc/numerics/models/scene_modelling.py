@@ -76,7 +76,7 @@ def fit_exposures(
             return without_a_fit(Outcome.NO_PSF, _TOO_FEW.format(", ".join(unknown)))
         final, fit = _fitted(start, build_scene(start, settings), settings, fitter)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
-    found = tested(final, advised(start, doubted(start, fit)), settings)
+    found = tested(final, advised(start, doubted(start, fit)), settings, fitter)
     return described(start, windows, found, settings)
 
 
