@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from alignsvc.errors import ConfigError
+from alignsvc.wording import wanted_words
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -81,9 +82,9 @@ class Registry(Generic[T]):
         hints = typing.get_type_hints(cls)
         for key, value in settings.items():
             if not _suits(value, hints[key]):
-                wanted = getattr(hints[key], "__name__", str(hints[key]))
                 raise ConfigError(
-                    f"{self.family} {name!r}: setting {key}: found {value!r}, wanted {wanted}"
+                    f"{self.family} {name!r}: setting {key}: found {value!r}, "
+                    f"wanted {wanted_words(hints[key])}"
                 )
         missing = [
             field.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,10 @@ from pydantic_core import ErrorDetails
 
 from alignsvc.config.schema import Config
 from alignsvc.errors import ConfigError
+from alignsvc.wording import wanted_words
+
+#: How pydantic begins what our own checks say.
+_OWN = "Value error, "
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -155,13 +160,28 @@ def _sentence(path: tuple[str, ...], errors: list[ErrorDetails]) -> str:
     kinds = {error["type"] for error in errors}
     if kinds == {"extra_forbidden"}:
         return f"unknown key {key!r}{_nearest(path)}"
-    if kinds == {"missing"}:
+    if kinds == {"missing"} and path[-1] == errors[0]["loc"][-1]:
         return f"{key!r} is required"
-    wanted = [error["msg"].removeprefix("Value error, ") for error in errors]
-    wanted = [text for text in wanted if text != "Field required"] or wanted
-    found = errors[0]["input"]
-    shown = "" if isinstance(found, dict) else f" (found {found!r})"
-    return f"{key}: {'; or '.join(dict.fromkeys(wanted))}{shown}"
+    own = [error["msg"].removeprefix(_OWN) for error in errors if error["type"] == "value_error"]
+    if own:
+        return f"{key}: {'; or '.join(dict.fromkeys(own))}".removeprefix(": ")
+    return f"{key}: wanted {_wanted(path)} (found {_found(errors)})"
+
+
+def _wanted(path: tuple[str, ...]) -> str:
+    """Return what a key wants, in words."""
+    model: type[BaseModel] = Config
+    for part in path[:-1]:
+        model = _section(model, part) or model
+    field = model.model_fields[path[-1]]
+    return wanted_words(field.annotation, (field,))
+
+
+def _found(errors: list[ErrorDetails]) -> str:
+    """Return the value that does not fit, or the item of a list that does not."""
+    error = min(errors, key=lambda one: len(one["loc"]))
+    shown = textwrap.shorten(repr(error["input"]), 60, placeholder=" ...")
+    return f"{shown} in it" if isinstance(error["loc"][-1], int) else shown
 
 
 def _nearest(path: tuple[str, ...]) -> str:

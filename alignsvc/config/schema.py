@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from alignsvc.domain.correction import Geometry
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-#: A header keyword, a number, or nothing.
-KeywordOrNumber = str | float | None
 #: An HDU by index, name, or (name, version).
 Extension = int | str | tuple[str, int]
+_AN_HDU = "an HDU (its index, its name or [name, version])"
 Override = dict[str, object]
 #: What a setting is that the run chooses by what it finds.
 AUTO = "auto"
@@ -34,6 +34,18 @@ def _named(default: str) -> BeforeValidator:
     return BeforeValidator(complete)
 
 
+def _words(what: str) -> FieldInfo:
+    """Say what a key wants, where its type says too little (see `alignsvc.wording`)."""
+    field: FieldInfo = Field(description=what)
+    return field
+
+
+#: Types of keys whose values mean more than their YAML type tells.
+KeywordOrNumber = Annotated[str | float | None, _words("a header keyword, a number or null")]
+FilePath = Annotated[str | None, _words("a path or null")]
+PlugIn = _words("a name, or {name: ...} with settings beside it")
+
+
 class Section(BaseModel):
     """A section of the file: frozen, and unknown keys are errors."""
 
@@ -44,7 +56,7 @@ class Named(BaseModel):
     """A plug-in and its settings: ``{name: drizzle, kernel: turbo}``, or just the name."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
+    name: Annotated[str, _words("a name")]
 
     @property
     def settings(self) -> Override:
@@ -58,13 +70,24 @@ class Sidecar(Section):
     replace: tuple[str, str]
 
 
+#: Which HDUs hold pixels; where the weights or flags of those are.
+Planes = Annotated[
+    Literal["auto"] | Extension | tuple[Extension, ...],
+    _words(f"auto, {_AN_HDU} or a list of them"),
+]
+Beside = Annotated[
+    Extension | Sidecar | None,
+    _words(f"{_AN_HDU}, a file beside ({{replace: [text, other text]}}) or null"),
+]
+
+
 class RunSection(Section):
     """Where the run lives, and the finished run that it extends."""
 
-    directory: str = "runs/quickstart"
+    directory: Annotated[str, _words("a path")] = "runs/quickstart"
     seed: int = 0
     keep_mosaics: Literal["last", "all", "none"] = "last"
-    extend: str | None = None
+    extend: FilePath = None
     freeze: bool = False
 
     @model_validator(mode="after")
@@ -80,28 +103,33 @@ class RunSection(Section):
 class ImagesSection(Section):
     """Which exposures, and how to read them."""
 
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
-    science: Literal["auto"] | Extension | tuple[Extension, ...] = "auto"
-    weight: Extension | Sidecar | None = None
+    paths: Annotated[
+        tuple[str, ...], Field(min_length=1), _words("a list of at least one path or pattern")
+    ]
+    science: Planes = "auto"
+    weight: Beside = None
     weight_type: Literal["weight", "variance", "rms"] = "weight"
-    mask: Extension | Sidecar | None = None
-    mask_bits: Literal["all"] | int | tuple[int, ...] = "all"
+    mask: Beside = None
+    mask_bits: Annotated[
+        Literal["all"] | int | tuple[int, ...],
+        _words("all, a sum of flag values or a list of them"),
+    ] = "all"
     saturation: KeywordOrNumber = "SATURATE"
     gain: KeywordOrNumber = "GAIN"
     exposure_time: KeywordOrNumber = "EXPTIME"
     zero_point: KeywordOrNumber = None
     mid_time: KeywordOrNumber = None
     units: str = "auto"
-    sky: Annotated[Named, _named("mesh")] = Named(name="mesh")
-    group_by: str | None = None
+    sky: Annotated[Named, _named("mesh"), PlugIn] = Named(name="mesh")
+    group_by: Annotated[str | None, _words("a header keyword, a pattern of paths or null")] = None
     chip_offsets: bool = False
 
 
 class ReferenceSection(Section):
     """What holds the frame: a fixed image, a catalogue, or (neither) the mean."""
 
-    image: str | None = None
-    catalog: str | None = None
+    image: Annotated[str | None, _words("an exposure's id or null")] = None
+    catalog: FilePath = None
 
 
 class MosaicSection(Section):
@@ -111,9 +139,9 @@ class MosaicSection(Section):
     """
 
     scale: Literal["auto"] | Positive = "auto"
-    grid: str | None = None
+    grid: FilePath = None
     tile_shape: tuple[Count, Count] = (1024, 1024)
-    resampler: Annotated[Named, _named("drizzle")] = Named(name="drizzle")
+    resampler: Annotated[Named, _named("drizzle"), PlugIn] = Named(name="drizzle")
     reject_cosmic_rays: Literal["auto"] | bool = "auto"
     include_skipped: bool = False
 
@@ -134,9 +162,9 @@ class DetectionSection(Section):
     deblend: Count = 32
     filters: tuple[str, ...] = ("snr > 10",)
     max_sources: Count | None = None
-    mask: str | None = None
-    catalog: str | None = None
-    weight_column: str | None = None
+    mask: FilePath = None
+    catalog: FilePath = None
+    weight_column: Annotated[str | None, _words("the name of a column or null")] = None
 
 
 class ClipSection(Section):
@@ -157,7 +185,7 @@ class PriorSection(Section):
 class AlignmentSection(Section):
     """How displacements are measured and turned into corrections."""
 
-    method: Annotated[Named, _named("correlate")] = Named(name="correlate")
+    method: Annotated[Named, _named("correlate"), PlugIn] = Named(name="correlate")
     geometry: Geometry | Literal["auto"] = Geometry.GENERAL
     solver: Literal["global", "independent"] = "global"
     update: Literal["batch", "otf"] = "batch"
@@ -167,9 +195,11 @@ class AlignmentSection(Section):
     use_weights: bool = True
     use_segmentation: bool = True
     match_levels: bool = True
-    colour_term: str | None = AUTO
+    colour_term: Annotated[str | None, _words("auto, the name of a column of colours or null")] = (
+        AUTO
+    )
     prior: PriorSection = PriorSection()
-    tangent_plane: str | None = None
+    tangent_plane: Annotated[str | None, _words("a header file, an exposure's id or null")] = None
     search_radius: Literal["auto"] | Positive = "auto"
     bootstrap: Literal["auto"] | bool = "auto"
     bootstrap_radius: Positive = 500.0
@@ -215,7 +245,9 @@ class OutputSection(Section):
     """What is written at the end."""
 
     wcs: Literal["copy", "in_place", "head", "none"] = "copy"
-    wcs_name: Annotated[str, Field(min_length=1, max_length=60)] = "ALIGNSVC"
+    wcs_name: Annotated[
+        str, Field(min_length=1, max_length=60), _words("a text of 1 to 60 characters")
+    ] = "ALIGNSVC"
     mosaic: Literal["fits", "none"] = "fits"
     report: Literal["html", "none"] = "html"
     history: Literal["all", "last", "none"] = "last"
@@ -227,7 +259,7 @@ class ClusterSection(BaseModel):
     """Where the tasks run; what is beside `backend` are the backend's own settings."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    backend: str = "local"
+    backend: Annotated[str, _words("the name of a cluster backend")] = "local"
 
     @property
     def settings(self) -> Override:

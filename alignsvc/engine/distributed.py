@@ -192,7 +192,9 @@ class DaskExecutor:
         """Kill a worker's process; its nanny starts another."""
         half_s = self._settings.answer_timeout_s / 2
         restart = partial(self._client.restart_workers, timeout=half_s, raise_for_error=False)
-        with suppress(TransientError):  # one worker less; the next pulse tells if it was the last
+        # No answer is one worker less; the next pulse tells if it was the last. A worker that the
+        # scheduler does not know is gone already: two of its tasks were late.
+        with suppress(TransientError, KeyError):
             self._ask(restart, [worker])
 
 

@@ -18,6 +18,7 @@ from alignsvc.simulation.distortions import DISTORTIONS, Distortion
 from alignsvc.simulation.distortions.undistorted import Undistorted
 from alignsvc.simulation.layouts import LAYOUTS, Layout
 from alignsvc.simulation.layouts.stack import Stack
+from alignsvc.wording import wanted_words
 
 T = TypeVar("T")
 
@@ -425,8 +426,9 @@ def _leaf(hint: Any, value: object, where: str) -> Any:
     try:
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"simulation: {where} is {value!r}; {first['msg']}") from error
+        raise ConfigError(
+            f"simulation: {where} is {value!r}; wanted {wanted_words(hint)}"
+        ) from error
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:

@@ -31,11 +31,11 @@ def test_settings_are_the_fields() -> None:
     ("settings", "said"),
     [
         ({}, "setting count is required"),
-        ({"count": "3"}, "setting count: found '3', wanted int"),
-        ({"count": True}, "setting count: found True, wanted int"),
-        ({"count": 3, "width_px": "wide"}, "found 'wide', wanted float"),
-        ({"count": 3, "label": 7}, "setting label: found 7"),
-        ({"count": 3, "is_round": 1}, "wanted bool"),
+        ({"count": "3"}, "setting count: found '3', wanted a whole number"),
+        ({"count": True}, "setting count: found True, wanted a whole number"),
+        ({"count": 3, "width_px": "wide"}, "found 'wide', wanted a number"),
+        ({"count": 3, "label": 7}, "setting label: found 7, wanted a text or null"),
+        ({"count": 3, "is_round": 1}, "wanted true or false"),
         ({"count": 3, "widht_px": 1}, "did you mean 'width_px'?"),
     ],
 )

@@ -176,9 +176,11 @@ class _Frame:
         return sums
 
     def mean(self, at: Points) -> FloatArray:
-        """Return the mean within the window."""
+        """Return the mean within the window; NaN where the window lies outside of the frame."""
         whole = _Frame(np.ones_like(self.values), self.width_px).moments(at)[:, 0, 0]
-        mean: FloatArray = self.moments(at)[:, 0, 0] / whole
+        mean: FloatArray = np.divide(
+            self.moments(at)[:, 0, 0], whole, out=np.full(len(whole), np.nan), where=whole > 0
+        )
         return mean
 
     def step(self, at: Points) -> Points:

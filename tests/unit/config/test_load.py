@@ -6,6 +6,7 @@ import pytest
 
 from alignsvc.config.build import build_algorithms
 from alignsvc.config.load import dump_config, load_config, parse_config
+from alignsvc.config.schema import Config
 from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.solve.priors import Shape, ShapePrior
@@ -43,8 +44,8 @@ def test_a_plugin_may_be_given_by_its_name_alone() -> None:
         ("run: {}", "'images' is required"),
         ("images: {paths: []}", "images.paths"),
         ("images: {paths: [a], weigth: 1}", "did you mean 'weight'?"),
-        (MINIMAL + "\nalignment: {eps_shift: 0}", "alignment.eps_shift: Input should be greater"),
-        (MINIMAL + "\nalignment: {eps_shift: -1}", "alignment.eps_shift: Input should be greater"),
+        (MINIMAL + "\nalignment: {eps_shift: 0}", "alignment.eps_shift: wanted a number above 0"),
+        (MINIMAL + "\nalignment: {eps_shift: -1}", "alignment.eps_shift: wanted a number above 0"),
         (MINIMAL + "\nalignment: {update: otf}", "belongs to solver 'independent'"),
         (MINIMAL + "\nalignment: {geometry: afine}", "alignment.geometry"),
         (MINIMAL + "\nalignment: {geometry: auto, solver: independent}", "the joint solution"),
@@ -66,6 +67,78 @@ def test_a_mistake_is_named(text: str, said: str) -> None:
     assert said in str(caught.value)
     assert "x.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ONE_OR_MORE = "a whole number of at least 1"
+
+
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [
+        ("run.directory=3", "a path"),
+        ("run.extend=true", "a path or null"),
+        ("images.paths=a.fits", "a list of at least one path or pattern"),
+        ("images.paths=[a.fits, 1]", "a list of at least one path or pattern (found 1 in it)"),
+        ("images.science=2.5", "auto, an HDU (its index, its name or [name, version]) or a list"),
+        ("images.weight=[]", "an HDU (its index, its name or [name, version]), a file beside"),
+        ("images.mask_bits=some", "all, a sum of flag values or a list of them"),
+        ("images.gain=[1]", "a header keyword, a number or null"),
+        ("images.sky=true", "a name, or {name: ...} with settings beside it"),
+        ("images.group_by=true", "a header keyword, a pattern of paths or null"),
+        ("images.chip_offsets=some", "true or false"),
+        ("reference.image=3", "an exposure's id or null"),
+        ("mosaic.scale=wide", "auto or a number above 0"),
+        ("mosaic.tile_shape=[]", f"a list [{ONE_OR_MORE}, {ONE_OR_MORE}]"),
+        ("mosaic.reject_cosmic_rays=3", "auto, true or false"),
+        ("detection.filters=snr > 3", "a list, each item a text"),
+        ("detection.max_sources=0", f"{ONE_OR_MORE} or null (found 0)"),
+        ("alignment.method=3", "a name, or {name: ...} with settings beside it"),
+        ("alignment.method.name=3", "a name"),
+        ("alignment.geometry=true", "shift, rshift, rscale, general or auto (found True)"),
+        ("alignment.max_iterations=[3]", f"{ONE_OR_MORE} or a list [{ONE_OR_MORE}, {ONE_OR_MORE}]"),
+        ("alignment.clip=3", "keys below it (iterations, sigma)"),
+        ("alignment.clip.sigma=0", "a number above 0"),
+        ("alignment.prior=shared", "keys below it (rotation, scale, skew)"),
+        ("alignment.prior.scale=own", "a number above 0, shared or null (found 'own')"),
+        (
+            "alignment.colour_term=true",
+            "auto, the name of a column of colours or null (found True)",
+        ),
+        ("alignment.hold_out=1", "a number of at least 0 and below 1"),
+        ("output.wcs_name=''", "a text of 1 to 60 characters"),
+        ("output.also=[weights]", "a list, each item weight, variance or mask"),
+        ("cluster.backend=3", "the name of a cluster backend"),
+        ("cluster=local", "keys below it (backend)"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_what_is_wanted(override: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(MINIMAL, "x.yaml", (override,))
+    key = override.partition("=")[0]
+    assert f"configuration x.yaml: {key}: wanted {wanted}" in str(caught.value)
+    assert "found" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["true", "3", "-1", "2.5", "[1, a]", "[]", "{a: b}", "x y", "null"]
+)
+def test_no_key_answers_in_the_words_of_a_library(value: str) -> None:
+    """Whatever a key is given: it is accepted, or a sentence of our own says what was wanted."""
+    for section, of_file in Config.model_fields.items():
+        assert isinstance(of_file.annotation, type)
+        for key in of_file.annotation.model_fields:
+            try:
+                parse_config(MINIMAL, "x.yaml", (f"{section}.{key}={value}",))
+            except ConfigError as error:
+                assert f"{section}" in str(error)
+                for foreign in ("Input", "valid ", "instance of", "Tuple", "dictionary"):
+                    assert foreign not in str(error)
+
+
+def test_a_mistake_between_sections_is_a_sentence_of_its_own() -> None:
+    both = MINIMAL + "\nreference: {catalog: a.csv}\nalignment: {solver: independent}"
+    with pytest.raises(ConfigError, match=r"configuration x\.yaml: reference\.catalog enters"):
+        parse_config(both, "x.yaml")
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -44,7 +44,10 @@ def test_values_arrive_in_their_fields() -> None:
         ({"camera": {"scale": 1}}, "unknown key 'camera.scale'; did you mean 'scale_arcsec'"),
         ({"layout": {"name": "stak"}}, "did you mean 'stack'"),
         ({"layout": {"name": "stack", "cuont": 2}}, "did you mean 'count'"),
-        ({"layout": {"name": "stack", "count": "many"}}, "setting count: found 'many', wanted int"),
+        (
+            {"layout": {"name": "stack", "count": "many"}},
+            "setting count: found 'many', wanted a whole number",
+        ),
         ({"layout": "stack"}, "must be a mapping with a name"),
         ({"camera": {"shape": [64]}}, "camera.shape is"),
         ({"camera": {"scale_arcsec": -1}}, "scale_arcsec is -1"),
