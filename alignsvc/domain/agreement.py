@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import NormalDist
 
+#: Differences up to so many of the correction's own stated errors are within them.
+_WITHIN = 2.0
 #: Runs of which none should call anything different that is not: all but one in a hundred.
 _BY_CHANCE = 0.01
 
@@ -57,6 +59,8 @@ class MethodAgreement:
     largest_px, error_px : float
         Farthest that the difference moves any point of the footprint, and the standard deviation
         of that: of a difference between two measurements of the same noise.
+    stated_px : float
+        The error that the run's own correction states, at that point and in that direction.
     sigma : float
         How unlikely the whole difference is by chance, in standard deviations of a normal
         variable; at most 37.
@@ -76,10 +80,22 @@ class MethodAgreement:
     dy_px: float = math.nan
     largest_px: float = math.nan
     error_px: float = math.nan
+    stated_px: float = math.nan
     sigma: float = math.nan
     n_sources: int = 0
     n_apart: int = 0
     scatter_px: float = math.nan
+
+    def judged(self, n_compared: int, least_px: float) -> MethodAgreement:
+        """Return the row with its verdict, of `n_compared` that were compared.
+
+        Exposures *differ* if that is more than chance explains, more than two of the errors that
+        the run's correction states, and more than `least_px`, below which nobody minds. A
+        difference may be sure, with a large `sigma`, and yet within what the correction claims.
+        """
+        is_sure = self.sigma > least_sigma(n_compared)
+        matters = self.largest_px > max(_WITHIN * self.stated_px, least_px)
+        return replace(self, verdict=Agreement.DIFFER if is_sure and matters else Agreement.AGREE)
 
     @property
     def text(self) -> str:
@@ -104,8 +120,9 @@ def agreement_warning(rows: Sequence[MethodAgreement]) -> str:
     worst = max(differ, key=lambda row: row.largest_px)
     return (
         f"{len(differ)} of {n} compared exposures lie elsewhere by the model than by the "
-        "correlation, beyond what errors explain and beyond eps_shift (farthest "
-        f"{worst.id}: {worst.largest_px:.4f} +- {worst.error_px:.4f} px, {worst.n_apart} of "
+        "correlation, beyond their errors and eps_shift (farthest "
+        f"{worst.id}: {worst.largest_px:.4f} +- {worst.error_px:.4f} px, stated error "
+        f"{worst.stated_px:.4f} px, {worst.n_apart} of "
         f"{worst.n_sources} sources apart): corrections are those of the correlation; "
         "method_agreement.ecsv tells of each exposure"
     )

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from alignsvc.domain.agreement import Agreement, MethodAgreement, NotCompared, least_sigma
+import numpy as np
+
+from alignsvc.domain.agreement import Agreement, MethodAgreement, NotCompared
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Factors
 from alignsvc.domain.outcome import Status, TaskOutcome
@@ -73,39 +75,37 @@ def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) 
 def agreement_rows(
     tools: Tools, results: Sequence[ExposureResult], found: Compared
 ) -> tuple[MethodAgreement, ...]:
-    """Return a row for every exposure of the run, in order of id; none if nobody asked.
-
-    Exposures *differ* if that is more than chance explains and more than ``eps_shift``, which is
-    what the user calls no movement.
-    """
+    """Return a row for every exposure of the run, in order of id; none if nobody asked."""
     if tools.plan.algorithms.comparison is None:
         return ()
-    limit = least_sigma(sum(isinstance(one, MethodDifference) for one in found.values()))
+    n_compared = sum(isinstance(one, MethodDifference) for one in found.values())
     scale = {one.id: one.header.wcs[0].pixel_scale_arcsec for one in tools.plan.exposures}
     rows = []
     for result in results:
         one = found.get(result.id, NotCompared.HOLDS_FRAME)
-        if result.status is not Status.ALIGNED:
+        if result.status is not Status.ALIGNED or result.correction is None:
             one = NotCompared.NOT_ALIGNED
         if isinstance(one, NotCompared):
             rows.append(MethodAgreement(result.id, Agreement.NOT_COMPARED, one))
             continue
-        row = _row(result.id, one, scale[result.id])
-        if row.sigma > limit and row.largest_px > tools.plan.config.alignment.eps_shift:
-            row = replace(row, verdict=Agreement.DIFFER)
-        rows.append(row)
+        row = _row(result, one, scale[result.id])
+        # What moves less than this is at rest, says the user.
+        rows.append(row.judged(n_compared, tools.plan.config.alignment.eps_shift))
     return tuple(rows)
 
 
-def _row(name: str, one: MethodDifference, scale_arcsec: float) -> MethodAgreement:
+def _row(result: ExposureResult, one: MethodDifference, scale_arcsec: float) -> MethodAgreement:
+    assert result.correction is not None
     dx, dy = (one.centre_arcsec / scale_arcsec).tolist()
+    stated = float(np.sqrt(one.response @ result.correction.covariance @ one.response))
     return MethodAgreement(
-        id=name,
+        id=result.id,
         verdict=Agreement.AGREE,
         dx_px=dx,
         dy_px=dy,
         largest_px=one.largest_arcsec / scale_arcsec,
         error_px=one.error_arcsec / scale_arcsec,
+        stated_px=stated / scale_arcsec,
         sigma=one.significance,
         n_sources=one.n_sources,
         n_apart=one.n_apart,

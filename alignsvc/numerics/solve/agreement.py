@@ -26,7 +26,7 @@ from alignsvc.numerics.solve.clipping import (
     lengths_from_median,
     weighted_median_by,
 )
-from alignsvc.numerics.solve.error_floor import FitRows, leverage, with_floor
+from alignsvc.numerics.solve.error_floor import ErrorFloor, FitRows, leverage, with_floor
 from alignsvc.numerics.solve.gauge import Footprint, Gauge, MeanGauge
 from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.priors import ShapePrior
@@ -60,6 +60,9 @@ class MethodDifference:
     largest_arcsec, error_arcsec : float
         How far it moves that point of the footprint which it moves farthest; and the standard
         deviation of that number.
+    response : array, shape (6,)
+        By how much `largest_arcsec` grows per unit of each parameter: with it any covariance of
+        the exposure's correction gives the error of that at the same point, in that direction.
     significance : float
         How unlikely it is that the two ways agree, all parameters together, in standard deviations
         of a normal variable: so many leave the same probability outside. At most 37.
@@ -75,6 +78,7 @@ class MethodDifference:
     centre_arcsec: FloatArray
     largest_arcsec: float
     error_arcsec: float
+    response: FloatArray
     significance: float
     n_sources: int
     n_apart: int
@@ -134,11 +138,14 @@ class MethodComparison:
         """
         factors = [difference_of(*both) for both in zip(first, second, strict=True)]
         still = [replace(one.unmoved(), departure=np.zeros(N_PARAMETERS)) for one in footprints]
-        fitter = JointFitter(self.clipping, self.gauge, self.prior, seed=self.seed)
+        # A floor that is not needed costs little; errors that are too small are what is not wanted.
+        fitter = JointFitter(
+            self.clipping, self.gauge, self.prior, seed=self.seed, error_floor=ErrorFloor(doubt=0.0)
+        )
         stated, scales = factors, np.ones(len(factors))
         fit = fitter(factors, still)
         for _ in range(_N_FITS - 1):
-            scales = _scales(_Left.of(factors, fit), scales)
+            scales = _scales(_Left.of(factors, fit), scales, fit.floor_arcsec)
             factors = [
                 replace(one, information=one.information / scale**2)
                 for one, scale in zip(stated, scales.tolist(), strict=True)
@@ -265,30 +272,38 @@ class _Sources:
     scatter_arcsec: float
 
 
-def _scales(left: _Left, scales: FloatArray) -> FloatArray:
+def _scales(left: _Left, scales: FloatArray, floor_arcsec: float) -> FloatArray:
     """Return by what the stated errors of each exposure's differences are to be multiplied.
+
+    The fainter half of the sources tells, since the floor hardly counts there.
 
     Parameters
     ----------
     left : _Left
-        With errors multiplied by `scales`.
+        With errors multiplied by `scales`, and the floor.
     scales : array, shape (n,)
+    floor_arcsec : float
     """
     rows, judged = left.rows, left.judged
-    if not len(rows.source):
+    variance = 0.5 * np.trace(inverse_2x2(rows.information), axis1=1, axis2=2)
+    if not len(variance):
         return scales
     rough = lengths_from_median(rows.source, rows.residual, judged)
     near = rough <= _WIDEST * max(float(np.median(rough)) / MEDIAN_LENGTH, _LEAST_SCALE)
     near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
     sure = np.ones(int(near.sum()))
     lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near], sure)
-    exposure = rows.exposure[near]
+    faint = variance[near] >= np.median(variance[near])
+    exposure, lengths, variance = rows.exposure[near][faint], lengths[faint], variance[near][faint]
+    # Of variances V = k^2 C + f^2, to be found m^2 times as large, only k^2 C is to grow.
+    excess = (lengths / MEDIAN_LENGTH) ** 2 * variance - floor_arcsec**2
+    grown = excess / (variance - floor_arcsec**2)
     n_rows = np.bincount(exposure, minlength=len(scales))
-    found = weighted_median_by(exposure, lengths, sure, len(scales)) / MEDIAN_LENGTH
-    found = np.where(n_rows > 0, np.maximum(scales * found, _LEAST_SCALE), 1.0)
-    common = np.exp(float(n_rows @ np.log(found)) / max(int(n_rows.sum()), 1))
-    squared = (_AS_MANY * common**2 + n_rows * found**2) / (_AS_MANY + n_rows)
-    return np.asarray(np.sqrt(squared), float)
+    sure = np.ones(len(lengths))
+    squared = scales**2 * weighted_median_by(exposure, grown, sure, len(scales))
+    squared = np.where(n_rows > 0, np.maximum(squared, _LEAST_SCALE**2), 1.0)
+    common = np.exp(float(n_rows @ np.log(squared)) / max(int(n_rows.sum()), 1))
+    return np.asarray(np.sqrt((_AS_MANY * common + n_rows * squared) / (_AS_MANY + n_rows)), float)
 
 
 def _difference(
@@ -307,6 +322,7 @@ def _difference(
         centre_arcsec=read_only(moved.mean(axis=0)),
         largest_arcsec=float(lengths[farthest]),
         error_arcsec=float(np.sqrt(response @ covariance @ response)),
+        response=read_only(response),
         significance=_significance(step, covariance, footprint, fit.dof),
         n_sources=sources.n_sources,
         n_apart=sources.n_apart,

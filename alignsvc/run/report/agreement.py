@@ -12,7 +12,14 @@ from alignsvc.domain.agreement import Agreement, MethodAgreement
 AGREEMENT_TITLE = "By the model, minus by correlation (which is applied)"
 AGREEMENT_HEAD = (
     *("exposure", "verdict", "reason", "east, middle of the footprint [px]", "north"),
-    *("largest in the footprint [px]", "its error", "sigma", "sources", "of these apart"),
+    *(
+        "largest in the footprint [px]",
+        "its error",
+        "stated error",
+        "sigma",
+        "sources",
+        "of these apart",
+    ),
     "scatter of the others [px]",
 )
 
@@ -28,6 +35,7 @@ def agreement_json(rows: Sequence[MethodAgreement]) -> Any:
             "dy_px": _number(row.dy_px),
             "largest_px": _number(row.largest_px),
             "error_px": _number(row.error_px),
+            "stated_px": _number(row.stated_px),
             "sigma": _number(row.sigma),
             "n_sources": row.n_sources,
             "n_apart": row.n_apart,
@@ -65,6 +73,7 @@ def agreement_cells(row: MethodAgreement) -> tuple[str, ...]:
         f"{row.dy_px:+.4f}",
         f"{row.largest_px:.4f}",
         f"{row.error_px:.4f}",
+        f"{row.stated_px:.4f}",
         f"{row.sigma:.1f}",
         f"{row.n_sources}",
         f"{row.n_apart}",
