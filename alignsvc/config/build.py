@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from alignsvc.config.schema import AlignmentSection, Config, ImagesSection, Named, PriorSection
@@ -29,6 +29,7 @@ from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.models.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.model_only import OnlyModelStars
 from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
@@ -57,6 +58,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "correlate": ("correlation", "refine"),
     "centroid": (),
     "model": ("correlation", "source"),
+    "both": ("correlation", "refine", "source"),
 }
 #: Profiles of the sources of a model; of several the chip's stars choose.
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -97,6 +99,8 @@ class Algorithms:
         How sources are found and chosen.
     measurement
         How displacements are measured.
+    comparison
+        How they are measured once more at the end, to be compared (None: they are not).
     levels, level_solver
         How flux scales and skies are compared with the mosaic (None: they are not), and solved.
     geometry, choice
@@ -119,6 +123,7 @@ class Algorithms:
     filters: tuple[Filter, ...]
     max_sources: int | None
     measurement: CorrelationMeasurement
+    comparison: CorrelationMeasurement | None
     levels: LevelMeasurement | None
     level_solver: LevelSolver
     geometry: Geometry
@@ -153,6 +158,7 @@ def build_algorithms(config: Config) -> Algorithms:
         filters=_filters(detection.filters),
         max_sources=detection.max_sources,
         measurement=_measurement(alignment, _search_radius(config)),
+        comparison=_comparison(alignment, _search_radius(config)),
         levels=LevelMeasurement() if alignment.match_levels else None,
         level_solver=LevelSolver(),
         geometry=Geometry.GENERAL if is_chosen else Geometry(alignment.geometry),
@@ -251,8 +257,6 @@ def _measurement(
     alignment: AlignmentSection, search_radius_px: int | None
 ) -> CorrelationMeasurement:
     method = alignment.method
-    if method.name == "both":
-        raise NotYet("alignment.method: both is not in this version; use correlate or model")
     if method.name not in _METHODS:
         raise ConfigError(
             f"alignment.method: there is no {method.name!r} "
@@ -285,14 +289,26 @@ def _measurement(
     )
 
 
+def _comparison(
+    alignment: AlignmentSection, search_radius_px: int | None
+) -> CorrelationMeasurement | None:
+    """Return the model of ``method: both``, which nothing stands in for where there is none."""
+    if alignment.method.name != "both":
+        return None
+    correlator = _built("alignment.method.correlation", CORRELATORS, Named(name="ncc"))
+    found = _model(alignment, correlator, SizeClasses(search_radius_px=search_radius_px))
+    assert isinstance(found.stars, ModelStars)
+    return replace(found, stars=OnlyModelStars(found.stars))
+
+
 def _model(
     alignment: AlignmentSection, correlator: Correlator, sizes: SizeClasses
 ) -> CorrelationMeasurement:
     """Return the measurement that finds sources by correlation and places them by a model."""
     if alignment.solver != "global":
         raise ConfigError(
-            "alignment.method: model places sources by an exposure's own pixels, and only the "
-            "global solver knows what is wrong with the catalogue's; "
+            f"alignment.method: {alignment.method.name} places sources by an exposure's own "
+            "pixels, and only the global solver knows what is wrong with the catalogue's; "
             f"alignment.solver is {alignment.solver}, set it to global or use correlate"
         )
     source = alignment.method.settings.get("source", "auto")

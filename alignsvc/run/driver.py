@@ -16,6 +16,7 @@ from alignsvc.run import events
 from alignsvc.run.held_out import HeldOutTables
 from alignsvc.run.history import prune_history
 from alignsvc.run.loop_state import LoopState
+from alignsvc.run.method_agreement import Compared, compared_methods
 from alignsvc.run.passes import PassSettings, begin_pass, run_pass, solved_with_held_out
 from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name, restored
@@ -37,12 +38,15 @@ class LoopEnd:
     verdict : Convergence
     history : tuple of events.PassSolved
     verdicts : mapping of exposure id to VerdictGiven
+    compared : mapping of exposure id to MethodDifference or NotCompared
+        Empty unless two methods were to be compared.
     """
 
     state: LoopState
     verdict: Convergence
     history: tuple[events.PassSolved, ...]
     verdicts: Mapping[str, VerdictGiven]
+    compared: Compared
 
 
 def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
@@ -64,6 +68,7 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
         end = LoopEnded(verdict, _kept_pass(verdict, history))
         tools.journal.append(end)
     prune_history(tools, len(history))
+    compared = compared_methods(tools, _last_pass(history), state)
     measured_first, measured_after = _judged_tables(tools, state, end.kept_pass, len(history))
     if end.kept_pass != len(history):
         state = load_solved(tools, state, pass_name(end.kept_pass))
@@ -74,7 +79,11 @@ def run_loop(tools: Tools, known: RunState, go_on: GoOn | None) -> LoopEnd:
     state = state.without(worse)
     if end.verdict is Convergence.CONVERGED and _has_held_out(tools):
         state = solved_with_held_out(tools, state)
-    return LoopEnd(state, end.verdict, tuple(history), verdicts)
+    return LoopEnd(state, end.verdict, tuple(history), verdicts, compared)
+
+
+def _last_pass(history: Sequence[events.PassSolved]) -> PassSettings | None:
+    return PassSettings(history[-1].pass_number, history[-1].is_full) if history else None
 
 
 def _has_held_out(tools: Tools) -> bool:

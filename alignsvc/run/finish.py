@@ -12,6 +12,7 @@ from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.errors import HeaderError
 from alignsvc.io import journal
+from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.exposure_headers import ExposureHeader
@@ -19,6 +20,7 @@ from alignsvc.io.locations import (
     CONTRIBUTIONS,
     CORRECTIONS,
     HEADERS,
+    METHOD_AGREEMENT,
     MOSAIC_FITS,
     MOSAIC_STORE,
     SOURCES,
@@ -32,6 +34,7 @@ from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
+from alignsvc.run.method_agreement import agreement_rows
 from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reducer.levelling import level_notes
@@ -62,6 +65,9 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
+    agreement = agreement_rows(tools, written.results, end.compared)
+    if agreement:
+        locations.objects.put(METHOD_AGREEMENT, agreement_to_ecsv(agreement))
     if end.state.sources is not None:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
     for note in (*end.state.chip_notes, *written.notes):
@@ -83,6 +89,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *written.notes,
         ),
         sharpening=sharper,
+        agreement=agreement,
     )
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from alignsvc.domain.agreement import MethodAgreement
 from alignsvc.domain.result import ExposureResult, HeldOutResidual
+from alignsvc.io.agreement_table import read_agreement
 from alignsvc.io.corrections_table import read_corrections
-from alignsvc.io.locations import CORRECTIONS, HEADERS, MOSAIC_FITS, RunLocations
+from alignsvc.io.locations import (
+    CORRECTIONS,
+    HEADERS,
+    METHOD_AGREEMENT,
+    MOSAIC_FITS,
+    RunLocations,
+)
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.driver import solved_passes
 from alignsvc.run.finish import summaries, tidy
@@ -32,7 +40,14 @@ def finished_result(run: Path, plan: Plan, known: RunState) -> RunResult:
         headers=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
         notes=plan.notes,
         sharpening=mosaic_sharpening(run, known),
+        agreement=_agreement(locations, plan),
     )
+
+
+def _agreement(locations: RunLocations, plan: Plan) -> tuple[MethodAgreement, ...]:
+    if plan.algorithms.comparison is None:
+        return ()
+    return read_agreement(locations.path(METHOD_AGREEMENT))
 
 
 def _completed(

@@ -111,7 +111,7 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
 def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass in which all exposures are compared with one mosaic."""
     state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
-    measured, state = _measured(tools, settings, state, _seeing(tools, state))
+    measured, state = _measured(tools, settings, state, seen_exposures(tools, state))
     references = grid_references(tools, state)
     solution = solve(tools, measured, state.corrections, references, _choice(tools, settings))
     if tools.plan.config.alignment.solver == "independent":
@@ -121,7 +121,7 @@ def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     return _taken_up(tools, state, solution)
 
 
-def _seeing(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
+def seen_exposures(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     """Return the exposures that are measured: those that move, and what can tell where to.
 
     Each by itself, an exposure needs the mosaic of the others only.
@@ -275,19 +275,8 @@ def _measured(
     exposures: Sequence[PlannedExposure],
 ) -> tuple[list[Measured], LoopState]:
     """Measure exposures against the present mosaic; return their factors, and who failed."""
-    assert state.mosaic is not None
-    assert state.sources is not None
-    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
     again = tools.plan.algorithms.measurement.is_repeated_in(settings.number)
-    tasks = [
-        replace(
-            task,
-            measurement=task.measurement.in_pass(settings.number),
-            levels=_levels(tools, settings),
-            history=kept_name(tools, settings.number, one.id),
-        )
-        for task, one in zip(tasks, exposures, strict=True)
-    ]
+    tasks = measure_tasks(tools, settings, state, exposures)
     outcomes = run_stage(tools, "measure", settings.number, tasks)
     ends = sorted_out(exposures, outcomes)
     measured, displacements, factors = [], {}, {}
@@ -308,6 +297,27 @@ def _measured(
     frozen = {one.id for one in exposures if one.is_frozen}
     ended = [end for end in ends.ended if is_end_of(end, frozen)]
     return measured, _announce_ends(tools, state, ended)
+
+
+def measure_tasks(
+    tools: Tools,
+    settings: PassSettings,
+    state: LoopState,
+    exposures: Sequence[PlannedExposure],
+) -> list[MeasureTask]:
+    """Return what measures exposures against the present mosaic, as a pass does it."""
+    assert state.mosaic is not None
+    assert state.sources is not None
+    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    return [
+        replace(
+            task,
+            measurement=task.measurement.in_pass(settings.number),
+            levels=_levels(tools, settings),
+            history=kept_name(tools, settings.number, one.id),
+        )
+        for task, one in zip(tasks, exposures, strict=True)
+    ]
 
 
 def _measure_task(

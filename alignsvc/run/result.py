@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from alignsvc.domain.agreement import MethodAgreement, agreement_warning
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.numerics.solve.movement import Convergence
@@ -47,6 +48,9 @@ class RunResult:
         Sentences that the user should read.
     sharpening : Sharpening or None
         What became of the mosaic's sources; None where they were detected but once.
+    agreement : tuple of MethodAgreement
+        How the model's corrections differ from these, one an exposure, in order of id; empty
+        unless ``alignment.method`` is both.
     """
 
     directory: Path
@@ -57,6 +61,7 @@ class RunResult:
     headers: tuple[Path, ...]
     notes: tuple[str, ...]
     sharpening: Sharpening | None = None
+    agreement: tuple[MethodAgreement, ...] = ()
 
     @property
     def counts(self) -> Counter[Status]:
@@ -65,7 +70,11 @@ class RunResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what the counts do not say: who is aligned, but not with all its chips."""
+        """Sentences on what the counts do not say: whose chips, or methods, say otherwise."""
+        differ = agreement_warning(self.agreement)
+        return (*self._chips_apart(), *((differ,) if differ else ()))
+
+    def _chips_apart(self) -> tuple[str, ...]:
         apart = [(chip, row) for row in self.corrections for chip in row.chips_apart]
         if not apart:
             return ()

@@ -234,6 +234,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("alignment.method", {"correlation": "fft"}, "fft"),
     ("alignment.method", {"name": "model", "source": "airy"}, "moffat, gaussian, auto"),
     ("alignment.method", {"name": "model", "refine": True}, "model has no setting 'refine'"),
+    ("alignment.method", {"name": "both", "moffat": 2}, "both has no setting 'moffat'"),
     ("mosaic.resampler", {"kernel": "turbo", "pixfrac": "wide"}, "pixfrac"),
     ("mosaic.resampler", "nearst", "no resampler is named 'nearst'"),
     ("images.sky", "flat", "flat"),
@@ -246,7 +247,6 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("cluster.workers", 3, "has no setting 'workers'"),  # of the serial backend
 ]
 NOT_YET: list[tuple[str, object, str]] = [
-    ("alignment.method", "both", "both is not in this version"),
     ("alignment.method", {"name": "model", "source": "sersic"}, "sersic is not in this version"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
+from alignsvc.run.report.agreement import AGREEMENT_HEAD, AGREEMENT_TITLE, agreement_cells
 from alignsvc.run.report.summary import extends, result_json, result_lines
 from alignsvc.run.result import RunResult
 from alignsvc.run.stages import Tools
@@ -19,7 +20,7 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em}"
     "table{border-collapse:collapse;width:100%}td,th{padding:.25em .6em;text-align:right;"
     "border-bottom:1px solid #ddd}td:first-child,th:first-child{text-align:left}"
-    ".failed{background:#fde0dc}.skipped,.apart{background:#fff3cd}"
+    ".failed{background:#fde0dc}.skipped,.apart,.differ{background:#fff3cd}"
 )
 
 _COLOUR_TERM = ("redder by a magnitude: shift east [mas]", "north", "its error")
@@ -62,9 +63,16 @@ def report_html(result: RunResult) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
         f"<style>{_STYLE}</style><h1>{html.escape(result.verdict.value)}</h1>{lines}"
-        f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}"
+        f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}{_agreement(result)}"
         f"<p>alignsvc {VERSION}</p></html>"
     )
+
+
+def _agreement(result: RunResult) -> str:
+    if not result.agreement:
+        return ""
+    rows = ((row.verdict.value, agreement_cells(row)) for row in result.agreement)
+    return f"<h2>{html.escape(AGREEMENT_TITLE)}</h2>{_table(AGREEMENT_HEAD, rows)}"
 
 
 def _table(head: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:

@@ -19,6 +19,7 @@ from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
+from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
 from alignsvc.run.result import RunResult
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
@@ -49,6 +50,7 @@ def result_json(result: RunResult) -> Json:
         "mosaic": [str(path) for path in result.mosaic],
         "headers": [str(path) for path in result.headers],
         "sharpening": _sharpening(result.sharpening),
+        **({"method_agreement": agreement_json(result.agreement)} if result.agreement else {}),
         "warnings": list(result.warnings),
         "notes": list(result.notes),
     }
@@ -80,6 +82,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
             f"FWHM of {sharper.n_sources} sources on the mosaic, by the input headers and after: "
             f"{sharper.before_fwhm_px:.2f} -> {sharper.after_fwhm_px:.2f} px"
         )
+    lines += agreement_lines(result.agreement)
     if result.headers:
         folder = os.path.commonpath([path.parent for path in result.headers])
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
@@ -104,6 +107,7 @@ def report_lines(report: Json) -> list[str]:
         if one["movement_px"] is not None
     ]
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
+    lines += reported_agreement(report)
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
     return [*lines, f"page: {page}"] if page.is_file() else lines
