@@ -93,9 +93,7 @@ class TestedFit:
         return np.nan_to_num(off, nan=0.0)
 
 
-def tested(
-    scene: Scene, fit: SceneFit, settings: SceneSettings, fitter: FitsScenes
-) -> TestedFit:
+def tested(scene: Scene, fit: SceneFit, settings: SceneSettings, fitter: FitsScenes) -> TestedFit:
     """Return the fit with the weights lowered of exposures whose chi2 exceeds the noise.
 
     Their variance is multiplied by chi2/dof and a last fit begins where the first ended: that
