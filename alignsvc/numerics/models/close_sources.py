@@ -43,8 +43,10 @@ class SourcesOnChip:
         Ids.
     flux : float64 array, shape (n,)
         As expected.
+    snr : float64 array, shape (n,)
+        As expected.
     is_faint : bool array, shape (n,)
-        With these one step is made, and nothing is looked for beside them.
+        With these one step is made.
     aperture_px : float64 array, shape (n,)
     moved : tuple of float
         How far sources are from their places in the catalogue, x and y, as a whole.
@@ -52,6 +54,7 @@ class SourcesOnChip:
 
     source: IntArray
     flux: FloatArray
+    snr: FloatArray
     is_faint: BoolArray
     aperture_px: FloatArray
     moved: tuple[float, float]
@@ -61,6 +64,7 @@ class SourcesOnChip:
         return SourcesOnChip(
             self.source[which],
             self.flux[which],
+            self.snr[which],
             self.is_faint[which],
             self.aperture_px[which],
             self.moved,
@@ -206,6 +210,10 @@ class CloseSources:
         Apertures reach so far beyond the farthest of the catalogue's others, in FWHM.
     most_companions : int
         That the catalogue does not know.
+    least_snr : float
+        Of the sources beside which these are looked for.
+    nearest : float
+        So close to a source, as a part of what overlaps, none is looked for.
     fit : GroupFit
     search : CompanionSearch
     """
@@ -214,6 +222,8 @@ class CloseSources:
     known_fwhm: float = 0.25
     beyond_fwhm: float = 1.0
     most_companions: int = 3
+    least_snr: float = 50.0
+    nearest: float = 0.35
     fit: GroupFit = field(default_factory=GroupFit)
     search: CompanionSearch = field(default_factory=CompanionSearch)
 
@@ -225,43 +235,52 @@ class CloseSources:
         reach = sky.farthest(sources.source, others) + self.beyond_fwhm * profile.fwhm_px
         sources = replace(sources, aperture_px=np.maximum(sources.aperture_px, reach))
         count, sides = np.sum(others >= 0, axis=1), _sides(sources.aperture_px)
-        tried = np.flatnonzero((sources.flux > 0) & ((count > 0) | ~sources.is_faint))
+        searched = ~sources.is_faint & (sources.snr >= self.least_snr)
+        tried = np.flatnonzero((sources.flux > 0) & ((count > 0) | searched))
         parts = []
         for n, side in np.unique(np.stack([count, sides], axis=1)[tried], axis=0).tolist():
             for rows in _some(tried[(count[tried] == n) & (sides[tried] == side)], side):
-                groups = sky.groups(
-                    sources.select(rows), others[rows, :n], side, self.known_fwhm * profile.fwhm_px
+                known_px = self.known_fwhm * profile.fwhm_px
+                groups = sky.groups(sources.select(rows), others[rows, :n], side, known_px)
+                fitted = self.fit(profile, groups)
+                if n:
+                    parts.append(_first_of(rows, groups, fitted, sources.moved))
+                which = np.flatnonzero(searched[rows] & fitted.first.found)
+                begun = _Going(rows[which], groups.select(which), fitted.select(which))
+                parts.extend(
+                    _first_of(one.row, one.groups, one.fitted, sources.moved)
+                    for one in self._with_companions(profile, begun, self.nearest * sky.reach_px)
                 )
-                found = self._placed(profile, groups, sources.moved)
-                parts.append(replace(found, row=rows[found.row]))
         return PlacedTogether.joined(parts)
 
-    def _placed(
-        self, profile: ChipProfile, groups: StarGroups, moved: tuple[float, float]
-    ) -> PlacedTogether:
-        """Return the first stars of windows that are not alone, with companions that are found."""
-        fitted = self.fit(profile, groups)
-        parts = []
-        row = np.arange(len(groups))
-        if groups.n_members > 1:
-            parts.append(_first_of(row, groups, fitted, moved))
-        going = np.flatnonzero(~groups.is_faint & fitted.first.found)
-        row, groups, fitted = row[going], groups.select(going), fitted.select(going)
-        for _ in range(self.most_companions if row.size else 0):
-            companions = self.search(profile, groups, fitted)
+    def _with_companions(
+        self, profile: ChipProfile, going: _Going, nearest_px: float
+    ) -> Iterator[_Going]:
+        """Yield those that a companion more is found beside, fitted with it."""
+        for _ in range(self.most_companions):
+            if not going.row.size:
+                break
+            companions = self.search(profile, going.groups, going.fitted, nearest_px)
             there = np.flatnonzero(np.isfinite(companions.flux))
             if not there.size:
                 break
-            row, place = row[there], Points(*(axis[there] for axis in companions.place))
-            groups = groups.select(there).with_one_more(place, companions.flux[there])
+            place = Points(*(axis[there] for axis in companions.place))
+            groups = going.groups.select(there).with_one_more(place, companions.flux[there])
             fitted = self.fit(profile, groups)
             # A companion with which nothing converges is none.
             sound = np.flatnonzero(fitted.first.found)
-            row, groups, fitted = row[sound], groups.select(sound), fitted.select(sound)
-            parts.append(_first_of(row, groups, fitted, moved))
-            if not row.size:
-                break
-        return PlacedTogether.joined(parts)
+            row = going.row[there][sound]
+            going = _Going(row, groups.select(sound), fitted.select(sound))
+            yield going
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Going:
+    """Sources beside which companions are looked for, as fitted so far."""
+
+    row: IntArray
+    groups: StarGroups
+    fitted: FittedGroups
 
 
 def _first_of(

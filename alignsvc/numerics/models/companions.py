@@ -35,19 +35,16 @@ class CompanionSearch:
     least_contrast : float
         A companion is this part of the light of the others where it stands: smaller is what a
         profile may be wrong by.
-    nearest_fwhm : float
-        Of the others, in FWHM.
     """
 
-    least_significance: float = 5.0
+    least_significance: float = 4.0
     most_mirrored: float = 0.5
-    least_contrast: float = 0.1
-    nearest_fwhm: float = 0.7
+    least_contrast: float = 0.05
 
     def __call__(
-        self, profile: ChipProfile, groups: StarGroups, fitted: FittedGroups
+        self, profile: ChipProfile, groups: StarGroups, fitted: FittedGroups, nearest_px: float
     ) -> Companions:
-        """Return the likeliest companion of each window."""
+        """Return the likeliest companion of each window, not so near to its stars."""
         tried = _Tried.of(profile, groups.stack.side)
         gain = _Gain.of(tried, fitted)
         mirror = tried.mirrored(fitted.first.place)
@@ -59,7 +56,7 @@ class CompanionSearch:
         there = model.reshape(len(groups), -1)[:, tried.pixel]
         allowed = (mirrored <= self.most_mirrored * gain.flux) & np.isfinite(variance)
         allowed &= gain.flux * tried.peak >= self.least_contrast * there
-        allowed &= tried.clear(fitted.place, self.nearest_fwhm * profile.fwhm_px)
+        allowed &= tried.clear(fitted.place, nearest_px)
         seen = (groups.stack.weight * groups.stack.window).reshape(len(groups), -1)[:, tried.pixel]
         allowed &= seen > 0
         with np.errstate(invalid="ignore", divide="ignore"):

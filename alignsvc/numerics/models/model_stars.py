@@ -87,6 +87,7 @@ class ModelOnChip:
         sources = SourcesOnChip(
             source,
             expected.flux,
+            expected.snr,
             ~(expected.snr >= self.faint_snr),
             pairs.aperture_px,
             _common_offset(placed.place, pairs.catalogued, bright),

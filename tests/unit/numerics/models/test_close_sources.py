@@ -117,7 +117,9 @@ def together(
     targets = Targets(np.arange(n), Points(x, y), 4 * one, 8 * one, 99 * one, one)
     sky = SkyOfChip(chip, Neighbours.of(MOFFAT, chip, targets, FWHM_PX), 2 * FWHM_PX)
     faint = flux[order] < 2e3
-    sources = SourcesOnChip(order, flux[order], faint, np.full(n, 3 * FWHM_PX), (0.0, 0.0))
+    sources = SourcesOnChip(
+        order, flux[order], flux[order] / 60, faint, np.full(n, 3 * FWHM_PX), (0.0, 0.0)
+    )
     found = CloseSources()(MOFFAT, sky, sources)
     by_source = np.argsort(order[found.row])
     at = (found.off.x[by_source], found.off.y[by_source])
@@ -170,7 +172,7 @@ class TestTheSearchForCompanions:
         middle = np.full((n, 1), 12.0)
         flux = light.sum(axis=(1, 2))[:, None].astype(float)
         groups = StarGroups(stack, Points(middle, middle), flux, np.zeros(n, bool), 1.0)
-        return CompanionSearch()(MOFFAT, groups, GroupFit()(MOFFAT, groups)).flux
+        return CompanionSearch()(MOFFAT, groups, GroupFit()(MOFFAT, groups), 2.8).flux
 
     def test_noise_is_no_companion(self) -> None:
         at = Points(np.full(50, 12.2), np.full(50, 11.7))
