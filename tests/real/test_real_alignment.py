@@ -16,12 +16,14 @@ from real_judge import Offsets, offsets, seen, written_wcs
 from alignsvc.api import RunOptions, RunResult, align
 from alignsvc.config.build import image_settings
 from alignsvc.config.load import load_config
+from alignsvc.domain.agreement import Agreement
 from alignsvc.domain.outcome import Status
 from alignsvc.numerics.solve.movement import Convergence
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT / "../shared/data"
 CONFIGS = PROJECT / "configs"
+NO_SIDECARS = ("images.weight=null", "images.mask=null")
 
 pytestmark = pytest.mark.real_data
 
@@ -109,8 +111,7 @@ def test_galaxies_in_stamps_that_fit_already_are_not_made_worse(aligned: Aligned
 
 
 def test_two_groups_half_a_pixel_apart_under_one_header_come_together(aligned: Aligned) -> None:
-    no_sidecars = ("images.weight=null", "images.mask=null")
-    run = aligned("decam_offset", "decam_sidecars.yaml", "*.fits", *no_sidecars)
+    run = aligned("decam_offset", "decam_sidecars.yaml", "*.fits", *NO_SIDECARS)
     apart = {}
     for corrected in (False, True):
         against = run.each_against_the_first(corrected=corrected, least_area=5)
@@ -145,3 +146,35 @@ def test_frames_without_a_wcs_end_in_one_sentence_that_says_what_to_do(tmp_path:
     assert done.returncode == 2
     assert "no usable exposure" in done.stderr and "astrometry" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "config", "files", "more", "farthest_px", "most_differ"),
+    [
+        ("vircam_h", "single_chip_zpn.yaml", "*.fits", (), 0.012, 1),
+        ("tn_rvi", "amateur_bands.yaml", "*.fits", (), 0.006, 0),
+        ("nircam_f200w", "stamps_with_noise.yaml", "*_stamp.fits", (), 0.025, 0),
+        ("decam_offset", "decam_sidecars.yaml", "*.fits", NO_SIDECARS, 0.025, 0),
+        ("decam_sparse", "decam_sidecars.yaml", "*_ooi_*.fits", (), 0.10, 1),
+    ],
+)
+def test_the_model_says_what_the_correlation_says_or_that_it_does_not(
+    aligned: Aligned,
+    folder: str,
+    config: str,
+    files: str,
+    more: tuple[str, ...],
+    farthest_px: float,
+    most_differ: int,
+) -> None:
+    """Which exposures differ, and why, is in tests/README.md: PSFs that are lopsided."""
+    result = aligned(folder, config, files, "alignment.method={name: both}", *more).result
+    compared = [row for row in result.agreement if row.verdict is not Agreement.NOT_COMPARED]
+    for row in result.agreement:
+        print(row)
+    assert len(compared) == sum(row.status is Status.ALIGNED for row in result.corrections)
+    assert max(row.largest_px for row in compared) < farthest_px
+    differ = [row for row in compared if row.verdict is Agreement.DIFFER]
+    assert len(differ) <= most_differ
+    assert len(result.warnings) == bool(differ)

@@ -25,7 +25,7 @@ from alignsvc.run.result import RunResult
 
 FAR = MethodAgreement(
     "far", Agreement.AGREE, None, 0.03, -0.04, 0.05, 0.002, 0.01, 20.0, 40, 3, 0.02
-)
+)  # fmt: skip
 NONE = MethodAgreement("none", Agreement.NOT_COMPARED, NotCompared.NO_MODEL)
 
 
