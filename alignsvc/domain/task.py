@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 
@@ -26,4 +26,17 @@ class Task(Protocol):
 
     def __call__(self) -> TaskOutcome:
         """Do the work: read, compute, write; return what a receipt would say."""
+        ...
+
+
+@runtime_checkable
+class StaysAtHome(Protocol):
+    """A task that is done faster where another of its number was: its worker kept what it read.
+
+    A preference only; the product is the same anywhere.
+    """
+
+    @property
+    def home(self) -> int:
+        """The number."""
         ...

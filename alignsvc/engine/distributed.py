@@ -26,7 +26,7 @@ from distributed.scheduler import KilledWorker
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskOutcome
-from alignsvc.domain.task import Task
+from alignsvc.domain.task import StaysAtHome, Task
 from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted
 from alignsvc.engine.pulse import Pulse, Running, TaskName, take_pulse
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
@@ -158,7 +158,7 @@ class DaskExecutor:
 
     def _pulse(self) -> Pulse:
         pulse: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
-        self._threads = pulse.threads
+        self._threads, self._addresses = pulse.threads, pulse.addresses
         return pulse
 
     def _ask(self, question: Callable[..., Any], *arguments: object) -> Any:
@@ -179,10 +179,22 @@ class DaskExecutor:
         name = (f"{task.key.stage}-{self._context.run_id}", task.key.digest, self._handed_over)
         try:
             return self._client.submit(
-                run_on_worker, task, self._context.objects, key=name, pure=False
+                run_on_worker,
+                task,
+                self._context.objects,
+                key=name,
+                pure=False,
+                **self._where(task),
             )
         except _NO_ANSWER as error:
             raise TransientError(f"scheduler: it is gone ({error!r}); resume the run") from error
+
+    def _where(self, task: Task) -> dict[str, Any]:
+        """Return what tells dask which worker a task prefers; another takes it if that is gone."""
+        if not isinstance(task, StaysAtHome) or not self._addresses:
+            return {}
+        home = self._addresses[task.home % len(self._addresses)]
+        return {"workers": home, "allow_other_workers": True}
 
     def _cancel(self, futures: list[Future]) -> None:
         if futures and self._client.status == "running":

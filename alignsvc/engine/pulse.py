@@ -29,13 +29,15 @@ class Pulse:
 
     threads: int
     running: tuple[Running, ...]
+    addresses: tuple[str, ...]
 
 
 def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     """Return how the workers are; runs in the scheduler."""
     workers = tuple(dask_scheduler.workers.values())
     running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
-    return Pulse(sum(worker.nthreads for worker in workers), running)
+    addresses = tuple(sorted(worker.address for worker in workers))
+    return Pulse(sum(worker.nthreads for worker in workers), running, addresses)
 
 
 def _running_on(worker: WorkerState, now_s: float) -> Iterator[Running]:

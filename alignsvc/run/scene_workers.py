@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from threadpoolctl import threadpool_limits
 
-from alignsvc.domain.outcome import TaskOutcome
+from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import TableRef
 from alignsvc.engine.base import ClusterBackend, Executor, RunContext
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
@@ -106,18 +106,13 @@ class StoreWorkshop:
     folder: Path
 
     def __call__(self, models: SceneModels, parts: Iterator[PartTable]) -> PartsInStore:
-        """Write the parts and return them."""
+        """Return the parts; each is written when it is its turn to begin."""
         objects = scratch(self.folder)
         for name in objects.list(""):
             objects.delete(name)
-        refs = []
-        for k, table in enumerate(parts):
-            name = f"parts/{k:05d}.npz"
-            refs.append(TableRef(name, write_table(objects, name, table)))
-        return PartsInStore(self.executor, self.folder, tuple(refs), SharedModels.of(models))
+        return PartsInStore(self.executor, self.folder, parts, SharedModels.of(models))
 
 
-@dataclass(frozen=True, slots=True)
 class PartsInStore:
     """The parts of a scene, each action on each a task.
 
@@ -125,34 +120,49 @@ class PartsInStore:
     ----------
     executor : Executor
     folder : Path
-    parts : tuple of TableRef
+    tables : iterator of PartTable
+        Taken one after the other, while workers begin with those before.
     models : SharedModels
     """
 
-    executor: Executor
-    folder: Path
-    parts: tuple[TableRef, ...]
-    models: SharedModels
+    def __init__(
+        self,
+        executor: Executor,
+        folder: Path,
+        tables: Iterator[PartTable],
+        models: SharedModels,
+    ) -> None:
+        self.executor, self.folder, self.models = executor, folder, models
+        self._tables = tables
+        self._parts: list[TableRef] = []
 
     def begin(self, actions: Sequence[BeginPart]) -> tuple[Standing, ...]:
         """Do with each part its own action."""
-        return self._stand(
-            [self._task(part, "", action) for part, action in zip(self.parts, actions, strict=True)]
-        )
+        objects, made = scratch(self.folder), []
+
+        def tasks() -> Iterator[ScenePartTask]:
+            for home, (table, action) in enumerate(zip(self._tables, actions, strict=True)):
+                name = f"parts/{home:05d}.npz"
+                self._parts.append(TableRef(name, write_table(objects, name, table)))
+                made.append(self._task(home, "", action))
+                yield made[-1]
+
+        ended = self._ended(tasks())
+        return self._stand(made, ended)
 
     def advance(self, action: PartAction, bases: Sequence[object]) -> tuple[Standing, ...]:
         """Do the same with each part, from its base."""
         if isinstance(action, TryStep):
             self._forget_all_but(bases)
-        return self._stand(self._tasks(action, bases))
+        tasks = self._tasks(action, bases)
+        return self._stand(tasks, self._ended(tasks))
 
     def conclude(self, action: ConcludePart, bases: Sequence[object]) -> tuple[FoundPart, ...]:
         """Return what was found of the sources."""
-        objects = scratch(self.folder)
-        return tuple(
-            read_table(objects, outcome.product, FoundPart, outcome.checksum)
-            for outcome in self._done(self._tasks(action, bases))
-        )
+        objects, tasks = scratch(self.folder), self._tasks(action, bases)
+        ended = self._ended(tasks)
+        outcomes = [ended[task.key] for task in tasks]
+        return tuple(read_table(objects, one.product, FoundPart, one.checksum) for one in outcomes)
 
     def _forget_all_but(self, bases: Sequence[object]) -> None:
         """Delete where parts stood: a step is only tried from the best place so far."""
@@ -162,29 +172,30 @@ class PartsInStore:
                 objects.delete(name)
 
     def _tasks(self, action: object, bases: Sequence[object]) -> list[ScenePartTask]:
-        each = zip(self.parts, bases, strict=True)
-        return [self._task(part, str(base), action) for part, base in each]
+        return [self._task(home, str(base), action) for home, base in enumerate(bases)]
 
-    def _task(self, part: TableRef, base: str, action: object) -> ScenePartTask:
+    def _task(self, home: int, base: str, action: object) -> ScenePartTask:
         assert isinstance(action, Action)
-        return ScenePartTask(self.folder, part, self.models, base, action)
+        return ScenePartTask(self.folder, self._parts[home], self.models, base, action, home)
 
-    def _stand(self, tasks: list[ScenePartTask]) -> tuple[Standing, ...]:
-        objects = scratch(self.folder)
-        found = []
-        for task, outcome in zip(tasks, self._done(tasks), strict=True):
+    def _stand(
+        self, tasks: list[ScenePartTask], ended: dict[TaskKey, TaskOutcome]
+    ) -> tuple[Standing, ...]:
+        objects, found = scratch(self.folder), []
+        for task in tasks:
+            outcome = ended[task.key]
             sums = read_table(objects, outcome.product, PartSums, outcome.checksum)
             objects.delete(outcome.product)
             found.append(Standing(sums, task.left if outcome.fact("left") else task.base))
         return tuple(found)
 
-    def _done(self, tasks: list[ScenePartTask]) -> list[TaskOutcome]:
-        """Return how tasks ended, in their order."""
+    def _ended(self, tasks: Iterable[ScenePartTask]) -> dict[TaskKey, TaskOutcome]:
+        """Return how tasks ended, in whatever order they did."""
         ended = {outcome.key: outcome for outcome in self.executor.run(tasks)}
         for outcome in ended.values():
             if not outcome.is_ok:
                 raise _error_of(outcome)
-        return [ended[task.key] for task in tasks]
+        return ended
 
 
 def _error_of(outcome: TaskOutcome) -> AlignError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from alignsvc.numerics.models.scene_parts import (
     SettleLinear,
     TryStep,
 )
-from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
 
 Action: TypeAlias = BeginPart | TryStep | SettleLinear | Damp | ConcludePart
 
@@ -87,6 +88,8 @@ class ScenePartTask:
     base : str
         Name of the `LinearisedPart` to start from; empty to begin.
     action : Action
+    home : int
+        Number of the part: the worker that had it before does best (`domain.task.StaysAtHome`).
     """
 
     folder: Path
@@ -94,6 +97,7 @@ class ScenePartTask:
     models: SharedModels
     base: str
     action: Action
+    home: int
 
     @property
     def key(self) -> TaskKey:
@@ -111,17 +115,19 @@ class ScenePartTask:
         objects = scratch(self.folder)
         problem = _problem(self.folder, self.part, self.models)
         found: PartSums | FoundPart
+        there = None
         if isinstance(self.action, ConcludePart):
-            found, left = self.action(problem, self._base(objects)), None
+            found = self.action(problem, self._standing(problem))
             forget_parts()  # nothing comes after it
         else:
             if isinstance(self.action, BeginPart):
                 advance = self.action(problem)
             else:
-                advance = self.action(problem, self._base(objects))
-            found, left = advance.sums, advance.left
-        if left is not None:
-            write_table(objects, self.left, left)
+                advance = self.action(problem, self._standing(problem))
+            found, there = advance.sums, advance.there
+        if there is not None:
+            write_table(objects, self.left, LinearisedPart.of(there, problem))
+            _STANDING.keep((self.folder, self.left), there)
         product = f"scene/{self.key.digest}/found.npz"
         checksum = write_table(objects, product, found)
         return TaskOutcome(
@@ -129,7 +135,7 @@ class ScenePartTask:
             TaskStatus.OK,
             product=product,
             checksum=checksum,
-            facts=(("left", float(left is not None)),),
+            facts=(("left", float(there is not None)),),
         )
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
@@ -138,8 +144,33 @@ class ScenePartTask:
         stands = not outcome.fact("left") or objects.exists(self.left)
         return stands and product_is_there(objects, outcome)
 
-    def _base(self, objects: LocalObjects) -> LinearisedPart:
-        return read_table(objects, self.base, LinearisedPart)
+    def _standing(self, problem: SceneProblem) -> SceneEquations:
+        """Return where the part stands: as this process left it, or as it was written down."""
+        kept = _STANDING.found((self.folder, self.base))
+        if kept is not None:
+            return kept
+        return read_table(scratch(self.folder), self.base, LinearisedPart).equations(problem)
+
+
+class _Kept:
+    """The last equations of a process, so that it need not make them again: the same bits."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[tuple[Path, str], SceneEquations] = OrderedDict()
+
+    def keep(self, name: tuple[Path, str], equations: SceneEquations) -> None:
+        self._of[name] = equations
+        while len(self._of) > 2 * _KEPT:
+            self._of.popitem(last=False)
+
+    def found(self, name: tuple[Path, str]) -> SceneEquations | None:
+        return self._of.get(name)
+
+    def clear(self) -> None:
+        self._of.clear()
+
+
+_STANDING = _Kept()
 
 
 @lru_cache(maxsize=_KEPT)
@@ -158,3 +189,4 @@ def _problem(folder: Path, part: TableRef, models: SharedModels) -> SceneProblem
 def forget_parts() -> None:
     """Let go of the parts that this process keeps."""
     _problem.cache_clear()
+    _STANDING.clear()

@@ -99,6 +99,17 @@ class Slow(Toy):
         time.sleep(0.2)
 
 
+class Homely(Toy):
+    """Does best where another of its number was; says which process it was in."""
+
+    @property
+    def home(self) -> int:
+        return self.number % 2
+
+    def __call__(self) -> TaskOutcome:
+        return replace(super().__call__(), facts=(("pid", float(os.getpid())),))
+
+
 class OutOfMemory(Toy):
     def befalls(self) -> None:
         raise MemoryError("wanted 1 TiB")
@@ -305,6 +316,19 @@ def test_tasks_are_drawn_as_places_come_free(executor: Executor, tmp_path: Path)
     next(outcomes)
     assert len(drawn) <= 3 * executor.workers + 6
     outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_a_task_goes_where_another_of_its_number_was(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+    homes: tuple[set[float], set[float]] = (set(), set())
+    for first in range(0, 12, 2):  # two at a time: none waits, so that none is taken elsewhere
+        tasks = [Homely(first, tmp_path), Homely(first + 1, tmp_path)]
+        for outcome in executor.run(tasks):
+            homes[tasks[1].key == outcome.key].add(outcome.fact("pid"))
+    assert [len(pids) for pids in homes] == [1, 1]
+    assert homes[0] != homes[1]
 
 
 def test_a_task_that_kills_its_workers_fails_and_the_others_survive(

@@ -151,6 +151,11 @@ class PartedEquations:
         """Return the undamped reduced system."""
         return self._at(0.0).reduced(self.held)
 
+    def sources(self, covariance: FloatArray | None) -> tuple[FoundPart, ...]:
+        """Return what each part found, given the covariance of the reduced unknowns, if any."""
+        action = ConcludePart(np.zeros(0) if covariance is None else covariance)
+        return self._problem.parts.conclude(action, self.state.bases)
+
     def _at(self, damping: float) -> PartSums:
         if damping not in self._known:
             answers = self._problem.parts.advance(Damp(damping), self.state.bases)
@@ -297,9 +302,7 @@ def _concluded(
     assert isinstance(equations, PartedEquations) and search.outcome is not None
     reduced = equations.reduced()
     covariance = reduced.inverse()
-    asked = ConcludePart(np.zeros(0) if covariance is None else covariance)
-    found = equations._problem.parts.conclude(asked, equations.state.bases)
-    gathered = _Gathered(whole, parts, found)
+    gathered = _Gathered(whole, parts, equations.sources(covariance))
     state, views = gathered.state(equations.state.unknowns), gathered.views()
     verdict = verdict_of(whole, search.outcome, reduced, views)
     return SceneFit(

@@ -1,8 +1,8 @@
 """What a worker does with a part of a scene: values that act on a part where it stands.
 
-A part keeps nothing between two actions. What one leaves for the next, a `LinearisedPart`, holds
-no pixels: the sums over each window, from which equations at any damping, the sources' step and
-their covariances follow.
+Nobody has to remember a part between two actions. What one leaves for the next, a `LinearisedPart`,
+holds no pixels: the sums over each window, from which equations at any damping, the sources' step
+and their covariances follow.
 """
 
 from __future__ import annotations
@@ -154,18 +154,19 @@ class Advance:
     Parameters
     ----------
     sums : PartSums
-    left : LinearisedPart or None
-        None: the part stands where it stood, or cannot stand there.
+    there : SceneEquations or None
+        Where the part stands now; None: where it stood, or it cannot stand there. What is left of
+        it for the next action is its `LinearisedPart`.
     """
 
     sums: PartSums
-    left: LinearisedPart | None = None
+    there: SceneEquations | None = None
 
 
 class PartAction(Protocol):
     """Something to be done with a part: a frozen value."""
 
-    def __call__(self, problem: SceneProblem, base: LinearisedPart) -> Advance:
+    def __call__(self, problem: SceneProblem, here: SceneEquations) -> Advance:
         """Return what is found from where the part stands."""
         ...
 
@@ -207,9 +208,8 @@ class TryStep:
     damping: float
     next_damping: float
 
-    def __call__(self, problem: SceneProblem, base: LinearisedPart) -> Advance:
+    def __call__(self, problem: SceneProblem, here: SceneEquations) -> Advance:
         """Return the sums at the trial."""
-        here = base.equations(problem)
         step = here.eliminated(self.damping).step(self.solution)
         return _evaluated(problem, problem.moved(here.state, step), self.next_damping)
 
@@ -229,12 +229,11 @@ class SettleLinear:
     solution: FloatArray
     damping: float
 
-    def __call__(self, problem: SceneProblem, base: LinearisedPart) -> Advance:
+    def __call__(self, problem: SceneProblem, here: SceneEquations) -> Advance:
         """Return the sums there: exact, without the pixels."""
-        here = base.equations(problem)
         step = here.eliminated_linear().step(self.solution)
         there = _unheld(problem.settled(here, step))
-        return Advance(PartSums.of(there, self.damping), LinearisedPart.of(there, problem))
+        return Advance(PartSums.of(there, self.damping), there)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +247,9 @@ class Damp:
 
     damping: float
 
-    def __call__(self, problem: SceneProblem, base: LinearisedPart) -> Advance:
+    def __call__(self, problem: SceneProblem, here: SceneEquations) -> Advance:
         """Return the sums; the part stays where it is."""
-        return Advance(PartSums.of(base.equations(problem), self.damping))
+        return Advance(PartSums.of(here, self.damping))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -292,27 +291,26 @@ class ConcludePart:
 
     covariance: FloatArray
 
-    def __call__(self, problem: SceneProblem, base: LinearisedPart) -> FoundPart:
+    def __call__(self, problem: SceneProblem, here: SceneEquations) -> FoundPart:
         """Return the sources' values and errors."""
-        here, views = base.equations(problem), len(problem.scene.views)
-        layout, n = problem.layout, len(problem.scene.sources)
-        width = 2 + base.shape.shape[1]
+        at = PartState.of(here.state, problem.layout, len(problem.scene.views))
+        layout, views = problem.layout, len(problem.scene.views)
+        width = 2 + at.shape.shape[1]
         spread = np.zeros((0, width, width))
         if self.covariance.size or not len(here.blocks.gradient):
             r = len(here.blocks.gradient)
             found = here.eliminated(0.0).group_covariances(self.covariance.reshape(r, r))
             spread = source_covariance(problem, found)
-            assert len(spread) == n
         seen = [
             seen_members(problem.scene, batch, done)
             for batch, done in zip(layout.batches, here.passes, strict=True)
         ]
         return FoundPart(
-            base.place,
-            base.shape,
-            base.band_flux,
-            base.flux,
-            base.sky,
+            at.place,
+            at.shape,
+            at.band_flux,
+            at.flux,
+            at.sky,
             by_view(layout, views, [one.flux_error for one in seen]),
             by_view(layout, views, [done.chi2[:, None] for done in here.passes]),
             by_view(layout, views, [one.lost.astype(float) for one in seen]) > 0,
@@ -329,7 +327,7 @@ def _evaluated(problem: SceneProblem, state: SceneState, damping: float) -> Adva
         return Advance(PartSums.unsound())
     here = _unheld(here)
     sums = PartSums.of(here, 0.0, linear) if shared else PartSums.of(here, damping)
-    return Advance(sums, LinearisedPart.of(here, problem))
+    return Advance(sums, here)
 
 
 def _unheld(here: SceneEquations) -> SceneEquations:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from alignsvc.io.tables import bytes_from_table, table_from_bytes
-from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.parted_fit import Standing
 from alignsvc.numerics.models.scene_partition import PartTable, SceneModels
 from alignsvc.numerics.models.scene_parts import (
@@ -18,7 +17,7 @@ from alignsvc.numerics.models.scene_parts import (
     LinearisedPart,
     PartAction,
 )
-from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
 
 T = TypeVar("T")
 
@@ -37,16 +36,19 @@ class PartsInMemory:
     def begin(self, actions: Sequence[BeginPart]) -> tuple[Standing, ...]:
         self.asked.append("begin")
         each = zip(actions, self.problems, strict=True)
-        return tuple(standing(action(problem), None) for action, problem in each)
+        return tuple(standing(problem, action(problem), None) for action, problem in each)
 
     def advance(self, action: PartAction, bases: Sequence[object]) -> tuple[Standing, ...]:
         self.asked.append(type(action).__name__)
         each = zip(self.problems, bases, strict=True)
-        return tuple(standing(action(problem, of(base)), base) for problem, base in each)
+        return tuple(
+            standing(problem, action(problem, equations(problem, base)), base)
+            for problem, base in each
+        )
 
     def conclude(self, action: ConcludePart, bases: Sequence[object]) -> tuple[FoundPart, ...]:
         each = zip(self.problems, bases, strict=True)
-        return tuple(sent(action(problem, of(base))) for problem, base in each)
+        return tuple(sent(action(problem, equations(problem, base))) for problem, base in each)
 
 
 def sent(value: T) -> T:
@@ -54,11 +56,12 @@ def sent(value: T) -> T:
     return table_from_bytes(bytes_from_table(value), type(value))
 
 
-def standing(found: Advance, before: object) -> Standing:
-    sums: PartSums = sent(found.sums)
-    return Standing(sums, before if found.left is None else sent(found.left))
+def standing(problem: SceneProblem, found: Advance, before: object) -> Standing:
+    if found.there is None:
+        return Standing(sent(found.sums), before)
+    return Standing(sent(found.sums), sent(LinearisedPart.of(found.there, problem)))
 
 
-def of(base: object) -> LinearisedPart:
+def equations(problem: SceneProblem, base: object) -> SceneEquations:
     assert isinstance(base, LinearisedPart)
-    return base
+    return base.equations(problem)

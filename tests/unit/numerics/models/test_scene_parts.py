@@ -160,7 +160,7 @@ def test_a_geometry_that_maps_to_no_pixel_is_degenerate_in_parts_too() -> None:
     assert fit.outcome is Outcome.DEGENERATE_GEOMETRY
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     choice=st.lists(st.integers(0, 3), min_size=7, max_size=7),
     damping=st.sampled_from([0.0, 1e-3, 10.0]),
@@ -248,7 +248,7 @@ def test_sums_of_different_dampings_are_not_added() -> None:
         PartSums.total([PartSums.of(here, 0.1), PartSums.of(here, 0.2)])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), pixels=st.integers(1, 10 * PIXELS))
 def test_parts_hold_every_source_once_whole_groups_and_no_more_pixels_than_asked(
     seed: int, pixels: int
