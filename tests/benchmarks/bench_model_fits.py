@@ -30,7 +30,9 @@ SHIFTED, TURNED = TUTORIAL, replace(TUTORIAL, turn=math.pi / 32)
 #: The stars' middle, and a point on either side of it, px of the first image.
 POINTS = MIDDLE_OF_STARS + 30 * np.array([[0, 0], [1, 0], [-1, 0]])
 REPEATS = 3
-SEEDS, SEEDS_OF_PEER = 100, 8
+SEEDS, SEEDS_OF_PEER = 400, 8
+#: Seeds whose pixels are on disk at once.
+BATCH = 100
 PEER = "AstroPhot 0.18"
 SIDE_PX = 512
 ONE_THREAD = {f"{of}_NUM_THREADS": "1" for of in ("OMP", "OPENBLAS", "MKL")}
@@ -167,13 +169,8 @@ def _words_on_the_peer() -> str:
 def noise() -> str:
     """Shift and turn over many seeds, in units of the bound."""
     peer = astrophot()
-    with tempfile.TemporaryDirectory() as folder:
-        work = [
-            {"file": written(Path(folder), TURNED, seed), "geometries": ["rshift"]}
-            for seed in range(SEEDS)
-        ]
-        mine = OURS(work)["fits"]
-        theirs = [] if isinstance(peer, str) else peer(work[:SEEDS_OF_PEER])["fits"]
+    mine = [fit for first in range(0, SEEDS, BATCH) for fit in _turned(OURS, first, BATCH)]
+    theirs = [] if isinstance(peer, str) else _turned(peer, 0, SEEDS_OF_PEER)
     limit = bound(TURNED)
     all_mine = np.array([errors(fit, TURNED) for fit in mine]) / limit
     some = f"0-{SEEDS_OF_PEER - 1}"
@@ -191,6 +188,15 @@ def noise() -> str:
     off = all_theirs - all_mine[:SEEDS_OF_PEER]
     lines.append(_noise_row(f"{PEER} less alignsvc", some, off, ()))
     return "\n".join(lines)
+
+
+def _turned(program: Program, first: int, count: int) -> list[dict]:
+    with tempfile.TemporaryDirectory() as folder:
+        work = [
+            {"file": written(Path(folder), TURNED, seed), "geometries": ["rshift"]}
+            for seed in range(first, first + count)
+        ]
+        return program(work)["fits"]
 
 
 def _noise_row(who: str, seeds: str, ratios: np.ndarray, fits: Sequence[dict]) -> str:
