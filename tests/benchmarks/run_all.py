@@ -1,7 +1,7 @@
 """Measure all parts, or those named, and put them into RESULTS.md.
 
 ``python tests/benchmarks/run_all.py [PART ...]``; each part is written when it is done, so that one
-that fails costs only itself, and all others stay as they were.
+that fails costs only what comes after it; parts that are not named stay as they were.
 """
 
 from __future__ import annotations

@@ -192,20 +192,21 @@ class _Stars:
 
     def along_x(self, right: float) -> FloatArray:
         """Return what of the law's argument varies along x, `right` of the middle of pixels."""
-        x = self.x + right
-        form = self.form * self.factor
-        factors = [np.ones_like(x), form[:, :1] * x**2 + self.offset]
+        x, form = self.x + right, self.form * self.factor
+        factors = np.ones((len(x), 3 if self.d_form.size else 2, x.shape[1]))
+        factors[:, 1] = form[:, :1] * x**2 + self.offset
         if self.d_form.size:
-            factors.append(2 * form[:, 1:2] * x)
-        return np.stack(factors, axis=1)
+            factors[:, 2] = 2 * form[:, 1:2] * x
+        return factors
 
     def along_y(self, up: float) -> FloatArray:
         """Return what varies along y: a product with `along_x` is the argument."""
         y = self.y + up
-        factors = [self.form[:, 2:] * self.factor * y**2, np.ones_like(y)]
+        factors = np.ones((*y.shape, 3 if self.d_form.size else 2))
+        factors[:, :, 0] = self.form[:, 2:] * self.factor * y**2
         if self.d_form.size:
-            factors.append(y)
-        return np.stack(factors, axis=2)
+            factors[:, :, 2] = y
+        return factors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
