@@ -64,12 +64,12 @@ class TestedFit:
     Parameters
     ----------
     scene : Scene
-        With the weights of the fit.
+        As it was fitted.
     fit : SceneFit
     models : tuple of WindowModel
         Of the scene's views.
     chi2 : float64 array, shape (exposures,)
-        With the weights before they were lowered.
+        With the weights of the fit.
     n_pixels : int64 array, shape (exposures,)
     per_degree : float64 array, shape (exposures,)
         chi2 per degree of freedom, each exposure having its pixels' part of these; NaN without.
@@ -94,13 +94,13 @@ class TestedFit:
 
 
 def tested(scene: Scene, fit: SceneFit, settings: SceneSettings) -> TestedFit:
-    """Return the fit with the weights lowered of exposures whose chi2 exceeds the noise.
+    """Return the fit with the errors of exposures whose variance is what chi2 says it is.
 
-    Their variance is multiplied by chi2/dof and a last fit begins where the first ended: that
-    changes what is stated, and how exposures count against each other, and little else.
+    Where chi2 exceeds the noise the variance counts chi2/dof times. What was found stays: it is
+    stated anew what is known of it.
     """
     found = _judged(scene, fit)
-    if settings.errors == "given" or not fit.outcome.is_answer:
+    if settings.errors == "given" or not fit.outcome.is_answer or fit.views is None:
         return found
     excess = np.where(found.significant > _BEYOND_NOISE, found.per_degree, 1.0)
     if (excess == 1).all():
@@ -109,10 +109,18 @@ def tested(scene: Scene, fit: SceneFit, settings: SceneSettings) -> TestedFit:
         np.asarray(views.windows.weight, np.float64) / excess[views.exposure, None, None]
         for views in scene.views
     ]
-    lower = scene.with_weights(weights)
-    last = SceneFitter(settings.search)(lower, fit.state)
-    before = _judged(scene, last)
-    return replace(before, scene=lower, excess=excess)
+    # A single pass gives the equations where the fit ended.
+    look = SceneFitter(replace(settings.search, max_passes=1))
+    last = look(scene.with_weights(weights), fit.state)
+    if last.covariance is None or last.views is None:
+        return found
+    restated = replace(
+        fit,
+        covariance=last.covariance,
+        source_covariance=last.source_covariance,
+        views=replace(fit.views, flux_error=last.views.flux_error),
+    )
+    return replace(found, fit=restated, excess=excess)
 
 
 def _judged(scene: Scene, fit: SceneFit) -> TestedFit:
