@@ -32,7 +32,7 @@ def test_the_tutorial_runs_and_its_dipoles_go_away() -> None:
     assert all("chi2/dof" in said for said in by_case["turned"]["none"].warnings)
     stars = made["stars"]
     assert stars["moffat"].chi2_per_degree > 1.3
-    assert len(stars["moffat"].warnings) == 2
+    assert ["first" in said and "second" in said for said in stars["moffat"].warnings] == [True]
     assert abs(stars["empirical"].chi2_per_degree - 1) < 0.05
     assert stars["empirical"].warnings == ()
     page = made["html"]()

@@ -39,7 +39,7 @@ def no_pixels(exposures: Sequence[SceneExposure]) -> str:
         found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         constant = "no noise: the variance has to be given"
         said.append(f"{one.name or f'exposure {e}'}: of {finite.size} pixels {found or constant}")
-    return _some(said, "; ")
+    return listed(said, "; ")
 
 
 def no_sources(given: int | None, threshold: float) -> str:
@@ -62,6 +62,13 @@ def advised(start: SceneStart, fit: SceneFit) -> SceneFit:
         more = (
             "are headers off by more than reach_px or turn_deg, sources elsewhere, or fainter "
             "than the noise?"
+        )
+        return replace(fit, message=f"{fit.message}; {more}")
+    if not fit.outcome.is_answer and fit.degrees_of_freedom > 0:
+        more = (
+            f"chi2/dof {fit.chi2 / fit.degrees_of_freedom:.2f}; far above 1 stars may be saturated "
+            "(saturation, mask), sources no stars (model) or crowded; else give "
+            "search=LevenbergMarquardt(max_passes=...) more"
         )
         return replace(fit, message=f"{fit.message}; {more}")
     return fit
@@ -94,7 +101,7 @@ def _undetermined(start: SceneStart, fit: SceneFit) -> str:
                 f"{one.name}: {stars} source{'s' * (stars != 1)} seen, geometry "
                 f"'{one.geometry}' needs {wanted}; give it more, or a stiffer geometry"
             )
-    return _some(said, "; ") or "hold, share or leave out what is named, or give more sources"
+    return listed(said, "; ") or "hold, share or leave out what is named, or give more sources"
 
 
 def same_places(start: SceneStart) -> tuple[str, ...]:
@@ -106,13 +113,14 @@ def same_places(start: SceneStart) -> tuple[str, ...]:
     pairs = np.argwhere(np.triu(near, 1))
     if not len(pairs):
         return ()
-    named = _some([f"{first} and {second}" for first, second in pairs], ", ")
+    named = listed([f"{first} and {second}" for first, second in pairs], ", ")
     return (
         f"sources {named} begin at one place: which has how much of the light is not known; leave "
         "one of each two out",
     )
 
 
-def _some(said: Sequence[str], between: str) -> str:
+def listed(said: Sequence[str], between: str) -> str:
+    """Return the first few of many things, and how many more there are."""
     more = f"{between}and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
     return between.join(said[:_NAMED]) + more

@@ -7,12 +7,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.models.lopsidedness import Lopsidedness, lopsidedness
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene import Scene
-from alignsvc.numerics.models.scene_advice import same_places
+from alignsvc.numerics.models.scene_advice import listed, same_places
 from alignsvc.numerics.models.scene_building import SceneStart
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
 from alignsvc.numerics.models.scene_problem import SceneProblem
@@ -162,30 +163,35 @@ def warnings_of(
     if not found.fit.outcome.is_answer:
         return ()
     said = [*same_places(start)]
-    for e, one in enumerate(start.exposures):
-        ratio, sigmas = found.per_degree[e], found.significant[e]
-        if sigmas > _BEYOND_NOISE and ratio > _WORTH_A_WORD:
-            said.append(_too_large(one.name, ratio, found.excess[e]))
-        elif sigmas < -_BEYOND_NOISE and ratio < 1 / _WORTH_A_WORD:
-            said.append(
-                f"exposure {one.name}: chi2/dof {ratio:.2f}, wanted 1: its variance is too large, "
-                "or neighbouring pixels share their noise, as in a resampled image: then stated "
-                "errors are too small; give the variance of unresampled pixels"
-            )
+    names = np.array([one.name for one in start.exposures])
+    ratio, sigmas = found.per_degree, found.significant
+    with np.errstate(invalid="ignore"):
+        large = (sigmas > _BEYOND_NOISE) & (ratio > _WORTH_A_WORD)
+        small = (sigmas < -_BEYOND_NOISE) & (ratio < 1 / _WORTH_A_WORD)
+    # The numbers of a measured PSF are in no count of degrees of freedom.
+    small &= [one.psf is None for one in start.exposures]
+    if large.any():
+        stated = (
+            "stated errors are as the variance has them, too small"
+            if (found.excess[large] == 1).all()
+            else "their variance counts so many times in stated errors"
+        )
+        said.append(
+            f"chi2/dof {_each(names[large], ratio[large])}, wanted 1: the variance is too small, "
+            f"or the model leaves light; {stated}; look at the residual: rings about stars ask for "
+            "another star (empirical), spots for a mask or robust, dipoles for a freer geometry"
+        )
+    if small.any():
+        said.append(
+            f"chi2/dof {_each(names[small], ratio[small])}, wanted 1: the variance is too large, "
+            "or neighbouring pixels share their noise, as in a resampled image: then stated errors "
+            "are too small; give the variance of pixels that are not resampled"
+        )
     return (*said, *_lopsided_warning(start, lopsided))
 
 
-def _too_large(name: str, ratio: float, excess: float) -> str:
-    stated = (
-        "stated errors are as the variance has them, too small"
-        if excess == 1
-        else f"its variance counts {excess:.2f} times in stated errors"
-    )
-    return (
-        f"exposure {name}: chi2/dof {ratio:.2f}, wanted 1: its variance is too small, or the model "
-        f"leaves light; {stated}; look at its residual: rings about stars ask for another star "
-        "(empirical), spots for a mask or robust, dipoles for a freer geometry"
-    )
+def _each(names: NDArray[np.str_], ratio: FloatArray) -> str:
+    return listed([f"{r:.2f} of {name}" for r, name in zip(ratio, names, strict=True)], ", ")
 
 
 def _lopsided_warning(

@@ -46,7 +46,8 @@ class SceneSettings:
     star : str
         What stars look like: ``moffat``, ``gaussian``, ``gaussians`` (a sum of two), or
         ``empirical``: after a fit with a Moffat an effective PSF is measured from the stars, and
-        all is fitted again with the PSF held. It is point-symmetric: a star's place is the centre
+        all is fitted again with the PSF held (chi2/dof is a few per cent low then: its numbers are
+        not counted). It is point-symmetric: a star's place is the centre
         of symmetry that fits best, see `FittedExposure.lopsided`.
     elliptical : bool
         Whether stars may be.
