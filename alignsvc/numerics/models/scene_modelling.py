@@ -44,8 +44,8 @@ _PSF_ROUNDS = 2
 _NO_WIDTH = "all sources are galaxies; give a star among them, or fwhm_px"
 #: What `star: empirical` lacks.
 _TOO_FEW = (
-    "no star of 20 standard deviations, alone with stars in its window, whose place agrees with "
-    "the others', to measure it from in {}; another star, or sources further down the list"
+    "no star of 20 standard deviations whose place agrees with the others', to measure it from, in "
+    "{}; give brighter stars, or another star than empirical"
 )
 
 
