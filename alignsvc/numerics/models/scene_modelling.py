@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.fitted_scene import FittedScene, described, without_a_fit
+from alignsvc.numerics.models.fitted_scene import (
+    FittedScene,
+    described,
+    in_own_units,
+    without_a_fit,
+)
 from alignsvc.numerics.models.measured_psf import MeasuredPsfs, Stamp
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import ParameterTable
@@ -60,7 +65,7 @@ def fit_exposures(
         No exposure, two of one name, or a setting that does not suit them.
     """
     _require_consistent(exposures, settings)
-    start = _started(exposures, sources, settings)
+    start = _started(tuple(one.of_scale_1 for one in exposures), sources, settings)
     if isinstance(start, FittedScene):
         return start
     final, fit = _fitted(start, _first_scene(start, settings), settings)
@@ -74,7 +79,8 @@ def fit_exposures(
         final, fit = _fitted(start, build_scene(start, settings), settings)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
     found = tested(final, advised(start, doubted(start, fit)), settings)
-    return described(start, windows, found, settings)
+    fitted = described(start, windows, found, settings)
+    return in_own_units(fitted, tuple(one.flux_scale for one in exposures))
 
 
 def _require_consistent(exposures: tuple[SceneExposure, ...], settings: SceneSettings) -> None:
