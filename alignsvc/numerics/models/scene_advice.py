@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene_building import SceneStart
@@ -106,12 +107,10 @@ def _undetermined(start: SceneStart, fit: SceneFit) -> str:
 
 def same_places(start: SceneStart) -> tuple[str, ...]:
     """Return a sentence on sources of one model that begin at one place, if any do."""
-    x, y = start.place.x, start.place.y
     width = min(one.fwhm_px * one.map.wcs.pixel_scale_arcsec for one in start.exposures)
-    alike = np.array([[one == other for other in start.models] for one in start.models])
-    near = alike & (np.hypot(x[:, None] - x, y[:, None] - y) < _ONE_PLACE * width)
-    pairs = np.argwhere(np.triu(near, 1))
-    if not len(pairs):
+    near = cKDTree(np.stack(start.place, axis=1)).query_pairs(_ONE_PLACE * width)
+    pairs = sorted(pair for pair in near if start.models[pair[0]] == start.models[pair[1]])
+    if not pairs:
         return ()
     named = listed([f"{first} and {second}" for first, second in pairs], ", ")
     return (
