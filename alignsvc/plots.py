@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
 import numpy as np
 from bokeh.embed import file_html
@@ -116,7 +117,7 @@ def page(title: str, parts: Mapping[str, GridPlot | figure | str]) -> str:
     ----------
     title : str
     parts : mapping of headings to what stands below each
-        A str is a paragraph; lines of it that begin with a blank are shown as they are.
+        Each line of a str is a paragraph; those that begin with a blank are shown as they are.
     """
     column_of = [
         one
@@ -130,11 +131,11 @@ def page(title: str, parts: Mapping[str, GridPlot | figure | str]) -> str:
 
 
 def _paragraph(text: str) -> Div:
-    lines = [
-        f"<pre>{escape(line)}</pre>" if line.startswith(" ") else escape(line)
-        for line in text.splitlines()
-    ]
-    return Div(text=" ".join(lines).replace("</pre> <pre>", "\n"), width=3 * _SIZE)
+    blocks = []
+    for as_it_is, lines in groupby(text.splitlines(), lambda line: line.startswith(" ")):
+        tag, between = ("pre", "\n") if as_it_is else ("p", "</p><p>")
+        blocks.append(f"<{tag}>{between.join(map(escape, lines))}</{tag}>")
+    return Div(text="".join(blocks), width=3 * _SIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,27 +140,29 @@ pictures["What speaks against the fit without a correction"] = "\n".join(turned[
 
 # %% [markdown]
 # ## Stars that no Moffat describes
-# A mirror's rings, say. chi2 tells that the model is wrong, and the residuals show rings. With
+# Stars with shoulders, say: chi2 tells that the model is wrong, and the residuals show rings. With
 # `star="empirical"` the PSF is measured from the stars themselves. It is point-symmetric: of a
 # lopsided star the place is a convention, and where two exposures' stars are lopsided in different
 # ways a warning says by how much their shift is uncertain.
 # %%
-def ringed() -> list[alignsvc.SceneExposure]:
-    """Return two images, a fraction of a pixel apart, of nine stars with a ring about each."""
+def shouldered() -> list[alignsvc.SceneExposure]:
+    """Return two images, a fraction of a pixel apart, of nine stars with shoulders."""
     x, y = (40.0 * axis.ravel() + 35.3 for axis in np.mgrid[:3, :3])
     made = []
     for name, seed, off in (("first", 3, 0.0), ("second", 4, 0.4)):
         electrons = np.full((SIDE, SIDE), 100.0)
-        for part, fwhm in ((1.3, 5.0), (-0.9, 8.5), (0.6, 10.0)):
+        for part, fwhm in ((1.0, 4.5), (-0.6, 7.5), (0.6, 9.0)):
             star = Moffat(nodes=25)(Places(x + off, y, SIDE), np.array([math.log(fwhm), 0.1]))
-            electrons += 8e4 * part * star.value.sum(axis=0)
+            electrons += 2e5 * part * star.value.sum(axis=0)
         pixels = np.random.default_rng(seed).poisson(electrons).astype(float)
         made.append(alignsvc.SceneExposure(pixels, header(), electrons, name=name))
     return made
 
 
 stars = {
-    star: alignsvc.fit_scene(ringed(), settings=alignsvc.SceneSettings(geometry="shift", star=star))
+    star: alignsvc.fit_scene(
+        shouldered(), settings=alignsvc.SceneSettings(geometry="shift", star=star)
+    )
     for star in ("moffat", "empirical")
 }
 for star, fitted in stars.items():

@@ -130,6 +130,29 @@ def test_one_source_may_be_held_and_the_others_free() -> None:
     assert moved < 1e-6 * SCALE
 
 
+def test_exposures_of_a_known_ratio_of_fluxes_share_them() -> None:
+    first, _ = exposures(TUTORIAL, 4)
+    brighter = replace(
+        exposures(TUTORIAL, 5)[0],
+        pixels=2.5 * exposures(TUTORIAL, 5)[0].pixels,
+        variance=2.5**2 * np.asarray(first.variance),
+        name="longer",
+    )
+    band = alignsvc.SceneSettings(geometry="shift", flux="band")
+    wrong = alignsvc.fit_scene([first, brighter], stars(), band)
+    right = alignsvc.fit_scene([first, replace(brighter, flux_scale=2.5)], stars(), band)
+    assert wrong.chi2_per_degree > 2 > 1.1 > right.chi2_per_degree
+    assert right.sources is not None
+    np.testing.assert_allclose(right.sources.flux[:, 1], 2.5 * right.sources.flux[:, 0])
+    np.testing.assert_allclose(right.sources.flux[:, 0], TUTORIAL.flux[0], rtol=0.03)
+    shown = right.exposures[1]
+    np.testing.assert_allclose(shown.pixels, brighter.pixels)
+    left = shown.residual[np.isfinite(shown.residual)]
+    assert abs(left.mean()) < 5 * left.std() / math.sqrt(left.size)
+    with pytest.raises(ConfigError, match="flux_scale 0 found"):
+        replace(first, flux_scale=0)
+
+
 def test_mistakes_about_parameters_are_told() -> None:
     first, second = exposures(TUTORIAL, 2)
     with pytest.raises(ConfigError, match="placing of 2 numbers found, wanted 6"):

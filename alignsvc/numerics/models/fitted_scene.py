@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,6 +121,8 @@ class FittedSources:
     shape_error : float64 array, shape (n, m)
     flux, flux_error : float64 arrays, shape (n, exposures)
         Units of the pixels; NaN with an infinite error where an exposure does not show a source.
+        Errors are those with places and shapes as they are, and what that exposure alone tells,
+        of a flux that a band shares too.
     """
 
     sky: SkyPoints
@@ -155,7 +157,7 @@ class FittedScene:
     history : tuple of PassRecord
         Of the last fit, after the weights were chosen.
     scene : Scene or None
-        What was fitted, with the weights of the last fit.
+        What was fitted, with the weights of the last fit; pixels of `SceneExposure.flux_scale` 1.
     fit : SceneFit or None
         All unknowns with their covariance.
     """
@@ -185,6 +187,19 @@ class FittedScene:
 def without_a_fit(outcome: Outcome, detail: str = "") -> FittedScene:
     """Return the result where nothing could be fitted."""
     return FittedScene(outcome, f"{outcome.message}: {detail}" if detail else outcome.message)
+
+
+def in_own_units(fitted: FittedScene, flux_scale: tuple[float, ...]) -> FittedScene:
+    """Return a fit of pixels of scale 1 in terms of the exposures' own."""
+    if fitted.sources is None or all(k == 1 for k in flux_scale):
+        return fitted
+    exposures = tuple(
+        replace(one, pixels=k * one.pixels, model=k * one.model, residual=k * one.residual)
+        for one, k in zip(fitted.exposures, flux_scale, strict=True)
+    )
+    found, scale = fitted.sources, np.array(flux_scale)
+    sources = replace(found, flux=found.flux * scale, flux_error=found.flux_error * scale)
+    return replace(fitted, exposures=exposures, sources=sources)
 
 
 def described(

@@ -10,7 +10,7 @@ Sums are added up in the order of the parts, so that no bit depends on who was r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -235,6 +235,10 @@ class PartedSceneFitter:
     search: LevenbergMarquardt
     workshop: PartsWorkshop = field(repr=False)
     pixels_per_part: int = PIXELS_PER_PART
+
+    def looking(self) -> PartedSceneFitter:
+        """Return what takes one pass and no step: equations and covariances at the start."""
+        return replace(self, search=replace(self.search, max_passes=1))
 
     def __call__(self, scene: Scene, start: SceneState | None = None) -> SceneFit:
         """Return the fit; `start` None: from the scene's own start values."""

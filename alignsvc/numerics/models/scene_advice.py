@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene_building import SceneStart
@@ -39,7 +40,7 @@ def no_pixels(exposures: Sequence[SceneExposure]) -> str:
         found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         constant = "no noise: the variance has to be given"
         said.append(f"{one.name or f'exposure {e}'}: of {finite.size} pixels {found or constant}")
-    return _some(said, "; ")
+    return listed(said, "; ")
 
 
 def no_sources(given: int | None, threshold: float) -> str:
@@ -62,6 +63,13 @@ def advised(start: SceneStart, fit: SceneFit) -> SceneFit:
         more = (
             "are headers off by more than reach_px or turn_deg, sources elsewhere, or fainter "
             "than the noise?"
+        )
+        return replace(fit, message=f"{fit.message}; {more}")
+    if not fit.outcome.is_answer and fit.degrees_of_freedom > 0:
+        more = (
+            f"chi2/dof {fit.chi2 / fit.degrees_of_freedom:.2f}; far above 1 stars may be saturated "
+            "(saturation, mask), sources no stars (model) or crowded; else give "
+            "search=LevenbergMarquardt(max_passes=...) more"
         )
         return replace(fit, message=f"{fit.message}; {more}")
     return fit
@@ -94,25 +102,24 @@ def _undetermined(start: SceneStart, fit: SceneFit) -> str:
                 f"{one.name}: {stars} source{'s' * (stars != 1)} seen, geometry "
                 f"'{one.geometry}' needs {wanted}; give it more, or a stiffer geometry"
             )
-    return _some(said, "; ") or "hold, share or leave out what is named, or give more sources"
+    return listed(said, "; ") or "hold, share or leave out what is named, or give more sources"
 
 
 def same_places(start: SceneStart) -> tuple[str, ...]:
     """Return a sentence on sources of one model that begin at one place, if any do."""
-    x, y = start.place.x, start.place.y
     width = min(one.fwhm_px * one.map.wcs.pixel_scale_arcsec for one in start.exposures)
-    alike = np.array([[one == other for other in start.models] for one in start.models])
-    near = alike & (np.hypot(x[:, None] - x, y[:, None] - y) < _ONE_PLACE * width)
-    pairs = np.argwhere(np.triu(near, 1))
-    if not len(pairs):
+    near = cKDTree(np.stack(start.place, axis=1)).query_pairs(_ONE_PLACE * width)
+    pairs = sorted(pair for pair in near if start.models[pair[0]] == start.models[pair[1]])
+    if not pairs:
         return ()
-    named = _some([f"{first} and {second}" for first, second in pairs], ", ")
+    named = listed([f"{first} and {second}" for first, second in pairs], ", ")
     return (
         f"sources {named} begin at one place: which has how much of the light is not known; leave "
         "one of each two out",
     )
 
 
-def _some(said: Sequence[str], between: str) -> str:
+def listed(said: Sequence[str], between: str) -> str:
+    """Return the first few of many things, and how many more there are."""
     more = f"{between}and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
     return between.join(said[:_NAMED]) + more

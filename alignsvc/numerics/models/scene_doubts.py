@@ -7,12 +7,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.models.lopsidedness import Lopsidedness, lopsidedness
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.scene import Scene
-from alignsvc.numerics.models.scene_advice import same_places
+from alignsvc.numerics.models.scene_advice import listed, same_places
 from alignsvc.numerics.models.scene_building import SceneStart
 from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_problem import SceneProblem
@@ -64,12 +65,12 @@ class TestedFit:
     Parameters
     ----------
     scene : Scene
-        With the weights of the fit.
+        As it was fitted.
     fit : SceneFit
     models : tuple of WindowModel
         Of the scene's views.
     chi2 : float64 array, shape (exposures,)
-        With the weights before they were lowered.
+        With the weights of the fit.
     n_pixels : int64 array, shape (exposures,)
     per_degree : float64 array, shape (exposures,)
         chi2 per degree of freedom, each exposure having its pixels' part of these; NaN without.
@@ -94,13 +95,13 @@ class TestedFit:
 
 
 def tested(scene: Scene, fit: SceneFit, settings: SceneSettings, fitter: FitsScenes) -> TestedFit:
-    """Return the fit with the weights lowered of exposures whose chi2 exceeds the noise.
+    """Return the fit with the errors of exposures whose variance is what chi2 says it is.
 
-    Their variance is multiplied by chi2/dof and a last fit begins where the first ended: that
-    changes what is stated, and how exposures count against each other, and little else.
+    Where chi2 exceeds the noise the variance counts chi2/dof times. What was found stays: it is
+    stated anew what is known of it.
     """
     found = _judged(scene, fit)
-    if settings.errors == "given" or not fit.outcome.is_answer:
+    if settings.errors == "given" or not fit.outcome.is_answer or fit.views is None:
         return found
     excess = np.where(found.significant > _BEYOND_NOISE, found.per_degree, 1.0)
     if (excess == 1).all():
@@ -109,10 +110,17 @@ def tested(scene: Scene, fit: SceneFit, settings: SceneSettings, fitter: FitsSce
         np.asarray(views.windows.weight, np.float64) / excess[views.exposure, None, None]
         for views in scene.views
     ]
-    lower = scene.with_weights(weights)
-    last = fitter(lower, fit.state)
-    before = _judged(scene, last)
-    return replace(before, scene=lower, excess=excess)
+    # A single pass gives the equations where the fit ended.
+    last = fitter.looking()(scene.with_weights(weights), fit.state)
+    if last.covariance is None or last.views is None:
+        return found
+    restated = replace(
+        fit,
+        covariance=last.covariance,
+        source_covariance=last.source_covariance,
+        views=replace(fit.views, flux_error=last.views.flux_error),
+    )
+    return replace(found, fit=restated, excess=excess)
 
 
 def _judged(scene: Scene, fit: SceneFit) -> TestedFit:
@@ -154,30 +162,35 @@ def warnings_of(
     if not found.fit.outcome.is_answer:
         return ()
     said = [*same_places(start)]
-    for e, one in enumerate(start.exposures):
-        ratio, sigmas = found.per_degree[e], found.significant[e]
-        if sigmas > _BEYOND_NOISE and ratio > _WORTH_A_WORD:
-            said.append(_too_large(one.name, ratio, found.excess[e]))
-        elif sigmas < -_BEYOND_NOISE and ratio < 1 / _WORTH_A_WORD:
-            said.append(
-                f"exposure {one.name}: chi2/dof {ratio:.2f}, wanted 1: its variance is too large, "
-                "or neighbouring pixels share their noise, as in a resampled image: then stated "
-                "errors are too small; give the variance of unresampled pixels"
-            )
+    names = np.array([one.name for one in start.exposures])
+    ratio, sigmas = found.per_degree, found.significant
+    with np.errstate(invalid="ignore"):
+        large = (sigmas > _BEYOND_NOISE) & (ratio > _WORTH_A_WORD)
+        small = (sigmas < -_BEYOND_NOISE) & (ratio < 1 / _WORTH_A_WORD)
+    # The numbers of a measured PSF are in no count of degrees of freedom.
+    small &= [one.psf is None for one in start.exposures]
+    if large.any():
+        stated = (
+            "stated errors are as the variance has them, too small"
+            if (found.excess[large] == 1).all()
+            else "their variance counts so many times in stated errors"
+        )
+        said.append(
+            f"chi2/dof {_each(names[large], ratio[large])}, wanted 1: the variance is too small, "
+            f"or the model leaves light; {stated}; look at the residual: rings about stars ask for "
+            "another star (empirical), spots for a mask or robust, dipoles for a freer geometry"
+        )
+    if small.any():
+        said.append(
+            f"chi2/dof {_each(names[small], ratio[small])}, wanted 1: the variance is too large, "
+            "or neighbouring pixels share their noise, as in a resampled image: then stated errors "
+            "are too small; give the variance of pixels that are not resampled"
+        )
     return (*said, *_lopsided_warning(start, lopsided))
 
 
-def _too_large(name: str, ratio: float, excess: float) -> str:
-    stated = (
-        "stated errors are as the variance has them, too small"
-        if excess == 1
-        else f"its variance counts {excess:.2f} times in stated errors"
-    )
-    return (
-        f"exposure {name}: chi2/dof {ratio:.2f}, wanted 1: its variance is too small, or the model "
-        f"leaves light; {stated}; look at its residual: rings about stars ask for another star "
-        "(empirical), spots for a mask or robust, dipoles for a freer geometry"
-    )
+def _each(names: NDArray[np.str_], ratio: FloatArray) -> str:
+    return listed([f"{r:.2f} of {name}" for r, name in zip(ratio, names, strict=True)], ", ")
 
 
 def _lopsided_warning(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -149,6 +149,10 @@ class FitsScenes(Protocol):
         """Return the fit; `start` None: from the scene's own start values."""
         ...
 
+    def looking(self) -> FitsScenes:
+        """Return what takes one pass and no step: equations and covariances at the start."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SceneFitter:
@@ -166,6 +170,10 @@ class SceneFitter:
     search: LevenbergMarquardt = field(default_factory=LevenbergMarquardt)
     reweighting: Reweighting | None = None
     rounds: int = 1
+
+    def looking(self) -> SceneFitter:
+        """Return what takes one pass and no step: equations and covariances at the start."""
+        return SceneFitter(replace(self.search, max_passes=1))
 
     def __call__(self, scene: Scene, start: SceneState | None = None) -> SceneFit:
         """Return the fit; `start` None: from the scene's own start values."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from astropy.wcs import WCS
@@ -42,7 +43,10 @@ class SceneExposure:
     saturation : float or None
         Pixels at or above it are masked.
     band : str
-        Exposures of one band may share fluxes.
+        Exposures of one band may share fluxes (`SceneSettings.flux`).
+    flux_scale : float
+        What a source's flux in these pixels is, times that in pixels of scale 1: the known ratio
+        of exposure times, say, for exposures that share fluxes.
     name : str
         For messages and names of parameters; empty: numbered.
     correction : str
@@ -63,7 +67,8 @@ class SceneExposure:
     Raises
     ------
     ConfigError
-        Shapes that differ, a gain that is not positive, or a placing of other than 6 numbers.
+        Shapes that differ, a gain or a scale that is not positive, or a placing of other than 6
+        numbers.
     """
 
     pixels: FloatArray | Float32Array
@@ -73,6 +78,7 @@ class SceneExposure:
     gain: float | None = None
     saturation: float | None = None
     band: str = ""
+    flux_scale: float = 1.0
     name: str = ""
     correction: str = ""
     placing: Quantity | None = None
@@ -90,6 +96,10 @@ class SceneExposure:
         if self.gain is not None and not self.gain > 0:
             raise ConfigError(
                 f"{self._label}: gain {self.gain} found, wanted a positive number, or None"
+            )
+        if not 0 < self.flux_scale < math.inf:
+            raise ConfigError(
+                f"{self._label}: flux_scale {self.flux_scale} found, wanted a positive number"
             )
         if self.placing is not None and self.placing.size != _PLACING:
             raise ConfigError(
@@ -120,6 +130,21 @@ class SceneExposure:
         if self.variance is not None:
             good &= np.isfinite(self.variance) & (np.asarray(self.variance) > 0)
         return good
+
+    @property
+    def of_scale_1(self) -> SceneExposure:
+        """The same image in the units in which its band's fluxes are."""
+        k = self.flux_scale
+        if k == 1:
+            return self
+        return replace(
+            self,
+            pixels=self.pixels / k,
+            variance=None if self.variance is None else np.asarray(self.variance) / k**2,
+            gain=None if self.gain is None else self.gain * k,
+            saturation=None if self.saturation is None else self.saturation / k,
+            flux_scale=1.0,
+        )
 
     @property
     def has_invertible_wcs(self) -> bool:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.fitted_scene import FittedScene, described, without_a_fit
+from alignsvc.numerics.models.fitted_scene import (
+    FittedScene,
+    described,
+    in_own_units,
+    without_a_fit,
+)
 from alignsvc.numerics.models.measured_psf import MeasuredPsfs, Stamp
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import ParameterTable
@@ -44,8 +49,8 @@ _PSF_ROUNDS = 2
 _NO_WIDTH = "all sources are galaxies; give a star among them, or fwhm_px"
 #: What `star: empirical` lacks.
 _TOO_FEW = (
-    "no star of 20 standard deviations, alone with stars in its window, whose place agrees with "
-    "the others', to measure it from in {}; another star, or sources further down the list"
+    "no star of 20 standard deviations whose place agrees with the others', to measure it from, in "
+    "{}; give brighter stars, or another star than empirical"
 )
 
 
@@ -63,7 +68,7 @@ def fit_exposures(
         No exposure, two of one name, or a setting that does not suit them.
     """
     _require_consistent(exposures, settings)
-    start = _started(exposures, sources, settings, fitter)
+    start = _started(tuple(one.of_scale_1 for one in exposures), sources, settings, fitter)
     if isinstance(start, FittedScene):
         return start
     final, fit = _fitted(start, _first_scene(start, settings), settings, fitter)
@@ -77,7 +82,8 @@ def fit_exposures(
         final, fit = _fitted(start, build_scene(start, settings), settings, fitter)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
     found = tested(final, advised(start, doubted(start, fit)), settings, fitter)
-    return described(start, windows, found, settings)
+    fitted = described(start, windows, found, settings)
+    return in_own_units(fitted, tuple(one.flux_scale for one in exposures))
 
 
 def _require_consistent(exposures: tuple[SceneExposure, ...], settings: SceneSettings) -> None:

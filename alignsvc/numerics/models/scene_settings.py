@@ -47,7 +47,8 @@ class SceneSettings:
     star : str
         What stars look like: ``moffat``, ``gaussian``, ``gaussians`` (a sum of two), or
         ``empirical``: after a fit with a Moffat an effective PSF is measured from the stars, and
-        all is fitted again with the PSF held. It is point-symmetric: a star's place is the centre
+        all is fitted again with the PSF held (chi2/dof is a few per cent low then: its numbers are
+        not counted). It is point-symmetric: a star's place is the centre
         of symmetry that fits best, see `FittedExposure.lopsided`.
     elliptical : bool
         Whether stars may be.
@@ -79,9 +80,9 @@ class SceneSettings:
         chi2 is then that of the lowered weights. None: least squares.
     errors : str
         ``tested``: where chi2 is larger than noise makes it, beyond 4 of its standard deviations,
-        the exposure's variance counts chi2/dof times in a last fit: what a wrong model or a
-        variance that is too small leaves goes into the stated errors, chi2 is still that of the
-        given variance. ``given``: stated errors are those of the variance.
+        the exposure's variance counts chi2/dof times in all stated errors, so that these hold what
+        a wrong model leaves, or a variance that is too small. What is found stays, and so does
+        chi2. ``given``: stated errors are those of the variance.
     reach_px, turn_deg : float
         How far a header may be off at a source, and in rotation. The start is sought among
         sources that stand out; these need not be those that are fitted.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.parameters import ParameterTable
 from alignsvc.numerics.models.profile import Places, ProfileColumns
@@ -162,13 +162,14 @@ def _painted(
 
 
 def _bright_stars(scene: Scene, fit: SceneFit, which: int, least: float) -> IntArray:
-    """Return rows of the views: bright, not lost, and in no window with a galaxy."""
+    """Return rows of the views: bright and not lost; beside a galaxy only for want of others."""
     views, is_star = fit.views, scene.sources.kind == 0
-    assert views is not None and scene.group is not None
-    alone: BoolArray = ~np.isin(scene.group, scene.group[~is_star])
-    good = (views.exposure == which) & alone[views.source] & ~views.lost
+    assert views is not None
+    assert scene.group is not None
+    good = (views.exposure == which) & is_star[views.source] & ~views.lost
     good &= np.isfinite(views.flux_error) & (views.flux > least * views.flux_error)
-    return np.flatnonzero(good).astype(np.int64)
+    alone = good & ~np.isin(scene.group, scene.group[~is_star])[views.source]
+    return np.flatnonzero(alone if alone.any() else good).astype(np.int64)
 
 
 def _shape(exposure: ExposureModel, numbers: FloatArray, pixel: Points) -> FloatArray:
