@@ -111,6 +111,8 @@ def check(
     ------
     ConfigError
         A mistake in the configuration, or no usable exposure.
+    RunStoreError
+        The run could not have the directory that is named.
     """
     plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
     if not plan.is_usable:

@@ -35,6 +35,7 @@ from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
+from alignsvc.run.run_directory import absolute_directory, require_usable, unusable
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -86,7 +87,7 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     plan = planned(config, is_new=options.replace)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
-    run = Path(config.run.directory).expanduser().absolute()
+    run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
     _make_room(run, plan, stored, options)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
@@ -124,7 +125,10 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     ------
     ConfigError
         As of `make_plan`; or nothing is left to align, since all exposures are frozen.
+    RunStoreError
+        The directory cannot be used.
     """
+    require_usable(absolute_directory(config.run.directory))
     begun = None if is_new else begun_with(config)
     plan = make_plan(config, begun or earlier_of(config))
     if begun is None:
@@ -223,10 +227,7 @@ def _make_room(run: Path, plan: Plan, stored: bytes, options: RunOptions) -> Non
             refuse_corrected(plan, known.run_id)
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunStoreError(
-            f"run.directory: {run} cannot be used: {error.strerror}; name a directory where this "
-            "user may write"
-        ) from error
+        raise unusable(run, error) from error
 
 
 def _is_begun(run: Path, stored: bytes) -> bool:

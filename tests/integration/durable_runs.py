@@ -63,11 +63,11 @@ def make_sky(
 
 
 def write_config(path: Path, sky: Path, **sections: dict[str, Any]) -> Path:
-    """Write the configuration of a run beside `path`: two passes, several tiles, in one process."""
+    """Write the configuration of a run beside `path`: two passes, four tiles, in one process."""
     config: dict[str, dict[str, Any]] = {
         "images": {"paths": [f"{sky}/*.fits"]},
         "run": {"directory": str(path.with_suffix(""))},
-        "mosaic": {"tile_shape": [128, 128]},
+        "mosaic": {"tile_shape": [160, 160]},
         "alignment": {"max_iterations": [2, 1]},
         "output": {"write_unconverged": True},
         "cluster": {"backend": "serial"},
@@ -111,7 +111,8 @@ def tell(stories: list[dict[str, Any]]) -> list[dict[str, Any]]:
         input=json.dumps(stories),
         capture_output=True,
         text=True,
-        timeout=300,
+        # Against a life that hangs: a busy machine decides nothing.
+        timeout=sum(300 * (len(story["kills"]) + 1) for story in stories),
     )
     assert done.returncode == 0, done.stderr
     told: list[dict[str, Any]] = json.loads(done.stdout)

@@ -213,6 +213,24 @@ def test_a_run_directory_that_cannot_be_used_is_named(
     assert work.digests() == before
 
 
+@pytest.mark.parametrize("verb", ["run", "check"])
+@pytest.mark.parametrize("where", ["{root}/in/exp000.fits/run", "/proc/alignsvc/run"])
+def test_a_run_directory_that_cannot_be_made_is_refused_before_any_header_is_read(
+    work: Workplace, command: Command, verb: str, where: str
+) -> None:
+    directory = where.format(root=work.root)
+    ended = command(verb, work.config({"run.directory": directory, "images.paths": ["none.fits"]}))
+    assert ended.code == 3
+    assert f"run.directory: {directory} cannot be used" in ended.sentence
+
+
+def test_a_check_leaves_nothing_behind(work: Workplace, command: Command) -> None:
+    config = work.config({"run.directory": f"{work.root}/deep/run"})
+    before = sorted(work.root.rglob("*"))
+    assert command("check", config).code == 0
+    assert sorted(work.root.rglob("*")) == before
+
+
 BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("alignment.eps_shift", 0, "alignment.eps_shift"),
     ("alignment.eps_shift", -0.1, "alignment.eps_shift"),

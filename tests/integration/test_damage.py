@@ -37,9 +37,14 @@ def flip_a_byte(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "stage"), [("contributions", "merge"), ("contributions", "measure"),
-                        ("mosaic.zarr", "detect"), ("mosaic.zarr", "measure")]
-)  # fmt: skip
+    ("what", "stage"),
+    [
+        ("contributions", "merge"),
+        pytest.param("contributions", "measure", marks=pytest.mark.slow),
+        pytest.param("mosaic.zarr", "detect", marks=pytest.mark.slow),
+        ("mosaic.zarr", "measure"),
+    ],
+)
 def test_a_damaged_chunk_is_made_again(
     sky: Path, wanted: dict[str, str], tmp_path: Path, what: str, stage: str
 ) -> None:

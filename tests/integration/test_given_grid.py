@@ -73,6 +73,13 @@ def aligned(folder: Path, run: Path, *overrides: str) -> RunResult:
     return api.align(parse_config(*settings(folder, f"run.directory={run}", *overrides)))
 
 
+def mosaic_of(folder: Path, run: Path, *overrides: str) -> Path:
+    """Return the mosaic of one pass: where its pixels lie is not a question of convergence."""
+    once = ("alignment.max_iterations=[1, 1]", "output.write_unconverged=true")
+    (mosaic,) = aligned(folder, run, *once, *overrides).mosaic
+    return mosaic
+
+
 def planned(folder: Path, grid: Path) -> Plan:
     return make_plan(parse_config(*settings(folder, f"mosaic.grid={grid}")))
 
@@ -81,13 +88,12 @@ def shifts(result: RunResult) -> np.ndarray:
     return np.array([row.correction.shift for row in result.corrections if row.correction])
 
 
-@pytest.mark.parametrize("pointing", [Pointing(), Pointing(35.0), Pointing(-120.0, parity=1)])
+@pytest.mark.parametrize("pointing", [Pointing(), Pointing(-120.0, parity=1)])
 def test_the_mosaic_has_the_wcs_and_the_size_that_were_given(
     folder: Path, tmp_path: Path, pointing: Pointing
 ) -> None:
     grid = written(tmp_path / "grid.hdr", pointing)
-    result = aligned(folder, tmp_path / "run", f"mosaic.grid={grid}")
-    (mosaic,) = result.mosaic
+    mosaic = mosaic_of(folder, tmp_path / "run", f"mosaic.grid={grid}")
     made, wanted = fits.getheader(mosaic), header_of(pointing)
     assert [made[f"NAXIS{i}"] for i in (1, 2)] == [wanted[f"NAXIS{i}"] for i in (1, 2)]
     for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
@@ -108,8 +114,8 @@ def test_corrections_do_not_depend_on_the_grid(folder: Path, tmp_path: Path) -> 
 
 
 def test_the_mosaic_of_one_run_is_the_grid_of_another(folder: Path, tmp_path: Path) -> None:
-    first = aligned(folder, tmp_path / "first")
-    (second,) = planned(folder, first.mosaic[0]).grids
+    first = mosaic_of(folder, tmp_path / "first")
+    (second,) = planned(folder, first).grids
     (own,) = make_plan(parse_config(*settings(folder))).grids
     assert (second.shape, second.plane) == (own.shape, own.plane)
     assert second.scale_arcsec == pytest.approx(own.scale_arcsec, rel=1e-14)

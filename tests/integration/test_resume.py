@@ -178,9 +178,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("rejected", [False, True], ids=["rays-kept", "rays-rejected"])
 @pytest.mark.parametrize(
-    "alignment", [{}, {"geometry": "auto"}, ON_THE_FLY], ids=["batch", "auto", "otf"]
+    ("alignment", "rejected"),
+    [
+        pytest.param({}, True, id="batch-rays-rejected"),
+        pytest.param({}, False, id="batch-rays-kept", marks=pytest.mark.slow),
+        pytest.param({"geometry": "auto"}, True, id="auto-rays-rejected", marks=pytest.mark.slow),
+        pytest.param({"geometry": "auto"}, False, id="auto-rays-kept"),
+        pytest.param(ON_THE_FLY, True, id="otf-rays-rejected"),
+        pytest.param(ON_THE_FLY, False, id="otf-rays-kept", marks=pytest.mark.slow),
+    ],
 )
 def test_the_journal_leads_to_the_state_that_the_driver_had(
     sky: Path, tmp_path: Path, alignment: dict[str, Any], rejected: bool

@@ -69,6 +69,7 @@ class Workplace:
             "images": {"paths": [f"{self.inputs}/*"]},
             "run": {"directory": str(self.run)},
             "cluster": {"backend": "serial"},
+            "mosaic": {"reject_cosmic_rays": False},
             "alignment": {"eps_shift": 0.05},
             "output": {"mosaic": "none"},
         }

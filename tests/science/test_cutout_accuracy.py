@@ -40,7 +40,7 @@ EACH = tuple(range(9))
 
 
 @pytest.mark.parametrize("is_galaxy", [False, True], ids=["star", "galaxy"])
-@pytest.mark.parametrize(("snr", "limit"), [(10, 1.15), (30, 1.1), (100, 1.1)])
+@pytest.mark.parametrize(("snr", "limit"), [(10, 1.15), (100, 1.1)])
 def test_few_sources_come_near_the_bound(snr: float, limit: float, is_galaxy: bool) -> None:
     found = accuracy(Scene(snr, is_galaxy=is_galaxy, n_side=6), FITTED, EACH)
     assert found.ratio < limit

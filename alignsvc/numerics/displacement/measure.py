@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference, blot
+from alignsvc.numerics.displacement.calibrators import CleanSources
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.circumstances import (
     CORE_FWHM,
@@ -27,13 +28,8 @@ from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
-from alignsvc.numerics.displacement.psf_matching import (
-    KernelTerms,
-    MatchedSource,
-    MatchingKernel,
-    PsfMatching,
-)
-from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement, TemplateFit
+from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement
 from alignsvc.numerics.displacement.seams import SeamFit
 from alignsvc.numerics.displacement.sharp_stars import known_stars
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
@@ -161,7 +157,7 @@ class CorrelationMeasurement:
             (one, kernel.terms(one.pairs.spline)) for one in self._clean(view, reference, bright)
         ]
         for _ in range(self.matching.passes):
-            fitted = [_matched(one, terms, kernel) for one, terms in clean]
+            fitted = [one.matched(terms, kernel) for one, terms in clean]
             kernel = self.matching.improved(kernel, fitted)
             if kernel.is_identity:
                 break
@@ -184,7 +180,9 @@ class CorrelationMeasurement:
             stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
         return self.stars.learnt(chosen, stars, view.chip, targets)
 
-    def _clean(self, view: ChipView, reference: Reference, targets: Targets) -> Iterator[_Clean]:
+    def _clean(
+        self, view: ChipView, reference: Reference, targets: Targets
+    ) -> Iterator[CleanSources]:
         """Yield those of the targets that nothing speaks against, where correlation finds them."""
         for chunk, sides in self._chunks(targets):
             some = targets.select(chunk)
@@ -197,7 +195,7 @@ class CorrelationMeasurement:
                 pairs = frames.about(start)
                 pairs = pairs if len(clean) == len(pairs) else pairs.select(clean)
                 within = _within(pairs, Points(start.x[clean], start.y[clean]))
-                yield _Clean(some.select(clean), pairs, within, seen.trust[clean])
+                yield CleanSources(some.select(clean), pairs, within, seen.trust[clean])
 
     def _measured(
         self,
@@ -325,16 +323,6 @@ def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Clean:
-    """Sources that nothing speaks against, with what is left of their displacements."""
-
-    targets: Targets
-    pairs: PairStack
-    within: Points
-    trust: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
     """Displacements, and the fluxes of the sources over their templates', shape (n,)."""
 
@@ -373,21 +361,6 @@ def _reached(targets: Targets, sides: Sides) -> FloatArray:
 def _within(pairs: PairStack, shift: Points) -> Points:
     """Return what of displacements is left in boxes that have been moved."""
     return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
-
-
-def _matched(clean: _Clean, terms: KernelTerms, kernel: MatchingKernel) -> MatchedSource:
-    """Return calibrators fitted with the kernel as it is."""
-    fit = TemplateFit()
-    pairs = replace(clean.pairs, spline=terms.matched(kernel), kernel=kernel)
-    begun = fit.begun(pairs, clean.within)
-    found = fit.ended(begun)
-    sound = found.flags == 0
-    return MatchedSource(
-        clean.pairs.pixels[sound],
-        begun.equations.weight[sound] * clean.trust[sound, None, None].astype(np.float32),
-        terms.select(sound),
-        Points(found.dx[sound], found.dy[sound]),
-    )
 
 
 def _circumstances(

@@ -25,15 +25,16 @@ from alignsvc.numerics.displacement.effective_psf import (
     KNOTS_PER_PX,
     EffectivePsf,
     gaussian_terms,
-    knot_weights,
     pixel_gaussians,
+)
+from alignsvc.numerics.displacement.psf_equations import (
+    FREE_KNOTS,
+    NormalEquations,
+    StarsInWindows,
+    correction_columns,
 )
 from alignsvc.numerics.displacement.star_fit import FittedStars, StarFit, StarStack
 
-#: Unknown coefficients of the correction: one of each pair of opposite knots, and the middle.
-_FREE = (KNOTS**2 + 1) // 2
-#: Unknowns of a star that are eliminated: its place and its background.
-_OWN = 3
 #: Median length of two numbers with unit errors.
 _MEDIAN_LENGTH = 1.1774
 
@@ -168,7 +169,7 @@ class PsfFromStars:
             return None
         ends = np.cumsum([len(one.stack) for one in stars])[:-1]
         parts = [
-            _Part.of(one, fit, moved, rows)
+            _in_windows(one, fit, moved, rows)
             for one, fit, moved, rows in zip(
                 stars,
                 fitted,
@@ -199,7 +200,7 @@ class PsfFromStars:
     def _with_terms(self, psf: EffectivePsf, sample: _Sample) -> EffectivePsf | None:
         """Return the PSF with Gaussians improved; None if the stars have no light."""
         n = len(psf.sigma_px)
-        total = _Normal.none(3 * n)
+        total = NormalEquations.none(3 * n)
         for part in sample.parts:
             columns = gaussian_terms(part.place, part.side, psf.sigma_px)
             columns = columns.reshape(-1, 3 * n) * np.repeat(part.flux, part.side**2)[:, None]
@@ -215,17 +216,17 @@ class PsfFromStars:
 
     def _with_correction(self, psf: EffectivePsf, sample: _Sample) -> EffectivePsf:
         """Return the PSF with a new correction."""
-        total = _Normal.none(_FREE)
+        total = NormalEquations.none(FREE_KNOTS)
         for part in sample.parts:
-            columns = _correction_columns(part)
+            columns = correction_columns(part)
             total = total.plus(part.equations(psf, columns, sample.scatter_px))
-        old = psf.correction.ravel()[:_FREE]
+        old = psf.correction.ravel()[:FREE_KNOTS]
         # Equations for the correction itself, not for its change.
         data = total.data + total.matrix @ old
         found, best = old, -np.inf
         for strength in self.strengths:
             deviation = strength * _envelope(psf, self.floor)
-            inner = deviation * total.matrix * deviation[:, None] + np.eye(_FREE)
+            inner = deviation * total.matrix * deviation[:, None] + np.eye(FREE_KNOTS)
             lower = np.linalg.cholesky(inner)
             solved = np.linalg.solve(inner, deviation * data)
             evidence = 0.5 * (deviation * data) @ solved - np.log(np.diag(lower)).sum()
@@ -286,92 +287,26 @@ class _Believed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Normal:
-    """Normal equations."""
-
-    matrix: FloatArray
-    data: FloatArray
-
-    @classmethod
-    def none(cls, n: int) -> _Normal:
-        return cls(np.zeros((n, n)), np.zeros(n))
-
-    def plus(self, other: _Normal) -> _Normal:
-        return _Normal(self.matrix + other.matrix, self.data + other.data)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Stars with windows of one size that count; `expected` is their place beforehand."""
-
-    stack: StarStack
-    place: Points
-    expected: Points
-    flux: FloatArray
-    background: FloatArray
-    weight: FloatArray
-
-    @classmethod
-    def of(cls, stars: KnownStars, fit: FittedStars, moved: FloatArray, rows: BoolArray) -> _Part:
-        return cls(
-            stars.stack.select(rows),
-            Points(fit.place.x[rows], fit.place.y[rows]),
-            Points(stars.known.x[rows] + moved[rows, 0], stars.known.y[rows] + moved[rows, 1]),
-            fit.flux[rows],
-            fit.background[rows],
-            fit.weight[rows].astype(np.float64),
-        )
-
-    @property
-    def side(self) -> int:
-        return self.stack.side
-
-    def equations(
-        self, psf: EffectivePsf, columns: sparse.csr_matrix, scatter_px: float
-    ) -> _Normal:
-        """Return the equations for the change of coefficients, all of a star's own eliminated.
-
-        Parameters
-        ----------
-        psf : EffectivePsf
-        columns : sparse matrix, shape (n side^2, m)
-            What each coefficient gives to each pixel.
-        scatter_px : float
-            How far a star may be from where it is expected.
-        """
-        n = len(self.flux)
-        surface = psf.at(self.place, self.side)
-        flux = self.flux[:, None, None]
-        # The flux is held: a PSF far from the truth and a flux far from it, both free, run away.
-        planes = (-flux * surface.along_x, -flux * surface.along_y, np.ones_like(surface.value))
-        own = np.stack(np.broadcast_arrays(*planes), axis=1).reshape(n, _OWN, -1)
-        left = self.stack.pixels - flux * surface.value - self.background[:, None, None]
-        weight = self.weight.reshape(n, 1, -1)
-        inner = (own * weight) @ np.swapaxes(own, 1, 2)
-        inner[:, 0, 0] += scatter_px**-2
-        inner[:, 1, 1] += scatter_px**-2
-        right = ((own * weight) @ left.reshape(n, -1, 1))[:, :, 0]
-        right[:, 0] += (self.expected.x - self.place.x) * scatter_px**-2
-        right[:, 1] += (self.expected.y - self.place.y) * scatter_px**-2
-        weighted = columns.multiply(self.weight.reshape(-1, 1)).tocsr()
-        across = (weighted.T @ _block_columns(own)).toarray()
-        solved = np.linalg.solve(
-            inner, np.concatenate([np.tile(np.eye(_OWN), (n, 1, 1)), right[:, :, None]], axis=2)
-        )
-        across = across.reshape(-1, n, _OWN)
-        reduced = np.einsum("mni,nij->mnj", across, solved[:, :, :_OWN]).reshape(len(across), -1)
-        matrix = (weighted.T @ columns).toarray() - reduced @ across.reshape(len(across), -1).T
-        data = weighted.T @ left.ravel() - np.einsum("mni,ni->m", across, solved[:, :, _OWN])
-        return _Normal(matrix, data)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Sample:
     """Stars that count, their scatter about where they are expected, and their part of all."""
 
-    parts: tuple[_Part, ...]
+    parts: tuple[StarsInWindows, ...]
     scatter_px: float
     part_kept: float
+
+
+def _in_windows(
+    stars: KnownStars, fit: FittedStars, moved: FloatArray, rows: BoolArray
+) -> StarsInWindows:
+    """Return the stars that count, expected where they are known to be and have moved to."""
+    return StarsInWindows(
+        stars.stack.select(rows),
+        Points(fit.place.x[rows], fit.place.y[rows]),
+        Points(stars.known.x[rows] + moved[rows, 0], stars.known.y[rows] + moved[rows, 1]),
+        fit.flux[rows],
+        fit.background[rows],
+        fit.weight[rows].astype(np.float64),
+    )
 
 
 def _misfit(psf: EffectivePsf, stars: KnownStars, fit: StarFit) -> FloatArray:
@@ -389,41 +324,11 @@ def _misfit(psf: EffectivePsf, stars: KnownStars, fit: StarFit) -> FloatArray:
     return misfit
 
 
-def _block_columns(own: FloatArray) -> sparse.csr_matrix:
-    """Return stars' own columns (n, 3, pixels) one below the other: (n pixels, 3 n)."""
-    n, each, size = own.shape
-    row = np.broadcast_to(np.arange(n * size).reshape(n, 1, size), own.shape)
-    column = np.broadcast_to(np.arange(n * each).reshape(n, each, 1), own.shape)
-    return sparse.csr_matrix((own.ravel(), (row.ravel(), column.ravel())), (n * size, n * each))
-
-
-def _correction_columns(part: _Part) -> sparse.csr_matrix:
-    """Return what each free coefficient of the correction gives to each pixel."""
-    step = np.arange(part.side)
-    x = knot_weights(step - part.place.x[:, None])
-    y = knot_weights(step - part.place.y[:, None])
-    four = np.arange(4)
-    knot_x = (x.first[..., None] + four)[:, None, :, None, :]
-    knot_y = (y.first[..., None] + four)[:, :, None, :, None]
-    value = x.weight[:, None, :, None, :] * y.weight[:, :, None, :, None]
-    value = value * part.flux[:, None, None, None, None]
-    inside = (knot_x >= 0) & (knot_x < KNOTS) & (knot_y >= 0) & (knot_y < KNOTS)
-    inside &= (part.weight > 0)[:, :, :, None, None]
-    knot = knot_y * KNOTS + knot_x
-    free = np.minimum(knot, KNOTS**2 - 1 - knot)
-    n_pixels = len(part.flux) * part.side**2
-    pixel = np.broadcast_to(
-        np.arange(n_pixels).reshape(len(part.flux), part.side, part.side, 1, 1), value.shape
-    )
-    rows = (value[inside], (pixel[inside], free[inside]))
-    return sparse.csr_matrix(rows, (n_pixels, _FREE))
-
-
 def _envelope(psf: EffectivePsf, floor: float) -> FloatArray:
     """Return the largest size of the Gaussians' part within half a pixel of each free knot."""
     offset = (np.arange(KNOTS) - KNOTS // 2) / KNOTS_PER_PX
     along = pixel_gaussians(offset, psf.sigma_px)[0]
     size = np.abs((along * psf.terms[0]) @ along.T)
     size = ndimage.maximum_filter(size, KNOTS_PER_PX, mode="nearest")
-    envelope: FloatArray = (size + floor * size.max()).ravel()[:_FREE]
+    envelope: FloatArray = (size + floor * size.max()).ravel()[:FREE_KNOTS]
     return envelope

@@ -1,8 +1,10 @@
 """Every mistake in a configuration is one sentence that names the key."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from alignsvc.config.build import build_algorithms
 from alignsvc.config.load import dump_config, load_config, parse_config
@@ -19,6 +21,29 @@ def test_only_the_paths_are_required() -> None:
     assert config.alignment.geometry is Geometry.GENERAL
     assert config.alignment.eps_shift == 0.003
     assert config.cluster.backend == "local"
+
+
+#: No task reads output.also yet: the mosaic has its weights, whatever it says.
+NOT_SHOWN = {"also"}
+
+
+def test_the_readme_shows_every_key_with_its_default() -> None:
+    """But for plug-ins, of which it also shows the settings."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    (shown,) = (block for block in blocks if "alignment:" in block)
+    tree, default = (
+        yaml.safe_load(shown),
+        parse_config("images: {paths: ['data/*.fits']}", "x.yaml"),
+    )
+    for section, of_default in default:
+        keys = set(type(of_default).model_fields) - NOT_SHOWN
+        assert keys <= set(tree[section]), section
+        for key in keys:
+            said = getattr(parse_config(shown, "README.md"), section)
+            value = getattr(of_default, key)
+            found = getattr(said, key)
+            assert getattr(found, "name", found) == getattr(value, "name", value), key
 
 
 def test_what_is_dumped_reads_back_the_same() -> None:
