@@ -64,6 +64,24 @@ def test_in_parts_the_answer_is_that_of_one_piece(serial: FittedScene) -> None:
     np.testing.assert_allclose(found.covariance, wanted.covariance, rtol=1e-6)
 
 
+def test_errors_that_chi2_makes_larger_are_those_of_one_piece(tmp_path: Path) -> None:
+    """A variance given half of what it is: chi2/dof 2, and another look at the pixels."""
+    images = tuple(
+        replace(one, variance=0.5 * np.asarray(one.variance))
+        for one in exposures(TURNED, seed=1, with_variance=True)
+    )
+    workers = alignsvc.SceneWorkers(SerialBackend(), tmp_path, pixels_per_part=1)
+    found, wanted = alignsvc.fit_scene(images, workers=workers), alignsvc.fit_scene(images)
+    one, other = found.exposures[1].correction, wanted.exposures[1].correction
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-6)
+    given = alignsvc.fit_scene(images, settings=alignsvc.SceneSettings(errors="given"))
+    small = given.exposures[1].correction
+    assert small is not None
+    assert np.trace(one.covariance) > 1.8 * np.trace(small.covariance)
+
+
 class Reversed(SerialExecutor):
     """Tasks that were handed over last are done and arrive first."""
 
