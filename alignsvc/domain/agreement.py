@@ -47,6 +47,8 @@ NOT_COMPARED_TEXT: dict[NotCompared, str] = {
 class MethodAgreement:
     """A row of ``method_agreement.ecsv``: the correction by the model minus that of the run.
 
+    Both with the same sources and weights, but for `alone_px`.
+
     Parameters
     ----------
     id : str
@@ -61,6 +63,10 @@ class MethodAgreement:
         of that: of a difference between two measurements of the same noise.
     stated_px : float
         The error that the run's own correction states, at that point and in that direction.
+    alone_px : float
+        Farthest in the footprint that the corrections are apart if each method's measurements are
+        solved by themselves, as two runs do: with few sources their own weights and clipping count
+        for more than what was measured. NaN where one of the two is not solved.
     sigma : float
         How unlikely the whole difference is by chance, in standard deviations of a normal
         variable; at most 37.
@@ -81,6 +87,7 @@ class MethodAgreement:
     largest_px: float = math.nan
     error_px: float = math.nan
     stated_px: float = math.nan
+    alone_px: float = math.nan
     sigma: float = math.nan
     n_sources: int = 0
     n_apart: int = 0

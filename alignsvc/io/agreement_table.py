@@ -22,18 +22,20 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("largest", float),
     ("error", float),
     ("stated", float),
+    ("alone", float),
     ("sigma", float),
     ("n_sources", int),
     ("n_apart", int),
     ("scatter", float),
 )
-_IN_PIXELS = ("dx", "dy", "largest", "error", "stated", "scatter")
+_IN_PIXELS = ("dx", "dy", "largest", "error", "stated", "alone", "scatter")
 _ABOUT = (
     "The correction by the model minus the one by correlation, which is the one applied. dx (east) "
     "and dy (north) at the middle of the footprint, largest anywhere in it, with its error, pixels "
     "of the exposure; the error is that of the difference, as both methods read the same noise; "
     "stated: the error that the applied correction states there. differ: sigma beyond chance, and "
-    "largest beyond eps_shift and twice what is stated. "
+    "largest beyond eps_shift and twice what is stated. All with the same sources and weights in "
+    "both; alone: farthest anywhere if each method weighs and clips its sources by itself. "
     "sigma: how unlikely the difference is by chance, in standard deviations of a normal variable. "
     "n_sources were measured by both methods; n_apart of them are placed farther apart than five "
     "standard deviations of such differences; scatter: of the others' differences, per axis."
@@ -65,6 +67,7 @@ def _values(row: MethodAgreement) -> tuple[str | float, ...]:
         row.largest_px,
         row.error_px,
         row.stated_px,
+        row.alone_px,
         row.sigma,
         row.n_sources,
         row.n_apart,
@@ -100,6 +103,7 @@ def _row(row: Table.Row) -> MethodAgreement:
         largest_px=float(row["largest"]),
         error_px=float(row["error"]),
         stated_px=float(row["stated"]),
+        alone_px=float(row["alone"]),
         sigma=float(row["sigma"]),
         n_sources=int(row["n_sources"]),
         n_apart=int(row["n_apart"]),

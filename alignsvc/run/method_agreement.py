@@ -9,6 +9,7 @@ resumes finds the receipts of both, and solves the same numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,13 +29,38 @@ from alignsvc.numerics.solve.selection import NotSolved
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.passes import PassSettings, measure_tasks, seen_exposures
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reducer.solve_group import Measured, footprint_in
+from alignsvc.run.reducer.joint_solving import jointly_fitted
+from alignsvc.run.reducer.solve_group import (
+    Measured,
+    SolveGroup,
+    equally_weighted,
+    footprint_in,
+)
+from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name
 from alignsvc.run.stages import Tools, run_stage
 from alignsvc.tasks.measure import MeasureTask
 
-#: What is known of an exposure that was measured by both methods, or why there is nothing.
-Compared = Mapping[str, MethodDifference | NotCompared]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExposureCompared:
+    """What is known of an exposure that was measured by both methods.
+
+    Parameters
+    ----------
+    difference : MethodDifference
+        Of the measurements, with the same sources and weights.
+    alone_arcsec : float
+        Farthest in the footprint that its corrections are apart if each method's measurements are
+        solved by themselves, with their own weights and clipping; NaN where one is not solved.
+    """
+
+    difference: MethodDifference
+    alone_arcsec: float
+
+
+#: What is known of exposures, or why there is nothing.
+Compared = Mapping[str, ExposureCompared | NotCompared]
 
 
 def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) -> Compared:
@@ -50,7 +76,7 @@ def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) 
 
     Returns
     -------
-    mapping of exposure id to MethodDifference or NotCompared
+    mapping of exposure id to ExposureCompared or NotCompared
         Empty unless the configuration asks for it. Exposures that were not measured are not in it.
     """
     model = tools.plan.algorithms.comparison
@@ -58,7 +84,7 @@ def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) 
         return {}
     exposures = seen_exposures(tools, state)
     by_run, by_model = _measured(tools, last, state, model)
-    found: dict[str, MethodDifference | NotCompared] = {
+    found: dict[str, ExposureCompared | NotCompared] = {
         one.id: NotCompared.FAILED for one in exposures
     }
     pairs = [
@@ -78,7 +104,7 @@ def agreement_rows(
     """Return a row for every exposure of the run, in order of id; none if nobody asked."""
     if tools.plan.algorithms.comparison is None:
         return ()
-    n_compared = sum(isinstance(one, MethodDifference) for one in found.values())
+    n_compared = sum(isinstance(one, ExposureCompared) for one in found.values())
     scale = {one.id: one.header.wcs[0].pixel_scale_arcsec for one in tools.plan.exposures}
     rows = []
     for result in results:
@@ -94,8 +120,11 @@ def agreement_rows(
     return tuple(rows)
 
 
-def _row(result: ExposureResult, one: MethodDifference, scale_arcsec: float) -> MethodAgreement:
+def _row(
+    result: ExposureResult, compared: ExposureCompared, scale_arcsec: float
+) -> MethodAgreement:
     assert result.correction is not None
+    one = compared.difference
     dx, dy = (one.centre_arcsec / scale_arcsec).tolist()
     stated = float(np.sqrt(one.response @ result.correction.covariance @ one.response))
     return MethodAgreement(
@@ -106,6 +135,7 @@ def _row(result: ExposureResult, one: MethodDifference, scale_arcsec: float) -> 
         largest_px=one.largest_arcsec / scale_arcsec,
         error_px=one.error_arcsec / scale_arcsec,
         stated_px=stated / scale_arcsec,
+        alone_px=compared.alone_arcsec / scale_arcsec,
         sigma=one.significance,
         n_sources=one.n_sources,
         n_apart=one.n_apart,
@@ -165,12 +195,12 @@ class _Pair:
 
 def _on_grid(
     tools: Tools, grid: MosaicGrid, state: LoopState, pairs: Sequence[_Pair]
-) -> dict[str, MethodDifference | NotCompared]:
+) -> dict[str, ExposureCompared | NotCompared]:
     """Return what is known of the exposures of one grid, frozen and fixed ones left out."""
     held = tools.plan.held
     without = [one for one in pairs if not one.has_model]
     pairs = [one for one in pairs if one.has_model]
-    known: dict[str, MethodDifference | NotCompared] = {
+    known: dict[str, ExposureCompared | NotCompared] = {
         one.exposure.id: NotCompared.NO_MODEL for one in without
     }
     if pairs:
@@ -187,8 +217,55 @@ def _on_grid(
             [replace(one.by_model, exposure=i) for i, one in enumerate(pairs)],
             [footprint_in(one.exposure, state.corrections[one.exposure.id], grid) for one in pairs],
         )
-        for one, found in zip(pairs, differences, strict=True):
+        alone = _apart_alone(tools, grid, state, pairs)
+        for one, found, apart in zip(pairs, differences, alone, strict=True):
             known[one.exposure.id] = (
-                NotCompared(found.reason.value) if isinstance(found, NotSolved) else found
+                NotCompared(found.reason.value)
+                if isinstance(found, NotSolved)
+                else ExposureCompared(found, apart)
             )
     return {name: found for name, found in known.items() if name not in held}
+
+
+def _apart_alone(
+    tools: Tools, grid: MosaicGrid, state: LoopState, pairs: Sequence[_Pair]
+) -> list[float]:
+    """Return how far corrections are apart that come of two solves, arcsec: as those of two runs.
+
+    Which sources a solve trusts follows from their residuals: with few sources that do not agree
+    among themselves, that moves corrections more than the measurements differ.
+    """
+    reference = grid_references(tools, state).get(grid.component)
+    # As free as the last pass has left them: nothing is chosen any more.
+    totals = [
+        replace(state.pass_start[name], geometry=state.corrections[name].geometry)
+        for name in (one.exposure.id for one in pairs)
+    ]
+    footprints = [
+        footprint_in(one.exposure, total, grid) for one, total in zip(pairs, totals, strict=True)
+    ]
+    by_run, by_model = (
+        SolveGroup(
+            grid,
+            tuple(one.exposure for one in pairs),
+            tuple(_weighted(tools, factors, index) for index, factors in enumerate(method)),
+            tuple(footprints),
+            tuple(totals),
+            tuple(state.chips_at_start.get(one.exposure.id) for one in pairs),
+        )
+        for method in ([one.by_run for one in pairs], [one.by_model for one in pairs])
+    )
+    fits = [jointly_fitted(tools, group, reference, None).fit for group in (by_run, by_model)]
+    moved = [
+        footprint.jacobian @ (fits[1].steps[i] - fits[0].steps[i])
+        for i, footprint in enumerate(footprints)
+    ]
+    return [
+        float(np.hypot(*one.T).max()) if all(fit.component[i] >= 0 for fit in fits) else math.nan
+        for i, one in enumerate(moved)
+    ]
+
+
+def _weighted(tools: Tools, factors: Factors, index: int) -> Factors:
+    factors = replace(factors, exposure=index).with_held_out()
+    return factors if tools.plan.config.alignment.use_weights else equally_weighted(factors)

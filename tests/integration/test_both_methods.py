@@ -29,6 +29,7 @@ def test_each_exposure_has_a_row_that_a_finished_run_still_has(
         assert 0 < row.largest_px < 0.01
         # Both read the same noise: the difference is known better than either correction.
         assert 0 < row.error_px < 0.5 * row.stated_px
+        assert 0 < row.alone_px < 2 * row.stated_px
         assert row.n_sources >= 20 and row.n_apart <= 5
     assert read_agreement(work.run / METHOD_AGREEMENT) == result.agreement
     assert api.resume(work.run).agreement == result.agreement

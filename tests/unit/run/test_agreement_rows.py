@@ -24,7 +24,7 @@ from alignsvc.run.report.summary import report_lines, result_json, result_lines
 from alignsvc.run.result import RunResult
 
 FAR = MethodAgreement(
-    "far", Agreement.AGREE, None, 0.03, -0.04, 0.05, 0.002, 0.01, 20.0, 40, 3, 0.02
+    "far", Agreement.AGREE, None, 0.03, -0.04, 0.05, 0.002, 0.01, 0.07, 20.0, 40, 3, 0.02
 )  # fmt: skip
 NONE = MethodAgreement("none", Agreement.NOT_COMPARED, NotCompared.NO_MODEL)
 
