@@ -238,9 +238,9 @@ def scenes() -> str:
     lines += [
         "",
         f"us a star and exposure, windows of 31 px: {sizes}; linear within {spread:.0f} %.",
-        "",
-        *_whole_images(),
     ]
+    print(lines[-1], flush=True)
+    lines += ["", *_whole_images()]
     return "\n".join(lines)
 
 
