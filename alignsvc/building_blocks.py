@@ -175,6 +175,7 @@ def fit_scene(
     FittedScene
         Its `outcome` says how it ended. Bad pixels, headers too far off and parameters that the
         data cannot fix are outcomes with a name; corrections are None then, never NaN.
+        Its `warnings` say what speaks against an answer.
 
     Raises
     ------

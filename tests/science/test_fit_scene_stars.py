@@ -64,7 +64,7 @@ def test_what_cannot_be_measured_is_told() -> None:
     assert found.corrections == ()
 
 
-@pytest.mark.parametrize("star", ["moffat", "empirical"])
+@pytest.mark.parametrize("star", ["moffat", pytest.param("empirical", marks=pytest.mark.slow)])
 def test_lopsided_stars_of_one_exposure_shift_it_and_are_told(star: str) -> None:
     settings = alignsvc.SceneSettings(geometry="shift", star=star)
     pair = Pair((gaussian, coma), 2.5, n=3)
@@ -81,6 +81,7 @@ def test_lopsided_stars_of_one_exposure_shift_it_and_are_told(star: str) -> None
     assert lopsided.east == pytest.approx(-0.2 * lopsided.x_px, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_stars_that_are_lopsided_alike_shift_nothing() -> None:
     pair = Pair((coma, coma), 2.5, n=3)
     fitted = pair.fitted(MEASURED, noise=1)

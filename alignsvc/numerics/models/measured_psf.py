@@ -51,6 +51,8 @@ class MeasuredPsfs:
     ----------
     least : float
         Standard deviations of flux; fainter stars tell nothing.
+    most_stars : int
+        Of each exposure the clearest of so many are taken: more cost time and add little.
     build : PsfFromStars
         One star will do: its place is known, and the Gaussians' prior fills the gaps. Places that
         this exposure had a part in scatter by less than their errors; nothing is to be learnt from
@@ -58,6 +60,7 @@ class MeasuredPsfs:
     """
 
     least: float = 20.0
+    most_stars: int = 40
     build: PsfFromStars = field(
         default_factory=lambda: PsfFromStars(fewest_stars=1, most_scatter_px=0.5, least_part=0.5)
     )
@@ -97,4 +100,8 @@ class MeasuredPsfs:
         # The noise of the stars is in the weights already.
         stack = StarStack(pixels, weight, np.ones_like(weight), None)
         at = Points(stars.at.x, stars.at.y)
-        return KnownStars(stack, at, at, stars.on_chip)
+        known = KnownStars(stack, at, at, stars.on_chip)
+        if len(stack) <= self.most_stars:
+            return known
+        clearest = np.argsort(-stars.flux / stars.flux_error, kind="stable")[: self.most_stars]
+        return known.select(np.isin(np.arange(len(stack)), clearest))
