@@ -53,7 +53,7 @@ def test_the_order_of_tasks_changes_no_bit(
     assert content(result.directory) == wanted
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_number_of_workers_changes_no_bit(
     sky: Path, wanted: dict[str, str], tmp_path: Path, workers: int
 ) -> None:

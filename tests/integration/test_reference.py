@@ -47,7 +47,8 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Sky:
 
 def aligned(sky: Sky, run: Path, *overrides: str) -> RunResult:
     text = f"images: {{paths: ['{sky.folder}/*.fits']}}\ncluster: {{backend: serial}}"
-    always = (f"run.directory={run}", "alignment.geometry=rshift", "output.mosaic=none")
+    always = (f"run.directory={run}", "alignment.geometry=rshift", "alignment.eps_shift=0.02")
+    always += ("mosaic.reject_cosmic_rays=false", "output.mosaic=none")
     return api.align(parse_config(text, "test", (*always, *overrides)))
 
 

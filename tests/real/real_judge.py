@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ class Offsets:
         return np.median(self.px, axis=0)
 
 
+@cache  # the same pixels and choices are asked for before and after
 def seen(
     pattern: Path,
     settings: ImageSettings,
