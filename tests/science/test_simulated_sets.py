@@ -44,7 +44,7 @@ WHOLE = [
     (Case("stack8", "general", alignment={"method": {"name": "model"}}), 1.5),
     (Case("pair", alignment={"method": {"name": "model"}}), 2.0),
     (Case("stack4", alignment=MODEL), 1.8),
-    (Case("stack4", alignment=MODEL, **CROWDED), 1.6),
+    (Case("stack4", alignment=MODEL, **CROWDED), 2.0),
     (Case("dither20", "general"), 1.4),
     (Case("stack8", "auto"), 1.6),
     (Case("strip24"), 1.6),
