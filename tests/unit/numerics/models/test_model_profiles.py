@@ -88,7 +88,8 @@ def test_derivatives_by_the_shape_are_those_of_the_value(profile, data):
     shape, at = data.draw(shapes(profile)), data.draw(places)
     found = columns_at(profile, at, shape)
     limit = tolerance(found) * np.abs(found.value).max()
-    step = 5e-3 if found.value.dtype == np.float32 else 1e-3
+    # Short, as splines have knots: across one, differences miss by a jump of the third derivative.
+    step = 5e-3 if found.value.dtype == np.float32 else 2e-4
     assert found.d_shape.shape == (1, len(profile.parameters), SIDE, SIDE)
     for k in range(len(profile.parameters)):
         unit = np.eye(len(shape))[k]
