@@ -211,7 +211,8 @@ def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float
     found = np.isfinite(known.x)
     # The templates stay where they are when a box is moved.
     known = Points(known.x + pairs.whole.x, known.y + pairs.whole.y)
-    stars = KnownStars(StarStack.of(pairs, start), begin, known, on_chip)
+    template = StarStack.of_templates(pairs)
+    stars = KnownStars(StarStack.of(pairs, start), begin, known, on_chip, template)
     return stars.select(found)
 
 

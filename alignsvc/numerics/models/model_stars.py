@@ -23,8 +23,15 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.displacement.star_fit import ExpectedStep, FittedStars, StarFit, StarStack
+from alignsvc.numerics.displacement.star_fit import (
+    ExpectedStep,
+    FittedStars,
+    Psf,
+    StarFit,
+    StarStack,
+)
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip, GalaxyShapes
 from alignsvc.numerics.models.neighbours import Neighbours
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
@@ -57,6 +64,8 @@ class ModelOnChip:
         Of faint ones.
     faint_snr : float
         Below this, as expected of the source in the exposure, it is faint.
+    galaxies : GalaxiesOnChip or None
+        What tells which sources are galaxies, and their shapes; None: all are placed as stars.
     """
 
     profile: ChipProfile | None
@@ -64,6 +73,7 @@ class ModelOnChip:
     fit: StarFit
     step: ExpectedStep
     faint_snr: float
+    galaxies: GalaxiesOnChip | None = None
 
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
@@ -73,7 +83,8 @@ class ModelOnChip:
             return refined
         pairs = self.neighbours.taken_from(pairs, source)
         theirs = refined.information
-        placed = self.placed(self.profile, pairs, start)
+        profile = self.profile if self.galaxies is None else self.galaxies.profiles(pairs)
+        placed = self.placed(profile, pairs, start)
         information = Information(
             own=placed.covariance,
             template=theirs.template,
@@ -84,7 +95,7 @@ class ModelOnChip:
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
 
-    def placed(self, profile: ChipProfile, pairs: PairStack, start: Points) -> FittedStars:
+    def placed(self, profile: Psf, pairs: PairStack, start: Points) -> FittedStars:
         """Return all sources as placed in their boxes; covariances say what chi2 says of them.
 
         Bright ones are fitted until they stand still, from where the correlation found them. Faint
@@ -97,15 +108,17 @@ class ModelOnChip:
         some, at = pairs.select(bright), Points(start.x[bright], start.y[bright])
         begin = Points(some.centre.x - at.x, some.centre.y - at.y)
         stack = StarStack.of(some, at)
-        fitted = inflated(profile, stack, self.fit(profile, stack, begin))
+        psf = profile.select(bright)
+        fitted = inflated(psf, stack, self.fit(psf, stack, begin))
         moved = _common_offset(fitted, some.catalogued)
         some = pairs.select(faint)
         begin = Points(some.catalogued.x + moved[0], some.catalogued.y + moved[1])
         at = Points(some.centre.x - begin.x, some.centre.y - begin.y)
         stack = StarStack.of(some, at)
-        stepped = self.step(profile, stack, begin, expected.flux[faint])
+        psf = profile.select(faint)
+        stepped = self.step(psf, stack, begin, expected.flux[faint])
         order = np.argsort(np.concatenate([bright, faint]))
-        return _in_order(fitted, inflated(profile, stack, stepped), order)
+        return _in_order(fitted, inflated(psf, stack, stepped), order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,8 @@ class ModelStars:
     step : ExpectedStep
     faint_snr : float
         See `ModelOnChip`.
+    galaxies : GalaxyShapes or None
+        How galaxies are told and their shapes found; None: all sources are placed as stars.
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
@@ -137,6 +152,7 @@ class ModelStars:
     fit: StarFit = field(default_factory=StarFit)
     step: ExpectedStep = field(default_factory=ExpectedStep)
     faint_snr: float = 20.0
+    galaxies: GalaxyShapes | None = None
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars: all sources are placed as if they were some; None: none is bright."""
@@ -161,13 +177,15 @@ class ModelStars:
         """Return the profile that a chip's calibrators give, and all of its sources by it."""
         fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
         profile = self.profile(stars, fwhm_px)
-        neighbours = None
+        neighbours, galaxies = None, None
         if profile is not None:
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             alone = [neighbours.taken_from_stars(one) for one in stars]
             profile = self.profile(alone, profile.fwhm_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
-        return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr)
+            if self.galaxies is not None:
+                galaxies = self.galaxies.on_chip(profile, stars, self.profile)
+        return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr, galaxies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +203,7 @@ class Expected:
     snr: FloatArray
 
     @classmethod
-    def of(cls, profile: ChipProfile, pairs: PairStack, faint_snr: float) -> Expected:
+    def of(cls, profile: Psf, pairs: PairStack, faint_snr: float) -> Expected:
         """Return the fluxes of templates, in the proportion that the bright sources have."""
         shift = Points(-pairs.whole.x, -pairs.whole.y)
         light = profile.at(pairs.catalogued, pairs.side).value
@@ -200,7 +218,7 @@ class Expected:
         return cls(theirs, theirs * information)
 
 
-def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> FittedStars:
+def inflated(profile: Psf, stars: StarStack, fitted: FittedStars) -> FittedStars:
     """Return fitted stars with the covariances of those that the model does not describe grown.
 
     chi2 within the aperture is expected to be the number of pixels less the unknowns. What exceeds
