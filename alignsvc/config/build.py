@@ -305,8 +305,11 @@ def _model(
             f"alignment.method.source: found {source!r}, wanted one of {', '.join(_SOURCES)}"
         )
     centroids = CatalogCentroids()
+    stars = _SOURCES[source]
+    # Shapes of galaxies are read from templates in the exposure's seeing.
+    matching = None if stars.galaxies is None else PsfMatching()
     return CorrelationMeasurement(
-        correlator, centroids, sizes, first=centroids, seams=None, stars=_SOURCES[source]
+        correlator, centroids, sizes, matching=matching, first=centroids, seams=None, stars=stars
     )
 
 

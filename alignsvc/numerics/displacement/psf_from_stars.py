@@ -13,7 +13,7 @@ that is, and the probability of the data how much correction the Gaussians need.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -50,30 +50,19 @@ class KnownStars:
         WCS of the chip.
     on_chip : Points, shape (n,)
         Where the star lies on the chip, pixels.
-    template : StarStack or None
-        What the others see in these windows; None: nobody has looked.
     """
 
     stack: StarStack
     begin: Points
     known: Points
     on_chip: Points
-    template: StarStack | None = None
 
     def select(self, which: BoolArray) -> KnownStars:
         """Return the stars named by a mask."""
-        template = None if self.template is None else self.template.select(which)
         return KnownStars(
             self.stack.select(which),
             *(Points(p.x[which], p.y[which]) for p in (self.begin, self.known, self.on_chip)),
-            template=template,
         )
-
-    def on_template(self) -> KnownStars | None:
-        """Return the stars as the others see them; None: nobody has looked."""
-        if self.template is None:
-            return None
-        return replace(self, stack=self.template, begin=self.known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,7 @@ def known_stars(pairs: PairStack, start: Points, on_chip: Points, fwhm_px: float
     found = np.isfinite(known.x)
     # The templates stay where they are when a box is moved.
     known = Points(known.x + pairs.whole.x, known.y + pairs.whole.y)
-    template = StarStack.of_templates(pairs)
-    stars = KnownStars(StarStack.of(pairs, start), begin, known, on_chip, template)
+    stars = KnownStars(StarStack.of(pairs, start), begin, known, on_chip)
     return stars.select(found)
 
 

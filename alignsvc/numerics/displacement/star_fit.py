@@ -59,10 +59,15 @@ class StarStack:
 
     @classmethod
     def of_templates(cls, pairs: PairStack) -> StarStack:
-        """Return what the mosaic of the others shows, with sources where the catalogue has them."""
+        """Return what the mosaic of the others shows, with sources where the catalogue has them.
+
+        In the seeing that it has been given; its noise is what that leaves of it.
+        """
         shift = Points(-pairs.whole.x, -pairs.whole.y)
         known = pairs.common(shift) & (pairs.template_variance > 0)
-        variance = np.where(known, pairs.template_variance, np.float32(np.inf))
+        left = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, shift).value
+        variance = pairs.template_variance * left.astype(np.float32)[:, None, None]
+        variance = np.where(known, variance, np.float32(np.inf))
         weight: Float32Array = np.divide(1, variance, dtype=np.float32)
         gain, both = None, known & (pairs.weight > 0)
         if pairs.gain is not None and both.any():

@@ -81,9 +81,12 @@ class ModelOnChip:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
         if self.profile is None or self.neighbours is None or not len(pairs):
             return refined
+        profile: Psf = self.profile
+        told = None if self.galaxies is None else self.galaxies.told(pairs)
         pairs = self.neighbours.taken_from(pairs, source)
+        if told is not None:
+            pairs, profile = told.with_galaxies(pairs), told.profiles
         theirs = refined.information
-        profile = self.profile if self.galaxies is None else self.galaxies.profiles(pairs)
         placed = self.placed(profile, pairs, start)
         information = Information(
             own=placed.covariance,
@@ -93,6 +96,8 @@ class ModelOnChip:
             informative=placed.found & np.isfinite(theirs.share),
         )
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
+        if told is not None:
+            off = told.with_galaxies_off(off, placed.place)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
 
     def placed(self, profile: Psf, pairs: PairStack, start: Points) -> FittedStars:
@@ -184,7 +189,7 @@ class ModelStars:
             profile = self.profile(alone, profile.fwhm_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             if self.galaxies is not None:
-                galaxies = self.galaxies.on_chip(profile, stars, self.profile)
+                galaxies = self.galaxies.on_chip(profile)
         return ModelOnChip(profile, neighbours, self.fit, self.step, self.faint_snr, galaxies)
 
 

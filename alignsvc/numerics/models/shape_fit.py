@@ -28,12 +28,17 @@ class ExpectedShape:
 
     Parameters
     ----------
-    mean, sigma : float64 array, shape (k,)
-        A search begins at the mean.
+    mean : float64 array, shape (n, k)
+        A search begins there.
+    sigma : float64 array, shape (k,)
     """
 
     mean: FloatArray
     sigma: FloatArray
+
+    def select(self, which: IntArray) -> ExpectedShape:
+        """Return what is thought of some of the sources."""
+        return ExpectedShape(self.mean[which], self.sigma)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +53,7 @@ class FittedShapes:
         In the windows.
     flux : float64 array, shape (n,)
         May be negative or zero: then there is no such source.
+    background : float64 array, shape (n,)
     chi2 : float64 array, shape (n,)
         Of the pixels, and of the shape about what was expected of it.
     """
@@ -55,6 +61,7 @@ class FittedShapes:
     shape: FloatArray
     place: Points
     flux: FloatArray
+    background: FloatArray
     chi2: FloatArray
 
 
@@ -95,27 +102,27 @@ class ShapeFit:
         """
         n = len(pixels.value)
         bounds = _Bounds.of(profile, start, self.reach_px)
-        unknown = np.column_stack([start.x, start.y, np.tile(expected.mean, (n, 1))])
+        unknown = np.column_stack([start.x, start.y, expected.mean])
         best, damping = unknown.copy(), np.full(n, _DAMPING)
-        flux, chi2 = np.zeros(n), np.full(n, np.inf)
         going: IntArray = np.arange(n)
         trial = _Trial.of(profile, pixels, best, expected)
-        flux[:], chi2[:] = trial.flux, trial.chi2
+        light, chi2 = trial.light.copy(), trial.chi2.copy()
         for _ in range(self.most_trials):
             if not going.size:
                 break
             step = trial.step(damping[going])
             tried = bounds.select(going).within(best[going] + bounds.shortened(step))
-            new = _Trial.of(profile, pixels.select(going), tried, expected)
+            new = _Trial.of(profile, pixels.select(going), tried, expected.select(going))
             gain = chi2[going] - new.chi2
             better = gain > 0
             damping[going] *= np.where(better, _EASED, _STIFFENED)
             some = going[better]
-            best[some], flux[some], chi2[some] = tried[better], new.flux[better], new.chi2[better]
+            best[some], light[some], chi2[some] = tried[better], new.light[better], new.chi2[better]
             trial = trial.replaced(better, new)
             still = np.where(better, gain > self.tolerance, damping[going] < _MOST_DAMPING)
             going, trial = going[still], trial.select(still)
-        return FittedShapes(best[:, 2:], Points(best[:, 0], best[:, 1]), flux, chi2)
+        place = Points(best[:, 0], best[:, 1])
+        return FittedShapes(best[:, 2:], place, light[:, 0], light[:, 1], chi2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +182,7 @@ class _Trial:
 
     matrix: FloatArray  # (n, 2 + k, 2 + k), of place and shape
     right: FloatArray  # (n, 2 + k)
-    flux: FloatArray
+    light: FloatArray  # (n, 2): flux and sky
     chi2: FloatArray
 
     @classmethod
@@ -206,7 +213,7 @@ class _Trial:
         known = np.arange(2, m)
         matrix[:, known, known] += expected.sigma**-2
         right[:, 2:] -= off / expected.sigma
-        return cls(matrix, right, flux, chi2 + np.sum(off**2, axis=1))
+        return cls(matrix, right, best, chi2 + np.sum(off**2, axis=1))
 
     def step(self, damping: FloatArray) -> FloatArray:
         """Return the step of place and shape."""
@@ -231,7 +238,7 @@ class _Trial:
         return _Trial(*(one[which] for one in self._fields()))
 
     def _fields(self) -> tuple[FloatArray, ...]:
-        return self.matrix, self.right, self.flux, self.chi2
+        return self.matrix, self.right, self.light, self.chi2
 
 
 def _columns(source: ProfileColumns, pixels: Pixels) -> Float32Array:
