@@ -29,6 +29,7 @@ from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.models.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.galaxies_on_chip import GalaxyShapes
 from alignsvc.numerics.models.model_only import OnlyModelStars
 from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
@@ -61,10 +62,13 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "both": ("correlation", "refine", "source"),
 }
 #: Profiles of the sources of a model; of several the chip's stars choose.
-_SOURCES: dict[str, tuple[str, ...]] = {
-    "moffat": ("moffat",),
-    "gaussian": ("gaussian",),
-    "auto": ("moffat", "gaussian"),
+_SOURCES: dict[str, ModelStars] = {
+    "moffat": ModelStars(ProfileFromStars(("moffat",))),
+    "gaussian": ModelStars(ProfileFromStars(("gaussian",))),
+    "sersic": ModelStars(
+        ProfileFromStars(("moffat", "gaussian")), galaxies=GalaxyShapes(least_evidence=0.0)
+    ),
+    "auto": ModelStars(ProfileFromStars(("moffat", "gaussian")), galaxies=GalaxyShapes()),
 }
 
 
@@ -312,15 +316,16 @@ def _model(
             f"alignment.solver is {alignment.solver}, set it to global or use correlate"
         )
     source = alignment.method.settings.get("source", "auto")
-    if source == "sersic":
-        raise NotYet("alignment.method.source: sersic is not in this version; use auto")
     if not isinstance(source, str) or source not in _SOURCES:
         raise ConfigError(
             f"alignment.method.source: found {source!r}, wanted one of {', '.join(_SOURCES)}"
         )
-    centroids, stars = CatalogCentroids(), ModelStars(ProfileFromStars(_SOURCES[source]))
+    centroids = CatalogCentroids()
+    stars = _SOURCES[source]
+    # Shapes of galaxies are read from templates in the exposure's seeing.
+    matching = None if stars.galaxies is None else PsfMatching()
     return CorrelationMeasurement(
-        correlator, centroids, sizes, first=centroids, seams=None, stars=stars
+        correlator, centroids, sizes, matching=matching, first=centroids, seams=None, stars=stars
     )
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workplaces import Command, Workplace
+import yaml
+from workplaces import SKY, Command, Workplace
 
 from alignsvc import api
 from alignsvc.domain.outcome import ExitCode
 
 MODEL = {"name": "model", "source": "moffat"}
+GALAXIES = {"density": 50.0, "flux": [100.0, 1e4], "half_light_arcsec": [0.3, 1.0]}
 
 
 def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
@@ -24,6 +26,22 @@ def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
     assert judged["passes"] <= 3
     assert judged["before_local_rms_px"] > 0.3
     assert judged["local_rms_px"] < 0.006
+    assert judged["ratio_local"] < 2.5
+
+
+def test_a_run_places_galaxies_by_their_own_shapes(tmp_path: Path) -> None:
+    """In a field without a star."""
+    place, sky = Workplace(tmp_path), {**SKY, "galaxies": GALAXIES, "stars": {"density": 0.0}}
+    (tmp_path / "sky.yaml").write_text(yaml.safe_dump(sky))
+    api.simulate(tmp_path / "sky.yaml", place.inputs)
+    method = {"name": "model", "source": "sersic"}
+    settings = {"alignment.method": method, "alignment.geometry": "rshift"}
+    config = place.config({**settings, "images.paths": [f"{place.inputs}/*.fits"]})
+    assert api.align(config).exit_code == ExitCode.DONE
+    judged = api.evaluate(place.run, place.inputs)
+    assert judged["false_success"] == []
+    assert judged["passes"] <= 3
+    assert judged["before_local_rms_px"] > 0.3
     assert judged["ratio_local"] < 2.5
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erf
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.spline import Surface
 
@@ -52,6 +52,10 @@ class EffectivePsf:
     def __post_init__(self) -> None:
         for name in ("sigma_px", "terms", "correction"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    def select(self, which: BoolArray | IntArray) -> EffectivePsf:
+        """Return the PSF: all stars have the same."""
+        return self
 
     def at(self, centre: Points, side: int) -> Surface:
         """Return stars of unit flux, and how their values change along x and y of the pixel.

@@ -25,6 +25,10 @@ class Psf(Protocol):
         """Return stars at places in windows, (n,), and their change along x and y of the pixel."""
         ...
 
+    def select(self, which: BoolArray | IntArray) -> Psf:
+        """Return what is for some of n sources, if each has its own."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StarStack:
@@ -52,6 +56,25 @@ class StarStack:
         good = pairs.good & (pairs.weight > 0)
         weight = np.where(good, pairs.weight, np.float32(0))
         return cls(pairs.pixels, weight, pairs.window(start), pairs.gain)
+
+    @classmethod
+    def of_templates(cls, pairs: PairStack) -> StarStack:
+        """Return what the mosaic of the others shows, with sources where the catalogue has them.
+
+        In the seeing that it has been given; its noise is what that leaves of it.
+        """
+        shift = Points(-pairs.whole.x, -pairs.whole.y)
+        known = pairs.common(shift) & (pairs.template_variance > 0)
+        left = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, shift).value
+        variance = pairs.template_variance * left.astype(np.float32)[:, None, None]
+        variance = np.where(known, variance, np.float32(np.inf))
+        weight: Float32Array = np.divide(1, variance, dtype=np.float32)
+        gain, both = None, known & (pairs.weight > 0)
+        if pairs.gain is not None and both.any():
+            # As the sky's variance is a part of the exposure's, so is that of the sources.
+            gain = pairs.gain * float(np.median(weight[both] / pairs.weight[both]))
+        value = np.where(known, pairs.spline.shifted(shift, pairs.side).value, np.float32(0))
+        return cls(value, weight, pairs.window(shift), gain)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -138,7 +161,9 @@ class StarFit:
         going: IntArray = np.arange(len(stars))
         for _ in range(self.max_iterations):
             here = Points(x[going], y[going])
-            solution = _Equations.of(psf, stars.select(going), weight[going], here).solution()
+            solution = _Equations.of(
+                psf.select(going), stars.select(going), weight[going], here
+            ).solution()
             step = _step(solution)
             x[going] += step.x
             y[going] += step.y

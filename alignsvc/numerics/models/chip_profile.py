@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.spline import Surface
@@ -21,7 +21,7 @@ from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.parameters import Fixed
 from alignsvc.numerics.models.pixel_rules import nodes_for
-from alignsvc.numerics.models.profile import Places, Profile
+from alignsvc.numerics.models.profile import Places, Profile, ProfileColumns
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.reweighting import ModelVariance
 from alignsvc.numerics.models.scene import ExposureModel, Scene, Sources, Views, free_shape
@@ -63,13 +63,22 @@ class ChipProfile:
         side : int
             Pixels along a side of the windows.
         """
-        columns = self.profile(Places(centre.x, centre.y, side), self.shape)
-        planes = np.ones((len(centre.x), 4, side, side), np.float32)
-        # A profile tells what a centre that moves does, a surface what a pixel that moves sees.
-        np.negative(columns.d_x, out=planes[:, 0], casting="same_kind")
-        np.negative(columns.d_y, out=planes[:, 1], casting="same_kind")
-        planes[:, 2] = columns.value
-        return Surface(planes)
+        return surface(self.profile(Places(centre.x, centre.y, side), self.shape))
+
+    def select(self, which: BoolArray | IntArray) -> ChipProfile:
+        """Return the profile: all stars have the same."""
+        return self
+
+
+def surface(columns: ProfileColumns) -> Surface:
+    """Return sources of unit flux as surfaces."""
+    n, side = len(columns.value), columns.value.shape[-1]
+    planes = np.ones((n, 4, side, side), np.float32)
+    # A profile tells what a centre that moves does, a surface what a pixel that moves sees.
+    np.negative(columns.d_x, out=planes[:, 0], casting="same_kind")
+    np.negative(columns.d_y, out=planes[:, 1], casting="same_kind")
+    planes[:, 2] = columns.value
+    return Surface(planes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,10 @@ class PlacedTogether:
         off = Points(x[last], y[last])
         return cls(row[last], off, flux[last], background[last], covariance[last])
 
+    def of_all(self, rows: IntArray) -> PlacedTogether:
+        """Return the same, counted among all sources, of which they were those at `rows`."""
+        return replace(self, row=rows[self.row])
+
     def put_in(self, fitted: FittedStars, catalogued: Points) -> FittedStars:
         """Return fitted stars with these instead of what they were alone.
 

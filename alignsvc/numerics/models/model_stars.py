@@ -23,9 +23,16 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.displacement.star_fit import ExpectedStep, FittedStars, StarFit, StarStack
+from alignsvc.numerics.displacement.star_fit import (
+    ExpectedStep,
+    FittedStars,
+    Psf,
+    StarFit,
+    StarStack,
+)
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.close_sources import CloseSources, SkyOfChip, SourcesOnChip
+from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip, GalaxyShapes
 from alignsvc.numerics.models.neighbours import Neighbours
 from alignsvc.numerics.models.unexplained import growth
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -62,6 +69,8 @@ class ModelOnChip:
         Of faint ones.
     faint_snr : float
         Below this, as expected of the source in the exposure, it is faint.
+    galaxies : GalaxiesOnChip or None
+        What tells which sources are galaxies, and their shapes; None: all are placed as stars.
     """
 
     profile: ChipProfile | None
@@ -70,6 +79,7 @@ class ModelOnChip:
     fit: StarFit
     step: ExpectedStep
     faint_snr: float
+    galaxies: GalaxiesOnChip | None = None
 
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
@@ -77,12 +87,18 @@ class ModelOnChip:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
         if self.profile is None or self.sky is None or not len(pairs):
             return refined
+        profile: Psf = self.profile
+        told = None if self.galaxies is None else self.galaxies.told(pairs)
         pairs = self.sky.neighbours.taken_from(pairs, source)
-        reach = _APERTURE_FWHM * self.profile.fwhm_px
+        is_star = np.ones(len(pairs), bool)
+        if told is not None:
+            pairs, profile = told.with_galaxies(pairs), told.profiles
+            is_star = ~told.profiles.is_galaxy
+        reach = np.where(is_star, _APERTURE_FWHM * self.profile.fwhm_px, np.inf)
         pairs = replace(pairs, aperture_px=np.minimum(pairs.aperture_px, reach))
         theirs = refined.information
-        expected = Expected.of(self.profile, pairs, self.faint_snr)
-        placed = self.placed(self.profile, pairs, start, expected)
+        expected = Expected.of(profile, pairs, self.faint_snr)
+        placed = self.placed(profile, pairs, start, expected)
         bright = placed.found & (expected.snr >= self.faint_snr)
         sources = SourcesOnChip(
             source,
@@ -92,8 +108,10 @@ class ModelOnChip:
             pairs.aperture_px,
             _common_offset(placed.place, pairs.catalogued, bright),
         )
-        together = self.close(self.profile, self.sky, sources)
-        placed = together.put_in(placed, pairs.catalogued)
+        # Galaxies are compared with a template that has the same neighbours.
+        stars = np.flatnonzero(is_star)
+        together = self.close(self.profile, self.sky, sources.select(stars))
+        placed = together.of_all(stars).put_in(placed, pairs.catalogued)
         information = Information(
             own=placed.covariance,
             template=theirs.template,
@@ -102,10 +120,12 @@ class ModelOnChip:
             informative=placed.found & np.isfinite(theirs.share),
         )
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
+        if told is not None:
+            off = told.with_galaxies_off(off, placed.place)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
 
     def placed(
-        self, profile: ChipProfile, pairs: PairStack, start: Points, expected: Expected
+        self, profile: Psf, pairs: PairStack, start: Points, expected: Expected
     ) -> FittedStars:
         """Return all sources as placed in their boxes; covariances say what chi2 says of them.
 
@@ -118,15 +138,17 @@ class ModelOnChip:
         some, at = pairs.select(bright), Points(start.x[bright], start.y[bright])
         begin = Points(some.centre.x - at.x, some.centre.y - at.y)
         stack = StarStack.of(some, at)
-        fitted = inflated(profile, stack, self.fit(profile, stack, begin))
+        psf = profile.select(bright)
+        fitted = inflated(psf, stack, self.fit(psf, stack, begin))
         moved = _common_offset(fitted.place, some.catalogued, fitted.found)
         some = pairs.select(faint)
         begin = Points(some.catalogued.x + moved[0], some.catalogued.y + moved[1])
         at = Points(some.centre.x - begin.x, some.centre.y - begin.y)
         stack = StarStack.of(some, at)
-        stepped = self.step(profile, stack, begin, expected.flux[faint])
+        psf = profile.select(faint)
+        stepped = self.step(psf, stack, begin, expected.flux[faint])
         order = np.argsort(np.concatenate([bright, faint]))
-        return _in_order(fitted, inflated(profile, stack, stepped), order)
+        return _in_order(fitted, inflated(psf, stack, stepped), order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +174,8 @@ class ModelStars:
         Sources closer than this overlap: widths of bright stars in the catalogue, which are 1.2
         times their FWHM. The same for all exposures.
     close : CloseSources
+    galaxies : GalaxyShapes or None
+        How galaxies are told and their shapes found; None: all sources are placed as stars.
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
@@ -164,6 +188,7 @@ class ModelStars:
     faint_snr: float = 20.0
     close_fwhm: float = 1.7
     close: CloseSources = field(default_factory=CloseSources)
+    galaxies: GalaxyShapes | None = None
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars: all sources are placed as if they were some; None: none is bright."""
@@ -188,14 +213,16 @@ class ModelStars:
         """Return the profile that a chip's calibrators give, and all of its sources by it."""
         fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
         profile = self.profile(stars, fwhm_px)
-        sky = None
+        sky, galaxies = None, None
         if profile is not None:
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             alone = [neighbours.taken_from_stars(one) for one in stars]
             profile = self.profile(alone, profile.fwhm_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             sky = SkyOfChip(chip, neighbours, self.close_fwhm * chosen.fwhm_px)
-        return ModelOnChip(profile, sky, self.close, self.fit, self.step, self.faint_snr)
+            if self.galaxies is not None:
+                galaxies = self.galaxies.on_chip(profile)
+        return ModelOnChip(profile, sky, self.close, self.fit, self.step, self.faint_snr, galaxies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,7 +240,7 @@ class Expected:
     snr: FloatArray
 
     @classmethod
-    def of(cls, profile: ChipProfile, pairs: PairStack, faint_snr: float) -> Expected:
+    def of(cls, profile: Psf, pairs: PairStack, faint_snr: float) -> Expected:
         """Return the fluxes of templates, in the proportion that the bright sources have."""
         shift = Points(-pairs.whole.x, -pairs.whole.y)
         light = profile.at(pairs.catalogued, pairs.side).value
@@ -228,7 +255,7 @@ class Expected:
         return cls(theirs, theirs * information)
 
 
-def inflated(profile: ChipProfile, stars: StarStack, fitted: FittedStars) -> FittedStars:
+def inflated(profile: Psf, stars: StarStack, fitted: FittedStars) -> FittedStars:
     """Return fitted stars, their covariances grown where a star alone is no good model."""
     place = Points(
         np.where(fitted.found, fitted.place.x, 0.0), np.where(fitted.found, fitted.place.y, 0.0)
