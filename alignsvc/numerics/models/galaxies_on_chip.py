@@ -115,7 +115,7 @@ class GalaxyShapes:
     """
 
     least_evidence: float = 1.0
-    psf_error: float = 0.02
+    psf_error: float = 0.06
     narrowing: float = 0.3
     bright_snr: float = 50.0
     sharpest_px: float = 2.6
