@@ -250,7 +250,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("alignment.tangent_plane", "exp007", "alignment.tangent_plane: 'exp007'"),
     ("alignment.method", "correlation", "no 'correlation'"),
     ("alignment.method", {"correlation": "fft"}, "fft"),
-    ("alignment.method", {"name": "model", "source": "airy"}, "moffat, gaussian, auto"),
+    ("alignment.method", {"name": "model", "source": "airy"}, "moffat, gaussian, sersic, auto"),
     ("alignment.method", {"name": "model", "refine": True}, "model has no setting 'refine'"),
     ("alignment.method", {"name": "both", "moffat": 2}, "both has no setting 'moffat'"),
     ("mosaic.resampler", {"kernel": "turbo", "pixfrac": "wide"}, "pixfrac"),
@@ -265,7 +265,6 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("cluster.workers", 3, "has no setting 'workers'"),  # of the serial backend
 ]
 NOT_YET: list[tuple[str, object, str]] = [
-    ("alignment.method", {"name": "model", "source": "sersic"}, "sersic is not in this version"),
     *(
         ("cluster.backend", name, f"cluster.backend: {name}")
         for name in ("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway")
