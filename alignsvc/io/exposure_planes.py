@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 
 from alignsvc.domain.exposure import ChipRef, HduRef
 from alignsvc.errors import DataError
@@ -25,6 +26,24 @@ WEIGHT_NAMES = {
 MASK_NAMES = ("DQ", "MASK", "BPM")
 #: Planes that "auto" never takes for science, though they may carry a WCS.
 _NEVER_SCIENCE = {*WEIGHT_NAMES, *MASK_NAMES, "CTX", "CON", "EXP", "RMS", "SAMP", "TIME", "SKY"}
+
+
+class PlaneKind(StrEnum):
+    """What goes with science pixels."""
+
+    WEIGHT = "weight"
+    VARIANCE = "variance"  #: or its root
+    MASK = "mask"
+
+
+def kind_of_plane(name: str) -> PlaneKind | None:
+    """Return what an HDU of this name is; None: nothing that is known."""
+    if name in MASK_NAMES:
+        return PlaneKind.MASK
+    if name not in WEIGHT_NAMES:
+        return None
+    is_weight = WEIGHT_NAMES[name] is WeightType.WEIGHT
+    return PlaneKind.WEIGHT if is_weight else PlaneKind.VARIANCE
 
 
 class OpenFiles:

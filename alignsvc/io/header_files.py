@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -112,14 +113,26 @@ def correction_run(path: Path) -> str | None:
     return None
 
 
-def hdus_with_same_wcs(path: Path, hdu: int) -> tuple[int, ...]:
-    """Return the indices of the other image HDUs whose WCS cards say what those of `hdu` say."""
+@dataclass(frozen=True, slots=True)
+class NamedHdu:
+    """An HDU by its index, and its EXTNAME; empty without."""
+
+    index: int
+    name: str
+
+
+def hdus_with_same_wcs(path: Path, hdu: int) -> tuple[NamedHdu, ...]:
+    """Return the other image HDUs whose WCS cards say what those of `hdu` say."""
     with _opened(path) as stream:
-        found = [_wcs_cards(HeaderCards.from_bytes(h.header)) for h in scan_hdus(stream)]
+        found = [HeaderCards.from_bytes(one.header) for one in scan_hdus(stream)]
     if not 0 <= hdu < len(found):
         raise HeaderError(f"{path}: it has HDUs 0 to {len(found) - 1}, not {hdu}")
-    wanted = found[hdu]
-    return tuple(i for i, cards in enumerate(found) if i != hdu and cards and cards == wanted)
+    wcs = [_wcs_cards(cards) for cards in found]
+    return tuple(
+        NamedHdu(i, str(cards.value("EXTNAME") or "").strip().upper())
+        for i, cards in enumerate(found)
+        if i != hdu and wcs[i] and wcs[i] == wcs[hdu]
+    )
 
 
 def update_image_wcs(

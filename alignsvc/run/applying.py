@@ -12,6 +12,7 @@ from alignsvc.errors import ConfigError, DataError, HeaderError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_files import ExposureCandidate, exposure_ids
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.exposure_planes import PlaneKind
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
@@ -67,7 +68,13 @@ def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
         raise ConfigError(f"{run}: the run has not ended; `alignsvc resume {run}` first")
     rows = _aligned(RunLocations(run).path(CORRECTIONS))
     folder = target.folder or RunLocations(run).path(HEADERS)
-    settings = HeaderSettings(target.destination, folder, config.output.wcs_name, state.run_id)
+    settings = HeaderSettings(
+        target.destination,
+        folder,
+        config.output.wcs_name,
+        state.run_id,
+        tuple(PlaneKind(kind) for kind in config.output.also),
+    )
     plan = make_plan(config, earlier_in(run, config))
     headers = {header.ref.id: header for header in plan.headers}
     for name in sorted(rows.keys() - headers.keys()):

@@ -16,6 +16,7 @@ from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.exposure_planes import PlaneKind
 from alignsvc.io.locations import (
     CONTRIBUTIONS,
     CORRECTIONS,
@@ -180,6 +181,7 @@ def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _
         RunLocations(tools.run).path(HEADERS),
         output.wcs_name,
         tools.plan.run_id,
+        tuple(PlaneKind(kind) for kind in output.also),
     )
     headers = {one.id: one.header for one in tools.plan.moving}
     written = _each_written(tools, results, headers, settings)

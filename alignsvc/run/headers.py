@@ -17,6 +17,7 @@ from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.exposure_planes import PlaneKind, kind_of_plane
 from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
@@ -47,12 +48,16 @@ class HeaderSettings:
         Of copies and .head files; the inputs' tree is mirrored below it.
     wcs_name : str
     run_id : str
+    also : tuple of PlaneKind
+        What is corrected with the science pixels whose WCS it carries. What is none of these kinds,
+        and carries it, always is.
     """
 
     destination: Destination
     folder: Path
     wcs_name: str
     run_id: str
+    also: tuple[PlaneKind, ...] = tuple(PlaneKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +151,16 @@ def _updates(
         if chip.science.uri != uri:
             continue
         provenance = _provenance(old, own, result, settings)
-        with_it = set(hdus_with_same_wcs(Path(uri), chip.science.hdu)) - science
-        for hdu in (chip.science.hdu, *sorted(with_it)):
+        for hdu in (chip.science.hdu, *sorted(_with_it(chip, settings) - science)):
             updates.setdefault(hdu, HeaderUpdate(hdu, wcs, settings.wcs_name, provenance))
     return [updates[hdu] for hdu in sorted(updates)]
+
+
+def _with_it(chip: ChipRef, settings: HeaderSettings) -> set[int]:
+    """Return the HDUs that carry a chip's WCS and are to be corrected as well."""
+    left_out = set(PlaneKind) - set(settings.also)
+    found = hdus_with_same_wcs(Path(chip.science.uri), chip.science.hdu)
+    return {one.index for one in found if kind_of_plane(one.name) not in left_out}
 
 
 def _totals(header: ExposureHeader, result: ExposureResult) -> tuple[Correction, ...]:

@@ -21,6 +21,7 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.errors import HeaderError
 from alignsvc.io.header_cards import HeaderCards, new_card, value_of
 from alignsvc.io.header_files import (
+    NamedHdu,
     correction_run,
     hdus_with_same_wcs,
     revert,
@@ -328,7 +329,7 @@ def test_all_hdus_with_the_same_wcs_can_be_found_and_corrected(tmp_path: Path) -
     path = tmp_path / "in.fits"
     fits.HDUList(hdus).writeto(path)
     before = path.read_bytes()
-    assert hdus_with_same_wcs(path, 1) == (2,)
+    assert hdus_with_same_wcs(path, 1) == (NamedHdu(2, "ERR"),)
     [first] = updates(path, 1)
     write_in_place(path, [first, replace(first, hdu=2)])
     assert difference_px(read_wcs(path, 1), read_wcs(path, 2)) < 1e-8
