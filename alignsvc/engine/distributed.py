@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import StaysAtHome, Task
 from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted
-from alignsvc.engine.pulse import Pulse, Running, TaskName, take_pulse
+from alignsvc.engine.pulse import Pulse, Running, TaskName, known, take_pulse
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.errors import AlignError, ResourceError, RunStoreError, TransientError
 from alignsvc.io.objects import ObjectStore
@@ -40,6 +40,8 @@ Answer: TypeAlias = TaskReport | BaseException
 TASK_TIMEOUT_S = 3600.0
 #: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
 _NO_ANSWER = (OSError, TimeoutError, CancelledError)
+#: Between questions whether cancelled tasks are forgotten, seconds.
+_LETTING_GO_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +202,25 @@ class DaskExecutor:
         if futures and self._client.status == "running":
             self._ask(self._client.cancel, futures)
 
+    def _forget(self, futures: list[Future]) -> None:
+        """Cancel tasks and wait until the scheduler has none of them: a cancel takes its time."""
+        self._cancel(futures)
+        names = tuple(future.key for future in futures)
+        last_s = time.monotonic() + self._settings.answer_timeout_s
+        while self._ask(self._client.run_on_scheduler, known, names):
+            if time.monotonic() > last_s:
+                raise TransientError(
+                    f"scheduler: it has not let go of {len(names)} tasks within "
+                    f"{self._settings.answer_timeout_s:g} s; resume the run"
+                )
+            time.sleep(_LETTING_GO_S)
+
     def _restart(self, worker: str) -> None:
         """Kill a worker's process; its nanny starts another."""
         half_s = self._settings.answer_timeout_s / 2
         restart = partial(self._client.restart_workers, timeout=half_s, raise_for_error=False)
         # No answer is one worker less; the next pulse tells if it was the last. A worker that the
-        # scheduler does not know is gone already: two of its tasks were late.
+        # scheduler does not know any more has died meanwhile.
         with suppress(TransientError, KeyError):
             self._ask(restart, [worker])
 
@@ -342,21 +357,25 @@ class _Stage:
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
                 f"{len(self._handed)} tasks wait; see why none starts, then resume"
             )
-        for running in pulse.running:
-            if running.seconds > self._settings.task_timeout_s and running.name in self._handed:
-                yield from self._timed_out(running)
+        limit_s = self._settings.task_timeout_s
+        late = [one for one in pulse.running if one.seconds > limit_s and one.name in self._handed]
+        if late:
+            yield from self._timed_out(late)
         lost = [name for name, handed in self._handed.items() if handed.future.status == "lost"]
         for name in lost:
             self._after(name, Trouble.FUTURE_LOST, CancelledError())
 
-    def _timed_out(self, running: Running) -> Iterator[TaskOutcome]:
-        # Forgotten first, else the scheduler would give it to the next worker.
-        self._executor._cancel([self._handed[running.name].future])
-        self._executor._restart(running.worker)
-        error = TimeoutError(f"ran {running.seconds:.0f} s on a worker")
-        outcome = self._after(running.name, Trouble.TIMEOUT, error)
-        if outcome is not None:
-            yield outcome
+    def _timed_out(self, late: list[Running]) -> Iterator[TaskOutcome]:
+        # All of them forgotten first, also those that only wait behind the one that hangs: what a
+        # worker leaves the scheduler gives to the next one, which would hang for ever with it.
+        self._executor._forget([self._handed[one.name].future for one in late])
+        for worker in dict.fromkeys(one.worker for one in late):
+            self._executor._restart(worker)
+        for one in late:
+            error = TimeoutError(f"ran {one.seconds:.0f} s on a worker")
+            outcome = self._after(one.name, Trouble.TIMEOUT, error)
+            if outcome is not None:
+                yield outcome
 
 
 def _trouble(error: BaseException) -> Trouble:

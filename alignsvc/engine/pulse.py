@@ -40,15 +40,23 @@ def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     return Pulse(sum(worker.nthreads for worker in workers), running, addresses)
 
 
+def known(names: tuple[TaskName, ...], dask_scheduler: Scheduler) -> tuple[TaskName, ...]:
+    """Return those of the tasks that the scheduler still has; runs in the scheduler."""
+    return tuple(name for name in names if name in dask_scheduler.tasks)
+
+
 def _running_on(worker: WorkerState, now_s: float) -> Iterator[Running]:
     """Yield what a worker runs, for how long.
 
     It says so with each heartbeat. One that is busy in C without letting go of the interpreter
-    says nothing more: the time since its last word counts too, for as many tasks as it has
-    threads, the ones that it was given first.
+    says nothing more: the time since its last word counts too, also for what it then may have
+    begun, on threads that nothing was said of: what comes first of that which it was given, by
+    priority and, among equals, in turn (`run_id` counts what the scheduler hands out).
     """
     silence_s = max(0.0, now_s - worker.last_seen)
-    for place, task in enumerate(tuple(worker.processing)):
-        if task in worker.executing or place < worker.nthreads:
-            seconds = worker.executing.get(task, 0.0) + silence_s
-            yield Running(task.key, seconds, worker.address)
+    given = sorted(worker.processing, key=lambda task: (task.priority or (), task.run_id or 0))
+    said = [task for task in given if task in worker.executing]
+    begun = [task for task in given if task not in worker.executing]
+    for task in said + begun[: max(0, worker.nthreads - len(said))]:
+        seconds = worker.executing.get(task, 0.0) + silence_s
+        yield Running(task.key, seconds, worker.address)

@@ -25,7 +25,7 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.engine.base import Executor, RunContext, TaskEnded, TaskEvent, TaskRetried
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.distributed import DaskExecutor, DaskSettings
-from alignsvc.engine.pulse import Pulse, take_pulse
+from alignsvc.engine.pulse import Pulse, Running, take_pulse
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import DataError, NothingToMeasure, ResourceError, TransientError
 from alignsvc.io.objects import LocalObjects
@@ -167,6 +167,22 @@ class HurriedPulse:
                 for one in pulse.running
             ),
         )
+
+
+@dataclass(frozen=True)
+class CrowdedPulse(HurriedPulse):
+    """All that lies on a worker that hangs is late, what waits there before what hangs."""
+
+    def __call__(self, dask_scheduler: Scheduler) -> Pulse:
+        objects = LocalObjects(self.root)
+        hung = {objects.get(name).decode() for name in objects.list("hung/")}
+        late = tuple(
+            Running(task.key, 2000.0, worker.address)
+            for worker in dask_scheduler.workers.values()
+            if worker.address in hung
+            for task in reversed(tuple(worker.processing))
+        )
+        return replace(take_pulse(dask_scheduler), running=late)
 
 
 class Workshop:
@@ -358,8 +374,22 @@ def test_a_hung_task_fails_and_its_worker_comes_back(
     assert sum(o.is_ok for o in impatient.run(Toy(n, tmp_path) for n in range(20, 24))) == 4
 
 
+def test_what_hangs_is_given_to_no_other_worker_when_its_own_is_restarted(
+    workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor when what waits behind it is late as well: nobody waits for it, it would run for ever."""
+    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", CrowdedPulse(tmp_path))
+    settings = DaskSettings(poll_s=0.2, task_timeout_s=1000.0)
+    tasks = [Hung(n, tmp_path) if n == 0 else Slow(n, tmp_path) for n in range(12)]
+    outcomes = list(workshop.executor(tmp_path, events, settings).run(tasks))
+    assert len(outcomes) == 12
+    assert FailureKind.TIMEOUT in {one.reason for one in outcomes if one.key == tasks[0].key}
+    busy = workshop.shared._client.run(lambda dask_worker: len(dask_worker.state.executing))
+    assert set(busy.values()) == {0}
+
+
 def test_a_worker_that_is_gone_need_not_be_restarted(workshop: Workshop) -> None:
-    """Two tasks of one worker may be late at one time; the first took it down."""
+    """It may die on the way."""
     workshop.shared._restart("tcp://127.0.0.1:9")
     assert workshop.shared._pulse().threads > 0
 
