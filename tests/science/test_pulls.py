@@ -12,6 +12,9 @@ from pull_bench import HELD_OUT, gather, kept, pulls_by_row
 
 #: Skies of a slow test: of six exposures each, and of two.
 SKIES = {"stack": 20, "strip": 20, "pair": 60}
+#: The least rms and width. With a scale free a pair of few sources hangs on the brightest, of
+#: which nobody could tell that they are wrong: errors are stated larger for it.
+LEAST = {"stack": (0.85, 0.8), "strip": (0.85, 0.8), "pair": (0.75, 0.72)}
 
 
 @pytest.mark.slow
@@ -19,7 +22,8 @@ SKIES = {"stack": 20, "strip": 20, "pair": 60}
 def test_stated_errors_are_the_errors(tmp_path: Path, layout: str) -> None:
     """Exposures of a sky share errors: so many fix an rms to 0.03-0.08, a width to 0.14."""
     gather(tmp_path, layout, range(1, SKIES[layout] + 1))
+    least_rms, least_width = LEAST[layout]
     for row, pulls in pulls_by_row(kept(tmp_path, layout)).items():
-        assert 0.8 < pulls.width < 1.2, row
+        assert least_width < pulls.width < 1.2, row
         if row != HELD_OUT:  # a few faint ones have another source's peak
-            assert 0.85 < pulls.rms < 1.15, row
+            assert least_rms < pulls.rms < 1.15, row
