@@ -23,7 +23,7 @@ _OTHERS_TOLERANCE = 10.0
 #: No less than this part of the flux that is expected of a star is believed, for its place.
 _LEAST_PART = 0.1
 #: Unknowns of a window less distinct than this have no solution.
-_DEPENDENT = 1e-9
+_DEPENDENT = 1e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +205,9 @@ class _Equations:
         regular = (scale > 0).all(axis=1)
         unit = matrix / np.where(scale > 0, scale, 1)[:, :, None]
         unit /= np.where(scale > 0, scale, 1)[:, None, :]
-        regular &= np.linalg.det(unit) > _DEPENDENT**m
+        regular &= np.isfinite(unit).all(axis=(1, 2))
+        unit[~regular] = np.eye(unit.shape[1])
+        regular &= np.linalg.eigvalsh(unit)[:, 0] > _DEPENDENT
         matrix[~regular] = np.eye(matrix.shape[1])
         solved = np.linalg.solve(matrix, data[:, :, None])[:, :, 0]
         solution: FloatArray = np.where(regular[:, None], solved, np.nan)

@@ -76,6 +76,17 @@ class TestStarsFittedTogether:
         np.testing.assert_allclose(fitted.first.place.y, groups.place.y[:, 0], atol=5e-3)
         np.testing.assert_allclose(fitted.flux[:, 0], 2e4, rtol=0.02)
 
+    def test_two_others_at_one_place_have_no_answer_and_stop_no_other_window(self) -> None:
+        """What cannot be told apart is not: of three stars two coincide in the first windows."""
+        pairs = pairs_of_stars(8, FWHM_PX, (2e4, 1e4), seed=3)
+        x, y = (np.concatenate([axis, axis[:, 1:]], axis=1) for axis in pairs.place)
+        x[4:, 2] += 2 * FWHM_PX
+        flux = np.concatenate([pairs.flux, pairs.flux[:, 1:]], axis=1)
+        groups = StarGroups(pairs.stack, Points(x, y), flux, pairs.is_faint, 1e9)
+        found = GroupFit()(MOFFAT, groups).first.found
+        assert not found[:4].any()
+        assert found[4:].any()
+
     @pytest.mark.parametrize("flux", [(2e4, 1e4), (5e3, 2e4)], ids=["the brighter", "the fainter"])
     def test_errors_are_as_stated_one_width_apart(self, flux: tuple[float, float]) -> None:
         groups = pairs_of_stars(200, FWHM_PX, flux, seed=2)
