@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray
-from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.blocks import ReducedBlocks
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt, Search, Step, damping_after
 from alignsvc.numerics.models.outcomes import Outcome
@@ -25,11 +24,12 @@ from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_fit import (
     FittedViews,
+    FoundScene,
     SceneFit,
     SeenMembers,
+    concluded,
     no_fit,
     nothing_to_fit,
-    verdict_of,
 )
 from alignsvc.numerics.models.scene_partition import (
     PIXELS_PER_PART,
@@ -308,22 +308,8 @@ def _concluded(
     covariance = reduced.inverse()
     gathered = _Gathered(whole, parts, equations.sources(covariance))
     state, views = gathered.state(equations.state.unknowns), gathered.views()
-    verdict = verdict_of(whole, search.outcome, reduced, views)
-    return SceneFit(
-        verdict.outcome,
-        verdict.message,
-        whole.layout.table.unknowns,
-        state.unknowns,
-        covariance,
-        Points(*state.place.T),
-        state.shape,
-        None if covariance is None else gathered.of_sources("source_covariance"),
-        views,
-        equations.chi2,
-        equations.degrees_of_freedom,
-        search.history,
-        state,
-    )
+    spread = None if covariance is None else gathered.of_sources("source_covariance")
+    return concluded(whole, search, FoundScene(state, reduced, covariance, spread, views))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -271,32 +271,62 @@ def verdict_of(
     return Verdict(outcome, message)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundScene:
+    """What the equations say at the end of a search.
+
+    Parameters
+    ----------
+    state : SceneState
+    reduced : ReducedBlocks
+        Without damping.
+    covariance : float64 array, shape (r, r), or None
+        Its inverse; None where it has none.
+    source_covariance : float64 array or None
+        See `SceneFit`.
+    views : FittedViews
+    """
+
+    state: SceneState
+    reduced: ReducedBlocks
+    covariance: FloatArray | None
+    source_covariance: FloatArray | None
+    views: FittedViews
+
+
+def concluded(problem: SceneProblem, search: Search[Any, Any], found: FoundScene) -> SceneFit:
+    """Return the fit that a search ended with."""
+    equations = search.equations
+    assert equations is not None and search.outcome is not None
+    verdict = verdict_of(problem, search.outcome, found.reduced, found.views)
+    return SceneFit(
+        verdict.outcome,
+        verdict.message,
+        problem.layout.table.unknowns,
+        found.state.unknowns,
+        found.covariance,
+        Points(*found.state.place.T),
+        found.state.shape,
+        found.source_covariance,
+        found.views,
+        equations.chi2,
+        equations.degrees_of_freedom,
+        search.history,
+        found.state,
+    )
+
+
 def _judged(problem: SceneProblem, search: Search[SceneState, BlockStep]) -> SceneFit:
     equations = search.equations
     assert isinstance(equations, SceneEquations) and search.outcome is not None
     state = equations.state
     eliminated = equations.eliminated(0.0)
     covariance = eliminated.reduced.inverse()
-    views = _views(problem, equations)
-    verdict = verdict_of(problem, search.outcome, eliminated.reduced, views)
     spread = None
     if covariance is not None:
         spread = source_covariance(problem, eliminated.group_covariances(covariance))
-    return SceneFit(
-        verdict.outcome,
-        verdict.message,
-        problem.layout.table.unknowns,
-        state.unknowns,
-        covariance,
-        Points(*state.place.T),
-        state.shape,
-        spread,
-        views,
-        equations.chi2,
-        equations.degrees_of_freedom,
-        search.history,
-        state,
-    )
+    found = FoundScene(state, eliminated.reduced, covariance, spread, _views(problem, equations))
+    return concluded(problem, search, found)
 
 
 def source_covariance(problem: SceneProblem, found: tuple[FloatArray, ...]) -> FloatArray:
