@@ -77,6 +77,8 @@ class MethodAgreement:
         differences apart: bad sources, if the exposures agree.
     scatter_px : float
         Of the differences of the other sources, per axis.
+    message : str
+        What failed, if its measurement did; empty otherwise.
     """
 
     id: str
@@ -92,6 +94,7 @@ class MethodAgreement:
     n_sources: int = 0
     n_apart: int = 0
     scatter_px: float = math.nan
+    message: str = ""
 
     def judged(self, n_compared: int, least_px: float) -> MethodAgreement:
         """Return the row with its verdict, of `n_compared` that were compared.
@@ -107,7 +110,9 @@ class MethodAgreement:
     @property
     def text(self) -> str:
         """Why it was not compared, in words; empty if it was."""
-        return "" if self.reason is None else NOT_COMPARED_TEXT[self.reason]
+        if self.reason is None:
+            return ""
+        return NOT_COMPARED_TEXT[self.reason] + (f": {self.message}" if self.message else "")
 
 
 def least_sigma(n_compared: int) -> float:
@@ -118,8 +123,23 @@ def least_sigma(n_compared: int) -> float:
     return NormalDist().inv_cdf(1.0 - 0.5 * _BY_CHANCE / max(n_compared, 1))
 
 
-def agreement_warning(rows: Sequence[MethodAgreement]) -> str:
-    """Return the sentence that a user should read first; empty if nothing differs."""
+def agreement_warnings(rows: Sequence[MethodAgreement]) -> tuple[str, ...]:
+    """Return what a user should read first: what failed, and what differs."""
+    return tuple(sentence for sentence in (_failed(rows), _differing(rows)) if sentence)
+
+
+def _failed(rows: Sequence[MethodAgreement]) -> str:
+    failed = [row for row in rows if row.reason is NotCompared.FAILED]
+    if not failed:
+        return ""
+    return (
+        f"{len(failed)} of {len(rows)} exposures could not be measured by both methods (first "
+        f"{failed[0].id}: {failed[0].message}): their corrections are those of the correlation, "
+        "which nothing was compared with"
+    )
+
+
+def _differing(rows: Sequence[MethodAgreement]) -> str:
     differ = [row for row in rows if row.verdict is Agreement.DIFFER]
     if not differ:
         return ""

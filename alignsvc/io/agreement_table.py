@@ -27,6 +27,7 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("n_sources", int),
     ("n_apart", int),
     ("scatter", float),
+    ("message", str),
 )
 _IN_PIXELS = ("dx", "dy", "largest", "error", "stated", "alone", "scatter")
 _ABOUT = (
@@ -38,7 +39,8 @@ _ABOUT = (
     "both; alone: farthest anywhere if each method weighs and clips its sources by itself. "
     "sigma: how unlikely the difference is by chance, in standard deviations of a normal variable. "
     "n_sources were measured by both methods; n_apart of them are placed farther apart than five "
-    "standard deviations of such differences; scatter: of the others' differences, per axis."
+    "standard deviations of such differences; scatter: of the others' differences, per axis; "
+    "message: what failed, if its measurement did."
 )
 
 
@@ -72,6 +74,7 @@ def _values(row: MethodAgreement) -> tuple[str | float, ...]:
         row.n_sources,
         row.n_apart,
         row.scatter_px,
+        row.message,
     )
 
 
@@ -93,7 +96,10 @@ def read_agreement(path: Path) -> tuple[MethodAgreement, ...]:
 
 
 def _row(row: Table.Row) -> MethodAgreement:
-    reason = "" if row["reason"] is np.ma.masked else str(row["reason"])
+    # An empty text comes back masked.
+    reason, message = (
+        "" if row[name] is np.ma.masked else str(row[name]) for name in ("reason", "message")
+    )
     return MethodAgreement(
         str(row["exposure"]),
         Agreement(row["verdict"]),
@@ -108,4 +114,5 @@ def _row(row: Table.Row) -> MethodAgreement:
         n_sources=int(row["n_sources"]),
         n_apart=int(row["n_apart"]),
         scatter_px=float(row["scatter"]),
+        message=message,
     )

@@ -38,7 +38,7 @@ class LoopEnd:
     verdict : Convergence
     history : tuple of events.PassSolved
     verdicts : mapping of exposure id to VerdictGiven
-    compared : mapping of exposure id to ExposureCompared or NotCompared
+    compared : mapping of exposure id to ExposureCompared, or why not
         Empty unless two methods were to be compared.
     """
 

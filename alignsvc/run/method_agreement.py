@@ -59,8 +59,15 @@ class ExposureCompared:
     alone_arcsec: float
 
 
+@dataclass(frozen=True, slots=True)
+class ComparisonFailed:
+    """A measurement by one of the methods failed; what of it, in a sentence."""
+
+    message: str
+
+
 #: What is known of exposures, or why there is nothing.
-Compared = Mapping[str, ExposureCompared | NotCompared]
+Compared = Mapping[str, ExposureCompared | NotCompared | ComparisonFailed]
 
 
 def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) -> Compared:
@@ -76,7 +83,7 @@ def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) 
 
     Returns
     -------
-    mapping of exposure id to ExposureCompared or NotCompared
+    mapping of exposure id to ExposureCompared, or why not
         Empty unless the configuration asks for it. Exposures that were not measured are not in it.
     """
     model = tools.plan.algorithms.comparison
@@ -84,14 +91,14 @@ def compared_methods(tools: Tools, last: PassSettings | None, state: LoopState) 
         return {}
     exposures = seen_exposures(tools, state)
     by_run, by_model = _measured(tools, last, state, model)
-    found: dict[str, ExposureCompared | NotCompared] = {
-        one.id: NotCompared.FAILED for one in exposures
-    }
-    pairs = [
-        _Pair.read(tools, one, *both)
-        for one, *both in zip(exposures, by_run, by_model, strict=True)
-        if all(outcome.is_ok for outcome in both)
-    ]
+    found: dict[str, ExposureCompared | NotCompared | ComparisonFailed] = {}
+    pairs = []
+    for one, *both in zip(exposures, by_run, by_model, strict=True):
+        failures = [outcome.message for outcome in both if not outcome.is_ok]
+        if failures:
+            found[one.id] = ComparisonFailed(failures[0])
+        else:
+            pairs.append(_Pair.read(tools, one, *both))
     for grid in tools.plan.grids:
         own = [one for one in pairs if one.exposure.component == grid.component]
         found |= _on_grid(tools, grid, state, own)
@@ -111,6 +118,12 @@ def agreement_rows(
         one = found.get(result.id, NotCompared.HOLDS_FRAME)
         if result.status is not Status.ALIGNED or result.correction is None:
             one = NotCompared.NOT_ALIGNED
+        if isinstance(one, ComparisonFailed):
+            failed = NotCompared.FAILED
+            rows.append(
+                MethodAgreement(result.id, Agreement.NOT_COMPARED, failed, message=one.message)
+            )
+            continue
         if isinstance(one, NotCompared):
             rows.append(MethodAgreement(result.id, Agreement.NOT_COMPARED, one))
             continue

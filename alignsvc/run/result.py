@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from alignsvc.domain.agreement import MethodAgreement, agreement_warning
+from alignsvc.domain.agreement import MethodAgreement, agreement_warnings
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.numerics.solve.movement import Convergence
@@ -71,8 +71,7 @@ class RunResult:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences on what the counts do not say: whose chips, or methods, say otherwise."""
-        differ = agreement_warning(self.agreement)
-        return (*self._chips_apart(), *((differ,) if differ else ()))
+        return (*self._chips_apart(), *agreement_warnings(self.agreement))
 
     def _chips_apart(self) -> tuple[str, ...]:
         apart = [(chip, row) for row in self.corrections for chip in row.chips_apart]

@@ -32,6 +32,7 @@ def agreement_json(rows: Sequence[MethodAgreement]) -> Any:
             "id": row.id,
             "verdict": row.verdict.value,
             "reason": "" if row.reason is None else row.reason.value,
+            "message": row.message,
             "dx_px": _number(row.dx_px),
             "dy_px": _number(row.dy_px),
             "largest_px": _number(row.largest_px),

@@ -27,6 +27,9 @@ FAR = MethodAgreement(
     "far", Agreement.AGREE, None, 0.03, -0.04, 0.05, 0.002, 0.01, 0.07, 20.0, 40, 3, 0.02
 )  # fmt: skip
 NONE = MethodAgreement("none", Agreement.NOT_COMPARED, NotCompared.NO_MODEL)
+BROKEN = MethodAgreement(
+    "broken", Agreement.NOT_COMPARED, NotCompared.FAILED, message='LinAlgError: "Singular, matrix"'
+)
 
 
 def test_an_exposure_differs_beyond_chance_and_stated_errors_and_what_nobody_minds() -> None:
@@ -41,11 +44,12 @@ def test_more_exposures_are_farther_apart_by_chance() -> None:
 
 
 def test_the_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    rows = (FAR.judged(2, 0.003), NONE)
+    rows = (FAR.judged(2, 0.003), NONE, BROKEN)
     (tmp_path / "table.ecsv").write_bytes(agreement_to_ecsv(rows))
     read = read_agreement(tmp_path / "table.ecsv")
     assert read[0] == rows[0]
     assert read[1].reason is NotCompared.NO_MODEL and read[1].n_sources == 0
+    assert read[2].reason is NotCompared.FAILED and read[2].message == BROKEN.message
     with pytest.raises(RunStoreError, match="not a table of what two methods"):
         read_agreement(tmp_path / "other.ecsv")
 
@@ -63,6 +67,17 @@ def test_what_differs_is_warned_of_and_what_was_not_compared_is_never_agreed() -
     for lines in (result_lines(result), report_lines(told)):
         assert any(counted in line for line in lines) and f"warning: {warning}" in lines
     assert f"<td>{NONE.text}</td>" in report_html(result)
+
+
+def test_a_measurement_that_failed_is_warned_of_with_what_failed() -> None:
+    rows = (replace(FAR, sigma=1.0), BROKEN)
+    result = RunResult(Path("run"), Convergence.CONVERGED, (), (), (), (), (), agreement=rows)
+    (warning,) = result.warnings
+    assert warning.startswith("1 of 2 exposures could not be measured by both methods")
+    assert f"broken: {BROKEN.message}" in warning
+    told = json.loads(json.dumps(result_json(result), allow_nan=False))
+    assert told["method_agreement"][1]["message"] == BROKEN.message
+    assert "its measurement by the model failed: LinAlgError" in report_html(result)
 
 
 def test_every_reason_has_a_text_and_those_of_the_solve_are_among_them() -> None:
