@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from alignsvc.io.journal import Extended
 from alignsvc.io.lease import LeaseOwner, lease_owner
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
 from alignsvc.run.service import state_of
 from alignsvc.run.state import RunState
 
@@ -28,13 +28,13 @@ class RunStatus:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
     state : RunState
     owner : LeaseOwner or None
         The process that drives the run; None where it ended, or its driver is gone.
     """
 
-    directory: Path
+    directory: Place
     state: RunState
     owner: LeaseOwner | None = None
 
@@ -115,7 +115,7 @@ def extension_json(extended: Extended) -> dict[str, object]:
     }
 
 
-def run_status(run: Path) -> RunStatus:
+def run_status(run: Place) -> RunStatus:
     """Return where the run in a directory stands.
 
     Raises

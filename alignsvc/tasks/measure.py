@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
@@ -97,7 +97,7 @@ class MeasureTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     view : ExposureView
     mosaic : MosaicPart
@@ -115,7 +115,7 @@ class MeasureTask:
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
     """
 
-    run: Path
+    run: Place
     view: ExposureView
     mosaic: MosaicPart
     sources: SourceChoice

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
+from alignsvc.io.places import common_folder
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
@@ -84,7 +84,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         )
     lines += agreement_lines(result.agreement)
     if result.headers:
-        folder = os.path.commonpath([path.parent for path in result.headers])
+        folder = common_folder(result.headers)
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
