@@ -31,6 +31,7 @@ from alignsvc.run.extension.extending import (
 )
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
+from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
@@ -256,19 +257,24 @@ def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
     objects = RunLocations(run).objects
     patience = Patience(time.time, time.sleep, lambda text: options.listener(events.Note(text)))
     with take_lease(objects, patience) as lease:
-        known = fold(Journal(objects, time.time).events())
-        if known.is_finished:
-            return finished_result(run, plan, known)
-        book = Journal(objects, time.time)
-        plan = with_inputs_restored(plan, known, book)
-        require_same(run, plan, known)
-        extended = take_along(run, plan, is_known=known.extended is not None)
-        if not known.identity:
-            book.append(journal.RunCreated(plan.identity, plan.parts))
-        if extended is not None:
-            book.append(extended)
-        book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-        return _worked(run, plan, options, (book, lease, known))
+        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+
+
+def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
+    """Go on from where the journal ends."""
+    book = Journal(RunLocations(run).objects, time.time)
+    known = fold(book.events())
+    if known.is_finished:
+        return finished_result(run, plan, known)
+    plan = with_inputs_restored(plan, known, book)
+    require_same(run, plan, known)
+    extended = take_along(run, plan, is_known=known.extended is not None)
+    if not known.identity:
+        book.append(journal.RunCreated(plan.identity, plan.parts))
+    if extended is not None:
+        book.append(extended)
+    book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+    return _worked(run, plan, options, (book, lease, known))
 
 
 def _worked(

@@ -13,6 +13,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations, table_name
 from alignsvc.io.places import Place
+from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
@@ -144,7 +145,7 @@ class DetectTask:
         view = self.view
         store = mosaic_store(view.run)
         return (
-            RunLocations(view.run).objects.exists(outcome.product)
+            product_is_whole(RunLocations(view.run).objects, outcome)
             and store.exists(view.generation)
             and store.has_segmentation(view.generation, view.tile)
         )

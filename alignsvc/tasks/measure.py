@@ -16,7 +16,8 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.io.tables import read_table, write_table
+from alignsvc.io.receipts import product_is_whole
+from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
@@ -160,12 +161,14 @@ class MeasureTask:
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
         """Whether all tables, and what was asked to be kept for people, are in the store."""
         objects = RunLocations(self.run).objects
-        names = [outcome.product, displacements_name(self.key)]
+        names = [displacements_name(self.key)]
         if self.levels is not None:
             names.append(levels_name(self.key))
         if self.history:
             names += [self.history + PIXELS, self.history + DISPLACEMENTS]
-        return all(objects.exists(name) for name in names)
+        return product_is_whole(objects, outcome) and all(
+            table_is_whole(objects, name) for name in names
+        )
 
     def _chips(self) -> Iterator[ChipView]:
         for index, chip in enumerate(self.view.read(self.run).chips):
