@@ -37,7 +37,7 @@ _TIMEOUT = timedelta(seconds=60)
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _RETRIES: RetryConfig = {
     "max_retries": 6,
-    "retry_timeout": timedelta(seconds=90),
+    "retry_timeout": timedelta(seconds=60),
     "backoff": {
         "init_backoff": timedelta(seconds=0.2),
         "max_backoff": timedelta(seconds=10),
@@ -45,8 +45,8 @@ _RETRIES: RetryConfig = {
     },
 }
 #: Requests whose answer was lost and that the client will not repeat by itself.
-_OWN_TRIES = 5
-_FIRST_PAUSE_S = 0.2
+_OWN_TRIES = 3
+_FIRST_PAUSE_S = 0.5
 #: Metadata of an object that was put if absent: who put it.
 _TOKEN = "alignsvc-token"
 #: Letters of a client's error that are told.
@@ -79,7 +79,7 @@ class BucketObjects:
         key = self._key(name)
         with self._explained("reading", name):
             try:
-                return _again(lambda: bytes(self._client.get(key).bytes()))
+                return again(lambda: bytes(self._client.get(key).bytes()))
             except _MISSING:
                 return None
 
@@ -88,7 +88,7 @@ class BucketObjects:
         key = self._key(name)
         with self._explained("reading", name):
             try:
-                _again(lambda: self._client.head(key))
+                again(lambda: self._client.head(key))
             except _MISSING:
                 return False
         return True
@@ -97,27 +97,27 @@ class BucketObjects:
         """Write `name` whole, in place of what was there."""
         key = self._key(name)
         with self._explained("writing", name):
-            _again(lambda: self._client.put(key, content, use_multipart=False))
+            again(lambda: self._client.put(key, content, use_multipart=False))
 
     def put_file(self, name: str, file: Path) -> None:
         """Write the content of a file as `name`, in parts if it is large; it appears whole."""
         key = self._key(name)
         with self._explained("writing", name):
-            _again(lambda: self._client.put(key, file))
+            again(lambda: self._client.put(key, file))
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
         """Write `name` whole unless it exists; return whether it was written by this call."""
         key, token = self._key(name), uuid.uuid4().hex
         with self._explained("writing", name):
             try:
-                _again(
+                again(
                     lambda: self._client.put(
                         key, content, mode="create", attributes={_TOKEN: token}, use_multipart=False
                     )
                 )
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 # Perhaps it was this very call that wrote it, and only its answer was lost.
-                winner = _again(lambda: self._client.get(key)).attributes
+                winner = again(lambda: self._client.get(key)).attributes
                 return bool(winner.get(_TOKEN) == token)
         return True
 
@@ -129,7 +129,7 @@ class BucketObjects:
         old, new = source._key(name), self._key(as_name)
         with self._explained("copying", name):
             try:
-                _again(lambda: self._client.copy(old, new))
+                again(lambda: self._client.copy(old, new))
             except _MISSING as error:
                 raise RunStoreError(f"run store {source.root}: {name} is missing") from error
 
@@ -139,7 +139,7 @@ class BucketObjects:
         top = self._key(folder) if folder else self.root.key
         below = f"{self.root.key}/" if self.root.key else ""
         with self._explained("listing", prefix):
-            found = _again(lambda: [one for part in self._client.list(top) for one in part])
+            found = again(lambda: [one for part in self._client.list(top) for one in part])
         keys = [one["path"] for one in found]
         names = (key.removeprefix(below) for key in keys if key.startswith(below))
         return tuple(sorted(name for name in names if name.startswith(prefix)))
@@ -148,7 +148,7 @@ class BucketObjects:
         """Return the names of the folders just below `folder` (empty, or ends in ``/``), sorted."""
         top = self._key(folder.removesuffix("/")) if folder else self.root.key
         with self._explained("listing", folder):
-            found = _again(lambda: self._client.list_with_delimiter(top))["common_prefixes"]
+            found = again(lambda: self._client.list_with_delimiter(top))["common_prefixes"]
         return tuple(sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found))
 
     def delete(self, name: str) -> None:
@@ -167,7 +167,7 @@ class BucketObjects:
             return
         with self._explained("deleting", name):
             try:
-                _again(lambda: self._client.delete(keys))
+                again(lambda: self._client.delete(keys))
             except _MISSING:
                 return
 
@@ -198,7 +198,7 @@ class BucketObjects:
             raise RunStoreError(f"{where}: there is no such bucket or object") from error
         except exceptions.BaseError as error:
             raise TransientError(
-                f"{where}: the server did not answer well in {_OWN_TRIES} tries ({plain(error)}); "
+                f"{where}: the server did not answer well, asked again and again ({plain(error)}); "
                 "see that it is up and can be reached from here, then resume"
             ) from error
 
@@ -291,18 +291,16 @@ def _made(origin: str, endpoint: str, profile: _Profile | None) -> _Client:
     return cast(_Client, client)
 
 
-def _again(ask: Callable[[], T]) -> T:
-    """Return an answer, asked for again where the last one was lost."""
-    for attempt in range(_OWN_TRIES):
+def again(ask: Callable[[], T]) -> T:
+    """Return an answer, asked for again where it was lost and the client did not do so itself."""
+    for attempt in range(_OWN_TRIES - 1):
         try:
             return ask()
         except _FINAL:
             raise
         except exceptions.BaseError:
-            if attempt == _OWN_TRIES - 1:
-                raise
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
-    raise AssertionError("unreachable")
+    return ask()
 
 
 def object_key(place: UrlPlace) -> str:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 from obstore import exceptions
 
 from alignsvc.errors import ConfigError, DataError, TransientError
-from alignsvc.io.buckets import BucketObjects, client_for, object_key, plain
+from alignsvc.io.buckets import BucketObjects, again, client_for, object_key, plain
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
 from alignsvc.reasons import FailureKind
 
@@ -59,7 +59,7 @@ def remote_file(place: UrlPlace) -> RemoteFile:
         The server does not answer, or answers that it cannot at present.
     """
     try:
-        found = client_for(_origin(place)).head(object_key(place))
+        found = again(lambda: client_for(_origin(place)).head(object_key(place)))
     except (exceptions.BaseError, FileNotFoundError) as error:
         _raise(place, error)
     # A weak tag promises no equal bytes, and no server matches it.
@@ -190,8 +190,7 @@ def _asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:
         options["range"] = part
     client = client_for(_origin(file.place))
     try:
-        found = client.get(object_key(file.place), options=options)
-        content = bytes(found.bytes())
+        found, content = again(lambda: _read(client.get(object_key(file.place), options=options)))
     except exceptions.NotSupportedError:  # ranges, by a plain server: for `raw_remote`
         raise
     except exceptions.PreconditionError as error:
@@ -201,6 +200,11 @@ def _asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:
     if int(found.meta["size"]) != file.size:
         raise _changed(file)
     return content
+
+
+def _read(found: Any) -> tuple[Any, bytes]:
+    """Return an answer with all of its content, of which any part may be lost."""
+    return found, bytes(found.bytes())
 
 
 def _changed(file: RemoteFile) -> DataError:
