@@ -1,9 +1,8 @@
 """What is said to a driver, and what it says of itself, while it works: objects of its run.
 
 ``control/cancel.json`` asks it to stop. The request carries an id, and the journal says which ids
-were obeyed, so that one that is left behind, or read twice, stops nobody. ``control/progress.json``
-is how far the present stage is: for people, renewed with the signs of life, and nothing depends on
-it.
+were obeyed, so that one that is left behind, or read twice, stops nobody. ``lease/progress`` is how
+far the present stage is: for people, renewed with the signs of life, and nothing depends on it.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import TypeVar
 
 from alignsvc.errors import RunStoreError
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
-from alignsvc.io.locations import CONTROL
+from alignsvc.io.locations import CONTROL, LEASE
 from alignsvc.io.objects import ObjectStore
 
 T = TypeVar("T")
 
 _CANCEL = f"{CONTROL}cancel.json"
-_PROGRESS = f"{CONTROL}progress.json"
+_PROGRESS = f"{LEASE}progress"
 
 
 @dataclass(frozen=True, slots=True)

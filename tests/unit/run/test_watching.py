@@ -17,12 +17,14 @@ from alignsvc.io.journal import (
     ExposureEnded,
     Finished,
     PassStarted,
+    Solved,
     StageFinished,
     StageStarted,
 )
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import LeaseOwner
-from alignsvc.run import listing
+from alignsvc.run import events, listing
+from alignsvc.run.attaching import attached
 from alignsvc.run.listing import list_runs
 from alignsvc.run.status import JournalView, RunStatus, Standing, age_text, run_status, status_of
 from alignsvc.run.watching import Looking, watched
@@ -138,6 +140,23 @@ def test_watching_ends_with_a_cancel_and_with_a_driver_that_gave_the_lease_back(
     run.add(DriverStarted(1, "x"))
     given_back = Meanwhile(lambda: run.objects.delete("lease/00000001.json"))
     assert list(watched(run.root, given_back.looking()))[-1].status.standing is Standing.STOPPED
+
+
+def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.held_by(ELSEWHERE, NOW_S)
+    meanwhile = Meanwhile(
+        lambda: run.add(PassStarted(2, False), StageStarted("merge", 2, 4)),
+        lambda: run.add(Solved(2, "tables/x", "d", 0.001, 2), Finished(0)),
+    )
+    told: list[events.Event] = []
+    end = attached(run.root, ELSEWHERE, told.append, meanwhile.looking())
+    assert end.standing is Standing.FINISHED
+    assert told == [
+        events.Note("process 1 on elsewhere drives this run already; attached to it, only reading"),
+        events.StageStarted("merge", 2, 4),
+        events.PassSolved(2, 0.001, 2, 0, False),
+    ]
 
 
 @pytest.mark.parametrize("ahead_s", [-5000.0, 5000.0])
