@@ -36,7 +36,15 @@ class TaskEnded:
     is_reused: bool
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Workers were asked how they are while tasks go on: about once a second.
+
+    A listener that raises here gives up the stage.
+    """
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | Waited
 
 
 class Listener(Protocol):
@@ -49,6 +57,16 @@ class Listener(Protocol):
 
 def nobody_listens(event: TaskEvent) -> None:
     """Take an event and do nothing."""
+
+
+def heard_by(*listeners: Listener) -> Listener:
+    """Return one listener that tells all of them, in order."""
+
+    def hear(event: TaskEvent, /) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return hear
 
 
 @dataclass(frozen=True, slots=True)

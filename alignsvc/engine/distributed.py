@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import StaysAtHome, Task
-from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted
+from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted, Waited
 from alignsvc.engine.pulse import Pulse, Running, TaskName, known, take_pulse
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.errors import AlignError, ResourceError, RunStoreError, TransientError
@@ -348,6 +348,7 @@ class _Stage:
 
     def _watch(self) -> Iterator[TaskOutcome]:
         """Ask how the workers are; end what runs too long, try again what was forgotten."""
+        self._context.on_event(Waited())
         pulse = self._executor._pulse()
         self._asked_s = time.monotonic()
         if pulse.threads:

@@ -93,6 +93,15 @@ class BucketObjects:
                 return False
         return True
 
+    def size(self, name: str) -> int:
+        """Return the number of bytes of `name`, 0 if there is no such object."""
+        key = self._key(name)
+        with self._explained("reading", name):
+            try:
+                return int(again(lambda: self._client.head(key))["size"])
+            except _MISSING:
+                return 0
+
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         key = self._key(name)

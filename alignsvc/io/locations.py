@@ -29,6 +29,8 @@ HISTORY = "history/"
 RECEIPTS = "receipts/"
 CONTRIBUTIONS = "contributions/"
 TABLES = "tables/"
+CONTROL = "control/"
+LOGS = "logs/"
 
 # Most file systems allow 255 bytes a name; what remains is for suffixes.
 _LONGEST_NAME = 180

@@ -253,6 +253,10 @@ class MosaicStore:
         name = self.objects.find(_CURRENT)
         return None if name is None else int(name.decode().removeprefix(_GENERATION))
 
+    def withdraw(self) -> None:
+        """Have no current generation any more; nothing happens if there is none."""
+        objects_at(self.root).delete(_CURRENT)
+
     def remove(self, generation: int) -> None:
         """Remove a generation; nothing happens if there is none.
 

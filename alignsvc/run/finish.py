@@ -12,6 +12,7 @@ from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
+from alignsvc.io.control import remove_control
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.exposure_planes import PlaneKind
@@ -63,6 +64,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
+    tools.journal.require_ours()
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
     agreement = agreement_rows(tools, written.results, end.compared)
     if agreement:
@@ -90,6 +92,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         sharpening=sharper,
         agreement=agreement,
     )
+    tools.journal.require_ours()
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
     tidy(tools.run, tools.plan.config.run.keep_mosaics)
@@ -115,6 +118,7 @@ def tidy(run: Place, keep_mosaics: str) -> None:
         mosaics.remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
         objects.delete_below(f"{MOSAIC_STORE}/")
+    remove_control(objects)
     objects.remove_partial()
 
 
@@ -157,6 +161,7 @@ def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
     for grid in tools.plan.grids:
         suffix = f"_{grid.component}.fits" if grid.component else ".fits"
         path = locations.path(MOSAIC_FITS.removesuffix(".fits") + suffix)
+        tools.journal.require_ours()
         export_mosaic(mosaic_store(tools.run), mosaic.generation, grid.component, path)
         paths.append(path)
     return tuple(paths)
@@ -202,6 +207,7 @@ def _each_written(
         if result.status is not Status.ALIGNED or result.id not in headers:
             rows.append(result)
             continue
+        tools.journal.require_ours()
         try:
             written = write_headers(headers[result.id], result, settings)
         except HeaderError as error:

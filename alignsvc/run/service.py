@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
@@ -11,15 +10,18 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
+from alignsvc.engine import base as engine
 from alignsvc.engine.base import RunContext
-from alignsvc.errors import ConfigError, RunStoreError
+from alignsvc.errors import ConfigError, RunCancelled, RunInterrupted, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
+from alignsvc.io.run_logs import LogWriter
 from alignsvc.run import events
+from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
 from alignsvc.run.extension.extending import (
@@ -31,6 +33,7 @@ from alignsvc.run.extension.extending import (
 )
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
+from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
@@ -42,6 +45,7 @@ from alignsvc.run.run_directory import (
     require_usable,
     unusable,
 )
+from alignsvc.run.run_log import RunLog
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -51,9 +55,6 @@ from alignsvc.run.unchanged import (
     require_same,
     with_inputs_restored,
 )
-
-#: Seconds between two signs of life of the driver.
-_HEARTBEAT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +258,29 @@ def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
     objects = RunLocations(run).objects
     patience = Patience(time.time, time.sleep, lambda text: options.listener(events.Note(text)))
     with take_lease(objects, patience) as lease:
-        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+        return drive_on(run, plan, options, lease)
+
+
+def drive_on(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
+    """Drive a run, whose lease is held, to its end; what is damaged on the way is made again.
+
+    Raises
+    ------
+    RunCancelled
+        Somebody asked for it; the journal says so.
+    RunInterrupted
+        Ctrl-C, or a signal.
+    DamagedProduct
+        Something was damaged again and again.
+    """
+    return mended(lambda: _driven(run, plan, options, lease), options.listener)
 
 
 def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
-    """Go on from where the journal ends."""
+    """Go on from where the journal ends.
+
+    It is read to its end, so that an event of somebody else since then stops this driver.
+    """
     book = Journal(RunLocations(run).objects, time.time)
     known = fold(book.events())
     if known.is_finished:
@@ -274,40 +293,49 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
     if extended is not None:
         book.append(extended)
     book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-    return _worked(run, plan, options, (book, lease, known))
+    if known.is_anew:
+        forget_loop(run)
+    try:
+        return _worked(run, plan, options, _Held(book, lease, known))
+    except RunCancelled as cancelled:
+        book.append(journal.Cancelled(cancelled.request, cancelled.by))
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise RunInterrupted(str(run)) from interrupt
 
 
-def _worked(
-    run: Place, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
-) -> RunResult:
-    book, lease, known = held
-    reuse = ReuseCount()
-    context = RunContext(RunLocations(run).objects, plan.run_id, reuse)
-    for note in plan.notes:
-        options.listener(events.Note(note))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """What the driver of a run holds: its journal, its lease, and what the journal says."""
+
+    book: Journal
+    lease: Lease
+    known: RunState
+
+
+def _worked(run: Place, plan: Plan, options: RunOptions, held: _Held) -> RunResult:
+    book, lease, known = held.book, held.lease, held.known
+    reuse, objects = ReuseCount(), RunLocations(run).objects
+    log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
+    keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
+    context = RunContext(
+        objects, plan.run_id, engine.heard_by(reuse, log.task_event, keeper.task_event)
+    )
+    listener = events.heard_by(options.listener, log.event, keeper.event)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with (
+        log,
+        keeper,
         threadpool_limits(limits=1),
         build_cluster(plan.config, options.workers)(context) as executor,
     ):
+        for note in plan.notes:
+            listener(events.Note(note))
         if executor.dashboard_link:
-            options.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
-        tools = Tools(run, plan, executor, book, options.listener, _heartbeat(lease), reuse)
+            listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
+        tools = Tools(run, plan, executor, book, listener, keeper, reuse)
         tools = bootstrapped(tools, known)
         for end in tools.plan.ended:
             if end.exposure not in known.settled.ended:
                 book.append(end)
         return finish(tools, run_loop(tools, known, options.go_on))
-
-
-def _heartbeat(lease: Lease) -> Callable[[], None]:
-    """Return what renews the lease, at most every few seconds."""
-    last = [time.monotonic()]
-
-    def beat() -> None:
-        now = time.monotonic()
-        if now - last[0] >= _HEARTBEAT_S:
-            last[0] = now
-            lease.renew(time.time())
-
-    return beat

@@ -54,6 +54,7 @@ def with_inputs_restored(plan: Plan, known: RunState, book: Journal) -> Plan:
         for file in files_of(header):
             # What lies behind a URL was never written in place.
             if isinstance(file, Path) and correction_run(file) == known.run_id:
+                book.require_ours()
                 revert(file)
                 book.append(journal.HeaderReverted(header.ref.id, str(file)))
     return make_plan(plan.config, plan.earlier)
