@@ -30,13 +30,25 @@ class TaskRetried:
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded:
-    """A task has its outcome; re-used = a receipt answered, no work was done."""
+    """A task has its outcome; re-used = a receipt answered, no work was done.
+
+    `peak_bytes` is what its process occupied at the most, 0 if nobody knows.
+    """
 
     outcome: TaskOutcome
     is_reused: bool
+    peak_bytes: int = 0
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded
+@dataclass(frozen=True, slots=True)
+class TaskDoubled:
+    """A straggler is started a second time, on another worker: the first to end counts."""
+
+    key: TaskKey
+    seconds: float
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskDoubled | TaskEnded
 
 
 class Listener(Protocol):

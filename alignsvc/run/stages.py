@@ -12,10 +12,11 @@ from alignsvc.domain.outcome import Status, TaskOutcome, TaskStatus
 from alignsvc.domain.task import Task
 from alignsvc.engine import base as engine
 from alignsvc.engine.base import Executor, TaskEvent
-from alignsvc.errors import TransientError
+from alignsvc.errors import ResourceError, TransientError
 from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.journal_store import Journal
+from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
 
@@ -110,11 +111,14 @@ def run_required(
     TransientError
         One failed every time. No exposure is to blame, and the run cannot go on without it:
         everything done so far is kept, and `resume` tries again.
+    ResourceError
+        One needs more memory than there is, which trying again does not change.
     """
     outcomes = run_stage(tools, stage, pass_number, tasks)
     for _ in range(_TRIES - 1):
         if all(outcome.is_ok for outcome in outcomes):
             break
+        _require_memory(stage, outcomes)
         pairs = list(zip(tasks, outcomes, strict=True))
         again = [task for task, outcome in pairs if not outcome.is_ok]
         retried = iter(run_stage(tools, stage, pass_number, again))
@@ -126,6 +130,13 @@ def run_required(
                 "is done is kept, `alignsvc resume` goes on from here"
             )
     return outcomes
+
+
+def _require_memory(stage: str, outcomes: Iterable[TaskOutcome]) -> None:
+    for outcome in outcomes:
+        if outcome.reason == FailureKind.MEMORY:
+            where = f"{stage} of {outcome.key.subject}"
+            raise ResourceError(f"{where}: {outcome.message}; then `alignsvc resume` the run")
 
 
 @dataclass(frozen=True, slots=True)
