@@ -30,7 +30,8 @@ from alignsvc.run.extension.extending import (
     require_all_known,
     take_along,
 )
-from alignsvc.run.finish import finish
+from alignsvc.run.failed_fraction import TooManyFailed, require_enough
+from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
@@ -289,7 +290,11 @@ def _worked(
         for end in tools.plan.ended:
             if end.exposure not in known.settled.ended:
                 book.append(end)
-        return finish(tools, run_loop(tools, known, options.go_on))
+        try:
+            require_enough(tools.plan, ())
+            return finish(tools, run_loop(tools, known, options.go_on))
+        except TooManyFailed as error:
+            return end_early(tools, error, fold(book.events()))
 
 
 def _heartbeat(lease: Lease) -> Callable[[], None]:

@@ -33,15 +33,20 @@ class Heartbeat(Protocol):
 
 
 class ReuseCount:
-    """Counts tasks that a receipt answered; given to an executor as its listener."""
+    """Counts tasks that a receipt answered, and keeps the memory that the hungriest other took.
+
+    Given to an executor as its listener.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.peak_bytes = 0
 
     def __call__(self, event: TaskEvent) -> None:
         """Take one event of the executor."""
-        if isinstance(event, engine.TaskEnded) and event.is_reused:
-            self.count += 1
+        if isinstance(event, engine.TaskEnded):
+            self.count += event.is_reused
+            self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +85,7 @@ def run_stage(
     """
     tools.journal.append(journal.StageStarted(stage, pass_number, len(tasks)))
     tools.listener(events.StageStarted(stage, pass_number, len(tasks)))
-    reused_before = tools.reuse.count
+    reused_before, tools.reuse.peak_bytes = tools.reuse.count, 0
     by_key: dict[str, TaskOutcome] = {}
     for outcome in tools.executor.run(tasks):
         by_key[outcome.key.digest] = outcome
@@ -96,6 +101,8 @@ def run_stage(
             count(TaskStatus.SKIPPED),
             count(TaskStatus.FAILED),
             tools.reuse.count - reused_before,
+            tools.reuse.peak_bytes,
+            sum(outcome.seconds for outcome in outcomes),
         )
     )
     return outcomes

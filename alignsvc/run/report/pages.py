@@ -11,8 +11,9 @@ from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
 from alignsvc.run.report.agreement import AGREEMENT_HEAD, AGREEMENT_TITLE, agreement_cells
+from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.summary import extends, result_json, result_lines
-from alignsvc.run.result import RunResult
+from alignsvc.run.result import RunResult, completion_of
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
 
@@ -62,10 +63,22 @@ def report_html(result: RunResult) -> str:
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
-        f"<style>{_STYLE}</style><h1>{html.escape(result.verdict.value)}</h1>{lines}"
+        f"<style>{_STYLE}</style><h1>{html.escape(_title(result))}</h1>{lines}{_reasons(result)}"
         f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}{_agreement(result)}"
         f"<p>alignsvc {VERSION}</p></html>"
     )
+
+
+def _title(result: RunResult) -> str:
+    return completion_of(result).value if result.ended_early else result.verdict.value
+
+
+def _reasons(result: RunResult) -> str:
+    """Return the table of reasons; nothing if all exposures are aligned."""
+    found = reason_rows(result.corrections)
+    if not found:
+        return ""
+    return f"<h2>Reasons</h2>{_table(REASONS_HEAD, ((r.status.value, r.cells) for r in found))}"
 
 
 def _agreement(result: RunResult) -> str:

@@ -20,7 +20,8 @@ from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
-from alignsvc.run.result import RunResult
+from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
+from alignsvc.run.result import RunResult, completion_of
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
 Json = Any
@@ -33,8 +34,11 @@ def result_json(result: RunResult) -> Json:
     """Return a run's result as JSON values; NaN becomes null."""
     return {
         "directory": str(result.directory),
+        "completion": completion_of(result).value,
         "verdict": result.verdict.value,
         "exit_code": int(result.exit_code),
+        "ended_early": result.ended_early,
+        "reasons": reasons_json(reason_rows(result.corrections)),
         "counts": {status.value: result.counts[status] for status in Status},
         "passes": [
             {
@@ -75,7 +79,10 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
         f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
     ]
+    if result.ended_early:
+        lines = [f"failed: {result.ended_early}"]
     lines += [f"warning: {text}" for text in result.warnings]
+    lines += reason_lines(reason_rows(result.corrections))
     lines += _first(row.message for row in result.corrections if row.message)
     if (sharper := result.sharpening) is not None and sharper.is_known:
         lines.append(
@@ -87,7 +94,8 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         folder = os.path.commonpath([path.parent for path in result.headers])
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
-    lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
+    if not result.ended_early:
+        lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
     lines += [f"note: {note}" for note in result.notes[:most_notes]]
     return lines
 
@@ -100,6 +108,8 @@ def report_lines(report: Json) -> list[str]:
         f"{report['verdict']} after {_passes(len(report['passes']))}: {counts}; "
         f"exit {report['exit_code']}"
     ]
+    if report.get("ended_early"):
+        lines = [f"failed: {report['ended_early']}"]
     lines += [
         f"pass {one['number']}{' (full)' if one['full'] else ''}: largest movement "
         f"{one['movement_px']:.4f} px, {one['solved']} exposures solved"
@@ -108,6 +118,7 @@ def report_lines(report: Json) -> list[str]:
     ]
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += reported_agreement(report)
+    lines += reported_reasons(report)
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
     return [*lines, f"page: {page}"] if page.is_file() else lines
