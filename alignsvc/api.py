@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
+from alignsvc.config.build import build_cluster
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
@@ -28,6 +30,7 @@ from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.run import service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.plan import Plan, no_usable_exposure
+from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
 from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
@@ -110,14 +113,15 @@ def check(
     Raises
     ------
     ConfigError
-        A mistake in the configuration, or no usable exposure.
+        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory.
     RunStoreError
         The run could not have the directory that is named.
     """
     plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
-    return plan
+    notes = require_fits(plan, build_cluster(plan.config, None))
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def resume(run: Path, options: RunOptions | None = None) -> RunResult:

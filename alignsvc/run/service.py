@@ -35,6 +35,7 @@ from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
+from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import absolute_directory, require_usable, unusable
 from alignsvc.run.stages import ReuseCount, Tools
@@ -84,10 +85,12 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     RunStoreError
         The directory cannot be used.
     """
-    build_cluster(config, options.workers)
+    backend = build_cluster(config, options.workers)
     plan = planned(config, is_new=options.replace)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
+    for note in require_fits(plan, backend):
+        options.listener(events.Note(note))
     run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
     _make_room(run, plan, stored, options)

@@ -17,7 +17,9 @@ def test_too_many_bad_files_end_a_run_before_a_pixel_is_read_and_fewer_do_not(
 ) -> None:
     for name in ("cloud.fits", "moon.fits"):
         (work.inputs / name).write_bytes(b"no FITS")
-    ended = command("run", work.config({"run.max_failed_fraction": 0.2, "alignment.eps_shift": 50.0}))
+    ended = command(
+        "run", work.config({"run.max_failed_fraction": 0.2, "alignment.eps_shift": 50.0})
+    )
     assert ended.code == 1
     lines = ended.out.splitlines()
     assert "failed: 2 of 5 exposures failed, more than run.max_failed_fraction: 0.2" in ended.out
