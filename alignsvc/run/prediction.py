@@ -58,8 +58,8 @@ class _Sizes:
 class _Bytes:
     """What a task of a stage occupies for each of those pixels, and the seconds for a megapixel.
 
-    `heap` is what small arrays leave behind in the process for what comes after, up to a bound
-    (`engine.clusters.local`: the heap keeps arrays of less than 16 MB).
+    `heap_area` and `heap_tile` are what small arrays leave behind in the process for what comes
+    after, up to `most_heap` (the heap keeps arrays of less than 16 MB: `engine.clusters.local`).
     """
 
     read: float = 0.0
@@ -67,7 +67,8 @@ class _Bytes:
     area: float = 0.0
     tile: float = 0.0
     cut: float = 0.0
-    heap: float = 0.0
+    heap_area: float = 0.0
+    heap_tile: float = 0.0
     most_heap: float = 0.0
     seconds: float = 0.0
 
@@ -79,31 +80,35 @@ class _Bytes:
             + self.tile * sizes.tile
             + self.cut * sizes.cut
         )
-        return BASE_BYTES + own + min(self.most_heap, self.heap * sizes.area)
+        left = self.heap_area * sizes.area + self.heap_tile * sizes.tile
+        return BASE_BYTES + own + min(self.most_heap, left)
 
 
 #: Of each stage, in the order of a run.
 _OF_EXPOSURES: Mapping[str, _Bytes] = {
     "list_sources": _Bytes(read=4, chip=40, seconds=0.11),
-    "resample": _Bytes(read=12, chip=25, area=16, heap=60, most_heap=100e6, seconds=0.14),
-    "reject": _Bytes(read=12, chip=106, heap=60, most_heap=100e6, seconds=0.27),
-    "measure": _Bytes(read=12, chip=95, tile=24, heap=60, most_heap=100e6, seconds=1.07),
+    "resample": _Bytes(
+        read=12, chip=25, area=16, tile=28, heap_area=60, most_heap=100e6, seconds=0.14
+    ),
+    "reject": _Bytes(read=12, chip=106, tile=10, heap_area=60, most_heap=100e6, seconds=0.27),
+    "measure": _Bytes(read=12, chip=95, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
+    "compare": _Bytes(read=12, chip=130, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
 }
 _OF_TILES: Mapping[str, _Bytes] = {
-    "merge": _Bytes(tile=8, cut=16, heap=100, most_heap=240e6, seconds=0.1),
-    "background": _Bytes(cut=24, heap=80, most_heap=200e6, seconds=0.02),
-    "detect": _Bytes(cut=70, heap=80, most_heap=180e6, seconds=0.1),
+    "merge": _Bytes(tile=8, cut=16, heap_area=100, heap_tile=25, most_heap=220e6, seconds=0.1),
+    "background": _Bytes(cut=24, heap_area=80, heap_tile=20, most_heap=200e6, seconds=0.02),
+    "detect": _Bytes(cut=70, heap_area=80, heap_tile=20, most_heap=180e6, seconds=0.1),
 }
+#: Stages that are not of a pass.
+_ONCE = ("list_sources", "compare")
 #: Pixels around a tile that detection reads too.
 _HALO_PX = 64
-#: A pixel of a contribution (numerator and weight, float32), of a mosaic (the same in float64,
-#: and its segmentation), and of what is left for people: in a FITS file of the mosaic, and in a
-#: copy of an input with its weights and flags.
-_CONTRIBUTION, _MOSAIC, _MOSAIC_FITS, _COPY = 8, 20, 16, 12
-#: Of these what is on the disk: planes of weights and labels compress well, noise does not.
-_STORED = 0.6
-#: Generations of the mosaic and of contributions that there are while one takes the other's place.
-_GENERATIONS = 2
+#: On disk, a pixel of a contribution (numerator and weight, float32), and of a mosaic (the same in
+#: float64, and its segmentation): weights, labels and sums of few compress well, noise does not.
+_CONTRIBUTION, _MOSAIC = 4.5, 7.0
+#: What is left for people: a pixel of a FITS file of the mosaic, and of a plane of an input that is
+#: copied; and tables of an exposure.
+_MOSAIC_FITS, _COPY, _TABLES = 8.0, 4.0, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,7 @@ class Prediction:
     ----------
     stages : tuple of StagePrediction
     contribution_bytes, mosaic_bytes, product_bytes : int
-        Disk at the peak: what exposures give to the mosaic, the mosaic, and what is left for
-        people.
+        Disk: what exposures give to the mosaic, the mosaic, and what is left for people.
     """
 
     stages: tuple[StagePrediction, ...]
@@ -149,8 +153,9 @@ class Prediction:
 
     @property
     def disk_bytes(self) -> int:
-        """All disk."""
-        return self.contribution_bytes + self.mosaic_bytes + self.product_bytes
+        """Disk at the peak: one generation takes another's place, or products are written."""
+        once = self.contribution_bytes + self.mosaic_bytes
+        return once + max(once, self.product_bytes)
 
     @property
     def hungriest(self) -> StagePrediction:
@@ -164,8 +169,8 @@ class Prediction:
 
     @property
     def n_tasks(self) -> int:
-        """Tasks of a full pass; sources are listed but once."""
-        return sum(one.n_tasks for one in self.stages if one.stage != "list_sources")
+        """Tasks of a full pass."""
+        return sum(one.n_tasks for one in self.stages if one.stage not in _ONCE)
 
 
 def predicted(plan: Plan) -> Prediction:
@@ -201,7 +206,9 @@ class _Measures:
         everyone = list(self.plan.exposures)
         if stage == "list_sources":
             return everyone if self.plan.algorithms.bootstrap is not None else []
-        if stage == "measure":
+        if stage == "compare" and self.plan.algorithms.comparison is None:
+            return []
+        if stage in ("measure", "compare"):
             return [one for one in everyone if one.role is not Role.PLACED]
         if stage == "reject":
             return [one for one in everyone if one.component in self.searched and not one.is_frozen]
@@ -255,20 +262,20 @@ class _Measures:
     def contribution_bytes(self) -> int:
         """Disk for what exposures give to the mosaic."""
         pixels = sum(one.area for one in self.exposures.values())
-        return int(_GENERATIONS * _CONTRIBUTION * _STORED * pixels)
+        return int(_CONTRIBUTION * pixels)
 
     @property
     def mosaic_bytes(self) -> int:
         """Disk for the mosaic."""
-        return int(_GENERATIONS * _MOSAIC * _STORED * self._mosaic_px())
+        return int(_MOSAIC * self._mosaic_px())
 
     @property
     def product_bytes(self) -> int:
         """Disk for what is left for people: the mosaic as FITS, and copies of the inputs."""
         output = self.plan.config.output
         mosaic = _MOSAIC_FITS * self._mosaic_px() if output.mosaic == "fits" else 0.0
-        read = sum(self.exposures[one.id].read for one in self.plan.moving)
-        return int(mosaic + (_COPY * read if output.wcs == "copy" else 0.0))
+        copied = sum(_planes_px(one) for one in self.plan.moving) if output.wcs == "copy" else 0.0
+        return int(mosaic + _COPY * copied + _TABLES * len(self.plan.moving))
 
     def _mosaic_px(self) -> float:
         return sum(
@@ -290,6 +297,16 @@ def _stage(
 
 def _zoom(wcs: CelestialWcs, grid: MosaicGrid) -> float:
     return float(wcs.pixel_scale_arcsec) / grid.scale_arcsec
+
+
+def _planes_px(one: PlannedExposure) -> float:
+    """Return the pixels of an exposure's science, weight and mask planes."""
+    return float(
+        sum(
+            math.prod(wcs.shape) * (1 + (chip.weight is not None) + (chip.mask is not None))
+            for wcs, chip in zip(one.header.wcs, one.header.ref.chips, strict=True)
+        )
+    )
 
 
 def _area_px(one: PlannedExposure, grid: MosaicGrid) -> float:
