@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
+from alignsvc.config.build import build_cluster
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
@@ -33,6 +35,7 @@ from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
 from alignsvc.run.listing import ListedRun, list_runs
 from alignsvc.run.plan import Plan, no_usable_exposure
+from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
@@ -128,14 +131,15 @@ def check(
     Raises
     ------
     ConfigError
-        A mistake in the configuration, or no usable exposure.
+        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory.
     RunStoreError
         The run could not have the directory that is named.
     """
     plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
-    return plan
+    notes = require_fits(plan, build_cluster(plan.config, None))
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:

@@ -9,6 +9,7 @@
       NothingToMeasure       this exposure cannot take part; not an error of the data
                              (carries a SkipReason)
       ResourceError          give it more, then resume
+        MemoryShortage       a task needed more memory than it had: it is tried again, alone
       TransientError         try again (worker lost, store timeout)
       RunStoreError          stop: the run directory cannot be trusted or used
         DamagedProduct       what a task made is missing or damaged: it is made again
@@ -62,6 +63,10 @@ class NothingToMeasure(AlignError):
 
 class ResourceError(AlignError):
     """Memory or disk ran out: give more, then resume."""
+
+
+class MemoryShortage(ResourceError):
+    """A task needed more memory than it had."""
 
 
 class TransientError(AlignError):

@@ -36,6 +36,7 @@ class FailureKind(StrEnum):
     UNWRITABLE_WCS = "unwritable_wcs"
     TIMEOUT = "timeout"
     WORKER_LOST = "worker_lost"
+    MEMORY = "memory"
     INTERNAL = "internal"
 
 
@@ -63,6 +64,7 @@ REASON_TEXT: dict[SkipReason | FailureKind, str] = {
     FailureKind.UNWRITABLE_WCS: "its correction cannot be written in its header's projection",
     FailureKind.TIMEOUT: "its task did not end in time",
     FailureKind.WORKER_LOST: "the workers that ran its task died",
+    FailureKind.MEMORY: "its task needs more memory than there is",
     FailureKind.INTERNAL: "an unexpected error; see the message",
 }
 

@@ -82,13 +82,18 @@ Beside = Annotated[
 
 
 class RunSection(Section):
-    """Where the run lives, and the finished run that it extends."""
+    """Where the run lives, the finished run that it extends, and when it is not worth going on.
+
+    `max_failed_fraction`: a run of which more exposures failed ends early. 1: never, since a bad
+    file among good ones is a failed exposure, not a dead run.
+    """
 
     directory: Annotated[str, _words("a path")] = "runs/quickstart"
     seed: int = 0
     keep_mosaics: Literal["last", "all", "none"] = "last"
     extend: FilePath = None
     freeze: bool = False
+    max_failed_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     @model_validator(mode="after")
     def _frozen_is_extended(self) -> RunSection:

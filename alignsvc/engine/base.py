@@ -30,10 +30,14 @@ class TaskRetried:
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded:
-    """A task has its outcome; re-used = a receipt answered, no work was done."""
+    """A task has its outcome; re-used = a receipt answered, no work was done.
+
+    `peak_bytes` is what its process occupied at the most, 0 if nobody knows.
+    """
 
     outcome: TaskOutcome
     is_reused: bool
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,15 @@ class Waited:
     """
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | Waited
+@dataclass(frozen=True, slots=True)
+class TaskDoubled:
+    """A straggler is started a second time, on another worker: the first to end counts."""
+
+    key: TaskKey
+    seconds: float
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskDoubled | TaskEnded | Waited
 
 
 class Listener(Protocol):

@@ -10,36 +10,31 @@ listener's.
 
 from __future__ import annotations
 
-import queue
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
-from distributed import Client, Future
-from distributed.scheduler import KilledWorker
+from distributed import Client, Future, get_worker
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import StaysAtHome, Task
-from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted, Waited
-from alignsvc.engine.pulse import Pulse, Running, TaskName, known, take_pulse
-from alignsvc.engine.retry import Action, RetryPolicy, Trouble
-from alignsvc.errors import AlignError, ResourceError, RunStoreError, TransientError
+from alignsvc.engine.base import RunContext
+from alignsvc.engine.memory import memory_allowed
+from alignsvc.engine.pulse import Pulse, known, take_pulse
+from alignsvc.engine.retry import RetryPolicy
+from alignsvc.engine.stage import NO_ANSWER, Stage
+from alignsvc.engine.stragglers import StragglerRule
+from alignsvc.errors import TransientError
 from alignsvc.io.objects import ObjectStore
-from alignsvc.tasks.base import TaskReport, failed, receipt_of, run_task
-
-Answer: TypeAlias = TaskReport | BaseException
+from alignsvc.tasks.base import TaskReport, run_task
 
 #: Longest time that a task may run, unless told otherwise: tasks take seconds to minutes.
 TASK_TIMEOUT_S = 3600.0
-#: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
-_NO_ANSWER = (OSError, TimeoutError, CancelledError)
 #: Between questions whether cancelled tasks are forgotten, seconds.
 _LETTING_GO_S = 0.02
 
@@ -55,40 +50,50 @@ class DaskSettings:
         task), few enough that a lost scheduler loses little.
     task_timeout_s : float
         Longest time that a task may run on a worker, waiting not counted.
+    blocked_timeout_s : float
+        How long a task may wait on a worker that talks and says nothing of having begun it: there
+        is something in its way that nobody waits for any more, or that fills the memory.
     no_worker_timeout_s : float
         How long a run waits while there is no worker at all.
     answer_timeout_s : float
         How long the scheduler, or the worker that holds a report, may take to answer.
     poll_s : float
         How often the scheduler is asked how workers are.
+    memory_when_alone : float
+        How many times a worker's memory a task may have while nothing else runs: the number of
+        workers where all share one machine.
     policy : RetryPolicy
+    is_straggler : StragglerRule
     """
 
     window: int = 3
     task_timeout_s: float = TASK_TIMEOUT_S
+    blocked_timeout_s: float = 60.0
     no_worker_timeout_s: float = 600.0
     answer_timeout_s: float = 60.0
     poll_s: float = 1.0
+    memory_when_alone: float = 1.0
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    is_straggler: StragglerRule = field(default_factory=StragglerRule)
 
 
-@dataclass(slots=True)
-class _Handed:
-    """A task that dask has now."""
-
-    task: Task
-    future: Future
-    troubles: Counter[Trouble]
-
-
-def run_on_worker(task: Task, objects: ObjectStore) -> TaskReport:
+def run_on_worker(task: Task, objects: ObjectStore, memory_share: float) -> TaskReport:
     """Run a task in a worker's process, with one thread of linear algebra from now on.
 
     Workers of our own are started so. Those of somebody else's scheduler may not be, and sums
     over several threads have other last bits. (0.7 ms; libraries may have come with the task.)
+
+    Parameters
+    ----------
+    task : Task
+    objects : ObjectStore
+    memory_share : float
+        How many times the worker's memory the task may take.
     """
     threadpool_limits(limits=1)
-    return run_task(task, objects)
+    limit_bytes = get_worker().memory_manager.memory_limit
+    with memory_allowed(limit_bytes and int(memory_share * limit_bytes)):
+        return run_task(task, objects)
 
 
 class DaskExecutor:
@@ -131,7 +136,7 @@ class DaskExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
         """Yield one outcome for each task, as they end (see `engine.base.Executor`)."""
-        stage = _Stage(self, tasks)
+        stage = Stage(self, tasks)
         try:
             yield from stage.outcomes()
         finally:
@@ -168,12 +173,12 @@ class DaskExecutor:
         limit_s = self._settings.answer_timeout_s
         try:
             return self._client.sync(question, *arguments, callback_timeout=limit_s)
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             raise TransientError(
                 f"scheduler: no answer within {limit_s:g} s ({error!r}); resume the run"
             ) from error
 
-    def _submit(self, task: Task) -> Future:
+    def _submit(self, task: Task, *, is_alone: bool = False, on: str | None = None) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
         # keeps a second try apart from the first.
@@ -184,15 +189,18 @@ class DaskExecutor:
                 run_on_worker,
                 task,
                 self._context.objects,
+                self._settings.memory_when_alone if is_alone else 1.0,
                 key=name,
                 pure=False,
-                **self._where(task),
+                **self._where(task, on),
             )
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             raise TransientError(f"scheduler: it is gone ({error!r}); resume the run") from error
 
-    def _where(self, task: Task) -> dict[str, Any]:
+    def _where(self, task: Task, on: str | None) -> dict[str, Any]:
         """Return what tells dask which worker a task prefers; another takes it if that is gone."""
+        if on is not None:
+            return {"workers": on, "allow_other_workers": True}
         if not isinstance(task, StaysAtHome) or not self._addresses:
             return {}
         home = self._addresses[task.home % len(self._addresses)]
@@ -215,194 +223,14 @@ class DaskExecutor:
                 )
             time.sleep(_LETTING_GO_S)
 
-    def _restart(self, worker: str) -> None:
-        """Kill a worker's process; its nanny starts another."""
+    def _restart(self, workers: Iterable[str]) -> None:
+        """Kill the processes of workers; their nannies start others."""
+        named = list(dict.fromkeys(workers))
+        if not named:
+            return
         half_s = self._settings.answer_timeout_s / 2
         restart = partial(self._client.restart_workers, timeout=half_s, raise_for_error=False)
         # No answer is one worker less; the next pulse tells if it was the last. A worker that the
         # scheduler does not know any more has died meanwhile.
         with suppress(TransientError, KeyError):
-            self._ask(restart, [worker])
-
-
-class _Stage:
-    """One call of `DaskExecutor.run`: what was handed over, what ended, what is left to try."""
-
-    def __init__(self, executor: DaskExecutor, tasks: Iterable[Task]) -> None:
-        self._executor = executor
-        self._context = executor._context
-        self._settings = executor._settings
-        self._source = iter(tasks)
-        self._handed: dict[TaskName, _Handed] = {}
-        self._suspects: deque[tuple[Task, Counter[Trouble]]] = deque()
-        # Filled by dask's callback thread, emptied here.
-        self._ended: queue.SimpleQueue[TaskName] = queue.SimpleQueue()
-        self._worker_seen_s = self._asked_s = time.monotonic()
-
-    def outcomes(self) -> Iterator[TaskOutcome]:
-        """Yield each task's outcome."""
-        while self._has_work():
-            names = self._next_ended()
-            for name, report in self._answers(names):
-                outcome = self._end_of(name, report)
-                if outcome is not None:
-                    yield outcome
-            if time.monotonic() - self._asked_s >= self._settings.poll_s:
-                yield from self._watch()
-
-    def give_up(self) -> None:
-        """Tell dask to forget what has not ended."""
-        futures = [handed.future for handed in self._handed.values()]
-        self._handed.clear()
-        with suppress(TransientError):  # a scheduler that is gone has forgotten them already
-            self._executor._cancel(futures)
-
-    def _has_work(self) -> bool:
-        """Hand over as many tasks as there is room for; return whether any are out."""
-        room = self._settings.window * max(1, self._executor.workers)
-        while len(self._handed) < room:
-            task = next(self._source, None)
-            if task is None:
-                break
-            self._context.on_event(TaskStarted(task.key))
-            self._hand_over(task, Counter())
-        if not self._handed and self._suspects:
-            self._hand_over(*self._suspects.popleft())
-        return bool(self._handed)
-
-    def _hand_over(self, task: Task, troubles: Counter[Trouble]) -> None:
-        future = self._executor._submit(task)
-        self._handed[future.key] = _Handed(task, future, troubles)
-        future.add_done_callback(lambda done: self._ended.put(done.key))
-
-    def _next_ended(self) -> list[TaskName]:
-        """Return the names of tasks that ended; none if none did for a while."""
-        names = []
-        try:
-            names.append(self._ended.get(timeout=self._settings.poll_s))
-            while True:
-                names.append(self._ended.get_nowait())
-        except queue.Empty:
-            # Those that timed out in the meantime are no longer waited for.
-            return [name for name in names if name in self._handed]
-
-    def _answers(self, names: list[TaskName]) -> list[tuple[TaskName, Answer]]:
-        """Return the report of each task, or the error that it ended with."""
-        futures = [self._handed[name].future for name in names]
-        if all(future.status == "finished" for future in futures):
-            try:  # one journey for all of them: most of what a task costs is waiting for it
-                return list(
-                    zip(
-                        names,
-                        self._executor._ask(self._executor._client.gather, futures),
-                        strict=True,
-                    )
-                )
-            except (AlignError, KilledWorker):
-                pass  # a worker went away with some: see below which
-        return [(name, self._answer(self._handed[name].future)) for name in names]
-
-    def _answer(self, future: Future) -> Answer:
-        limit_s = self._settings.answer_timeout_s
-        try:
-            if future.status == "error":
-                error: BaseException = future.exception(timeout=limit_s)
-                return error
-            report: TaskReport = future.result(timeout=limit_s)
-            return report
-        except (AlignError, KilledWorker, *_NO_ANSWER) as error:
-            return error
-
-    def _end_of(self, name: TaskName, answer: Answer) -> TaskOutcome | None:
-        """Return the outcome of a task that ended; None if it is tried again."""
-        if not isinstance(answer, TaskReport):
-            return self._after(name, _trouble(answer), answer)
-        del self._handed[name]
-        return self._announced(answer)
-
-    def _after(self, name: TaskName, trouble: Trouble, error: BaseException) -> TaskOutcome | None:
-        """Do what the policy says of a task that ended without an outcome."""
-        handed = self._handed.pop(name)
-        handed.troubles[trouble] += 1
-        decision = self._settings.policy(trouble, handed.troubles[trouble])
-        task, why = handed.task, _text(trouble, error, handed.troubles[trouble])
-        if decision.action is Action.STOP or self._executor._client.status != "running":
-            if isinstance(error, AlignError):
-                raise error
-            raise TransientError(f"{task.key.stage} of {task.key.subject}: {why}") from error
-        if decision.action is Action.FAIL and decision.kind is not None:
-            # It may have ended well at the last moment; the receipt decides, as in a resumed run.
-            receipt = receipt_of(task, self._context.objects).receipt
-            outcome = receipt.outcome if receipt else failed(task.key, decision.kind, why)
-            return self._announced(TaskReport(outcome))
-        self._context.on_event(TaskRetried(task.key, handed.troubles.total() + 1, why))
-        if decision.action is Action.RETRY_ALONE:
-            self._suspects.append((task, handed.troubles))
-        else:
-            self._hand_over(task, handed.troubles)
-        return None
-
-    def _announced(self, report: TaskReport) -> TaskOutcome:
-        self._context.on_event(TaskEnded(report.outcome, report.is_reused))
-        return report.outcome
-
-    def _watch(self) -> Iterator[TaskOutcome]:
-        """Ask how the workers are; end what runs too long, try again what was forgotten."""
-        self._context.on_event(Waited())
-        pulse = self._executor._pulse()
-        self._asked_s = time.monotonic()
-        if pulse.threads:
-            self._worker_seen_s = self._asked_s
-        elif self._asked_s - self._worker_seen_s > self._settings.no_worker_timeout_s:
-            raise TransientError(
-                f"no worker for {self._settings.no_worker_timeout_s:g} s, "
-                f"{len(self._handed)} tasks wait; see why none starts, then resume"
-            )
-        limit_s = self._settings.task_timeout_s
-        late = [one for one in pulse.running if one.seconds > limit_s and one.name in self._handed]
-        if late:
-            yield from self._timed_out(late)
-        lost = [name for name, handed in self._handed.items() if handed.future.status == "lost"]
-        for name in lost:
-            self._after(name, Trouble.FUTURE_LOST, CancelledError())
-
-    def _timed_out(self, late: list[Running]) -> Iterator[TaskOutcome]:
-        # All of them forgotten first, also those that only wait behind the one that hangs: what a
-        # worker leaves the scheduler gives to the next one, which would hang for ever with it.
-        self._executor._forget([self._handed[one.name].future for one in late])
-        for worker in dict.fromkeys(one.worker for one in late):
-            self._executor._restart(worker)
-        for one in late:
-            error = TimeoutError(f"ran {one.seconds:.0f} s on a worker")
-            outcome = self._after(one.name, Trouble.TIMEOUT, error)
-            if outcome is not None:
-                yield outcome
-
-
-def _trouble(error: BaseException) -> Trouble:
-    """Return what an error that came instead of a report means."""
-    if isinstance(error, KilledWorker):
-        return Trouble.WORKER_LOST
-    if isinstance(error, TransientError):
-        return Trouble.TRANSIENT
-    if isinstance(error, (ResourceError, RunStoreError)):
-        return Trouble.FATAL
-    if isinstance(error, _NO_ANSWER):
-        return Trouble.FUTURE_LOST
-    return Trouble.TRANSPORT
-
-
-def _text(trouble: Trouble, error: BaseException, times: int) -> str:
-    """Return the sentence of a trouble."""
-    if trouble is Trouble.WORKER_LOST:
-        if times == 1:
-            return "workers died that it was on; it is tried once more, alone"
-        return (
-            "its worker died, whichever ran it, alone too: killed, crashed or out of memory; "
-            "give each worker more memory, or look into the file"
-        )
-    if trouble is Trouble.TIMEOUT:
-        return f"it {error}, longer than a task may; its worker was restarted"
-    if trouble is Trouble.FUTURE_LOST:
-        return f"the scheduler lost it, {times} times ({error!r})"
-    return f"{type(error).__name__}: {error}"
+            self._ask(restart, named)

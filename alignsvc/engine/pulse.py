@@ -12,24 +12,54 @@ from distributed.scheduler import Scheduler, WorkerState
 
 #: A task's name in dask (`distributed` calls it a key).
 TaskName: TypeAlias = Key
+#: What dask calls the event of a nanny that killed its worker for what it occupied.
+_KILLED_FOR_MEMORY = "worker-restart-memory"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A task on a worker: its name in dask, seconds since it began, the worker's address."""
+    """A task on a worker.
+
+    Parameters
+    ----------
+    name : TaskName
+        In dask.
+    seconds : float
+        Since it began.
+    worker : str
+        The address.
+    is_said : bool
+        Whether the worker said that it runs it; if not, the task is the next one there, and the
+        seconds are those for which the worker has said nothing at all.
+    """
 
     name: TaskName
     seconds: float
     worker: str
+    is_said: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """How the workers are at one moment."""
+    """How the workers are at one moment.
+
+    Parameters
+    ----------
+    threads : int
+    running : tuple of Running
+    addresses : tuple of str
+        Of the workers, sorted.
+    idle : tuple of str
+        Those of workers that have nothing to do.
+    short_of_memory : frozenset of str
+        Those of workers that were killed for the memory that they took.
+    """
 
     threads: int
     running: tuple[Running, ...]
     addresses: tuple[str, ...]
+    idle: tuple[str, ...] = ()
+    short_of_memory: frozenset[str] = frozenset()
 
 
 def take_pulse(dask_scheduler: Scheduler) -> Pulse:
@@ -37,7 +67,9 @@ def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     workers = tuple(dask_scheduler.workers.values())
     running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
     addresses = tuple(sorted(worker.address for worker in workers))
-    return Pulse(sum(worker.nthreads for worker in workers), running, addresses)
+    idle = tuple(sorted(worker.address for worker in workers if not worker.processing))
+    killed = frozenset(said["worker"] for _, said in dask_scheduler.get_events(_KILLED_FOR_MEMORY))
+    return Pulse(sum(worker.nthreads for worker in workers), running, addresses, idle, killed)
 
 
 def known(names: tuple[TaskName, ...], dask_scheduler: Scheduler) -> tuple[TaskName, ...]:
@@ -59,4 +91,4 @@ def _running_on(worker: WorkerState, now_s: float) -> Iterator[Running]:
     begun = [task for task in given if task not in worker.executing]
     for task in said + begun[: max(0, worker.nthreads - len(said))]:
         seconds = worker.executing.get(task, 0.0) + silence_s
-        yield Running(task.key, seconds, worker.address)
+        yield Running(task.key, seconds, worker.address, is_said=task in worker.executing)

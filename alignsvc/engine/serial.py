@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
-from alignsvc.errors import TransientError
+from alignsvc.engine.troubles import failed_by, text_of
+from alignsvc.errors import AlignError, MemoryShortage, TransientError
 from alignsvc.tasks.base import TaskReport, run_task
 
 
@@ -20,33 +23,47 @@ class SerialExecutor:
     ----------
     context : RunContext
     policy : RetryPolicy
+    wait : callable
+        Waits for so many seconds.
     """
 
     workers = 1
     dashboard_link = ""
 
-    def __init__(self, context: RunContext, policy: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        policy: RetryPolicy | None = None,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._context = context
         self._policy = policy or RetryPolicy()
+        self._wait = wait
 
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
         """Yield the outcome of each task, in order."""
         for task in tasks:
             self._context.on_event(TaskStarted(task.key))
             report = self._report_of(task)
-            self._context.on_event(TaskEnded(report.outcome, report.is_reused))
+            self._context.on_event(TaskEnded(report.outcome, report.is_reused, report.peak_bytes))
             yield report.outcome
 
     def _report_of(self, task: Task) -> TaskReport:
-        attempt = 1
+        troubles: Counter[Trouble] = Counter()
         while True:
             try:
                 return run_task(task, self._context.objects)
-            except TransientError as error:
-                if self._policy(Trouble.TRANSIENT, attempt).action is not Action.RETRY:
+            except (TransientError, MemoryShortage) as error:
+                trouble = _trouble(error)
+                troubles[trouble] += 1
+                why = text_of(trouble, error, troubles[trouble])
+                decision = self._policy(trouble, troubles[trouble], task.key.digest)
+                if decision.action is Action.STOP:
                     raise
-                attempt += 1
-                self._context.on_event(TaskRetried(task.key, attempt, str(error)))
+                if decision.kind is not None:
+                    return failed_by(task, self._context.objects, decision.kind, why)
+            self._context.on_event(TaskRetried(task.key, troubles.total() + 1, why))
+            self._wait(decision.wait_s)
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -61,3 +78,7 @@ class SerialExecutor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _trouble(error: AlignError) -> Trouble:
+    return Trouble.MEMORY if isinstance(error, MemoryShortage) else Trouble.TRANSIENT

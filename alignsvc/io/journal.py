@@ -160,7 +160,19 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class StageFinished:
-    """All tasks of a stage ended: how many and how; re-used ones count in these too."""
+    """All tasks of a stage ended: how many and how; re-used ones count in these too.
+
+    Parameters
+    ----------
+    stage : str
+    pass_number : int
+    n_ok, n_skipped, n_failed, n_reused : int
+    peak_bytes : int
+        The most memory that a process occupied at one of them, libraries included; 0 if none was
+        worked on, or nobody knows.
+    seconds : float
+        Of work, of all together, whenever it was done.
+    """
 
     kind: ClassVar[EventKind] = EventKind.STAGE_FINISHED
     stage: str
@@ -169,6 +181,8 @@ class StageFinished:
     n_skipped: int
     n_failed: int
     n_reused: int
+    peak_bytes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

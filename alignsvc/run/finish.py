@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import ExposureResult
+from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.agreement_table import agreement_to_ecsv
@@ -29,9 +30,11 @@ from alignsvc.io.locations import (
 from alignsvc.io.mosaic_fits import export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
+from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
-from alignsvc.run.driver import LoopEnd, is_worth_writing
+from alignsvc.run.driver import LoopEnd, is_worth_writing, solved_passes
+from alignsvc.run.failed_fraction import TooManyFailed
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.method_agreement import agreement_rows
@@ -45,7 +48,7 @@ from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
 from alignsvc.run.standing import Standing
-from alignsvc.run.state import fold
+from alignsvc.run.state import RunState, fold
 from alignsvc.tasks.merge import mosaic_store
 
 
@@ -96,6 +99,40 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
     tidy(tools.run, tools.plan.config.run.keep_mosaics)
+    return result
+
+
+def end_early(tools: Tools, error: TooManyFailed, known: RunState) -> RunResult:
+    """Return, and report, a run that ends since too many exposures failed; it can go on later."""
+    geometry = tools.plan.algorithms.geometry
+    rows = tuple(
+        ExposureResult(
+            id=end.exposure,
+            status=end.status,
+            reason=end.reason,
+            message=end.message,
+            verdict=Verdict.UNTESTED,
+            geometry=geometry,
+            component=-1,
+            is_reference=end.exposure == tools.plan.reference,
+            correction=None,
+            quality=FitQuality(),
+            last_move_px=math.nan,
+            passes=0,
+        )
+        for end in error.ended
+    )
+    result = RunResult(
+        directory=tools.run,
+        verdict=Convergence.RUNNING,
+        corrections=rows,
+        history=summaries(solved_passes(known)),
+        mosaic=(),
+        headers=(),
+        notes=tools.plan.notes,
+        ended_early=str(error),
+    )
+    write_reports(tools, result)
     return result
 
 

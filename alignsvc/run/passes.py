@@ -17,6 +17,7 @@ from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.extension.kept_tiles import Role
+from alignsvc.run.failed_fraction import require_enough
 from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
@@ -242,7 +243,9 @@ def _six(correction: Correction) -> tuple[float, float, float, float, float, flo
 def _announce_ends(tools: Tools, state: LoopState, ended: Sequence[ExposureEnded]) -> LoopState:
     for end in ended:
         tools.journal.append(end)
-    return state.without(ended)
+    state = state.without(ended)
+    require_enough(tools.plan, state.ended.values())
+    return state
 
 
 def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from enum import StrEnum
 
 from alignsvc.domain.agreement import MethodAgreement, agreement_warnings
 from alignsvc.domain.outcome import ExitCode, Status
@@ -14,6 +15,14 @@ from alignsvc.numerics.sources.sharpness import Sharpening
 
 #: Chips that a sentence names.
 _NAMED = 12
+
+
+class Completion(StrEnum):
+    """How much of a run came home."""
+
+    DONE = "done"  #: all that could be aligned is
+    PARTIAL = "partial"  #: some exposures failed, or the loop did not converge
+    FAILED = "failed"  #: none is usable, or more failed than the configuration allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,9 @@ class RunResult:
     agreement : tuple of MethodAgreement
         How the model's corrections differ from these, one an exposure, in order of id; empty
         unless ``alignment.method`` is both.
+    ended_early : str
+        Why the run ended before its loop did: `corrections` has those exposures only that had
+        ended, none of them aligned. Empty if it came to its end.
     """
 
     directory: Place
@@ -62,6 +74,7 @@ class RunResult:
     notes: tuple[str, ...]
     sharpening: Sharpening | None = None
     agreement: tuple[MethodAgreement, ...] = ()
+    ended_early: str = ""
 
     @property
     def counts(self) -> Counter[Status]:
@@ -92,7 +105,16 @@ class RunResult:
     @property
     def exit_code(self) -> ExitCode:
         """The contract's exit code."""
+        if self.ended_early:
+            return ExitCode.SOME_FAILED
         return exit_code_of(self.verdict, self.counts)
+
+
+def completion_of(result: RunResult) -> Completion:
+    """Return how much of a run came home."""
+    if result.ended_early or result.exit_code is ExitCode.BAD_CONFIGURATION:
+        return Completion.FAILED
+    return Completion.DONE if result.exit_code is ExitCode.DONE else Completion.PARTIAL
 
 
 def exit_code_of(verdict: Convergence, counts: Counter[Status]) -> ExitCode:

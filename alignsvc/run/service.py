@@ -31,12 +31,14 @@ from alignsvc.run.extension.extending import (
     require_all_known,
     take_along,
 )
-from alignsvc.run.finish import finish
+from alignsvc.run.failed_fraction import TooManyFailed, require_enough
+from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
+from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import (
     absolute_directory,
@@ -90,10 +92,12 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     RunStoreError
         The directory cannot be used.
     """
-    build_cluster(config, options.workers)
+    backend = build_cluster(config, options.workers)
     plan = planned(config, is_new=options.replace)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
+    for note in require_fits(plan, backend):
+        options.listener(events.Note(note))
     run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
     _make_room(run, plan, stored, options)
@@ -338,4 +342,8 @@ def _worked(run: Place, plan: Plan, options: RunOptions, held: _Held) -> RunResu
         for end in tools.plan.ended:
             if end.exposure not in known.settled.ended:
                 book.append(end)
-        return finish(tools, run_loop(tools, known, options.go_on))
+        try:
+            require_enough(tools.plan, ())
+            return finish(tools, run_loop(tools, known, options.go_on))
+        except TooManyFailed as error:
+            return end_early(tools, error, fold(book.events()))

@@ -11,11 +11,12 @@ from alignsvc.domain.outcome import Status, TaskOutcome, TaskStatus
 from alignsvc.domain.task import Task
 from alignsvc.engine import base as engine
 from alignsvc.engine.base import Executor, TaskEvent
-from alignsvc.errors import TransientError
+from alignsvc.errors import ResourceError, TransientError
 from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.places import Place
+from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
 
@@ -32,15 +33,20 @@ class Heartbeat(Protocol):
 
 
 class ReuseCount:
-    """Counts tasks that a receipt answered; given to an executor as its listener."""
+    """Counts tasks that a receipt answered, and keeps the memory that the hungriest other took.
+
+    Given to an executor as its listener.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.peak_bytes = 0
 
     def __call__(self, event: TaskEvent) -> None:
         """Take one event of the executor."""
-        if isinstance(event, engine.TaskEnded) and event.is_reused:
-            self.count += 1
+        if isinstance(event, engine.TaskEnded):
+            self.count += event.is_reused
+            self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +85,7 @@ def run_stage(
     """
     tools.journal.append(journal.StageStarted(stage, pass_number, len(tasks)))
     tools.listener(events.StageStarted(stage, pass_number, len(tasks)))
-    reused_before = tools.reuse.count
+    reused_before, tools.reuse.peak_bytes = tools.reuse.count, 0
     by_key: dict[str, TaskOutcome] = {}
     for outcome in tools.executor.run(tasks):
         by_key[outcome.key.digest] = outcome
@@ -95,6 +101,8 @@ def run_stage(
             count(TaskStatus.SKIPPED),
             count(TaskStatus.FAILED),
             tools.reuse.count - reused_before,
+            tools.reuse.peak_bytes,
+            sum(outcome.seconds for outcome in outcomes),
         )
     )
     return outcomes
@@ -110,11 +118,14 @@ def run_required(
     TransientError
         One failed every time. No exposure is to blame, and the run cannot go on without it:
         everything done so far is kept, and `resume` tries again.
+    ResourceError
+        One needs more memory than there is, which trying again does not change.
     """
     outcomes = run_stage(tools, stage, pass_number, tasks)
     for _ in range(_TRIES - 1):
         if all(outcome.is_ok for outcome in outcomes):
             break
+        _require_memory(stage, outcomes)
         pairs = list(zip(tasks, outcomes, strict=True))
         again = [task for task, outcome in pairs if not outcome.is_ok]
         retried = iter(run_stage(tools, stage, pass_number, again))
@@ -126,6 +137,13 @@ def run_required(
                 "is done is kept, `alignsvc resume` goes on from here"
             )
     return outcomes
+
+
+def _require_memory(stage: str, outcomes: Iterable[TaskOutcome]) -> None:
+    for outcome in outcomes:
+        if outcome.reason == FailureKind.MEMORY:
+            where = f"{stage} of {outcome.key.subject}"
+            raise ResourceError(f"{where}: {outcome.message}; then `alignsvc resume` the run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from alignsvc.domain.task import Task
 from alignsvc.errors import (
     AlignError,
     DataError,
+    MemoryShortage,
     NothingToMeasure,
     ResourceError,
     RunStoreError,
@@ -28,9 +29,17 @@ from alignsvc.io.receipts import (
     write_receipt,
 )
 from alignsvc.reasons import FailureKind
+from alignsvc.tasks.memory import forget_peak, peak_bytes
 
 #: How tasks can fail that may go well next time: these ends leave no receipt.
-NOT_FINAL = frozenset({FailureKind.INTERNAL, FailureKind.TIMEOUT, FailureKind.WORKER_LOST})
+NOT_FINAL = frozenset(
+    {
+        FailureKind.INTERNAL,
+        FailureKind.MEMORY,
+        FailureKind.TIMEOUT,
+        FailureKind.WORKER_LOST,
+    }
+)
 
 
 @runtime_checkable
@@ -52,10 +61,14 @@ class TaskReport:
     is_reused : bool
         Whether a receipt answered and no work was done. It is kept out of the outcome, so that
         the outcomes of a resumed run are those of an unbroken one.
+    peak_bytes : int
+        The most memory that the process occupied while it worked, all its libraries included; 0
+        if it did not work, or if the system does not tell.
     """
 
     outcome: TaskOutcome
     is_reused: bool = False
+    peak_bytes: int = 0
 
 
 def run_task(task: Task, objects: ObjectStore) -> TaskReport:
@@ -74,7 +87,9 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
     Raises
     ------
     ResourceError
-        Memory or disk ran out.
+        The disk is full.
+    MemoryShortage
+        This task needs more memory than it had.
     TransientError
         A second try may go well.
     RunStoreError
@@ -84,14 +99,16 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
     if search.receipt is not None:
         return TaskReport(search.receipt.outcome, is_reused=True)
     started = time.perf_counter()
+    forget_peak()
     outcome = _outcome_of(task)
     outcome = replace(outcome, seconds=time.perf_counter() - started)
+    peak = peak_bytes()
     if outcome.reason not in NOT_FINAL:
         if search.refused:
             replace_receipt(objects, Receipt(outcome))
         else:
             write_receipt(objects, Receipt(outcome))
-    return TaskReport(outcome)
+    return TaskReport(outcome, peak_bytes=peak)
 
 
 def receipt_of(task: Task, objects: ObjectStore) -> ReceiptSearch:
@@ -119,9 +136,8 @@ def _outcome_of(task: Task) -> TaskOutcome:
     except (ResourceError, TransientError, RunStoreError):
         raise
     except MemoryError as error:
-        raise ResourceError(
-            f"{task.key.stage} of {task.key.subject}: out of memory ({error}); give each worker "
-            "more memory or use fewer workers, then resume"
+        raise MemoryShortage(
+            f"{task.key.stage} of {task.key.subject}: out of memory ({error})"
         ) from error
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
         return failed(task.key, FailureKind.INTERNAL, _sentence(error))

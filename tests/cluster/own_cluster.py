@@ -21,6 +21,12 @@ class OwnCluster:
     folder: Path
     closing: ExitStack
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    schedulers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        """The process of the scheduler."""
+        return self.schedulers[-1]
 
     @property
     def address(self) -> str:
@@ -28,7 +34,8 @@ class OwnCluster:
         return str(self._scheduler_file.read_text().split('"address": "')[1].split('"')[0])
 
     def start_scheduler(self) -> None:
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        started = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.schedulers.append(started)
         wait_until(self._scheduler_file.exists)
 
     def start_worker(self) -> None:

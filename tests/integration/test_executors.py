@@ -9,11 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dask.config
+import numpy as np
 import psutil
 import pytest
 from dask.utils import parse_timedelta
@@ -22,11 +23,20 @@ from distributed.scheduler import Scheduler
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.engine.base import Executor, RunContext, TaskEnded, TaskEvent, TaskRetried
+from alignsvc.engine.base import (
+    Executor,
+    RunContext,
+    TaskDoubled,
+    TaskEnded,
+    TaskEvent,
+    TaskRetried,
+)
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.distributed import DaskExecutor, DaskSettings
 from alignsvc.engine.pulse import Pulse, Running, take_pulse
+from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.serial import SerialExecutor
+from alignsvc.engine.stragglers import StragglerRule
 from alignsvc.errors import DataError, NothingToMeasure, ResourceError, TransientError
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import product_is_whole
@@ -86,6 +96,14 @@ class Hung(Toy):
         LocalObjects(self.root).put(f"hung/{os.getpid()}", get_worker().address.encode())
 
 
+class HungOnce(Hung):
+    """Hangs where it is tried first."""
+
+    def befalls(self) -> None:
+        if LocalObjects(self.root).put_if_absent(f"tried/{self.number}", b""):
+            super().befalls()
+
+
 class HungInC(Hung):
     """Keeps the interpreter to itself, so that its worker falls silent."""
 
@@ -115,6 +133,18 @@ class OutOfMemory(Toy):
         raise MemoryError("wanted 1 TiB")
 
 
+class Greedy(Toy):
+    """Asks for as many bytes as its number says; touches none of them."""
+
+    def befalls(self) -> None:
+        np.empty(self.number, np.uint8)
+
+
+class FullDisk(Toy):
+    def befalls(self) -> None:
+        raise ResourceError("the disk is full")
+
+
 class FlakyOnce(Toy):
     """Goes well on its second try."""
 
@@ -126,6 +156,10 @@ class FlakyOnce(Toy):
 class AlwaysFlaky(Toy):
     def befalls(self) -> None:
         raise TransientError("the store did not answer")
+
+
+#: What may pass is tried again at once.
+QUICKLY = RetryPolicy(first_wait_s=0.01)
 
 
 class Events:
@@ -215,8 +249,8 @@ def executor(
     request: pytest.FixtureRequest, workshop: Workshop, tmp_path: Path, events: Events
 ) -> Executor:
     if request.param == "serial":
-        return SerialExecutor(RunContext(LocalObjects(tmp_path), tmp_path.name, events))
-    return workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+        return SerialExecutor(RunContext(LocalObjects(tmp_path), tmp_path.name, events), QUICKLY)
+    return workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2, policy=QUICKLY))
 
 
 @pytest.fixture
@@ -313,9 +347,37 @@ def test_a_transient_error_that_stays_stops_the_run(executor: Executor, tmp_path
         list(executor.run([AlwaysFlaky(0, tmp_path)]))
 
 
-def test_memory_that_runs_out_stops_the_run(executor: Executor, tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"toy of toy 0: out of memory .*then resume"):
-        list(executor.run([OutOfMemory(0, tmp_path)]))
+def test_a_task_without_enough_memory_is_tried_alone_then_fails_by_what_to_set(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    tasks = [OutOfMemory(n, tmp_path) if n == 1 else Toy(n, tmp_path) for n in range(6)]
+    outcomes = {one.key: one for one in executor.run(tasks)}
+    lost = outcomes.pop(tasks[1].key)
+    assert lost.reason == FailureKind.MEMORY
+    assert "1 TiB" in lost.message
+    assert "cluster.memory_limit" in lost.message
+    assert all(outcome.is_ok for outcome in outcomes.values())
+    assert [event.key for event in events.retried] == [tasks[1].key]
+
+
+def test_a_task_that_takes_more_than_its_share_has_all_memory_when_it_is_alone(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """No worker is killed for it: it is told that memory ends, by the system."""
+    client = workshop.shared._client
+    share = client.run(lambda dask_worker: dask_worker.memory_manager.memory_limit).popitem()[1]
+    before = client.run(os.getpid)
+    tasks = [Greedy(int(factor * share), tmp_path) for factor in (0.001, 1.1, 4.0)]
+    settings = DaskSettings(poll_s=0.2, memory_when_alone=2.0)
+    outcomes = {one.key: one for one in workshop.executor(tmp_path, events, settings).run(tasks)}
+    assert [outcomes[task.key].reason for task in tasks] == ["", "", FailureKind.MEMORY]
+    assert {event.key for event in events.retried} == {task.key for task in tasks[1:]}
+    assert client.run(os.getpid) == before
+
+
+def test_a_full_disk_stops_the_run(executor: Executor, tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="full"):
+        list(executor.run([FullDisk(0, tmp_path)]))
     # ... and what comes after is not harmed by it.
     assert next(iter(executor.run([Toy(1, tmp_path)]))).is_ok
 
@@ -388,9 +450,69 @@ def test_what_hangs_is_given_to_no_other_worker_when_its_own_is_restarted(
     assert set(busy.values()) == {0}
 
 
+@pytest.mark.slow
+def test_who_waits_behind_what_nobody_waits_for_any_more_is_handed_to_others(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """Both workers go on with tasks of a stage that was left; the scheduler knows nothing of it."""
+    left = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+    outcomes = left.run([Toy(0, tmp_path), Hung(1, tmp_path), Hung(2, tmp_path)])
+    next(outcomes)
+    until(lambda: len(LocalObjects(tmp_path).list("hung/")) == 2)
+    outcomes.close()  # type: ignore[attr-defined]
+    settings = DaskSettings(poll_s=0.2, blocked_timeout_s=2.0)
+    after = workshop.executor(tmp_path, events, settings)
+    assert sum(one.is_ok for one in after.run(Toy(n, tmp_path) for n in range(10, 16))) == 6
+    assert any("did not begin it" in event.why for event in events.retried)
+
+
+@pytest.mark.slow
+def test_a_straggler_is_done_by_another_worker_and_its_own_is_restarted(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    rule = StragglerRule(slow_factor=3.0, least_s=2.0, least_ended=3)
+    settings = DaskSettings(poll_s=0.2, is_straggler=rule)
+    tasks = [HungOnce(n, tmp_path) if n == 0 else Toy(n, tmp_path) for n in range(8)]
+    executor = workshop.executor(tmp_path, events, settings)
+    assert [outcome.is_ok for outcome in executor.run(tasks)] == [True] * 8
+    doubled = [event.key for event in events.seen if isinstance(event, TaskDoubled)]
+    assert doubled == [tasks[0].key]
+    busy = workshop.shared._client.run(lambda dask_worker: len(dask_worker.state.executing))
+    assert set(busy.values()) == {0}
+
+
+@pytest.mark.slow
+def test_a_worker_that_sleeps_keeps_nothing_to_itself(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """What it was at, and what waits for it, is done by the other."""
+    rule = StragglerRule(slow_factor=3.0, least_s=3.0, least_ended=3)
+    settings = DaskSettings(poll_s=0.2, is_straggler=rule)
+    executor = workshop.executor(tmp_path, events, settings)
+    outcomes = executor.run(Slow(n, tmp_path) for n in range(20))
+    done = [next(outcomes) for _ in range(4)]
+    asleep = next(iter(workshop.shared._client.run(os.getpid).values()))
+    os.kill(asleep, signal.SIGSTOP)
+    done += outcomes
+    assert [outcome.is_ok for outcome in done] == [True] * 20
+    assert not psutil.pid_exists(asleep)
+
+
+@pytest.mark.slow
+def test_of_a_thousand_tasks_one_poison_fails_and_no_other(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings())
+    outcomes = list(executor.run(Poison(n, tmp_path) if n == 500 else Toy(n, tmp_path)
+                                 for n in range(1000)))  # fmt: skip
+    assert len(outcomes) == 1000
+    lost = [outcome for outcome in outcomes if not outcome.is_ok]
+    assert [(one.key.subject, one.reason) for one in lost] == [("toy 500", "worker_lost")]
+
+
 def test_a_worker_that_is_gone_need_not_be_restarted(workshop: Workshop) -> None:
     """It may die on the way."""
-    workshop.shared._restart("tcp://127.0.0.1:9")
+    workshop.shared._restart(["tcp://127.0.0.1:9"])
     assert workshop.shared._pulse().threads > 0
 
 
@@ -480,7 +602,7 @@ def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
     assert len(listening) == 8
     assert set(listening) == {"127.0.0.1"}
     assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
-    assert workshop.shared.workers == 2
+    assert workshop.shared._pulse().threads == workshop.shared.workers == 2
 
 
 def test_a_worker_may_die_as_often_as_it_likes_and_is_back(
@@ -554,10 +676,10 @@ def wait_until_gone(group: int, limit_s: float) -> list[int]:
     return left
 
 
-def wait_for_the_first_to_hang(folder: Path, limit_s: float) -> None:
+def until(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
     end = time.monotonic() + limit_s
-    while not LocalObjects(folder).list("hung/"):
-        assert time.monotonic() < end, "no task has begun"
+    while not is_so():
+        assert time.monotonic() < end, f"not so within {limit_s:g} s"
         time.sleep(0.05)
 
 
@@ -575,7 +697,7 @@ def test_no_process_is_left_when_the_driver_is_stopped(
     driver = start_driver(tmp_path, "hung")
     assert driver.stdout is not None
     assert driver.stdout.readline() == "ready\n"
-    wait_for_the_first_to_hang(tmp_path, limit_s=60)
+    until(lambda: bool(LocalObjects(tmp_path).list("hung/")))
     if blow is signal.SIGINT:
         os.killpg(driver.pid, blow)  # Ctrl-C reaches every process of the terminal's group
     else:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import dask.config
 from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
+from distributed.system import MEMORY_LIMIT
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
@@ -48,7 +51,8 @@ DASK_SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": 0.85,
-    "distributed.worker.memory.terminate": 0.95,
+    # Where a task is told by itself that memory ends (`engine.memory`) nobody need be killed.
+    "distributed.worker.memory.terminate": False if sys.platform == "linux" else 0.95,
     "distributed.worker.profile.enabled": False,
     "distributed.nanny.pre-spawn-environ": {**HEAP_OF_A_WORKER, **ONE_THREAD},
 }
@@ -88,6 +92,27 @@ class LocalBackend:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"cluster.workers: found {self.workers}, wanted 1 or more")
+        _ = self.worker_memory_bytes
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """What each worker may occupy.
+
+        Raises
+        ------
+        ConfigError
+            The limit is no amount of memory.
+        """
+        if self.memory_limit == "auto":
+            return int(MEMORY_LIMIT // (self.workers or CPU_COUNT))
+        try:
+            found = int(parse_bytes(self.memory_limit))
+        except ValueError as error:
+            raise ConfigError(
+                f"cluster.memory_limit: found {self.memory_limit!r}, wanted auto or an amount "
+                "such as 4 GiB"
+            ) from error
+        return min(found, MEMORY_LIMIT)
 
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Start the workers and return the executor that uses them.
@@ -105,7 +130,12 @@ class LocalBackend:
         closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
-            settings = DaskSettings(task_timeout_s=self.task_timeout_s)
+            settings = DaskSettings(
+                task_timeout_s=self.task_timeout_s,
+                memory_when_alone=min(
+                    float(self.workers or CPU_COUNT), MEMORY_LIMIT / self.worker_memory_bytes
+                ),
+            )
             return DaskExecutor(client, context, settings, closing.close)
         except BaseException:
             closing.close()
@@ -124,7 +154,7 @@ class LocalBackend:
                     host=self.interface,
                     dashboard_address=any_port,
                     scheduler_kwargs={"dashboard": self.dashboard},
-                    memory_limit=self.memory_limit,
+                    memory_limit=self.worker_memory_bytes,
                     # What befalls workers is told by the executor's events, not by dask's logs.
                     silence_logs=logging.CRITICAL,
                 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
+from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import AGREEMENT_HEAD, AGREEMENT_TITLE, agreement_cells
+from alignsvc.run.report.needs import NEEDS_HEAD, StageNeeds, needs_json, stage_needs
+from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.summary import extends, result_json, result_lines
-from alignsvc.run.result import RunResult
+from alignsvc.run.result import RunResult, completion_of
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
 
@@ -30,13 +33,14 @@ def write_reports(tools: Tools, result: RunResult) -> None:
     """Write the reports that the configuration asks for."""
     objects = RunLocations(tools.run).objects
     about = {"version": VERSION, "identity": tools.plan.identity, "extends": extends(tools.plan)}
-    record = {**about, **result_json(result)}
+    needs = stage_needs(predicted(tools.plan), tools.journal.events())
+    record = {**about, **result_json(result), "needs": needs_json(needs)}
     objects.put(REPORT_JSON, json.dumps(record, indent=1, allow_nan=False).encode())
     if tools.plan.config.output.report == "html":
-        objects.put(REPORT_HTML, report_html(result).encode())
+        objects.put(REPORT_HTML, report_html(result, needs).encode())
 
 
-def report_html(result: RunResult) -> str:
+def report_html(result: RunResult, needs: Sequence[StageNeeds] = ()) -> str:
     """Return the page: the verdict first, then passes, then every exposure, trouble first."""
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result, most_notes=None))
     passes = _table(
@@ -62,10 +66,30 @@ def report_html(result: RunResult) -> str:
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
-        f"<style>{_STYLE}</style><h1>{html.escape(result.verdict.value)}</h1>{lines}"
+        f"<style>{_STYLE}</style><h1>{html.escape(_title(result))}</h1>{lines}{_reasons(result)}"
         f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}{_agreement(result)}"
+        f"{_needs(needs)}"
         f"<p>alignsvc {VERSION}</p></html>"
     )
+
+
+def _title(result: RunResult) -> str:
+    return completion_of(result).value if result.ended_early else result.verdict.value
+
+
+def _reasons(result: RunResult) -> str:
+    """Return the table of reasons; nothing if all exposures are aligned."""
+    found = reason_rows(result.corrections)
+    if not found:
+        return ""
+    return f"<h2>Reasons</h2>{_table(REASONS_HEAD, ((r.status.value, r.cells) for r in found))}"
+
+
+def _needs(needs: Sequence[StageNeeds]) -> str:
+    """Return the table of what was predicted and found; nothing if nothing ran."""
+    if not needs:
+        return ""
+    return f"<h2>Work and memory</h2>{_table(NEEDS_HEAD, (('', row.cells) for row in needs))}"
 
 
 def _agreement(result: RunResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,11 +15,12 @@ from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.io.places import common_folder
 from alignsvc.numerics.sources.sharpness import Sharpening
-from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
-from alignsvc.run.rejecting import components_with_search
+from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
-from alignsvc.run.result import RunResult
+from alignsvc.run.report.needs import prediction_json, prediction_lines
+from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
+from alignsvc.run.result import RunResult, completion_of
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
 Json = Any
@@ -33,8 +33,11 @@ def result_json(result: RunResult) -> Json:
     """Return a run's result as JSON values; NaN becomes null."""
     return {
         "directory": str(result.directory),
+        "completion": completion_of(result).value,
         "verdict": result.verdict.value,
         "exit_code": int(result.exit_code),
+        "ended_early": result.ended_early,
+        "reasons": reasons_json(reason_rows(result.corrections)),
         "counts": {status.value: result.counts[status] for status in Status},
         "passes": [
             {
@@ -75,7 +78,10 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
         f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
     ]
+    if result.ended_early:
+        lines = [f"failed: {result.ended_early}"]
     lines += [f"warning: {text}" for text in result.warnings]
+    lines += reason_lines(reason_rows(result.corrections))
     lines += _first(row.message for row in result.corrections if row.message)
     if (sharper := result.sharpening) is not None and sharper.is_known:
         lines.append(
@@ -87,7 +93,8 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         folder = common_folder(result.headers)
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
-    lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
+    if not result.ended_early:
+        lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
     lines += [f"note: {note}" for note in result.notes[:most_notes]]
     return lines
 
@@ -100,6 +107,8 @@ def report_lines(report: Json) -> list[str]:
         f"{report['verdict']} after {_passes(len(report['passes']))}: {counts}; "
         f"exit {report['exit_code']}"
     ]
+    if report.get("ended_early"):
+        lines = [f"failed: {report['ended_early']}"]
     lines += [
         f"pass {one['number']}{' (full)' if one['full'] else ''}: largest movement "
         f"{one['movement_px']:.4f} px, {one['solved']} exposures solved"
@@ -108,6 +117,7 @@ def report_lines(report: Json) -> list[str]:
     ]
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += reported_agreement(report)
+    lines += reported_reasons(report)
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
     return [*lines, f"page: {page}"] if page.is_file() else lines
@@ -135,9 +145,7 @@ def plan_json(plan: Plan) -> Json:
             }
             for grid in plan.grids
         ],
-        "tasks_per_pass": tasks_per_pass(plan),
-        "disk_bytes": disk_bytes(plan),
-        "worker_memory_bytes": worker_memory_bytes(plan),
+        **prediction_json(predicted(plan)),
         "exit_code": int(plan.exit_code),
         "notes": _plan_notes(plan),
     }
@@ -162,10 +170,7 @@ def plan_lines(plan: Plan) -> list[str]:
             f"{n_tiles} tiles{also}, about RA {grid.plane.ra_deg:.5f} "
             f"Dec {grid.plane.dec_deg:+.5f}"
         )
-    lines.append(
-        f"about {tasks_per_pass(plan)} tasks a full pass, {disk_bytes(plan) / 1e9:.2f} GB of disk, "
-        f"{worker_memory_bytes(plan) / 1e9:.2f} GB of memory a worker"
-    )
+    lines += prediction_lines(predicted(plan)) if plan.exposures else []
     reasons = Counter((e.status.value, e.reason) for e in plan.ended)
     lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
     lines += _first(e.message for e in plan.ended)
@@ -183,25 +188,6 @@ def _plan_notes(plan: Plan) -> list[str]:
     return [*plan.notes, *corrected]
 
 
-def tasks_per_pass(plan: Plan) -> int:
-    """Return the number of tasks of a full pass: two an exposure, three a tile.
-
-    Frozen exposures are only placed, and measured where they see new ones.
-    Where cosmic rays are sought, two more an exposure and one more a tile: to find them, and to
-    make the mosaic again without them.
-    """
-    searched = components_with_search(plan)
-    per_exposure = {Role.MOVES: 2, Role.MEASURED: 2, Role.PLACED: 1}
-    exposures = sum(
-        per_exposure[one.role] + (2 if one.component in searched and not one.is_frozen else 0)
-        for one in plan.exposures
-    )
-    tiles = sum(
-        (4 if grid.component in searched else 3) * len(plan.tiles_made(grid)) for grid in plan.grids
-    )
-    return exposures + tiles
-
-
 def extends(plan: Plan) -> Json:
     """Return what a plan extends as JSON values; None if nothing."""
     if plan.earlier is None:
@@ -214,51 +200,6 @@ def extends(plan: Plan) -> Json:
         "not_read": len(plan.idle),
         "new": sum(one.known is None for one in everyone),
     }
-
-
-#: A worker with all its libraries; and what its largest task, `measure`, needs for each pixel:
-#: of all chips as they are read, and of the chip at work with the mosaic around it. Measured on
-#: 2048 x 2048 px and rounded up: 700 MB at the most with a run's driver in the same process,
-#: 680 without the search for cosmic rays. And 100 MB that the heap keeps (`HEAP_OF_A_WORKER`).
-_WORKER_BYTES = 300_000_000
-_BYTES_PER_PIXEL_READ = 12
-_BYTES_PER_PIXEL_AT_WORK = 110
-
-
-def worker_memory_bytes(plan: Plan) -> int:
-    """Return the memory that one worker needs at its peak."""
-    largest = 0.0
-    for one in plan.exposures:
-        scale = plan.grids[one.component].scale_arcsec
-        read = sum(wcs.shape[0] * wcs.shape[1] for wcs in one.header.wcs)
-        work = max(
-            wcs.shape[0] * wcs.shape[1] * max(1.0, wcs.pixel_scale_arcsec / scale) ** 2
-            for wcs in one.header.wcs
-        )
-        largest = max(largest, _BYTES_PER_PIXEL_READ * read + _BYTES_PER_PIXEL_AT_WORK * work)
-    return _WORKER_BYTES + int(largest)
-
-
-def disk_bytes(plan: Plan) -> int:
-    """Return the disk that the run needs at its peak, without compression.
-
-    Two generations of the mosaic (numerator, weight, segmentation, 8 bytes each) and the
-    contributions of two (numerator, weight, 4 bytes each, on whole tiles).
-    """
-    mosaic = sum(
-        2 * 24 * math.prod(grid.tile_box(tile).shape)
-        for grid in plan.grids
-        for tile in plan.tiles_made(grid)
-    )
-    contributions = 0
-    for one in plan.exposures:
-        grid = plan.grids[one.component]
-        ty, tx = grid.tile_shape
-        for wcs in one.header.wcs:
-            zoom = wcs.pixel_scale_arcsec / grid.scale_arcsec
-            ny, nx = wcs.shape
-            contributions += int(2 * 8 * (ny * zoom + ty) * (nx * zoom + tx))
-    return mosaic + contributions
 
 
 def _exposure(row: ExposureResult) -> Json:
