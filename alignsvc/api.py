@@ -32,6 +32,9 @@ from alignsvc.run.result import RunResult
 from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
+from alignsvc.run.submitting import Rehearsal, Submission
+from alignsvc.run.submitting import rehearse as rehearse_config
+from alignsvc.run.submitting import submit as submit_config
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
 from alignsvc.simulation.settings import sky_settings
@@ -42,6 +45,7 @@ __all__ = [
     "LinearFit",
     "LinearFitter",
     "Plan",
+    "Rehearsal",
     "RunOptions",
     "RunResult",
     "RunStatus",
@@ -49,6 +53,7 @@ __all__ = [
     "SceneSettings",
     "SceneSources",
     "SceneWorkers",
+    "Submission",
     "Target",
     "align",
     "apply",
@@ -60,11 +65,13 @@ __all__ = [
     "find_displacement",
     "find_linear_fit",
     "fit_scene",
+    "rehearse",
     "report",
     "resume",
     "revert",
     "simulate",
     "status",
+    "submit",
     "update_image_wcs",
 ]
 
@@ -118,6 +125,32 @@ def check(
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     return plan
+
+
+def submit(config: Config | Path | str, options: RunOptions | None = None) -> Submission:
+    """Hand a run in and return at once: its driver goes on where it outlives this process.
+
+    The same configuration again attaches to the run that there is, and gives it a driver if it
+    has none. Parameters as of `align`; the number of workers is the configuration's.
+
+    Raises
+    ------
+    ConfigError, RunStoreError, ResourceError
+        As of `align`; or nothing takes the driver.
+    """
+    options = options or RunOptions()
+    return submit_config(_loaded(config, options.overrides), options)
+
+
+def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Rehearsal:
+    """Return what `submit` would do, scripts of its jobs included; nothing is written.
+
+    Raises
+    ------
+    ConfigError, RunStoreError
+        As of `check`.
+    """
+    return rehearse_config(_loaded(config, overrides))
 
 
 def resume(run: Path, options: RunOptions | None = None) -> RunResult:

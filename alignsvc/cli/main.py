@@ -165,6 +165,29 @@ def check(
 
 
 @app.command()
+def submit(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and the scripts; start nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand the run to the cluster that CONFIG names, and return; it goes on by itself."""
+    from alignsvc import api
+    from alignsvc.cli import show
+
+    given = tuple(overrides or ())
+    if dry_run:
+        rehearsal = api.rehearse(config, given)
+        show.rehearsal(rehearsal, as_json=as_json)
+        raise typer.Exit(rehearsal.plan.exit_code)
+    with show.progress(quiet=as_json) as listener:
+        submission = api.submit(config, api.RunOptions(overrides=given, listener=listener))
+    show.submission(submission, as_json=as_json)
+
+
+@app.command()
 def status(run_directory: RunDirectory, as_json: AsJson = False) -> None:
     """Show where a run stands."""
     from alignsvc import api
@@ -267,7 +290,6 @@ def _later(name: str, hint: str) -> None:
 
 
 for _name, _hint in {
-    "submit": "; `alignsvc run` runs here",
     "watch": "; `alignsvc status RUN` shows where a run stands",
     "cancel": "; stop `alignsvc run` with Ctrl-C: what is done is kept",
     "retry": "; mend the files and run again with --new",

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -61,6 +62,8 @@ class DaskSettings:
         How long the scheduler, or the worker that holds a report, may take to answer.
     poll_s : float
         How often the scheduler is asked how workers are.
+    expected_workers : int
+        So many may come if there are tasks for them: as many are handed over.
     policy : RetryPolicy
     """
 
@@ -69,6 +72,7 @@ class DaskSettings:
     no_worker_timeout_s: float = 600.0
     answer_timeout_s: float = 60.0
     poll_s: float = 1.0
+    expected_workers: int = 1
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -117,6 +121,7 @@ class DaskExecutor:
         self._close_cluster = close_cluster
         self._threads = self._pulse().threads
         self._handed_over = 0
+        self._token = uuid4().hex[:8]
         self._is_closed = False
 
     @property
@@ -176,9 +181,11 @@ class DaskExecutor:
     def _submit(self, task: Task) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
-        # keeps a second try apart from the first.
+        # keeps a second try apart from the first, and the token this driver's tasks from those of
+        # another that runs the same configuration in another directory, on the same scheduler.
         self._handed_over += 1
-        name = (f"{task.key.stage}-{self._context.run_id}", task.key.digest, self._handed_over)
+        group = f"{task.key.stage}-{self._context.run_id}-{self._token}"
+        name = (group, task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,
@@ -259,7 +266,7 @@ class _Stage:
 
     def _has_work(self) -> bool:
         """Hand over as many tasks as there is room for; return whether any are out."""
-        room = self._settings.window * max(1, self._executor.workers)
+        room = self._settings.window * max(self._settings.expected_workers, self._executor.workers)
         while len(self._handed) < room:
             task = next(self._source, None)
             if task is None:

@@ -185,6 +185,17 @@ def lease_owner(objects: ObjectStore) -> LeaseOwner | None:
     return _owner(objects, epochs[-1])
 
 
+def live_owner(objects: ObjectStore, now_s: float) -> LeaseOwner | None:
+    """Return who drives the run; None if the last sign of life is too old for that.
+
+    Unlike `lease_owner` it also gives up those on other hosts, by the clocks of both; who takes
+    the lease then still waits as long as `take_lease` does.
+    """
+    owner = lease_owner(objects)
+    beat = _last_beat(objects, _epochs(objects)[-1]) if owner is not None else None
+    return owner if beat is not None and now_s - beat.time_s < PATIENCE_S else None
+
+
 def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> None:
     first = _last_beat(objects, epoch)
     if _is_free(objects, epoch):

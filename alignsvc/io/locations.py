@@ -28,6 +28,7 @@ HISTORY = "history/"
 RECEIPTS = "receipts/"
 CONTRIBUTIONS = "contributions/"
 TABLES = "tables/"
+DRIVER_RECORD = "control/driver.json"
 
 # Most file systems allow 255 bytes a name; what remains is for suffixes.
 _LONGEST_NAME = 180

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from alignsvc.io.driver_record import DriverRecord, read_driver_record
 from alignsvc.io.journal import Extended
 from alignsvc.io.lease import LeaseOwner, lease_owner
 from alignsvc.io.locations import RunLocations
@@ -32,11 +33,14 @@ class RunStatus:
     state : RunState
     owner : LeaseOwner or None
         The process that drives the run; None where it ended, or its driver is gone.
+    driver : DriverRecord or None
+        What `alignsvc submit` started last; None if the run was not submitted.
     """
 
     directory: Path
     state: RunState
     owner: LeaseOwner | None = None
+    driver: DriverRecord | None = None
 
     @property
     def standing(self) -> Standing:
@@ -56,6 +60,8 @@ class RunStatus:
             case Standing.RUNNING:
                 end = f"going on, driven by {self.owner}"
         lines = [f"{self.directory}: {end}"]
+        if self.driver is not None:
+            lines.append(f"submitted as {self.driver}, output in {self.driver.log or 'its place'}")
         if state.extended is not None:
             lines.append(extension_line(state.extended))
         lines += [
@@ -75,6 +81,7 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
+            "driver": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
@@ -115,6 +122,16 @@ def extension_json(extended: Extended) -> dict[str, object]:
     }
 
 
+def driver_json(driver: DriverRecord) -> dict[str, object]:
+    """Return what `submit` started, as JSON values."""
+    return {
+        "place": driver.place,
+        "job": driver.job,
+        "log": driver.log,
+        "time_s": driver.time_s,
+    }
+
+
 def run_status(run: Path) -> RunStatus:
     """Return where the run in a directory stands.
 
@@ -124,4 +141,5 @@ def run_status(run: Path) -> RunStatus:
         There is no run, or its journal cannot be trusted.
     """
     run = run.absolute()
-    return RunStatus(run, state_of(run), lease_owner(RunLocations(run).objects))
+    objects = RunLocations(run).objects
+    return RunStatus(run, state_of(run), lease_owner(objects), read_driver_record(objects))

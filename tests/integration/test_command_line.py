@@ -67,7 +67,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_sky: Path) -> Workp
         *(
             ([name, *rest], f"{name}: this command is not in version")
             for name, rest in {
-                "submit": ["c.yaml", "--dry-run"],
                 "watch": ["run"],
                 "cancel": ["run", "--json"],
                 "retry": ["run", "--failed"],
