@@ -273,7 +273,7 @@ def _worked(
     run: Path, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
 ) -> RunResult:
     book, lease, known = held
-    reuse = ReuseCount()
+    reuse = ReuseCount(options.listener)
     context = RunContext(RunLocations(run).objects, plan.run_id, reuse)
     for note in plan.notes:
         options.listener(events.Note(note))
