@@ -17,6 +17,7 @@ import typer
 
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import AlignError, ConfigError, DataError, HeaderError, NotYet
+from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 
 #: Typer brings a click of its own or uses the installed one: the base of this one's errors.
@@ -90,7 +91,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ended(sentence: str, code: ExitCode) -> ExitCode:
-    print(f"alignsvc: {sentence}", file=sys.stderr)  # noqa: T201 - the program's own message
+    print(f"alignsvc: {redacted(sentence)}", file=sys.stderr)  # noqa: T201 - the program's own message
     return code
 
 
@@ -108,7 +109,7 @@ def _internal(error: Exception) -> str:
     text = " ".join(str(error).split())
     handle, name = tempfile.mkstemp(prefix="alignsvc-traceback-", suffix=".txt")
     with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor
-        file.write(trace)
+        file.write(redacted(trace))
     return (
         f"internal error: {type(error).__name__}: {text}; this is a bug of alignsvc "
         f"{VERSION}, please report it with the traceback in {name}"

@@ -37,7 +37,15 @@ class TaskEnded:
     is_reused: bool
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded
+@dataclass(frozen=True, slots=True)
+class WorkerLeftOut:
+    """A worker gets no task of this run, for the reason given."""
+
+    worker: str
+    why: str
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | WorkerLeftOut
 
 
 class Listener(Protocol):

@@ -324,7 +324,7 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
 
 def _worked(run: Path, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
-    reuse = ReuseCount()
+    reuse = ReuseCount(options.listener)
     context = RunContext(RunLocations(run).objects, plan.run_id, reuse)
     backend = build_cluster(plan.config, options.workers)
     for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):

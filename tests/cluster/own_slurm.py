@@ -124,9 +124,7 @@ def own_slurm(folder: Path) -> Iterator[OwnSlurm]:
             *(f"--seed-file={munge}/munged.seed", "--num-threads=2"),
         )
         _daemon(closing, folder / "slurmctld.pid", "slurmctld", "-c", "-f", str(slurm.conf))
-        _daemon(
-            closing, folder / "slurmd.pid", "slurmd", "-N", _host(), "-f", str(slurm.conf)
-        )
+        _daemon(closing, folder / "slurmd.pid", "slurmd", "-N", _host(), "-f", str(slurm.conf))
         closing.callback(_end_jobs, slurm)
         wait_until(lambda: "idle" in slurm.tell("sinfo", "-h", "-o", "%T"))
         yield slurm

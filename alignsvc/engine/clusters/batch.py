@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import dask.config
 from dask.utils import parse_bytes
-from distributed import Client, Security
+from distributed import Client
 from distributed.utils import get_ip_interface
 
 from alignsvc.engine.base import RunContext
@@ -26,6 +26,7 @@ from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.log_folder import log_folder
+from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import require_no_secrets, worker_environment
 from alignsvc.errors import ConfigError
 from alignsvc.io.objects import ObjectStore
@@ -94,8 +95,8 @@ class BatchBackend:
     queue, account : str or None
         Queue (partition), and who pays (account or project); None = as the system has it.
     interface : str or None
-        Network interface that driver and workers talk through, like ``ib0``. Other than on the
-        loopback (``lo``: all on one machine) they do so by TLS with keys made for the run.
+        Network interface that driver and workers talk through, like ``ib0``; ``lo`` where all of
+        it is one machine.
     environment : mapping
         Variables of the jobs: values by name; without a value = passed on from the driver's own.
     extra_directives : sequence of str
@@ -118,6 +119,8 @@ class BatchBackend:
         Whether the scheduler shows dask's own pages, to the machine of the driver.
     driver : mapping
         Of the driver's own job: see `DriverJobSettings`.
+    security : ClusterSecurity
+        Beyond the loopback: temporary certificates, unless it says otherwise.
     """
 
     system: ClassVar[BatchSystem]
@@ -140,6 +143,7 @@ class BatchBackend:
     task_timeout_s: float = TASK_TIMEOUT_S
     dashboard: bool = True
     driver: Mapping[str, object] = field(default_factory=dict)
+    security: ClusterSecurity = BY_DEFAULT
 
     def __post_init__(self) -> None:
         _ = self.scaling, self.driver_settings
@@ -326,10 +330,11 @@ class BatchBackend:
     def _cluster(self, run_id: str, logs: Path, complaints: list[str]) -> Any:
         cluster_class = self.system.cluster()
         logs.mkdir(parents=True, exist_ok=True)
+        security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
         with dask.config.set(DASK_SETTINGS):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
-                security=None if self.is_loopback else _security(),
+                security=security if security.require_encryption else None,
                 shared_temp_directory=str(logs),
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
@@ -349,18 +354,6 @@ class BatchBackend:
             target_duration="500ms",
         )
         return cluster
-
-
-def _security() -> Security:
-    """Return keys for this run alone."""
-    try:
-        security: Security = Security.temporary()
-        return security
-    except ImportError as error:
-        raise ConfigError(
-            f"cluster.interface: workers on other machines are talked to by TLS ({error}); "
-            "`pip install 'alignsvc[tls]'`"
-        ) from error
 
 
 def _close(cluster: Any) -> None:
