@@ -25,7 +25,7 @@ from alignsvc.engine.batch_jobs import BatchExecutor, JobKeeper, noting
 from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
-from alignsvc.engine.log_folder import log_folder
+from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import require_no_secrets, worker_environment
 from alignsvc.errors import ConfigError
@@ -306,7 +306,7 @@ class BatchBackend:
         closing = ExitStack()
         closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
-            cluster = self._cluster(context.run_id, logs, complaints)
+            cluster = self._cluster(context, closing, complaints)
             closing.callback(_close, cluster)
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             scaling = self.scaling
@@ -327,15 +327,18 @@ class BatchBackend:
             return Path(self.log_directory).expanduser().absolute()
         return log_folder(objects, run_id) / "jobs"
 
-    def _cluster(self, run_id: str, logs: Path, complaints: list[str]) -> Any:
+    def _cluster(self, context: RunContext, closing: ExitStack, complaints: list[str]) -> Any:
         cluster_class = self.system.cluster()
+        objects, run_id = context.objects, context.run_id
+        logs = self.logs_of(objects, run_id)
         logs.mkdir(parents=True, exist_ok=True)
         security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
+        keys = closing.enter_context(key_folder(objects, run_id))
         with dask.config.set(DASK_SETTINGS):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
                 security=security if security.require_encryption else None,
-                shared_temp_directory=str(logs),
+                shared_temp_directory=str(keys),
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
                     "dashboard_address": "127.0.0.1:0",
