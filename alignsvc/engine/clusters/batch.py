@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import dask.config
 from dask.utils import parse_bytes
-from distributed import Client
+from distributed import Client, Security
 from distributed.utils import get_ip_interface
 
 from alignsvc.engine.base import RunContext
@@ -38,6 +38,7 @@ _ADAPT_S = 2.0
 _FAREWELL_S = 300
 #: Where the scheduler is, in a script that is only shown.
 _SOMEWHERE = "tcp://scheduler:8786"
+_ROLES = ("client", "scheduler", "worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,12 +334,12 @@ class BatchBackend:
         logs = self.logs_of(objects, run_id)
         logs.mkdir(parents=True, exist_ok=True)
         security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
-        keys = closing.enter_context(key_folder(objects, run_id))
+        if security.require_encryption and not self.security.has_files:
+            security = _in_file(security, closing.enter_context(key_folder(objects, run_id)))
         with dask.config.set(DASK_SETTINGS):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
                 security=security if security.require_encryption else None,
-                shared_temp_directory=str(keys),
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
                     "dashboard_address": "127.0.0.1:0",
@@ -357,6 +358,17 @@ class BatchBackend:
             target_duration="500ms",
         )
         return cluster
+
+
+def _in_file(made: Security, folder: Path) -> Security:
+    """Return certificates that are in memory as a file, which jobs can be told the path of."""
+    party = made.get_tls_config_for_role("client")
+    file = folder / "cluster.pem"
+    file.touch(mode=0o600)
+    # Certificate and key. It signs for itself, so it is the authority too.
+    file.write_text(str(party["cert"]) + str(party["key"]))
+    names = [f"tls_{role}_{kind}" for role in _ROLES for kind in ("cert", "key")]
+    return Security(require_encryption=True, **dict.fromkeys(["tls_ca_file", *names], str(file)))
 
 
 def _close(cluster: Any) -> None:
