@@ -17,19 +17,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from distributed import Client, Future, get_worker
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import StaysAtHome, Task
-from alignsvc.engine.base import RunContext
+from alignsvc.engine.base import RunContext, WorkerLeftOut
 from alignsvc.engine.memory import memory_allowed
 from alignsvc.engine.pulse import Pulse, known, take_pulse
 from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.stage import NO_ANSWER, Stage
 from alignsvc.engine.stragglers import StragglerRule
-from alignsvc.errors import TransientError
+from alignsvc.engine.versions import Versions, WorkerRoll, require_versions, versions_here
+from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import ObjectStore
 from alignsvc.tasks.base import TaskReport, run_task
 
@@ -62,6 +64,8 @@ class DaskSettings:
     memory_when_alone : float
         How many times a worker's memory a task may have while nothing else runs: the number of
         workers where all share one machine.
+    expected_workers : int
+        So many may come if there are tasks for them: as many are handed over.
     policy : RetryPolicy
     is_straggler : StragglerRule
     """
@@ -73,11 +77,14 @@ class DaskSettings:
     answer_timeout_s: float = 60.0
     poll_s: float = 1.0
     memory_when_alone: float = 1.0
+    expected_workers: int = 1
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     is_straggler: StragglerRule = field(default_factory=StragglerRule)
 
 
-def run_on_worker(task: Task, objects: ObjectStore, memory_share: float) -> TaskReport:
+def run_on_worker(
+    task: Task, objects: ObjectStore, memory_share: float, wanted: Versions
+) -> TaskReport:
     """Run a task in a worker's process, with one thread of linear algebra from now on.
 
     Workers of our own are started so. Those of somebody else's scheduler may not be, and sums
@@ -89,7 +96,10 @@ def run_on_worker(task: Task, objects: ObjectStore, memory_share: float) -> Task
     objects : ObjectStore
     memory_share : float
         How many times the worker's memory the task may take.
+    wanted : Versions
+        Of whoever hands the task over; a worker with others refuses it.
     """
+    require_versions(wanted)
     threadpool_limits(limits=1)
     limit_bytes = get_worker().memory_manager.memory_limit
     with memory_allowed(limit_bytes and int(memory_share * limit_bytes)):
@@ -120,8 +130,12 @@ class DaskExecutor:
         self._context = context
         self._settings = settings
         self._close_cluster = close_cluster
+        self._roll = WorkerRoll(lambda *refused: context.on_event(WorkerLeftOut(*refused)))
         self._threads = self._pulse().threads
+        if self._roll.refused and not self._threads:
+            raise ConfigError(self._roll.reasons)
         self._handed_over = 0
+        self._token = uuid4().hex[:8]
         self._is_closed = False
 
     @property
@@ -164,9 +178,19 @@ class DaskExecutor:
         self.close()
 
     def _pulse(self) -> Pulse:
-        pulse: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
+        refused = self._roll.refused
+        every: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
+        pulse = every.without(refused)
         self._threads, self._addresses = pulse.threads, pulse.addresses
-        return pulse
+        self._judge(self._roll.new_among(pulse.addresses))
+        return self._pulse() if self._roll.refused != refused else pulse
+
+    def _judge(self, workers: list[str]) -> None:
+        """Ask workers what they run; those that run something else get no task."""
+        if workers:
+            ask = partial(self._client.run, workers=workers, on_error="return")
+            with suppress(TransientError):  # asked again with the next pulse
+                self._roll.enter(self._ask(ask, versions_here))
 
     def _ask(self, question: Callable[..., Any], *arguments: object) -> Any:
         """Return the scheduler's answer; TransientError if it does not come in time."""
@@ -181,15 +205,18 @@ class DaskExecutor:
     def _submit(self, task: Task, *, is_alone: bool = False, on: str | None = None) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
-        # keeps a second try apart from the first.
+        # keeps a second try apart from the first, and the token this driver's tasks from those of
+        # another that runs the same configuration in another directory, on the same scheduler.
         self._handed_over += 1
-        name = (f"{task.key.stage}-{self._context.run_id}", task.key.digest, self._handed_over)
+        group = f"{task.key.stage}-{self._context.run_id}-{self._token}"
+        name = (group, task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,
                 task,
                 self._context.objects,
                 self._settings.memory_when_alone if is_alone else 1.0,
+                self._roll.wanted,
                 key=name,
                 pure=False,
                 **self._where(task, on),
@@ -201,6 +228,8 @@ class DaskExecutor:
         """Return what tells dask which worker a task prefers; another takes it if that is gone."""
         if on is not None:
             return {"workers": on, "allow_other_workers": True}
+        if self._roll.refused and self._addresses:
+            return {"workers": list(self._addresses), "allow_other_workers": True}
         if not isinstance(task, StaysAtHome) or not self._addresses:
             return {}
         home = self._addresses[task.home % len(self._addresses)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dask.typing import Key
@@ -39,37 +39,59 @@ class Running:
     is_said: bool = True
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Worker:
+    """A worker: its address, and how many tasks it can run at one time."""
+
+    address: str
+    threads: int
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """How the workers are at one moment.
 
     Parameters
     ----------
-    threads : int
     running : tuple of Running
-    addresses : tuple of str
-        Of the workers, sorted.
+    workers : tuple of Worker
+        In order of address.
     idle : tuple of str
         Those of workers that have nothing to do.
     short_of_memory : frozenset of str
         Those of workers that were killed for the memory that they took.
     """
 
-    threads: int
     running: tuple[Running, ...]
-    addresses: tuple[str, ...]
+    workers: tuple[Worker, ...]
     idle: tuple[str, ...] = ()
     short_of_memory: frozenset[str] = frozenset()
+
+    @property
+    def threads(self) -> int:
+        """How many tasks can run at one time."""
+        return sum(worker.threads for worker in self.workers)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of the workers, in order."""
+        return tuple(worker.address for worker in self.workers)
+
+    def without(self, addresses: frozenset[str]) -> Pulse:
+        """Return how the other workers are."""
+        left = tuple(worker for worker in self.workers if worker.address not in addresses)
+        idle = tuple(address for address in self.idle if address not in addresses)
+        return replace(self, workers=left, idle=idle)
 
 
 def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     """Return how the workers are; runs in the scheduler."""
     workers = tuple(dask_scheduler.workers.values())
     running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
-    addresses = tuple(sorted(worker.address for worker in workers))
     idle = tuple(sorted(worker.address for worker in workers if not worker.processing))
     killed = frozenset(said["worker"] for _, said in dask_scheduler.get_events(_KILLED_FOR_MEMORY))
-    return Pulse(sum(worker.nthreads for worker in workers), running, addresses, idle, killed)
+    every = tuple(sorted(Worker(one.address, one.nthreads) for one in workers))
+    return Pulse(running, every, idle, killed)
 
 
 def known(names: tuple[TaskName, ...], dask_scheduler: Scheduler) -> tuple[TaskName, ...]:

@@ -23,6 +23,7 @@ from alignsvc.engine.base import TaskDoubled, TaskEnded, TaskRetried, TaskStarte
 from alignsvc.engine.pulse import Pulse, Running, TaskName
 from alignsvc.engine.retry import Action, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
+from alignsvc.engine.versions import WorkerRefused
 from alignsvc.errors import (
     AlignError,
     MemoryShortage,
@@ -78,6 +79,8 @@ class Stage:
         self._handed: dict[TaskName, _Handed] = {}
         self._later: list[_Later] = []
         self._suspects: deque[tuple[Task, Counter[Trouble]]] = deque()
+        # Those that only workers which are refused were there for.
+        self._held: deque[tuple[Task, Counter[Trouble]]] = deque()
         self._took_s: list[float] = []
         # Filled by dask's callback thread, emptied here.
         self._ended: queue.SimpleQueue[TaskName] = queue.SimpleQueue()
@@ -110,17 +113,19 @@ class Stage:
         self._later = [one for one in self._later if one.due_s > now_s]
         for one in due:
             self._hand_over(one.task, one.troubles)
-        room = self._settings.window * max(1, self._executor.workers)
-        while len(self._handed) < room and not self._is_drained:
+        while self._held and self._executor.workers:
+            self._hand_over(*self._held.popleft())
+        room = self._settings.window * max(self._settings.expected_workers, self._executor.workers)
+        while len(self._handed) + len(self._held) < room and not self._is_drained:
             task = next(self._source, None)
             if task is None:
                 self._is_drained = True
             else:
                 self._context.on_event(TaskStarted(task.key))
                 self._hand_over(task, Counter())
-        if not self._handed and not self._later and self._suspects:
+        if not (self._handed or self._later or self._held) and self._suspects:
             self._hand_over(*self._suspects.popleft(), is_alone=True)
-        return bool(self._handed or self._later)
+        return bool(self._handed or self._later or self._held)
 
     def _hand_over(self, task: Task, troubles: Counter[Trouble], *, is_alone: bool = False) -> None:
         future = self._executor._submit(task, is_alone=is_alone)
@@ -199,6 +204,12 @@ class Stage:
     def _after(self, name: TaskName, trouble: Trouble, error: BaseException) -> TaskOutcome | None:
         """Do what the policy says of a task that ended without an outcome."""
         handed = self._handed.pop(name)
+        if self._is_refusal(error):
+            if handed.twin in self._handed:
+                self._handed[handed.twin].twin = None
+            else:
+                self._held.append((handed.task, handed.troubles))
+            return None
         handed.troubles[trouble] += 1
         if handed.twin in self._handed and trouble is not Trouble.FATAL:
             self._handed[handed.twin].twin = None  # which goes on, and has the last word
@@ -220,6 +231,18 @@ class Stage:
             self._later.append(_Later(due_s, task, handed.troubles))
         return None
 
+    def _is_refusal(self, error: BaseException) -> bool:
+        """Return whether a task ended so because its worker runs another version."""
+        roll = self._executor._roll
+        before = roll.refused
+        if isinstance(error, WorkerRefused):
+            roll.refuse(error.worker, str(error))
+        elif self._trouble(error) is not Trouble.TRANSPORT:
+            return False
+        # What is sent to another version may not even be readable there.
+        self._executor._pulse()
+        return isinstance(error, WorkerRefused) or roll.refused != before
+
     def _announced(self, report: TaskReport) -> TaskOutcome:
         self._context.on_event(TaskEnded(report.outcome, report.is_reused, report.peak_bytes))
         return report.outcome
@@ -234,7 +257,8 @@ class Stage:
         elif self._asked_s - self._worker_seen_s > self._settings.no_worker_timeout_s:
             raise TransientError(
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
-                f"{len(self._handed)} tasks wait; see why none starts, then resume"
+                f"{len(self._handed) + len(self._held)} tasks wait; see why none starts, then "
+                f"resume{'; ' * bool(self._executor._roll.refused)}{self._executor._roll.reasons}"
             )
         limit_s = self._settings.task_timeout_s
         late = [one for one in self._ours(pulse) if one.seconds > limit_s]

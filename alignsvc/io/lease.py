@@ -49,7 +49,12 @@ class LeaseOwner:
     @classmethod
     def this_process(cls) -> LeaseOwner:
         """Return the process that asks."""
-        return cls(_this_host(), os.getpid(), _start_of(os.getpid()) or "")
+        return cls.of_process(os.getpid())
+
+    @classmethod
+    def of_process(cls, pid: int) -> LeaseOwner:
+        """Return a process of this host, named for others."""
+        return cls(_this_host(), pid, _start_of(pid) or "")
 
     @property
     def is_gone(self) -> bool:

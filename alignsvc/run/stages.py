@@ -36,17 +36,25 @@ class ReuseCount:
     """Counts tasks that a receipt answered, and keeps the memory that the hungriest other took.
 
     Given to an executor as its listener.
+
+    Parameters
+    ----------
+    listener : Listener
+        Is told of workers that are left out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, listener: events.Listener = events.silent) -> None:
         self.count = 0
         self.peak_bytes = 0
+        self._listener = listener
 
     def __call__(self, event: TaskEvent) -> None:
         """Take one event of the executor."""
         if isinstance(event, engine.TaskEnded):
             self.count += event.is_reused
             self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
+        if isinstance(event, engine.WorkerLeftOut):
+            self._listener(events.Note(event.why))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.security import read_security
 from alignsvc.errors import NotYet
 from alignsvc.registry import Registry
 
@@ -33,4 +34,6 @@ def cluster_backend(name: str, settings: Mapping[str, object]) -> ClusterBackend
             f"cluster.backend: {name} is not in this version of alignsvc, which has "
             f"{', '.join(known)}; start a scheduler there by hand and use backend: scheduler"
         )
+    if "security" in settings:
+        settings = {**settings, "security": read_security(settings["security"])}
     return CLUSTERS.build(name, settings)

@@ -15,6 +15,7 @@ from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML
 from alignsvc.io.places import common_folder
 from alignsvc.numerics.sources.sharpness import Sharpening
+from alignsvc.redaction import redacted
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
@@ -55,7 +56,7 @@ def result_json(result: RunResult) -> Json:
         "sharpening": _sharpening(result.sharpening),
         **({"method_agreement": agreement_json(result.agreement)} if result.agreement else {}),
         "warnings": list(result.warnings),
-        "notes": list(result.notes),
+        "notes": [redacted(note) for note in result.notes],
     }
 
 
@@ -95,7 +96,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     lines += [f"mosaic: {path}" for path in result.mosaic]
     if not result.ended_early:
         lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
-    lines += [f"note: {note}" for note in result.notes[:most_notes]]
+    lines += [f"note: {redacted(note)}" for note in result.notes[:most_notes]]
     return lines
 
 
