@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from alignsvc.engine.worker_environment import worker_environment
+from alignsvc.engine.worker_environment import spawned_environment, worker_environment
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -27,9 +27,10 @@ _ROUTES = (
     *("distributed.http.scheduler.api", "distributed.http.health"),
     "distributed.http.scheduler.prometheus",
 )
-#: Exit codes of a driver after which another try makes no sense: the run has ended, or the
-#: configuration is wrong. 3 (store or workers not to be had) and kills are tried again.
-_FINAL = (1, 2, 4, 5)
+#: Exit codes of a driver after which another try makes no sense: the run has ended or was
+#: cancelled, or the configuration is wrong. 3 (store or workers not to be had) and kills are tried
+#: again.
+_FINAL = (1, 2, 4, 5, 130)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,12 @@ def driver_job(name: str, pods: Pods, command: list[str], need: Need, account: s
         "spec": {
             "backoffLimit": 6,
             "podFailurePolicy": {
+                # The first that fits: a node that is drained is nobody's fault.
                 "rules": [
+                    {
+                        "action": "Ignore",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
                     {
                         "action": "FailJob",
                         "onExitCodes": {
@@ -160,11 +166,6 @@ def driver_job(name: str, pods: Pods, command: list[str], need: Need, account: s
                             "operator": "In",
                             "values": list(_FINAL),
                         },
-                    },
-                    # A node that is drained is nobody's fault.
-                    {
-                        "action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                     },
                 ]
             },
@@ -254,15 +255,9 @@ def _worker(cluster: str, pods: Pods, need: Need) -> Manifest:
         **_container("worker", pods, command, need),
         # For the nanny to give to the worker's process, before numpy is there.
         "env": _environment(
-            {**variables, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": _spawned()}
+            {**variables, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": spawned_environment()}
         ),
     }
-
-
-def _spawned() -> str:
-    """Return what a nanny sets for its worker, as dask reads it from the environment."""
-    every = worker_environment()
-    return str({name: value for name, value in every.items() if not name.startswith("DASK_")})
 
 
 def _container(name: str, pods: Pods, command: list[str], need: Need) -> Manifest:
