@@ -173,6 +173,7 @@ def _with_measured_psf(
             "" if settings.psf == "shared" else one.name,
             settings.psf_side(one.fwhm_px),
             one.fwhm_px,
+            None if one.psf is None else one.psf.psf,
         )
         for one in start.exposures
     )
