@@ -181,9 +181,7 @@ SPOILT: dict[str, Spoilt] = {
 }
 
 
-def _rewrite(
-    place: Workplace, number: int, changed: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def _rewrite(place: Workplace, number: int, changed: Callable[[np.ndarray], np.ndarray]) -> None:
     with fits.open(place.inputs / f"{NAMES[number]}.fits", mode="update") as hdus:
         hdus[0].data = changed(hdus[0].data).astype(np.float32)
 

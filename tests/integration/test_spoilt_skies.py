@@ -60,7 +60,7 @@ def test_each_exposure_ends_with_a_name_and_the_others_are_aligned(
     shutil.copytree(sky, place.inputs, ignore=shutil.ignore_patterns("truth.json"))
     own = spoilt.spoil(place)
     settings = {"alignment.method": METHODS[method], "alignment.geometry": "rshift", **own}
-    result = api.align(place.config(settings))
+    result = api.align(place.config({"alignment.eps_shift": 0.01, **settings}))
 
     rows = {row.id: row for row in result.corrections}
     assert [(rows[one].status.value, rows[one].reason) for one in NAMES] == list(spoilt.ends)
