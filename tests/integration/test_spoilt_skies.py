@@ -22,7 +22,7 @@ METHODS = {
     "both": {"name": "both", "source": "auto"},
 }
 #: Quick ones; the rest is slow.
-QUICK = {("no star", "moffat"), ("sources on a line", "sersic"), ("one all masked", "moffat")}
+QUICK = {("no star", "moffat"), ("sources on a line", "sersic")}
 #: What tells where an exposure is.
 NUMBERS = ("m11", "m12", "m21", "m22", "shift_x", "shift_y", "rotation", "covariance")
 CASES = [
