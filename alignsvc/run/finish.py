@@ -49,6 +49,7 @@ from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
 from alignsvc.run.standing import Standing
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.unmodelled import unmodelled_notes
 from alignsvc.tasks.merge import mosaic_store
 
 
@@ -88,6 +89,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *tools.plan.notes,
             *reference_notes(tools, end.state),
             *sharpness_notes(sharper),
+            *unmodelled_notes(tools, end.state),
             *end.state.chip_notes,
             *level_notes(end.state),
             *written.notes,

@@ -41,6 +41,8 @@ from alignsvc.tasks.resample import contribution_store
 KEPT_SOURCES = 20
 #: How the names of files that are kept for people end.
 PIXELS, DISPLACEMENTS = "-pixels.npz", "-displacements.npz"
+#: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
+WITHOUT_PROFILE = "without_profile"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -90,6 +92,7 @@ class _ChipMeasured:
     places: GridPlaces
     pixels: SourcePixels
     levels: MeasuredLevels
+    lacks_profile: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,11 @@ class MeasureTask:
             write_table(objects, levels_name(self.key), levels)
         name = factors_name(self.key)
         checksum = write_table(objects, name, factors)
-        counts = (("measured", float(len(measured))), ("usable", float(factors.use.sum())))
+        counts = (
+            ("measured", float(len(measured))),
+            ("usable", float(factors.use.sum())),
+            (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
+        )
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=counts)
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
@@ -183,7 +190,8 @@ class MeasureTask:
         reference = Reference.build(
             leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
         )
-        measured = self.measurement(chip, reference, sources)
+        on_chip = self.measurement.on_chip(chip, reference, sources)
+        measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
         where = Points(measured.x, measured.y)
@@ -196,7 +204,9 @@ class MeasureTask:
         if self.levels is not None:
             sound = measured.source[measured.flags == DisplacementFlag.GOOD]
             levels = self.levels(seen, sources.select(np.isin(sources.id, sound)))
-        return _ChipMeasured(replace(measured, flags=flags), places, pixels, levels)
+        return _ChipMeasured(
+            replace(measured, flags=flags), places, pixels, levels, on_chip.lacks_profile
+        )
 
     def _around(self, pixel_map: PixelMap) -> OwnAndAll:
         """Return the exposure and the mosaic of all around a chip."""
@@ -216,6 +226,12 @@ class MeasureTask:
 def displacements_name(key: TaskKey) -> str:
     """Return the name of the displacements that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-displacements.npz"
+
+
+def key_of(exposure: str, displacements: str) -> TaskKey:
+    """Return the key of the measurement of an exposure that left displacements of this name."""
+    digest = displacements.rpartition("/")[2].partition("-")[0]
+    return TaskKey("measure", exposure, digest)
 
 
 def levels_name(key: TaskKey) -> str:

@@ -27,6 +27,7 @@ def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
     assert judged["before_local_rms_px"] > 0.3
     assert judged["local_rms_px"] < 0.006
     assert judged["ratio_local"] < 2.5
+    assert not any("profile of alignment.method" in note for note in result.notes)
 
 
 def test_a_run_places_galaxies_by_their_own_shapes(tmp_path: Path) -> None:
@@ -43,6 +44,17 @@ def test_a_run_places_galaxies_by_their_own_shapes(tmp_path: Path) -> None:
     assert judged["passes"] <= 3
     assert judged["before_local_rms_px"] > 0.3
     assert judged["ratio_local"] < 2.5
+
+
+def test_exposures_without_stars_for_a_profile_are_told(work: Workplace) -> None:
+    """Sources are placed by centroids there, which is not what was asked for."""
+    faint = {"detection.filters": ["snr > 8", "snr < 28"]}
+    settings = {"alignment.method": MODEL, "alignment.geometry": "shift", **faint}
+    result = api.align(work.config(settings))
+    assert result.exit_code == ExitCode.DONE
+    (note,) = [one for one in result.notes if "profile of alignment.method model" in one]
+    assert "3 aligned exposures" in note and "(exp000, exp001, exp002)" in note
+    assert note in (work.run / "report.json").read_text()
 
 
 @pytest.mark.slow

@@ -32,6 +32,8 @@ class Case:
         More keys of the configuration's sections.
     settings : mapping
         Other sections of it.
+    seed : int or None
+        Of the sky; None: its own.
     """
 
     sky: str
@@ -42,6 +44,7 @@ class Case:
     alignment: Mapping[str, Any] = field(default_factory=dict)
     mosaic: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
 
     def __str__(self) -> str:
         return f"{self.sky}-{self.geometry}"
@@ -70,6 +73,8 @@ def aligned_in(folder: Path, case: Case) -> Aligned:
     changes = {"layout": case.layout, "camera": case.camera, **case.changes}
     for section, own in changes.items():
         sky[section] = {**sky.get(section, {}), **own}
+    if case.seed is not None:
+        sky["seed"] = case.seed
     (folder / "sky.yaml").write_text(yaml.safe_dump(sky), encoding="utf-8")
     api.simulate(folder / "sky.yaml", folder / "sky")
     settings = {

@@ -170,6 +170,45 @@ def test_two_stars_do_not_tell_a_linear_map() -> None:
     assert "g: 2 sources seen, geometry 'general' needs 3" in found.message
 
 
+@pytest.mark.parametrize("star", ["moffat", pytest.param("empirical", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("off_px", [0.0, 0.2])
+def test_stars_on_a_line_do_not_tell_a_linear_map(star: str, off_px: float) -> None:
+    """The noise of their places would: by a map that mirrors the sky."""
+    x, y = (40.0, 75.0, 110.0), (40.0, 75.0 + off_px, 110.0)
+    row = alignsvc.SceneSources(*header().all_pix2world(x, y, 0))
+    images = list(exposures(replace(TUTORIAL, x=x, y=y), seed=0))
+    general = alignsvc.SceneSettings(geometry="general", star=star)
+    found = fitted(images, row, general)
+    assert found.outcome is Outcome.ILL_CONDITIONED
+    assert "matrix of g (known to +- " in found.message
+    assert "on a line" in found.message
+    assert fitted(images, row, replace(general, geometry="rscale")).outcome.is_answer
+
+
+@pytest.mark.parametrize("star", ["moffat", "empirical"])
+def test_an_exposure_of_noise_among_good_ones_is_lost_and_named(star: str) -> None:
+    images = [IMAGES[0], replace(IMAGES[1], pixels=noise(5))]
+    found = fitted(images, stars(), alignsvc.SceneSettings(star=star))
+    assert found.outcome is Outcome.LOST
+    assert "not seen where the start has them: g" in found.message
+
+
+def test_stars_that_absorb_light_are_no_stars() -> None:
+    found = fitted([replace(one, pixels=200 - one.pixels) for one in IMAGES], stars())
+    assert found.outcome is Outcome.LOST
+
+
+def test_a_star_as_a_galaxy_of_any_index_leaves_corrections_right() -> None:
+    """Its radius and index are free, and nothing in the data tells them."""
+    mixed = fitted(list(IMAGES), replace(stars(), model=("star", "star", "sersic")))
+    assert mixed.outcome.is_answer
+    alone = fitted(list(IMAGES), stars()).corrections[1]
+    assert mixed.corrections[1] is not None
+    assert alone is not None
+    error = np.sqrt(np.diagonal(alone.covariance))
+    assert (np.abs(mixed.corrections[1].parameters - alone.parameters) <= 3 * error).all()
+
+
 def test_a_source_given_twice_is_told_and_corrections_are_those_of_one() -> None:
     at = np.array([0, 0, 1, 2])
     once, twice = stars(), alignsvc.SceneSources(stars().ra[at], stars().dec[at])

@@ -143,8 +143,14 @@ def knot_weights(offset: FloatArray) -> KnotWeights:
 def _spline(offset: FloatArray) -> FloatArray:
     """Return matrices (2, n, side, KNOTS): values of the B-splines, and slopes per px."""
     place = offset * KNOTS_PER_PX + KNOTS // 2
-    value, slope = _cubic(place[..., None] - np.arange(KNOTS))
-    return np.stack([value, slope * KNOTS_PER_PX])
+    # Four knots reach a pixel; those beyond the grid fall into its margin, which is cut off.
+    first, four = np.floor(place).astype(np.int64) - 1, np.arange(4)
+    value, slope = _cubic(place[..., None] - (first[..., None] + four))
+    column = (np.clip(first, -4, KNOTS) + 4)[..., None] + four
+    matrices = np.zeros((2, *offset.shape, KNOTS + 8))
+    np.put_along_axis(matrices[0], column, value, axis=-1)
+    np.put_along_axis(matrices[1], column, slope * KNOTS_PER_PX, axis=-1)
+    return np.ascontiguousarray(matrices[..., 4:-4])
 
 
 def _cubic(away: FloatArray) -> FloatArray:

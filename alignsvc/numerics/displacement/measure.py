@@ -44,6 +44,22 @@ _PIXELS_AT_ONCE = 1 << 20
 _LEAST_TRUST = 1e-6
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ChipDisplacements:
+    """What a chip measured.
+
+    Parameters
+    ----------
+    displacements : Displacements
+    lacks_profile : bool
+        Whether stars were to be placed by a profile, and the chip's own did not give one: other
+        ways took its place.
+    """
+
+    displacements: Displacements
+    lacks_profile: bool
+
+
 @dataclass(frozen=True, slots=True)
 class CorrelationMeasurement:
     """Displacements by correlation with half-pixel blots, and perhaps something better from there.
@@ -117,6 +133,12 @@ class CorrelationMeasurement:
             In order of the catalogue; sources off the chip by the present WCS are left out.
             What could not be measured is NaN, with a flag.
         """
+        return self.on_chip(view, reference, sources).displacements
+
+    def on_chip(
+        self, view: ChipView, reference: Reference, sources: SourceCatalog
+    ) -> ChipDisplacements:
+        """Return the same, with what the chip did not have for it."""
         targets = Targets.on_chip(view, sources)
         learnt = _Learnt(
             self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
@@ -128,7 +150,10 @@ class CorrelationMeasurement:
             parts.append(found.displacements)
             rows, flux = np.concatenate([rows, chunk]), np.concatenate([flux, found.flux])
         order = np.argsort(rows)
-        return _themselves(_concatenated(parts).select(order), flux[order], targets.fwhm_px)
+        whole = _themselves(_concatenated(parts).select(order), flux[order], targets.fwhm_px)
+        is_taught = learnt.stars is not None and learnt.stars.has_profile
+        wants_profile = self.stars is not None and len(whole) > 0
+        return ChipDisplacements(whole, lacks_profile=wants_profile and not is_taught)
 
     def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.

@@ -129,8 +129,31 @@ class PsfFromStars:
             Of the stars, about.
         """
         psf = self._outset(stars, sigma_px)
-        n_terms, n_corrections = self.passes
-        for number in range(n_terms + n_corrections):
+        return None if psf is None else self.improved(psf, stars)
+
+    def improved(self, psf: EffectivePsf, stars: Sequence[KnownStars]) -> EffectivePsf | None:
+        """Return the PSF that an `outset` becomes; None for want of stars, or of agreement."""
+        return self._in_passes(psf, stars, self.passes[0])
+
+    def corrected(self, psf: EffectivePsf, stars: Sequence[KnownStars]) -> EffectivePsf | None:
+        """Return a PSF with its Gaussians as they are and another correction; None as before.
+
+        For stars whose places are known better than when the PSF was found.
+        """
+        bare = EffectivePsf(psf.sigma_px, psf.terms, np.zeros((KNOTS, KNOTS)))
+        return self._in_passes(bare, stars, 0)
+
+    def outset(self, sigma_px: float) -> EffectivePsf:
+        """Return the single Gaussian that a PSF begins with."""
+        sigmas = np.array(self.widths) * sigma_px
+        terms = np.zeros((3, len(sigmas)))
+        terms[0, np.argmin(np.abs(np.array(self.widths) - 1))] = 1
+        return EffectivePsf(sigmas, terms, np.zeros((KNOTS, KNOTS)))
+
+    def _in_passes(
+        self, psf: EffectivePsf | None, stars: Sequence[KnownStars], n_terms: int
+    ) -> EffectivePsf | None:
+        for number in range(n_terms + self.passes[1]):
             sample = None if psf is None else self._sample(psf, stars)
             if psf is None or sample is None:
                 return None
@@ -151,10 +174,7 @@ class PsfFromStars:
         """Return the single Gaussian that fits the stars best, of the widths to be tried."""
         best, least = None, np.inf
         for factor in self.outsets:
-            sigmas = np.array(self.widths) * (factor * sigma_px)
-            terms = np.zeros((3, len(sigmas)))
-            terms[0, np.argmin(np.abs(np.array(self.widths) - 1))] = 1
-            psf = EffectivePsf(sigmas, terms, np.zeros((KNOTS, KNOTS)))
+            psf = self.outset(factor * sigma_px)
             misfit = np.concatenate([_misfit(psf, one, self.fit) for one in stars])
             total = float(np.median(misfit)) if len(misfit) else np.inf
             if total < least:

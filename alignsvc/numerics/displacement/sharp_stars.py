@@ -87,6 +87,11 @@ class StarsOnChip:
     psf: EffectivePsf | None
     fit: StarFit
 
+    @property
+    def has_profile(self) -> bool:
+        """Whether there is a PSF."""
+        return self.psf is not None
+
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:

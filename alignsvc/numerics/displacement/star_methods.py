@@ -23,6 +23,11 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 class LearntStars(Protocol):
     """What the stars of a chip have taught."""
 
+    @property
+    def has_profile(self) -> bool:
+        """Whether they have: otherwise something else takes the place of their profile."""
+        ...
+
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:

@@ -29,6 +29,11 @@ class OnlyModelOnChip:
 
     found: ModelOnChip
 
+    @property
+    def has_profile(self) -> bool:
+        """Whether there is one."""
+        return self.found.has_profile
+
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:

@@ -81,6 +81,11 @@ class ModelOnChip:
     faint_snr: float
     galaxies: GalaxiesOnChip | None = None
 
+    @property
+    def has_profile(self) -> bool:
+        """Whether there is one."""
+        return self.profile is not None
+
     def measured(
         self, refined: Refined, pairs: PairStack, start: Points, source: IntArray
     ) -> Refined:

@@ -27,6 +27,7 @@ from alignsvc.numerics.models.scene_building import (
     windows_of,
     with_psf,
 )
+from alignsvc.numerics.models.scene_determined import determined
 from alignsvc.numerics.models.scene_doubts import doubted, tested
 from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
@@ -81,7 +82,8 @@ def fit_exposures(
             return without_a_fit(Outcome.NO_PSF, _TOO_FEW.format(", ".join(unknown)))
         final, fit = _fitted(start, build_scene(start, settings), settings, fitter)
     windows = tuple(windows_of(start, one, settings) for one in start.exposures)
-    found = tested(final, advised(start, doubted(start, fit)), settings, fitter)
+    fit = determined(final, doubted(start, fit))
+    found = tested(final, advised(start, fit), settings, fitter)
     fitted = described(start, windows, found, settings)
     return in_own_units(fitted, tuple(one.flux_scale for one in exposures))
 
@@ -173,6 +175,7 @@ def _with_measured_psf(
             "" if settings.psf == "shared" else one.name,
             settings.psf_side(one.fwhm_px),
             one.fwhm_px,
+            None if one.psf is None else one.psf.psf,
         )
         for one in start.exposures
     )

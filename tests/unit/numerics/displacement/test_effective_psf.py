@@ -118,6 +118,16 @@ class TestFromStars:
         assert bias[0] < 3.0
         assert bias[0] < 0.5 * bias[1]
 
+    def test_stars_whose_places_are_known_better_change_the_correction_alone(self) -> None:
+        at, build = places(60), PsfFromStars()
+        rough = build([known(double_stars(at), at, error_px=0.05)], 0.6)
+        stars = known(double_stars(at), at)
+        again, anew = build.corrected(rough, [stars]), build([stars], 0.6)
+        assert np.array_equal(again.terms, rough.terms)
+        bias = [bias_mpx(psf, double_stars) for psf in (rough, again, anew)]
+        assert bias[1] < 0.8 * bias[0]
+        assert bias[1] < 1.1 * bias[2]
+
     def test_it_is_point_symmetric(self) -> None:
         at = places(40)
         psf = PsfFromStars()([known(double_stars(at), at)], 0.6)
