@@ -29,9 +29,10 @@ from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.models.chip_profile import ProfileFromStars
-from alignsvc.numerics.models.galaxies_on_chip import GalaxyShapes
 from alignsvc.numerics.models.model_only import OnlyModelStars
 from alignsvc.numerics.models.model_stars import ModelStars
+from alignsvc.numerics.models.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -105,6 +106,9 @@ class Algorithms:
         How displacements are measured.
     comparison
         How they are measured once more at the end, to be compared (None: they are not).
+    sources_first
+        How sources are modelled on the mosaic before exposures are measured by a model (None: none
+        are).
     levels, level_solver
         How flux scales and skies are compared with the mosaic (None: they are not), and solved.
     geometry, choice
@@ -128,6 +132,7 @@ class Algorithms:
     max_sources: int | None
     measurement: CorrelationMeasurement
     comparison: CorrelationMeasurement | None
+    sources_first: MosaicSources | None
     levels: LevelMeasurement | None
     level_solver: LevelSolver
     geometry: Geometry
@@ -163,6 +168,7 @@ def build_algorithms(config: Config) -> Algorithms:
         max_sources=detection.max_sources,
         measurement=_measurement(alignment, _search_radius(config)),
         comparison=_comparison(alignment, _search_radius(config)),
+        sources_first=_sources_first(alignment),
         levels=LevelMeasurement() if alignment.match_levels else None,
         level_solver=LevelSolver(),
         geometry=Geometry.GENERAL if is_chosen else Geometry(alignment.geometry),
@@ -320,13 +326,19 @@ def _model(
         raise ConfigError(
             f"alignment.method.source: found {source!r}, wanted one of {', '.join(_SOURCES)}"
         )
-    centroids = CatalogCentroids()
-    stars = _SOURCES[source]
-    # Shapes of galaxies are read from templates in the exposure's seeing.
+    centroids, stars = CatalogCentroids(), _SOURCES[source]
+    # Galaxies are placed against templates in the exposure's seeing.
     matching = None if stars.galaxies is None else PsfMatching()
     return CorrelationMeasurement(
         correlator, centroids, sizes, matching=matching, first=centroids, seams=None, stars=stars
     )
+
+
+def _sources_first(alignment: AlignmentSection) -> MosaicSources | None:
+    """Return how sources are modelled on the mosaic; None where no exposure is measured so."""
+    if alignment.method.name not in ("model", "both"):
+        return None
+    return MosaicSources(_SOURCES[str(alignment.method.settings.get("source", "auto"))])
 
 
 def _built(key: str, family: Registry[T], chosen: Named) -> T:

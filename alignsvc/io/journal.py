@@ -213,6 +213,10 @@ class SourcesFound:
     next_id : int
         The first id that was never given.
     n_chosen : int
+    kinds : TableRef or None
+        `SourceKinds` of the chosen, where they were modelled on the mosaic.
+    n_galaxies, n_companions : int
+        In that table.
     """
 
     kind: ClassVar[EventKind] = EventKind.SOURCES_FOUND
@@ -222,6 +226,9 @@ class SourcesFound:
     segments: TableRef
     next_id: int
     n_chosen: int
+    kinds: TableRef | None = None
+    n_galaxies: int = 0
+    n_companions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.geometry import SkyPoints
+from alignsvc.domain.geometry import PixelBox, SkyPoints
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.sources import SourceCatalog
@@ -54,6 +55,10 @@ class SourceTables:
     next_id : int
         The first id that was never given.
     n_chosen : int
+    kinds : TableRef or None
+        `SourceKinds` of the chosen; None: nobody asked what they are.
+    n_galaxies, n_companions : int
+        In that table.
     """
 
     found: TableRef
@@ -61,17 +66,37 @@ class SourceTables:
     segments: TableRef
     next_id: int
     n_chosen: int
+    kinds: TableRef | None = None
+    n_galaxies: int = 0
+    n_companions: int = 0
 
     def as_event(self, pass_number: int) -> SourcesFound:
         """Return what the journal keeps of it."""
         return SourcesFound(
-            pass_number, self.found, self.chosen, self.segments, self.next_id, self.n_chosen
+            pass_number,
+            self.found,
+            self.chosen,
+            self.segments,
+            self.next_id,
+            self.n_chosen,
+            self.kinds,
+            self.n_galaxies,
+            self.n_companions,
         )
 
     @classmethod
     def from_event(cls, event: SourcesFound) -> SourceTables:
         """Return the tables that the journal tells of."""
-        return cls(event.found, event.chosen, event.segments, event.next_id, event.n_chosen)
+        return cls(
+            event.found,
+            event.chosen,
+            event.segments,
+            event.next_id,
+            event.n_chosen,
+            event.kinds,
+            event.n_galaxies,
+            event.n_companions,
+        )
 
 
 def find_sources(
@@ -87,16 +112,17 @@ def find_sources(
     before : SourceTables or None
         Of an earlier pass: the same sources keep their ids.
     """
-    backgrounds = _backgrounds(tools, pass_number, mosaic)
+    detector = tools.plan.algorithms.detector
+    backgrounds = backgrounds_of(tools, pass_number, mosaic)
     wanted = _wanted(tools)
     tasks = [
         DetectTask(
             view,
-            tools.plan.algorithms.detector,
+            detector,
             backgrounds[view.grid.component],
             _of(wanted, view),
         )
-        for view in _views(tools, mosaic)
+        for view in tile_views(tools, mosaic, detector)
     ]
     outcomes = run_required(tools, "detect", pass_number, tasks)
     parts = [read_sources(tools.run, TableRef(o.product, o.checksum)) for o in outcomes]
@@ -112,8 +138,16 @@ def chosen_sources(tools: Tools, tables: SourceTables) -> SourceCatalog:
     return read_sources(tools.run, tables.chosen)
 
 
-def _views(tools: Tools, mosaic: Mosaic) -> list[TileView]:
-    detector = tools.plan.algorithms.detector
+class NeedsBox(Protocol):
+    """What works on a tile and needs pixels around it."""
+
+    def box_for(self, core: PixelBox, grid: MosaicGrid) -> PixelBox:
+        """Return the pixels that are needed for those of `core`."""
+        ...
+
+
+def tile_views(tools: Tools, mosaic: Mosaic, needs: NeedsBox) -> list[TileView]:
+    """Return the tiles of the mosaic, with the contributions to all that is needed of each."""
     checksums = {
         grid.component: digest_of(mosaic.component_checksums(grid.component))
         for grid in tools.plan.grids
@@ -125,17 +159,17 @@ def _views(tools: Tools, mosaic: Mosaic) -> list[TileView]:
             tile,
             mosaic.generation,
             checksums[grid.component],
-            mosaic.parts_within(grid, detector.box_for(grid.tile_box(tile), grid)),
+            mosaic.parts_within(grid, needs.box_for(grid.tile_box(tile), grid)),
         )
         for grid in tools.plan.grids
         for tile in tools.plan.tiles_made(grid)
     ]
 
 
-def _backgrounds(tools: Tools, pass_number: int, mosaic: Mosaic) -> dict[int, TableRef]:
+def backgrounds_of(tools: Tools, pass_number: int, mosaic: Mosaic) -> dict[int, TableRef]:
     """Measure the background of every grid; return the table of each component's."""
     mesh, objects = tools.plan.algorithms.mesh, RunLocations(tools.run).objects
-    tasks = [BackgroundTask(view, mesh) for view in _views(tools, mosaic)]
+    tasks = [BackgroundTask(view, mesh) for view in tile_views(tools, mosaic, mesh)]
     outcomes = run_required(tools, "background", pass_number, tasks)
     tables = {}
     for grid in tools.plan.grids:

@@ -39,6 +39,7 @@ from alignsvc.run.reducer.solve_group import (
 from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name
 from alignsvc.run.stages import Tools, run_stage
+from alignsvc.run.telling import told_sources
 from alignsvc.tasks.measure import MeasureTask
 
 
@@ -161,9 +162,15 @@ def _measured(
 ) -> tuple[tuple[TaskOutcome, ...], tuple[TaskOutcome, ...]]:
     """Measure the last pass's exposures by both methods; return how the tasks of each ended."""
     there = _before(tools, last, state)
-    tasks = measure_tasks(tools, last, there, seen_exposures(tools, state))
-    methods = (tools.plan.algorithms.measurement, model)
-    both = [_as_by(method, task) for method in methods for task in tasks]
+    assert state.mosaic is not None
+    assert state.sources is not None
+    told = told_sources(tools, last.number, state.mosaic, state.sources)
+    tasks, to_model = (
+        measure_tasks(tools, last, replace(there, sources=sources), seen_exposures(tools, state))
+        for sources in (state.sources, told)
+    )
+    both = [_as_by(tools.plan.algorithms.measurement, task) for task in tasks]
+    both += [_as_by(model, task) for task in to_model]
     outcomes = run_stage(tools, "compare", last.number, both)
     return outcomes[: len(tasks)], outcomes[len(tasks) :]
 

@@ -29,6 +29,7 @@ from alignsvc.run.reference import grid_references
 from alignsvc.run.rejecting import is_searched, search_rays
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
+from alignsvc.run.telling import tells_sources, told_sources
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
 
@@ -262,11 +263,19 @@ def _view(tools: Tools, state: LoopState, exposure: PlannedExposure) -> Exposure
 
 
 def _catalogued(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
-    """Return the state with sources; without a full pass those of the pass before stay."""
-    if state.sources is not None and not settings.is_full:
-        return state
+    """Return the state with sources; without a full pass those of the pass before stay.
+
+    What they are is told for the first pass that wants to know, and then in full ones.
+    """
     assert state.mosaic is not None
-    sources = find_sources(tools, settings.number, state.mosaic, state.sources)
+    sources = state.sources
+    is_told = not tells_sources(tools, settings.number)
+    if sources is not None and not settings.is_full and (is_told or sources.kinds is not None):
+        return state
+    if sources is None or settings.is_full:
+        sources = find_sources(tools, settings.number, state.mosaic, sources)
+    if not is_told:
+        sources = told_sources(tools, settings.number, state.mosaic, sources)
     tools.journal.append(sources.as_event(settings.number))
     return replace(state, sources=sources)
 
@@ -340,6 +349,7 @@ def _measure_task(
             sources.chosen,
             alignment.hold_out,
             sources.segments if alignment.use_segmentation else None,
+            sources.kinds,
         ),
         tools.plan.algorithms.measurement.searching(_search_radius_px(tools, state)),
         FactorBuilder(grid, exposure.plane),

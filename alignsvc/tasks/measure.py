@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
@@ -77,11 +78,14 @@ class SourceChoice:
         Fraction of all but the brightest sources that is kept out of the fit, to test it.
     segments : TableRef or None
         Of the `SegmentIds`: pixels that belong to other sources are masked; None = they are not.
+    kinds : TableRef or None
+        Of the `SourceKinds`: what the mosaic tells of the sources; None = nobody asked it.
     """
 
     table: TableRef
     held_out: float
     segments: TableRef | None
+    kinds: TableRef | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +147,11 @@ class MeasureTask:
         table = self.sources.table
         sources = read_table(objects, table.name, SourceCatalog, table.checksum)
         sources = sources.select(sources.component == self.view.grid.component)
-        found = [self._seen(chip, sources) for chip in self._chips()]
+        method = self.measurement
+        if self.sources.kinds is not None:
+            kinds = self.sources.kinds
+            method = method.knowing(read_table(objects, kinds.name, SourceKinds, kinds.checksum))
+        found = [self._seen(chip, sources, method) for chip in self._chips()]
         measured = Displacements.concatenate([one.displacements for one in found])
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
@@ -183,14 +191,16 @@ class MeasureTask:
                 placed = place(self.view, chip, index)
                 yield ChipView(placed.chip, placed.pixel_map, index)
 
-    def _seen(self, chip: ChipView, sources: SourceCatalog) -> _ChipMeasured:
+    def _seen(
+        self, chip: ChipView, sources: SourceCatalog, method: CorrelationMeasurement
+    ) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
         seen = self._around(chip.pixel_map)
         reference = Reference.build(
             leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
         )
-        on_chip = self.measurement.on_chip(chip, reference, sources)
+        on_chip = method.on_chip(chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)

@@ -10,6 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.calibrators import CleanSources
@@ -99,6 +100,10 @@ class CorrelationMeasurement:
     first: Refinement | None = None
     seams: SeamFit | None = field(default_factory=SeamFit)
     stars: StarMethod | None = None
+
+    def knowing(self, kinds: SourceKinds | None) -> CorrelationMeasurement:
+        """Return the same measurement with what the mosaic tells of sources."""
+        return replace(self, stars=None if self.stars is None else self.stars.knowing(kinds))
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -203,7 +208,7 @@ class CorrelationMeasurement:
         for clean in self._clean(view, reference, targets.select(calibrators)):
             on_chip = clean.targets.position
             stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
-        return self.stars.learnt(chosen, stars, view.chip, targets)
+        return self.stars.learnt(chosen, stars, view, targets)
 
     def _clean(
         self, view: ChipView, reference: Reference, targets: Targets

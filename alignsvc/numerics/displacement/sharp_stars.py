@@ -21,9 +21,10 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import CatalogCentroids, on_catalogue
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -32,7 +33,6 @@ from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromSta
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
-from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
 
 #: sigma of a Gaussian, in FWHM.
@@ -197,12 +197,17 @@ class SharpStars:
         alike = np.abs(sources.fwhm / fwhm - 1) < self.width_tolerance
         return StarClass(sources.id[is_star], sources.id[is_star & bright & alike], fwhm / scale)
 
+    def knowing(self, kinds: SourceKinds | None) -> SharpStars:
+        """Return the method: stars are told by the catalogue alone."""
+        del kinds
+        return self
+
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
         return brightest(snr, self.most_stars)
 
     def learnt(
-        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+        self, chosen: StarClass, stars: Sequence[KnownStars], view: ChipView, targets: Targets
     ) -> StarsOnChip:
         """Return the stars of a chip with the PSF that its calibrators give."""
         psf = self.psf(stars, chosen.sigma_px) if stars else None

@@ -11,13 +11,13 @@ from typing import Protocol
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined
 from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 
 class LearntStars(Protocol):
@@ -49,6 +49,10 @@ class LearntStars(Protocol):
 class StarMethod(Protocol):
     """How stars are told and what is made of them; a frozen dataclass."""
 
+    def knowing(self, kinds: SourceKinds | None) -> StarMethod:
+        """Return the same method with what the mosaic tells of sources, if anybody asked it."""
+        ...
+
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars; None: there are none that the method is for."""
         ...
@@ -58,7 +62,7 @@ class StarMethod(Protocol):
         ...
 
     def learnt(
-        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+        self, chosen: StarClass, stars: Sequence[KnownStars], view: ChipView, targets: Targets
     ) -> LearntStars:
         """Return what a chip's calibrators teach.
 
@@ -67,7 +71,7 @@ class StarMethod(Protocol):
         chosen : StarClass
         stars : sequence of KnownStars
             The calibrators; there may be none.
-        chip : CalibratedChip
+        view : ChipView
         targets : Targets
             All sources of the chip.
         """

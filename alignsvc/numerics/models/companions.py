@@ -66,6 +66,7 @@ class CompanionSearch:
         return Companions(
             Points(*(np.where(found, axis[best], np.nan) for axis in tried.place)),
             np.where(found, gain.flux[each[:, 0], best], np.nan),
+            significance[each[:, 0], best],
         )
 
 
@@ -78,10 +79,13 @@ class Companions:
     place : Points, shape (n,)
         In the window, to a pixel.
     flux : float64 array, shape (n,)
+    significance : float64 array, shape (n,)
+        Of the likeliest place, found or not, standard deviations.
     """
 
     place: Points
     flux: FloatArray
+    significance: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ star of a window is asked for; what is not known of the others is in its covaria
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class StarGroups:
         `ExpectedStep`.
     known_px : float
         How well the places of the others are known beforehand.
+    member : int64 array, shape (n, m)
+        Which of the profiles each of them has, by index.
     """
 
     stack: StarStack
@@ -50,6 +52,7 @@ class StarGroups:
     flux: FloatArray
     is_faint: BoolArray
     known_px: float
+    member: IntArray
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -67,16 +70,19 @@ class StarGroups:
             self.flux[which],
             self.is_faint[which],
             self.known_px,
+            self.member[which],
         )
 
-    def with_one_more(self, place: Points, flux: FloatArray) -> StarGroups:
-        """Return the windows with one member more, at places (n,) and with fluxes (n,)."""
+    def with_one_more(self, place: Points, flux: FloatArray, member: int) -> StarGroups:
+        """Return the windows with a member more, at places (n,), of fluxes (n,) and a profile."""
         x, y = (
             np.concatenate([old, new[:, None]], axis=1)
             for old, new in zip(self.place, place, strict=True)
         )
         flux = np.concatenate([self.flux, flux[:, None]], axis=1)
-        return StarGroups(self.stack, Points(x, y), flux, self.is_faint, self.known_px)
+        also = np.full((len(flux), 1), member)
+        members = np.concatenate([self.member, also], axis=1)
+        return replace(self, place=Points(x, y), flux=flux, member=members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +146,10 @@ class GroupFit:
     reach_px: float = 1.5
 
     def __call__(self, psf: Psf, groups: StarGroups) -> FittedGroups:
-        """Return the fitted groups; what does not converge to a positive flux has no place."""
+        """Return the fitted groups; what does not converge to a positive flux has no place.
+
+        `psf` has the profiles that the groups' members name.
+        """
         weight = groups.stack.weight * groups.stack.window
         begun = _Equations.of(psf, groups, weight, groups.place, groups.flux)
         flux = begun.scale()
@@ -189,7 +198,8 @@ class _Equations:
         fluxes: FloatArray,
     ) -> _Equations:
         n, m, side = len(groups), groups.n_members, groups.stack.side
-        each = psf.at(Points(place.x.ravel(), place.y.ravel()), side).columns
+        centre = Points(place.x.ravel(), place.y.ravel())
+        each = psf.select(groups.member.ravel()).at(centre, side).columns
         columns = np.ones((n, _OF_A_STAR * m + 1, side**2), np.float32)
         columns[:, :-1] = each[:, :_OF_A_STAR].reshape(n, _OF_A_STAR * m, side**2)
         weighted = columns * weight.reshape(n, 1, side**2)

@@ -13,14 +13,14 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
 from alignsvc.numerics.models.model_stars import ModelOnChip, ModelStars
-from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +56,10 @@ class OnlyModelStars:
 
     model: ModelStars
 
+    def knowing(self, kinds: SourceKinds | None) -> OnlyModelStars:
+        """Return the same method with what the mosaic tells of sources."""
+        return replace(self, model=self.model.knowing(kinds))
+
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass:
         """Return the stars; without any that could give a profile, a class of none."""
         none = StarClass(sources.id, sources.id[:0], 1.0)
@@ -66,7 +70,7 @@ class OnlyModelStars:
         return self.model.brightest(snr)
 
     def learnt(
-        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+        self, chosen: StarClass, stars: Sequence[KnownStars], view: ChipView, targets: Targets
     ) -> OnlyModelOnChip:
         """Return what a chip's calibrators teach; see `StarMethod`."""
-        return OnlyModelOnChip(self.model.learnt(chosen, stars, chip, targets))
+        return OnlyModelOnChip(self.model.learnt(chosen, stars, view, targets))

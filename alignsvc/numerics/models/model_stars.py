@@ -15,9 +15,10 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
+from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.centroids import on_catalogue
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
@@ -32,8 +33,10 @@ from alignsvc.numerics.displacement.star_fit import (
 )
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.close_sources import CloseSources, SkyOfChip, SourcesOnChip
-from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip, GalaxyShapes
+from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip
 from alignsvc.numerics.models.neighbours import Neighbours
+from alignsvc.numerics.models.source_profiles import KindsOnChip
+from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.models.unexplained import growth
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.selection import brightest
@@ -69,8 +72,6 @@ class ModelOnChip:
         Of faint ones.
     faint_snr : float
         Below this, as expected of the source in the exposure, it is faint.
-    galaxies : GalaxiesOnChip or None
-        What tells which sources are galaxies, and their shapes; None: all are placed as stars.
     """
 
     profile: ChipProfile | None
@@ -79,7 +80,6 @@ class ModelOnChip:
     fit: StarFit
     step: ExpectedStep
     faint_snr: float
-    galaxies: GalaxiesOnChip | None = None
 
     @property
     def has_profile(self) -> bool:
@@ -92,31 +92,27 @@ class ModelOnChip:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
         if self.profile is None or self.sky is None or not len(pairs):
             return refined
-        profile: Psf = self.profile
-        told = None if self.galaxies is None else self.galaxies.told(pairs)
-        pairs = self.sky.neighbours.taken_from(pairs, source)
-        is_star = np.ones(len(pairs), bool)
-        if told is not None:
-            pairs, profile = told.with_galaxies(pairs), told.profiles
-            is_star = ~told.profiles.is_galaxy
-        reach = np.where(is_star, _APERTURE_FWHM * self.profile.fwhm_px, np.inf)
+        own, near = self.sky.own(source), self.sky.neighbours
+        profiles = near.psf.select(own)
+        known = self.sky.known(pairs.catalogued, own)
+        galaxies = GalaxiesOnChip.of(profiles, pairs, known, self.fit)
+        pairs = galaxies.put_in(near.taken_from(pairs, source, known))
+        reach = np.where(profiles.is_galaxy, np.inf, _APERTURE_FWHM * self.profile.fwhm_px)
         pairs = replace(pairs, aperture_px=np.minimum(pairs.aperture_px, reach))
         theirs = refined.information
-        expected = Expected.of(profile, pairs, self.faint_snr)
-        placed = self.placed(profile, pairs, start, expected)
+        expected = Expected.of(profiles, pairs, known, self.faint_snr)
+        placed = self.placed(profiles, (pairs, known), start, expected)
         bright = placed.found & (expected.snr >= self.faint_snr)
         sources = SourcesOnChip(
             source,
             expected.flux,
-            expected.snr,
             ~(expected.snr >= self.faint_snr),
             pairs.aperture_px,
-            _common_offset(placed.place, pairs.catalogued, bright),
+            _common_offset(placed.place, known, bright),
         )
-        # Galaxies are compared with a template that has the same neighbours.
-        stars = np.flatnonzero(is_star)
-        together = self.close(self.profile, self.sky, sources.select(stars))
-        placed = together.of_all(stars).put_in(placed, pairs.catalogued)
+        stars = np.flatnonzero(~profiles.is_galaxy)
+        together = self.close(self.sky, sources.select(stars), self.profile.fwhm_px)
+        placed = together.of_all(stars).put_in(placed, known)
         information = Information(
             own=placed.covariance,
             template=theirs.template,
@@ -125,19 +121,27 @@ class ModelOnChip:
             informative=placed.found & np.isfinite(theirs.share),
         )
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
-        if told is not None:
-            off = told.with_galaxies_off(off, placed.place)
+        off = galaxies.off(off, placed.place)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
 
     def placed(
-        self, profile: Psf, pairs: PairStack, start: Points, expected: Expected
+        self, profile: Psf, seen: tuple[PairStack, Points], start: Points, expected: Expected
     ) -> FittedStars:
         """Return all sources as placed in their boxes; covariances say what chi2 says of them.
 
         Bright ones are fitted until they stand still, from where the correlation found them. Faint
-        ones are one step away from their place in the catalogue, moved as the bright ones are,
-        and their flux is that of their template, in the proportion that the bright ones have.
+        ones are one step away from where the mosaic has them, moved as the bright ones are, and
+        their flux is that of their template, in the proportion that the bright ones have.
+
+        Parameters
+        ----------
+        profile : Psf
+        seen : tuple of PairStack and Points
+            The pairs, and where in their boxes the mosaic has them.
+        start : Points, shape (n,)
+        expected : Expected
         """
+        pairs, known = seen
         bright = np.flatnonzero(expected.snr >= self.faint_snr)
         faint = np.flatnonzero(~(expected.snr >= self.faint_snr))
         some, at = pairs.select(bright), Points(start.x[bright], start.y[bright])
@@ -145,9 +149,9 @@ class ModelOnChip:
         stack = StarStack.of(some, at)
         psf = profile.select(bright)
         fitted = inflated(psf, stack, self.fit(psf, stack, begin))
-        moved = _common_offset(fitted.place, some.catalogued, fitted.found)
+        moved = _common_offset(fitted.place, Points(known.x[bright], known.y[bright]), fitted.found)
         some = pairs.select(faint)
-        begin = Points(some.catalogued.x + moved[0], some.catalogued.y + moved[1])
+        begin = Points(known.x[faint] + moved[0], known.y[faint] + moved[1])
         at = Points(some.centre.x - begin.x, some.centre.y - begin.y)
         stack = StarStack.of(some, at)
         psf = profile.select(faint)
@@ -176,11 +180,13 @@ class ModelStars:
     faint_snr : float
         See `ModelOnChip`.
     close_fwhm : float
-        Sources closer than this overlap: widths of bright stars in the catalogue, which are 1.2
+        Stars closer than this overlap: widths of bright stars in the catalogue, which are 1.2
         times their FWHM. The same for all exposures.
     close : CloseSources
     galaxies : GalaxyShapes or None
-        How galaxies are told and their shapes found; None: all sources are placed as stars.
+        How galaxies are told on the mosaic; None: all sources are placed as stars.
+    kinds : SourceKinds or None
+        What the mosaic has told of the sources; None: nothing yet, they are stars.
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
@@ -194,14 +200,20 @@ class ModelStars:
     close_fwhm: float = 1.7
     close: CloseSources = field(default_factory=CloseSources)
     galaxies: GalaxyShapes | None = None
+    kinds: SourceKinds | None = None
+
+    def knowing(self, kinds: SourceKinds | None) -> ModelStars:
+        """Return the same method with what the mosaic tells of sources."""
+        return replace(self, kinds=kinds)
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars: all sources are placed as if they were some; None: none is bright."""
         flags = sources.flags & ~int(SourceFlag.AT_EDGE)
         bright = (sources.snr >= self.least_snr) & (sources.fwhm > 0)
-        chosen = bright & (flags == 0)
-        if chosen.sum() < self.fewest_unblended:
-            chosen = bright & ((flags & ~int(SourceFlag.BLENDED)) == 0)
+        sound = bright & ((flags & ~int(SourceFlag.BLENDED)) == 0)
+        for chosen in (sound & (flags == 0) & self._alone(sources.id), sound & (flags == 0), sound):
+            if chosen.sum() >= self.fewest_unblended:
+                break
         if not chosen.any():
             return None
         chosen &= sources.fwhm <= self.widest * np.quantile(sources.fwhm[chosen], 0.25)
@@ -212,22 +224,58 @@ class ModelStars:
         """Return the indices of the calibrators that are used, ascending."""
         return brightest(snr, self.most_stars)
 
+    def _alone(self, source: IntArray) -> BoolArray:
+        """Return which sources nothing is known of that speaks against a single star."""
+        if self.kinds is None:
+            return np.ones(len(source), bool)
+        galaxies = self.kinds.id[self.kinds.is_galaxy]
+        return ~np.isin(source, np.concatenate([galaxies, self.kinds.companion_of]))
+
     def learnt(
-        self, chosen: StarClass, stars: Sequence[KnownStars], chip: CalibratedChip, targets: Targets
+        self, chosen: StarClass, stars: Sequence[KnownStars], view: ChipView, targets: Targets
     ) -> ModelOnChip:
         """Return the profile that a chip's calibrators give, and all of its sources by it."""
-        fwhm_px = max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX)
-        profile = self.profile(stars, fwhm_px)
-        sky, galaxies = None, None
+        known = KindsOnChip.unknown(targets)
+        if self.kinds is not None:
+            known = KindsOnChip.of(self.kinds, view.pixel_map, targets)
+        profile = self.profile_of(chosen, stars, view.chip, (targets, known))
+        sky = None
         if profile is not None:
-            neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
-            alone = [neighbours.taken_from_stars(one) for one in stars]
-            profile = self.profile(alone, profile.fwhm_px) or profile
-            neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
-            sky = SkyOfChip(chip, neighbours, self.close_fwhm * chosen.fwhm_px)
-            if self.galaxies is not None:
-                galaxies = self.galaxies.on_chip(profile)
-        return ModelOnChip(profile, sky, self.close, self.fit, self.step, self.faint_snr, galaxies)
+            sky = self.sky_of(chosen, profile, view.chip, (targets, known))
+        return ModelOnChip(profile, sky, self.close, self.fit, self.step, self.faint_snr)
+
+    def profile_of(
+        self,
+        chosen: StarClass,
+        stars: Sequence[KnownStars],
+        chip: CalibratedChip,
+        sources: tuple[Targets, KindsOnChip],
+    ) -> ChipProfile | None:
+        """Return the profile that calibrators give, once all others' light is taken from them."""
+        targets, known = sources
+        profile = self.profile(stars, max(_FWHM_PER_SIGMA * chosen.sigma_px, _SHARPEST_PX))
+        if profile is None:
+            return None
+        there = replace(known, position=targets.position)
+        neighbours = Neighbours.of(
+            there.behind(profile), chip, there.placed(targets), profile.fwhm_px
+        )
+        alone = [neighbours.taken_from_stars(one) for one in stars]
+        return self.profile(alone, profile.fwhm_px) or profile
+
+    def sky_of(
+        self,
+        chosen: StarClass,
+        profile: ChipProfile,
+        chip: CalibratedChip,
+        sources: tuple[Targets, KindsOnChip],
+    ) -> SkyOfChip:
+        """Return the chip with the light of all sources as they are known."""
+        targets, known = sources
+        there = known.placed(targets)
+        neighbours = Neighbours.of(known.behind(profile), chip, there, profile.fwhm_px)
+        close_px = self.close_fwhm * chosen.fwhm_px
+        return SkyOfChip.of(chip, neighbours, (targets, known.companions), close_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,10 +293,13 @@ class Expected:
     snr: FloatArray
 
     @classmethod
-    def of(cls, profile: Psf, pairs: PairStack, faint_snr: float) -> Expected:
-        """Return the fluxes of templates, in the proportion that the bright sources have."""
+    def of(cls, profile: Psf, pairs: PairStack, known: Points, faint_snr: float) -> Expected:
+        """Return the fluxes of templates, in the proportion that the bright sources have.
+
+        `known` is where in the boxes the mosaic has the sources.
+        """
         shift = Points(-pairs.whole.x, -pairs.whole.y)
-        light = profile.at(pairs.catalogued, pairs.side).value
+        light = profile.at(known, pairs.side).value
         weight = pairs.weight * pairs.window(shift) * pairs.common(shift)
         template = pairs.spline.shifted(shift, pairs.side).value
         theirs, own = (_flux(light, weight, seen) for seen in (template, pairs.pixels))
@@ -286,11 +337,11 @@ def _flux(light: Float32Array, weight: Float32Array, seen: Float32Array) -> Floa
     return found
 
 
-def _common_offset(place: Points, catalogued: Points, bright: BoolArray) -> tuple[float, float]:
-    """Return how far sources are from their places in the catalogue, by their median."""
+def _common_offset(place: Points, known: Points, bright: BoolArray) -> tuple[float, float]:
+    """Return how far sources are from where the mosaic has them, by their median."""
     if bright.sum() < _FEWEST:
         return 0.0, 0.0
-    x, y = (place.x - catalogued.x)[bright], (place.y - catalogued.y)[bright]
+    x, y = (place.x - known.x)[bright], (place.y - known.y)[bright]
     return float(np.median(x)), float(np.median(y))
 
 

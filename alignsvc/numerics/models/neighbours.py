@@ -17,7 +17,7 @@ from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.cutouts import cut, pieces
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.star_fit import Psf
+from alignsvc.numerics.models.source_profiles import SourceProfiles
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 #: A source's light is known so far around it, in FWHM, within limits in px.
@@ -39,7 +39,8 @@ class Neighbours:
 
     Parameters
     ----------
-    psf : Psf
+    psf : SourceProfiles
+        Of the sources, in their order.
     reach_px : int
         How far from its middle pixel a source has light.
     source : int64 array, shape (n,)
@@ -51,7 +52,7 @@ class Neighbours:
         The sum of their light.
     """
 
-    psf: Psf
+    psf: SourceProfiles
     reach_px: int
     source: IntArray
     position: Points
@@ -59,8 +60,15 @@ class Neighbours:
     model: Float32Array
 
     @classmethod
-    def of(cls, psf: Psf, chip: CalibratedChip, targets: Targets, fwhm_px: float) -> Neighbours:
-        """Return the sources of a chip; `fwhm_px` is that of its stars."""
+    def of(
+        cls, psf: SourceProfiles, chip: CalibratedChip, targets: Targets, fwhm_px: float
+    ) -> Neighbours:
+        """Return the sources of a chip; `fwhm_px` is that of its stars.
+
+        `psf` has those of the targets, in their order.
+        """
+        order = np.argsort(targets.source)
+        psf, targets = psf.select(order), targets.select(order)
         reach = int(np.clip(round(_REACH_FWHM * fwhm_px), *_REACH_PX))
         side = 2 * reach + 1
         cutouts = cut(chip, targets.position, side)
@@ -79,9 +87,7 @@ class Neighbours:
             flux = np.divide(left, response, out=np.zeros(len(x)), where=response > 0)
             flux = np.maximum(flux, 0.0)
             model = _summed(light, flux, (cutouts.corner_x, cutouts.corner_y), chip.pixels.shape)
-        order = np.argsort(targets.source)
-        position = Points(targets.position.x[order], targets.position.y[order])
-        return cls(psf, reach, targets.source[order], position, flux[order], model)
+        return cls(psf, reach, targets.source, targets.position, flux, model)
 
     def around(self, source: IntArray, place: Points, side: int) -> Float32Array:
         """Return the light of all other sources in windows, shape (n, side, side).
@@ -91,7 +97,7 @@ class Neighbours:
         source : int64 array, shape (n,)
             Ids, all of them of this chip.
         place : Points, shape (n,)
-            In the windows, of the sources as catalogued: to half a pixel is enough.
+            In the windows, of the sources as they are here: to half a pixel is enough.
         side : int
         """
         at = np.searchsorted(self.source, source)
@@ -122,13 +128,16 @@ class Neighbours:
             inside_x, inside_y = (
                 np.abs(step - np.rint(one)[:, None]) <= self.reach_px for one in (x, y)
             )
-            own = flux * self.psf.at(Points(x, y), side).value
+            own = flux * self.psf.select(at).at(Points(x, y), side).value
             light = light - own * (inside_y[:, :, None] & inside_x[:, None, :])
         return light
 
-    def taken_from(self, pairs: PairStack, source: IntArray) -> PairStack:
-        """Return pairs whose pixels are freed of other sources' light, but not of its noise."""
-        light = self.around(source, pairs.catalogued, pairs.side)
+    def taken_from(self, pairs: PairStack, source: IntArray, place: Points) -> PairStack:
+        """Return pairs whose pixels are freed of other sources' light, but not of its noise.
+
+        `source` and `place` are those of `around`.
+        """
+        light = self.around(source, place, pairs.side)
         seen = np.where(pairs.good, light, np.float32(0))
         weight = pairs.inverse_variance(seen)
         return replace(pairs, pixels=pairs.pixels - seen, weight=weight)
@@ -146,13 +155,14 @@ class Neighbours:
         return replace(stars, stack=replace(stack, pixels=stack.pixels - seen, weight=weight))
 
 
-def _light(psf: Psf, place: Points, side: int) -> Float32Array:
+def _light(psf: SourceProfiles, place: Points, side: int) -> Float32Array:
     """Return unit stars, a few at a time: slopes come with them, and take room."""
     at_once = max(1, _PIXELS_AT_ONCE // side**2)
     light = np.empty((len(place.x), side, side), np.float32)
     for first in range(0, len(light), at_once):
         some = slice(first, first + at_once)
-        light[some] = psf.at(Points(place.x[some], place.y[some]), side).value
+        row = np.arange(len(light))[some]
+        light[some] = psf.select(row).at(Points(place.x[some], place.y[some]), side).value
     return light
 
 

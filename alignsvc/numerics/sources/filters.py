@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, IntArray
+from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
@@ -188,3 +189,10 @@ def apply_filters(catalog: SourceCatalog, filters: Iterable[Filter]) -> SourceCa
 def strongest(catalog: SourceCatalog, max_sources: int) -> SourceCatalog:
     """Return the `max_sources` sources with the highest signal to noise, in order of id."""
     return apply_filters(catalog, [Highest("snr", max_sources)])
+
+
+def within(sources: SourceCatalog, box: PixelBox) -> SourceCatalog:
+    """Return the sources whose nearest pixel of the grid lies in `box`."""
+    x, y = np.rint(sources.x), np.rint(sources.y)
+    inside = (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)
+    return sources.select(inside)

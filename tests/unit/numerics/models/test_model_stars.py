@@ -19,6 +19,7 @@ from alignsvc.numerics.models.neighbours import Neighbours
 from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.profiles.gaussian import Gaussian
 from alignsvc.numerics.models.profiles.moffat import Moffat
+from alignsvc.numerics.models.source_profiles import SourceProfiles
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 SIDE = 21
@@ -177,7 +178,7 @@ def test_what_neighbours_leave_in_a_window_is_what_a_source_has_alone() -> None:
     chip = chip_of(np.sum(each, axis=0))
     one = np.ones(4)
     targets = Targets(np.array([4, 2, 9, 5]), Points(x, y), 4 * one, 8 * one, 99 * one, one)
-    found = Neighbours.of(MOFFAT, chip, targets, FWHM_PX)
+    found = Neighbours.of(SourceProfiles.stars(MOFFAT, 4), chip, targets, FWHM_PX)
     np.testing.assert_allclose(found.flux, flux[[1, 0, 3, 2]], rtol=0.01)
     corner = 12
     place = Points(x[:1] - corner, y[:1] - corner)

@@ -17,17 +17,15 @@ from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_fit import FittedStars, Psf, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.galaxies.sersic import Sersic
-from alignsvc.numerics.models.galaxies_on_chip import (
-    GalaxiesOnChip,
-    GalaxyShapes,
-    narrowed,
-)
+from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip
 from alignsvc.numerics.models.mixtures import mixture_of
 from alignsvc.numerics.models.model_stars import inflated
 from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.profiles.convolved import Convolved
 from alignsvc.numerics.models.profiles.moffat import Moffat
 from alignsvc.numerics.models.shape_fit import ExpectedShape, Pixels, ShapeFit
+from alignsvc.numerics.models.source_profiles import SourceProfiles, narrowed
+from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes, Windows
 from alignsvc.simulation.profiles import moffat_mixture, sersic_mixture
 from alignsvc.simulation.render import GalaxyShape, galaxy_values
 
@@ -65,11 +63,20 @@ def offsets(n: int) -> np.ndarray:
     return np.random.default_rng(1).uniform(-0.5, 0.5, (2, n))
 
 
-def pairs_of(shapes: list[GalaxyShape], flux: float, noise: float = 1.0) -> PairStack:
-    """Sources in the exposure, beside its pixels' middles, and in the mosaic, in the middle."""
+def pairs_of(
+    shapes: list[GalaxyShape], flux: float, noise: float = 1.0, beside: float = 0.0
+) -> PairStack:
+    """Sources in the exposure, beside its pixels' middles, and in the mosaic, in the middle.
+
+    Each has a star 1.5 FWHM to the right, of a flux `beside`.
+    """
     n, rng, none = len(shapes), np.random.default_rng(7), np.zeros(len(shapes))
     seen = flux * light(FWHM_PX, shapes, offsets(n), MIDDLE)
     theirs = flux * light(FWHM_PX, shapes, np.zeros((2, n)), MIDDLE + MARGIN)
+    if beside:
+        away = np.array([[1.5 * FWHM_PX], [0.0]])
+        seen += beside * light(FWHM_PX, [STAR] * n, offsets(n) + away, MIDDLE)
+        theirs += beside * light(FWHM_PX, [STAR] * n, np.zeros((2, n)) + away, MIDDLE + MARGIN)
     seen += rng.normal(0, noise * SKY_SIGMA, seen.shape)
     theirs += rng.normal(0, noise * MOSAIC_SIGMA, theirs.shape)
     full = np.ones((n, SIDE, SIDE), np.float32)
@@ -89,25 +96,33 @@ def pairs_of(shapes: list[GalaxyShape], flux: float, noise: float = 1.0) -> Pair
     )
 
 
-def taught_by(shapes: list[GalaxyShape], least_evidence: float = 1.0) -> GalaxiesOnChip:
-    """What sources without noise to speak of teach a chip."""
+def taught_by(shapes: list[GalaxyShape]) -> ChipProfile:
+    """The profile that sources without noise to speak of teach a chip."""
     pairs = pairs_of(shapes, 3e4)
     none = Points(np.zeros(len(pairs)), np.zeros(len(pairs)))
     off = Points(*(MIDDLE + offsets(len(pairs))))
     profile = ProfileFromStars()([KnownStars(StarStack.of(pairs, none), off, off, off)], 4.0)
     assert profile is not None
-    found = GalaxyShapes(least_evidence).on_chip(profile)
-    assert found is not None
-    return found
+    return profile
+
+
+def told(star: ChipProfile, pairs: PairStack, least_evidence: float = 1.0) -> SourceProfiles:
+    """What sources are by a mosaic in the exposure's seeing, as the exposure shows them."""
+    galaxy = GalaxyShapes().galaxy(star)
+    assert galaxy is not None
+    stack = StarStack.of_templates(pairs)
+    alone = Windows(stack, stack, np.zeros(len(pairs), np.int64))
+    found = GalaxyShapes(least_evidence)(star, galaxy, alone, pairs.catalogued)
+    return SourceProfiles(star, galaxy, found.is_galaxy, found.shape)
 
 
 @pytest.fixture(scope="module")
-def by_stars() -> GalaxiesOnChip:
+def by_stars() -> ChipProfile:
     return taught_by([STAR] * 10)
 
 
 @pytest.fixture(scope="module")
-def by_galaxies() -> GalaxiesOnChip:
+def by_galaxies() -> ChipProfile:
     """Of a field without a star: its small galaxies, no two of them alike."""
     return taught_by(galaxies(10, (0.8, 1.6)))
 
@@ -125,23 +140,22 @@ def errors_px(fitted: FittedStars) -> np.ndarray:
 
 
 class TestStarsAndGalaxies:
-    def test_evidence_tells_them_apart(self, by_stars: GalaxiesOnChip) -> None:
+    def test_evidence_tells_them_apart(self, by_stars: ChipProfile) -> None:
         pairs = pairs_of([STAR] * 10 + galaxies(10), 3e4)
-        is_galaxy = by_stars.told(pairs).profiles.is_galaxy
+        is_galaxy = told(by_stars, pairs).is_galaxy
         assert not is_galaxy[:10].any()
         assert is_galaxy[10:].all()
 
     def test_what_is_too_faint_to_tell_is_a_star_unless_galaxies_are_asked_for(
-        self, by_stars: GalaxiesOnChip
+        self, by_stars: ChipProfile
     ) -> None:
         pairs = pairs_of(galaxies(20), 400.0)
-        asked = taught_by([STAR] * 10, least_evidence=0.0)
-        unless, always = (one.told(pairs).profiles.is_galaxy.sum() for one in (by_stars, asked))
+        unless, always = (told(by_stars, pairs, one).is_galaxy.sum() for one in (1.0, 0.0))
         assert unless < always
 
-    def test_nobody_is_told_where_templates_are_coarser_than_stars(self) -> None:
+    def test_nobody_is_told_where_the_mosaic_is_coarser_than_stars(self) -> None:
         sharp = ChipProfile(Moffat(), np.array([np.log(2.0), 1 / 3]))
-        assert GalaxyShapes().on_chip(sharp) is None
+        assert GalaxyShapes().galaxy(sharp) is None
 
 
 class TestPlacesOfGalaxies:
@@ -150,7 +164,7 @@ class TestPlacesOfGalaxies:
         self, teachers: str, request: pytest.FixtureRequest
     ) -> None:
         pairs = pairs_of(galaxies(24), 1e5, noise=0.0)
-        profile = request.getfixturevalue(teachers).told(pairs).profiles
+        profile = told(request.getfixturevalue(teachers), pairs)
         assert (
             profile.is_galaxy.mean() > 0.8
         )  # small ones are within 6 % of what galaxies teach to be a star
@@ -158,30 +172,60 @@ class TestPlacesOfGalaxies:
         assert rms_mpx < 0.5
 
     @pytest.mark.parametrize("flux", [3e4, 6e3], ids=["bright", "faint"])
-    def test_errors_are_as_stated(self, by_stars: GalaxiesOnChip, flux: float) -> None:
+    def test_errors_are_as_stated(self, by_stars: ChipProfile, flux: float) -> None:
         pairs = pairs_of(galaxies(150), flux)
-        fitted = placed(by_stars.told(pairs).profiles, pairs)
+        fitted = placed(told(by_stars, pairs), pairs)
         pull = errors_px(fitted) / np.sqrt(
             np.array([fitted.covariance[:, 0, 0], fitted.covariance[:, 1, 1]])
         )
         assert abs(np.nanmean(pull)) < 0.2
         assert 0.85 < np.nanstd(pull) < 1.15
 
-    def test_chi2_tells_a_galaxy_that_is_taken_for_a_star(self, by_stars: GalaxiesOnChip) -> None:
+    def test_chi2_tells_a_galaxy_that_is_taken_for_a_star(self, by_stars: ChipProfile) -> None:
         pairs = pairs_of(galaxies(12), 3e4)
         right, wrong = (
-            placed(one, pairs).covariance[:, 0, 0]
-            for one in (by_stars.told(pairs).profiles, by_stars.star)
+            placed(one, pairs).covariance[:, 0, 0] for one in (told(by_stars, pairs), by_stars)
         )
         assert np.median(wrong / right) > 3.0
 
-    def test_a_profile_of_each_goes_with_its_source(self, by_stars: GalaxiesOnChip) -> None:
+    def test_a_profile_of_each_goes_with_its_source(self, by_stars: ChipProfile) -> None:
         pairs = pairs_of([STAR, *galaxies(5)], 3e4)
-        profile, some = by_stars.told(pairs).profiles, np.array([4, 0])
+        profile, some = told(by_stars, pairs), np.array([4, 0])
         at = Points(*(MIDDLE + offsets(6)))
         whole, part = profile.at(at, SIDE), profile.select(some)
         alone = part.at(Points(at.x[some], at.y[some]), SIDE)
         np.testing.assert_array_equal(alone.planes, whole.planes[some])
+
+
+class TestGalaxiesAgainstTheirTemplates:
+    def test_what_both_show_beside_a_galaxy_moves_it_in_neither(
+        self, by_stars: ChipProfile
+    ) -> None:
+        """A neighbour of 3 % on the flank, seen through the same PSF by both."""
+        shapes = galaxies(24)
+        clean = pairs_of(shapes, 1e5, noise=0.1)
+        profiles = told(by_stars, clean)
+        moved_mpx = []
+        crowded = pairs_of(shapes, 1e5, noise=0.1, beside=3e3)
+        for pairs in (clean, crowded):
+            found = GalaxiesOnChip.of(profiles, pairs, pairs.catalogued, StarFit())
+            fitted = placed(profiles, found.put_in(pairs))
+            off = found.off(Points(fitted.place.x, fitted.place.y), fitted.place)
+            error = np.array([off.x, off.y]) + offsets(len(pairs))
+            moved_mpx.append(1e3 * np.sqrt(np.mean(error[:, profiles.is_galaxy] ** 2)))
+        alone = placed(profiles, crowded)
+        in_exposure_mpx = 1e3 * np.sqrt(np.mean(errors_px(alone)[:, profiles.is_galaxy] ** 2))
+        assert in_exposure_mpx > 15
+        assert moved_mpx[1] < 0.2 * in_exposure_mpx
+
+    def test_stars_keep_their_displacements(self, by_stars: ChipProfile) -> None:
+        pairs = pairs_of([STAR] * 4, 3e4)
+        profiles = SourceProfiles.stars(by_stars, 4)
+        found = GalaxiesOnChip.of(profiles, pairs, pairs.catalogued, StarFit())
+        off = Points(np.arange(4.0), np.ones(4))
+        same = found.off(off, pairs.centre)
+        assert same.x.tolist() == [0, 1, 2, 3]
+        assert found.put_in(pairs).pixels.tolist() == pairs.pixels.tolist()
 
 
 class TestFitsOfShapes:
