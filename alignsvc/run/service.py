@@ -48,6 +48,7 @@ from alignsvc.run.unchanged import (
     difference,
     files_of,
     refuse_corrected,
+    refuse_read_only,
     require_same,
     with_inputs_restored,
 )
@@ -144,6 +145,7 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
             f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
             "nothing is left to align; name new exposures in images.paths"
         )
+    refuse_read_only(plan)
     return plan
 
 
