@@ -54,6 +54,7 @@ from alignsvc.run.unchanged import (
     difference,
     files_of,
     refuse_corrected,
+    refuse_read_only,
     require_same,
     with_inputs_restored,
 )
@@ -148,10 +149,11 @@ def resume(run: Place, options: RunOptions) -> RunResult:
         Its inputs are not what they were.
     """
     run = run.absolute()
+    known = state_of(run)  # first: of another format, settings may have another meaning
     config = stored_config(run)
     build_cluster(config, options.workers)
     plan = stored_plan(run, config)
-    require_same(run, plan, state_of(run))
+    require_same(run, plan, known)
     return _drive(run, plan, options)
 
 
@@ -181,6 +183,7 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
             f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
             "nothing is left to align; name new exposures in images.paths"
         )
+    refuse_read_only(plan)
     return plan
 
 
