@@ -12,19 +12,18 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine import base as engine
 from alignsvc.engine.base import RunContext
-from alignsvc.errors import ConfigError, RunCancelled, RunInterrupted, RunStoreError
+from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
-from alignsvc.io.run_logs import LogWriter
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
+from alignsvc.run.driving import driving
 from alignsvc.run.extension.extending import (
     begun_with,
     earlier_in,
@@ -34,12 +33,10 @@ from alignsvc.run.extension.extending import (
 )
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
-from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import absolute_directory, require_usable, unusable
-from alignsvc.run.run_log import RunLog
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -240,7 +237,9 @@ def _remove(run: Path, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
     owner = lease_owner(RunLocations(run).objects)
     if owner is not None:
-        raise RunStoreError(f"{run}: --new would remove a run that {owner} is driving; stop it")
+        raise RunStoreError(
+            f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
+        )
     for header in plan.headers:
         for file in files_of(header):
             if file.resolve().is_relative_to(run.resolve()):
@@ -261,76 +260,35 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
             return finished_result(run, plan, known)
         plan = with_inputs_restored(plan, known, book)
         require_same(run, plan, known)
-        return drive_on(run, plan, options, Held(book, lease, known))
+        extended = take_along(run, plan, is_known=known.extended is not None)
+        if not known.identity:
+            book.append(journal.RunCreated(plan.identity, plan.parts))
+        if extended is not None:
+            book.append(extended)
+        book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+        if known.is_anew:
+            forget_loop(run)
+        return _worked(run, plan, options, (book, lease, known))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """What the driver of a run holds: its journal, its lease, and what the journal says."""
-
-    book: Journal
-    lease: Lease
-    known: RunState
-
-
-def drive_on(run: Path, plan: Plan, options: RunOptions, held: Held) -> RunResult:
-    """Drive a run, whose lease is held, to its end.
-
-    Parameters
-    ----------
-    run : Path
-    plan : Plan
-        That of the run, its inputs as they were given.
-    options : RunOptions
-    held : Held
-        The journal was read to its end, so that an event of somebody else since stops this driver.
-
-    Raises
-    ------
-    RunCancelled
-        Somebody asked for it; the journal says so.
-    RunInterrupted
-        Ctrl-C, or a signal.
-    """
-    book, lease, known = held.book, held.lease, held.known
-    extended = take_along(run, plan, is_known=known.extended is not None)
-    if not known.identity:
-        book.append(journal.RunCreated(plan.identity, plan.parts))
-    if extended is not None:
-        book.append(extended)
-    book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-    if known.is_anew:
-        forget_loop(run)
-    try:
-        return _worked(run, plan, options, held)
-    except RunCancelled as cancelled:
-        book.append(journal.Cancelled(cancelled.request, cancelled.by))
-        raise
-    except KeyboardInterrupt as interrupt:
-        raise RunInterrupted(str(run)) from interrupt
-
-
-def _worked(run: Path, plan: Plan, options: RunOptions, held: Held) -> RunResult:
-    book, lease, known = held.book, held.lease, held.known
+def _worked(
+    run: Path, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
+) -> RunResult:
+    book, lease, known = held
     reuse, objects = ReuseCount(), RunLocations(run).objects
-    log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
-    keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
-    context = RunContext(
-        objects, plan.run_id, engine.heard_by(reuse, log.task_event, keeper.task_event)
-    )
-    listener = events.heard_by(options.listener, log.event, keeper.event)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with (
-        log,
-        keeper,
+        driving(run, book, lease, known, options.listener) as wheel,
         threadpool_limits(limits=1),
-        build_cluster(plan.config, options.workers)(context) as executor,
+        build_cluster(plan.config, options.workers)(
+            RunContext(objects, plan.run_id, wheel.with_tasks_of(reuse))
+        ) as executor,
     ):
         for note in plan.notes:
-            listener(events.Note(note))
+            wheel.listener(events.Note(note))
         if executor.dashboard_link:
-            listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
-        tools = Tools(run, plan, executor, book, listener, keeper, reuse)
+            wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
+        tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
         tools = bootstrapped(tools, known)
         for end in tools.plan.ended:
             if end.exposure not in known.settled.ended:
