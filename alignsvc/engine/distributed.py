@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -116,6 +117,8 @@ class DaskExecutor:
         self._settings = settings
         self._close_cluster = close_cluster
         self._threads = self._pulse().threads
+        # Two runs of one identity, or two drivers of one run, are told apart on one scheduler.
+        self._own = f"{context.run_id}-{uuid.uuid4().hex[:8]}"
         self._handed_over = 0
         self._is_closed = False
 
@@ -178,7 +181,7 @@ class DaskExecutor:
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
         # keeps a second try apart from the first.
         self._handed_over += 1
-        name = (f"{task.key.stage}-{self._context.run_id}", task.key.digest, self._handed_over)
+        name = (f"{task.key.stage}-{self._own}", task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,
