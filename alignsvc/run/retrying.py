@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from alignsvc.config.build import build_cluster
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
 from alignsvc.io import journal
@@ -22,16 +21,10 @@ from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import forget_receipts
-from alignsvc.run import events
+from alignsvc.run import attaching, events
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
-from alignsvc.run.service import (
-    RunOptions,
-    drive_on,
-    require_run,
-    stored_config,
-    stored_plan,
-)
+from alignsvc.run.service import RunOptions, stored_config, stored_plan
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import refuse_corrected, require_same, with_inputs_restored
 
@@ -56,22 +49,20 @@ def retry_failed(run: Place, options: RunOptions) -> RunResult:
         There is no run, or a driver is alive.
     """
     run = run.absolute()
-    require_run(run)
     config = stored_config(run)
-    build_cluster(config, options.workers)
     objects = RunLocations(run).objects
     patience = Patience(time.time, time.sleep, lambda text: options.listener(events.Note(text)))
-    with take_lease(objects, patience) as lease:
+    with take_lease(objects, patience):
         book = Journal(objects, time.time)
         known = fold(book.events())
         failed = _failed(run, known)
         plan = stored_plan(run, config)
-        again = _require_retriable(run, plan, known, failed)
+        again = sorted(_retriable(run, plan, known, failed))
         plan = with_inputs_restored(plan, known, book)
         forget_receipts(objects, again)
-        book.append(journal.Retried(tuple(sorted(again)), plan.identity, plan.parts))
-        options.listener(events.Note(f"tried again: {', '.join(sorted(again))}"))
-        return drive_on(run, plan, options, lease)
+        book.append(journal.Retried(tuple(again), plan.identity, plan.parts))
+    options.listener(events.Note(f"tried again: {', '.join(again)}"))
+    return attaching.resume(run, options)
 
 
 def _failed(run: Place, known: RunState) -> frozenset[str]:
@@ -83,9 +74,7 @@ def _failed(run: Place, known: RunState) -> frozenset[str]:
     return frozenset(ended | {row.id for row in rows if row.status is Status.FAILED})
 
 
-def _require_retriable(
-    run: Place, plan: Plan, known: RunState, failed: frozenset[str]
-) -> frozenset[str]:
+def _retriable(run: Place, plan: Plan, known: RunState, failed: frozenset[str]) -> frozenset[str]:
     """Return the failed exposures whose files can be read now; refuse if all else is not as it was.
 
     Raises

@@ -10,20 +10,19 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine import base as engine
 from alignsvc.engine.base import JobBackend, RunContext
-from alignsvc.errors import ConfigError, RunCancelled, RunInterrupted, RunStoreError
+from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
-from alignsvc.io.run_logs import LogWriter
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
+from alignsvc.run.driving import driving
 from alignsvc.run.extension.extending import (
     begun_with,
     earlier_in,
@@ -34,7 +33,6 @@ from alignsvc.run.extension.extending import (
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
-from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
@@ -47,7 +45,6 @@ from alignsvc.run.run_directory import (
     require_usable,
     unusable,
 )
-from alignsvc.run.run_log import RunLog
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -282,7 +279,9 @@ def _remove(run: Place, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
     owner = lease_owner(RunLocations(run).objects)
     if owner is not None:
-        raise RunStoreError(f"{run}: --new would remove a run that {owner} is driving; stop it")
+        raise RunStoreError(
+            f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
+        )
     for header in plan.headers:
         for file in files_of(header):
             if lies_in(file, run):
@@ -295,28 +294,13 @@ def _remove(run: Place, plan: Plan) -> None:
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
     with _lease(run, options) as lease:
-        return drive_on(run, plan, options, lease)
+        return mended(lambda: _driven(run, plan, options, lease), options.listener)
 
 
 def _lease(run: Place, options: RunOptions) -> Lease:
     tell = options.listener
     patience = Patience(time.time, time.sleep, lambda text: tell(events.Note(text)))
     return take_lease(RunLocations(run).objects, patience)
-
-
-def drive_on(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
-    """Drive a run, whose lease is held, to its end; what is damaged on the way is made again.
-
-    Raises
-    ------
-    RunCancelled
-        Somebody asked for it; the journal says so.
-    RunInterrupted
-        Ctrl-C, or a signal.
-    DamagedProduct
-        Something was damaged again and again.
-    """
-    return mended(lambda: _driven(run, plan, options, lease), options.listener)
 
 
 def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
@@ -327,13 +311,7 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:
         forget_loop(run)
-    try:
-        return _worked(run, begun, options, lease)
-    except RunCancelled as cancelled:
-        begun.book.append(journal.Cancelled(cancelled.request, cancelled.by))
-        raise
-    except KeyboardInterrupt as interrupt:
-        raise RunInterrupted(str(run)) from interrupt
+    return _worked(run, begun, options, lease)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -366,33 +344,28 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
 
 def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
-    objects = RunLocations(run).objects
-    log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
-    keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
-    listener = events.heard_by(options.listener, log.event, keeper.event)
-    reuse = ReuseCount(listener)
-    context = RunContext(
-        objects, plan.run_id, engine.heard_by(reuse, log.task_event, keeper.task_event)
-    )
     backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
-    with (
-        log,
-        keeper,
-        threadpool_limits(limits=1),
-        backend(context) as executor,
-    ):
+    with driving(run, book, lease, known, options.listener) as wheel, threadpool_limits(limits=1):
         for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
-            listener(events.Note(note))
-        if executor.dashboard_link:
-            listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
-        tools = Tools(run, plan, executor, book, listener, keeper, reuse)
-        tools = bootstrapped(tools, known)
-        for end in tools.plan.ended:
-            if end.exposure not in known.settled.ended:
-                book.append(end)
-        try:
-            require_enough(tools.plan, ())
-            return finish(tools, run_loop(tools, known, options.go_on))
-        except TooManyFailed as error:
-            return end_early(tools, error, fold(book.events()))
+            wheel.listener(events.Note(note))
+        reuse = ReuseCount(wheel.listener)
+        context = RunContext(RunLocations(run).objects, plan.run_id, wheel.with_tasks_of(reuse))
+        with backend(context) as executor:
+            if executor.dashboard_link:
+                wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
+            tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
+            return _looped(tools, known, options.go_on)
+
+
+def _looped(tools: Tools, known: RunState, go_on: GoOn | None) -> RunResult:
+    """Go through the passes that are left, and write what comes of them."""
+    tools = bootstrapped(tools, known)
+    for end in tools.plan.ended:
+        if end.exposure not in known.settled.ended:
+            tools.journal.append(end)
+    try:
+        require_enough(tools.plan, ())
+        return finish(tools, run_loop(tools, known, go_on))
+    except TooManyFailed as error:
+        return end_early(tools, error, fold(tools.journal.events()))

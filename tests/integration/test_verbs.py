@@ -22,7 +22,7 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.reasons import FailureKind
-from alignsvc.run import attaching, events, keeping, passes, service
+from alignsvc.run import attaching, driving, events, keeping, passes, service
 from alignsvc.run.cancelling import Cancelling, cancel_run
 from alignsvc.run.keeping import Keeper
 from alignsvc.run.result import RunResult
@@ -54,7 +54,7 @@ def own(whole: RunResult, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever drives or waits looks about a hundred times a second."""
-    monkeypatch.setattr(service, "Keeper", partial(Keeper, interval_s=0.01))
+    monkeypatch.setattr(driving, "Keeper", partial(Keeper, interval_s=0.01))
     monkeypatch.setattr("alignsvc.io.lease._POLL_S", 0.01)
     monkeypatch.setattr(attaching, "watched", partial(_watched_quickly, attaching.watched))
 

@@ -75,7 +75,7 @@ def test_status_tells_stage_progress_counts_and_movement(tmp_path: Path) -> None
     told = found.as_json()
     assert told["exposures"] == {"going": 1, "aligned": 0, "skipped": 0, "failed": 1}
     assert told["movement_px"] == 0.5 and told["silence_s"] == 3
-    assert told["driver"] == {"host": "elsewhere", "pid": 1, "lease": 1, "alive": True}
+    assert told["driven_by"] == {"host": "elsewhere", "pid": 1, "lease": 1, "alive": True}
     assert run_status(run.root).eps_shift_px == 0.003
     run.add(StageFinished("measure", 2, 40, 0, 0, 0))
     assert look_at(run).doing == ""
