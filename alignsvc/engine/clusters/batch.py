@@ -317,6 +317,7 @@ class BatchBackend:
                 expected_workers=scaling.maximum,
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
+            closing.enter_context(keeper.at_work())
             return BatchExecutor(client, context, settings, closing.close, keeper)
         except BaseException:
             closing.close()
