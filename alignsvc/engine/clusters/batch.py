@@ -215,8 +215,14 @@ class BatchBackend:
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of these settings."""
-        if not self.is_loopback:
-            return ()
+        try:
+            if not self.is_loopback:
+                return ()
+        except ConfigError:
+            return (
+                f"cluster.interface: {self.interface} is not one of this machine's: the driver has "
+                "to run where it is",
+            )
         return (
             f"cluster.interface: {self.interface} reaches this machine only: jobs on other nodes "
             "will not find the driver",
