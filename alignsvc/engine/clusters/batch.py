@@ -9,10 +9,11 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dask.config
@@ -230,8 +231,8 @@ class BatchBackend:
 
     def worker_script(self, run_id: str, logs: Path) -> str:
         """Return the script of a job of workers, with a stand-in for the scheduler's address."""
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="worker", **self.job_options(run_id, logs)).job_script())
+        options = self.job_options(run_id, logs)
+        return self._text("worker", options, lambda job: str(job.job_script()))
 
     def job_header(self, run_id: str, logs: Path) -> str:
         """Return the directives of the driver's own job."""
@@ -246,8 +247,15 @@ class BatchBackend:
             "queue": wanted.queue or self.queue,
         }
         options["job_extra_directives"] += self.system.driver_directives
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="driver", **options).job_header)
+        return self._text("driver", options, lambda job: str(job.job_header))
+
+    def _text(self, name: str, options: dict[str, Any], read: Callable[[Any], str]) -> str:
+        """Return what is to be read of a job that nobody submits yet."""
+        # The class makes the directory of its logs: not where nothing is to be left.
+        with TemporaryDirectory() as folder:
+            shown = {**options, "log_directory": folder}
+            job = self.system.cluster().job_cls(_SOMEWHERE, name=name, **shown)
+            return read(job).replace(folder, options["log_directory"])
 
     def prologue(self) -> tuple[str, ...]:
         """Return the lines of shell before a worker, or a driver, starts."""

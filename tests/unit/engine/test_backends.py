@@ -10,7 +10,7 @@ import dask.config
 import pytest
 
 from alignsvc.engine.base import RunContext
-from alignsvc.engine.clusters import CONTRACT, cluster_backend
+from alignsvc.engine.clusters import CLUSTERS, CONTRACT, cluster_backend
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES, LocalBackend
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import ConfigError, NotYet
@@ -27,7 +27,7 @@ def test_serial_needs_no_cluster(tmp_path: Path) -> None:
     assert (executor.workers, executor.dashboard_link) == (1, "")
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTRACT) - {"serial", "local", "scheduler"}))
+@pytest.mark.parametrize("name", sorted(set(CONTRACT) - set(CLUSTERS.names())))
 def test_backends_that_are_still_to_come_say_so(name: str) -> None:
     with pytest.raises(NotYet, match=f"cluster.backend: {name} is not in this version"):
         cluster_backend(name, {"queue": "debug"})
