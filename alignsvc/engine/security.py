@@ -227,7 +227,8 @@ def is_loopback(host: str) -> bool:
 def _parts(address: str) -> tuple[str, str]:
     """Return protocol and host of an address."""
     protocol, rest = parse_address(address) if "://" in address else ("", "")
-    host = rest.rpartition(":")[0].strip("[]") or rest
+    host, colon, _ = rest.rpartition(":")
+    host = host.strip("[]") if colon else rest
     if protocol not in _ENCRYPTED | _PLAIN or not host:
         raise ConfigError(
             f"scheduler {redacted(address)!r}: no address; wanted one such as tls://10.0.0.5:8786"

@@ -34,6 +34,15 @@ def worker_environment() -> dict[str, str]:
     return {**as_here, **ONE_THREAD, **HEAP_OF_A_WORKER, **settings}
 
 
+def spawned_environment() -> str:
+    """Return what a nanny sets for its worker before numpy is there, as dask reads it.
+
+    For the variable ``DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON``: dask's own would be another.
+    """
+    every = worker_environment()
+    return str({name: value for name, value in every.items() if not name.startswith("DASK_")})
+
+
 def require_no_secrets(environment: Mapping[str, str | None]) -> None:
     """Raise ConfigError unless an environment can stand in a script that others may read.
 

@@ -27,6 +27,7 @@ from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.own_folder import key_folder, log_folder
+from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import require_no_secrets, worker_environment
 from alignsvc.errors import ConfigError
@@ -40,14 +41,6 @@ _FAREWELL_S = 300
 #: Where the scheduler is, in a script that is only shown.
 _SOMEWHERE = "tcp://scheduler:8786"
 _ROLES = ("client", "scheduler", "worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """How many workers there may be."""
-
-    minimum: int
-    maximum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +164,7 @@ class BatchBackend:
         ConfigError
             They are not numbers in order.
         """
-        found = self.workers
-        if isinstance(found, int) and not isinstance(found, bool) and found >= 1:
-            return Scaling(found, found)
-        if isinstance(found, Mapping) and set(found) <= {"minimum", "maximum"}:
-            least, most = found.get("minimum", 0), found.get("maximum")
-            if isinstance(least, int) and isinstance(most, int) and 0 <= least <= most and most:
-                return Scaling(least, most)
-        raise ConfigError(
-            f"cluster.workers: found {found!r}, wanted a number from 1 on, or "
-            "{minimum: 0, maximum: 20}"
-        )
+        return read_scaling(self.workers)
 
     @property
     def driver_settings(self) -> DriverJobSettings:
