@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,22 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run import service
+from alignsvc.run import attaching, service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
+from alignsvc.run.cancelling import Cancellation, cancel_run
+from alignsvc.run.cleaning import Cleaning, clean_run
+from alignsvc.run.explaining import Explanation, explain_exposure
+from alignsvc.run.listing import ListedRun, list_runs
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.result import RunResult
+from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
 from alignsvc.run.submitting import Rehearsal, Submission
 from alignsvc.run.submitting import rehearse as rehearse_config
 from alignsvc.run.submitting import submit as submit_config
+from alignsvc.run.watching import Looking, Seen, watched
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
 from alignsvc.simulation.settings import sky_settings
@@ -42,8 +48,12 @@ from alignsvc.simulation.simulate import simulate_to
 from alignsvc.simulation.truth import from_json
 
 __all__ = [
+    "Cancellation",
+    "Cleaning",
+    "Explanation",
     "LinearFit",
     "LinearFitter",
+    "ListedRun",
     "Plan",
     "Rehearsal",
     "RunOptions",
@@ -53,26 +63,33 @@ __all__ = [
     "SceneSettings",
     "SceneSources",
     "SceneWorkers",
+    "Seen",
     "Submission",
     "Target",
     "align",
     "apply",
     "apply_from",
+    "cancel",
     "check",
+    "clean",
     "correct_wcs",
     "destination",
     "evaluate",
+    "explain",
     "find_displacement",
     "find_linear_fit",
     "fit_scene",
+    "list_runs",
     "rehearse",
     "report",
     "resume",
+    "retry",
     "revert",
     "simulate",
     "status",
     "submit",
     "update_image_wcs",
+    "watch",
 ]
 
 
@@ -102,7 +119,7 @@ def align(
     """
     options = options or RunOptions()
     whole = _extending(_loaded(config, options.overrides), extend, freeze=freeze)
-    return service.begin(whole, options)
+    return attaching.begin(whole, options)
 
 
 def check(
@@ -154,13 +171,38 @@ def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Re
 
 
 def resume(run: Path, options: RunOptions | None = None) -> RunResult:
-    """Go on with a run that was stopped; a finished one is only read."""
-    return service.resume(run, options or RunOptions())
+    """Go on with a run that was stopped; a finished one is only read, a driven one followed."""
+    return attaching.resume(run.absolute(), options or RunOptions())
+
+
+def retry(run: Path, options: RunOptions | None = None) -> RunResult:
+    """Try the failed exposures of a run again; see `alignsvc.run.retrying` for what that means."""
+    return retry_failed(run, options or RunOptions())
 
 
 def status(run: Path) -> RunStatus:
     """Return where a run stands."""
     return run_status(run)
+
+
+def watch(run: Path, interval_s: float = 2.0) -> Iterator[Seen]:
+    """Yield how a run stands, every few seconds, until it goes on no more."""
+    return watched(run, Looking(interval_s))
+
+
+def cancel(run: Path) -> Cancellation:
+    """Ask a run to stop, wherever it is driven, and wait for it; what is done is kept."""
+    return cancel_run(run)
+
+
+def explain(run: Path, exposure: str) -> Explanation:
+    """Return all that happened to an exposure of a run, and what to do about it."""
+    return explain_exposure(run, exposure)
+
+
+def clean(run: Path, *, keep_mosaic: bool = False) -> Cleaning:
+    """Remove what a run that nobody drives needs no more: pixels, and tables of single tasks."""
+    return clean_run(run, keep_mosaic=keep_mosaic)
 
 
 def report(run: Path) -> Any:

@@ -12,6 +12,8 @@
       TransientError         try again (worker lost, store timeout)
       RunStoreError          stop: the run directory cannot be trusted or used
       HeaderError            this header cannot be written as asked; nothing was written
+      RunCancelled           nothing: somebody asked for it; what is done is kept
+    RunInterrupted           the same for Ctrl-C, as which it counts
 
 The form of a message: who, what was found, what was wanted, what to do next.
 """
@@ -71,3 +73,19 @@ class RunStoreError(AlignError):
 
 class HeaderError(AlignError):
     """A corrected header cannot be written as asked; the file is as it was."""
+
+
+class RunCancelled(AlignError):
+    """A run was stopped because somebody asked: the id of the request, and who asked."""
+
+    def __init__(self, request: str, by: str, run: str) -> None:
+        super().__init__(
+            f"{run}: cancelled, as {by} asked; what is done is kept, `alignsvc resume {run}` goes "
+            "on with it"
+        )
+        self.request = request
+        self.by = by
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or a signal to stop, while a run was driven; its argument is the run."""

@@ -65,3 +65,35 @@ REASON_TEXT: dict[SkipReason | FailureKind, str] = {
     FailureKind.WORKER_LOST: "the workers that ran its task died",
     FailureKind.INTERNAL: "an unexpected error; see the message",
 }
+
+#: What the user does about each.
+NEXT_STEP: dict[SkipReason | FailureKind, str] = {
+    SkipReason.SINGLE_EXPOSURE: "name more exposures in images.paths",
+    SkipReason.NO_OVERLAP: "add exposures that overlap it, or check where its header puts it",
+    SkipReason.OUTSIDE_GRID: "check mosaic.grid, and where its header puts it",
+    SkipReason.DUPLICATE: "nothing: the other file stands for both",
+    SkipReason.TOO_FEW_SOURCES: (
+        "lower detection.threshold, or give it less freedom with alignment.geometry: shift"
+    ),
+    SkipReason.DEGENERATE_FIT: "give it less freedom with alignment.geometry: rshift or shift",
+    SkipReason.WORSE: "look at it beside the mosaic: its header was the better one",
+    SkipReason.DOUBTFUL_MATCH: (
+        "check where its header puts it, or raise alignment.bootstrap_radius if that is far off"
+    ),
+    FailureKind.MISSING: "bring the file back, then `alignsvc retry RUN --failed`",
+    FailureKind.EMPTY: "get the file again, then `alignsvc retry RUN --failed`",
+    FailureKind.UNREADABLE: "get the file again, then `alignsvc retry RUN --failed`",
+    FailureKind.NO_IMAGE: "say where its image is with images.science, or leave the file out",
+    FailureKind.WRONG_DIMENSION: "choose a plane with images.science, or leave the file out",
+    FailureKind.NO_WCS: "give it a celestial WCS, then `alignsvc retry RUN --failed`",
+    FailureKind.BAD_WCS: "mend its WCS, then `alignsvc retry RUN --failed`",
+    FailureKind.WRONG_PARITY: "mend the sign of its CD matrix, then `alignsvc retry RUN --failed`",
+    FailureKind.ALL_MASKED: "check its mask and images.mask_bits",
+    FailureKind.NO_SIDECAR: "bring its sidecar file, then `alignsvc retry RUN --failed`",
+    FailureKind.BAD_WEIGHT: "mend its weight map, then `alignsvc retry RUN --failed`",
+    FailureKind.CHANGED: "see that nobody writes it any more, then `alignsvc retry RUN --failed`",
+    FailureKind.UNWRITABLE_WCS: "take its correction from corrections.ecsv, or output.wcs: head",
+    FailureKind.TIMEOUT: "see what kept its worker, then `alignsvc retry RUN --failed`",
+    FailureKind.WORKER_LOST: "give each worker more memory, then `alignsvc retry RUN --failed`",
+    FailureKind.INTERNAL: "report it with the message; `alignsvc retry RUN --failed` tries again",
+}

@@ -8,7 +8,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -16,7 +17,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from alignsvc.domain.outcome import ExitCode
-from alignsvc.errors import AlignError, ConfigError, DataError, HeaderError, NotYet
+from alignsvc.errors import (
+    AlignError,
+    ConfigError,
+    DataError,
+    HeaderError,
+    RunCancelled,
+    RunInterrupted,
+)
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 
@@ -80,9 +88,24 @@ def exit_code_of(error: AlignError) -> ExitCode:
     """Return the contract's exit code for an error that ended a command."""
     if isinstance(error, ConfigError):
         return ExitCode.BAD_CONFIGURATION
+    if isinstance(error, RunCancelled | _Stopped):
+        return ExitCode.INTERRUPTED
     if isinstance(error, HeaderError | DataError):
         return ExitCode.SOME_FAILED
     return ExitCode.RUN_STORE
+
+
+class _Stopped(AlignError):
+    """Something came to its end before its time; not an error."""
+
+
+@contextmanager
+def _run_named() -> Iterator[None]:
+    """Name the run where Ctrl-C, or a signal, ended a driver."""
+    try:
+        yield
+    except RunInterrupted as error:
+        raise _Stopped(f"interrupted; `alignsvc resume {error}` goes on") from error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -131,7 +154,7 @@ def run(
     from alignsvc import api
     from alignsvc.cli import show
 
-    with show.progress(quiet=as_json) as listener:
+    with _run_named(), show.progress(quiet=as_json) as listener:
         result = api.align(
             config,
             api.RunOptions(
@@ -216,7 +239,7 @@ def resume(
     from alignsvc import api
     from alignsvc.cli import show
 
-    with show.progress(quiet=as_json) as listener:
+    with _run_named(), show.progress(quiet=as_json) as listener:
         result = api.resume(run_directory, api.RunOptions(workers=workers, listener=listener))
     show.result(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
@@ -282,23 +305,94 @@ def version() -> None:
     typer.echo(VERSION)
 
 
-def _later(name: str, hint: str) -> None:
-    def not_yet(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        raise NotYet(f"{name}: this command is not in version {VERSION} of alignsvc{hint}")
+@app.command()
+def watch(
+    run_directory: RunDirectory,
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=60.0, help="Seconds between two looks.")
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a run until it has ended, was cancelled, or nobody drives it any more."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
 
-    not_yet.__doc__ = f"Not yet: {name}."
-    app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(not_yet)
+    try:
+        last = show_runs.watched(api.watch(run_directory, interval), as_json=as_json)
+    except KeyboardInterrupt as error:
+        raise _Stopped(f"{run_directory}: no longer watched; the run goes on") from error
+    if last.state.exit_code is None:
+        raise _Stopped(last.lines()[0])
+    raise typer.Exit(last.state.exit_code)
 
 
-for _name, _hint in {
-    "watch": "; `alignsvc status RUN` shows where a run stands",
-    "cancel": "; stop `alignsvc run` with Ctrl-C: what is done is kept",
-    "retry": "; mend the files and run again with --new",
-    "explain": "; corrections.ecsv and `alignsvc report RUN` say how each exposure ended",
-    "list": "; `alignsvc status RUN` shows one run",
-    "clean": "; a run is one directory, which may be deleted",
-}.items():
-    _later(_name, _hint)
+@app.command()
+def cancel(run_directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Stop a run, wherever it is driven; what is done is kept."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.told(api.cancel(run_directory), as_json=as_json)
+
+
+@app.command()
+def retry(
+    run_directory: RunDirectory,
+    failed: Annotated[bool, typer.Option("--failed", help="The exposures that failed.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try failed exposures again, once files are mended or workers are well."""
+    from alignsvc import api
+    from alignsvc.cli import show
+
+    if not failed:
+        raise ConfigError("retry: wanted --failed: the exposures that failed are tried again")
+    with _run_named(), show.progress(quiet=as_json) as listener:
+        result = api.retry(run_directory, api.RunOptions(workers=workers, listener=listener))
+    show.result(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def explain(
+    run_directory: RunDirectory,
+    exposure: Annotated[str, typer.Argument(metavar="EXPOSURE", help="Its id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all that happened to an exposure, and what to do about it."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.explained(api.explain(run_directory, exposure), as_json=as_json)
+
+
+@app.command(name="list")
+def list_(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Runs below it are shown.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs below a directory."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.listed(api.list_runs(root), as_json=as_json)
+
+
+@app.command()
+def clean(
+    run_directory: RunDirectory,
+    keep_mosaic: Annotated[
+        bool, typer.Option("--keep-mosaic", help="Keep mosaic.zarr and what goes with it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what a run that nobody drives needs no more."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.told(api.clean(run_directory, keep_mosaic=keep_mosaic), as_json=as_json)
+
 
 if __name__ == "__main__":
     main()

@@ -45,7 +45,15 @@ class WorkerLeftOut:
     why: str
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | WorkerLeftOut
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Workers were asked how they are while tasks go on: about once a second.
+
+    A listener that raises here gives up the stage.
+    """
+
+
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | WorkerLeftOut | Waited
 
 
 class Listener(Protocol):
@@ -58,6 +66,16 @@ class Listener(Protocol):
 
 def nobody_listens(event: TaskEvent) -> None:
     """Take an event and do nothing."""
+
+
+def heard_by(*listeners: Listener) -> Listener:
+    """Return one listener that tells all of them, in order."""
+
+    def hear(event: TaskEvent, /) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return hear
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ class EventKind(StrEnum):
     HEADER_APPLIED = "header_applied"
     HEADER_REVERTED = "header_reverted"
     FINISHED = "finished"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    CLEANED = "cleaned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +300,42 @@ class Finished:
     exit_code: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The run was stopped because somebody asked: which request that was, and whose."""
+
+    kind: ClassVar[EventKind] = EventKind.CANCELLED
+    request: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Exposures that had failed are tried again: the loop begins anew, whatever it had reached.
+
+    Parameters
+    ----------
+    exposures : tuple of str
+        Their ids.
+    identity : str
+        Of the run with their files as they are now.
+    parts : tuple of (str, str)
+        Its pieces, as in `RunCreated`.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.RETRIED
+    exposures: tuple[str, ...]
+    identity: str
+    parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The pixels that the loop would have gone on from were removed: it begins anew."""
+
+    kind: ClassVar[EventKind] = EventKind.CLEANED
+
+
 Event: TypeAlias = (
     RunCreated
     | Extended
@@ -317,5 +356,8 @@ Event: TypeAlias = (
     | HeaderApplied
     | HeaderReverted
     | Finished
+    | Cancelled
+    | Retried
+    | Cleaned
 )
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

@@ -63,23 +63,44 @@ class Journal:
             self._last = len(self._names())
         entry = Entry(self._last + 1, self._clock(), event)
         if not self._objects.put_if_absent(_name(entry.sequence), bytes_from_entry(entry)):
-            raise RunStoreError(
-                f"journal: event {entry.sequence} was written by another driver; this one stops, "
-                "the other goes on"
-            )
+            raise _taken_over(entry.sequence)
         self._last = entry.sequence
         return entry
 
-    def entries(self) -> Iterator[Entry]:
+    def require_ours(self) -> None:
+        """Stop a driver that another one has taken over from, before it writes what is not new.
+
+        Events fence themselves. What replaces or removes something (a pointer, a table, a header)
+        is preceded by this: the first that a new driver does is to write an event.
+
+        Raises
+        ------
+        RunStoreError
+            Somebody wrote an event after the last one that this journal read or wrote.
+        """
+        if self._last is not None and self._objects.exists(_name(self._last + 1)):
+            raise _taken_over(self._last + 1)
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
         """Yield the events in order, with their numbers and times.
+
+        Whoever has read to the end and appends then does so only if nobody else has meanwhile.
+
+        Parameters
+        ----------
+        after : int
+            How many are known already.
 
         Raises
         ------
         RunStoreError
             An event is missing, damaged, or of another format.
         """
-        for sequence, name in enumerate(self._names(), start=1):
+        names = self._names()
+        for sequence, name in enumerate(names[after:], start=after + 1):
             yield entry_from_bytes(self._objects.get(name), sequence)
+        if self._last is None:
+            self._last = len(names)
 
     def events(self) -> Iterator[Event]:
         """Yield the events in order; errors as in `entries`."""
@@ -94,6 +115,13 @@ class Journal:
                     "directory is not complete, restore it or start a new run"
                 )
         return names
+
+
+def _taken_over(sequence: int) -> RunStoreError:
+    return RunStoreError(
+        f"journal: event {sequence} was written by another driver; this one stops, the other goes "
+        "on"
+    )
 
 
 def bytes_from_entry(entry: Entry) -> bytes:

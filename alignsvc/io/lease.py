@@ -75,6 +75,39 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lease and has not given it back, alive or not.
+
+    Parameters
+    ----------
+    epoch : int
+    owner : LeaseOwner
+    last : Heartbeat or None
+        None where it died before the first.
+    """
+
+    epoch: int
+    owner: LeaseOwner
+    last: Heartbeat | None
+
+    def is_alive(self, now_s: float) -> bool:
+        """Return whether it may be taken for alive at a time (s since 1970)."""
+        silent_s = now_s - self.last.time_s if self.last is not None else 0.0
+        return not self.owner.is_gone and silent_s <= PATIENCE_S
+
+
+class DrivenElsewhere(RunStoreError):
+    """Another driver is alive and has the run."""
+
+    def __init__(self, owner: LeaseOwner) -> None:
+        super().__init__(
+            f"{owner} is driving this run; watch it with `alignsvc watch`, or stop it "
+            "with `alignsvc cancel`"
+        )
+        self.owner = owner
+
+
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How to wait for a lease: all that depends on time, as arguments.
 
@@ -154,8 +187,10 @@ def take_lease(objects: ObjectStore, patience: Patience) -> Lease:
 
     Raises
     ------
+    DrivenElsewhere
+        Another driver gave a sign of life during the wait.
     RunStoreError
-        Another driver is alive (gave a sign of life during the wait), or was quicker.
+        Another driver was quicker.
     """
     me = LeaseOwner.this_process()
     epochs = _epochs(objects)
@@ -185,15 +220,15 @@ def lease_owner(objects: ObjectStore) -> LeaseOwner | None:
     return _owner(objects, epochs[-1])
 
 
-def live_owner(objects: ObjectStore, now_s: float) -> LeaseOwner | None:
-    """Return who drives the run; None if the last sign of life is too old for that.
-
-    Unlike `lease_owner` it also gives up those on other hosts, by the clocks of both; who takes
-    the lease then still waits as long as `take_lease` does.
-    """
-    owner = lease_owner(objects)
-    beat = _last_beat(objects, _epochs(objects)[-1]) if owner is not None else None
-    return owner if beat is not None and now_s - beat.time_s < PATIENCE_S else None
+def lease_holder(objects: ObjectStore) -> Holder | None:
+    """Return who has the run's lease, alive or not; None if nobody had it, or it was given back."""
+    epochs = _epochs(objects)
+    if not epochs:
+        return None
+    owner, beat = _owner(objects, epochs[-1]), _last_beat(objects, epochs[-1])
+    if owner is None or (beat is not None and beat.is_released):
+        return None
+    return Holder(epochs[-1], owner, beat)
 
 
 def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> None:
@@ -201,6 +236,7 @@ def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> No
     if _is_free(objects, epoch):
         return
     owner = _owner(objects, epoch)
+    assert owner is not None  # or it were free
     age_s = patience.clock() - first.time_s if first else 0.0
     wait_s = PATIENCE_S - min(max(age_s, 0.0), PATIENCE_S)
     began_s = patience.clock()
@@ -213,10 +249,7 @@ def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> No
         if _is_free(objects, epoch):
             return
         if _last_beat(objects, epoch) != first:
-            raise RunStoreError(
-                f"{owner} is driving this run; watch it with `alignsvc watch`, or stop it "
-                "with `alignsvc cancel`"
-            )
+            raise DrivenElsewhere(owner)
 
 
 def _is_free(objects: ObjectStore, epoch: int) -> bool:

@@ -28,7 +28,9 @@ HISTORY = "history/"
 RECEIPTS = "receipts/"
 CONTRIBUTIONS = "contributions/"
 TABLES = "tables/"
-DRIVER_RECORD = "control/driver.json"
+CONTROL = "control/"
+LOGS = "logs/"
+DRIVER_RECORD = f"{CONTROL}driver.json"
 
 # Most file systems allow 255 bytes a name; what remains is for suffixes.
 _LONGEST_NAME = 180

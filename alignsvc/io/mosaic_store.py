@@ -266,6 +266,10 @@ class MosaicStore:
         name = LocalObjects(self.root).find(_CURRENT)
         return None if name is None else int(name.decode().split("-")[1])
 
+    def withdraw(self) -> None:
+        """Have no current generation any more; nothing happens if there is none."""
+        LocalObjects(self.root).delete(_CURRENT)
+
     def remove(self, generation: int) -> None:
         """Remove a generation; nothing happens if there is none.
 

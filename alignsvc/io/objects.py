@@ -38,6 +38,10 @@ class ObjectStore(Protocol):
         """Return whether there is an object `name`."""
         ...
 
+    def size(self, name: str) -> int:
+        """Return the number of bytes of `name`, 0 if there is no such object."""
+        ...
+
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         ...
@@ -113,6 +117,15 @@ class LocalObjects:
         path = self._path(name)
         with self._explained("reading", name):
             return path.is_file()
+
+    def size(self, name: str) -> int:
+        """Return the number of bytes of `name`, 0 if there is no such object."""
+        path = self._path(name)
+        with self._explained("reading", name):
+            try:
+                return path.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
 
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
-from alignsvc.io.locations import FORMAT_VERSION, receipt_name
+from alignsvc.io.locations import FORMAT_VERSION, RECEIPTS, receipt_name
 from alignsvc.io.objects import ObjectStore
 from alignsvc.version import VERSION
 
@@ -89,6 +89,17 @@ def find_receipt(
     if receipt.outcome.product and not product_exists(receipt.outcome):
         return ReceiptSearch(None, name, f"its product {receipt.outcome.product} is gone")
     return ReceiptSearch(receipt)
+
+
+def forget_receipts(objects: ObjectStore, subjects: Container[str]) -> None:
+    """Remove the receipts of all tasks that are about one of `subjects`; damaged ones stay."""
+    for name in objects.list(RECEIPTS):
+        try:
+            receipt = value_from(unsealed(objects.find(name) or b""), Receipt)
+        except (TypeError, ValueError):
+            continue
+        if receipt.outcome.key.subject in subjects:
+            objects.delete(name)
 
 
 def product_is_there(objects: ObjectStore, outcome: TaskOutcome) -> bool:

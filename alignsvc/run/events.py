@@ -60,3 +60,13 @@ class Listener(Protocol):
 
 def silent(event: Event) -> None:
     """Take no notice."""
+
+
+def heard_by(*listeners: Listener) -> Listener:
+    """Return one listener that tells all of them, in order."""
+
+    def hear(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return hear

@@ -14,6 +14,7 @@ from alignsvc.errors import HeaderError
 from alignsvc.io import journal
 from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
+from alignsvc.io.control import remove_control
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.exposure_planes import PlaneKind
@@ -65,6 +66,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
+    tools.journal.require_ours()
     locations.objects.put(CORRECTIONS, corrections_to_ecsv(written.results))
     agreement = agreement_rows(tools, written.results, end.compared)
     if agreement:
@@ -92,6 +94,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         sharpening=sharper,
         agreement=agreement,
     )
+    tools.journal.require_ours()
     write_reports(tools, result)
     tools.journal.append(journal.Finished(int(result.exit_code)))
     tidy(tools.run, tools.plan.config.run.keep_mosaics)
@@ -114,6 +117,12 @@ def tidy(run: Path, keep_mosaics: str) -> None:
         MosaicStore(locations.path(MOSAIC_STORE)).remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
         shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
+    remove_control(locations.objects)
+    remove_partial(run)
+
+
+def remove_partial(run: Path) -> None:
+    """Remove what killed writers have left of files that they were writing."""
     for partial in run.rglob(f"{PARTIAL}*"):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -160,6 +169,7 @@ def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Path, ...]:
     for grid in tools.plan.grids:
         suffix = f"_{grid.component}.fits" if grid.component else ".fits"
         path = locations.path(MOSAIC_FITS.removesuffix(".fits") + suffix)
+        tools.journal.require_ours()
         export_mosaic(mosaic_store(tools.run), mosaic.generation, grid.component, path)
         paths.append(path)
     return tuple(paths)
@@ -205,6 +215,7 @@ def _each_written(
         if result.status is not Status.ALIGNED or result.id not in headers:
             rows.append(result)
             continue
+        tools.journal.require_ours()
         try:
             written = write_headers(headers[result.id], result, settings)
         except HeaderError as error:

@@ -220,6 +220,7 @@ def _link_segmentation(tools: Tools, before: Mosaic, mosaic: Mosaic) -> None:
 
 def _publish(tools: Tools, mosaic: Mosaic) -> None:
     """Write down what is in the mosaic, move the pointer, and say so."""
+    tools.journal.require_ours()
     _save_mosaic(tools, mosaic)
     mosaic_store(tools.run).publish(mosaic.generation)
     tools.journal.append(journal.Published(mosaic.generation))
@@ -231,6 +232,7 @@ def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
     Measurements need the published mosaic and what is in it; the next mosaic links tiles of this
     one and merges contributions that are in it or new.
     """
+    tools.journal.require_ours()
     store = mosaic_store(tools.run)
     if tools.plan.config.run.keep_mosaics != "all":
         for generation in store.generations():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +20,10 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.run import events
+from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
 from alignsvc.run.driver import GoOn, run_loop
+from alignsvc.run.driving import driving
 from alignsvc.run.extension.extending import (
     begun_with,
     earlier_in,
@@ -45,9 +46,6 @@ from alignsvc.run.unchanged import (
     require_same,
     with_inputs_restored,
 )
-
-#: Seconds between two signs of life of the driver.
-_HEARTBEAT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +269,9 @@ def _remove(run: Path, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
     owner = lease_owner(RunLocations(run).objects)
     if owner is not None:
-        raise RunStoreError(f"{run}: --new would remove a run that {owner} is driving; stop it")
+        raise RunStoreError(
+            f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
+        )
     for header in plan.headers:
         for file in files_of(header):
             if file.resolve().is_relative_to(run.resolve()):
@@ -319,39 +319,29 @@ def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
         if begun.known.is_finished:
             return finished_result(run, plan, begun.known)
         begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+        if begun.known.is_anew:
+            forget_loop(run)
         return _worked(run, begun, options, lease)
 
 
 def _worked(run: Path, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
-    reuse = ReuseCount(options.listener)
-    context = RunContext(RunLocations(run).objects, plan.run_id, reuse)
+    objects = RunLocations(run).objects
     backend = build_cluster(plan.config, options.workers)
-    for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
-        options.listener(events.Note(note))
+    reuse = ReuseCount(options.listener)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with (
+        driving(run, book, lease, known, options.listener) as wheel,
         threadpool_limits(limits=1),
-        backend(context) as executor,
+        backend(RunContext(objects, plan.run_id, wheel.with_tasks_of(reuse))) as executor,
     ):
+        for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
+            wheel.listener(events.Note(note))
         if executor.dashboard_link:
-            options.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
-        tools = Tools(run, plan, executor, book, options.listener, _heartbeat(lease), reuse)
+            wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
+        tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
         tools = bootstrapped(tools, known)
         for end in tools.plan.ended:
             if end.exposure not in known.settled.ended:
                 book.append(end)
         return finish(tools, run_loop(tools, known, options.go_on))
-
-
-def _heartbeat(lease: Lease) -> Callable[[], None]:
-    """Return what renews the lease, at most every few seconds."""
-    last = [time.monotonic()]
-
-    def beat() -> None:
-        now = time.monotonic()
-        if now - last[0] >= _HEARTBEAT_S:
-            last[0] = now
-            lease.renew(time.time())
-
-    return beat

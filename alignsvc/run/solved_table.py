@@ -127,6 +127,7 @@ def rays_name(pass_number: int) -> str:
 
 def write_solved(tools: Tools, state: LoopState, name: str) -> str:
     """Write a state's table; return its checksum."""
+    tools.journal.require_ours()
     names = sorted(state.corrections)
     quality = [state.quality.get(name, FitQuality()) for name in names]
     totals = [state.corrections[name] for name in names]

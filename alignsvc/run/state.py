@@ -110,6 +110,12 @@ class RunState:
         None while the run goes on.
     extended : Extended or None
         What it extends; None if nothing.
+    cancelled : Cancelled or None
+        Why nobody goes on with it; None once a driver does.
+    obeyed : frozenset of str
+        Requests to cancel that were obeyed: they count once.
+    is_anew : bool
+        Whether the loop begins anew and what its last attempt left is still to be removed.
     """
 
     identity: str = ""
@@ -126,6 +132,9 @@ class RunState:
     start: TableRef | None = None
     exit_code: int | None = None
     extended: journal.Extended | None = None
+    cancelled: journal.Cancelled | None = None
+    obeyed: frozenset[str] = frozenset()
+    is_anew: bool = False
 
     @property
     def run_id(self) -> str:
@@ -181,7 +190,8 @@ def after(state: RunState, event: Event) -> RunState:
         case journal.Extended():
             return replace(state, extended=event)
         case journal.DriverStarted():
-            return replace(state, ended=state.settled.ended, sources=state.settled.sources)
+            settled = state.settled
+            return replace(state, ended=settled.ended, sources=settled.sources, cancelled=None)
         case journal.Bootstrapped():
             return replace(state, start=event.table)
         case journal.PassStarted():
@@ -206,7 +216,13 @@ def after(state: RunState, event: Event) -> RunState:
             kept = tuple(h for h in state.headers if h.file != event.file)
             return replace(state, headers=kept)
         case journal.Finished():
-            return replace(state, exit_code=event.exit_code)
+            return replace(state, exit_code=event.exit_code, is_anew=False)
+        case journal.Cancelled():
+            return replace(state, cancelled=event, obeyed=state.obeyed | {event.request})
+        case journal.Retried():
+            return replace(_anew(state), identity=event.identity, parts=event.parts)
+        case journal.Cleaned():
+            return _anew(state)
         case _:  # stages: history, not state
             return state
 
@@ -220,7 +236,21 @@ def _begun(state: RunState, event: journal.PassStarted) -> RunState:
             f"journal: pass {event.pass_number} begins after pass {len(known)}; the journal "
             "cannot be trusted, start a new run"
         )
-    return replace(state, passes=(*known, PassRecord(event.pass_number, event.is_full)))
+    passes = (*known, PassRecord(event.pass_number, event.is_full))
+    return replace(state, passes=passes, is_anew=False)
+
+
+def _anew(state: RunState) -> RunState:
+    """Return the state of a run whose loop begins anew: what it is, and nothing that it found."""
+    return RunState(
+        identity=state.identity,
+        parts=state.parts,
+        headers=state.headers,
+        extended=state.extended,
+        cancelled=state.cancelled,
+        obeyed=state.obeyed,
+        is_anew=True,
+    )
 
 
 def _solved(

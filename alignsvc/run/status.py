@@ -1,26 +1,99 @@
-"""Where a run stands, from its journal alone: live, stopped, finished or dead."""
+"""Where a run stands, from its store alone: live, stopped, cancelled, finished or dead."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from alignsvc.domain.outcome import Status
+from alignsvc.io.control import Progress, progress_of
 from alignsvc.io.driver_record import DriverRecord, read_driver_record
-from alignsvc.io.journal import Extended
-from alignsvc.io.lease import LeaseOwner, lease_owner
-from alignsvc.io.locations import RunLocations
-from alignsvc.run.service import state_of
-from alignsvc.run.state import RunState
+from alignsvc.io.journal import (
+    DriverStarted,
+    Extended,
+    Finished,
+    StageFinished,
+    StageStarted,
+)
+from alignsvc.io.journal_store import Entry, Journal
+from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
+from alignsvc.io.locations import REPORT_JSON, RunLocations
+from alignsvc.io.objects import ObjectStore
+from alignsvc.run.service import require_run, stored_config
+from alignsvc.run.state import RunState, after
+
+_INPUT = "input "
 
 
 class Standing(StrEnum):
     """How things are with a run."""
 
+    NEVER_BEGUN = "never begun"
     RUNNING = "running"
     STOPPED = "stopped"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
     FINISHED = "finished"
+
+    @property
+    def is_going(self) -> bool:
+        """Whether more is to be expected without anybody's doing."""
+        return self in (Standing.NEVER_BEGUN, Standing.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JournalView:
+    """A journal as far as it was read.
+
+    Parameters
+    ----------
+    state : RunState
+    n_entries : int
+    last_s : float
+        When the last one was written; 0 if there is none.
+    stage : StageStarted or None
+        That has begun and not ended.
+    """
+
+    state: RunState = field(default_factory=RunState)
+    n_entries: int = 0
+    last_s: float = 0.0
+    stage: StageStarted | None = None
+
+    def read_on(self, entries: Iterable[Entry]) -> JournalView:
+        """Return it with entries that follow."""
+        view = self
+        for entry in entries:
+            event, stage = entry.event, view.stage
+            if isinstance(event, StageStarted):
+                stage = event
+            elif isinstance(event, StageFinished | DriverStarted | Finished):
+                stage = None
+            state = after(view.state, event)
+            view = JournalView(state, entry.sequence, entry.time_s, stage)
+        return view
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureCounts:
+    """How many exposures there are, and how many of them have ended how.
+
+    Parameters
+    ----------
+    going : int
+        In the loop; 0 once the run has ended.
+    aligned, skipped, failed : int
+    """
+
+    going: int = 0
+    aligned: int = 0
+    skipped: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +106,19 @@ class RunStatus:
     state : RunState
     owner : LeaseOwner or None
         The process that drives the run; None where it ended, or its driver is gone.
+    holder : Holder or None
+        Who has the lease, alive or not; None if nobody had it, or it was given back.
+    stage : StageStarted or None
+        What is being done, if something is.
+    progress : Progress or None
+        How far that is.
+    counts : ExposureCounts
+    eps_shift_px : float
+        Where the loop ends.
+    last_sign_s : float
+        Of life: when, in seconds since 1970; 0 if there never was one.
+    now_s : float
+        When all this was found out.
     driver : DriverRecord or None
         What `alignsvc submit` started last; None if the run was not submitted.
     """
@@ -40,6 +126,13 @@ class RunStatus:
     directory: Path
     state: RunState
     owner: LeaseOwner | None = None
+    holder: Holder | None = None
+    stage: StageStarted | None = None
+    progress: Progress | None = None
+    counts: ExposureCounts = field(default_factory=ExposureCounts)
+    eps_shift_px: float = 0.0
+    last_sign_s: float = 0.0
+    now_s: float = 0.0
     driver: DriverRecord | None = None
 
     @property
@@ -47,19 +140,41 @@ class RunStatus:
         """Whether the run goes on, was stopped, or has come to its end."""
         if self.state.is_finished:
             return Standing.FINISHED
-        return Standing.STOPPED if self.owner is None else Standing.RUNNING
+        if self.state.cancelled is not None:
+            return Standing.CANCELLED
+        if self.owner is not None:
+            return Standing.RUNNING
+        if self.holder is not None:
+            return Standing.DEAD
+        return Standing.STOPPED if self.state.identity else Standing.NEVER_BEGUN
+
+    @property
+    def movement_px(self) -> float | None:
+        """The largest movement of the last solved pass; None before the first."""
+        moved = self.state.movements_px
+        return moved[-1] if moved else None
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds since the last sign of life; None if there never was one."""
+        return max(0.0, self.now_s - self.last_sign_s) if self.last_sign_s else None
+
+    @property
+    def doing(self) -> str:
+        """What is being done, in a few words; empty if nothing is."""
+        if self.stage is None or not self.standing.is_going:
+            return ""
+        number, stage = self.stage.pass_number, self.stage.stage
+        done = self.progress
+        ended = "" if done is None else f"{done.n_ended} of "
+        failed = f", {done.n_failed} failed" if done is not None and done.n_failed else ""
+        where = f"pass {number} {stage}" if number else stage.replace("_", " ")
+        return f"{where}: {ended}{self.stage.n_tasks} tasks{failed}"
 
     def lines(self) -> list[str]:
         """Return the status in sentences."""
         state = self.state
-        match self.standing:
-            case Standing.FINISHED:
-                end = f"ended, exit {state.exit_code}"
-            case Standing.STOPPED:
-                end = f"stopped; `alignsvc resume {self.directory}` goes on with it"
-            case Standing.RUNNING:
-                end = f"going on, driven by {self.owner}"
-        lines = [f"{self.directory}: {end}"]
+        lines = [f"{self.directory}: {self._how()}"]
         if self.driver is not None:
             lines.append(f"submitted as {self.driver}, output in {self.driver.log or 'its place'}")
         if state.extended is not None:
@@ -69,9 +184,42 @@ class RunStatus:
             + ("not solved yet" if r.solution is None else f"{r.solution.movement_px:.4f} px")
             for r in state.passes
         ]
+        if self.doing:
+            lines.append(self.doing)
+        if self.movement_px is not None and not state.is_finished:
+            lines.append(
+                f"largest movement {self.movement_px:.4f} px; the loop ends below "
+                f"{self.eps_shift_px:g} px"
+            )
+        counts = self.counts
+        if counts != ExposureCounts():
+            good = f"{counts.aligned} aligned" if state.is_finished else f"{counts.going} going"
+            lines.append(f"exposures: {good}, {counts.skipped} skipped, {counts.failed} failed")
         reasons = Counter((e.status.value, e.reason) for e in state.ended.values())
         lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
+        if self.silence_s is not None and not state.is_finished:
+            lines.append(f"last sign of life {age_text(self.silence_s)} ago")
         return lines
+
+    def _how(self) -> str:
+        resume = f"`alignsvc resume {self.directory}`"
+        match self.standing:
+            case Standing.FINISHED:
+                return f"ended, exit {self.state.exit_code}"
+            case Standing.RUNNING:
+                return f"going on, driven by {self.owner}"
+            case Standing.CANCELLED:
+                assert self.state.cancelled is not None
+                return f"cancelled, as {self.state.cancelled.by} asked; {resume} goes on with it"
+            case Standing.DEAD:
+                assert self.holder is not None
+                return f"its driver, {self.holder.owner}, is gone; {resume} goes on with it"
+            case Standing.NEVER_BEGUN:
+                return f"never begun; {resume} begins it"
+            case _ if self.driver is not None:
+                return f"{self.driver} waits for its turn, or has stopped; {resume} goes on with it"
+            case _:
+                return f"stopped; {resume} goes on with it"
 
     def as_json(self) -> dict[str, object]:
         """Return the status as JSON values."""
@@ -81,7 +229,7 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
-            "driver": None if self.driver is None else driver_json(self.driver),
+            "submitted": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
@@ -102,7 +250,52 @@ class RunStatus:
                 }
                 for e in state.ended.values()
             ],
+            "stage": self._stage_json(),
+            "exposures": {
+                "going": self.counts.going,
+                "aligned": self.counts.aligned,
+                "skipped": self.counts.skipped,
+                "failed": self.counts.failed,
+            },
+            "movement_px": self.movement_px,
+            "eps_shift_px": self.eps_shift_px,
+            "driven_by": self._driver_json(),
+            "cancelled_by": None if state.cancelled is None else state.cancelled.by,
+            "last_sign_s": self.last_sign_s or None,
+            "silence_s": self.silence_s,
         }
+
+    def _stage_json(self) -> dict[str, object] | None:
+        if self.stage is None:
+            return None
+        done = self.progress
+        return {
+            "name": self.stage.stage,
+            "pass": self.stage.pass_number,
+            "tasks": self.stage.n_tasks,
+            "ended": None if done is None else done.n_ended,
+            "skipped": None if done is None else done.n_skipped,
+            "failed": None if done is None else done.n_failed,
+        }
+
+    def _driver_json(self) -> dict[str, object] | None:
+        if self.holder is None:
+            return None
+        owner = self.holder.owner
+        return {
+            "host": owner.host.split("/")[0],
+            "pid": owner.pid,
+            "lease": self.holder.epoch,
+            "alive": self.owner is not None,
+        }
+
+
+def age_text(seconds: float) -> str:
+    """Return a time as people say it: ``4 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def extension_line(extended: Extended) -> str:
@@ -141,5 +334,61 @@ def run_status(run: Path) -> RunStatus:
         There is no run, or its journal cannot be trusted.
     """
     run = run.absolute()
+    require_run(run)
+    journal = Journal(RunLocations(run).objects, time.time)
+    status = status_of(run, JournalView().read_on(journal.entries()), time.time())
+    return replace(status, eps_shift_px=stored_config(run).alignment.eps_shift)
+
+
+def status_of(run: Path, view: JournalView, now_s: float) -> RunStatus:
+    """Return where a run stands whose journal has been read, without what its settings say.
+
+    Parameters
+    ----------
+    run : Path
+    view : JournalView
+    now_s : float
+        Seconds since 1970.
+    """
     objects = RunLocations(run).objects
-    return RunStatus(run, state_of(run), lease_owner(objects), read_driver_record(objects))
+    holder = lease_holder(objects)
+    is_alive = holder is not None and holder.is_alive(now_s)
+    beaten_s = holder.last.time_s if holder is not None and holder.last is not None else 0.0
+    return RunStatus(
+        run,
+        view.state,
+        holder.owner if holder is not None and is_alive else None,
+        holder=holder,
+        stage=view.stage,
+        progress=_progress(objects, view, holder),
+        counts=_counts(objects, view.state),
+        last_sign_s=max(beaten_s, view.last_s),
+        now_s=now_s,
+        driver=read_driver_record(objects),
+    )
+
+
+def _progress(objects: ObjectStore, view: JournalView, holder: Holder | None) -> Progress | None:
+    """Return how far the present stage is, unless what is said of it is of another."""
+    found = progress_of(objects)
+    if found is None or view.stage is None or holder is None or found.epoch != holder.epoch:
+        return None
+    same = (found.stage, found.pass_number) == (view.stage.stage, view.stage.pass_number)
+    return found if same else None
+
+
+def _counts(objects: ObjectStore, state: RunState) -> ExposureCounts:
+    """Return how exposures stand: by the report of a run that has ended, else by the journal."""
+    content = objects.find(REPORT_JSON) if state.is_finished else None
+    if content is not None:
+        counts = json.loads(content)["counts"]
+        return ExposureCounts(0, *(int(counts[status.value]) for status in Status))
+    ended = Counter(end.status for end in state.ended.values())
+    inputs = {name.removeprefix(_INPUT) for name, _ in state.parts if name.startswith(_INPUT)}
+    going = len(inputs - state.ended.keys())
+    return ExposureCounts(
+        0 if state.is_finished else going,
+        going if state.is_finished else 0,
+        ended[Status.SKIPPED],
+        ended[Status.FAILED],
+    )

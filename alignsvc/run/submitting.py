@@ -12,8 +12,9 @@ from alignsvc.engine.base import JobBackend
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.places import DriverJob, DriverPlace, DriverRun, driver_place
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
-from alignsvc.io.lease import LeaseOwner, live_owner
+from alignsvc.io.lease import LeaseOwner, lease_holder
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import ObjectStore
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import RunOptions, planned, prepare, ready, state_of
@@ -89,7 +90,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
-    record, owner = read_driver_record(objects), live_owner(objects, time.time())
+    record, owner = read_driver_record(objects), _live_owner(objects)
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
     if owner is not None or _waits(place, record, config.cluster.backend):
@@ -121,6 +122,12 @@ def rehearse(config: Config) -> Rehearsal:
         return Rehearsal(plan, script, "", ())
     logs = backend.logs_of(RunLocations(run).objects, plan.run_id)
     return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs), backend.notes())
+
+
+def _live_owner(objects: ObjectStore) -> LeaseOwner | None:
+    """Return who drives the run, unless the last sign of life is too old for that."""
+    holder = lease_holder(objects)
+    return holder.owner if holder is not None and holder.is_alive(time.time()) else None
 
 
 def _place(config: Config) -> DriverPlace:

@@ -52,6 +52,7 @@ def with_inputs_restored(plan: Plan, known: RunState, book: Journal) -> Plan:
     for header in written:
         for file in files_of(header):
             if correction_run(file) == known.run_id:
+                book.require_ours()
                 revert(file)
                 book.append(journal.HeaderReverted(header.ref.id, str(file)))
     return make_plan(plan.config, plan.earlier)

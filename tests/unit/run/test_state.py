@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.journal import (
+    Cancelled,
+    Cleaned,
     DriverStarted,
     Event,
     ExposureEnded,
@@ -22,6 +25,7 @@ from alignsvc.io.journal import (
     PassStarted,
     Published,
     RaysFound,
+    Retried,
     RunCreated,
     Solved,
     SourcesFound,
@@ -208,6 +212,36 @@ def test_a_pass_whose_driver_died_begins_again() -> None:
 def test_events_that_make_no_run_are_refused(events: list[Event]) -> None:
     with pytest.raises(RunStoreError, match="cannot be trusted"):
         fold(events)
+
+
+def test_a_cancelled_run_is_so_until_a_driver_goes_on_and_a_request_counts_once() -> None:
+    asked = Cancelled("7", "somebody")
+    state = fold([CREATED, PassStarted(1, True), solved(1), asked])
+    assert state.cancelled == asked and len(state.solved_passes) == 1
+    going_on = after(state, DriverStarted(2, "b"))
+    assert going_on.cancelled is None
+    assert going_on.obeyed == {"7"}
+
+
+@given(journals())
+@settings(max_examples=80, deadline=None)
+def test_a_run_that_is_tried_again_knows_no_more_than_a_new_one(events: list[Event]) -> None:
+    """But its identity is that of its files as they are now, and what it did to files is known."""
+    again = Retried(("a",), "cd" * 20, (("input a", "3"),))
+    state = fold([*events, again])
+    new = fold([RunCreated(again.identity, again.parts)])
+    assert replace(state, headers=(), is_anew=False) == new
+    assert state.headers == fold(events).headers
+    assert fold([*events, again, PassStarted(1, True)]).passes[0].number == 1
+
+
+def test_what_the_last_attempt_left_is_removed_until_the_first_pass_of_the_next_begins() -> None:
+    events: list[Event] = [CREATED, PassStarted(1, True), solved(1), Cleaned()]
+    assert fold(events).is_anew and not fold(events).passes
+    assert fold(events).identity == CREATED.identity
+    assert fold([*events, DriverStarted(2, "b")]).is_anew
+    assert not fold([*events, DriverStarted(2, "b"), PassStarted(1, True)]).is_anew
+    assert not fold([*events, Finished(0)]).is_anew
 
 
 def test_a_reverted_header_is_not_written_any_more() -> None:

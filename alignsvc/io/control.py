@@ -1,0 +1,115 @@
+"""What is said to a driver, and what it says of itself, while it works: objects of its run.
+
+``control/cancel.json`` asks it to stop. The request carries an id, and the journal says which ids
+were obeyed, so that one that is left behind, or read twice, stops nobody. ``lease/progress`` is how
+far the present stage is: for people, renewed with the signs of life, and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TypeVar
+
+from alignsvc.errors import RunStoreError
+from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.locations import CONTROL, LEASE
+from alignsvc.io.objects import ObjectStore
+
+T = TypeVar("T")
+
+_CANCEL = f"{CONTROL}cancel.json"
+_PROGRESS = f"{LEASE}progress"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Somebody wants the run to stop.
+
+    Parameters
+    ----------
+    id : str
+    by : str
+        Who; for people.
+    time_s : float
+        When, by the clock of whoever asks; for people.
+    """
+
+    id: str
+    by: str
+    time_s: float
+
+    @classmethod
+    def new(cls, by: str, time_s: float) -> CancelRequest:
+        """Return a request that nobody else has made."""
+        return cls(uuid.uuid4().hex, by, time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is.
+
+    Parameters
+    ----------
+    epoch : int
+        The lease of the driver that says so.
+    stage : str
+    pass_number : int
+        0 is what is not of a pass.
+    n_tasks, n_ended, n_skipped, n_failed : int
+        In all; those that have ended; those of them that did not go well.
+    """
+
+    epoch: int
+    stage: str
+    pass_number: int
+    n_tasks: int
+    n_ended: int = 0
+    n_skipped: int = 0
+    n_failed: int = 0
+
+
+def put_cancel_request(objects: ObjectStore, request: CancelRequest) -> None:
+    """Ask the driver of a run to stop."""
+    _put(objects, _CANCEL, request)
+
+
+def cancel_request(objects: ObjectStore) -> CancelRequest | None:
+    """Return the last request, obeyed or not; None if there is none.
+
+    Raises
+    ------
+    RunStoreError
+        It is damaged.
+    """
+    return _find(objects, _CANCEL, CancelRequest)
+
+
+def put_progress(objects: ObjectStore, progress: Progress) -> None:
+    """Say how far a stage is."""
+    _put(objects, _PROGRESS, progress)
+
+
+def progress_of(objects: ObjectStore) -> Progress | None:
+    """Return what a driver said last; None if nothing. Errors as of `cancel_request`."""
+    return _find(objects, _PROGRESS, Progress)
+
+
+def remove_control(objects: ObjectStore) -> None:
+    """Remove what is of no use to a run that has ended."""
+    objects.delete(_CANCEL)
+    objects.delete(_PROGRESS)
+
+
+def _put(objects: ObjectStore, name: str, value: CancelRequest | Progress) -> None:
+    data = json_from(value, type(value))
+    assert isinstance(data, dict)
+    objects.put(name, sealed(data))
+
+
+def _find(objects: ObjectStore, name: str, type_: type[T]) -> T | None:
+    content = objects.find(name)
+    try:
+        return None if content is None else value_from(unsealed(content), type_)
+    except (TypeError, ValueError) as error:
+        raise RunStoreError(f"{name} is damaged ({error}); delete it") from error

@@ -1,0 +1,67 @@
+"""A loop that begins anew: what its last attempt left is removed, what tasks learned is kept.
+
+The second attempt is that of a fresh run, bit for bit, and leaves the same files. Receipts stay,
+with the tables that they name: a task of which nothing has changed is not done again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from alignsvc.io.locations import (
+    CONTRIBUTIONS,
+    CORRECTIONS,
+    HEADERS,
+    HISTORY,
+    METHOD_AGREEMENT,
+    MOSAIC_FITS,
+    MOSAIC_STORE,
+    REPORT_HTML,
+    REPORT_JSON,
+    SOURCES,
+    TABLES,
+    RunLocations,
+)
+from alignsvc.io.mosaic_store import MosaicStore
+from alignsvc.io.objects import ObjectStore
+from alignsvc.run.mosaicking import EARLIER_GENERATION
+
+#: Files and folders of a loop's result and record, mosaics and contributions apart.
+_FILES = (CORRECTIONS, SOURCES, METHOD_AGREEMENT, REPORT_JSON, REPORT_HTML)
+_FOLDERS = (HEADERS, HISTORY, f"{TABLES}solved/", f"{TABLES}mosaic/")
+
+
+def forget_loop(run: Path) -> None:
+    """Remove what the last attempt of a run's loop left; may be called again."""
+    objects = RunLocations(run).objects
+    within = (name for folder in _FOLDERS for name in objects.list(folder))
+    for name in (*_FILES, *within, *mosaic_files(objects)):
+        objects.delete(name)
+    remove_pixels(run)
+
+
+def mosaic_files(objects: ObjectStore) -> Iterator[str]:
+    """Yield the names of the mosaic's FITS files, one a component."""
+    stem, suffix = MOSAIC_FITS.split(".")
+    for component in count():
+        name = f"{stem}_{component}.{suffix}" if component else MOSAIC_FITS
+        if not objects.exists(name):
+            return
+        yield name
+
+
+def remove_pixels(run: Path) -> None:
+    """Remove the contributions and all generations of the mosaic that this run made."""
+    locations = RunLocations(run)
+    shutil.rmtree(locations.path(CONTRIBUTIONS), ignore_errors=True)
+    store = MosaicStore(locations.path(MOSAIC_STORE))
+    if EARLIER_GENERATION not in store.generations():
+        shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
+        return
+    store.withdraw()
+    for generation in store.generations():
+        if generation != EARLIER_GENERATION:
+            store.remove(generation)

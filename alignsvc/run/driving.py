@@ -1,0 +1,79 @@
+"""What surrounds a driver's work: signs of life, a log, and an end that the journal knows of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignsvc.engine import base as engine
+from alignsvc.errors import RunCancelled, RunInterrupted
+from alignsvc.io import journal
+from alignsvc.io.journal_store import Journal
+from alignsvc.io.lease import Lease
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.run_logs import LogWriter
+from alignsvc.run import events
+from alignsvc.run.keeping import Keeper, Kept
+from alignsvc.run.run_log import RunLog
+from alignsvc.run.state import RunState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wheel:
+    """What a driver tells of its work, and asks.
+
+    Parameters
+    ----------
+    listener : Listener
+        Hears of the run's events.
+    keeper : Keeper
+        Asked after each task whether to go on.
+    log : RunLog
+    """
+
+    listener: events.Listener
+    keeper: Keeper
+    log: RunLog
+
+    def with_tasks_of(self, listener: engine.Listener) -> engine.Listener:
+        """Return who hears of single tasks: a listener of the driver's own, log and keeper."""
+        return engine.heard_by(listener, self.log.task_event, self.keeper.task_event)
+
+
+@contextmanager
+def driving(
+    run: Path, book: Journal, lease: Lease, known: RunState, listener: events.Listener
+) -> Iterator[Wheel]:
+    """Give signs of life and keep a log while a driver works, and see that it stops if asked to.
+
+    Parameters
+    ----------
+    run : Path
+    book : Journal
+        The driver's own: it is told of a cancel.
+    lease : Lease
+    known : RunState
+        As the driver found it.
+    listener : Listener
+        Hears what the log hears too.
+
+    Raises
+    ------
+    RunCancelled
+        Somebody asked for it; the journal says so.
+    RunInterrupted
+        Ctrl-C, or a signal.
+    """
+    objects = RunLocations(run).objects
+    log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
+    keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
+    try:
+        with log, keeper:
+            yield Wheel(events.heard_by(listener, log.event, keeper.event), keeper, log)
+    except RunCancelled as cancelled:
+        book.append(journal.Cancelled(cancelled.request, cancelled.by))
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise RunInterrupted(str(run)) from interrupt

@@ -1,0 +1,134 @@
+"""The runs below a directory: one line each, whatever state they are in."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alignsvc.config.load import parse_config
+from alignsvc.errors import AlignError, ConfigError
+from alignsvc.io.journal_store import Journal
+from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
+from alignsvc.run.run_directory import absolute_directory
+from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run that was found.
+
+    Parameters
+    ----------
+    directory : Path
+    id : str
+        What its corrected headers call it; empty before it has begun, or where it cannot be read.
+    standing : str
+        As of `Standing`, or ``unreadable``.
+    passes : int
+        That are solved.
+    counts : ExposureCounts
+    silence_s : float or None
+        Seconds since its last sign of life; None if there never was one.
+    trouble : str
+        Why it cannot be read: it is damaged, or of another format.
+    """
+
+    directory: Path
+    id: str = ""
+    standing: str = "unreadable"
+    passes: int = 0
+    counts: ExposureCounts = field(default_factory=ExposureCounts)
+    silence_s: float | None = None
+    trouble: str = ""
+
+    def line(self) -> str:
+        """Return it in a line."""
+        if self.trouble:
+            return f"{self.directory}  {self.standing}: {self.trouble}"
+        counts = self.counts
+        parts = [
+            f"{self.directory}  {self.id or '-'}  {self.standing}",
+            f"{self.passes} {'pass' if self.passes == 1 else 'passes'}",
+            f"{counts.going + counts.aligned} ok, {counts.skipped} skipped, {counts.failed} failed",
+        ]
+        if self.silence_s is not None:
+            parts.append(f"{age_text(self.silence_s)} ago")
+        return ", ".join(parts)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {
+            "directory": str(self.directory),
+            "id": self.id,
+            "standing": self.standing,
+            "passes": self.passes,
+            "exposures": {
+                "going": self.counts.going,
+                "aligned": self.counts.aligned,
+                "skipped": self.counts.skipped,
+                "failed": self.counts.failed,
+            },
+            "silence_s": self.silence_s,
+            "trouble": self.trouble,
+        }
+
+
+def list_runs(root: Path, now_s: float | None = None) -> tuple[ListedRun, ...]:
+    """Return the runs below a directory, itself included, in order of their names.
+
+    Parameters
+    ----------
+    root : Path
+    now_s : float or None
+        Seconds since 1970; None = now.
+
+    Raises
+    ------
+    ConfigError
+        There is no such directory.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such directory; give one below which runs are")
+    now_s = time.time() if now_s is None else now_s
+    return tuple(_listed(run, now_s) for run in _runs_below(root.absolute()))
+
+
+def _runs_below(root: Path) -> Iterator[Path]:
+    """Yield the run directories; what is inside of one is not looked at."""
+    for folder, below, files in os.walk(root):
+        below.sort()
+        if CONFIG in files and _is_run(Path(folder), below):
+            below.clear()
+            yield Path(folder)
+
+
+def _is_run(folder: Path, below: list[str]) -> bool:
+    """Return whether a folder with a configuration is a run, and not somebody's own folder."""
+    if JOURNAL.rstrip("/") in below:
+        return True
+    try:
+        content = RunLocations(folder).objects.get(CONFIG)
+        config = parse_config(content.decode(), str(folder / CONFIG))
+    except (AlignError, UnicodeDecodeError):
+        return False
+    return absolute_directory(config.run.directory) == folder
+
+
+def _listed(run: Path, now_s: float) -> ListedRun:
+    try:
+        journal = Journal(RunLocations(run).objects, time.time)
+        view = JournalView().read_on(journal.entries())
+        status = status_of(run, view, now_s)
+    except (AlignError, ValueError, KeyError) as error:
+        return ListedRun(run, trouble=str(error))
+    return ListedRun(
+        run,
+        status.state.run_id,
+        status.standing.value,
+        len(status.state.solved_passes),
+        status.counts,
+        status.silence_s,
+    )

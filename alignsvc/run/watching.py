@@ -1,0 +1,137 @@
+"""Following a run that somebody else drives: only read, until it goes on no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from alignsvc.io import journal
+from alignsvc.io.journal_store import Entry, Journal
+from alignsvc.io.lease import PATIENCE_S, Holder
+from alignsvc.io.locations import RunLocations
+from alignsvc.run.service import stored_config
+from alignsvc.run.status import JournalView, RunStatus, status_of
+
+#: Seconds between two looks: no less, no more.
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How a run is looked at.
+
+    Parameters
+    ----------
+    interval_s : float
+        Between two looks; kept within `SHORTEST_INTERVAL_S` and `LONGEST_INTERVAL_S`.
+    sleep : callable
+        Waits so many seconds.
+    clock : callable
+        Seconds since 1970.
+    elapsed : callable
+        Seconds that only go forward.
+    """
+
+    interval_s: float = 2.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time
+    elapsed: Callable[[], float] = time.monotonic
+
+    def wait(self) -> None:
+        """Wait for the next look."""
+        self.sleep(min(max(self.interval_s, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A look at a run: how it stands, and what its journal says that it did not say before."""
+
+    status: RunStatus
+    news: tuple[Entry, ...]
+
+    def lines(self) -> list[str]:
+        """Return the news in sentences."""
+        return [text for entry in self.news if (text := entry_line(entry.event))]
+
+
+def watched(run: Path, looking: Looking | None = None) -> Iterator[Seen]:
+    """Yield how a run stands, look after look, the last of them when it goes on no more.
+
+    That is when it has ended, was cancelled or stopped, or its driver is gone: on another host,
+    when it gave no sign of life for as long as a lease holds, by the clock of whoever looks.
+
+    Parameters
+    ----------
+    run : Path
+    looking : Looking or None
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    run, looking = run.absolute(), looking or Looking()
+    eps_shift_px = stored_config(run).alignment.eps_shift
+    book, view, silence = Journal(RunLocations(run).objects, time.time), JournalView(), _Silence()
+    while True:
+        news = tuple(book.entries(after=view.n_entries))
+        view = view.read_on(news)
+        status = replace(status_of(run, view, looking.clock()), eps_shift_px=eps_shift_px)
+        status = silence.judged(status, looking.elapsed())
+        yield Seen(status, news)
+        if not status.standing.is_going:
+            return
+        looking.wait()
+
+
+class _Silence:
+    """Tells by this process's clock whether a driver elsewhere is silent: clocks may disagree."""
+
+    def __init__(self) -> None:
+        self._holder: Holder | None = None
+        self._since_s = 0.0
+
+    def judged(self, status: RunStatus, now_s: float) -> RunStatus:
+        """Return the status with its driver taken for alive while it gave signs of life."""
+        holder = status.holder
+        if holder != self._holder:
+            self._holder, self._since_s = holder, now_s
+        if holder is None or holder.owner.is_gone:
+            return status
+        is_silent = now_s - self._since_s > PATIENCE_S
+        return replace(status, owner=None if is_silent else holder.owner)
+
+
+def entry_line(event: journal.Event) -> str:
+    """Return what an event says to whoever watches; empty if nothing."""
+    match event:
+        case journal.DriverStarted():
+            return f"driven by {event.owner}"
+        case journal.PassStarted():
+            return f"pass {event.pass_number}{' (full)' if event.is_full else ''} begins"
+        case journal.StageFinished():
+            where = f"pass {event.pass_number} " if event.pass_number else ""
+            ended = ((event.n_ok, "done"), (event.n_skipped, "skipped"), (event.n_failed, "failed"))
+            counts = ", ".join(f"{n} {how}" for n, how in ended if n)
+            return f"{where}{event.stage.replace('_', ' ')}: {counts or 'nothing to do'}"
+        case journal.Solved():
+            return (
+                f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
+                f"{event.n_solved} exposures solved"
+            )
+        case journal.ExposureEnded():
+            return f"{event.status.value}: {event.message}"
+        case journal.LoopEnded():
+            return f"loop ended: {event.verdict.value}"
+        case journal.Finished():
+            return f"ended, exit {event.exit_code}"
+        case journal.Cancelled():
+            return f"cancelled, as {event.by} asked"
+        case journal.Retried():
+            return f"{len(event.exposures)} failed exposures are tried again"
+        case journal.Cleaned():
+            return "its pixels were removed; the loop begins anew"
+        case _:
+            return ""

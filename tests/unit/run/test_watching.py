@@ -1,0 +1,245 @@
+"""How a run stands is told from its store alone; following it ends when it goes on no more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stored_runs import CREATED, ELSEWHERE, NOW_S, ONE_PASS, StoredRun
+
+from alignsvc.domain.outcome import Status
+from alignsvc.io.control import Progress, put_progress
+from alignsvc.io.journal import (
+    Cancelled,
+    DriverStarted,
+    ExposureEnded,
+    Finished,
+    PassStarted,
+    Solved,
+    StageFinished,
+    StageStarted,
+)
+from alignsvc.io.journal_store import Journal
+from alignsvc.io.lease import LeaseOwner
+from alignsvc.run import events, listing
+from alignsvc.run.attaching import attached
+from alignsvc.run.listing import list_runs
+from alignsvc.run.status import JournalView, RunStatus, Standing, age_text, run_status, status_of
+from alignsvc.run.watching import Looking, watched
+
+FAILED = ExposureEnded("b", Status.FAILED, "empty", "exposure b: the file is empty")
+
+
+def look_at(run: StoredRun, now_s: float = NOW_S) -> RunStatus:
+    view = JournalView().read_on(Journal(run.objects, lambda: NOW_S).entries())
+    return status_of(run.root, view, now_s)
+
+
+def test_a_driver_elsewhere_is_alive_for_a_minute_after_its_last_sign(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    assert look_at(run).standing is Standing.STOPPED
+    run.held_by(ELSEWHERE, NOW_S - 59)
+    assert look_at(run).standing is Standing.RUNNING
+    assert look_at(run).silence_s == 59
+    run.held_by(ELSEWHERE, NOW_S - 61)
+    found = look_at(run)
+    assert found.standing is Standing.DEAD
+    assert "process 1 on elsewhere, is gone" in found.lines()[0]
+
+
+def test_a_driver_that_is_gone_from_this_host_is_dead_at_once(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    here = LeaseOwner.this_process()
+    run.held_by(here, NOW_S)
+    assert look_at(run).owner == here
+    run.held_by(LeaseOwner(here.host, here.pid, "long ago"), NOW_S)
+    assert look_at(run).standing is Standing.DEAD
+
+
+def test_a_run_that_was_only_handed_over_has_never_begun(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run", ())
+    found = look_at(run)
+    assert found.standing is Standing.NEVER_BEGUN and found.silence_s is None
+    assert "resume" in found.lines()[0]
+
+
+def test_status_tells_stage_progress_counts_and_movement(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.add(PassStarted(2, False), FAILED, StageStarted("measure", 2, 40))
+    run.held_by(ELSEWHERE, NOW_S - 3)
+    put_progress(run.objects, Progress(1, "measure", 2, 40, n_ended=12, n_failed=1))
+    found = look_at(run)
+    assert found.doing == "pass 2 measure: 12 of 40 tasks, 1 failed"
+    told = found.as_json()
+    assert told["exposures"] == {"going": 1, "aligned": 0, "skipped": 0, "failed": 1}
+    assert told["movement_px"] == 0.5 and told["silence_s"] == 3
+    assert told["driven_by"] == {"host": "elsewhere", "pid": 1, "lease": 1, "alive": True}
+    assert run_status(run.root).eps_shift_px == 0.003
+    run.add(StageFinished("measure", 2, 40, 0, 0, 0))
+    assert look_at(run).doing == ""
+
+
+def test_progress_of_another_stage_or_driver_is_not_believed(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run", (*ONE_PASS, StageStarted("merge", 2, 9)))
+    run.held_by(ELSEWHERE, NOW_S)
+    for told in (Progress(1, "merge", 1, 9, 5), Progress(2, "merge", 2, 9, 5)):
+        put_progress(run.objects, told)
+        assert look_at(run).doing == "pass 2 merge: 9 tasks"
+
+
+class Meanwhile:
+    """A clock that moves when somebody sleeps, and what happens at each of these moments."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        self._happens = list(happens)
+        self.now_s = NOW_S
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        if self._happens:
+            self._happens.pop(0)()
+
+    def looking(self, clock: Callable[[], float] | None = None) -> Looking:
+        now = lambda: self.now_s  # noqa: E731
+        return Looking(5.0, self.sleep, clock or now, now)
+
+
+def test_watching_tells_what_is_new_and_ends_with_the_run(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run", ())
+    meanwhile = Meanwhile(
+        lambda: (run.held_by(ELSEWHERE, NOW_S), run.add(*ONE_PASS)),
+        lambda: run.add(FAILED),
+        lambda: None,
+        lambda: run.add(Finished(1)),
+    )
+    looks = list(watched(run.root, meanwhile.looking()))
+    assert [one.lines() for one in looks] == [
+        [],
+        [
+            "driven by process 1 on elsewhere",
+            "pass 1 (full) begins",
+            "pass 1: largest movement 0.5000 px, 2 exposures solved",
+        ],
+        ["failed: exposure b: the file is empty"],
+        [],
+        ["ended, exit 1"],
+    ]
+    assert looks[-1].status.standing is Standing.FINISHED
+    assert looks[1].status.eps_shift_px == 0.003
+
+
+def test_watching_ends_with_a_cancel_and_with_a_driver_that_gave_the_lease_back(
+    tmp_path: Path,
+) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.held_by(ELSEWHERE, NOW_S)
+    cancel = Meanwhile(lambda: run.add(Cancelled("7", "somebody")))
+    assert list(watched(run.root, cancel.looking()))[-1].status.standing is Standing.CANCELLED
+    run.add(DriverStarted(1, "x"))
+    given_back = Meanwhile(lambda: run.objects.delete("lease/00000001.json"))
+    assert list(watched(run.root, given_back.looking()))[-1].status.standing is Standing.STOPPED
+
+
+def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.held_by(ELSEWHERE, NOW_S)
+    meanwhile = Meanwhile(
+        lambda: run.add(PassStarted(2, False), StageStarted("merge", 2, 4)),
+        lambda: run.add(Solved(2, "tables/x", "d", 0.001, 2), Finished(0)),
+    )
+    told: list[events.Event] = []
+    end = attached(run.root, ELSEWHERE, told.append, meanwhile.looking())
+    assert end.standing is Standing.FINISHED
+    assert told == [
+        events.Note("process 1 on elsewhere drives this run already; attached to it, only reading"),
+        events.StageStarted("merge", 2, 4),
+        events.PassSolved(2, 0.001, 2, 0, False),
+    ]
+
+
+@pytest.mark.parametrize("ahead_s", [-5000.0, 5000.0])
+def test_whether_a_driver_elsewhere_is_silent_is_told_by_ones_own_clock(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    """Clocks that disagree neither bury a driver that lives nor wait for one that is dead."""
+    run = StoredRun.at(tmp_path / "run")
+    run.held_by(ELSEWHERE, NOW_S + ahead_s)
+    beats = [
+        lambda n=n: run.held_by(ELSEWHERE, NOW_S + ahead_s + 5 * n, count=n) for n in range(2, 30)
+    ]
+    meanwhile = Meanwhile(*beats)
+    looks = list(watched(run.root, meanwhile.looking()))
+    assert looks[-1].status.standing is Standing.DEAD
+    assert meanwhile.now_s - NOW_S == pytest.approx(28 * 5 + 65)
+
+
+def test_a_list_has_every_run_below_whatever_state_it_is_in(tmp_path: Path) -> None:
+    StoredRun.at(tmp_path / "a/finished", (*ONE_PASS, FAILED, Finished(1)))
+    StoredRun.at(tmp_path / "a/never", ())
+    StoredRun.at(tmp_path / "b").held_by(ELSEWHERE, NOW_S - 10)
+    StoredRun.at(tmp_path / "c").held_by(ELSEWHERE, NOW_S - 1000)
+    StoredRun.at(tmp_path / "d", (CREATED, Cancelled("7", "x")))
+    damaged = StoredRun.at(tmp_path / "e")
+    damaged.objects.put("journal/00000002.json", b"{}")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.yaml").write_text("not: ours")
+    found = {
+        str(one.directory.relative_to(tmp_path)): one for one in list_runs(tmp_path, now_s=NOW_S)
+    }
+    assert {name: one.standing for name, one in found.items()} == {
+        "a/finished": "finished",
+        "a/never": "never begun",
+        "b": "running",
+        "c": "dead",
+        "d": "cancelled",
+        "e": "unreadable",
+    }
+    assert "is damaged" in found["e"].line()
+    assert "ab" * 8 in found["b"].line() and "10 s ago" in found["b"].line()
+    assert found["a/finished"].as_json()["exposures"] == {
+        **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1}
+    }
+
+
+def test_a_run_of_another_format_is_listed_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alignsvc.io.journal_store.FORMAT_VERSION", 1)
+    StoredRun.at(tmp_path / "old")
+    monkeypatch.undo()
+    assert "is in format 1" in list_runs(tmp_path)[0].line()
+
+
+def test_what_is_inside_of_a_run_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    StoredRun.at(run.root / "tables" / "inner")
+    walked: list[str] = []
+    walk = os.walk
+
+    def noted(top: Path):  # type: ignore[no-untyped-def]
+        for found in walk(top):
+            walked.append(os.path.relpath(found[0], tmp_path))
+            yield found
+
+    monkeypatch.setattr(listing.os, "walk", noted)
+    assert [one.directory for one in list_runs(tmp_path)] == [run.root]
+    assert not any("tables" in one for one in walked)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (864000, "10 d"),
+    ],
+)
+def test_ages_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert age_text(seconds) == text
