@@ -134,8 +134,9 @@ class DaskExecutor:
         self._threads = self._pulse().threads
         if self._roll.refused and not self._threads:
             raise ConfigError(self._roll.reasons)
+        # Two runs of one identity, or two drivers of one run, are told apart on one scheduler.
+        self._own = f"{context.run_id}-{uuid4().hex[:8]}"
         self._handed_over = 0
-        self._token = uuid4().hex[:8]
         self._is_closed = False
 
     @property
@@ -205,11 +206,9 @@ class DaskExecutor:
     def _submit(self, task: Task, *, is_alone: bool = False, on: str | None = None) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
-        # keeps a second try apart from the first, and the token this driver's tasks from those of
-        # another that runs the same configuration in another directory, on the same scheduler.
+        # keeps a second try apart from the first.
         self._handed_over += 1
-        group = f"{task.key.stage}-{self._context.run_id}-{self._token}"
-        name = (group, task.key.digest, self._handed_over)
+        name = (f"{task.key.stage}-{self._own}", task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,

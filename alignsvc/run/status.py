@@ -216,6 +216,8 @@ class RunStatus:
                 return f"its driver, {self.holder.owner}, is gone; {resume} goes on with it"
             case Standing.NEVER_BEGUN:
                 return f"never begun; {resume} begins it"
+            case _ if self.driver is not None:
+                return f"{self.driver} waits for its turn, or has stopped; {resume} goes on with it"
             case _:
                 return f"stopped; {resume} goes on with it"
 

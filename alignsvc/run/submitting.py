@@ -13,6 +13,7 @@ from alignsvc.engine.places import DriverJob, DriverPlace, DriverRun, driver_pla
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
 from alignsvc.io.lease import LeaseOwner, lease_holder
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.run_directory import absolute_directory
@@ -89,8 +90,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
-    record, holder = read_driver_record(objects), lease_holder(objects)
-    owner = holder.owner if holder is not None and holder.is_alive(time.time()) else None
+    record, owner = read_driver_record(objects), _live_owner(objects)
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
     if owner is not None or _waits(place, record, config.cluster.backend):
@@ -122,6 +122,12 @@ def rehearse(config: Config) -> Rehearsal:
         return Rehearsal(plan, script, "", ())
     logs = backend.logs_of(RunLocations(run).objects, plan.run_id)
     return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs), backend.notes())
+
+
+def _live_owner(objects: ObjectStore) -> LeaseOwner | None:
+    """Return who drives the run, unless the last sign of life is too old for that."""
+    holder = lease_holder(objects)
+    return holder.owner if holder is not None and holder.is_alive(time.time()) else None
 
 
 def _place(config: Config) -> DriverPlace:

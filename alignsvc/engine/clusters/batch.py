@@ -9,10 +9,11 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dask.config
@@ -52,14 +53,15 @@ class DriverJobSettings:
         Of the whole run, waiting for workers included. When it is over the run can be resumed.
     memory : str
     cores : int
-    queue : str or None
-        None = that of the workers.
+    queue, resource_spec : str or None
+        None = those of the workers.
     """
 
     walltime: str = "24:00:00"
     memory: str = "4 GiB"
     cores: int = 1
     queue: str | None = None
+    resource_spec: str | None = None
 
     def __post_init__(self) -> None:
         seconds_of(self.walltime, "cluster.driver.walltime")
@@ -176,7 +178,7 @@ class BatchBackend:
         """
         known = [one.name for one in fields(DriverJobSettings)]
         for key in self.driver if isinstance(self.driver, Mapping) else [self.driver]:
-            if key not in known:
+            if key not in known or (key == "resource_spec" and not self._own_options()):
                 raise ConfigError(f"cluster.driver: found {key!r}, wanted some of {known}")
         return DriverJobSettings(**self.driver)  # type: ignore[arg-type]
 
@@ -198,8 +200,14 @@ class BatchBackend:
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of these settings."""
-        if not self.is_loopback:
-            return ()
+        try:
+            if not self.is_loopback:
+                return ()
+        except ConfigError:
+            return (
+                f"cluster.interface: {self.interface} is not one of this machine's: the driver has "
+                "to run where it is",
+            )
         return (
             f"cluster.interface: {self.interface} reaches this machine only: jobs on other nodes "
             "will not find the driver",
@@ -207,8 +215,8 @@ class BatchBackend:
 
     def worker_script(self, run_id: str, logs: Path) -> str:
         """Return the script of a job of workers, with a stand-in for the scheduler's address."""
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="worker", **self.job_options(run_id, logs)).job_script())
+        options = self.job_options(run_id, logs)
+        return self._text("worker", options, lambda job: str(job.job_script()))
 
     def job_header(self, run_id: str, logs: Path) -> str:
         """Return the directives of the driver's own job."""
@@ -222,9 +230,18 @@ class BatchBackend:
             "walltime": self._walltime(seconds_of(wanted.walltime, "cluster.driver.walltime")),
             "queue": wanted.queue or self.queue,
         }
+        if wanted.resource_spec is not None:
+            options["resource_spec"] = wanted.resource_spec
         options["job_extra_directives"] += self.system.driver_directives
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="driver", **options).job_header)
+        return self._text("submitted", options, lambda job: str(job.job_header))
+
+    def _text(self, name: str, options: dict[str, Any], read: Callable[[Any], str]) -> str:
+        """Return what is to be read of a job that nobody submits yet."""
+        # The class makes the directory of its logs: not where nothing is to be left.
+        with TemporaryDirectory() as folder:
+            shown = {**options, "log_directory": folder}
+            job = self.system.cluster().job_cls(_SOMEWHERE, name=name, **shown)
+            return read(job).replace(folder, options["log_directory"])
 
     def prologue(self) -> tuple[str, ...]:
         """Return the lines of shell before a worker, or a driver, starts."""
@@ -300,6 +317,7 @@ class BatchBackend:
                 expected_workers=scaling.maximum,
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
+            closing.enter_context(keeper.at_work())
             return BatchExecutor(client, context, settings, closing.close, keeper)
         except BaseException:
             closing.close()

@@ -132,7 +132,8 @@ class LocalBackend:
         cluster = self._cluster()
         closing = ExitStack()
         closing.callback(close_cluster, cluster)
-        closing.enter_context(dask.config.set(KEEP_NANNIES))
+        link = {"distributed.dashboard.link": f"{{scheme}}://{self._shown_on}:{{port}}/status"}
+        closing.enter_context(dask.config.set({**KEEP_NANNIES, **link}))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(
@@ -146,10 +147,14 @@ class LocalBackend:
             closing.close()
             raise
 
+    @property
+    def _shown_on(self) -> str:
+        """Address of dask's own pages."""
+        return self.interface if self.security.trusted_network else "127.0.0.1"
+
     def _cluster(self) -> LocalCluster:
         _check_listens(self.interface)
         security = self.security.of_own(self.interface)
-        shown_on = self.interface if self.security.trusted_network else "127.0.0.1"
         try:
             # Both are read while the cluster starts, and kept by it.
             with dask.config.set(DASK_SETTINGS), _environment(ONE_THREAD):
@@ -158,7 +163,7 @@ class LocalBackend:
                     threads_per_worker=1,
                     processes=True,
                     host=self.interface,
-                    dashboard_address=f"{shown_on}:0",
+                    dashboard_address=f"{self._shown_on}:0",
                     scheduler_kwargs={"dashboard": self.dashboard},
                     memory_limit=self.worker_memory_bytes,
                     security=security,
