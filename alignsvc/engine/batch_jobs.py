@@ -10,8 +10,9 @@ taken is only a line in a log. So the batch system is asked which jobs there are
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from distributed import Client
 from distributed.core import Status
 
 from alignsvc.engine.base import RunContext
-from alignsvc.engine.batch_system import BatchSystem, said
+from alignsvc.engine.batch_system import ANSWER_S, BatchSystem, said
 from alignsvc.engine.distributed import DaskExecutor, DaskSettings
 from alignsvc.engine.pulse import Pulse
 from alignsvc.errors import ResourceError
@@ -64,47 +65,57 @@ class JobKeeper:
         Why jobs were not taken.
     logs : str
         Where to look, for messages.
-    clock : callable
     """
 
     system: BatchSystem
     cluster: Any
     complaints: list[str]
     logs: str
-    clock: Callable[[], float] = time.monotonic
-    _looked_s: float = 0.0
     _vain: int = 0
     _came: frozenset[str] = frozenset()
     _missed: frozenset[str] = frozenset()
+    _is_hopeless: bool = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Look every few seconds, in a thread of its own: who waits for a worker cannot."""
+        is_over = threading.Event()
+
+        def look_again_and_again() -> None:
+            while not is_over.wait(_LOOK_S):
+                self.look()
+
+        thread = threading.Thread(target=look_again_and_again, name="jobs", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join(ANSWER_S)
+
+    def require_hope(self) -> None:
+        """Raise ResourceError if no worker is there, and of the last few jobs none came."""
+        if self._is_hopeless:
+            raise ResourceError(self._why())
 
     def look(self) -> None:
-        """Forget jobs that ended, so that they are replaced; to be called again and again.
-
-        Raises
-        ------
-        ResourceError
-            No worker is there, and of the last few jobs none came.
-        """
-        if self.clock() - self._looked_s < _LOOK_S:
-            return
-        self._looked_s = self.clock()
+        """Forget jobs that ended, so that they are replaced; to be called again and again."""
         numbers = {name: job.job_id for name, job in dict(self.cluster.workers).items()}
         here = {name for name in numbers if self._has_worker(name)}
         if new := frozenset(str(numbers[name]) for name in here) - self._came:
             self._came, self._vain = self._came | new, 0
         gone = self._gone({name: numbers[name] for name in numbers if name not in here})
-        if self._vain >= _VAIN:
-            if not here:
-                raise ResourceError(self._why())
-            return  # the run goes on with the workers that it has
-        self._forget(gone)
-        self._vain += sum(numbers[name] not in self._came for name in gone)
+        # With some workers left the run goes on, but no more are asked for.
+        self._is_hopeless = self._vain >= _VAIN and not here
+        if self._vain < _VAIN:
+            self._forget(gone)
+            self._vain += sum(numbers[name] not in self._came for name in gone)
 
     def _has_worker(self, name: object) -> bool:
         """Return whether all workers of a job are there."""
         spec = self.cluster.worker_spec.get(name, {})
         wanted = {f"{name}{suffix}" for suffix in spec.get("group", ("",))}
-        workers = self.cluster.scheduler_info["workers"].values()
+        workers = list(self.cluster.scheduler_info["workers"].values())
         return wanted <= {str(worker["name"]) for worker in workers}
 
     def _gone(self, numbers: dict[object, str | None]) -> list[object]:
@@ -122,7 +133,8 @@ class JobKeeper:
 
     def _forget(self, names: list[object]) -> None:
         if names:
-            self.cluster.sync(self._forget_there, names)
+            with suppress(TimeoutError):  # what is not forgotten now is with the next look
+                self.cluster.sync(self._forget_there, names, callback_timeout=ANSWER_S)
 
     async def _forget_there(self, names: list[object]) -> None:
         """Let the cluster find that jobs are missing; runs where it looks after them."""
@@ -167,5 +179,5 @@ class BatchExecutor(DaskExecutor):
         super().__init__(client, context, settings, close_cluster)
 
     def _pulse(self) -> Pulse:
-        self._keeper.look()
+        self._keeper.require_hope()
         return super()._pulse()

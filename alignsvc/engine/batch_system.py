@@ -14,8 +14,8 @@ from typing import Any
 from alignsvc.errors import ConfigError, ResourceError
 
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)\Z")
-#: A batch system that does not answer is asked again later.
-_ANSWER_S = 20.0
+#: A batch system that does not answer within so many seconds is asked again later.
+ANSWER_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class BatchSystem:
         """Return the numbers of the user's jobs that wait or run; None if nobody answers."""
         command = [*self.listing, getpass.getuser()]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
         except (OSError, subprocess.TimeoutExpired):
             return None
         if done.returncode and not (self.none_listed and self.none_listed in done.stderr):
@@ -109,7 +109,7 @@ class BatchSystem:
         try:
             # All of them read a script from their input, and none keeps a file of it then.
             done = subprocess.run(
-                command, input=script, capture_output=True, text=True, timeout=_ANSWER_S * 3
+                command, input=script, capture_output=True, text=True, timeout=ANSWER_S * 3
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ResourceError(f"{self.name}: {command[0]}: {error}; submit again") from error

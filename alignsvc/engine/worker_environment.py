@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
 from alignsvc.engine.clusters.local import DASK_SETTINGS, HEAP_OF_A_WORKER, ONE_THREAD
 from alignsvc.errors import ConfigError
 
+#: How the names begin of what libraries of linear algebra read: which kernels they use, above
+#: all. Two kernels differ in the last bits of a sum.
+_LINEAR_ALGEBRA = ("OPENBLAS_", "MKL_", "BLIS_", "NPY_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SECRET_NAME = re.compile(r"SECRET|PASSW|TOKEN|CREDENTIAL|PRIVATE|KEY(_ID)?\Z", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
@@ -16,15 +20,18 @@ _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 def worker_environment() -> dict[str, str]:
     """Return the variables that give a worker the settings which workers of ours have.
 
-    One thread of linear algebra, a heap that keeps what it will need again, and the engine's
-    settings of dask, as dask reads them from its environment.
+    Linear algebra as in this process, but with one thread; a heap that keeps what it will need
+    again; and the engine's settings of dask, as dask reads them from its environment.
     """
+    as_here = {
+        name: value for name, value in os.environ.items() if name.startswith(_LINEAR_ALGEBRA)
+    }
     settings = {
         f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": str(value)
         for name, value in DASK_SETTINGS.items()
         if not isinstance(value, Mapping)
     }
-    return {**ONE_THREAD, **HEAP_OF_A_WORKER, **settings}
+    return {**as_here, **ONE_THREAD, **HEAP_OF_A_WORKER, **settings}
 
 
 def spawned_environment() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
-from alignsvc.engine.log_folder import log_folder
+from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.places import DriverJob, DriverPlace, DriverRun, driver_place
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
 from alignsvc.io.lease import LeaseOwner, live_owner

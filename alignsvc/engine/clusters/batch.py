@@ -9,15 +9,16 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dask.config
 from dask.utils import parse_bytes
-from distributed import Client
+from distributed import Client, Security
 from distributed.utils import get_ip_interface
 
 from alignsvc.engine.base import RunContext
@@ -25,7 +26,7 @@ from alignsvc.engine.batch_jobs import BatchExecutor, JobKeeper, noting
 from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
-from alignsvc.engine.log_folder import log_folder
+from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import require_no_secrets, worker_environment
@@ -39,6 +40,7 @@ _ADAPT_S = 2.0
 _FAREWELL_S = 300
 #: Where the scheduler is, in a script that is only shown.
 _SOMEWHERE = "tcp://scheduler:8786"
+_ROLES = ("client", "scheduler", "worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +199,14 @@ class BatchBackend:
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of these settings."""
-        if not self.is_loopback:
-            return ()
+        try:
+            if not self.is_loopback:
+                return ()
+        except ConfigError:
+            return (
+                f"cluster.interface: {self.interface} is not one of this machine's: the driver has "
+                "to run where it is",
+            )
         return (
             f"cluster.interface: {self.interface} reaches this machine only: jobs on other nodes "
             "will not find the driver",
@@ -206,8 +214,8 @@ class BatchBackend:
 
     def worker_script(self, run_id: str, logs: Path) -> str:
         """Return the script of a job of workers, with a stand-in for the scheduler's address."""
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="worker", **self.job_options(run_id, logs)).job_script())
+        options = self.job_options(run_id, logs)
+        return self._text("worker", options, lambda job: str(job.job_script()))
 
     def job_header(self, run_id: str, logs: Path) -> str:
         """Return the directives of the driver's own job."""
@@ -222,8 +230,15 @@ class BatchBackend:
             "queue": wanted.queue or self.queue,
         }
         options["job_extra_directives"] += self.system.driver_directives
-        job = self.system.cluster().job_cls
-        return str(job(_SOMEWHERE, name="driver", **options).job_header)
+        return self._text("driver", options, lambda job: str(job.job_header))
+
+    def _text(self, name: str, options: dict[str, Any], read: Callable[[Any], str]) -> str:
+        """Return what is to be read of a job that nobody submits yet."""
+        # The class makes the directory of its logs: not where nothing is to be left.
+        with TemporaryDirectory() as folder:
+            shown = {**options, "log_directory": folder}
+            job = self.system.cluster().job_cls(_SOMEWHERE, name=name, **shown)
+            return read(job).replace(folder, options["log_directory"])
 
     def prologue(self) -> tuple[str, ...]:
         """Return the lines of shell before a worker, or a driver, starts."""
@@ -289,7 +304,7 @@ class BatchBackend:
         closing = ExitStack()
         closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
-            cluster = self._cluster(context.run_id, logs, complaints)
+            cluster = self._cluster(context, closing, complaints)
             closing.callback(_close, cluster)
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             scaling = self.scaling
@@ -299,6 +314,7 @@ class BatchBackend:
                 expected_workers=scaling.maximum,
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
+            closing.enter_context(keeper.at_work())
             return BatchExecutor(client, context, settings, closing.close, keeper)
         except BaseException:
             closing.close()
@@ -310,15 +326,18 @@ class BatchBackend:
             return Path(self.log_directory).expanduser().absolute()
         return log_folder(objects, run_id) / "jobs"
 
-    def _cluster(self, run_id: str, logs: Path, complaints: list[str]) -> Any:
+    def _cluster(self, context: RunContext, closing: ExitStack, complaints: list[str]) -> Any:
         cluster_class = self.system.cluster()
+        objects, run_id = context.objects, context.run_id
+        logs = self.logs_of(objects, run_id)
         logs.mkdir(parents=True, exist_ok=True)
         security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
+        if security.require_encryption and not self.security.has_files:
+            security = _in_file(security, closing.enter_context(key_folder(objects, run_id)))
         with dask.config.set(DASK_SETTINGS):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
                 security=security if security.require_encryption else None,
-                shared_temp_directory=str(logs),
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
                     "dashboard_address": "127.0.0.1:0",
@@ -337,6 +356,17 @@ class BatchBackend:
             target_duration="500ms",
         )
         return cluster
+
+
+def _in_file(made: Security, folder: Path) -> Security:
+    """Return certificates that are in memory as a file, which jobs can be told the path of."""
+    party = made.get_tls_config_for_role("client")
+    file = folder / "cluster.pem"
+    file.touch(mode=0o600)
+    # Certificate and key. It signs for itself, so it is the authority too.
+    file.write_text(str(party["cert"]) + str(party["key"]))
+    names = [f"tls_{role}_{kind}" for role in _ROLES for kind in ("cert", "key")]
+    return Security(require_encryption=True, **dict.fromkeys(["tls_ca_file", *names], str(file)))
 
 
 def _close(cluster: Any) -> None:

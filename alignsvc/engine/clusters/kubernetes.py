@@ -23,7 +23,7 @@ from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.kubernetes_api import KubernetesApi
-from alignsvc.engine.log_folder import log_folder
+from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.pods import (
     CA_FILE,
     CERT_FILE,
