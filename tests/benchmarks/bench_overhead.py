@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
+import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,19 +19,24 @@ import yaml
 from alignsvc import api
 from alignsvc.config.load import parse_config
 from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import Status, TaskKey, TaskOutcome, TaskStatus, Verdict
 from alignsvc.domain.task import TableRef
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.io import journal
+from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
+from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.run import events, planning
+from alignsvc.run.inspecting import inspected
 from alignsvc.run.plan import Plan
 from alignsvc.run.stages import ReuseCount, Tools, run_stage
 from alignsvc.run.state import fold
+from alignsvc.tasks.memory import forget_peak, peak_bytes
 
 GRAIN_S = 0.5
 N_TASKS = 60
@@ -74,6 +78,14 @@ def _took(work: Callable[[], object]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), _cpu_s()
     work()
     return time.perf_counter() - wall, _cpu_s() - cpu
+
+
+def _needed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return CPU seconds, and the most that this process occupied meanwhile, MB."""
+    forget_peak()
+    start = time.process_time()
+    work()
+    return time.process_time() - start, peak_bytes() / 1e6
 
 
 def tasks() -> str:
@@ -141,14 +153,11 @@ def books() -> str:
         write_s, _ = _took(lambda: [book.append(event) for event in all_events()])
         n_events = len(list((Path(folder) / "journal").iterdir()))
         list_s, _ = _took(lambda: LocalObjects(Path(folder)).list("journal/"))
-        tracemalloc.start()
-        read_s, _ = _took(lambda: fold(book.events()))
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        read_s, peak_mb = _needed(lambda: fold(book.events()))
     return (
         f"The journal of {N_EXPOSURES} exposures and {N_PASSES} passes: {n_events} events; written "
-        f"(a scratch disk) in {write_s:.1f} s, listed in {list_s:.2f} s, read and folded (traced) "
-        f"in {read_s:.1f} s with {peak / 1e6:.0f} MB at the peak."
+        f"(a scratch disk) in {write_s:.1f} s, listed in {list_s:.2f} s, read and folded in "
+        f"{read_s:.1f} s of CPU with {peak_mb:.0f} MB at the peak."
     )
 
 
@@ -166,16 +175,33 @@ def plans() -> str:
         config = parse_config(
             f"{{images: {{paths: ['{folder}/in/*.fits']}}, cluster: {{backend: serial}}}}", "bench"
         )
-        first_s, _ = _took(lambda: planning.make_plan(config))
-        header = planning.make_plan(config).headers[0]
+        plan = planning.make_plan(config)
+        header, settings = plan.headers[0], plan.algorithms
+        found = find_exposures(config.images.paths, settings.images, ()).candidates
+        read_s, _ = _took(lambda: [inspected(found, settings) for _ in range(20)])
         headers = [moved(header, k // side, k % side) for k in range(side * side)]
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        arrange_s, _ = _took(lambda: planning._arranged(config, headers, None, {}))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        arrange_s, peak_mb = _needed(lambda: planning._arranged(config, headers, None, {}))
     return (
-        f"A plan: headers of 2 exposures read and arranged in {first_s:.2f} s; {side * side} "
-        f"headers that are read, on a raster with overlaps, arranged in {arrange_s:.1f} s, "
-        f"{(peak - before) / 1e3:.0f} MB more."
+        f"A plan: a header is read in {1000 * read_s / 20 / len(found):.1f} ms; {side * side} "
+        f"headers that are read, a raster with overlaps, are put on a grid in {arrange_s:.1f} s of "
+        f"CPU; {peak_mb:.0f} MB at the peak."
+    )
+
+
+def solves() -> str:
+    """Return what a joint solve of a raster of exposures costs the driver."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
+    from conftest import make_scene
+
+    centres = np.mgrid[0:56, 0:56].reshape(2, -1).T * 50.0
+    scene = make_scene(centres, Geometry.GENERAL, noise=1.0, density=30.0)
+    before_mb = peak_bytes() / 1e6
+    cpu_s, peak_mb = _needed(lambda: JointFitter()(scene.factors, scene.footprints))
+    rows = sum(len(factors) for factors in scene.factors)
+    return (
+        f"A joint solve of {len(centres)} exposures, each sharing half of the next in both "
+        f"directions, `general`, {rows} displacements: {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB at the peak "
+        f"({before_mb:.0f} before)."
     )
 
 
@@ -196,7 +222,7 @@ def _shifted(wcs: CelestialWcs, ra_deg: float, dec_deg: float) -> CelestialWcs:
 
 def main() -> str:
     """Return all of it."""
-    return "\n\n".join([tasks(), books(), plans()])
+    return "\n\n".join([tasks(), books(), plans(), solves()])
 
 
 if __name__ == "__main__":
