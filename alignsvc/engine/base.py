@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import Task
@@ -121,6 +121,16 @@ class Executor(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+@runtime_checkable
+class KnowsItsMemory(Protocol):
+    """A cluster backend that can say what one of its workers may occupy, before it starts any."""
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """Bytes; tasks that cannot fit are refused before a run."""
+        ...
 
 
 class ClusterBackend(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.grid import MosaicGrid
-from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.base import ClusterBackend, KnowsItsMemory
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.extension.kept_tiles import Role
@@ -321,16 +321,16 @@ def require_fits(plan: Plan, backend: ClusterBackend) -> tuple[str, ...]:
     ----------
     plan : Plan
     backend : ClusterBackend
-        Has the property `worker_memory_bytes` if it knows; others are not judged.
+        One that does not know its memory (`engine.base.KnowsItsMemory`) is not judged.
 
     Raises
     ------
     ConfigError
         They cannot fit: by more than the prediction can be wrong.
     """
-    limit = getattr(backend, "worker_memory_bytes", None)
-    if not limit or not plan.exposures:
+    if not isinstance(backend, KnowsItsMemory) or not plan.exposures:
         return ()
+    limit = backend.worker_memory_bytes
     worst = predicted(plan).hungriest
     if worst.memory_bytes <= limit:
         return ()

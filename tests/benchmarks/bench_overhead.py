@@ -200,8 +200,8 @@ def solves() -> str:
     rows = sum(len(factors) for factors in scene.factors)
     return (
         f"A joint solve of {len(centres)} exposures, each sharing half of the next in both "
-        f"directions, `general`, {rows} displacements: {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB at the peak "
-        f"({before_mb:.0f} before)."
+        f"directions, `general`, {rows} displacements: {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB at "
+        f"the peak ({before_mb:.0f} before)."
     )
 
 

@@ -308,6 +308,11 @@ def test_each_end_has_its_name(executor: Executor, tmp_path: Path) -> None:
     assert "ZeroDivisionError: division by zero (in befalls, test_executors.py:" in str(outcomes[3])
 
 
+def test_bad_data_are_never_tried_again(executor: Executor, events: Events, tmp_path: Path) -> None:
+    list(executor.run([Unreadable(0, tmp_path), Sparse(1, tmp_path), Broken(2, tmp_path)]))
+    assert events.retried == []
+
+
 def test_here_and_on_workers_the_outcomes_are_the_same(
     workshop: Workshop, tmp_path: Path, events: Events
 ) -> None:

@@ -112,11 +112,13 @@ class LocalBackend:
             return int(MEMORY_LIMIT // (self.workers or CPU_COUNT))
         try:
             found = int(parse_bytes(self.memory_limit))
-        except ValueError as error:
+        except ValueError:
+            found = 0
+        if found < 1:
             raise ConfigError(
                 f"cluster.memory_limit: found {self.memory_limit!r}, wanted auto or an amount "
                 "such as 4 GiB"
-            ) from error
+            )
         return min(found, MEMORY_LIMIT)
 
     def __call__(self, context: RunContext) -> DaskExecutor:

@@ -9,6 +9,7 @@ import pytest
 
 from alignsvc.config.load import parse_config
 from alignsvc.engine.base import Executor, RunContext
+from alignsvc.engine.clusters.serial import SerialBackend
 from alignsvc.errors import ConfigError
 from alignsvc.run.plan import Plan
 from alignsvc.run.planning import make_plan
@@ -101,8 +102,7 @@ def test_what_cannot_fit_is_refused_and_what_may_not_is_warned_of(
 def test_a_cluster_that_does_not_know_its_memory_is_not_judged(
     skies: dict[tuple[int, int], Path],
 ) -> None:
-    plan = plan_of(skies[2, 64])
-    assert require_fits(plan, Cramped(0)) == ()
+    assert require_fits(plan_of(skies[2, 64]), SerialBackend()) == ()
 
 
 def test_the_plan_as_json_has_each_stage(skies: dict[tuple[int, int], Path]) -> None:
