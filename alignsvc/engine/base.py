@@ -150,6 +150,16 @@ class Executor(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class KnowsItsMemory(Protocol):
+    """A cluster backend that can say what one of its workers may occupy, before it starts any."""
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """Bytes; tasks that cannot fit are refused before a run."""
+        ...
+
+
 class ClusterBackend(Protocol):
     """Starts an executor; a frozen dataclass whose fields are the settings of its cluster."""
 

@@ -8,6 +8,7 @@ import math
 import types
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -48,7 +49,7 @@ def json_from(value: object, type_: Any) -> Json:
         if type_ in (str, bool, int):
             return cast(Json, value)
         if is_dataclass(type_):
-            hints = get_type_hints(type_)
+            hints = _field_types(type_)
             return {f.name: json_from(getattr(value, f.name), hints[f.name]) for f in fields(type_)}
     raise TypeError(f"codec: {value!r} cannot be written as {type_}")
 
@@ -112,11 +113,17 @@ def _value_from(data: Json, type_: Any) -> Any:
 
 
 def _dataclass_from(data: dict[str, Json], type_: Any) -> Any:
-    hints = get_type_hints(type_)
+    hints = _field_types(type_)
     names = [field.name for field in fields(type_)]
     if set(names) != set(data):
         raise ValueError(f"{type_.__name__}: wanted fields {names}, found {sorted(data)}")
     return type_(**{name: _value_from(data[name], hints[name]) for name in names})
+
+
+@cache
+def _field_types(type_: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; kept, since to find them is most of the work."""
+    return get_type_hints(type_)
 
 
 def _present(value: object, type_: Any) -> Any:

@@ -207,15 +207,15 @@ def _arranged(
         extended = Extension(earlier, margin_px(config), grid is None)(layout, members)
         layout, kept, roles = extended.layout, extended.kept, extended.roles
     given, placed, alone = _given_plane(config, sound), [], []
-    for header, component, role in zip(sound, layout.component_of, roles, strict=True):
-        one = known.get(header.ref.id)
+    for k, (header, component) in enumerate(zip(sound, layout.component_of, strict=True)):
+        one, start = known.get(header.ref.id), starts.get(header.ref.id)
         if component is None:
             alone.append(header)
         elif one is not None:
-            placed.append(PlannedExposure(header, component, one.plane, one.start, one, role))
+            placed.append(PlannedExposure(header, component, one.plane, one.start, one, roles[k]))
         else:
-            plane, start = given or _plane_of(header.wcs), starts.get(header.ref.id)
-            placed.append(PlannedExposure(header, component, plane, start))
+            by_header = places[k] if start is None else footprint(header.wcs)
+            placed.append(PlannedExposure(header, component, given or _middle(by_header), start))
     return _Arranged(
         layout,
         tuple(one for one in placed if one.role is not Role.IDLE),
@@ -258,7 +258,11 @@ def _given_plane(config: Config, sound: Sequence[ExposureHeader]) -> TangentPlan
 
 def _plane_of(chips: Sequence[CelestialWcs]) -> TangentPlane:
     """Return the plane about the middle of all chips' corners."""
-    middle = middle_of(footprint(chips).points())
+    return _middle(footprint(chips))
+
+
+def _middle(place: Footprint) -> TangentPlane:
+    middle = middle_of(place.points())
     return TangentPlane(float(middle.ra), float(middle.dec))
 
 

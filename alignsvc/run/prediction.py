@@ -15,7 +15,7 @@ import numpy as np
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.grid import MosaicGrid
-from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.base import ClusterBackend, KnowsItsMemory
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.extension.kept_tiles import Role
@@ -87,15 +87,13 @@ class _Bytes:
 #: Of each stage, in the order of a run.
 _OF_EXPOSURES: Mapping[str, _Bytes] = {
     "list_sources": _Bytes(read=4, chip=40, seconds=0.11),
-    "resample": _Bytes(
-        read=12, chip=25, area=16, tile=28, heap_area=60, most_heap=100e6, seconds=0.14
-    ),
+    "resample": _Bytes(read=12, chip=25, area=16, heap_area=120, most_heap=130e6, seconds=0.14),
     "reject": _Bytes(read=12, chip=106, tile=10, heap_area=60, most_heap=100e6, seconds=0.27),
     "measure": _Bytes(read=12, chip=95, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
     "compare": _Bytes(read=12, chip=130, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
 }
 _OF_TILES: Mapping[str, _Bytes] = {
-    "merge": _Bytes(tile=8, cut=16, heap_area=100, heap_tile=25, most_heap=220e6, seconds=0.1),
+    "merge": _Bytes(tile=8, cut=16, heap_area=120, heap_tile=25, most_heap=220e6, seconds=0.1),
     "background": _Bytes(cut=24, heap_area=80, heap_tile=20, most_heap=200e6, seconds=0.02),
     "detect": _Bytes(cut=70, heap_area=80, heap_tile=20, most_heap=180e6, seconds=0.1),
 }
@@ -323,16 +321,16 @@ def require_fits(plan: Plan, backend: ClusterBackend) -> tuple[str, ...]:
     ----------
     plan : Plan
     backend : ClusterBackend
-        Has the property `worker_memory_bytes` if it knows; others are not judged.
+        One that does not know its memory (`engine.base.KnowsItsMemory`) is not judged.
 
     Raises
     ------
     ConfigError
         They cannot fit: by more than the prediction can be wrong.
     """
-    limit = getattr(backend, "worker_memory_bytes", None)
-    if not limit or not plan.exposures:
+    if not isinstance(backend, KnowsItsMemory) or not plan.exposures:
         return ()
+    limit = backend.worker_memory_bytes
     worst = predicted(plan).hungriest
     if worst.memory_bytes <= limit:
         return ()

@@ -27,6 +27,13 @@ def executors() -> str:
     return table(bench_run.executors())
 
 
+def overhead() -> str:
+    """Tasks of half a second, and the books of ten thousand exposures."""
+    import bench_overhead
+
+    return bench_overhead.main()
+
+
 def stages() -> str:
     """Where the time of a run goes."""
     import bench_run
@@ -64,7 +71,8 @@ def scenes() -> str:
 
 #: Each imports what it measures when it is called: a part needs its own peers only.
 PARTS: Mapping[str, Callable[[], str]] = {
-    part.__name__: part for part in (steps, executors, stages, programs, tutorial, noise, scenes)
+    part.__name__: part
+    for part in (steps, executors, overhead, stages, programs, tutorial, noise, scenes)
 }
 
 

@@ -12,6 +12,7 @@ from durable_runs import content, make_sky, write_config
 from own_cluster import OwnCluster, own_cluster
 
 from alignsvc import api
+from alignsvc.errors import TransientError
 from alignsvc.run import events
 
 pytestmark = pytest.mark.cluster
@@ -71,3 +72,21 @@ def test_a_worker_that_comes_later_is_waited_for(
         config = write_config(tmp_path / "run.yaml", sky, cluster=on(cluster))
         result = api.align(config, api.RunOptions(listener=bring_one))
         assert content(result.directory) == wanted
+
+
+def test_a_scheduler_killed_in_the_second_pass_stops_the_run_and_another_brings_it_home(
+    sky: Path, wanted: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "run.yaml"
+    with own_cluster(tmp_path / "first", workers=2) as cluster:
+
+        def kill_it(event: events.Event) -> None:
+            if isinstance(event, events.StageStarted) and event.pass_number == 2:
+                cluster.scheduler.kill()
+
+        write_config(config, sky, cluster=on(cluster))
+        with pytest.raises(TransientError, match="scheduler"):
+            api.align(config, api.RunOptions(listener=kill_it))
+    with own_cluster(tmp_path / "second", workers=2) as cluster:
+        write_config(config, sky, cluster=on(cluster))
+        assert content(api.align(config).directory) == wanted

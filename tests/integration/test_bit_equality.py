@@ -14,6 +14,7 @@ from durable_runs import content, make_sky, write_config
 from alignsvc import api
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.run import events, service
 
@@ -50,6 +51,28 @@ def test_the_order_of_tasks_changes_no_bit(
 ) -> None:
     monkeypatch.setattr(service, "build_cluster", lambda config, workers: Shuffled)
     result = api.align(write_config(tmp_path / "shuffled.yaml", sky))
+    assert content(result.directory) == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 4])
+def test_neither_order_nor_number_of_workers_changes_a_bit(
+    sky: Path,
+    wanted: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+) -> None:
+    run = DaskExecutor.run
+
+    def shuffled(executor: DaskExecutor, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
+        every = list(tasks)
+        random.Random(workers + len(every)).shuffle(every)
+        return run(executor, every)
+
+    monkeypatch.setattr(DaskExecutor, "run", shuffled)
+    config = write_config(tmp_path / "local.yaml", sky, cluster={"backend": "local"})
+    result = api.align(config, api.RunOptions(workers=workers))
     assert content(result.directory) == wanted
 
 

@@ -39,7 +39,7 @@ from alignsvc.engine.serial import SerialExecutor
 from alignsvc.engine.stragglers import StragglerRule
 from alignsvc.errors import DataError, NothingToMeasure, ResourceError, TransientError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.io.receipts import product_is_whole
+from alignsvc.io.receipts import Receipt, product_is_whole, write_receipt
 from alignsvc.reasons import FailureKind, SkipReason
 
 
@@ -140,6 +140,16 @@ class Greedy(Toy):
         np.empty(self.number, np.uint8)
 
 
+class DiesAfterItsReceipt(Toy):
+    """Its worker dies when all is written and nothing is told."""
+
+    def __call__(self) -> TaskOutcome:
+        outcome = super().__call__()
+        if write_receipt(LocalObjects(self.root), Receipt(outcome)):
+            os._exit(13)
+        return outcome
+
+
 class FullDisk(Toy):
     def befalls(self) -> None:
         raise ResourceError("the disk is full")
@@ -219,6 +229,15 @@ class CrowdedPulse(HurriedPulse):
         return replace(take_pulse(dask_scheduler), running=late)
 
 
+def blames_memory(dask_scheduler: Scheduler) -> Pulse:
+    """Take a pulse as if each worker that is gone had been killed by its nanny."""
+    for time_s, said in dask_scheduler.get_events("all"):
+        if said.get("action") == "remove-worker" and time_s:
+            killed = {"worker": said["worker"], "pid": 0, "rss": 1 << 40}
+            dask_scheduler.log_event("worker-restart-memory", killed)
+    return take_pulse(dask_scheduler)
+
+
 class Workshop:
     """One cluster for the whole module; each test has a run directory and a listener."""
 
@@ -287,6 +306,11 @@ def test_each_end_has_its_name(executor: Executor, tmp_path: Path) -> None:
         (TaskStatus.FAILED, FailureKind.INTERNAL),
     ]
     assert "ZeroDivisionError: division by zero (in befalls, test_executors.py:" in str(outcomes[3])
+
+
+def test_bad_data_are_never_tried_again(executor: Executor, events: Events, tmp_path: Path) -> None:
+    list(executor.run([Unreadable(0, tmp_path), Sparse(1, tmp_path), Broken(2, tmp_path)]))
+    assert events.retried == []
 
 
 def test_here_and_on_workers_the_outcomes_are_the_same(
@@ -420,6 +444,26 @@ def test_a_task_that_kills_its_workers_fails_and_the_others_survive(
     assert lost[0].reason == FailureKind.WORKER_LOST
     assert "memory" in lost[0].message
     assert len(outcomes) == 12
+
+
+def test_what_a_worker_did_before_it_died_is_not_done_again(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+    tasks = [DiesAfterItsReceipt(n, tmp_path) if n == 2 else Toy(n, tmp_path) for n in range(6)]
+    assert [outcome.is_ok for outcome in executor.run(tasks)] == [True] * 6
+    reused = {one.outcome.key for one in events.seen if isinstance(one, TaskEnded) if one.is_reused}
+    assert reused == {tasks[2].key}
+
+
+def test_whose_workers_were_killed_for_their_memory_fails_of_that(
+    workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nannies that are not ours kill by what a worker occupies; dask keeps that as an event."""
+    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", blames_memory)
+    executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
+    (outcome,) = executor.run([Poison(0, tmp_path)])
+    assert outcome.reason == FailureKind.MEMORY
 
 
 @pytest.mark.parametrize("kind", [Hung, pytest.param(HungInC, marks=pytest.mark.slow)])

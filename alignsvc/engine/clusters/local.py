@@ -55,6 +55,11 @@ DASK_SETTINGS = {
     # Where a task is told by itself that memory ends (`engine.memory`) nobody need be killed.
     "distributed.worker.memory.terminate": False if sys.platform == "linux" else 0.95,
     "distributed.worker.profile.enabled": False,
+    # What processes look at when nothing happens: 1.6 s of CPU in 15 s with two workers and dask's
+    # own intervals, 0.9 s with these.
+    "distributed.admin.tick.interval": "500 ms",
+    "distributed.admin.system-monitor.interval": "2 s",
+    "distributed.worker.memory.monitor-interval": "500 ms",
     "distributed.nanny.pre-spawn-environ": {**HEAP_OF_A_WORKER, **ONE_THREAD},
 }
 #: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
@@ -112,11 +117,13 @@ class LocalBackend:
             return int(MEMORY_LIMIT // (self.workers or CPU_COUNT))
         try:
             found = int(parse_bytes(self.memory_limit))
-        except ValueError as error:
+        except ValueError:
+            found = 0
+        if found < 1:
             raise ConfigError(
                 f"cluster.memory_limit: found {self.memory_limit!r}, wanted auto or an amount "
                 "such as 4 GiB"
-            ) from error
+            )
         return min(found, MEMORY_LIMIT)
 
     def __call__(self, context: RunContext) -> DaskExecutor:
