@@ -69,10 +69,17 @@ def scenes() -> str:
     return bench_model_fits.scenes()
 
 
+def workers() -> str:
+    """A large model fit in one piece and on two workers."""
+    import bench_model_fits
+
+    return bench_model_fits.workers()
+
+
 #: Each imports what it measures when it is called: a part needs its own peers only.
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (steps, executors, overhead, stages, programs, tutorial, noise, scenes)
+    for part in (steps, executors, overhead, stages, programs, tutorial, noise, scenes, workers)
 }
 
 
