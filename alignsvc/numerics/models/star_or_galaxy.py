@@ -126,7 +126,9 @@ class GalaxyShapes:
         expected = ExpectedShape(np.tile(mean, (len(stack), 1)), np.array(_SPREAD))
         pixels = Pixels(stack.pixels, as_stars.weight)
         found = self.fit(galaxy, pixels, as_stars.place, expected)
-        is_galaxy = (as_stars.chi2 - found.chi2 > price) | ~as_stars.found
+        # What neither describes is no star, and is best compared with the mosaic as it is.
+        best = np.minimum(found.chi2, n_pixels)
+        is_galaxy = (as_stars.chi2 - best > price) | ~as_stars.found
         is_galaxy &= found.flux > 0
         return ToldSources(
             Points(
