@@ -101,10 +101,11 @@ class ContributionStore:
         )
         objects = self.objects
         self._array(key).create((2, *block.shape), grid.tile_shape, "float32", {})
+        array = self._array(key).opened(read_only=False)
         for tile in tiles:
             inside = grid.tile_box(tile).slices_in(block)
             for plane, pixels in enumerate((whole.numerator, whole.weight)):
-                self._array(key).write((plane, *_chunk(found, tile)), pixels[inside])
+                array.write((plane, *_chunk(found, tile)), pixels[inside])
         listed = io.BytesIO()
         np.save(listed, saturated.astype(np.int32), allow_pickle=False)
         objects.put(f"{key}/{_SATURATED}", listed.getvalue())
@@ -155,7 +156,7 @@ class ContributionStore:
         """
         stored = self.stored(key)
         planes = np.zeros((2, *box.shape), np.float32)
-        array = self._array(key)
+        array = self._array(key).opened(read_only=True)
         for tile in stored.tiles:
             tile_box = _tile_box(stored, tile)
             common = tile_box.intersect(box)

@@ -120,7 +120,7 @@ class MosaicStore:
             `sums` is not exactly on the tile.
         """
         for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True):
-            self._array(generation, tile.component, name).write(
+            self._array(generation, tile.component, name).opened(read_only=False).write(
                 (tile.row, tile.column), plane.astype(np.float64, copy=False)
             )
         return tile_checksum(sums)
@@ -174,7 +174,8 @@ class MosaicStore:
 
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
         """Write a tile's map of source ids (0 = sky)."""
-        self._array(generation, tile.component, _SEGMENTATION).write(
+        array = self._array(generation, tile.component, _SEGMENTATION)
+        array.opened(read_only=False).write(
             (tile.row, tile.column), labels.astype(np.int64, copy=False)
         )
 
@@ -306,7 +307,7 @@ class MosaicStore:
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
-        array = self._array(generation, component, name)
+        array = self._array(generation, component, name).opened(read_only=True)
         plane = np.zeros(box.shape, _DTYPES[name])
         for tile in grid.tiles_touching(box):
             tile_box = grid.tile_box(tile)

@@ -81,10 +81,6 @@ class TiledArray:
         """Whether there is an array."""
         return self.objects.exists(f"{self.name}/{METADATA}")
 
-    def attributes(self) -> dict[str, Json]:
-        """Return what was stored with the array when it was made."""
-        return cast("dict[str, Json]", dict(self._open(read_only=True).attrs))
-
     def chunk_name(self, *index: int) -> str:
         """Return the name of a chunk's object."""
         return f"{self.name}/{CHUNKS}{'/'.join(map(str, index))}"
@@ -92,6 +88,41 @@ class TiledArray:
     def has_chunk(self, *index: int) -> bool:
         """Whether the chunk has been written."""
         return self.objects.exists(self.chunk_name(*index))
+
+    def opened(self, *, read_only: bool) -> OpenTiles:
+        """Return the array with its metadata read, for several chunks.
+
+        Raises
+        ------
+        DamagedProduct
+            There is no such array, or its metadata is damaged.
+        """
+        store = ZarrObjects(self.objects, self.name, read_only=read_only)
+        with _settings():
+            try:
+                array = zarr.open_array(
+                    store, mode="r" if read_only else "r+", zarr_format=_ZARR_FORMAT
+                )
+            except FileNotFoundError as error:
+                raise DamagedProduct(f"{self.name}: there is no such array") from error
+            # zarr.json cut short or changed
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
+        return OpenTiles(self, array)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenTiles:
+    """An array's chunks; made by `TiledArray.opened` only.
+
+    Parameters
+    ----------
+    tiled : TiledArray
+    array : zarr.Array
+    """
+
+    tiled: TiledArray
+    array: Any
 
     def write(self, index: tuple[int, ...], tile: NDArray[Any]) -> None:
         """Write a whole chunk; all leading indices are one element thick.
@@ -103,13 +134,14 @@ class TiledArray:
         RunStoreError, ResourceError
             It cannot be written; the disk is full.
         """
-        array = self._open(read_only=False)
-        region = _region(array, index)
+        region = _region(self.array, index)
         wanted = tuple(part.stop - part.start for part in region[-2:])
         if tile.shape != wanted:
-            raise ValueError(f"{self.name}: chunk {index} has shape {wanted}, not {tile.shape}")
+            raise ValueError(
+                f"{self.tiled.name}: chunk {index} has shape {wanted}, not {tile.shape}"
+            )
         with _settings():
-            array[(*index[:-2], *region[-2:])] = tile
+            self.array[(*index[:-2], *region[-2:])] = tile
 
     def read(
         self, index: tuple[int, ...], within: tuple[slice, slice] | None = None
@@ -121,27 +153,14 @@ class TiledArray:
         DamagedProduct
             The chunk is missing or damaged.
         """
-        array = self._open(read_only=True)
-        rows, columns = _region(array, index)[-2:]
+        rows, columns = _region(self.array, index)[-2:]
         with _settings():
             try:
-                whole: NDArray[Any] = np.asarray(array[(*index[:-2], rows, columns)])
+                whole: NDArray[Any] = np.asarray(self.array[(*index[:-2], rows, columns)])
             except (ValueError, RuntimeError) as error:  # CRC-32C, blosc
-                raise DamagedProduct(f"{self.chunk_name(*index)} is damaged ({error})") from error
+                name = self.tiled.chunk_name(*index)
+                raise DamagedProduct(f"{name} is damaged ({error})") from error
         return whole if within is None else whole[within]
-
-    def _open(self, *, read_only: bool) -> Any:
-        store = ZarrObjects(self.objects, self.name, read_only=read_only)
-        with _settings():
-            try:
-                return zarr.open_array(
-                    store, mode="r" if read_only else "r+", zarr_format=_ZARR_FORMAT
-                )
-            except FileNotFoundError as error:
-                raise DamagedProduct(f"{self.name}: there is no such array") from error
-            # zarr.json cut short or changed
-            except (ValueError, KeyError, TypeError) as error:
-                raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
 
 
 def create_group(objects: ObjectStore, name: str, attributes: Mapping[str, Json]) -> None:

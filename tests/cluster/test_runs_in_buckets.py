@@ -152,7 +152,7 @@ def test_a_driver_killed_in_the_middle_is_gone_on_with(
 def test_a_run_in_a_bucket_can_be_extended_its_tiles_are_copied_there(
     sky: Path, tmp_path: Path
 ) -> None:
-    """Four exposures join; the first three stay as they are."""
+    """One exposure joins three, which stay as they are."""
 
     def begun_and_extended(inputs: str, runs: str) -> api.RunResult:
         def config(name: str, last: int) -> Path:

@@ -12,7 +12,7 @@ from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import RunStoreError
 from alignsvc.io.contribution_store import ContributionStore
-from alignsvc.io.tiled_arrays import TiledArray
+from alignsvc.io.tiled_arrays import OpenTiles
 from alignsvc.numerics.resampling.coadd import Contribution
 
 GRID = MosaicGrid(2, TangentPlane(150.0, 2.0), 0.2, 20.0, 15.0, (60, 95), (16, 20))
@@ -94,11 +94,11 @@ def test_the_same_content_has_the_same_checksum(store: ContributionStore) -> Non
 def test_a_failed_write_leaves_no_contribution(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: TiledArray, index: tuple[int, ...], tile: np.ndarray) -> None:
+    def fails(self: OpenTiles, index: tuple[int, ...], tile: np.ndarray) -> None:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(TiledArray, "write", fails)
+        broken.setattr(OpenTiles, "write", fails)
         with pytest.raises(RuntimeError, match="killed"):
             store.write("resample-1", contribution(), NOWHERE, GRID)
     assert not store.exists("resample-1")
