@@ -25,8 +25,11 @@ from alignsvc.engine.distributed import DaskExecutor, DaskSettings
 from alignsvc.engine.pulse import Pulse
 from alignsvc.errors import ResourceError
 
-#: Seconds between two questions to the batch system, asked only while a job has no worker.
+#: Seconds between two questions to the batch system, asked only while a job has no worker; and how
+#: much longer after each answer that is no news, up to the longest: jobs may wait for days.
 _LOOK_S = 10.0
+_LESS_OFTEN = 1.5
+_LOOK_AT_LEAST_S = 60.0
 #: Jobs in a row of which no worker came, after which no more are tried.
 _VAIN = 5
 
@@ -74,6 +77,7 @@ class JobKeeper:
     _vain: int = 0
     _came: frozenset[str] = frozenset()
     _missed: frozenset[str] = frozenset()
+    _waiting: frozenset[str] = frozenset()
     _is_hopeless: bool = False
 
     @contextmanager
@@ -82,8 +86,10 @@ class JobKeeper:
         is_over = threading.Event()
 
         def look_again_and_again() -> None:
-            while not is_over.wait(_LOOK_S):
-                self.look()
+            wait_s = _LOOK_S
+            while not is_over.wait(wait_s):
+                is_quiet = self.look()
+                wait_s = min(wait_s * _LESS_OFTEN, _LOOK_AT_LEAST_S) if is_quiet else _LOOK_S
 
         thread = threading.Thread(target=look_again_and_again, name="jobs", daemon=True)
         thread.start()
@@ -98,18 +104,27 @@ class JobKeeper:
         if self._is_hopeless:
             raise ResourceError(self._why())
 
-    def look(self) -> None:
-        """Forget jobs that ended, so that they are replaced; to be called again and again."""
+    def look(self) -> bool:
+        """Forget jobs that ended, so that they are replaced; to be called again and again.
+
+        Returns
+        -------
+        bool
+            Whether jobs wait for their turn, the same as when last asked.
+        """
         numbers = {name: job.job_id for name, job in dict(self.cluster.workers).items()}
         here = {name for name in numbers if self._has_worker(name)}
         if new := frozenset(str(numbers[name]) for name in here) - self._came:
             self._came, self._vain = self._came | new, 0
+        waiting = frozenset(str(numbers[name]) for name in numbers if name not in here)
+        was_waiting, self._waiting = self._waiting, waiting
         gone = self._gone({name: numbers[name] for name in numbers if name not in here})
         # With some workers left the run goes on, but no more are asked for.
         self._is_hopeless = self._vain >= _VAIN and not here
         if self._vain < _VAIN:
             self._forget(gone)
             self._vain += sum(numbers[name] not in self._came for name in gone)
+        return bool(waiting) and waiting == was_waiting and not self._missed
 
     def _has_worker(self, name: object) -> bool:
         """Return whether all workers of a job are there."""

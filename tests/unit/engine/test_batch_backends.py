@@ -314,6 +314,16 @@ def test_a_batch_system_that_does_not_answer_costs_no_job() -> None:
     assert set(jobs.workers) == {"a"}
 
 
+def test_the_batch_system_is_asked_less_often_while_nothing_happens() -> None:
+    jobs = Jobs({"a": job("1"), "b": job("2")}, {"1", "2"}, {"a"})
+    keeper = keeper_of(jobs)
+    assert [keeper.look(), keeper.look()] == [False, True]  # b waits in the queue
+    jobs.connected = {"a", "b"}
+    assert not keeper.look()
+    jobs.connected, jobs.listed = {"a"}, {"1"}
+    assert [keeper.look(), keeper.look()] == [False, False]  # b is gone, and replaced
+
+
 def vain(keeper: JobKeeper, jobs: Jobs, number: str | None) -> None:
     """Have a job end before its worker came."""
     jobs.workers["a"] = job(number)
