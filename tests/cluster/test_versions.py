@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,29 @@ def test_a_worker_that_nobody_has_asked_refuses_tasks_itself(
         assert content(api.align(config, api.RunOptions(listener=hear)).directory) == wanted
     (why,) = (note for note in notes if "is refused" in note)
     assert "0.0.9" in why
+
+
+def test_tasks_wait_for_a_worker_that_may_do_them_while_only_others_are_there(
+    tmp_path: Path,
+) -> None:
+    """dask gives them to the one that is left, which refuses them; none fails, none is lost."""
+    sky = make_sky(tmp_path / "sky", count=4)
+    wanted = content(api.align(write_config(tmp_path / "serial.yaml", sky)).directory)
+    with own_cluster(tmp_path / "own", workers=1) as cluster:
+        start_old_worker(cluster)
+        wait_until(lambda: log(cluster).count("Starting established connection") >= 2)
+
+        def replace_the_good_one(event: events.Event) -> None:
+            is_first = isinstance(event, events.TaskEnded) and event.stage == "measure"
+            if is_first and len(cluster.workers) == 2:
+                cluster.workers[0].kill()
+                # Meanwhile tasks can only go to the old one.
+                late = threading.Timer(3.0, cluster.start_worker)
+                cluster.closing.callback(late.join)
+                late.start()
+                cluster.workers.append(cluster.workers[1])
+
+        on = {"backend": "scheduler", "address": cluster.address}
+        config = write_config(tmp_path / "run.yaml", sky, cluster=on)
+        result = api.align(config, api.RunOptions(listener=replace_the_good_one))
+        assert content(result.directory) == wanted
