@@ -19,6 +19,7 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.header_files import update_image_wcs
 from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
+from alignsvc.io.places import Place, run_place
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_settings import SceneSettings
@@ -30,7 +31,8 @@ from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.cancelling import Cancellation, cancel_run
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
-from alignsvc.run.listing import ListedRun, list_runs
+from alignsvc.run.listing import ListedRun
+from alignsvc.run.listing import list_runs as runs_below
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
@@ -90,7 +92,7 @@ def align(
     config: Config | Path | str,
     options: RunOptions | None = None,
     *,
-    extend: Path | str | None = None,
+    extend: Place | str | None = None,
     freeze: bool = False,
 ) -> RunResult:
     """Align the exposures that a configuration names.
@@ -99,8 +101,8 @@ def align(
     ----------
     config : Config, or path of a YAML file
     options : RunOptions or None
-    extend : Path, str or None
-        Directory of a finished run: its exposures join, and the loop begins with its corrections.
+    extend : path, URL or None
+        Where a finished run lies: its exposures join, and the loop begins with its corrections.
         It is only read.
     freeze : bool
         Whether its corrections stay as they are and hold the frame.
@@ -119,7 +121,7 @@ def check(
     config: Config | Path | str,
     overrides: tuple[str, ...] = (),
     *,
-    extend: Path | str | None = None,
+    extend: Place | str | None = None,
     freeze: bool = False,
 ) -> Plan:
     """Return what a run would do; nothing is written. Parameters as of `align`.
@@ -137,42 +139,47 @@ def check(
     return plan
 
 
-def resume(run: Path, options: RunOptions | None = None) -> RunResult:
+def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:
     """Go on with a run that was stopped; a finished one is only read, a driven one followed."""
-    return attaching.resume(run.absolute(), options or RunOptions())
+    return attaching.resume(_run(run), options or RunOptions())
 
 
-def retry(run: Path, options: RunOptions | None = None) -> RunResult:
+def retry(run: Place | str, options: RunOptions | None = None) -> RunResult:
     """Try the failed exposures of a run again; see `alignsvc.run.retrying` for what that means."""
-    return retry_failed(run, options or RunOptions())
+    return retry_failed(_run(run), options or RunOptions())
 
 
-def status(run: Path) -> RunStatus:
+def status(run: Place | str) -> RunStatus:
     """Return where a run stands."""
-    return run_status(run)
+    return run_status(_run(run))
 
 
-def watch(run: Path, interval_s: float = 2.0) -> Iterator[Seen]:
+def watch(run: Place | str, interval_s: float = 2.0) -> Iterator[Seen]:
     """Yield how a run stands, every few seconds, until it goes on no more."""
-    return watched(run, Looking(interval_s))
+    return watched(_run(run), Looking(interval_s))
 
 
-def cancel(run: Path) -> Cancellation:
+def cancel(run: Place | str) -> Cancellation:
     """Ask a run to stop, wherever it is driven, and wait for it; what is done is kept."""
-    return cancel_run(run)
+    return cancel_run(_run(run))
 
 
-def explain(run: Path, exposure: str) -> Explanation:
+def explain(run: Place | str, exposure: str) -> Explanation:
     """Return all that happened to an exposure of a run, and what to do about it."""
-    return explain_exposure(run, exposure)
+    return explain_exposure(_run(run), exposure)
 
 
-def clean(run: Path, *, keep_mosaic: bool = False) -> Cleaning:
+def list_runs(root: Place | str) -> tuple[ListedRun, ...]:
+    """Return the runs below a directory or a prefix of a bucket, whatever state they are in."""
+    return runs_below(_run(root))
+
+
+def clean(run: Place | str, *, keep_mosaic: bool = False) -> Cleaning:
     """Remove what a run that nobody drives needs no more: pixels, and tables of single tasks."""
-    return clean_run(run, keep_mosaic=keep_mosaic)
+    return clean_run(_run(run), keep_mosaic=keep_mosaic)
 
 
-def report(run: Path) -> Any:
+def report(run: Place | str) -> Any:
     """Return the report of a finished run, as in its ``report.json``.
 
     Raises
@@ -182,19 +189,20 @@ def report(run: Path) -> Any:
     ConfigError
         The run has not ended.
     """
+    run = _run(run)
     service.require_run(run)
-    content = RunLocations(run.absolute()).objects.find(REPORT_JSON)
+    content = RunLocations(run).objects.find(REPORT_JSON)
     if content is None:
         raise ConfigError(
             f"{run}: no report yet, since the run has not ended; "
             f"`alignsvc resume {run}` goes on with it"
         )
-    return {**json.loads(content), "directory": str(run.absolute())}
+    return {**json.loads(content), "directory": str(run)}
 
 
-def apply(run: Path, target: Target) -> tuple[Path, ...]:
+def apply(run: Place | str, target: Target) -> tuple[Place, ...]:
     """Write the corrected headers of a finished run once more, elsewhere or in place."""
-    return apply_run(run, target)
+    return apply_run(_run(run), target)
 
 
 def revert(files: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -220,11 +228,12 @@ def simulate(sky: Path, directory: Path) -> int:
         ) from error
 
 
-def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
+def evaluate(run: Place | str, directory: Path) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
+    run = _run(run)
     config = service.stored_config(run)
     plan, state = service.stored_plan(run, config), service.state_of(run)
-    rows = read_corrections(RunLocations(run.absolute()).path(CORRECTIONS))
+    rows = read_corrections(RunLocations(run).path(CORRECTIONS))
     of_id = {row.id: row for row in rows}
     totals = {
         row.id: row.correction
@@ -255,6 +264,11 @@ def evaluate(run: Path, directory: Path) -> Mapping[str, object]:
     }
 
 
+def _run(run: Place | str) -> Place:
+    """Return where a run lies; a path is made absolute."""
+    return run_place(str(run))
+
+
 def _final_wcs(header: ExposureHeader, row: ExposureResult, run_id: str) -> list[CelestialWcs]:
     """Return the WCS of an exposure's chips with the run's correction, once."""
     if header.corrected_by == run_id:
@@ -271,7 +285,7 @@ def _loaded(config: Config | Path | str, overrides: tuple[str, ...]) -> Config:
     return load_config(Path(config), overrides)
 
 
-def _extending(config: Config, extend: Path | str | None, *, freeze: bool) -> Config:
+def _extending(config: Config, extend: Place | str | None, *, freeze: bool) -> Config:
     """Return the configuration of a run that extends another; as it is if it extends none."""
     if extend is None and not freeze:
         return config

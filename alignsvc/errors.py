@@ -11,6 +11,7 @@
       ResourceError          give it more, then resume
       TransientError         try again (worker lost, store timeout)
       RunStoreError          stop: the run directory cannot be trusted or used
+        DamagedProduct       what a task made is missing or damaged: it is made again
       HeaderError            this header cannot be written as asked; nothing was written
       RunCancelled           nothing: somebody asked for it; what is done is kept
     RunInterrupted           the same for Ctrl-C, as which it counts
@@ -69,6 +70,13 @@ class TransientError(AlignError):
 
 class RunStoreError(AlignError):
     """The run directory cannot be used or trusted."""
+
+
+class DamagedProduct(RunStoreError):
+    """Something that a task made is missing from the run store, or is not what was written.
+
+    It can be made again of what it was made of; a run that goes on does so.
+    """
 
 
 class HeaderError(AlignError):

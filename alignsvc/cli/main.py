@@ -26,6 +26,7 @@ from alignsvc.errors import (
     RunCancelled,
     RunInterrupted,
 )
+from alignsvc.io.places import place_of, run_place
 from alignsvc.version import VERSION
 
 #: Typer brings a click of its own or uses the installed one: the base of this one's errors.
@@ -42,7 +43,10 @@ app = typer.Typer(
 _NOT_OUR_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="The run's directory.")]
+# What is parsed is a `Place`: a Path, or a UrlPlace; typer knows no unions.
+RunDirectory = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=run_place, help="The run's directory, or its URL.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Override a key of the configuration."),
@@ -50,7 +54,9 @@ Overrides = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores by default.")]
 Extend = Annotated[
     Path | None,
-    typer.Option(metavar="RUN", help="A finished run that the exposures join; only read."),
+    typer.Option(
+        metavar="RUN", parser=run_place, help="A finished run that the exposures join; only read."
+    ),
 ]
 Freeze = Annotated[
     bool, typer.Option("--freeze", help="Keep the corrections of that run: they hold the frame.")
@@ -225,10 +231,14 @@ def resume(
 @app.command()
 def apply(
     run_or_files: Annotated[
-        list[Path], typer.Argument(metavar="RUN | FILE...", help="A run, or files with --from.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN | FILE...", parser=place_of, help="A run, or files with --from."
+        ),
     ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="A corrections.ecsv, to put on FILEs.")
+        Path | None,
+        typer.Option("--from", parser=place_of, help="A corrections.ecsv, to put on FILEs."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the inputs.")] = False,
     to: Annotated[Path | None, typer.Option(help="Write copies under this directory.")] = None,
@@ -260,7 +270,7 @@ def revert(
 
 @app.command()
 def simulate(
-    first: Annotated[Path, typer.Argument(metavar="SKY.yaml | RUN")],
+    first: Annotated[Path, typer.Argument(metavar="SKY.yaml | RUN", parser=place_of)],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Of the exposures.")],
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Judge RUN against the truth in DIR.")
@@ -346,7 +356,10 @@ def explain(
 
 @app.command(name="list")
 def list_(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Runs below it are shown.")],
+    root: Annotated[
+        Path,
+        typer.Argument(metavar="ROOT", parser=run_place, help="Runs below it are shown."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show the runs below a directory."""

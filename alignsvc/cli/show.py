@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from rich.progress import (
 
 from alignsvc.cli.columns import exposure_lines
 from alignsvc.domain.outcome import TaskStatus
+from alignsvc.io.places import Place
 from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
 from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
 from alignsvc.run.plan import Plan
@@ -175,7 +175,7 @@ def _lines(lines: Sequence[str]) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def written(paths: Sequence[Path]) -> None:
+def written(paths: Sequence[Place]) -> None:
     """Print which files were written."""
     if not paths:
         _lines(["nothing was written: the files hold this correction already"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from astropy import units
@@ -12,6 +11,8 @@ from astropy.table import Table
 
 from alignsvc.domain.agreement import Agreement, MethodAgreement, NotCompared
 from alignsvc.errors import RunStoreError
+from alignsvc.io.places import Place
+from alignsvc.io.stores import content_of
 
 _COLUMNS: tuple[tuple[str, type], ...] = (
     ("exposure", str),
@@ -78,7 +79,7 @@ def _values(row: MethodAgreement) -> tuple[str | float, ...]:
     )
 
 
-def read_agreement(path: Path) -> tuple[MethodAgreement, ...]:
+def read_agreement(path: Place) -> tuple[MethodAgreement, ...]:
     """Return the rows of a table that `agreement_to_ecsv` wrote.
 
     Raises
@@ -86,8 +87,9 @@ def read_agreement(path: Path) -> tuple[MethodAgreement, ...]:
     RunStoreError
         The file is missing or is not such a table.
     """
+    text = content_of(path).decode(errors="replace")
     try:
-        return tuple(_row(row) for row in Table.read(path, format="ascii.ecsv"))
+        return tuple(_row(row) for row in Table.read(text, format="ascii.ecsv"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunStoreError(
             f"{path}: not a table of what two methods differ by ({error}); give the "

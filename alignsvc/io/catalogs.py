@@ -20,7 +20,8 @@ from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.quality import FLAG_TEXT, SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError, RunStoreError
-from alignsvc.io.objects import LocalObjects
+from alignsvc.io.places import Place
+from alignsvc.io.stores import content_of, objects_at
 
 _UNITS = {
     "x": units.pix,
@@ -60,12 +61,12 @@ def catalog_to_ecsv(catalog: SourceCatalog) -> bytes:
     return text.getvalue().encode()
 
 
-def write_catalog(catalog: SourceCatalog, path: Path) -> None:
+def write_catalog(catalog: SourceCatalog, path: Place) -> None:
     """Write `catalog` to `path` as ECSV, whole or not at all, in place of what was there."""
-    LocalObjects(path.parent).put(path.name, catalog_to_ecsv(catalog))
+    objects_at(path.parent).put(path.name, catalog_to_ecsv(catalog))
 
 
-def read_catalog(path: Path) -> SourceCatalog:
+def read_catalog(path: Place) -> SourceCatalog:
     """Return the catalogue that `write_catalog` wrote, bit for bit.
 
     Raises
@@ -74,8 +75,9 @@ def read_catalog(path: Path) -> SourceCatalog:
         The file is missing or is not such a table.
     """
     empty = SourceCatalog.empty()
+    text = content_of(path).decode(errors="replace")
     try:
-        table = Table.read(path, format="ascii.ecsv")
+        table = Table.read(text, format="ascii.ecsv")
         columns = [np.asarray(table[name]).astype(of.dtype) for name, of in empty.columns()]
     except (OSError, ValueError, KeyError) as error:
         raise RunStoreError(

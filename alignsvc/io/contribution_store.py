@@ -1,29 +1,31 @@
 """What each exposure gives to the mosaic, kept for one generation.
 
-A directory each: a zarr array of two planes, numerator and weight, and beside its metadata
-``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on.
+A folder each: a zarr array of two planes, numerator and weight, and beside its metadata
+``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on, and
+``contribution.json``, what is known of it, which is written last and makes the contribution exist.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import uuid
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.errors import RunStoreError
-from alignsvc.io.codec import Json, json_from, value_from
-from alignsvc.io.objects import PARTIAL, checked_name
-from alignsvc.io.tiled_arrays import TiledArray, explained
+from alignsvc.errors import DamagedProduct
+from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
+from alignsvc.io.stores import objects_at
+from alignsvc.io.tiled_arrays import TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SATURATED = "saturated.npy"
+_RECORD = "contribution.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,12 @@ class StoredContribution:
     Parameters
     ----------
     name : str
-        Its key: the name of its directory in the store.
+        Its key: the name of its folder in the store.
     block : PixelBox
         Whole tiles of the grid (cut at the grid's end) that it was written on.
     tile_shape : tuple of int
     tiles : tuple of TileId
-        Those in which it has weight, sorted; the others are not on disk.
+        Those in which it has weight, sorted; the others are not stored.
     checksum : str
         sha256 of all that is stored.
     """
@@ -56,19 +58,24 @@ class ContributionStore:
 
     Parameters
     ----------
-    root : Path
-        Directory; made with the first contribution.
+    root : Place
+        Made with the first contribution.
     """
 
-    root: Path
+    root: Place
+
+    @property
+    def objects(self) -> ObjectStore:
+        """What the store consists of; its checksums, not the disk, say that a thing is whole."""
+        return objects_at(self.root, is_scratch=True)
 
     def write(
         self, key: str, contribution: Contribution, saturated: IntArray, grid: MosaicGrid
     ) -> StoredContribution:
         """Store the contribution (as float32) under `key`, unless there is one already.
 
-        One that is damaged is replaced. It appears by one rename, whole or not at all; of two
-        writers the first wins, and both get what is stored.
+        One that is damaged is replaced. It exists once its record is written, after all else. Two
+        writers of one key write the same bytes: the key says all that they follow from.
 
         Parameters
         ----------
@@ -78,8 +85,7 @@ class ContributionStore:
             x and y of grid pixels on which the exposure is saturated.
         grid : MosaicGrid
         """
-        final = self._path(key)
-        if TiledArray(final).exists:
+        if self.exists(key):
             if self.is_whole(key, grid):
                 return self.stored(key)
             self.remove(key)
@@ -93,39 +99,47 @@ class ContributionStore:
         found = StoredContribution(
             key, block, grid.tile_shape, tiles, _checksum(whole, tiles, saturated, grid)
         )
-        partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
-        with explained(final):
-            try:
-                self._fill(partial, found, whole, grid)
-                np.save(partial / _SATURATED, saturated.astype(np.int32), allow_pickle=False)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                partial.rename(final)
-            except OSError:
-                if not TiledArray(final).exists:
-                    raise
-                return self.stored(key)  # another writer was first
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        objects = self.objects
+        self._array(key).create((2, *block.shape), grid.tile_shape, "float32", {})
+        for tile in tiles:
+            inside = grid.tile_box(tile).slices_in(block)
+            for plane, pixels in enumerate((whole.numerator, whole.weight)):
+                self._array(key).write((plane, *_chunk(found, tile)), pixels[inside])
+        listed = io.BytesIO()
+        np.save(listed, saturated.astype(np.int32), allow_pickle=False)
+        objects.put(f"{key}/{_SATURATED}", listed.getvalue())
+        record = sealed({"contribution": json_from(found, StoredContribution)})
+        objects.put(f"{key}/{_RECORD}", record)
         return found
 
     def exists(self, key: str) -> bool:
         """Whether there is a contribution under `key`."""
-        return TiledArray(self._path(key)).exists
+        return self.objects.exists(f"{key}/{_RECORD}")
 
     def is_whole(self, key: str, grid: MosaicGrid) -> bool:
         """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
         try:
             stored = self.stored(key)
             found, saturated = self.read(key, stored.block), self.saturated(key)
-        except (RunStoreError, TypeError, ValueError, KeyError):
+        except DamagedProduct:
             return False
         return _checksum(found, stored.tiles, saturated, grid) == stored.checksum
 
     def stored(self, key: str) -> StoredContribution:
-        """Return what is known of a contribution; RunStoreError if there is none."""
-        if not self.exists(key):
-            raise RunStoreError(f"contribution store {self.root}: no contribution {key}")
-        return value_from(self._array(key).attributes()["contribution"], StoredContribution)
+        """Return what is known of a contribution.
+
+        Raises
+        ------
+        DamagedProduct
+            There is none, or its record is damaged.
+        """
+        content = self.objects.find(f"{key}/{_RECORD}")
+        if content is None:
+            raise DamagedProduct(f"contribution store {self.root}: no contribution {key}")
+        try:
+            return value_from(unsealed(content)["contribution"], StoredContribution)
+        except (TypeError, ValueError, KeyError) as error:
+            raise DamagedProduct(f"contribution {key}: {_RECORD} is damaged ({error})") from error
 
     def tiles(self, key: str) -> tuple[TileId, ...]:
         """Return the tiles in which it has weight, sorted."""
@@ -136,7 +150,7 @@ class ContributionStore:
 
         Raises
         ------
-        RunStoreError
+        DamagedProduct
             There is none under `key`, or a chunk of it is missing or damaged: its tile is named.
         """
         stored = self.stored(key)
@@ -151,8 +165,8 @@ class ContributionStore:
             for plane in range(2):
                 try:
                     part = array.read((plane, *_chunk(stored, tile)), within)
-                except RunStoreError as error:
-                    raise RunStoreError(
+                except DamagedProduct as error:
+                    raise DamagedProduct(
                         f"contribution {key}, tile {tile}: {error}; resume, which makes it again"
                     ) from error
                 planes[(plane, *common.slices_in(box))] = part
@@ -163,47 +177,38 @@ class ContributionStore:
 
         Raises
         ------
-        RunStoreError
+        DamagedProduct
             There is no such list, or it cannot be read.
         """
-        path = self._path(key) / _SATURATED
+        content = self.objects.find(f"{key}/{_SATURATED}")
+        if content is None:
+            raise DamagedProduct(f"contribution {key}: {_SATURATED} is missing; resume")
         try:
-            pixels: IntArray = np.load(path, allow_pickle=False).astype(np.int64)
-        except (OSError, ValueError) as error:
-            raise RunStoreError(
-                f"contribution {key}: {path} cannot be read ({error}); start a new run"
+            pixels: IntArray = np.load(io.BytesIO(content), allow_pickle=False).astype(np.int64)
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedProduct(
+                f"contribution {key}: {_SATURATED} cannot be read ({error}); resume"
             ) from error
         return pixels
 
     def names(self) -> tuple[str, ...]:
-        """Return the keys of all contributions, sorted."""
-        return tuple(sorted(p.name for p in self.root.glob("*") if not p.name.startswith(".")))
+        """Return the keys of all contributions, those half written included, sorted."""
+        return self.objects.folders("")
 
     def remove(self, key: str) -> None:
         """Remove a contribution; nothing happens if there is none."""
-        shutil.rmtree(self._path(key), ignore_errors=True)
+        objects = self.objects
+        objects.delete(f"{key}/{_RECORD}")  # gone at once, whatever happens to the rest
+        objects.delete_below(f"{key}/")
 
     def remove_partial(self) -> None:
         """Remove what killed writers left; only while nobody writes."""
-        for path in self.root.glob(f"{PARTIAL}*"):
-            shutil.rmtree(path, ignore_errors=True)
-
-    def _fill(
-        self, path: Path, stored: StoredContribution, whole: Contribution, grid: MosaicGrid
-    ) -> None:
-        attributes: dict[str, Json] = {"contribution": json_from(stored, StoredContribution)}
-        shape = (2, *stored.block.shape)
-        array = TiledArray.create(path, shape, grid.tile_shape, "float32", attributes)
-        for tile in stored.tiles:
-            inside = grid.tile_box(tile).slices_in(stored.block)
-            for plane, pixels in enumerate((whole.numerator, whole.weight)):
-                array.write((plane, *_chunk(stored, tile)), pixels[inside])
+        for key in self.names():
+            if not self.exists(key):
+                self.remove(key)
 
     def _array(self, key: str) -> TiledArray:
-        return TiledArray(self._path(key))
-
-    def _path(self, key: str) -> Path:
-        return self.root.joinpath(*checked_name(key).split("/"))
+        return TiledArray(self.objects, key)
 
 
 def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, int]:

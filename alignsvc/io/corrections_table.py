@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from astropy import units
@@ -20,6 +19,8 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult, FitQuality
 from alignsvc.errors import RunStoreError
+from alignsvc.io.places import Place
+from alignsvc.io.stores import content_of
 
 _UPPER = np.triu_indices(N_PARAMETERS)
 _UNITS = {
@@ -198,7 +199,7 @@ def _numbers(correction: Correction | None) -> list[float]:
     ]
 
 
-def read_corrections(path: Path) -> tuple[ExposureResult, ...]:
+def read_corrections(path: Place) -> tuple[ExposureResult, ...]:
     """Return the rows of a table that `corrections_to_ecsv` wrote; messages are not kept.
 
     Raises
@@ -206,8 +207,9 @@ def read_corrections(path: Path) -> tuple[ExposureResult, ...]:
     RunStoreError
         The file is missing or is not such a table.
     """
+    text = content_of(path).decode(errors="replace")
     try:
-        table = Table.read(path, format="ascii.ecsv")
+        table = Table.read(text, format="ascii.ecsv")
         results = [_result(row) for row in table]
         if "chip" not in table.colnames:
             return tuple(results)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.io.file_bytes import refuse_url
 from alignsvc.io.fits_files import FITS_SUFFIX, heard_warnings, open_fits
 from alignsvc.io.image_settings import GroupByKeyword, GroupByPath, ImageSettings
+from alignsvc.io.places import UrlPlace, is_url
+from alignsvc.io.remote_files import is_pattern, matching
 from alignsvc.reasons import FailureKind
 
 _PATTERN_SIGNS = set("*?[")
@@ -28,7 +29,7 @@ class ExposureCandidate:
         Path below the inputs' common parent without the FITS suffix; of grouped files, what
         they have in common.
     files : tuple of str
-        Absolute paths, sorted; sidecars are not among them.
+        Absolute paths and URLs, sorted; sidecars are not among them.
     """
 
     id: str
@@ -84,22 +85,23 @@ def find_exposures(
     ConfigError
         A pattern that matches no file, a folder, a file given twice, two files with one id, or
         files that `group_by` cannot group.
-    NotYet
-        A URL.
+    RunStoreError, TransientError
+        A bucket that a pattern names cannot be listed.
     """
     files = _expanded(paths)
     _refuse_twice(files)
-    named = {os.path.realpath(file) for file in files}
-    files += [file for file in also if os.path.realpath(file) not in named]
+    named = {_real(file) for file in files}
+    files += [file for file in also if _real(file) not in named]
     sidecars = {
-        os.path.realpath(sidecar)
+        _real(sidecar)
         for file in files
         for pattern in settings.sidecars
         if (sidecar := pattern.path_for(file)) is not None
     }
-    files = [file for file in files if os.path.realpath(file) not in sidecars]
+    files = [file for file in files if _real(file) not in sidecars]
     ids = exposure_ids(files)
-    present = {file: ids[file] for file in files if os.path.lexists(file)}
+    # A file behind a URL is asked for when it is read.
+    present = {file: ids[file] for file in files if is_url(file) or os.path.lexists(file)}
     failed = tuple(
         FailedExposure(
             ids[file],
@@ -119,14 +121,14 @@ def exposure_ids(files: Iterable[str]) -> dict[str, str]:
     ConfigError
         Two files have one id (``a.fits`` and ``a.fits.gz``).
     """
-    files = list(files)
-    if not files:
+    paths = {file: _as_path(file) for file in files}
+    if not paths:
         return {}
-    parent = os.path.commonpath([Path(file).parent for file in files])
+    parent = os.path.commonpath([path.parent for path in paths.values()])
     ids: dict[str, str] = {}
     owner: dict[str, str] = {}
-    for file in files:
-        below = Path(file).relative_to(parent).as_posix()
+    for file, path in paths.items():
+        below = path.relative_to(parent).as_posix()
         ids[file] = FITS_SUFFIX.sub("", below)
         other = owner.setdefault(ids[file], file)
         if other != file:
@@ -142,6 +144,8 @@ def absolute_pattern(path: str) -> str:
 
     Brackets in the name of the present folder are part of that name, not of the pattern.
     """
+    if is_url(path):
+        return str(UrlPlace(path))
     given = Path(path).expanduser()
     plain = os.path.normpath(given.absolute())
     is_pattern = bool(_PATTERN_SIGNS & set(path)) and not os.path.lexists(plain)
@@ -153,8 +157,10 @@ def absolute_pattern(path: str) -> str:
 def _expanded(paths: tuple[str, ...]) -> list[str]:
     found: list[str] = []
     for path in paths:
-        refuse_url(path)
         plain = absolute_pattern(path)
+        if is_url(path):
+            found += _expanded_url(plain)
+            continue
         if Path(plain).is_dir():
             raise ConfigError(
                 f"images.paths: {path} is a folder; name the files in it: {Path(path) / '*.fits'}"
@@ -174,10 +180,29 @@ def _expanded(paths: tuple[str, ...]) -> list[str]:
     return found
 
 
+def _expanded_url(url: str) -> list[str]:
+    if not is_pattern(url):
+        return [url]
+    matches = matching(url)
+    if not matches:
+        raise ConfigError(f"images.paths: {url} matches no object of the bucket; mend the pattern")
+    return matches
+
+
+def _real(file: str) -> str:
+    """Return what two names of one file have in common."""
+    return file if is_url(file) else os.path.realpath(file)
+
+
+def _as_path(file: str) -> Path:
+    """Return a path for a file, of which ids are made: a URL's is ``/scheme/bucket/name``."""
+    return Path("/" + file.replace("://", "/", 1)) if is_url(file) else Path(file)
+
+
 def _refuse_twice(files: list[str]) -> None:
     first: dict[str, str] = {}
     for file in files:
-        other = first.setdefault(os.path.realpath(file), file)
+        other = first.setdefault(_real(file), file)
         if other is not file:
             also = "" if other == file else f" (as {other} too)"
             raise ConfigError(

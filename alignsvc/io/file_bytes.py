@@ -1,47 +1,112 @@
-"""Files as bytes: sizes, lengths after decompression; and what went wrong with them."""
+"""Input files as bytes: sizes, lengths after decompression; and what went wrong with them."""
 
 from __future__ import annotations
 
 import errno
 import gzip
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from alignsvc.errors import DataError, NotYet, TransientError
+from alignsvc.errors import DataError, TransientError
+from alignsvc.io.places import UrlPlace, place_of
+from alignsvc.io.remote_files import opened_remote, raw_remote, remote_file
 from alignsvc.reasons import FailureKind
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
-_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 #: A network file system that stumbles, rather than a file that is bad.
 _TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EMFILE}
 
 
-def refuse_url(path: str) -> None:
-    """Raise `NotYet` if `path` is a URL."""
-    if _URL.match(path):
-        raise NotYet(
-            f"images.paths: {path}: reading from URLs is not offered yet; copy the files to a "
-            "folder that every worker sees and name that"
-        )
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file of the inputs, open for reading: on a disk or behind a URL.
+
+    Parameters
+    ----------
+    path : str
+        As the inputs name it.
+    size : int
+        Bytes as it is stored.
+    remote : BinaryIO or None
+        The stream of a file behind a URL, decompressed; None = it is on a disk.
+    """
+
+    path: str
+    size: int
+    remote: BinaryIO | None = None
+
+    @property
+    def source(self) -> str | BinaryIO:
+        """What the FITS reader opens: a path, which it can map into memory, or a stream."""
+        return self.path if self.remote is None else self.remote
+
+    def length(self, wanted: int) -> int:
+        """Return the length in bytes after decompression; `wanted` spares counting them."""
+        if self.remote is None:
+            return _length_of(self.path, wanted)
+        return self.remote.seek(0, os.SEEK_END)
+
+    @contextmanager
+    def stream(self) -> Iterator[BinaryIO]:
+        """Open it for reading its bytes, after decompression."""
+        if self.remote is not None:
+            self.remote.seek(0)
+            yield self.remote
+            return
+        with Path(self.path).open("rb") as raw:
+            if raw.read(2) == _GZIP:
+                raw.seek(0)
+                with gzip.open(raw) as stream:
+                    yield cast(BinaryIO, stream)
+            else:
+                raw.seek(0)
+                yield raw
 
 
-def size_of(path: str) -> int:
-    """Return the bytes of a file on disk, more than none.
+@contextmanager
+def opened_input(path: str) -> Iterator[InputFile]:
+    """Open a file of the inputs, named by a path or a URL.
 
     Raises
     ------
     DataError
         MISSING, EMPTY, or UNREADABLE: no permission.
-    NotYet
-        `path` is a URL.
+    TransientError
+        The server of a URL does not answer.
     """
-    refuse_url(path)
+    place = place_of(path)
+    if not isinstance(place, UrlPlace):
+        yield InputFile(path, _size_of(path))
+        return
+    file = remote_file(place)
+    _require_some(path, file.size)
+    with opened_remote(file) as stream:
+        yield InputFile(path, file.size, stream)
+
+
+@contextmanager
+def stored_bytes(path: str) -> Iterator[BinaryIO]:
+    """Open a file of the inputs for reading it as it is stored; errors as of `opened_input`."""
+    place = place_of(path)
+    if not isinstance(place, UrlPlace):
+        _size_of(path)
+        with Path(path).open("rb") as stream:
+            yield stream
+        return
+    file = remote_file(place)
+    _require_some(path, file.size)
+    with raw_remote(file) as remote:
+        yield remote
+
+
+def _size_of(path: str) -> int:
+    """Return the bytes of a file on disk, more than none."""
     try:
         size = Path(path).stat().st_size
     except FileNotFoundError as error:
@@ -50,15 +115,18 @@ def size_of(path: str) -> int:
         ) from error
     except OSError as error:
         raise as_data_error(path, error) from error
+    _require_some(path, size)
+    return size
+
+
+def _require_some(path: str, size: int) -> None:
     if size == 0:
         raise DataError(
             FailureKind.EMPTY, f"{path}: the file is empty (0 bytes); copy it again or leave it out"
         )
-    return size
 
 
-def length_of(path: str, wanted: int) -> int:
-    """Return the file's length in bytes after decompression; `wanted` spares counting them."""
+def _length_of(path: str, wanted: int) -> int:
     with Path(path).open("rb") as raw:
         is_gzip = raw.read(2) == _GZIP
         raw.seek(0, os.SEEK_END)
@@ -77,19 +145,6 @@ def length_of(path: str, wanted: int) -> int:
     except (OSError, EOFError, zlib.error):
         return total
     return total
-
-
-@contextmanager
-def raw_stream(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading its bytes, after decompression."""
-    with Path(path).open("rb") as raw:
-        if raw.read(2) == _GZIP:
-            raw.seek(0)
-            with gzip.open(raw) as stream:
-                yield cast(BinaryIO, stream)
-        else:
-            raw.seek(0)
-            yield raw
 
 
 def as_data_error(path: str, error: OSError) -> DataError | TransientError:

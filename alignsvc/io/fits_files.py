@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -20,7 +19,13 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
-from alignsvc.io.file_bytes import as_data_error, length_of, raw_stream, size_of, unreadable
+from alignsvc.io.file_bytes import (
+    InputFile,
+    as_data_error,
+    opened_input,
+    stored_bytes,
+    unreadable,
+)
 from alignsvc.io.image_settings import HduSelector
 
 _BLOCK = 2880
@@ -125,24 +130,22 @@ def open_fits(path: str) -> Iterator[OpenFits]:
     DataError
         MISSING, EMPTY, or UNREADABLE: not FITS, cut short, damaged.
     TransientError
-        The file system stumbled.
-    NotYet
-        `path` is a URL.
+        The file system or the server stumbled.
     """
-    size = size_of(path)
-    with heard_warnings() as heard:
-        try:
-            hdus = _opened(path)
-        except OSError as error:
-            raise as_data_error(path, error) from error
-        except _READ_ERRORS as error:
-            raise unreadable(path, str(error)) from error
-    with hdus:
-        _require_sound(path, hdus, heard)
-        _require_complete(path, hdus)
-        with heard_warnings():
-            images = tuple(_images(hdus))
-        yield OpenFits(path, size, hdus, images, _header_digest(path, hdus))
+    with opened_input(path) as file:
+        with heard_warnings() as heard:
+            try:
+                hdus = _opened(file)
+            except OSError as error:
+                raise as_data_error(path, error) from error
+            except _READ_ERRORS as error:
+                raise unreadable(path, str(error)) from error
+        with hdus:
+            _require_sound(file, hdus, heard)
+            _require_complete(file, hdus)
+            with heard_warnings():
+                images = tuple(_images(hdus))
+            yield OpenFits(path, file.size, hdus, images, _header_digest(file, hdus))
 
 
 def read_plane(file: OpenFits, index: int) -> Float32Array:
@@ -193,9 +196,8 @@ def content_digest(path: str) -> str:
     DataError
         MISSING or EMPTY.
     """
-    size_of(path)
     sink = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with stored_bytes(path) as stream:
         while chunk := stream.read(_CHUNK):
             sink.update(chunk)
     return sink.hexdigest()
@@ -255,9 +257,9 @@ def _images(hdus: fits.HDUList) -> Iterator[ImageHdu]:
         )
 
 
-def _opened(path: str) -> fits.HDUList:
+def _opened(file: InputFile) -> fits.HDUList:
     # do_not_scale: BZERO, BSCALE and BLANK are applied in `read_plane`, to float32.
-    hdus = fits.open(path, mode="readonly", do_not_scale_image_data=True)
+    hdus = fits.open(file.source, mode="readonly", do_not_scale_image_data=True)
     try:
         hdus.readall()
     except BaseException:
@@ -266,21 +268,21 @@ def _opened(path: str) -> fits.HDUList:
     return hdus
 
 
-def _require_sound(path: str, hdus: fits.HDUList, heard: list[str]) -> None:
+def _require_sound(file: InputFile, hdus: fits.HDUList, heard: list[str]) -> None:
     if not any("Error validating header" in text for text in heard):
         return
     # Stray bytes after the last HDU are harmless and common; a broken extension is not.
-    with raw_stream(path) as stream:
+    with file.stream() as stream:
         stream.seek(_end_of(hdus))
         if stream.read(8) == b"XTENSION":
             raise unreadable(
-                path,
+                file.path,
                 f"the header of extension {len(hdus)} is damaged or cut short, and with it all "
                 "that follows",
             )
 
 
-def _require_complete(path: str, hdus: fits.HDUList) -> None:
+def _require_complete(file: InputFile, hdus: fits.HDUList) -> None:
     last, wanted = hdus[-1], _end_of(hdus)
     # A file without its last padding is complete as long as the image itself is. (The size that
     # a compressed image tells is that of its pixels, not of what is in the file.)
@@ -288,10 +290,10 @@ def _require_complete(path: str, hdus: fits.HDUList) -> None:
         last, fits.CompImageHDU
     )
     needed = last.fileinfo()["datLoc"] + last.size if is_plain else wanted - _BLOCK + 1
-    found = length_of(path, wanted)
+    found = file.length(wanted)
     if found < needed:
         raise unreadable(
-            path, f"it is cut short: {found} bytes found, {wanted} wanted by its headers"
+            file.path, f"it is cut short: {found} bytes found, {wanted} wanted by its headers"
         )
 
 
@@ -300,9 +302,9 @@ def _end_of(hdus: fits.HDUList) -> int:
     return int(info["datLoc"] + info["datSpan"])
 
 
-def _header_digest(path: str, hdus: fits.HDUList) -> str:
+def _header_digest(file: InputFile, hdus: fits.HDUList) -> str:
     sink = hashlib.sha256()
-    with raw_stream(path) as stream:
+    with file.stream() as stream:
         for hdu in hdus:
             info = hdu.fileinfo()
             stream.seek(info["hdrLoc"])

@@ -20,9 +20,11 @@ from typing import BinaryIO, TypeAlias, cast
 from astropy.io import fits
 
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.errors import HeaderError
+from alignsvc.errors import DataError, HeaderError
+from alignsvc.io.file_bytes import opened_input
 from alignsvc.io.fits_blocks import RawHdu, renewed_checksums, scan_hdus
 from alignsvc.io.header_cards import CARD, HeaderCards, keyword_of
+from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.wcs_cards import ARCHIVED
 from alignsvc.io.wcs_edit import HeaderUpdate, edited, is_corrected, restored
 from alignsvc.io.whole_files import replaced
@@ -32,12 +34,14 @@ _CHUNK = 1 << 20
 ExtensionSelector: TypeAlias = int | str | tuple[str, int]
 
 
-def write_copy(source: Path, destination: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ...]:
+def write_copy(
+    source: Place, destination: Place, updates: Sequence[HeaderUpdate]
+) -> tuple[str, ...]:
     """Write a copy of a FITS file with corrected headers; return warnings.
 
     Parameters
     ----------
-    source, destination : Path
+    source, destination : Place
         Folders of the destination are made. A name that ends in ``.gz`` is compressed.
     updates : sequence of HeaderUpdate
         One for each HDU to be corrected, weights and masks included.
@@ -121,7 +125,7 @@ class NamedHdu:
     name: str
 
 
-def hdus_with_same_wcs(path: Path, hdu: int) -> tuple[NamedHdu, ...]:
+def hdus_with_same_wcs(path: Place, hdu: int) -> tuple[NamedHdu, ...]:
     """Return the other image HDUs whose WCS cards say what those of `hdu` say."""
     with _opened(path) as stream:
         found = [HeaderCards.from_bytes(one.header) for one in scan_hdus(stream)]
@@ -251,8 +255,15 @@ def _wcs_cards(cards: HeaderCards) -> Mapping[str, object]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Place) -> Iterator[BinaryIO]:
     """Yield the FITS bytes of a file as a seekable stream, unzipped if need be."""
+    if isinstance(path, UrlPlace):
+        try:
+            with opened_input(str(path)) as file, file.stream() as stream:
+                yield stream
+        except DataError as error:
+            raise HeaderError(str(error)) from error
+        return
     try:
         with path.open("rb") as raw:
             magic = raw.read(3)
@@ -279,8 +290,8 @@ def _write_whole(
     stream: BinaryIO,
     hdus: list[RawHdu],
     headers: Mapping[int, bytes],
-    source: Path,
-    destination: Path,
+    source: Place,
+    destination: Place,
 ) -> None:
     """Write the file with edited headers, whole or not at all; the error names what failed."""
     try:
@@ -293,10 +304,11 @@ def _put_whole(
     stream: BinaryIO,
     hdus: list[RawHdu],
     headers: Mapping[int, bytes],
-    source: Path,
-    destination: Path,
+    source: Place,
+    destination: Place,
 ) -> None:
-    with replaced(destination, stat.S_IMODE(source.stat().st_mode)) as out:
+    mode = stat.S_IMODE(source.stat().st_mode) if isinstance(source, Path) else 0o644
+    with replaced(destination, mode) as out:
         if destination.suffix == ".gz":
             with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as zipped:
                 _copy(stream, hdus, headers, cast(BinaryIO, zipped))

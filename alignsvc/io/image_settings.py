@@ -6,7 +6,6 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePath
 from typing import TypeAlias
 
 from alignsvc.errors import ConfigError
@@ -55,10 +54,10 @@ class Sidecar:
             )
 
     def path_for(self, science: str) -> str | None:
-        """Return the sidecar's path for a science file; None if its name has no `old` in it."""
-        path = PurePath(science)
-        head, found, tail = path.name.rpartition(self.old)
-        return str(path.with_name(head + self.new + tail)) if found else None
+        """Return the path or URL of a science file's sidecar; None: its name has no `old` in it."""
+        folder, slash, name = science.rpartition("/")
+        head, found, tail = name.rpartition(self.old)
+        return f"{folder}{slash}{head}{self.new}{tail}" if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 from alignsvc.domain.outcome import TaskKey
-from alignsvc.io.objects import LocalObjects, checked_name
+from alignsvc.io.objects import ObjectStore, checked_name
+from alignsvc.io.places import Place
+from alignsvc.io.stores import objects_at
 
 #: Version of everything that is written into a run directory; part of a run's identity.
 FORMAT_VERSION = 3
@@ -37,23 +38,23 @@ _LONGEST_NAME = 180
 
 @dataclass(frozen=True, slots=True)
 class RunLocations:
-    """Paths of a run directory; every one of them lies inside it.
+    """Places of a run directory; every one of them lies inside it.
 
     Parameters
     ----------
-    root : Path
-        The run directory.
+    root : Place
+        The run directory, on a disk or in a bucket.
     """
 
-    root: Path
+    root: Place
 
     @property
-    def objects(self) -> LocalObjects:
+    def objects(self) -> ObjectStore:
         """The run directory as a store of objects."""
-        return LocalObjects(self.root)
+        return objects_at(self.root)
 
-    def path(self, name: str) -> Path:
-        """Return the path of a name of this module, or of any name below the run directory.
+    def path(self, name: str) -> Place:
+        """Return the place of a name of this module, or of any name below the run directory.
 
         Raises
         ------
@@ -62,8 +63,8 @@ class RunLocations:
         """
         return self.root.joinpath(*checked_name(name.removesuffix("/")).split("/"))
 
-    def header_path(self, file_name: str) -> Path:
-        """Return the path below ``wcs/`` that mirrors an input's path below the common parent.
+    def header_path(self, file_name: str) -> Place:
+        """Return the place below ``wcs/`` that mirrors an input's path below the common parent.
 
         Raises
         ------

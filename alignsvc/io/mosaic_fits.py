@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -11,14 +10,15 @@ from astropy.io import fits
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.io.tiled_arrays import explained
+from alignsvc.io.objects import explained
+from alignsvc.io.places import Place
 from alignsvc.io.whole_files import replaced
 
 _FITS_BLOCK = 2880
 _BYTES_PER_PIXEL = 4
 
 
-def export_mosaic(store: MosaicStore, generation: int, component: int, path: Path) -> None:
+def export_mosaic(store: MosaicStore, generation: int, component: int, path: Place) -> None:
     """Write one component's mosaic: the mean in the primary HDU, its weight in ``WEIGHT``.
 
     Both float32, in a TAN projection. Where nothing contributed the mean is NaN and the weight 0.
@@ -30,7 +30,7 @@ def export_mosaic(store: MosaicStore, generation: int, component: int, path: Pat
         A tile is missing or damaged, or the file cannot be written.
     """
     grid = store.grid(generation, component)
-    with explained(path), replaced(path) as file:
+    with explained(str(path)), replaced(path) as file:
         _write(file, store, generation, grid)
 
 

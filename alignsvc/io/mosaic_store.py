@@ -1,4 +1,4 @@
-"""The mosaic on disk: a zarr group of generations, one of which is the current one.
+"""The mosaic in the store: a zarr group of generations, one of which is the current one.
 
 ::
 
@@ -10,39 +10,37 @@
           segmentation            int64, chunk = tile, on passes that detect
 
 A generation is written beside the published one, verified, and published by moving the pointer.
-Tiles that did not change are hard links to the older generation's chunks: zarr replaces files,
-it never writes into them, so a link shares bytes and not fate.
+It exists once its own ``zarr.json`` does, which is written after all others and deleted before
+them. Tiles that did not change are copies of the older generation's chunks, hard links on a disk:
+objects are replaced, never written into, so a link shares bytes and not fate.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.storage import LocalStore
 
 from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import DamagedProduct, RunStoreError
 from alignsvc.io.codec import json_from, value_from
-from alignsvc.io.objects import PARTIAL, LocalObjects
-from alignsvc.io.tiled_arrays import TiledArray, explained
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
+from alignsvc.io.stores import objects_at
+from alignsvc.io.tiled_arrays import METADATA, TiledArray, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
 _SEGMENTATION = "segmentation"
 _DTYPES = {"numerator": "float64", "weight": "float64", _SEGMENTATION: "int64"}
 _CURRENT = "current"
+_GENERATION = "generation-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +49,16 @@ class MosaicStore:
 
     Parameters
     ----------
-    root : Path
+    root : Place
         ``mosaic.zarr`` of the run; made with the first generation.
     """
 
-    root: Path
+    root: Place
+
+    @property
+    def objects(self) -> ObjectStore:
+        """What the store consists of; receipts, not the disk, say that a tile is whole."""
+        return objects_at(self.root, is_scratch=True)
 
     def create(self, generation: int, grids: Iterable[MosaicGrid]) -> None:
         """Make a generation without tiles; nothing happens if it exists with these grids.
@@ -73,36 +76,39 @@ class MosaicStore:
                     "remove it first"
                 )
             return
-        final = self._path(generation)
-        partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
-        with explained(final):
-            _group(self.root, {})
-            _group(partial, {"n_components": len(grids)})
-            for grid in grids:
-                component = partial / f"c{grid.component}"
-                _group(component, {"grid": json_from(grid, MosaicGrid)})
-                for name, dtype in _DTYPES.items():
-                    TiledArray.create(component / name, grid.shape, grid.tile_shape, dtype, {})
-            partial.rename(final)
+        self._make_arrays(generation, grids)
+        create_group(self.objects, _name(generation), {"n_components": len(grids)})
+
+    def _make_arrays(self, generation: int, grids: tuple[MosaicGrid, ...]) -> None:
+        """Make all of a generation but what makes it exist."""
+        objects, name = self.objects, _name(generation)
+        objects.delete_below(f"{name}/")  # what a killed driver may have left
+        if not objects.exists(METADATA):
+            create_group(objects, "", {})
+        for grid in grids:
+            component = f"{name}/c{grid.component}"
+            create_group(objects, component, {"grid": json_from(grid, MosaicGrid)})
+            for plane, dtype in _DTYPES.items():
+                array = TiledArray(objects, f"{component}/{plane}")
+                array.create(grid.shape, grid.tile_shape, dtype, {})
 
     def exists(self, generation: int) -> bool:
         """Whether the generation has been created."""
-        return (self._path(generation) / "zarr.json").is_file()
+        return self.objects.exists(f"{_name(generation)}/{METADATA}")
 
     def generations(self) -> tuple[int, ...]:
         """Return the generations that exist, in order."""
-        return tuple(
-            sorted(int(path.name.split("-")[1]) for path in self.root.glob("generation-*"))
-        )
+        numbers = (int(name.removeprefix(_GENERATION)) for name in self._begun())
+        return tuple(sorted(number for number in numbers if self.exists(number)))
 
     def grids(self, generation: int) -> tuple[MosaicGrid, ...]:
         """Return the grids that the generation was created with, in order of component."""
-        n_components = int(self._attributes(self._path(generation))["n_components"])
+        n_components = value_from(self._attributes(_name(generation))["n_components"], int)
         return tuple(self.grid(generation, component) for component in range(n_components))
 
     def grid(self, generation: int, component: int) -> MosaicGrid:
         """Return the grid of one component."""
-        attributes = self._attributes(self._path(generation) / f"c{component}")
+        attributes = self._attributes(f"{_name(generation)}/c{component}")
         return value_from(attributes["grid"], MosaicGrid)
 
     def write_tile(self, generation: int, tile: TileId, sums: Contribution) -> str:
@@ -140,10 +146,7 @@ class MosaicStore:
         """Raise RunStoreError unless the tile is what had this checksum when written."""
         found = tile_checksum(self.read_tile(generation, tile))
         if found != checksum:
-            raise RunStoreError(
-                f"mosaic generation {generation}, tile {tile}: checksum {found}, {checksum} was "
-                "written; merge the tile again"
-            )
+            raise _missing(generation, tile, f"checksum {found} found, {checksum} was written")
 
     def has_tile(self, generation: int, tile: TileId) -> bool:
         """Whether both planes of the tile have been written."""
@@ -165,12 +168,9 @@ class MosaicStore:
         RunStoreError
             Generation `source` has none.
         """
-        old = self._array(source, tile.component, _SEGMENTATION)
-        if not old.has_chunk(tile.row, tile.column):
+        if not self.has_segmentation(source, tile):
             raise _missing(source, tile, "segmentation is missing")
-        new = self._array(target, tile.component, _SEGMENTATION)
-        with explained(old.path):
-            _link(old.chunk_path(tile.row, tile.column), new.chunk_path(tile.row, tile.column))
+        self._copy_chunk(self, (source, tile), (target, tile), _SEGMENTATION)
 
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
         """Write a tile's map of source ids (0 = sky)."""
@@ -192,37 +192,30 @@ class MosaicStore:
     def link_tile(self, source: int, target: int, tile: TileId) -> None:
         """Make the tile of generation `source` that of generation `target` too.
 
-        The planes that exist are hard-linked, or copied where the file system has no links;
-        the target's own tile, if any, is replaced.
+        The target's own tile, if any, is replaced.
         """
-        for name in _DTYPES:
-            index = (tile.row, tile.column)
-            old = self._array(source, tile.component, name)
-            if not old.has_chunk(*index):
-                if name in _SUMS:
-                    raise _missing(source, tile, f"{name} is missing")
-                continue
-            with explained(old.path):
-                _link(
-                    old.chunk_path(*index),
-                    self._array(target, tile.component, name).chunk_path(*index),
-                )
+        for plane in _DTYPES:
+            if self._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
+                self._copy_chunk(self, (source, tile), (target, tile), plane)
+            elif plane in _SUMS:
+                raise _missing(source, tile, f"{plane} is missing")
 
     def adopt(self, other: MosaicStore, source: int, target: int) -> None:
         """Make a generation of another store one of this store too, without its sources.
 
-        Chunks are linked, or copied where the disk allows no links; the other store stays as
-        it is. Nothing happens if the target exists.
+        Chunks are linked or copied; the other store stays as it is. Nothing happens if the
+        target exists.
         """
         if self.exists(target):
             return
-        partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
-        with explained(self.root):
-            _group(self.root, {})
-            shutil.copytree(
-                other._path(source), partial, copy_function=_copy_linked, ignore=_all_but_sums
-            )
-            partial.rename(self._path(target))
+        grids = other.grids(source)
+        self._make_arrays(target, grids)
+        for grid in grids:
+            for tile in grid.tiles():
+                for plane in _SUMS:
+                    if other._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
+                        self._copy_chunk(other, (source, tile), (target, tile), plane)
+        create_group(self.objects, _name(target), {"n_components": len(grids)})
 
     def link_earlier(self, source: int, there: TileId, target: int, tile: TileId) -> None:
         """Make a tile of an adopted generation, perhaps of another number, one of `target`.
@@ -234,16 +227,10 @@ class MosaicStore:
         RunStoreError
             The adopted generation lacks the tile.
         """
-        for name in _SUMS:
-            old = self._array(source, there.component, name)
-            if not old.has_chunk(there.row, there.column):
-                raise _missing(source, there, f"{name} is missing")
-            new = self._array(target, tile.component, name)
-            with explained(old.path):
-                _link(
-                    old.chunk_path(there.row, there.column),
-                    new.chunk_path(tile.row, tile.column),
-                )
+        for plane in _SUMS:
+            if not self._array(source, there.component, plane).has_chunk(there.row, there.column):
+                raise _missing(source, there, f"{plane} is missing")
+            self._copy_chunk(self, (source, there), (target, tile), plane)
         box = self.grid(target, tile.component).tile_box(tile)
         self.write_segmentation(target, tile, np.zeros(box.shape, np.int64))
 
@@ -259,16 +246,16 @@ class MosaicStore:
             for tile in grid.tiles():
                 if not self.has_tile(generation, tile):
                     raise _missing(generation, tile, "not written")
-        LocalObjects(self.root).put(_CURRENT, self._path(generation).name.encode())
+        objects_at(self.root).put(_CURRENT, _name(generation).encode())
 
     def current(self) -> int | None:
         """Return the published generation, or None."""
-        name = LocalObjects(self.root).find(_CURRENT)
-        return None if name is None else int(name.decode().split("-")[1])
+        name = self.objects.find(_CURRENT)
+        return None if name is None else int(name.decode().removeprefix(_GENERATION))
 
     def withdraw(self) -> None:
         """Have no current generation any more; nothing happens if there is none."""
-        LocalObjects(self.root).delete(_CURRENT)
+        self.objects.delete(_CURRENT)
 
     def remove(self, generation: int) -> None:
         """Remove a generation; nothing happens if there is none.
@@ -283,18 +270,36 @@ class MosaicStore:
                 f"mosaic store {self.root}: generation {generation} is the current one; publish "
                 "another before removing it"
             )
-        path = self._path(generation)
-        if not path.exists():
-            return
-        partial = self.root / f"{PARTIAL}{uuid.uuid4().hex}"
-        with explained(path):
-            path.rename(partial)  # gone at once, whatever happens to the deletion
-        shutil.rmtree(partial, ignore_errors=True)
+        objects, name = self.objects, _name(generation)
+        objects.delete(f"{name}/{METADATA}")  # gone at once, whatever happens to the rest
+        objects.delete_below(f"{name}/")
 
     def remove_partial(self) -> None:
-        """Remove what killed writers left; only while nobody writes."""
-        for path in self.root.glob(f"{PARTIAL}*"):
-            shutil.rmtree(path, ignore_errors=True)
+        """Remove generations that killed drivers left half made, or half removed.
+
+        Only while nobody writes.
+        """
+        objects = self.objects
+        for name in self._begun():
+            if not objects.exists(f"{name}/{METADATA}"):
+                objects.delete_below(f"{name}/")
+
+    def _begun(self) -> tuple[str, ...]:
+        """Return the names of all generations, of which those half made do not exist yet."""
+        return tuple(name for name in self.objects.folders("") if name.startswith(_GENERATION))
+
+    def _copy_chunk(
+        self, other: MosaicStore, source: tuple[int, TileId], target: tuple[int, TileId], plane: str
+    ) -> None:
+        """Copy one chunk of a generation of `other` to a generation of this store."""
+        (old_generation, there), (new_generation, tile) = source, target
+        old = other._array(old_generation, there.component, plane)
+        new = self._array(new_generation, tile.component, plane)
+        new.objects.copy(
+            old.objects,
+            old.chunk_name(there.row, there.column),
+            new.chunk_name(tile.row, tile.column),
+        )
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
@@ -305,22 +310,19 @@ class MosaicStore:
             common = tile_box.intersect(box)
             try:
                 part = array.read((tile.row, tile.column), common.slices_in(tile_box))
-            except RunStoreError as error:
+            except DamagedProduct as error:
                 raise _missing(generation, tile, str(error)) from error
             plane[common.slices_in(box)] = part
         return plane
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
-        return TiledArray(self._path(generation) / f"c{component}" / name)
+        return TiledArray(self.objects, f"{_name(generation)}/c{component}/{name}")
 
-    def _path(self, generation: int) -> Path:
-        return self.root / f"generation-{generation:04d}"
-
-    def _attributes(self, path: Path) -> dict[str, Any]:
-        if not (path / "zarr.json").is_file():
-            raise RunStoreError(f"mosaic store {self.root}: there is no {path.name}")
-        with explained(path):
-            return dict(zarr.open_group(LocalStore(path, read_only=True), mode="r").attrs)
+    def _attributes(self, name: str) -> dict[str, Any]:
+        try:
+            return group_attributes(self.objects, name)
+        except RunStoreError as error:
+            raise type(error)(f"mosaic store {self.root}: {error}") from error
 
 
 def tile_checksum(sums: Contribution) -> str:
@@ -331,40 +333,11 @@ def tile_checksum(sums: Contribution) -> str:
     return digest.hexdigest()
 
 
-def _missing(generation: int, tile: TileId, what: str) -> RunStoreError:
-    return RunStoreError(
+def _name(generation: int) -> str:
+    return f"{_GENERATION}{generation:04d}"
+
+
+def _missing(generation: int, tile: TileId, what: str) -> DamagedProduct:
+    return DamagedProduct(
         f"mosaic generation {generation}, tile {tile}: {what}; merge the tile again"
     )
-
-
-def _group(path: Path, attributes: dict[str, Any]) -> None:
-    """Make a zarr group unless there is one."""
-    if not (path / "zarr.json").is_file():
-        zarr.create_group(LocalStore(path), attributes=attributes)
-
-
-def _link(old: Path, new: Path) -> None:
-    """Make `new` the same file as `old`, in one step; a copy where links are not to be had."""
-    new.parent.mkdir(parents=True, exist_ok=True)
-    if new.exists() and new.samefile(old):
-        return
-    partial = new.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-    try:
-        try:
-            os.link(old, partial)
-        except OSError:  # another device, or a file system without links
-            shutil.copyfile(old, partial)
-        partial.replace(new)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _all_but_sums(folder: str, names: list[str]) -> set[str]:
-    """Name what of a generation is not taken over: maps of sources, and what is half written."""
-    partial = {name for name in names if name.startswith(PARTIAL)}
-    return partial | {"c"} & set(names) if Path(folder).name == _SEGMENTATION else partial
-
-
-def _copy_linked(old: str, new: str) -> str:
-    _link(Path(old), Path(new))
-    return new

@@ -1,16 +1,18 @@
 """Named objects of a run store: whole or absent, never half written.
 
-Everything that must survive a kill goes through five operations that a local disk and an
-object store both offer: get, put, put-if-absent, list, delete.
+Everything that must survive a kill goes through the few operations that a local disk and an
+object store both offer: get, put, put-if-absent, copy, list, delete. None of them renames a folder:
+what consists of many objects is there when the one that is written last is there.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,10 +40,6 @@ class ObjectStore(Protocol):
         """Return whether there is an object `name`."""
         ...
 
-    def size(self, name: str) -> int:
-        """Return the number of bytes of `name`, 0 if there is no such object."""
-        ...
-
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         ...
@@ -50,12 +48,35 @@ class ObjectStore(Protocol):
         """Write `name` whole unless it exists; return whether it was written by this call."""
         ...
 
+    def copy(self, source: ObjectStore, name: str, as_name: str) -> None:
+        """Write object `name` of `source`, this store or another, whole as `as_name`.
+
+        The two may share bytes: objects are replaced, never written into.
+        """
+        ...
+
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted."""
         ...
 
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Return how many bytes each object has whose name begins with `prefix`, by name."""
+        ...
+
+    def folders(self, folder: str) -> tuple[str, ...]:
+        """Return the names of the folders just below `folder` (empty, or ends in ``/``), sorted."""
+        ...
+
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens if there is no such object."""
+        ...
+
+    def delete_below(self, folder: str) -> None:
+        """Remove all objects below `folder`, which ends in ``/``; empty = everything."""
+        ...
+
+    def remove_partial(self) -> None:
+        """Remove what killed writers left; only while nobody writes."""
         ...
 
 
@@ -76,6 +97,24 @@ def checked_name(name: str) -> str:
             "directory, without '..', backslashes, control characters or empty parts"
         )
     return name
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn errors of the file system into errors that say what the operator does next."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ResourceError(
+                f"{where}: the disk is full; free some space there, then resume"
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise RunStoreError(
+                f"{where}: not permitted ({error.strerror}); wanted a directory where this "
+                "user may write and make hard links"
+            ) from error
+        raise RunStoreError(f"{where}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +157,6 @@ class LocalObjects:
         with self._explained("reading", name):
             return path.is_file()
 
-    def size(self, name: str) -> int:
-        """Return the number of bytes of `name`, 0 if there is no such object."""
-        path = self._path(name)
-        with self._explained("reading", name):
-            try:
-                return path.stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return 0
-
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         path = self._path(name)
@@ -146,6 +176,19 @@ class LocalObjects:
                     return False
             return True
 
+    def copy(self, source: ObjectStore, name: str, as_name: str) -> None:
+        """Write object `name` of `source` whole as `as_name`: linked where the disk allows it."""
+        if not isinstance(source, LocalObjects):
+            self.put(as_name, source.get(name))
+            return
+        old, new = source._path(name), self._path(as_name)
+        with self._explained("writing", as_name):
+            try:
+                _link(old, new)
+            except (FileNotFoundError, NotADirectoryError):
+                source.get(name)  # says so if it is missing
+                raise
+
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted; all of them if it is empty."""
         folder, _, _ = prefix.rpartition("/")
@@ -154,32 +197,46 @@ class LocalObjects:
             names = [path.relative_to(self.root).as_posix() for path in _files_below(top)]
         return tuple(sorted(name for name in names if name.startswith(prefix)))
 
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Return how many bytes each object has whose name begins with `prefix`, by name."""
+        names = self.list(prefix)
+        with self._explained("listing", prefix):
+            return {name: self._path(name).stat().st_size for name in names}
+
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens if there is no such object."""
         path = self._path(name)
         with self._explained("deleting", name), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
 
+    def folders(self, folder: str) -> tuple[str, ...]:
+        """Return the names of the folders just below `folder` (empty, or ends in ``/``), sorted."""
+        top = self._folder(folder)
+        with self._explained("listing", folder), suppress(FileNotFoundError, NotADirectoryError):
+            return tuple(sorted(path.name for path in top.iterdir() if path.is_dir()))
+        return ()
+
+    def delete_below(self, folder: str) -> None:
+        """Remove all objects below `folder`, which ends in ``/``; empty = everything."""
+        top = self._folder(folder)
+        with self._explained("deleting", folder), suppress(FileNotFoundError, NotADirectoryError):
+            shutil.rmtree(top)
+
+    def remove_partial(self) -> None:
+        """Remove what killed writers left; only while nobody writes."""
+        for folder, _, files in os.walk(self.root):
+            for file in files:
+                if file.startswith(PARTIAL):
+                    Path(folder, file).unlink(missing_ok=True)
+
+    def _folder(self, name: str) -> Path:
+        return self._path(name.removesuffix("/")) if name else self.root
+
     def _path(self, name: str) -> Path:
         return self.root.joinpath(*checked_name(name).split("/"))
 
-    @contextmanager
-    def _explained(self, doing: str, name: str) -> Iterator[None]:
-        """Turn errors of the file system into errors that say what the operator does next."""
-        try:
-            yield
-        except OSError as error:
-            where = f"run store {self.root}: {doing} {name}"
-            if error.errno in _FULL:
-                raise ResourceError(
-                    f"{where}: the disk is full; free some space there, then resume"
-                ) from error
-            if error.errno in _FORBIDDEN:
-                raise RunStoreError(
-                    f"{where}: not permitted ({error.strerror}); wanted a directory where this "
-                    "user may write and make hard links"
-                ) from error
-            raise RunStoreError(f"{where}: {error.strerror or error}") from error
+    def _explained(self, doing: str, name: str) -> AbstractContextManager[None]:
+        return explained(f"run store {self.root}: {doing} {name}")
 
     @contextmanager
     def _partial(self, path: Path, content: bytes) -> Iterator[Path]:
@@ -197,6 +254,24 @@ class LocalObjects:
                 _flush_directory(path.parent)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _link(old: Path, new: Path) -> None:
+    """Make `new` the same file as `old`, in one step; a copy where links are not to be had."""
+    new.parent.mkdir(parents=True, exist_ok=True)
+    if new.exists() and new.samefile(old):
+        return
+    partial = new.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(old, partial)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another device, or a file system without links
+            shutil.copyfile(old, partial)
+        partial.replace(new)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _flush_directory(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
@@ -87,7 +88,9 @@ def find_receipt(
     if receipt.outcome.key != key:
         return ReceiptSearch(None, name, f"is of {receipt.outcome.key}")
     if receipt.outcome.product and not product_exists(receipt.outcome):
-        return ReceiptSearch(None, name, f"its product {receipt.outcome.product} is gone")
+        return ReceiptSearch(
+            None, name, f"its product {receipt.outcome.product} is gone or damaged"
+        )
     return ReceiptSearch(receipt)
 
 
@@ -102,10 +105,16 @@ def forget_receipts(objects: ObjectStore, subjects: Container[str]) -> None:
             objects.delete(name)
 
 
-def product_is_there(objects: ObjectStore, outcome: TaskOutcome) -> bool:
-    """Return whether the outcome's product is an object, or a folder with objects."""
-    name = outcome.product
-    return objects.exists(name) or bool(objects.list(f"{name}/"))
+def product_is_whole(objects: ObjectStore, outcome: TaskOutcome) -> bool:
+    """Return whether the outcome's product is in the store: an object, or a folder with objects.
+
+    An object is read, and has to have the outcome's checksum, if that has one: SHA-256 of its
+    bytes.
+    """
+    content = objects.find(outcome.product)
+    if content is None:
+        return bool(objects.list(f"{outcome.product}/"))
+    return not outcome.checksum or hashlib.sha256(content).hexdigest() == outcome.checksum
 
 
 def _content(receipt: Receipt) -> bytes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.errors import HeaderError
 from alignsvc.io.header_cards import CardValue, commentary, new_card
+from alignsvc.io.places import Place
 from alignsvc.io.wcs_edit import Provenance
 from alignsvc.io.whole_files import replaced
 from alignsvc.numerics.sky.tpv import as_tpv
@@ -35,7 +35,7 @@ def head_text(chips: Sequence[CelestialWcs], provenance: Provenance | None) -> s
 
 
 def write_head(
-    path: Path, chips: Sequence[CelestialWcs], provenance: Provenance | None = None
+    path: Place, chips: Sequence[CelestialWcs], provenance: Provenance | None = None
 ) -> None:
     """Write a .head file, whole or not at all; folders are made."""
     content = head_text(chips, provenance).encode("ascii")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import DamagedProduct
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import ObjectStore
 
@@ -49,16 +49,30 @@ def read_table(objects: ObjectStore, name: str, type_: type[T], checksum: str = 
 
     Raises
     ------
-    RunStoreError
+    DamagedProduct
         Missing, damaged, of another class or another format.
     """
-    content = objects.get(name)
+    content = objects.find(name)
+    if content is None:
+        raise DamagedProduct(f"table {name} is missing")
     if checksum and hashlib.sha256(content).hexdigest() != checksum:
-        raise RunStoreError(f"table {name}: its content is not what was written; delete and resume")
+        raise DamagedProduct(f"table {name}: its content is not what was written")
     try:
         return table_from_bytes(content, type_)
     except (ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise RunStoreError(f"table {name}: {error}; delete it and resume") from error
+        raise DamagedProduct(f"table {name}: {error}") from error
+
+
+def table_is_whole(objects: ObjectStore, name: str) -> bool:
+    """Return whether a table is there and all its columns have the bytes that were written."""
+    content = objects.find(name)
+    if content is None:
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.testzip() is None
+    except (ValueError, zipfile.BadZipFile, EOFError):
+        return False
 
 
 def bytes_from_table(value: object) -> bytes:

@@ -1,30 +1,32 @@
-"""Arrays on disk whose chunks are tiles: zarr v3, every chunk with a checksum of its own.
+"""Arrays in the store whose chunks are tiles: zarr v3, every chunk with a checksum of its own.
 
 What is absent or damaged is never read as zeros: a chunk that should be there and is not, or
-whose CRC-32C does not fit, is a `RunStoreError` that names it.
+whose CRC-32C does not fit, is a `DamagedProduct` that names it.
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import LocalStore
+from zarr.core.buffer import Buffer
 
-from alignsvc.errors import ResourceError, RunStoreError
-from alignsvc.io.codec import Json
+from alignsvc.errors import DamagedProduct, RunStoreError
+from alignsvc.io.codec import Json, dumps
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.zarr_objects import CHUNKS, ZarrObjects
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: The object that makes an array, or a group, of what lies beside it.
+METADATA = "zarr.json"
 #: A tile's few chunks, and no more threads than a worker of one core can use.
 _CONCURRENCY = 2
+_ZARR_FORMAT: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,58 +37,61 @@ class TiledArray:
 
     Parameters
     ----------
-    path : Path
-        The array's directory.
+    objects : ObjectStore
+    name : str
+        Of the array, below which its metadata and its chunks are.
     """
 
-    path: Path
+    objects: ObjectStore
+    name: str
 
-    @classmethod
     def create(
-        cls,
-        path: Path,
+        self,
         shape: tuple[int, ...],
         tile_shape: tuple[int, int],
         dtype: str,
         attributes: Mapping[str, Json],
-    ) -> TiledArray:
-        """Return a new array without any chunk.
+    ) -> None:
+        """Write the metadata of an array without any chunk.
 
         Raises
         ------
         RunStoreError
-            There is an array already, or the directory cannot be written.
+            It cannot be written.
         """
-        with explained(path), _settings():
+        # Made in memory and put as it is: who writes it again changes nothing that is there.
+        memory: dict[str, Buffer] = {}
+        with _settings():
             zarr.create_array(
-                LocalStore(path),
+                memory,
                 shape=shape,
                 chunks=(1,) * (len(shape) - 2) + tile_shape,
                 dtype=dtype,
                 # Measured: lz4 with shuffled bytes writes at 630 and reads at 760 MB/s; zstd
-                # costs CPU for 5 % of noisy sky. The checksum comes last: it covers the file.
+                # costs CPU for 5 % of noisy sky. The checksum comes last: it covers the object.
                 compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
                 fill_value=0,
                 attributes=dict(attributes),
+                zarr_format=_ZARR_FORMAT,
             )
-        return cls(path)
+        self.objects.put(f"{self.name}/{METADATA}", memory[METADATA].to_bytes())
 
     @property
     def exists(self) -> bool:
         """Whether there is an array."""
-        return (self.path / "zarr.json").is_file()
+        return self.objects.exists(f"{self.name}/{METADATA}")
 
     def attributes(self) -> dict[str, Json]:
         """Return what was stored with the array when it was made."""
-        return cast("dict[str, Json]", dict(self._open("r").attrs))
+        return cast("dict[str, Json]", dict(self._open(read_only=True).attrs))
 
-    def chunk_path(self, *index: int) -> Path:
-        """Return the file of a chunk."""
-        return self.path.joinpath("c", *map(str, index))
+    def chunk_name(self, *index: int) -> str:
+        """Return the name of a chunk's object."""
+        return f"{self.name}/{CHUNKS}{'/'.join(map(str, index))}"
 
     def has_chunk(self, *index: int) -> bool:
         """Whether the chunk has been written."""
-        return self.chunk_path(*index).is_file()
+        return self.objects.exists(self.chunk_name(*index))
 
     def write(self, index: tuple[int, ...], tile: NDArray[Any]) -> None:
         """Write a whole chunk; all leading indices are one element thick.
@@ -98,12 +103,12 @@ class TiledArray:
         RunStoreError, ResourceError
             It cannot be written; the disk is full.
         """
-        array = self._open("r+")
+        array = self._open(read_only=False)
         region = _region(array, index)
         wanted = tuple(part.stop - part.start for part in region[-2:])
         if tile.shape != wanted:
-            raise ValueError(f"{self.path}: chunk {index} has shape {wanted}, not {tile.shape}")
-        with explained(self.path), _settings():
+            raise ValueError(f"{self.name}: chunk {index} has shape {wanted}, not {tile.shape}")
+        with _settings():
             array[(*index[:-2], *region[-2:])] = tile
 
     def read(
@@ -113,46 +118,58 @@ class TiledArray:
 
         Raises
         ------
-        RunStoreError
+        DamagedProduct
             The chunk is missing or damaged.
         """
-        if not self.has_chunk(*index):
-            raise RunStoreError(f"{self.path}: chunk {_name(index)} is missing")
-        array = self._open("r")
+        array = self._open(read_only=True)
         rows, columns = _region(array, index)[-2:]
-        with explained(self.path), _settings():
+        with _settings():
             try:
                 whole: NDArray[Any] = np.asarray(array[(*index[:-2], rows, columns)])
             except (ValueError, RuntimeError) as error:  # CRC-32C, blosc
-                raise RunStoreError(
-                    f"{self.path}: chunk {_name(index)} is damaged ({error})"
-                ) from error
+                raise DamagedProduct(f"{self.chunk_name(*index)} is damaged ({error})") from error
         return whole if within is None else whole[within]
 
-    def _open(self, mode: str) -> Any:
-        if not self.exists:
-            raise RunStoreError(f"{self.path}: there is no such array")
-        with explained(self.path), _settings():
+    def _open(self, *, read_only: bool) -> Any:
+        store = ZarrObjects(self.objects, self.name, read_only=read_only)
+        with _settings():
             try:
-                return zarr.open_array(LocalStore(self.path, read_only=mode == "r"), mode=mode)
-            except (ValueError, KeyError) as error:  # zarr.json cut short or changed
-                raise RunStoreError(
-                    f"{self.path}: zarr.json is damaged ({error}); remove the array and make it "
-                    "again"
-                ) from error
+                return zarr.open_array(
+                    store, mode="r" if read_only else "r+", zarr_format=_ZARR_FORMAT
+                )
+            except FileNotFoundError as error:
+                raise DamagedProduct(f"{self.name}: there is no such array") from error
+            # zarr.json cut short or changed
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into errors that say what the operator does next."""
+def create_group(objects: ObjectStore, name: str, attributes: Mapping[str, Json]) -> None:
+    """Write the metadata of a zarr group, in place of what was there; empty = all objects."""
+    content = dumps(
+        {"attributes": dict(attributes), "zarr_format": _ZARR_FORMAT, "node_type": "group"}
+    )
+    objects.put(f"{name}/{METADATA}" if name else METADATA, content)
+
+
+def group_attributes(objects: ObjectStore, name: str) -> dict[str, Json]:
+    """Return what was stored with a group when it was made.
+
+    Raises
+    ------
+    RunStoreError
+        There is none.
+    DamagedProduct
+        Its metadata cannot be read.
+    """
+    store = ZarrObjects(objects, name, read_only=True)
     try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise ResourceError(
-                f"{path}: the disk is full; free some space there, then resume"
-            ) from error
-        raise RunStoreError(f"{path}: {error.strerror or error}") from error
+        group = zarr.open_group(store, mode="r", zarr_format=_ZARR_FORMAT)
+    except FileNotFoundError as error:
+        raise RunStoreError(f"run store: there is no {name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedProduct(f"{name}/{METADATA} is damaged ({error})") from error
+    return cast("dict[str, Json]", dict(group.attrs))
 
 
 def _settings() -> AbstractContextManager[object]:
@@ -176,7 +193,3 @@ def _region(array: Any, index: tuple[int, ...]) -> tuple[slice, ...]:
         slice(k * chunk, min((k + 1) * chunk, size))
         for k, chunk, size in zip(index, array.chunks, array.shape, strict=True)
     )
-
-
-def _name(index: tuple[int, ...]) -> str:
-    return ".".join(map(str, index))

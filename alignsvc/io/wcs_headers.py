@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +17,7 @@ from astropy.wcs import WCS, WCSSUB_CELESTIAL, FITSFixedWarning
 from alignsvc.domain.celestial import CelestialWcs, PlaneSurface, TpvSurface
 from alignsvc.domain.geometry import Points
 from alignsvc.errors import DataError
-from alignsvc.io.file_bytes import size_of
+from alignsvc.io.file_bytes import stored_bytes
 from alignsvc.io.fits_files import open_fits
 from alignsvc.io.wat_surfaces import wat_projection
 from alignsvc.reasons import FailureKind
@@ -146,13 +145,12 @@ def image_wcs_from_file(path: str) -> CelestialWcs:
 @contextmanager
 def _wcs_header(path: str) -> Iterator[tuple[fits.Header, fits.HDUList | None]]:
     """Open a file of FITS or of text; give the first header with a WCS (or the first of all)."""
-    size_of(path)
-    with Path(path).open("rb") as stream:
-        is_text = b"\n" in stream.read(81)
-    if is_text:
+    with stored_bytes(path) as stream:
+        start = stream.read(81)
         # Programs write names of people and places there: not ASCII, and not of the WCS.
-        text = Path(path).read_bytes().decode("ascii", "replace").replace("\ufffd", "?")
-        yield _text_header(text), None
+        text = (start + stream.read()).decode("ascii", "replace") if b"\n" in start else ""
+    if text:
+        yield _text_header(text.replace("\ufffd", "?")), None
         return
     with open_fits(path) as file:
         header = next(

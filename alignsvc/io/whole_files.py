@@ -1,4 +1,4 @@
-"""Files that appear whole, or not at all."""
+"""Files that appear whole, or not at all: on a disk, or as objects of a bucket."""
 
 from __future__ import annotations
 
@@ -10,22 +10,37 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.objects import PARTIAL
+from alignsvc.io.places import Place, UrlPlace
 
 
 @contextmanager
-def replaced(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` when the block ends well.
+def replaced(place: Place, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of what is at `place` when the block ends well.
 
-    Until then it lies beside `path` under a name made of it, so that the next writer of the same
-    file removes what a killed one has left. Folders are made.
+    Until then it lies beside that under a name made of it, so that the next writer of the same
+    file removes what a killed one has left; or, for a bucket, nameless in the folder for temporary
+    files. Folders are made. The file can be written in any order.
 
     Parameters
     ----------
-    path : Path
+    place : Place
     mode : int
-        Permissions of the file.
+        Permissions of the file; a bucket has its own.
     """
+    if isinstance(place, UrlPlace):
+        with tempfile.NamedTemporaryFile() as scratch:
+            yield cast(BinaryIO, scratch)
+            scratch.flush()
+            BucketObjects(place.parent).put_file(place.name, Path(scratch.name))
+        return
+    with _replaced_on_disk(place, mode) as out:
+        yield out
+
+
+@contextmanager
+def _replaced_on_disk(path: Path, mode: int) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f"{PARTIAL}{sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
     for left in path.parent.glob(f"{prefix}*"):

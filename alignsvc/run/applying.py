@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
@@ -16,6 +15,7 @@ from alignsvc.io.exposure_planes import PlaneKind
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
     Destination,
@@ -34,10 +34,10 @@ class Target:
     """Where corrected headers go; a folder of None is the run's own ``wcs/``."""
 
     destination: Destination
-    folder: Path | None = None
+    folder: Place | None = None
 
 
-def destination(*, in_place: bool, to: Path | None, head: bool) -> Target:
+def destination(*, in_place: bool, to: Place | None, head: bool) -> Target:
     """Return the target that the command's options mean; copies by default.
 
     Raises
@@ -52,7 +52,7 @@ def destination(*, in_place: bool, to: Path | None, head: bool) -> Target:
     return Target(Destination.HEAD if head else Destination.COPY, to)
 
 
-def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
+def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
     """Write the headers of a finished run's aligned exposures.
 
     Raises
@@ -81,7 +81,7 @@ def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
         raise ConfigError(f"exposure {name}: its files are not there any more, or not usable")
     require_same(run, plan, state)
     book = Journal(RunLocations(run).objects, time.time)
-    files: list[Path] = []
+    files: list[Place] = []
     for name, row in rows.items():
         files += _written(headers[name], row, settings)
         if target.destination is Destination.IN_PLACE:
@@ -91,7 +91,7 @@ def apply_run(run: Path, target: Target) -> tuple[Path, ...]:
 
 def _written(
     header: ExposureHeader, row: ExposureResult, settings: HeaderSettings
-) -> tuple[Path, ...]:
+) -> tuple[Place, ...]:
     """Write one exposure's headers; return the files, none if they are as wanted already."""
     assert row.correction is not None
     is_there = holds_it(header, row.correction, settings.run_id)
@@ -105,7 +105,7 @@ def _written(
     return write_headers(header, row, settings).files
 
 
-def apply_from(table: Path, files: tuple[Path, ...], target: Target) -> tuple[Path, ...]:
+def apply_from(table: Place, files: tuple[Place, ...], target: Target) -> tuple[Place, ...]:
     """Put stored corrections on other files of the same exposures, matched by their ids.
 
     The id's last part, the file's name without its suffix, must be that of one row.
@@ -124,23 +124,24 @@ def apply_from(table: Path, files: tuple[Path, ...], target: Target) -> tuple[Pa
     settings = HeaderSettings(target.destination, folder, "ALIGNSVC", _run_id(table.absolute()))
     ids = exposure_ids([str(file.absolute()) for file in files])
     chosen = {path: _row_for(rows, own_id, table) for path, own_id in ids.items()}
-    written: list[Path] = []
+    written: list[Place] = []
     for path, own_id in ids.items():
         written += _written(_inspected(path, own_id), chosen[path], settings)
     return tuple(written)
 
 
-def _run_id(table: Path) -> str:
+def _run_id(table: Place) -> str:
     """Return the id of the run that a table lies in; of one that was moved, its folder's name."""
-    known = state_of(table.parent).run_id if (table.parent / CONFIG).is_file() else ""
-    return known or table.parent.name or table.stem
+    is_run = RunLocations(table.parent).objects.exists(CONFIG)
+    known = state_of(table.parent).run_id if is_run else ""
+    return known or table.parent.name or table.name
 
 
-def _aligned(table: Path) -> dict[str, ExposureResult]:
+def _aligned(table: Place) -> dict[str, ExposureResult]:
     return {row.id: row for row in read_corrections(table) if row.status is Status.ALIGNED}
 
 
-def _row_for(rows: dict[str, ExposureResult], own_id: str, table: Path) -> ExposureResult:
+def _row_for(rows: dict[str, ExposureResult], own_id: str, table: Place) -> ExposureResult:
     if own_id in rows:
         return rows[own_id]
     name = own_id.rpartition("/")[2]

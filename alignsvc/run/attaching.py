@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.errors import RunCancelled
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Entry
 from alignsvc.io.lease import DrivenElsewhere, LeaseOwner
+from alignsvc.io.places import Place
 from alignsvc.run import events, service
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import absolute_directory
@@ -30,12 +30,12 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     return _driven(run, options, lambda: service.begin(config, options))
 
 
-def resume(run: Path, options: RunOptions) -> RunResult:
+def resume(run: Place, options: RunOptions) -> RunResult:
     """Do as `service.resume`, or follow whoever drives that run; errors as of `begin`."""
     return _driven(run, options, lambda: service.resume(run, options))
 
 
-def _driven(run: Path, options: RunOptions, drive: Callable[[], RunResult]) -> RunResult:
+def _driven(run: Place, options: RunOptions, drive: Callable[[], RunResult]) -> RunResult:
     while True:
         try:
             return drive()
@@ -47,13 +47,13 @@ def _driven(run: Path, options: RunOptions, drive: Callable[[], RunResult]) -> R
 
 
 def attached(
-    run: Path, owner: LeaseOwner, listener: events.Listener, looking: Looking | None = None
+    run: Place, owner: LeaseOwner, listener: events.Listener, looking: Looking | None = None
 ) -> RunStatus:
     """Follow a run until it goes on no more, telling the listener of it; return how it stands.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     owner : LeaseOwner
         Who drives it.
     listener : Listener

@@ -6,10 +6,8 @@ with the tables that they name: a task of which nothing has changed is not done 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 from alignsvc.io.locations import (
     CONTRIBUTIONS,
@@ -27,6 +25,7 @@ from alignsvc.io.locations import (
 )
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
 from alignsvc.run.mosaicking import EARLIER_GENERATION
 
 #: Files and folders of a loop's result and record, mosaics and contributions apart.
@@ -34,12 +33,13 @@ _FILES = (CORRECTIONS, SOURCES, METHOD_AGREEMENT, REPORT_JSON, REPORT_HTML)
 _FOLDERS = (HEADERS, HISTORY, f"{TABLES}solved/", f"{TABLES}mosaic/")
 
 
-def forget_loop(run: Path) -> None:
+def forget_loop(run: Place) -> None:
     """Remove what the last attempt of a run's loop left; may be called again."""
     objects = RunLocations(run).objects
-    within = (name for folder in _FOLDERS for name in objects.list(folder))
-    for name in (*_FILES, *within, *mosaic_files(objects)):
+    for name in (*_FILES, *mosaic_files(objects)):
         objects.delete(name)
+    for folder in _FOLDERS:
+        objects.delete_below(folder)
     remove_pixels(run)
 
 
@@ -53,13 +53,13 @@ def mosaic_files(objects: ObjectStore) -> Iterator[str]:
         yield name
 
 
-def remove_pixels(run: Path) -> None:
+def remove_pixels(run: Place) -> None:
     """Remove the contributions and all generations of the mosaic that this run made."""
     locations = RunLocations(run)
-    shutil.rmtree(locations.path(CONTRIBUTIONS), ignore_errors=True)
+    locations.objects.delete_below(CONTRIBUTIONS)
     store = MosaicStore(locations.path(MOSAIC_STORE))
     if EARLIER_GENERATION not in store.generations():
-        shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
+        locations.objects.delete_below(f"{MOSAIC_STORE}/")
         return
     store.withdraw()
     for generation in store.generations():

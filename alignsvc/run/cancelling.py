@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
@@ -14,6 +13,7 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import LeaseOwner, Patience, lease_holder, lease_owner, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
 from alignsvc.run.service import require_run
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.watching import Looking
@@ -37,13 +37,13 @@ class Cancellation:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
     outcome : Cancelling
     owner : str
         Who drove it, if anybody did.
     """
 
-    directory: Path
+    directory: Place
     outcome: Cancelling
     owner: str = ""
 
@@ -72,14 +72,14 @@ class Cancellation:
         }
 
 
-def cancel_run(run: Path, wait_s: float = WAIT_S, looking: Looking | None = None) -> Cancellation:
+def cancel_run(run: Place, wait_s: float = WAIT_S, looking: Looking | None = None) -> Cancellation:
     """Ask a run to stop and wait for it; mark it as cancelled if nobody drives it.
 
     What is done is kept: a run that is resumed goes on. Other runs on the same scheduler go on.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     wait_s : float
         How long to wait for its driver.
     looking : Looking or None

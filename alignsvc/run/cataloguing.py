@@ -17,6 +17,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.catalogs import UserCatalog, read_user_catalog
 from alignsvc.io.journal import SourcesFound
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.sources.filters import apply_filters, strongest
 from alignsvc.numerics.sources.matching import (
@@ -159,7 +160,7 @@ def _wanted(tools: Tools) -> dict[int, TableRef] | None:
     return {grid.component: _store_wanted(tools.run, catalog, grid) for grid in tools.plan.grids}
 
 
-def _store_wanted(run: Path, catalog: UserCatalog, grid: MosaicGrid) -> TableRef:
+def _store_wanted(run: Place, catalog: UserCatalog, grid: MosaicGrid) -> TableRef:
     pixel = grid.pixel_from_sky(catalog.sky)
     inside = np.isfinite(pixel.x) & np.isfinite(pixel.y)
     positions = WantedPositions(pixel.x[inside], pixel.y[inside], catalog.weight[inside])

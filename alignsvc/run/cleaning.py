@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
@@ -21,8 +20,9 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, lease_holder, take_lease
 from alignsvc.io.locations import CONTRIBUTIONS, MOSAIC_STORE, TABLES, RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
 from alignsvc.run.beginning_anew import remove_pixels
-from alignsvc.run.finish import remove_partial, tidy
+from alignsvc.run.finish import tidy
 from alignsvc.run.mosaicking import EARLIER_GENERATION
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, fold
@@ -40,14 +40,14 @@ class Cleaning:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
     n_objects, n_bytes : int
         Whole objects only; what killed writers left of files is not counted.
     begins_anew : bool
         Whether the run has not ended, and its loop will begin anew.
     """
 
-    directory: Path
+    directory: Place
     n_objects: int
     n_bytes: int
     begins_anew: bool
@@ -68,12 +68,12 @@ class Cleaning:
         }
 
 
-def clean_run(run: Path, *, keep_mosaic: bool) -> Cleaning:
+def clean_run(run: Place, *, keep_mosaic: bool) -> Cleaning:
     """Remove what a run that nobody drives needs no more; nothing is left to do the second time.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     keep_mosaic : bool
         Whether ``mosaic.zarr`` stays, with all that a run needs to be extended or to go on.
 
@@ -94,32 +94,34 @@ def clean_run(run: Path, *, keep_mosaic: bool) -> Cleaning:
     with take_lease(objects, Patience(time.time, time.sleep, lambda text: None)):
         book = Journal(objects, time.time)
         known = fold(book.events())
-        names = tuple(_unneeded(objects, known, keep_mosaic=keep_mosaic))
-        n_bytes = sum(objects.size(name) for name in names)
+        sizes = dict(_unneeded(objects, known, keep_mosaic=keep_mosaic))
         begins_anew = not known.is_finished and not keep_mosaic
         if begins_anew and known.passes:
             book.append(journal.Cleaned())
-        for name in names:
-            objects.delete(name)
         if known.is_finished:
             tidy(run, stored_config(run).run.keep_mosaics if keep_mosaic else "none")
         elif begins_anew:
             remove_pixels(run)
-        remove_partial(run)
-    return Cleaning(run, len(names), n_bytes, begins_anew and bool(known.parts))
+        for name in sizes:
+            if name.startswith(TABLES):
+                objects.delete(name)
+        objects.remove_partial()
+    n_bytes = sum(sizes.values())
+    return Cleaning(run, len(sizes), n_bytes, begins_anew and bool(known.parts))
 
 
-def _unneeded(objects: ObjectStore, known: RunState, *, keep_mosaic: bool) -> Iterator[str]:
-    """Yield the objects that go."""
+def _unneeded(
+    objects: ObjectStore, known: RunState, *, keep_mosaic: bool
+) -> Iterator[tuple[str, int]]:
+    """Yield the objects that go, and how large they are."""
     if known.is_finished or not keep_mosaic:
-        yield from objects.list(CONTRIBUTIONS)
+        yield from objects.sizes(CONTRIBUTIONS).items()
     if keep_mosaic:
         return
     taken_along = f"{MOSAIC_STORE}/generation-{EARLIER_GENERATION:04d}/"
-    for name in objects.list(f"{MOSAIC_STORE}/"):
-        if known.is_finished or not name.startswith(taken_along):
-            yield name
-    if known.is_finished:
-        for name in objects.list(TABLES):
-            if not name.startswith(_KEPT_TABLES):
-                yield name
+    going_on = (taken_along, f"{MOSAIC_STORE}/zarr.json", TABLES)
+    kept = _KEPT_TABLES if known.is_finished else going_on
+    for folder in (f"{MOSAIC_STORE}/", TABLES):
+        for name, size in objects.sizes(folder).items():
+            if not name.startswith(kept):
+                yield name, size

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.engine import base as engine
 from alignsvc.errors import RunCancelled, RunInterrupted
@@ -13,6 +12,7 @@ from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.run_logs import LogWriter
 from alignsvc.run import events
 from alignsvc.run.keeping import Keeper, Kept
@@ -44,13 +44,13 @@ class Wheel:
 
 @contextmanager
 def driving(
-    run: Path, book: Journal, lease: Lease, known: RunState, listener: events.Listener
+    run: Place, book: Journal, lease: Lease, known: RunState, listener: events.Listener
 ) -> Iterator[Wheel]:
     """Give signs of life and keep a log while a driver works, and see that it stops if asked to.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     book : Journal
         The driver's own: it is told of a cancel.
     lease : Lease

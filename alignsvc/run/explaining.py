@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
 from alignsvc.io.run_logs import LogKind, LogLine, log_lines
 from alignsvc.io.tables import read_table
 from alignsvc.reasons import NEXT_STEP, REASON_TEXT, FailureKind, SkipReason
@@ -183,12 +183,12 @@ class Explanation:
         }
 
 
-def explain_exposure(run: Path, exposure: str) -> Explanation:
+def explain_exposure(run: Place, exposure: str) -> Explanation:
     """Return all that happened to an exposure of a run.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     exposure : str
         Its id.
 
@@ -235,7 +235,7 @@ def _state(entries: Sequence[Entry]) -> RunState:
     return state
 
 
-def _rows(run: Path, state: RunState) -> Mapping[str, ExposureResult]:
+def _rows(run: Place, state: RunState) -> Mapping[str, ExposureResult]:
     if not state.is_finished:
         return {}
     return {row.id: row for row in read_corrections(RunLocations(run).path(CORRECTIONS))}
@@ -249,7 +249,7 @@ class _Candidates:
     trouble: str = ""
 
 
-def _candidates(run: Path, config: Config) -> _Candidates:
+def _candidates(run: Place, config: Config) -> _Candidates:
     """Return which files make which exposure, as they are now."""
     try:
         earlier = earlier_in(run, config)
@@ -277,7 +277,7 @@ def _input(config: Config, exposure: str, found: _Candidates, fingerprint: str) 
     return ExposureInput(candidate.files, fingerprint, chips, note)
 
 
-def _unknown(run: Path, exposure: str, ids: Sequence[str]) -> ConfigError:
+def _unknown(run: Place, exposure: str, ids: Sequence[str]) -> ConfigError:
     near = difflib.get_close_matches(exposure, ids, n=_NEAREST, cutoff=0.4) or ids[:_NEAREST]
     return ConfigError(
         f"{run}: no exposure {exposure!r} among {len(ids)}; the nearest ids are: "

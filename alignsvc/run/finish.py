@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status
@@ -30,7 +28,7 @@ from alignsvc.io.locations import (
 )
 from alignsvc.io.mosaic_fits import export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.io.objects import PARTIAL
+from alignsvc.io.places import Place
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing
@@ -56,7 +54,7 @@ class _Written:
     """Headers written: the rows as they stand after it, the files, and what to tell."""
 
     results: tuple[ExposureResult, ...]
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     notes: tuple[str, ...]
 
 
@@ -109,28 +107,22 @@ def summaries(passes: Sequence[events.PassSolved]) -> tuple[PassSummary, ...]:
     )
 
 
-def tidy(run: Path, keep_mosaics: str) -> None:
+def tidy(run: Place, keep_mosaics: str) -> None:
     """Remove what only a run that goes on needs: contributions, and what killed writers left."""
     locations = RunLocations(run)
-    shutil.rmtree(locations.path(CONTRIBUTIONS), ignore_errors=True)
+    objects = locations.objects
+    objects.delete_below(CONTRIBUTIONS)
+    mosaics = MosaicStore(locations.path(MOSAIC_STORE))
+    mosaics.remove_partial()
     if keep_mosaics != "all":
-        MosaicStore(locations.path(MOSAIC_STORE)).remove(EARLIER_GENERATION)
+        mosaics.remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
-        shutil.rmtree(locations.path(MOSAIC_STORE), ignore_errors=True)
-    remove_control(locations.objects)
-    remove_partial(run)
+        objects.delete_below(f"{MOSAIC_STORE}/")
+    remove_control(objects)
+    objects.remove_partial()
 
 
-def remove_partial(run: Path) -> None:
-    """Remove what killed writers have left of files that they were writing."""
-    for partial in run.rglob(f"{PARTIAL}*"):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
-
-
-def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Path, ...]:
+def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Place, ...]:
     """Make the mosaic with the final corrections; return the FITS files of it."""
     members = _members(tools, state)
     if not members:
@@ -163,7 +155,7 @@ def _final_standing(exposure: PlannedExposure, state: LoopState) -> Standing:
     return replace(found, correction=input_wcs, chip_shifts=())
 
 
-def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Path, ...]:
+def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
     """Write one FITS file a component: mosaic.fits, mosaic_1.fits, ..."""
     locations, paths = RunLocations(tools.run), []
     for grid in tools.plan.grids:
@@ -210,7 +202,7 @@ def _each_written(
     headers: Mapping[str, ExposureHeader],
     settings: HeaderSettings,
 ) -> _Written:
-    rows, files, notes = [], list[Path](), list[str]()
+    rows, files, notes = [], list[Place](), list[str]()
     for result in results:
         if result.status is not Status.ALIGNED or result.id not in headers:
             rows.append(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from alignsvc.domain.agreement import MethodAgreement
 from alignsvc.domain.result import ExposureResult, HeldOutResidual
@@ -16,6 +15,7 @@ from alignsvc.io.locations import (
     MOSAIC_FITS,
     RunLocations,
 )
+from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.driver import solved_passes
 from alignsvc.run.finish import summaries, tidy
@@ -25,19 +25,20 @@ from alignsvc.run.sharpness import mosaic_sharpening
 from alignsvc.run.state import RunState
 
 
-def finished_result(run: Path, plan: Plan, known: RunState) -> RunResult:
+def finished_result(run: Place, plan: Plan, known: RunState) -> RunResult:
     """Return what `begin` returned when the run ended."""
     locations = RunLocations(run)
     tidy(run, plan.config.run.keep_mosaics)
-    folder = locations.path(HEADERS)
     stem = MOSAIC_FITS.removesuffix(".fits")
+    # Those of components are mosaic_1.fits and on.
+    mosaics = [name for name in locations.objects.list(stem) if name.endswith(".fits")]
     return RunResult(
         directory=run,
         verdict=Convergence.CONVERGED if known.loop_end is None else known.loop_end.verdict,
         corrections=_completed(read_corrections(locations.path(CORRECTIONS)), plan, known),
         history=summaries(solved_passes(known)),
-        mosaic=tuple(sorted(run.glob(f"{stem}*.fits"))),
-        headers=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
+        mosaic=tuple(run / name for name in mosaics),
+        headers=tuple(locations.path(name) for name in locations.objects.list(HEADERS)),
         notes=plan.notes,
         sharpening=mosaic_sharpening(run, known),
         agreement=_agreement(locations, plan),

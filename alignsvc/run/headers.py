@@ -21,6 +21,7 @@ from alignsvc.io.exposure_planes import PlaneKind, kind_of_plane
 from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.places import Place, place_of
 from alignsvc.io.scamp_head import write_head
 from alignsvc.io.wcs_edit import HeaderUpdate, Provenance
 from alignsvc.numerics.sky.corrected import checked_error_px, corrected
@@ -44,7 +45,7 @@ class HeaderSettings:
     Parameters
     ----------
     destination : Destination
-    folder : Path
+    folder : Place
         Of copies and .head files; the inputs' tree is mirrored below it.
     wcs_name : str
     run_id : str
@@ -54,7 +55,7 @@ class HeaderSettings:
     """
 
     destination: Destination
-    folder: Path
+    folder: Place
     wcs_name: str
     run_id: str
     also: tuple[PlaneKind, ...] = tuple(PlaneKind)
@@ -64,7 +65,7 @@ class HeaderSettings:
 class WrittenHeaders:
     """Files written for one exposure, the largest error of a written WCS, and warnings."""
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     error_px: float
     warnings: tuple[str, ...]
 
@@ -97,12 +98,16 @@ def write_headers(
         first = _totals(header, result)[0]
         write_head(path, new, _provenance(header.wcs[0], first, result, settings))
         return WrittenHeaders((path,), error, ())
-    files: list[Path] = []
+    files: list[Place] = []
     warnings: list[str] = []
     for uri in dict.fromkeys(chip.science.uri for chip in header.ref.chips):
         updates = [] if is_there else _updates(uri, header, new, (result, settings))
-        source = Path(uri)
+        source = place_of(uri)
         if settings.destination is Destination.IN_PLACE:
+            if not isinstance(source, Path):
+                raise HeaderError(
+                    f"{source}: what lies behind a URL is only read; set output.wcs: copy or head"
+                )
             warnings += write_in_place(source, updates)
             files.append(source)
         else:
@@ -126,7 +131,7 @@ def journal_edit(book: Journal, header: ExposureHeader, settings: ImageSettings)
         book.append(journal.HeaderApplied(header.ref.id, files[0], header.ref.fingerprint, now))
 
 
-def copy_name(header: ExposureHeader, source: Path) -> str:
+def copy_name(header: ExposureHeader, source: Place) -> str:
     """Return the name of a copy below its folder: the input's, in the tree that its id mirrors."""
     folder = header.ref.id.rpartition("/")[0]
     return f"{folder}/{source.name}" if folder else source.name
@@ -159,7 +164,7 @@ def _updates(
 def _with_it(chip: ChipRef, settings: HeaderSettings) -> set[int]:
     """Return the HDUs that carry a chip's WCS and are to be corrected as well."""
     left_out = set(PlaneKind) - set(settings.also)
-    found = hdus_with_same_wcs(Path(chip.science.uri), chip.science.hdu)
+    found = hdus_with_same_wcs(place_of(chip.science.uri), chip.science.hdu)
     return {one.index for one in found if kind_of_plane(one.name) not in left_out}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from alignsvc.config.load import parse_config
 from alignsvc.errors import AlignError, ConfigError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
+from alignsvc.io.places import Place, UrlPlace
+from alignsvc.io.stores import objects_at
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
 
@@ -22,7 +24,7 @@ class ListedRun:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
     id : str
         What its corrected headers call it; empty before it has begun, or where it cannot be read.
     standing : str
@@ -36,7 +38,7 @@ class ListedRun:
         Why it cannot be read: it is damaged, or of another format.
     """
 
-    directory: Path
+    directory: Place
     id: str = ""
     standing: str = "unreadable"
     passes: int = 0
@@ -76,12 +78,12 @@ class ListedRun:
         }
 
 
-def list_runs(root: Path, now_s: float | None = None) -> tuple[ListedRun, ...]:
-    """Return the runs below a directory, itself included, in order of their names.
+def list_runs(root: Place, now_s: float | None = None) -> tuple[ListedRun, ...]:
+    """Return the runs below a directory, or a prefix of a bucket, itself included, by their names.
 
     Parameters
     ----------
-    root : Path
+    root : Place
     now_s : float or None
         Seconds since 1970; None = now.
 
@@ -90,34 +92,45 @@ def list_runs(root: Path, now_s: float | None = None) -> tuple[ListedRun, ...]:
     ConfigError
         There is no such directory.
     """
-    if not root.is_dir():
+    if isinstance(root, Path) and not root.is_dir():
         raise ConfigError(f"{root}: no such directory; give one below which runs are")
     now_s = time.time() if now_s is None else now_s
-    return tuple(_listed(run, now_s) for run in _runs_below(root.absolute()))
+    found = _runs_on_disk(root) if isinstance(root, Path) else _runs_in_bucket(root)
+    return tuple(_listed(run, now_s) for run in found)
 
 
-def _runs_below(root: Path) -> Iterator[Path]:
-    """Yield the run directories; what is inside of one is not looked at."""
-    for folder, below, files in os.walk(root):
+def _runs_on_disk(root: Path) -> Iterator[Path]:
+    """Yield the run directories; what is inside of one is not looked at, nor links followed."""
+    for folder, below, files in os.walk(root.absolute()):
         below.sort()
         if CONFIG in files and _is_run(Path(folder), below):
             below.clear()
             yield Path(folder)
 
 
-def _is_run(folder: Path, below: list[str]) -> bool:
+def _runs_in_bucket(root: UrlPlace) -> Iterator[UrlPlace]:
+    objects = objects_at(root)
+    below = objects.folders("")
+    if objects.exists(CONFIG) and _is_run(root, below):
+        yield root
+        return
+    for folder in below:
+        yield from _runs_in_bucket(root.joinpath(folder))
+
+
+def _is_run(folder: Place, below: Sequence[str]) -> bool:
     """Return whether a folder with a configuration is a run, and not somebody's own folder."""
     if JOURNAL.rstrip("/") in below:
         return True
     try:
         content = RunLocations(folder).objects.get(CONFIG)
-        config = parse_config(content.decode(), str(folder / CONFIG))
+        config = parse_config(content.decode(), str(folder.joinpath(CONFIG)))
+        return absolute_directory(config.run.directory) == folder
     except (AlignError, UnicodeDecodeError):
         return False
-    return absolute_directory(config.run.directory) == folder
 
 
-def _listed(run: Path, now_s: float) -> ListedRun:
+def _listed(run: Place, now_s: float) -> ListedRun:
     try:
         journal = Journal(RunLocations(run).objects, time.time)
         view = JournalView().read_on(journal.entries())

@@ -238,6 +238,7 @@ def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
         for generation in store.generations():
             if generation not in (mosaic.generation, EARLIER_GENERATION):
                 store.remove(generation)
+        store.remove_partial()  # a driver may have died while it removed one
     in_use = {stored.name for stored in mosaic.contributions.values()}
     kept = contribution_store(tools.run)
     for name in kept.names():

@@ -14,6 +14,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import ConfigError, DataError
+from alignsvc.io import places
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
@@ -268,7 +269,7 @@ def _reference(config: Config, exposures: Sequence[PlannedExposure]) -> str | No
         return None
     for exposure in exposures:
         files = {chip.science.uri for chip in exposure.header.ref.chips}
-        if exposure.id == name or str(Path(name).absolute()) in files:
+        if exposure.id == name or str(places.place_of(name)) in files:
             return exposure.id
     known = ", ".join(e.id for e in exposures[:5])
     raise ConfigError(

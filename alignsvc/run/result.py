@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.domain.agreement import MethodAgreement, agreement_warnings
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.result import ExposureResult
+from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.sources.sharpness import Sharpening
 
@@ -33,16 +33,16 @@ class RunResult:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
         The run directory.
     verdict : Convergence
         How the loop ended.
     corrections : tuple of ExposureResult
         One a row of the table, in order of exposure id.
     history : tuple of PassSummary
-    mosaic : tuple of Path
+    mosaic : tuple of Place
         The mosaic as FITS, one file a component; empty if not asked for.
-    headers : tuple of Path
+    headers : tuple of Place
         Files with corrected headers.
     notes : tuple of str
         Sentences that the user should read.
@@ -53,12 +53,12 @@ class RunResult:
         unless ``alignment.method`` is both.
     """
 
-    directory: Path
+    directory: Place
     verdict: Convergence
     corrections: tuple[ExposureResult, ...]
     history: tuple[PassSummary, ...]
-    mosaic: tuple[Path, ...]
-    headers: tuple[Path, ...]
+    mosaic: tuple[Place, ...]
+    headers: tuple[Place, ...]
     notes: tuple[str, ...]
     sharpening: Sharpening | None = None
     agreement: tuple[MethodAgreement, ...] = ()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
@@ -20,6 +19,7 @@ from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import CORRECTIONS, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.receipts import forget_receipts
 from alignsvc.run import attaching, events
 from alignsvc.run.plan import Plan
@@ -32,12 +32,12 @@ from alignsvc.run.unchanged import refuse_corrected, require_same, with_inputs_r
 _INPUT = "input "
 
 
-def retry_failed(run: Path, options: RunOptions) -> RunResult:
+def retry_failed(run: Place, options: RunOptions) -> RunResult:
     """Try the failed exposures of a run again, and bring the run to its end.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     options : RunOptions
 
     Raises
@@ -65,7 +65,7 @@ def retry_failed(run: Path, options: RunOptions) -> RunResult:
     return attaching.resume(run, options)
 
 
-def _failed(run: Path, known: RunState) -> frozenset[str]:
+def _failed(run: Place, known: RunState) -> frozenset[str]:
     """Return the exposures that have failed: by the journal, and by the table of a finished run."""
     ended = {name for name, end in known.ended.items() if end.status is Status.FAILED}
     if not known.is_finished:
@@ -74,7 +74,7 @@ def _failed(run: Path, known: RunState) -> frozenset[str]:
     return frozenset(ended | {row.id for row in rows if row.status is Status.FAILED})
 
 
-def _retriable(run: Path, plan: Plan, known: RunState, failed: frozenset[str]) -> frozenset[str]:
+def _retriable(run: Place, plan: Plan, known: RunState, failed: frozenset[str]) -> frozenset[str]:
     """Return the failed exposures whose files can be read now; refuse if all else is not as it was.
 
     Raises

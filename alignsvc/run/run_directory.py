@@ -5,22 +5,30 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from alignsvc.errors import RunStoreError
+from alignsvc.io.buckets import BucketObjects
+from alignsvc.io.places import Place, UrlPlace, run_place
+from alignsvc.io.stores import objects_at
 
 
-def absolute_directory(directory: str) -> Path:
+def absolute_directory(directory: str) -> Place:
     """Return the run directory that a configuration means, wherever it is read from."""
-    return Path(directory).expanduser().absolute()
+    return run_place(directory)
 
 
-def require_usable(run: Path) -> None:
+def require_usable(run: Place) -> None:
     """Raise RunStoreError unless files can be made in `run`, or it can be made.
 
     Known before any header is read. Permissions do not tell all (a kernel's own file systems,
-    quotas), so that an empty directory is made and taken away again.
+    quotas), so that something is made and taken away again.
     """
+    if isinstance(run, UrlPlace):
+        _require_usable_bucket(BucketObjects(run))
+        return
     try:
         there = next(path for path in (run, *run.parents) if path.exists())
         if not there.is_dir():
@@ -30,9 +38,41 @@ def require_usable(run: Path) -> None:
         raise unusable(run, error) from error
 
 
-def unusable(run: Path, error: OSError) -> RunStoreError:
+def is_occupied(run: Place) -> bool:
+    """Return whether there is anything in `run`."""
+    if isinstance(run, Path):
+        return run.is_dir() and any(run.iterdir())
+    return bool(objects_at(run).list(""))
+
+
+def make(run: Place) -> None:
+    """Make the directory of a run; a prefix of a bucket needs no making."""
+    if isinstance(run, Path):
+        run.mkdir(parents=True, exist_ok=True)
+
+
+def unusable(run: Place, error: OSError) -> RunStoreError:
     """Return the error of a run directory that cannot be used."""
     return RunStoreError(
         f"run.directory: {run} cannot be used: {error.strerror}; name a directory where this "
         "user may write"
     )
+
+
+def _require_usable_bucket(objects: BucketObjects) -> None:
+    """Write an object twice if it is absent: the second time must be refused.
+
+    That only one of two drivers can take a run rests on it.
+    """
+    name = f"probe-{uuid.uuid4().hex}"
+    try:
+        written = [objects.put_if_absent(name, b"") for _ in range(2)]
+    finally:
+        with suppress(RunStoreError):
+            objects.delete(name)
+    if written != [True, False]:
+        raise RunStoreError(
+            f"run.directory: {objects.root}: this server does not keep what is put only if it is "
+            "absent (If-None-Match), so two drivers could write one run; use one that does, or a "
+            "directory"
+        )

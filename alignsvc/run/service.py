@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +17,7 @@ from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
+from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
@@ -33,16 +32,24 @@ from alignsvc.run.extension.extending import (
 )
 from alignsvc.run.finish import finish
 from alignsvc.run.finished import finished_result
+from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.result import RunResult
-from alignsvc.run.run_directory import absolute_directory, require_usable, unusable
+from alignsvc.run.run_directory import (
+    absolute_directory,
+    is_occupied,
+    make,
+    require_usable,
+    unusable,
+)
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
     difference,
     files_of,
     refuse_corrected,
+    refuse_read_only,
     require_same,
     with_inputs_restored,
 )
@@ -92,7 +99,7 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     return _drive(run, plan, options)
 
 
-def resume(run: Path, options: RunOptions) -> RunResult:
+def resume(run: Place, options: RunOptions) -> RunResult:
     """Go on with the run in a directory, by its own stored configuration.
 
     Raises
@@ -136,44 +143,42 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
             f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
             "nothing is left to align; name new exposures in images.paths"
         )
+    refuse_read_only(plan)
     return plan
 
 
-def stored_plan(run: Path, config: Config) -> Plan:
+def stored_plan(run: Place, config: Config) -> Plan:
     """Return the plan of a run in a directory, with what it took along of an earlier one."""
     return make_plan(config, earlier_in(run, config))
 
 
-def stored_config(run: Path) -> Config:
+def stored_config(run: Place) -> Config:
     """Return the configuration that a run was begun with."""
     require_run(run)
     content = RunLocations(run).objects.get(CONFIG)
     return parse_config(content.decode(), str(run / CONFIG))
 
 
-def state_of(run: Path) -> RunState:
+def state_of(run: Place) -> RunState:
     """Return where the run in a directory stands."""
     require_run(run)
     return fold(Journal(RunLocations(run).objects, time.time).events())
 
 
-def require_run(run: Path) -> None:
+def require_run(run: Place) -> None:
     """Raise RunStoreError unless `run` is a run directory."""
-    if not _is_there(run / CONFIG):
+    if not _is_begun_in(run):
         raise RunStoreError(
             f"{run}: not a run directory (no {CONFIG} in it); give the directory that "
             "run.directory named"
         )
 
 
-def _is_there(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except OSError as error:
-        raise RunStoreError(f"{file}: cannot be read: {error.strerror}") from error
+def _is_begun_in(run: Place) -> bool:
+    return RunLocations(run).objects.exists(CONFIG)
 
 
-def _anywhere(plan: Plan, run: Path) -> Config:
+def _anywhere(plan: Plan, run: Place) -> Config:
     """Return the configuration with names that mean the same wherever it is read."""
     config = plan.config
     images, detection = config.images, config.detection
@@ -205,35 +210,35 @@ def _anywhere(plan: Plan, run: Path) -> Config:
 
 
 def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).absolute())
+    return None if path is None else str(place_of(path))
 
 
-def _make_room(run: Path, plan: Plan, stored: bytes, options: RunOptions) -> None:
+def _make_room(run: Place, plan: Plan, stored: bytes, options: RunOptions) -> None:
     """See that the directory is this run's, or can be."""
     try:
-        known = state_of(run) if _is_there(run / CONFIG) else RunState()
+        known = state_of(run) if _is_begun_in(run) else RunState()
         if known.identity and options.replace and difference(plan, known):
             refuse_corrected(plan, "")
             _remove(run, plan)
         elif known.identity:
             require_same(run, plan, known)
-        elif run.is_dir() and any(run.iterdir()) and not _is_begun(run, stored):
+        elif is_occupied(run) and not _is_begun(run, stored):
             raise ConfigError(
                 f"run.directory: {run} is not empty and holds no run; name another directory"
             )
         if not known.is_finished:
             refuse_corrected(plan, known.run_id)
-        run.mkdir(parents=True, exist_ok=True)
+        make(run)
     except OSError as error:
         raise unusable(run, error) from error
 
 
-def _is_begun(run: Path, stored: bytes) -> bool:
+def _is_begun(run: Place, stored: bytes) -> bool:
     """Return whether a driver died between the configuration and the journal's first event."""
     return RunLocations(run).objects.find(CONFIG) == stored
 
 
-def _remove(run: Path, plan: Plan) -> None:
+def _remove(run: Place, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
     owner = lease_owner(RunLocations(run).objects)
     if owner is not None:
@@ -242,37 +247,42 @@ def _remove(run: Path, plan: Plan) -> None:
         )
     for header in plan.headers:
         for file in files_of(header):
-            if file.resolve().is_relative_to(run.resolve()):
+            if lies_in(file, run):
                 raise ConfigError(
                     f"{run}: --new would remove {file}, which is one of images.paths; name "
                     "another run.directory"
                 )
-    shutil.rmtree(run)
+    RunLocations(run).objects.delete_below("")
 
 
-def _drive(run: Path, plan: Plan, options: RunOptions) -> RunResult:
+def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
     objects = RunLocations(run).objects
     patience = Patience(time.time, time.sleep, lambda text: options.listener(events.Note(text)))
     with take_lease(objects, patience) as lease:
-        book = Journal(objects, time.time)
-        known = fold(book.events())
-        if known.is_finished:
-            return finished_result(run, plan, known)
-        plan = with_inputs_restored(plan, known, book)
-        require_same(run, plan, known)
-        extended = take_along(run, plan, is_known=known.extended is not None)
-        if not known.identity:
-            book.append(journal.RunCreated(plan.identity, plan.parts))
-        if extended is not None:
-            book.append(extended)
-        book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-        if known.is_anew:
-            forget_loop(run)
-        return _worked(run, plan, options, (book, lease, known))
+        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+
+
+def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
+    """Go on from where the journal ends."""
+    book = Journal(RunLocations(run).objects, time.time)
+    known = fold(book.events())
+    if known.is_finished:
+        return finished_result(run, plan, known)
+    plan = with_inputs_restored(plan, known, book)
+    require_same(run, plan, known)
+    extended = take_along(run, plan, is_known=known.extended is not None)
+    if not known.identity:
+        book.append(journal.RunCreated(plan.identity, plan.parts))
+    if extended is not None:
+        book.append(extended)
+    book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+    if known.is_anew:
+        forget_loop(run)
+    return _worked(run, plan, options, (book, lease, known))
 
 
 def _worked(
-    run: Path, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
+    run: Place, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
 ) -> RunResult:
     book, lease, known = held
     reuse, objects = ReuseCount(), RunLocations(run).objects

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from alignsvc.io.places import Place
 from alignsvc.numerics.sources.sharpness import Sharpening, sharpening
 from alignsvc.run.cataloguing import SourceTables
 from alignsvc.run.state import RunState
 from alignsvc.tasks.detect import read_sources
 
 
-def mosaic_sharpening(run: Path, known: RunState) -> Sharpening | None:
+def mosaic_sharpening(run: Place, known: RunState) -> Sharpening | None:
     """Compare the mosaic by the input headers with that of the last pass that detected sources.
 
     Returns

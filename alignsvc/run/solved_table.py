@@ -15,6 +15,7 @@ from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import ExposureLevel
 from alignsvc.domain.result import FitQuality
 from alignsvc.domain.task import TableRef
+from alignsvc.errors import DamagedProduct, RunStoreError
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.run.cataloguing import SourceTables
@@ -186,7 +187,12 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
     name, checksum : str
         Of the table; an empty checksum is not compared.
     """
-    table = read_table(RunLocations(tools.run).objects, name, SolvedTable, checksum)
+    try:
+        table = read_table(RunLocations(tools.run).objects, name, SolvedTable, checksum)
+    except DamagedProduct as error:  # which no task has made
+        raise RunStoreError(
+            f"what a pass solved cannot be read ({error}): restore {name}, or start a new run"
+        ) from error
     rows = list(enumerate(str(exposure) for exposure in table.id))
     solved = [(row, exposure) for row, exposure in rows if table.passes[row]]
     return replace(

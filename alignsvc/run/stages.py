@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from alignsvc.domain.digest import digest_of
@@ -16,6 +15,7 @@ from alignsvc.errors import TransientError
 from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.places import Place
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
 
@@ -49,7 +49,7 @@ class Tools:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     plan : Plan
     executor : Executor
@@ -60,7 +60,7 @@ class Tools:
         The executor's own count.
     """
 
-    run: Path
+    run: Place
     plan: Plan
     executor: Executor
     journal: Journal

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 
 from alignsvc.domain.outcome import Status
 from alignsvc.io.control import Progress, progress_of
@@ -23,6 +22,7 @@ from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import Place
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
 
@@ -101,7 +101,7 @@ class RunStatus:
 
     Parameters
     ----------
-    directory : Path
+    directory : Place
     state : RunState
     owner : LeaseOwner or None
         The process that drives the run; None where it ended, or its driver is gone.
@@ -120,7 +120,7 @@ class RunStatus:
         When all this was found out.
     """
 
-    directory: Path
+    directory: Place
     state: RunState
     owner: LeaseOwner | None = None
     holder: Holder | None = None
@@ -306,7 +306,7 @@ def extension_json(extended: Extended) -> dict[str, object]:
     }
 
 
-def run_status(run: Path) -> RunStatus:
+def run_status(run: Place) -> RunStatus:
     """Return where the run in a directory stands.
 
     Raises
@@ -321,12 +321,12 @@ def run_status(run: Path) -> RunStatus:
     return replace(status, eps_shift_px=stored_config(run).alignment.eps_shift)
 
 
-def status_of(run: Path, view: JournalView, now_s: float) -> RunStatus:
+def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
     """Return where a run stands whose journal has been read, without what its settings say.
 
     Parameters
     ----------
-    run : Path
+    run : Place
     view : JournalView
     now_s : float
         Seconds since 1970.

@@ -9,12 +9,13 @@ from alignsvc.io import journal
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import correction_run, revert
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.places import Place, UrlPlace, place_of
 from alignsvc.run.plan import Plan
 from alignsvc.run.planning import make_plan
 from alignsvc.run.state import RunState
 
 
-def require_same(run: Path, plan: Plan, known: RunState) -> None:
+def require_same(run: Place, plan: Plan, known: RunState) -> None:
     """Raise ConfigError, naming the first difference, unless the plan is that of the run."""
     changed = difference(plan, known)
     if changed:
@@ -51,16 +52,30 @@ def with_inputs_restored(plan: Plan, known: RunState, book: Journal) -> Plan:
         return plan
     for header in written:
         for file in files_of(header):
-            if correction_run(file) == known.run_id:
+            # What lies behind a URL was never written in place.
+            if isinstance(file, Path) and correction_run(file) == known.run_id:
                 book.require_ours()
                 revert(file)
                 book.append(journal.HeaderReverted(header.ref.id, str(file)))
     return make_plan(plan.config, plan.earlier)
 
 
-def files_of(header: ExposureHeader) -> tuple[Path, ...]:
+def files_of(header: ExposureHeader) -> tuple[Place, ...]:
     """Return the files that hold the science images of an exposure."""
-    return tuple(dict.fromkeys(Path(chip.science.uri) for chip in header.ref.chips))
+    return tuple(dict.fromkeys(place_of(chip.science.uri) for chip in header.ref.chips))
+
+
+def refuse_read_only(plan: Plan) -> None:
+    """Raise ConfigError if headers are to be written in place, and a file lies behind a URL."""
+    if plan.config.output.wcs != "in_place":
+        return
+    for one in plan.moving:
+        for file in files_of(one.header):
+            if isinstance(file, UrlPlace):
+                raise ConfigError(
+                    f"output.wcs: in_place: {file} lies behind a URL and is only read; set "
+                    "output.wcs: copy, which writes to the run, or head"
+                )
 
 
 def refuse_corrected(plan: Plan, run_id: str) -> None:

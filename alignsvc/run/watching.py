@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import PATIENCE_S, Holder
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
 from alignsvc.run.service import stored_config
 from alignsvc.run.status import JournalView, RunStatus, status_of
 
@@ -56,7 +56,7 @@ class Seen:
         return [text for entry in self.news if (text := entry_line(entry.event))]
 
 
-def watched(run: Path, looking: Looking | None = None) -> Iterator[Seen]:
+def watched(run: Place, looking: Looking | None = None) -> Iterator[Seen]:
     """Yield how a run stands, look after look, the last of them when it goes on no more.
 
     That is when it has ended, was cancelled or stopped, or its driver is gone: on another host,
@@ -64,7 +64,7 @@ def watched(run: Path, looking: Looking | None = None) -> Iterator[Seen]:
 
     Parameters
     ----------
-    run : Path
+    run : Place
     looking : Looking or None
 
     Raises

@@ -23,7 +23,7 @@ from alignsvc.io.receipts import (
     Receipt,
     ReceiptSearch,
     find_receipt,
-    product_is_there,
+    product_is_whole,
     replace_receipt,
     write_receipt,
 )
@@ -98,7 +98,7 @@ def receipt_of(task: Task, objects: ObjectStore) -> ReceiptSearch:
     """Return the task's receipt if it counts, with a look at the product that it stands for."""
     if isinstance(task, KnowsItsProduct):
         return find_receipt(objects, task.key, task.product_is_whole)
-    return find_receipt(objects, task.key, partial(product_is_there, objects))
+    return find_receipt(objects, task.key, partial(product_is_whole, objects))
 
 
 def failed(key: TaskKey, kind: FailureKind, message: str) -> TaskOutcome:

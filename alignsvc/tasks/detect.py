@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
@@ -13,6 +12,8 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations, table_name
+from alignsvc.io.places import Place
+from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
@@ -36,7 +37,7 @@ class TileView:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     grid : MosaicGrid
     tile : TileId
@@ -47,7 +48,7 @@ class TileView:
         Contributions to the tiles in reach, in order of exposure id.
     """
 
-    run: Path
+    run: Place
     grid: MosaicGrid
     tile: TileId
     generation: int
@@ -144,12 +145,12 @@ class DetectTask:
         view = self.view
         store = mosaic_store(view.run)
         return (
-            RunLocations(view.run).objects.exists(outcome.product)
+            product_is_whole(RunLocations(view.run).objects, outcome)
             and store.exists(view.generation)
             and store.has_segmentation(view.generation, view.tile)
         )
 
 
-def read_sources(run: Path, table: TableRef) -> SourceCatalog:
+def read_sources(run: Place, table: TableRef) -> SourceCatalog:
     """Return a catalogue of the run."""
     return read_table(RunLocations(run).objects, table.name, SourceCatalog, table.checksum)

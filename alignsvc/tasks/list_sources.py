@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from alignsvc.errors import DataError
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.calibrate import calibrated
 from alignsvc.numerics.sky.corrected import corrected
@@ -74,7 +74,7 @@ class ListSourcesTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     exposure : ExposureRef
     flux_scale : float
@@ -86,7 +86,7 @@ class ListSourcesTask:
         Of an exposure of which more is known than its header; None = as that has it.
     """
 
-    run: Path
+    run: Place
     exposure: ExposureRef
     flux_scale: float
     images: ImageSettings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.matching.pattern_match import (
     FieldSources,
@@ -95,7 +95,7 @@ class MatchSourcesTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     exposure : ListedExposure
     partners : tuple of ListedExposure
@@ -103,7 +103,7 @@ class MatchSourcesTask:
     matcher : PatternMatcher
     """
 
-    run: Path
+    run: Place
     exposure: ListedExposure
     partners: tuple[ListedExposure, ...]
     frame: MatchFrame

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
-from alignsvc.io.tables import read_table, write_table
+from alignsvc.io.places import Place
+from alignsvc.io.receipts import product_is_whole
+from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
@@ -97,7 +98,7 @@ class MeasureTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     view : ExposureView
     mosaic : MosaicPart
@@ -115,7 +116,7 @@ class MeasureTask:
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
     """
 
-    run: Path
+    run: Place
     view: ExposureView
     mosaic: MosaicPart
     sources: SourceChoice
@@ -160,12 +161,14 @@ class MeasureTask:
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
         """Whether all tables, and what was asked to be kept for people, are in the store."""
         objects = RunLocations(self.run).objects
-        names = [outcome.product, displacements_name(self.key)]
+        names = [displacements_name(self.key)]
         if self.levels is not None:
             names.append(levels_name(self.key))
         if self.history:
             names += [self.history + PIXELS, self.history + DISPLACEMENTS]
-        return all(objects.exists(name) for name in names)
+        return product_is_whole(objects, outcome) and all(
+            table_is_whole(objects, name) for name in names
+        )
 
     def _chips(self) -> Iterator[ChipView]:
         for index, chip in enumerate(self.view.read(self.run).chips):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -12,11 +11,12 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.errors import RunStoreError
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.io.places import Place
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.tasks.resample import contribution_store
 
 
-def mosaic_store(run: Path) -> MosaicStore:
+def mosaic_store(run: Place) -> MosaicStore:
     """Return the mosaic store of the run in the directory `run`."""
     return MosaicStore(RunLocations(run).path(MOSAIC_STORE))
 
@@ -35,7 +35,7 @@ class MergeTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     grid : MosaicGrid
     tile : TileId
@@ -47,7 +47,7 @@ class MergeTask:
         A generation whose tile has these very parts: it is linked instead.
     """
 
-    run: Path
+    run: Place
     grid: MosaicGrid
     tile: TileId
     parts: tuple[Part, ...]

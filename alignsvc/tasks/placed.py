@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
 from alignsvc.numerics.sky.corrected import corrected
@@ -129,12 +129,12 @@ class ExposureView:
         """What its pixels are multiplied by: what the header says, corrected."""
         return self.flux_scale * self.level.flux_scale
 
-    def read(self, run: Path) -> Exposure:
+    def read(self, run: Place) -> Exposure:
         """Return the exposure with all its pixels as its files hold them, rays masked.
 
         Parameters
         ----------
-        run : Path
+        run : Place
             The run directory, which keeps the rays.
         """
         exposure = read_exposure(self.exposure, self.images)
@@ -144,7 +144,7 @@ class ExposureView:
         chips = tuple(rays.added_to(chip, index) for index, chip in enumerate(exposure.chips))
         return replace(exposure, chips=chips)
 
-    def known_rays(self, run: Path) -> RayPixels | None:
+    def known_rays(self, run: Place) -> RayPixels | None:
         """Return the exposure's cosmic rays; None if nobody looked for any."""
         if self.rays is None:
             return None

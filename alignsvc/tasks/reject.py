@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Chip
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
@@ -28,7 +28,7 @@ class RejectTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     view : ExposureView
         Without rays: they are looked for anew.
@@ -38,7 +38,7 @@ class RejectTask:
         How far the exposure may lie from the others; None if it was aligned with them.
     """
 
-    run: Path
+    run: Place
     view: ExposureView
     mosaic: MosaicPart
     rejection: CosmicRayRejection

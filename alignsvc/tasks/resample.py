@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
+from alignsvc.io.places import Place
 from alignsvc.numerics.resampling.coadd import merge_chips
 from alignsvc.numerics.resampling.resamplers import Resampler
 from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
@@ -19,7 +19,7 @@ from alignsvc.reasons import REASON_TEXT, SkipReason
 from alignsvc.tasks.placed import ExposureView, place
 
 
-def contribution_store(run: Path) -> ContributionStore:
+def contribution_store(run: Place) -> ContributionStore:
     """Return the store of contributions of the run in the directory `run`."""
     return ContributionStore(RunLocations(run).path(CONTRIBUTIONS))
 
@@ -30,7 +30,7 @@ class ResampleTask:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     view : ExposureView
     resampler : Resampler
@@ -39,7 +39,7 @@ class ResampleTask:
         a mosaic for people holds measured pixels only.
     """
 
-    run: Path
+    run: Place
     view: ExposureView
     resampler: Resampler
     fills_rays: bool = False

@@ -15,7 +15,7 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.io.receipts import product_is_there
+from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.scene_partition import PartTable, SceneModels
@@ -142,7 +142,7 @@ class ScenePartTask:
         """Whether what was found, and where the part stands, are in the store."""
         objects = scratch(self.folder)
         stands = not outcome.fact("left") or objects.exists(self.left)
-        return stands and product_is_there(objects, outcome)
+        return stands and product_is_whole(objects, outcome)
 
     def _standing(self, problem: SceneProblem) -> SceneEquations:
         """Return where the part stands: as this process left it, or as it was written down."""

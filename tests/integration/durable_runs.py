@@ -15,6 +15,7 @@ import yaml
 from alignsvc.domain.grid import TileId
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.io.places import Place
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
@@ -79,20 +80,32 @@ def write_config(path: Path, sky: Path, **sections: dict[str, Any]) -> Path:
     return path
 
 
-def content(run: Path) -> dict[str, str]:
+def content(run: Place) -> dict[str, str]:
     """Return digests of everything that two runs of one identity must have in common."""
-    kept = ("tables/solved", "tables/mosaic", "wcs", "history")
-    files = [file for folder in kept for file in sorted((run / folder).rglob("*"))]
-    files += [run / name for name in ("corrections.ecsv", "sources.ecsv", "mosaic.fits")]
-    found = {
-        str(file.relative_to(run)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if file.is_file()
-    }
-    return {**found, **tiles(run)}
+    objects = RunLocations(run).objects
+    tables = (*objects.list("tables/solved/"), *objects.list("tables/mosaic/"))
+    digests = {name: hashlib.sha256(objects.get(name)).hexdigest() for name in tables}
+    return {**digests, **products(run)}
 
 
-def tiles(run: Path) -> dict[str, str]:
+def products(run: Place) -> dict[str, str]:
+    """Return digests of all that a run leaves for people: wherever its inputs were, the same."""
+    objects = RunLocations(run).objects
+    names = [*objects.list("wcs/"), *objects.list("history/"), *objects.list("mosaic.fits")]
+    names += ["corrections.ecsv", "sources.ecsv"]
+    digests = {name: hashlib.sha256(objects.get(name)).hexdigest() for name in names}
+    return {**digests, **tiles(run)}
+
+
+def names_left(run: Place) -> set[str]:
+    """Return the names of all that a run has left, but for what tells of its drivers."""
+    names = set(RunLocations(run).objects.list(""))
+    if isinstance(run, Path):  # folders, and files that are no objects
+        names |= {path.relative_to(run).as_posix() for path in run.rglob("*")}
+    return {name for name in names if not name.startswith(("journal/", "lease/"))}
+
+
+def tiles(run: Place) -> dict[str, str]:
     """Return the checksum of each tile of the published mosaic."""
     store = MosaicStore(RunLocations(run).path(MOSAIC_STORE))
     generation = store.current()

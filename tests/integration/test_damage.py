@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from durable_runs import content, make_sky, write_config
 
 from alignsvc import api
+from alignsvc.errors import DamagedProduct
 from alignsvc.run import events
 
 
@@ -34,6 +36,72 @@ def flip_a_byte(folder: Path) -> None:
     raw[len(raw) // 2] ^= 0xFF
     chunk.unlink()  # tiles of two generations may be one file
     chunk.write_bytes(raw)
+
+
+class FlipsAByte:
+    """Damages something once, when a stage begins; keeps what the run has to say."""
+
+    def __init__(self, folder: Path, stage: str) -> None:
+        self.folder, self.stage = folder, stage
+        self.notes: list[str] = []
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.Note):
+            self.notes.append(event.text)
+        if isinstance(event, events.StageStarted) and event.stage == self.stage:
+            self.stage = ""
+            flip_a_byte(self.folder)
+
+
+@pytest.mark.parametrize(
+    ("what", "stage", "named"),
+    [
+        ("contributions", "merge", r"contribution \w+, tile c0/\d\.\d: \S+ is damaged"),
+        pytest.param(
+            "mosaic.zarr",
+            "measure",
+            r"mosaic generation \d, tile c0/\d\.\d: \S+ is damaged",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_damage_in_a_run_is_named_and_mended_without_ending_it(
+    sky: Path, wanted: dict[str, str], tmp_path: Path, what: str, stage: str, named: str
+) -> None:
+    flips = FlipsAByte(tmp_path / "run" / what, stage)
+    result = api.align(write_config(tmp_path / "run.yaml", sky), api.RunOptions(listener=flips))
+    assert content(result.directory) == wanted
+    (told,) = [note for note in flips.notes if "going back" in note]
+    assert re.search(named, told), told
+
+
+@pytest.mark.slow
+def test_a_damaged_table_of_displacements_is_measured_again(
+    sky: Path, wanted: dict[str, str], tmp_path: Path
+) -> None:
+    flips = FlipsAByte(tmp_path / "run" / "tables" / "measure", "")
+
+    def after_a_measurement(event: events.Event) -> None:
+        flips(event)
+        if isinstance(event, events.TaskEnded) and event.stage == "measure" and not seen:
+            seen.append(event)
+            flip_a_byte(flips.folder)
+
+    seen: list[events.Event] = []
+    config = write_config(tmp_path / "run.yaml", sky)
+    result = api.align(config, api.RunOptions(listener=after_a_measurement))
+    assert content(result.directory) == wanted
+    assert any("table tables/measure/" in note for note in flips.notes)
+
+
+def test_damage_that_comes_again_ends_the_run_and_names_it(sky: Path, tmp_path: Path) -> None:
+    def flips_always(event: events.Event) -> None:
+        if isinstance(event, events.StageStarted) and event.stage == "merge":
+            flip_a_byte(tmp_path / "run" / "contributions")
+
+    config = write_config(tmp_path / "run.yaml", sky)
+    with pytest.raises(DamagedProduct, match=r"contribution \w+, tile .* damaged 4 times: look"):
+        api.align(config, api.RunOptions(listener=flips_always))
 
 
 @pytest.mark.parametrize(

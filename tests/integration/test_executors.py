@@ -29,7 +29,7 @@ from alignsvc.engine.pulse import Pulse, Running, take_pulse
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import DataError, NothingToMeasure, ResourceError, TransientError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.io.receipts import product_is_there
+from alignsvc.io.receipts import product_is_whole
 from alignsvc.reasons import FailureKind, SkipReason
 
 
@@ -288,7 +288,7 @@ def test_a_task_whose_product_is_gone_is_done_again(
     LocalObjects(tmp_path).delete(outcomes[2].product)
     list(executor.run(tasks))
     assert events.n_reused == 3
-    assert product_is_there(LocalObjects(tmp_path), outcomes[2])
+    assert product_is_whole(LocalObjects(tmp_path), outcomes[2])
 
 
 def test_an_unforeseen_error_is_tried_again_in_the_next_run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.errors import ConfigError
@@ -11,6 +10,7 @@ from alignsvc.io.journal import Extended
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
+from alignsvc.io.places import Place, lies_in, run_place
 from alignsvc.run.extension.earlier import EarlierRun, stored_earlier
 from alignsvc.run.extension.reading_earlier import FinishedRun
 from alignsvc.run.mosaicking import EARLIER_GENERATION
@@ -27,9 +27,9 @@ def begun_with(config: Config) -> EarlierRun | None:
     """
     if config.run.extend is None:
         return None
-    own = Path(config.run.directory).expanduser().absolute()
+    own = run_place(config.run.directory)
     stored = stored_earlier(RunLocations(own).objects)
-    run = Path(config.run.extend).expanduser().absolute()
+    run = run_place(config.run.extend)
     if stored is None or (stored.directory, stored.is_frozen) != (str(run), config.run.freeze):
         return None
     now = fold(Journal(RunLocations(run).objects, time.time).events()).identity
@@ -48,9 +48,9 @@ def earlier_of(config: Config) -> EarlierRun | None:
     """
     if config.run.extend is None:
         return None
-    run = Path(config.run.extend).expanduser().absolute()
-    own = Path(config.run.directory).expanduser().absolute()
-    if run.resolve().is_relative_to(own.resolve()):
+    run = run_place(config.run.extend)
+    own = run_place(config.run.directory)
+    if lies_in(run, own):
         raise ConfigError(
             f"run.directory: {own} is, or holds, the run that is extended, and that is only read; "
             "name another directory"
@@ -58,7 +58,7 @@ def earlier_of(config: Config) -> EarlierRun | None:
     return FinishedRun.of(run).read(config)
 
 
-def take_along(run: Path, plan: Plan, *, is_known: bool) -> Extended | None:
+def take_along(run: Place, plan: Plan, *, is_known: bool) -> Extended | None:
     """Copy what a run needs of the one that it extends; return what the journal is to say.
 
     From then on the earlier one may go. Pixels are linked where the disk allows it; nothing is
@@ -66,7 +66,7 @@ def take_along(run: Path, plan: Plan, *, is_known: bool) -> Extended | None:
 
     Parameters
     ----------
-    run : Path
+    run : Place
         The run directory.
     plan : Plan
     is_known : bool
@@ -77,12 +77,12 @@ def take_along(run: Path, plan: Plan, *, is_known: bool) -> Extended | None:
         return None
     objects = RunLocations(run).objects
     if stored_earlier(objects) is None:
-        there = RunLocations(Path(earlier.directory)).objects
+        there = RunLocations(run_place(earlier.directory)).objects
         for one in earlier.exposures:
             if one.rays is not None:
                 objects.put_if_absent(one.rays.name, there.get(one.rays.name))
         if earlier.is_frozen and earlier.mosaic is not None:
-            source = MosaicStore(RunLocations(Path(earlier.directory)).path(MOSAIC_STORE))
+            source = MosaicStore(RunLocations(run_place(earlier.directory)).path(MOSAIC_STORE))
             mosaic_store(run).adopt(source, earlier.mosaic.generation, EARLIER_GENERATION)
     record = earlier.store(objects)
     known = sum(one.known is not None for one in (*plan.exposures, *plan.idle))
@@ -110,7 +110,7 @@ def require_all_known(plan: Plan) -> None:
             )
 
 
-def earlier_in(run: Path, config: Config) -> EarlierRun | None:
+def earlier_in(run: Place, config: Config) -> EarlierRun | None:
     """Return the earlier run as a run in a directory knows it, whether that is still there or not.
 
     A driver that died before it had copied what it needs has to read it again.

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
+from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.sky.footprints import footprint
@@ -63,7 +63,7 @@ class FinishedRun:
 
     Parameters
     ----------
-    run : Path
+    run : Place
     config : Config
     state : RunState
     before : Mapping of exposure id to KnownExposure
@@ -74,7 +74,7 @@ class FinishedRun:
         Fingerprint of each input as it was given, and with its header written in place.
     """
 
-    run: Path
+    run: Place
     config: Config
     state: RunState
     before: Mapping[str, KnownExposure]
@@ -82,7 +82,7 @@ class FinishedRun:
     prints: Mapping[str, tuple[str, str]]
 
     @classmethod
-    def of(cls, run: Path) -> FinishedRun:
+    def of(cls, run: Place) -> FinishedRun:
         """Return the run in a directory.
 
         Raises

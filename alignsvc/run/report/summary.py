@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,8 @@ import numpy as np
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
-from alignsvc.io.locations import REPORT_HTML
+from alignsvc.io.locations import REPORT_HTML, RunLocations
+from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
@@ -84,7 +83,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         )
     lines += agreement_lines(result.agreement)
     if result.headers:
-        folder = os.path.commonpath([path.parent for path in result.headers])
+        folder = common_folder(result.headers)
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
@@ -94,7 +93,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
 
 def report_lines(report: Json) -> list[str]:
     """Return what ``report.json`` holds, in sentences."""
-    page = Path(report["directory"]) / REPORT_HTML
+    run = RunLocations(run_place(report["directory"]))
     counts = ", ".join(f"{report['counts'][status.value]} {status.value}" for status in Status)
     lines = [
         f"{report['verdict']} after {_passes(len(report['passes']))}: {counts}; "
@@ -110,7 +109,8 @@ def report_lines(report: Json) -> list[str]:
     lines += reported_agreement(report)
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
-    return [*lines, f"page: {page}"] if page.is_file() else lines
+    has_page = run.objects.exists(REPORT_HTML)
+    return [*lines, f"page: {run.path(REPORT_HTML)}"] if has_page else lines
 
 
 def plan_json(plan: Plan) -> Json:

@@ -73,10 +73,12 @@ def test_of_two_writers_at_once_both_get_what_is_stored(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = store.write("resample-1", contribution(), NOWHERE, GRID)
-    seen = iter([False])  # the second looked before the first was there
-    exists = TiledArray.exists.fget  # type: ignore[attr-defined]
-    monkeypatch.setattr(TiledArray, "exists", property(lambda self: next(seen, exists(self))))
+    seen, exists = iter([False]), ContributionStore.exists  # it looked before the first was there
+    monkeypatch.setattr(
+        ContributionStore, "exists", lambda self, key: next(seen, exists(self, key))
+    )
     assert store.write("resample-1", contribution(), NOWHERE, GRID) == first
+    assert store.is_whole("resample-1", GRID)
     assert [path.name for path in store.root.iterdir()] == ["resample-1"]
 
 
@@ -89,7 +91,7 @@ def test_the_same_content_has_the_same_checksum(store: ContributionStore) -> Non
     assert store.stored("resample-0").checksum == checksums[0]
 
 
-def test_a_failed_write_leaves_nothing(
+def test_a_failed_write_leaves_no_contribution(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(self: TiledArray, index: tuple[int, ...], tile: np.ndarray) -> None:
@@ -100,7 +102,8 @@ def test_a_failed_write_leaves_nothing(
         with pytest.raises(RuntimeError, match="killed"):
             store.write("resample-1", contribution(), NOWHERE, GRID)
     assert not store.exists("resample-1")
-    assert list(store.root.iterdir()) == []
+    written = store.write("resample-1", contribution(), NOWHERE, GRID)
+    assert store.is_whole("resample-1", GRID) and store.stored("resample-1") == written
 
 
 @pytest.mark.parametrize("damage", ["gone", "flip"])
@@ -144,7 +147,9 @@ def test_keys_stay_below_the_root(store: ContributionStore) -> None:
 
 def test_remains_of_killed_writers_can_be_removed(store: ContributionStore) -> None:
     store.write("resample-1", contribution(), NOWHERE, GRID)
-    (store.root / ".partial-0123" / "c").mkdir(parents=True)
+    store.write("resample-2", contribution(), NOWHERE, GRID)
+    (store.root / "resample-2" / "contribution.json").unlink()  # as one that was killed before
+    assert store.names() == ("resample-1", "resample-2")
     store.remove_partial()
     assert [path.name for path in store.root.iterdir()] == ["resample-1"]
 

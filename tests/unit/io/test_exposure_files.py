@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from exposure_samples import PLAIN, image, pixels_of, write
 
-from alignsvc.errors import ConfigError, NotYet
+from alignsvc.errors import ConfigError
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.image_settings import GroupByKeyword, GroupByPath, ImageSettings, Sidecar
 from alignsvc.reasons import FailureKind
@@ -76,11 +76,6 @@ def test_paths_that_cannot_be_meant_are_errors(tmp_path: Path, paths: list[str],
     (tmp_path / "link.fit").symlink_to(tmp_path / "a.fits")
     with pytest.raises(ConfigError, match=said):
         find_exposures(tuple(str(tmp_path / path) for path in paths), PLAIN)
-
-
-def test_urls_are_for_a_later_version() -> None:
-    with pytest.raises(NotYet, match="s3://bucket"):
-        find_exposures(("s3://bucket/*.fits",), PLAIN)
 
 
 def test_sidecars_of_files_found_are_not_exposures(tmp_path: Path) -> None:

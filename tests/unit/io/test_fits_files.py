@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from alignsvc.errors import DataError, NotYet
-from alignsvc.io.file_bytes import refuse_url
+from alignsvc.errors import DataError
 from alignsvc.io.fits_files import content_digest, open_fits, read_flags, read_plane
 from alignsvc.reasons import FailureKind
 
@@ -198,9 +197,3 @@ def test_a_gzip_of_two_members_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "two.fits.gz"
     path.write_bytes(gzip.compress(whole[:3000]) + gzip.compress(whole[3000:]))
     np.testing.assert_array_equal(plane_of(str(path), 0), PIXELS)
-
-
-def test_a_url_is_not_read_yet() -> None:
-    for url in ("s3://bucket/a.fits", "https://host/a.fits"):
-        with pytest.raises(NotYet, match=r"copy the files"):
-            refuse_url(url)

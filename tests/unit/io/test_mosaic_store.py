@@ -16,9 +16,9 @@ from astropy.wcs import WCS
 from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import ResourceError, RunStoreError
-from alignsvc.io import tiled_arrays
 from alignsvc.io.mosaic_fits import export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.io.objects import explained
 from alignsvc.numerics.resampling.coadd import Contribution
 
 GRID = MosaicGrid(0, TangentPlane(150.0, 2.0), 0.2, 20.0, 15.0, (30, 45), (16, 20))
@@ -253,7 +253,7 @@ def test_zarrs_own_settings_stay_as_they_were(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_says_so() -> None:
-    with pytest.raises(ResourceError, match="disk is full"), tiled_arrays.explained(Path("there")):
+    with pytest.raises(ResourceError, match="disk is full"), explained("there"):
         raise OSError(28, "No space left on device")
 
 
@@ -312,6 +312,18 @@ def test_an_adopted_generation_shares_bytes_and_leaves_the_other_store_as_it_is(
     assert not store.has_segmentation(0, LAST)
     store.write_tile(0, LAST, sums(GRID.tile_box(LAST), seed=9))
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_generation_half_made_or_half_removed_does_not_exist_and_goes(tmp_path: Path) -> None:
+    store = filled(tmp_path, 1)
+    store.create(2, [GRID])
+    for generation in (1, 2):
+        (store.root / f"generation-000{generation}" / "zarr.json").unlink()
+    assert store.generations() == ()
+    store.create(2, [GRID])  # nothing that was there before counts
+    assert store.generations() == (2,) and not store.has_tile(2, LAST)
+    store.remove_partial()
+    assert sorted(path.name for path in store.root.glob("gen*")) == ["generation-0002"]
 
 
 def test_a_tile_of_an_adopted_generation_may_get_another_place(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Objects are whole or absent, and never outside their directory."""
+"""Objects on a disk are whole or absent, and never outside their directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,44 +22,6 @@ from alignsvc.io.objects import LocalObjects, checked_name
 @pytest.fixture
 def objects(tmp_path: Path) -> LocalObjects:
     return LocalObjects(tmp_path / "run")
-
-
-def test_what_is_put_can_be_got(objects: LocalObjects) -> None:
-    objects.put("a/b c/ü.txt", b"one")
-    assert objects.get("a/b c/ü.txt") == b"one"
-    objects.put("a/b c/ü.txt", b"two")
-    assert objects.get("a/b c/ü.txt") == b"two"
-
-
-def test_what_was_never_put_is_missing(objects: LocalObjects) -> None:
-    assert objects.find("a") is None
-    assert not objects.exists("a")
-    assert objects.list("") == ()
-    objects.delete("a")
-    with pytest.raises(RunStoreError, match="a is missing"):
-        objects.get("a")
-
-
-def test_put_if_absent_keeps_what_is_there(objects: LocalObjects) -> None:
-    assert objects.put_if_absent("a", b"first")
-    assert not objects.put_if_absent("a", b"second")
-    assert objects.get("a") == b"first"
-
-
-def test_of_many_who_put_if_absent_one_wins(objects: LocalObjects) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda n: objects.put_if_absent("a", b"%d" % n * 1000), range(32)))
-    assert sum(won) == 1
-    assert objects.get("a") == b"%d" % won.index(True) * 1000
-
-
-def test_names_are_listed_in_order_by_prefix(objects: LocalObjects) -> None:
-    for name in ("b/2", "b/10", "a", "b/c/1", "bc"):
-        objects.put(name, b"")
-    assert objects.list("b/") == ("b/10", "b/2", "b/c/1")
-    assert objects.list("b") == ("b/10", "b/2", "b/c/1", "bc")
-    assert objects.list("b/1") == ("b/10",)
-    assert objects.list("none/") == ()
 
 
 def test_nothing_but_objects_is_left_in_the_directory(objects: LocalObjects) -> None:

@@ -17,7 +17,7 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import (
     Receipt,
     find_receipt,
-    product_is_there,
+    product_is_whole,
     replace_receipt,
     write_receipt,
 )
@@ -101,11 +101,11 @@ def test_a_receipt_without_its_product_does_not_count(objects: LocalObjects) -> 
     write_receipt(objects, Receipt(OUTCOME))
 
     def look(outcome: TaskOutcome) -> bool:
-        return product_is_there(objects, outcome)
+        return product_is_whole(objects, outcome)
 
     search = find_receipt(objects, KEY, look)
     assert search.receipt is None
-    assert search.why == "its product tables/a.npz is gone"
+    assert search.why == "its product tables/a.npz is gone or damaged"
     objects.put("tables/a.npz/0.0", b"")  # a folder of objects counts as well
     assert find_receipt(objects, KEY, look).receipt is not None
 

@@ -51,7 +51,10 @@ def test_the_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read[1].reason is NotCompared.NO_MODEL and read[1].n_sources == 0
     assert read[2].reason is NotCompared.FAILED and read[2].message == BROKEN.message
     with pytest.raises(RunStoreError, match="not a table of what two methods"):
+        (tmp_path / "other.ecsv").write_text("a,b")
         read_agreement(tmp_path / "other.ecsv")
+    with pytest.raises(RunStoreError, match=r"none.ecsv: there is no such file"):
+        read_agreement(tmp_path / "none.ecsv")
 
 
 def test_what_differs_is_warned_of_and_what_was_not_compared_is_never_agreed() -> None:

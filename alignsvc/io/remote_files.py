@@ -1,0 +1,240 @@
+"""Input files behind URLs: found by listing, read by ranges, whole where a server has none.
+
+Nothing is written to a disk. All that is read while a file is open is of one version of it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NoReturn, cast
+
+from obstore import exceptions
+
+from alignsvc.errors import ConfigError, DataError, TransientError
+from alignsvc.io.buckets import BucketObjects, again, client_for, object_key, plain
+from alignsvc.io.places import STORE_SCHEMES, UrlPlace
+from alignsvc.reasons import FailureKind
+
+#: Read ahead while headers are read, and at most in one request.
+_BUFFER = 1 << 17
+_MOST = 1 << 24
+_GZIP = b"\x1f\x8b"
+_PATTERN_SIGNS = re.compile(r"[*?\[]")
+_CLIENT_ERROR = re.compile(r"\b(?:status(?: code)?:? )(4(?!08|29)\d\d)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file behind a URL, as its server describes it.
+
+    Parameters
+    ----------
+    place : UrlPlace
+    size : int
+        Bytes.
+    etag : str or None
+        Names the version; None if the server names none.
+    """
+
+    place: UrlPlace
+    size: int
+    etag: str | None
+
+
+def remote_file(place: UrlPlace) -> RemoteFile:
+    """Ask the server for a file, not for its content.
+
+    Raises
+    ------
+    DataError
+        MISSING, or UNREADABLE: refused.
+    TransientError
+        The server does not answer, or answers that it cannot at present.
+    """
+    try:
+        found = again(lambda: client_for(_origin(place)).head(object_key(place)))
+    except (exceptions.BaseError, FileNotFoundError) as error:
+        _raise(place, error)
+    # A weak tag promises no equal bytes, and no server matches it.
+    etag = found["e_tag"]
+    return RemoteFile(place, int(found["size"]), None if (etag or "W/").startswith("W/") else etag)
+
+
+@contextmanager
+def raw_remote(file: RemoteFile) -> Iterator[BinaryIO]:
+    """Open a file for reading its bytes as they are; errors as of `remote_file`.
+
+    Raises
+    ------
+    DataError
+        CHANGED: another version of the file has taken its place.
+    """
+    ranges = _Ranges(file)
+    with io.BufferedReader(ranges, _BUFFER) as stream:
+        try:
+            stream.peek(1)
+        except exceptions.NotSupportedError:
+            pass  # a plain server that sends files whole
+        else:
+            yield cast(BinaryIO, stream)
+            return
+    yield io.BytesIO(_asked(file, None))
+
+
+@contextmanager
+def opened_remote(file: RemoteFile) -> Iterator[BinaryIO]:
+    """Open a file for reading its bytes after decompression; errors as of `raw_remote`."""
+    with raw_remote(file) as raw:
+        is_gzip = raw.read(2) == _GZIP
+        raw.seek(0)
+        if not is_gzip:
+            yield raw
+            return
+        try:
+            plain_bytes = gzip.decompress(raw.read())
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                FailureKind.UNREADABLE,
+                f"{file.place}: not readable as gzip ({error}); copy the file again or leave it "
+                "out",
+            ) from error
+    yield io.BytesIO(plain_bytes)
+
+
+def is_pattern(url: str) -> bool:
+    """Return whether a URL stands for several files."""
+    return _PATTERN_SIGNS.search(url) is not None
+
+
+def matching(url: str) -> list[str]:
+    """Return the URLs of the objects that a pattern stands for, sorted.
+
+    ``*`` and ``[...]`` match within a part of the name, ``**`` any number of parts; names that
+    begin with a dot are left out.
+
+    Raises
+    ------
+    ConfigError
+        The server cannot list its files.
+    RunStoreError, TransientError
+        It refuses, or does not answer.
+    """
+    place = UrlPlace(url)
+    if place.scheme not in STORE_SCHEMES:
+        raise ConfigError(
+            f"images.paths: {place}: files behind {place.scheme}:// cannot be listed; name each "
+            "of them"
+        )
+    parts = place.key.split("/")
+    fixed = next(i for i, part in enumerate(parts) if is_pattern(part))
+    top = UrlPlace("/".join((_origin(place), *parts[:fixed])))
+    wanted = re.compile("".join(_expressions(parts[fixed:])) + r"\Z")
+    names = BucketObjects(top).list("")
+    return [f"{top}/{name}" for name in names if wanted.match(name)]
+
+
+def _expressions(parts: list[str]) -> Iterator[str]:
+    for i, part in enumerate(parts):
+        is_last = i == len(parts) - 1
+        if part == "**":
+            yield r"(?:[^/.][^/]*/)*" + (r"[^/.][^/]*" if is_last else "")
+            continue
+        inner = fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z")
+        # What fnmatch lets match anything must stay within one part of the name.
+        inner = inner.replace(".*", "[^/]*")
+        yield (r"(?!\.)" if not part.startswith(".") else "") + inner + ("" if is_last else "/")
+
+
+class _Ranges(io.RawIOBase):
+    """A file as a stream; each read is a request."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        super().__init__()
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = min(len(buffer), self._file.size - self._at, _MOST)
+        if count <= 0:
+            return 0
+        part = _asked(self._file, (self._at, self._at + count))
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def _asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:
+    options: dict[str, Any] = {} if file.etag is None else {"if_match": file.etag}
+    if part is not None:
+        options["range"] = part
+    client = client_for(_origin(file.place))
+    try:
+        found, content = again(lambda: _read(client.get(object_key(file.place), options=options)))
+    except exceptions.NotSupportedError:  # ranges, by a plain server: for `raw_remote`
+        raise
+    except exceptions.PreconditionError as error:
+        raise _changed(file) from error
+    except (exceptions.BaseError, FileNotFoundError) as error:
+        _raise(file.place, error)
+    if int(found.meta["size"]) != file.size:
+        raise _changed(file)
+    return content
+
+
+def _read(found: Any) -> tuple[Any, bytes]:
+    """Return an answer with all of its content, of which any part may be lost."""
+    return found, bytes(found.bytes())
+
+
+def _changed(file: RemoteFile) -> DataError:
+    return DataError(
+        FailureKind.CHANGED,
+        f"{file.place}: it changed while it was read; see that nobody writes it, and run again",
+    )
+
+
+def _raise(place: UrlPlace, error: Exception) -> NoReturn:
+    """Raise what an error of the client means for an input."""
+    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        raise DataError(
+            FailureKind.MISSING,
+            f"{place}: the file does not exist (404); mend the URL or leave it out",
+        ) from error
+    refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+    status = _CLIENT_ERROR.search(str(error))
+    if refused or status:
+        what = status.group(1) if status else "403"
+        raise DataError(
+            FailureKind.UNREADABLE,
+            f"{place}: the server refuses to give it ({what}); see that the file may be read with "
+            "the credentials in the environment, or leave it out",
+        ) from error
+    raise TransientError(
+        f"{place}: the server did not answer well, asked several times ({plain(error)}); see that "
+        "it is up and can be reached, then try again"
+    ) from error
+
+
+def _origin(place: UrlPlace) -> str:
+    return f"{place.scheme}://{place.bucket}"
