@@ -231,8 +231,8 @@ def simulate(sky: Path, directory: Path) -> int:
 def evaluate(run: Place | str, directory: Path) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     run = _run(run)
-    config = service.stored_config(run)
-    plan, state = service.stored_plan(run, config), service.state_of(run)
+    state, config = service.state_of(run), service.stored_config(run)
+    plan = service.stored_plan(run, config)
     rows = read_corrections(RunLocations(run).path(CORRECTIONS))
     of_id = {row.id: row for row in rows}
     totals = {

@@ -63,7 +63,7 @@ def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
         A header cannot be written; those before it are.
     """
     run = run.absolute()
-    config, state = stored_config(run), state_of(run)
+    state, config = state_of(run), stored_config(run)
     if not state.is_finished:
         raise ConfigError(f"{run}: the run has not ended; `alignsvc resume {run}` first")
     rows = _aligned(RunLocations(run).path(CORRECTIONS))

@@ -110,10 +110,11 @@ def resume(run: Place, options: RunOptions) -> RunResult:
         Its inputs are not what they were.
     """
     run = run.absolute()
+    known = state_of(run)  # first: of another format, settings may have another meaning
     config = stored_config(run)
     build_cluster(config, options.workers)
     plan = stored_plan(run, config)
-    require_same(run, plan, state_of(run))
+    require_same(run, plan, known)
     return _drive(run, plan, options)
 
 
