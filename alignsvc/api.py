@@ -39,6 +39,9 @@ from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
+from alignsvc.run.submitting import Rehearsal, Submission
+from alignsvc.run.submitting import rehearse as rehearse_config
+from alignsvc.run.submitting import submit as submit_config
 from alignsvc.run.watching import Looking, Seen, watched
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
@@ -54,6 +57,7 @@ __all__ = [
     "LinearFitter",
     "ListedRun",
     "Plan",
+    "Rehearsal",
     "RunOptions",
     "RunResult",
     "RunStatus",
@@ -62,6 +66,7 @@ __all__ = [
     "SceneSources",
     "SceneWorkers",
     "Seen",
+    "Submission",
     "Target",
     "align",
     "apply",
@@ -77,12 +82,14 @@ __all__ = [
     "find_linear_fit",
     "fit_scene",
     "list_runs",
+    "rehearse",
     "report",
     "resume",
     "retry",
     "revert",
     "simulate",
     "status",
+    "submit",
     "update_image_wcs",
     "watch",
 ]
@@ -137,6 +144,32 @@ def check(
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     return plan
+
+
+def submit(config: Config | Path | str, options: RunOptions | None = None) -> Submission:
+    """Hand a run in and return at once: its driver goes on where it outlives this process.
+
+    The same configuration again attaches to the run that there is, and gives it a driver if it
+    has none. Parameters as of `align`; the number of workers is the configuration's.
+
+    Raises
+    ------
+    ConfigError, RunStoreError, ResourceError
+        As of `align`; or nothing takes the driver.
+    """
+    options = options or RunOptions()
+    return submit_config(_loaded(config, options.overrides), options)
+
+
+def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Rehearsal:
+    """Return what `submit` would do, scripts of its jobs included; nothing is written.
+
+    Raises
+    ------
+    ConfigError, RunStoreError
+        As of `check`.
+    """
+    return rehearse_config(_loaded(config, overrides))
 
 
 def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:

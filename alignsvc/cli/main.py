@@ -22,11 +22,11 @@ from alignsvc.errors import (
     ConfigError,
     DataError,
     HeaderError,
-    NotYet,
     RunCancelled,
     RunInterrupted,
 )
 from alignsvc.io.places import place_of, run_place
+from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 
 #: Typer brings a click of its own or uses the installed one: the base of this one's errors.
@@ -120,7 +120,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ended(sentence: str, code: ExitCode) -> ExitCode:
-    print(f"alignsvc: {sentence}", file=sys.stderr)  # noqa: T201 - the program's own message
+    print(f"alignsvc: {redacted(sentence)}", file=sys.stderr)  # noqa: T201 - the program's own message
     return code
 
 
@@ -138,7 +138,7 @@ def _internal(error: Exception) -> str:
     text = " ".join(str(error).split())
     handle, name = tempfile.mkstemp(prefix="alignsvc-traceback-", suffix=".txt")
     with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor
-        file.write(trace)
+        file.write(redacted(trace))
     return (
         f"internal error: {type(error).__name__}: {text}; this is a bug of alignsvc "
         f"{VERSION}, please report it with the traceback in {name}"
@@ -192,6 +192,29 @@ def check(
     plan = api.check(config, tuple(overrides or ()), extend=extend, freeze=freeze)
     show.plan(plan, as_json=as_json)
     raise typer.Exit(plan.exit_code)
+
+
+@app.command()
+def submit(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and the scripts; start nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hand the run to the cluster that CONFIG names, and return; it goes on by itself."""
+    from alignsvc import api
+    from alignsvc.cli import show
+
+    given = tuple(overrides or ())
+    if dry_run:
+        rehearsal = api.rehearse(config, given)
+        show.rehearsal(rehearsal, as_json=as_json)
+        raise typer.Exit(rehearsal.plan.exit_code)
+    with show.progress(quiet=as_json) as listener:
+        submission = api.submit(config, api.RunOptions(overrides=given, listener=listener))
+    show.submission(submission, as_json=as_json)
 
 
 @app.command()
@@ -383,19 +406,6 @@ def clean(
 
     show_runs.told(api.clean(run_directory, keep_mosaic=keep_mosaic), as_json=as_json)
 
-
-def _later(name: str, hint: str) -> None:
-    def not_yet(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        raise NotYet(f"{name}: this command is not in version {VERSION} of alignsvc{hint}")
-
-    not_yet.__doc__ = f"Not yet: {name}."
-    app.command(name, hidden=True, context_settings={"ignore_unknown_options": True})(not_yet)
-
-
-for _name, _hint in {
-    "submit": "; `alignsvc run` runs here",
-}.items():
-    _later(_name, _hint)
 
 if __name__ == "__main__":
     main()

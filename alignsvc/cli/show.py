@@ -33,7 +33,8 @@ from alignsvc.run.report.summary import (
     result_lines,
 )
 from alignsvc.run.result import RunResult
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status import RunStatus, driver_json
+from alignsvc.run.submitting import Rehearsal, Submission
 
 
 class Progressing(Protocol):
@@ -151,6 +152,41 @@ def plan(found: Plan, *, as_json: bool) -> None:
         _json(plan_json(found))
     else:
         _lines(plan_lines(found))
+
+
+def submission(found: Submission, *, as_json: bool) -> None:
+    """Print what became of a run that was handed in."""
+    if as_json:
+        _json(
+            {
+                "run_id": found.run_id,
+                "directory": str(found.directory),
+                "driver": None if found.driver is None else driver_json(found.driver),
+                "attached": not found.is_new,
+                "finished": found.is_finished,
+            }
+        )
+        return
+    _lines([found.line(), f"`alignsvc status {found.directory}` shows where it stands"])
+
+
+def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
+    """Print what handing a run in would do."""
+    if as_json:
+        _json(
+            {
+                "plan": plan_json(found.plan),
+                "driver_script": found.driver_script,
+                "worker_script": found.worker_script,
+                "notes": list(found.notes),
+            }
+        )
+        return
+    plan(found.plan, as_json=False)
+    _lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
+    if found.worker_script:
+        _lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
+    _lines([f"note: {note}" for note in found.notes])
 
 
 def status(found: RunStatus, *, as_json: bool) -> None:

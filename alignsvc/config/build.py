@@ -11,7 +11,7 @@ from alignsvc.domain.correction import Geometry
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.engine.base import ClusterBackend
 from alignsvc.engine.clusters import cluster_backend
-from alignsvc.errors import ConfigError, NotYet
+from alignsvc.errors import ConfigError
 from alignsvc.io.image_settings import (
     AUTO,
     HduSelector,
@@ -146,8 +146,6 @@ def build_algorithms(config: Config) -> Algorithms:
     ------
     ConfigError
         A plug-in or a setting of one does not exist, or a value is out of its range.
-    NotYet
-        The contract has it, this version does not.
     """
     _require_one_solve_for_chips(config)
     detection, alignment = config.detection, config.alignment
@@ -182,8 +180,6 @@ def build_cluster(config: Config, workers: int | None) -> ClusterBackend:
         settings = {**settings, "workers": workers}
     try:
         return cluster_backend(config.cluster.backend, settings)
-    except NotYet:
-        raise
     except ConfigError as error:
         raise ConfigError(f"cluster: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from alignsvc.config.schema import Config
 from alignsvc.errors import ConfigError
+from alignsvc.redaction import has_credentials, redacted
 from alignsvc.wording import wanted_words
 
 #: How pydantic begins what our own checks say.
@@ -88,11 +90,29 @@ class _NoKeyTwice(yaml.SafeLoader):
 def _validated(tree: dict[str, Any], where: str, overrides: tuple[str, ...]) -> Config:
     for override in overrides:
         tree = _overridden(tree, override)
+    for key, text in _texts(tree):
+        if has_credentials(f"{key}={text}"):
+            raise ConfigError(
+                f"{where}: {redacted(f'{key}={text}')}: holds credentials, and would be kept with "
+                "the run; give them in the environment, or in a file that a setting names"
+            )
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         wrong = "; ".join(_sentence(*item) for item in _by_key(error.errors()).items())
         raise ConfigError(f"{where}: {wrong}") from error
+
+
+def _texts(tree: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text below `tree`, with the path of its key."""
+    if isinstance(tree, str):
+        yield key, tree
+    elif isinstance(tree, dict):
+        for name, below in tree.items():
+            yield from _texts(below, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, list):
+        for below in tree:
+            yield from _texts(below, key)
 
 
 def dump_config(config: Config) -> str:

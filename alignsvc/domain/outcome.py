@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from alignsvc.redaction import redacted
+
 
 class Status(StrEnum):
     """Where an exposure stands at the end."""
@@ -95,6 +97,10 @@ class TaskOutcome:
     checksum: str = ""
     facts: tuple[tuple[str, float], ...] = ()
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        # Texts of libraries are in it, and it is stored for good.
+        object.__setattr__(self, "message", redacted(self.message))
 
     @property
     def is_ok(self) -> bool:

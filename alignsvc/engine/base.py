@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import Task
@@ -37,6 +38,14 @@ class TaskEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLeftOut:
+    """A worker gets no task of this run, for the reason given."""
+
+    worker: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Waited:
     """Workers were asked how they are while tasks go on: about once a second.
 
@@ -44,7 +53,7 @@ class Waited:
     """
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | Waited
+TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskEnded | WorkerLeftOut | Waited
 
 
 class Listener(Protocol):
@@ -134,4 +143,21 @@ class ClusterBackend(Protocol):
 
     def __call__(self, context: RunContext) -> Executor:
         """Return an executor that is ready, or say in an error why there is none."""
+        ...
+
+
+@runtime_checkable
+class JobBackend(Protocol):
+    """A backend whose workers are jobs of a batch system."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user should know of its settings."""
+        ...
+
+    def logs_of(self, objects: ObjectStore, run_id: str) -> Path:
+        """Return the directory where jobs of a run write what they print."""
+        ...
+
+    def worker_script(self, run_id: str, logs: Path) -> str:
+        """Return the script of a job of workers."""
         ...

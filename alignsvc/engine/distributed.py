@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import queue
 import time
-import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -28,10 +28,24 @@ from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import StaysAtHome, Task
-from alignsvc.engine.base import RunContext, TaskEnded, TaskRetried, TaskStarted, Waited
+from alignsvc.engine.base import (
+    RunContext,
+    TaskEnded,
+    TaskRetried,
+    TaskStarted,
+    Waited,
+    WorkerLeftOut,
+)
 from alignsvc.engine.pulse import Pulse, Running, TaskName, known, take_pulse
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
-from alignsvc.errors import AlignError, ResourceError, RunStoreError, TransientError
+from alignsvc.engine.versions import (
+    Versions,
+    WorkerRefused,
+    WorkerRoll,
+    require_versions,
+    versions_here,
+)
+from alignsvc.errors import AlignError, ConfigError, ResourceError, RunStoreError, TransientError
 from alignsvc.io.objects import ObjectStore
 from alignsvc.tasks.base import TaskReport, failed, receipt_of, run_task
 
@@ -62,6 +76,8 @@ class DaskSettings:
         How long the scheduler, or the worker that holds a report, may take to answer.
     poll_s : float
         How often the scheduler is asked how workers are.
+    expected_workers : int
+        So many may come if there are tasks for them: as many are handed over.
     policy : RetryPolicy
     """
 
@@ -70,6 +86,7 @@ class DaskSettings:
     no_worker_timeout_s: float = 600.0
     answer_timeout_s: float = 60.0
     poll_s: float = 1.0
+    expected_workers: int = 1
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -82,12 +99,13 @@ class _Handed:
     troubles: Counter[Trouble]
 
 
-def run_on_worker(task: Task, objects: ObjectStore) -> TaskReport:
+def run_on_worker(task: Task, objects: ObjectStore, wanted: Versions) -> TaskReport:
     """Run a task in a worker's process, with one thread of linear algebra from now on.
 
     Workers of our own are started so. Those of somebody else's scheduler may not be, and sums
     over several threads have other last bits. (0.7 ms; libraries may have come with the task.)
     """
+    require_versions(wanted)
     threadpool_limits(limits=1)
     return run_task(task, objects)
 
@@ -116,10 +134,12 @@ class DaskExecutor:
         self._context = context
         self._settings = settings
         self._close_cluster = close_cluster
+        self._roll = WorkerRoll(lambda *refused: context.on_event(WorkerLeftOut(*refused)))
         self._threads = self._pulse().threads
-        # Two runs of one identity, or two drivers of one run, are told apart on one scheduler.
-        self._own = f"{context.run_id}-{uuid.uuid4().hex[:8]}"
+        if self._roll.refused and not self._threads:
+            raise ConfigError(self._roll.reasons)
         self._handed_over = 0
+        self._token = uuid4().hex[:8]
         self._is_closed = False
 
     @property
@@ -162,9 +182,19 @@ class DaskExecutor:
         self.close()
 
     def _pulse(self) -> Pulse:
-        pulse: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
+        refused = self._roll.refused
+        every: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
+        pulse = every.without(refused)
         self._threads, self._addresses = pulse.threads, pulse.addresses
-        return pulse
+        self._judge(self._roll.new_among(pulse.addresses))
+        return self._pulse() if self._roll.refused != refused else pulse
+
+    def _judge(self, workers: list[str]) -> None:
+        """Ask workers what they run; those that run something else get no task."""
+        if workers:
+            ask = partial(self._client.run, workers=workers, on_error="return")
+            with suppress(TransientError):  # asked again with the next pulse
+                self._roll.enter(self._ask(ask, versions_here))
 
     def _ask(self, question: Callable[..., Any], *arguments: object) -> Any:
         """Return the scheduler's answer; TransientError if it does not come in time."""
@@ -179,14 +209,17 @@ class DaskExecutor:
     def _submit(self, task: Task) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
-        # keeps a second try apart from the first.
+        # keeps a second try apart from the first, and the token this driver's tasks from those of
+        # another that runs the same configuration in another directory, on the same scheduler.
         self._handed_over += 1
-        name = (f"{task.key.stage}-{self._own}", task.key.digest, self._handed_over)
+        group = f"{task.key.stage}-{self._context.run_id}-{self._token}"
+        name = (group, task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,
                 task,
                 self._context.objects,
+                self._roll.wanted,
                 key=name,
                 pure=False,
                 **self._where(task),
@@ -196,6 +229,8 @@ class DaskExecutor:
 
     def _where(self, task: Task) -> dict[str, Any]:
         """Return what tells dask which worker a task prefers; another takes it if that is gone."""
+        if self._roll.refused and self._addresses:
+            return {"workers": list(self._addresses), "allow_other_workers": True}
         if not isinstance(task, StaysAtHome) or not self._addresses:
             return {}
         home = self._addresses[task.home % len(self._addresses)]
@@ -238,6 +273,8 @@ class _Stage:
         self._source = iter(tasks)
         self._handed: dict[TaskName, _Handed] = {}
         self._suspects: deque[tuple[Task, Counter[Trouble]]] = deque()
+        # Those that only workers which are refused were there for.
+        self._held: deque[tuple[Task, Counter[Trouble]]] = deque()
         # Filled by dask's callback thread, emptied here.
         self._ended: queue.SimpleQueue[TaskName] = queue.SimpleQueue()
         self._worker_seen_s = self._asked_s = time.monotonic()
@@ -262,8 +299,10 @@ class _Stage:
 
     def _has_work(self) -> bool:
         """Hand over as many tasks as there is room for; return whether any are out."""
-        room = self._settings.window * max(1, self._executor.workers)
-        while len(self._handed) < room:
+        while self._held and self._executor.workers:
+            self._hand_over(*self._held.popleft())
+        room = self._settings.window * max(self._settings.expected_workers, self._executor.workers)
+        while len(self._handed) + len(self._held) < room:
             task = next(self._source, None)
             if task is None:
                 break
@@ -271,7 +310,7 @@ class _Stage:
             self._hand_over(task, Counter())
         if not self._handed and self._suspects:
             self._hand_over(*self._suspects.popleft())
-        return bool(self._handed)
+        return bool(self._handed or self._held)
 
     def _hand_over(self, task: Task, troubles: Counter[Trouble]) -> None:
         future = self._executor._submit(task)
@@ -326,6 +365,9 @@ class _Stage:
     def _after(self, name: TaskName, trouble: Trouble, error: BaseException) -> TaskOutcome | None:
         """Do what the policy says of a task that ended without an outcome."""
         handed = self._handed.pop(name)
+        if self._is_refusal(error):
+            self._held.append((handed.task, handed.troubles))
+            return None
         handed.troubles[trouble] += 1
         decision = self._settings.policy(trouble, handed.troubles[trouble])
         task, why = handed.task, _text(trouble, error, handed.troubles[trouble])
@@ -345,6 +387,17 @@ class _Stage:
             self._hand_over(task, handed.troubles)
         return None
 
+    def _is_refusal(self, error: BaseException) -> bool:
+        """Return whether a task ended so because its worker runs another version."""
+        before = self._executor._roll.refused
+        if isinstance(error, WorkerRefused):
+            self._executor._roll.refuse(error.worker, str(error))
+        elif _trouble(error) is not Trouble.TRANSPORT:
+            return False
+        # What is sent to another version may not even be readable there.
+        self._executor._pulse()
+        return isinstance(error, WorkerRefused) or self._executor._roll.refused != before
+
     def _announced(self, report: TaskReport) -> TaskOutcome:
         self._context.on_event(TaskEnded(report.outcome, report.is_reused))
         return report.outcome
@@ -359,7 +412,8 @@ class _Stage:
         elif self._asked_s - self._worker_seen_s > self._settings.no_worker_timeout_s:
             raise TransientError(
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
-                f"{len(self._handed)} tasks wait; see why none starts, then resume"
+                f"{len(self._handed) + len(self._held)} tasks wait; see why none starts, then "
+                f"resume{'; ' * bool(self._executor._roll.refused)}{self._executor._roll.reasons}"
             )
         limit_s = self._settings.task_timeout_s
         late = [one for one in pulse.running if one.seconds > limit_s and one.name in self._handed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from dask.typing import Key
@@ -23,21 +23,42 @@ class Running:
     worker: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Worker:
+    """A worker: its address, and how many tasks it can run at one time."""
+
+    address: str
+    threads: int
+
+
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """How the workers are at one moment."""
 
-    threads: int
     running: tuple[Running, ...]
-    addresses: tuple[str, ...]
+    workers: tuple[Worker, ...]
+
+    @property
+    def threads(self) -> int:
+        """How many tasks can run at one time."""
+        return sum(worker.threads for worker in self.workers)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of the workers, in order."""
+        return tuple(worker.address for worker in self.workers)
+
+    def without(self, addresses: frozenset[str]) -> Pulse:
+        """Return how the other workers are."""
+        left = tuple(worker for worker in self.workers if worker.address not in addresses)
+        return replace(self, workers=left)
 
 
 def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     """Return how the workers are; runs in the scheduler."""
     workers = tuple(dask_scheduler.workers.values())
     running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
-    addresses = tuple(sorted(worker.address for worker in workers))
-    return Pulse(sum(worker.nthreads for worker in workers), running, addresses)
+    return Pulse(running, tuple(sorted(Worker(one.address, one.nthreads) for one in workers)))
 
 
 def known(names: tuple[TaskName, ...], dask_scheduler: Scheduler) -> tuple[TaskName, ...]:

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias, get_args
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.task import TableRef
 from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.redaction import redacted
 
 
 class EventKind(StrEnum):
@@ -180,6 +181,10 @@ class ExposureEnded:
     status: Status
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        # Also of headers that could not be read: texts of libraries, stored for good.
+        object.__setattr__(self, "message", redacted(self.message))
 
 
 @dataclass(frozen=True, slots=True)

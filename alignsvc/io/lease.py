@@ -49,7 +49,12 @@ class LeaseOwner:
     @classmethod
     def this_process(cls) -> LeaseOwner:
         """Return the process that asks."""
-        return cls(_this_host(), os.getpid(), _start_of(os.getpid()) or "")
+        return cls.of_process(os.getpid())
+
+    @classmethod
+    def of_process(cls, pid: int) -> LeaseOwner:
+        """Return a process of this host, named for others."""
+        return cls(_this_host(), pid, _start_of(pid) or "")
 
     @property
     def is_gone(self) -> bool:
@@ -224,6 +229,16 @@ def lease_holder(objects: ObjectStore) -> Holder | None:
     if owner is None or (beat is not None and beat.is_released):
         return None
     return Holder(epochs[-1], owner, beat)
+
+
+def live_owner(objects: ObjectStore, now_s: float) -> LeaseOwner | None:
+    """Return who drives the run; None if the last sign of life is too old for that.
+
+    Unlike `lease_owner` it also gives up those on other hosts, by the clocks of both; who takes
+    the lease then still waits as long as `take_lease` does.
+    """
+    holder = lease_holder(objects)
+    return holder.owner if holder is not None and holder.is_alive(now_s) else None
 
 
 def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> None:

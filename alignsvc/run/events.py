@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alignsvc.domain.outcome import TaskOutcome
+from alignsvc.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Note:
     """Something the user should know: one sentence."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", redacted(self.text))
 
 
 Event = StageStarted | TaskEnded | PassSolved | Note

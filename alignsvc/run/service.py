@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine.base import RunContext
+from alignsvc.engine.base import JobBackend, RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
@@ -88,6 +88,18 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     RunStoreError
         The directory cannot be used.
     """
+    plan = ready(config, options)
+    return _drive(absolute_directory(config.run.directory), plan, options)
+
+
+def ready(config: Config, options: RunOptions) -> Plan:
+    """Return the plan of a run whose directory is its own now, and holds its configuration.
+
+    Raises
+    ------
+    ConfigError, RunStoreError
+        As of `begin`.
+    """
     build_cluster(config, options.workers)
     plan = planned(config, is_new=options.replace)
     if not plan.is_usable:
@@ -96,7 +108,27 @@ def begin(config: Config, options: RunOptions) -> RunResult:
     stored = dump_config(_anywhere(plan, run)).encode()
     _make_room(run, plan, stored, options)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
-    return _drive(run, plan, options)
+    return plan
+
+
+def prepare(plan: Plan, options: RunOptions) -> None:
+    """Write down all that `resume` needs to drive a run that is `ready`, wherever it is called.
+
+    The configuration is renewed: what changes no number may have been mended.
+
+    Raises
+    ------
+    ConfigError
+        Inputs are not what they were.
+    RunStoreError
+        Another driver has the run.
+    """
+    run = absolute_directory(plan.config.run.directory)
+    objects = RunLocations(run).objects
+    with _lease(run, options) as lease:
+        begun = _recorded(run, plan)
+        lease.check()
+        objects.put(CONFIG, dump_config(_anywhere(begun.plan, run)).encode())
 
 
 def resume(run: Place, options: RunOptions) -> RunResult:
@@ -256,19 +288,27 @@ def _remove(run: Place, plan: Plan) -> None:
     RunLocations(run).objects.delete_below("")
 
 
-def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
-    objects = RunLocations(run).objects
-    patience = Patience(time.time, time.sleep, lambda text: options.listener(events.Note(text)))
-    with take_lease(objects, patience) as lease:
-        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """A run in whose journal it stands what it is."""
+
+    plan: Plan
+    book: Journal
+    known: RunState
 
 
-def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
-    """Go on from where the journal ends."""
+def _lease(run: Place, options: RunOptions) -> Lease:
+    tell = options.listener
+    patience = Patience(time.time, time.sleep, lambda text: tell(events.Note(text)))
+    return take_lease(RunLocations(run).objects, patience)
+
+
+def _recorded(run: Place, plan: Plan) -> _Begun:
+    """See that the journal of a run whose lease is held says what it is."""
     book = Journal(RunLocations(run).objects, time.time)
     known = fold(book.events())
     if known.is_finished:
-        return finished_result(run, plan, known)
+        return _Begun(plan, book, known)
     plan = with_inputs_restored(plan, known, book)
     require_same(run, plan, known)
     extended = take_along(run, plan, is_known=known.extended is not None)
@@ -276,26 +316,36 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
         book.append(journal.RunCreated(plan.identity, plan.parts))
     if extended is not None:
         book.append(extended)
-    book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
-    if known.is_anew:
+    return _Begun(plan, book, known)
+
+
+def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
+    with _lease(run, options) as lease:
+        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+
+
+def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
+    """Go on from where the journal ends."""
+    begun = _recorded(run, plan)
+    if begun.known.is_finished:
+        return finished_result(run, plan, begun.known)
+    begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
+    if begun.known.is_anew:
         forget_loop(run)
-    return _worked(run, plan, options, (book, lease, known))
+    return _worked(run, begun, options, lease)
 
 
-def _worked(
-    run: Place, plan: Plan, options: RunOptions, held: tuple[Journal, Lease, RunState]
-) -> RunResult:
-    book, lease, known = held
-    reuse, objects = ReuseCount(), RunLocations(run).objects
+def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
+    plan, book, known = begun.plan, begun.book, begun.known
+    reuse, objects = ReuseCount(options.listener), RunLocations(run).objects
+    backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with (
         driving(run, book, lease, known, options.listener) as wheel,
         threadpool_limits(limits=1),
-        build_cluster(plan.config, options.workers)(
-            RunContext(objects, plan.run_id, wheel.with_tasks_of(reuse))
-        ) as executor,
+        backend(RunContext(objects, plan.run_id, wheel.with_tasks_of(reuse))) as executor,
     ):
-        for note in plan.notes:
+        for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
             wheel.listener(events.Note(note))
         if executor.dashboard_link:
             wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))

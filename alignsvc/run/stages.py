@@ -32,15 +32,24 @@ class Heartbeat(Protocol):
 
 
 class ReuseCount:
-    """Counts tasks that a receipt answered; given to an executor as its listener."""
+    """Counts tasks that a receipt answered; given to an executor as its listener.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    listener : Listener
+        Is told of workers that are left out.
+    """
+
+    def __init__(self, listener: events.Listener = events.silent) -> None:
         self.count = 0
+        self._listener = listener
 
     def __call__(self, event: TaskEvent) -> None:
         """Take one event of the executor."""
         if isinstance(event, engine.TaskEnded) and event.is_reused:
             self.count += 1
+        if isinstance(event, engine.WorkerLeftOut):
+            self._listener(events.Note(event.why))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

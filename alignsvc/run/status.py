@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
 from alignsvc.io.control import Progress, progress_of
+from alignsvc.io.driver_record import DriverRecord, read_driver_record
 from alignsvc.io.journal import (
     DriverStarted,
     Extended,
@@ -118,6 +119,8 @@ class RunStatus:
         Of life: when, in seconds since 1970; 0 if there never was one.
     now_s : float
         When all this was found out.
+    driver : DriverRecord or None
+        What `alignsvc submit` started last; None if the run was not submitted.
     """
 
     directory: Place
@@ -130,6 +133,7 @@ class RunStatus:
     eps_shift_px: float = 0.0
     last_sign_s: float = 0.0
     now_s: float = 0.0
+    driver: DriverRecord | None = None
 
     @property
     def standing(self) -> Standing:
@@ -171,6 +175,8 @@ class RunStatus:
         """Return the status in sentences."""
         state = self.state
         lines = [f"{self.directory}: {self._how()}"]
+        if self.driver is not None:
+            lines.append(f"submitted as {self.driver}, output in {self.driver.log or 'its place'}")
         if state.extended is not None:
             lines.append(extension_line(state.extended))
         lines += [
@@ -221,6 +227,7 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
+            "driver": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
@@ -306,6 +313,16 @@ def extension_json(extended: Extended) -> dict[str, object]:
     }
 
 
+def driver_json(driver: DriverRecord) -> dict[str, object]:
+    """Return what `submit` started, as JSON values."""
+    return {
+        "place": driver.place,
+        "job": driver.job,
+        "log": driver.log,
+        "time_s": driver.time_s,
+    }
+
+
 def run_status(run: Place) -> RunStatus:
     """Return where the run in a directory stands.
 
@@ -343,6 +360,7 @@ def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
         stage=view.stage,
         progress=_progress(objects, view, holder),
         counts=_counts(objects, view.state),
+        driver=read_driver_record(objects),
         last_sign_s=max(beaten_s, view.last_s),
         now_s=now_s,
     )

@@ -57,10 +57,10 @@ class OwnCluster:
         return process
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + START_S
+def wait_until(is_so: Callable[[], bool], limit_s: float = START_S) -> None:
+    end = time.monotonic() + limit_s
     while not is_so():
-        assert time.monotonic() < end, f"not so within {START_S:g} s"
+        assert time.monotonic() < end, f"not so within {limit_s:g} s"
         time.sleep(0.1)
 
 

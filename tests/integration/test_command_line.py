@@ -68,12 +68,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_sky: Path) -> Workp
         (["list", "nowhere"], "no such directory"),
         (["watch", "run", "--interval", "0"], "--interval"),
         (["simulate", "nowhere.yaml", "x"], "nowhere.yaml"),
-        *(
-            ([name, *rest], f"{name}: this command is not in version")
-            for name, rest in {
-                "submit": ["c.yaml", "--dry-run"],
-            }.items()
-        ),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_a_sentence(

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from alignsvc.engine.base import ClusterBackend
-from alignsvc.errors import NotYet
+from alignsvc.engine.security import read_security
 from alignsvc.registry import Registry
 
 CLUSTERS: Registry[ClusterBackend] = Registry("cluster backend", "alignsvc.engine.clusters")
-
-#: All backends that the public contract names.
-CONTRACT = (
-    *("serial", "local", "scheduler"),
-    *("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway"),
-)
 
 
 def cluster_backend(name: str, settings: Mapping[str, object]) -> ClusterBackend:
@@ -22,15 +16,9 @@ def cluster_backend(name: str, settings: Mapping[str, object]) -> ClusterBackend
 
     Raises
     ------
-    NotYet
-        The backend is in the public contract, but not in this version.
     ConfigError
         There is no such backend, or no such setting.
     """
-    known = CLUSTERS.names()
-    if name in CONTRACT and name not in known:
-        raise NotYet(
-            f"cluster.backend: {name} is not in this version of alignsvc, which has "
-            f"{', '.join(known)}; start a scheduler there by hand and use backend: scheduler"
-        )
+    if "security" in settings:
+        settings = {**settings, "security": read_security(settings["security"])}
     return CLUSTERS.build(name, settings)

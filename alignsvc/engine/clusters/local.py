@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.errors import ConfigError, ResourceError
 
 #: Workers share the cores: libraries that would use threads of their own get one each, which
@@ -69,14 +70,17 @@ class LocalBackend:
     workers : int or None
         Processes; None = one for each core that this process may use.
     interface : str
-        Address that scheduler, workers and dashboard listen on. Whoever reaches it can run
-        code: anything but 127.0.0.1 is for trusted networks.
+        Address that scheduler and workers listen on. Whoever reaches it can run code, so that
+        on anything but 127.0.0.1 they show each other certificates (see `security`).
     memory_limit : str
         For each worker, like ``"4 GiB"``; ``"auto"`` = an equal share of the machine's.
     dashboard : bool
-        Whether the scheduler shows dask's own pages.
+        Whether the scheduler shows dask's own pages: not encrypted, so on 127.0.0.1, and on
+        `interface` only if the network is trusted.
     task_timeout_s : float
         Longest time that one task may run.
+    security : ClusterSecurity
+        Beyond 127.0.0.1: temporary certificates, unless it says otherwise.
     """
 
     workers: int | None = None
@@ -84,6 +88,7 @@ class LocalBackend:
     memory_limit: str = "auto"
     dashboard: bool = True
     task_timeout_s: float = TASK_TIMEOUT_S
+    security: ClusterSecurity = BY_DEFAULT
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -102,7 +107,8 @@ class LocalBackend:
         cluster = self._cluster()
         closing = ExitStack()
         closing.callback(close_cluster, cluster)
-        closing.enter_context(dask.config.set(KEEP_NANNIES))
+        link = {"distributed.dashboard.link": f"{{scheme}}://{self._shown_on}:{{port}}/status"}
+        closing.enter_context(dask.config.set({**KEEP_NANNIES, **link}))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(task_timeout_s=self.task_timeout_s)
@@ -111,9 +117,14 @@ class LocalBackend:
             closing.close()
             raise
 
+    @property
+    def _shown_on(self) -> str:
+        """Address of dask's own pages."""
+        return self.interface if self.security.trusted_network else "127.0.0.1"
+
     def _cluster(self) -> LocalCluster:
         _check_listens(self.interface)
-        any_port = f"{self.interface}:0"
+        security = self.security.of_own(self.interface)
         try:
             # Both are read while the cluster starts, and kept by it.
             with dask.config.set(DASK_SETTINGS), _environment(ONE_THREAD):
@@ -122,9 +133,10 @@ class LocalBackend:
                     threads_per_worker=1,
                     processes=True,
                     host=self.interface,
-                    dashboard_address=any_port,
+                    dashboard_address=f"{self._shown_on}:0",
                     scheduler_kwargs={"dashboard": self.dashboard},
                     memory_limit=self.memory_limit,
+                    security=security,
                     # What befalls workers is told by the executor's events, not by dask's logs.
                     silence_logs=logging.CRITICAL,
                 )

@@ -15,6 +15,7 @@ from alignsvc.domain.result import ChipApart, ChipResult, ExposureResult
 from alignsvc.io.locations import REPORT_HTML, RunLocations
 from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
+from alignsvc.redaction import redacted
 from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.rejecting import components_with_search
@@ -51,7 +52,7 @@ def result_json(result: RunResult) -> Json:
         "sharpening": _sharpening(result.sharpening),
         **({"method_agreement": agreement_json(result.agreement)} if result.agreement else {}),
         "warnings": list(result.warnings),
-        "notes": list(result.notes),
+        "notes": [redacted(note) for note in result.notes],
     }
 
 
@@ -87,7 +88,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
-    lines += [f"note: {note}" for note in result.notes[:most_notes]]
+    lines += [f"note: {redacted(note)}" for note in result.notes[:most_notes]]
     return lines
 
 

@@ -10,10 +10,10 @@ import dask.config
 import pytest
 
 from alignsvc.engine.base import RunContext
-from alignsvc.engine.clusters import CONTRACT, cluster_backend
+from alignsvc.engine.clusters import CLUSTERS, cluster_backend
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES, LocalBackend
 from alignsvc.engine.serial import SerialExecutor
-from alignsvc.errors import ConfigError, NotYet
+from alignsvc.errors import ConfigError
 from alignsvc.io.objects import LocalObjects
 
 
@@ -27,10 +27,63 @@ def test_serial_needs_no_cluster(tmp_path: Path) -> None:
     assert (executor.workers, executor.dashboard_link) == (1, "")
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTRACT) - {"serial", "local", "scheduler"}))
-def test_backends_that_are_still_to_come_say_so(name: str) -> None:
-    with pytest.raises(NotYet, match=f"cluster.backend: {name} is not in this version"):
-        cluster_backend(name, {"queue": "debug"})
+def test_every_backend_of_the_contract_is_there() -> None:
+    assert set(CLUSTERS.names()) == {
+        *("serial", "local", "scheduler"),
+        *("slurm", "pbs", "sge", "lsf", "ssh", "kubernetes", "gateway"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("scheduler", {}, "wanted either address"),
+        ("scheduler", {"scheduler_file": "scheduler.json"}, "wanted an absolute path"),
+        ("ssh", {}, "setting hosts is required"),
+        ("ssh", {"hosts": "node1"}, "cluster.hosts: found 'node1', wanted a list"),
+        ("ssh", {"hosts": ["a"], "workers": 0}, "cluster.workers: found 0"),
+        ("kubernetes", {"image": "a", "workers": 0}, "cluster.workers: found 0"),
+        ("kubernetes", {"image": "a", "workers": 1, "memory": "4 GiB"}, "cluster.memory: found"),
+        ("kubernetes", {"image": "a", "workers": 1, "volumes": [{"claim": "b"}]}, "volumes: found"),
+        ("kubernetes", {"image": "a", "workers": 1, "secrets": ["A b"]}, "wanted a name of Kube"),
+        ("kubernetes", {"image": "a", "workers": 1, "environment": {"A": 1}}, "wanted texts"),
+        (
+            "kubernetes",
+            {"image": "a", "workers": 1, "security": {"temporary": True}},
+            "pods have no files of this machine",
+        ),
+        ("gateway", {"address": "gateway.org", "workers": 1}, "wanted https://host"),
+        ("gateway", {"address": "http://gateway.org", "workers": 1}, "not encrypted"),
+        ("gateway", {"address": "https://g.org", "workers": 1, "auth": "me"}, "wanted basic"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_starts(
+    name: str, settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        cluster_backend(name, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "module", "extra"),
+    [
+        ("ssh", {"hosts": ["127.0.0.1"]}, "asyncssh", "ssh"),
+        ("kubernetes", {"image": "a", "workers": 1}, "kr8s", "kubernetes"),
+        ("gateway", {"address": "https://g.org", "workers": 1}, "dask_gateway", "gateway"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    settings: dict[str, object],
+    module: str,
+    extra: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    backend = cluster_backend(name, settings)
+    with pytest.raises(ConfigError, match=rf"needs the package {module} .*alignsvc\[{extra}\]"):
+        backend(RunContext(LocalObjects(tmp_path)))
 
 
 def test_a_misspelt_backend_or_setting_names_the_nearest() -> None:

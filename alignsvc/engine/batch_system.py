@@ -1,0 +1,156 @@
+"""What tells one batch system from another, as a value."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from alignsvc.errors import ConfigError, ResourceError
+
+_WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)\Z")
+#: A batch system that does not answer within so many seconds is asked again later.
+ANSWER_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSystem:
+    """A batch system as `dask_jobqueue` drives it, and what that lacks.
+
+    Parameters
+    ----------
+    name : str
+    cluster_class : str
+        In `dask_jobqueue`.
+    account_field : str
+        What it calls the account.
+    walltime_format : str
+        With ``{h}``, ``{m}``, ``{s}``.
+    pass_on : callable
+        From names of variables to the directive that has a job get them from whoever submits.
+    listing : tuple of str
+        Command that prints the jobs of a user, whose name is its last argument: one a line, the
+        number first.
+    none_listed : str
+        What it complains of when the user has no job.
+    state_column : int or None
+        Column of a job's state, where jobs that ended are listed for a while.
+    driver_directives : tuple of str
+        What a driver's job asks besides: to be told some time before it is ended.
+    """
+
+    name: str
+    cluster_class: str
+    account_field: str
+    walltime_format: str
+    pass_on: Callable[[tuple[str, ...]], str]
+    listing: tuple[str, ...]
+    none_listed: str = ""
+    state_column: int | None = None
+    driver_directives: tuple[str, ...] = ()
+
+    def cluster(self) -> Any:
+        """Return the class of `dask_jobqueue` that stands for a cluster of jobs.
+
+        Raises
+        ------
+        ConfigError
+            The package is not installed.
+        """
+        try:
+            package = importlib.import_module("dask_jobqueue")
+        except ImportError as error:
+            raise ConfigError(
+                f"cluster.backend: {self.name} needs dask-jobqueue ({error}); "
+                "`pip install 'alignsvc[batch]'`"
+            ) from error
+        return getattr(package, self.cluster_class)
+
+    def require_here(self) -> None:
+        """Raise ConfigError unless jobs can be submitted from this machine."""
+        command = str(self.cluster().job_cls.submit_command).split()[0]
+        if shutil.which(command) is None:
+            raise ConfigError(
+                f"cluster.backend: {self.name}: there is no {command} here; wanted a machine "
+                "where jobs can be submitted, with it on PATH"
+            )
+
+    def jobs(self) -> frozenset[str] | None:
+        """Return the numbers of the user's jobs that wait or run; None if nobody answers."""
+        command = [*self.listing, getpass.getuser()]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode and not (self.none_listed and self.none_listed in done.stderr):
+            return None
+        rows = [line.split() for line in done.stdout.splitlines()]
+        found = (re.match(r"\d+", row[0]) for row in rows if row and not self._ended(row))
+        return frozenset(number.group() for number in found if number)
+
+    def _ended(self, row: list[str]) -> bool:
+        column = self.state_column
+        return column is not None and len(row) > column and row[column] in ("C", "F")
+
+    def submitted(self, script: str, job: Any) -> str:
+        """Submit a script as `dask_jobqueue` would a job of a worker; return the job's number.
+
+        Raises
+        ------
+        ResourceError
+            It was not taken.
+        """
+        command = str(job.submit_command).split()
+        try:
+            # All of them read a script from their input, and none keeps a file of it then.
+            done = subprocess.run(
+                command, input=script, capture_output=True, text=True, timeout=ANSWER_S * 3
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ResourceError(f"{self.name}: {command[0]}: {error}; submit again") from error
+        if done.returncode:
+            raise ResourceError(
+                f"{self.name}: {command[0]} did not take the job: {said(done.stderr)}; mend "
+                "that in section cluster and submit again"
+            )
+        number = re.search(job.job_id_regexp, done.stdout)
+        if number is None:
+            raise ResourceError(
+                f"{self.name}: {command[0]} named no job, but said: {said(done.stdout)}; see "
+                "whether there is one, else submit again"
+            )
+        return number.group("job_id")
+
+
+def said(output: str) -> str:
+    """Return what a program said, in one line."""
+    return " ".join(output.split()) or "it said nothing"
+
+
+def seconds_of(walltime: object, key: str) -> int:
+    """Return a walltime in seconds.
+
+    Raises
+    ------
+    ConfigError
+        It is not written as hours:minutes:seconds, or days before that.
+    """
+    match = _WALLTIME.match(walltime) if isinstance(walltime, str) else None
+    if match is None:
+        raise ConfigError(
+            f'{key}: found {walltime!r}, wanted hours:minutes:seconds in quotes, like "12:00:00" '
+            'or "2-00:00:00" (without quotes YAML makes a number of it)'
+        )
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def walltime_of(seconds: int, form: str) -> str:
+    """Return a walltime in the form that a batch system reads."""
+    minutes, left = divmod(seconds, 60)
+    return form.format(h=f"{minutes // 60:02d}", m=f"{minutes % 60:02d}", s=f"{left:02d}")

@@ -1,0 +1,63 @@
+"""A driver as a job of the batch system whose jobs its workers are."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+
+from alignsvc.engine.clusters.batch import BatchBackend
+from alignsvc.engine.places import PLACES, DriverJob, DriverRun
+from alignsvc.engine.places.local import resume_command
+
+
+@PLACES.register("slurm")
+@PLACES.register("pbs")
+@PLACES.register("sge")
+@PLACES.register("lsf")
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """A job that runs the driver; it submits the jobs of its workers itself.
+
+    Parameters
+    ----------
+    backend : BatchBackend
+        Whose workers it uses; its ``driver`` settings are for this job.
+    """
+
+    backend: BatchBackend
+
+    def script(self, run: DriverRun) -> str:
+        """Return the job script."""
+        command = resume_command(run.where, self.backend.python or sys.executable)
+        return "\n".join(
+            (
+                "#!/usr/bin/env bash",
+                self.backend.job_header(run.run_id, run.logs),
+                *self.backend.prologue(),
+                # In place of the shell: what the batch system tells the job, the driver hears.
+                f"exec {shlex.join(command)}",
+                "",
+            )
+        )
+
+    def start(self, run: DriverRun) -> DriverJob:
+        """Submit the job.
+
+        Raises
+        ------
+        ConfigError
+            No jobs can be submitted from here.
+        ResourceError
+            It was not taken.
+        """
+        system = self.backend.system
+        system.require_here()
+        run.logs.mkdir(parents=True, exist_ok=True)
+        number = system.submitted(self.script(run), system.cluster().job_cls)
+        return DriverJob(number, str(run.logs))
+
+    def is_there(self, job: DriverJob) -> bool:
+        """Return whether the job waits or runs; False if the batch system does not answer."""
+        listed = self.backend.system.jobs()
+        return listed is not None and job.id in listed

@@ -1,0 +1,94 @@
+"""A driver on this machine: a process of its own that stays when the client goes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.places import PLACES, DriverJob, DriverRun
+from alignsvc.errors import ResourceError
+from alignsvc.io.lease import LeaseOwner
+
+#: Of the file that the driver's output is appended to.
+DRIVER_LOG = "driver.log"
+
+
+def resume_command(where: str, python: str = sys.executable) -> list[str]:
+    """Return the command of a driver: this very package, in the environment of `python`."""
+    return [python, "-m", "alignsvc.cli.main", "resume", where]
+
+
+@PLACES.register("local")
+@PLACES.register("serial")
+@PLACES.register("scheduler")
+@PLACES.register("ssh")
+@PLACES.register("gateway")
+@dataclass(frozen=True, slots=True)
+class DetachedProcess:
+    """A process in a session of its own, without a terminal.
+
+    Parameters
+    ----------
+    backend : ClusterBackend
+        Whose workers it uses.
+    """
+
+    backend: ClusterBackend
+
+    def script(self, run: DriverRun) -> str:
+        """Return the command line, as a shell would be given it."""
+        command = shlex.join(resume_command(run.where))
+        return f"setsid {command} </dev/null >>{shlex.quote(str(_log(run)))} 2>&1 &\n"
+
+    def start(self, run: DriverRun) -> DriverJob:
+        """Start the driver.
+
+        Raises
+        ------
+        ResourceError
+            There is no process for it, or its log cannot be written.
+        """
+        log = _log(run)
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        command = resume_command(run.where)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            process = os.posix_spawn(
+                command[0],
+                command,
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as error:
+            raise ResourceError(
+                f"submit: the driver did not start ({error}); mend that and submit again"
+            ) from error
+        return DriverJob(_name(LeaseOwner.of_process(process)), str(log))
+
+    def is_there(self, job: DriverJob) -> bool:
+        """Return whether the process runs; False if it was started on another machine."""
+        owner = _owner(job.id)
+        return owner.host == LeaseOwner.this_process().host and not owner.is_gone
+
+
+def _log(run: DriverRun) -> Path:
+    return run.logs / DRIVER_LOG
+
+
+def _name(process: LeaseOwner) -> str:
+    """Return what tells a process from all others, on all machines."""
+    return f"{process.pid}@{process.started}@{process.host}"
+
+
+def _owner(name: str) -> LeaseOwner:
+    pid, started, host = name.split("@", 2)
+    return LeaseOwner(host, int(pid), started)

@@ -1,0 +1,156 @@
+"""A run that is handed in: prepared here, driven by a process that outlives the client."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from durable_runs import content
+from workplaces import Command, Workplace
+
+from alignsvc import api
+from alignsvc.engine.places import DriverJob, DriverRun
+from alignsvc.engine.places import local as local_place
+from alignsvc.engine.places.local import DetachedProcess
+from alignsvc.io.lease import LeaseOwner, Patience, live_owner, take_lease
+from alignsvc.io.locations import RunLocations
+from alignsvc.run import submitting
+
+
+@dataclass
+class Desk:
+    """A place that takes drivers and starts none."""
+
+    taken: list[DriverRun] = field(default_factory=list)
+    waits: bool = True
+
+    def script(self, run: DriverRun) -> str:
+        return f"resume {run.where}"
+
+    def start(self, run: DriverRun) -> DriverJob:
+        self.taken.append(run)
+        return DriverJob(str(len(self.taken)))
+
+    def is_there(self, job: DriverJob) -> bool:
+        return self.waits
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    desk = Desk()
+    monkeypatch.setattr(submitting, "driver_place", lambda name, backend: desk)
+    return desk
+
+
+def test_a_rehearsal_shows_plan_and_scripts_and_leaves_nothing(
+    work: Workplace, command: Command
+) -> None:
+    config = work.config(
+        {"cluster.backend": "slurm", "cluster.workers": 2, "cluster.memory": "2 GiB"}
+    )
+    ended = command("submit", config, "--dry-run", "--json")
+    assert ended.code == 0
+    assert "#SBATCH" in ended.json["driver_script"]
+    assert "dask_worker" in ended.json["worker_script"]
+    assert len(ended.json["plan"]["exposures"]) == 3
+    assert "resume" in command("submit", config, "--dry-run").out
+    assert not (work.root / "run").exists()
+
+
+def test_a_submitted_run_is_prepared_and_told_apart_by_its_id(
+    work: Workplace, command: Command, desk: Desk
+) -> None:
+    ended = command("submit", work.config(), "--json")
+    state = api.status(work.root / "run").state
+    assert ended.json["run_id"] == state.run_id != ""
+    assert ended.json["driver"]["job"] == "1"
+    assert not ended.json["attached"]
+    assert desk.taken == [DriverRun(str(work.root / "run"), state.run_id, work.root / "run/logs")]
+    assert command("status", work.root / "run", "--json").json["driver"]["job"] == "1"
+
+
+def test_the_same_again_attaches_to_a_driver_that_waits(work: Workplace, desk: Desk) -> None:
+    first = api.submit(work.config())
+    again = api.submit(work.config())
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.run_id == first.run_id
+    assert "attached" in again.line()
+    assert len(desk.taken) == 1
+
+
+def test_a_driver_that_died_is_replaced_with_what_the_configuration_says_now(
+    work: Workplace, desk: Desk
+) -> None:
+    first = api.submit(work.config())
+    desk.waits = False
+    second = api.submit(work.config({"cluster.backend": "local", "cluster.workers": 1}))
+    assert second.is_new
+    assert second.run_id == first.run_id
+    assert "workers: 1" in (work.root / "run" / "config.yaml").read_text()
+
+
+def test_a_run_that_somebody_drives_gets_no_second_driver(work: Workplace, desk: Desk) -> None:
+    run = api.submit(work.config()).directory
+    desk.waits = False
+    with take_lease(RunLocations(run).objects, Patience(time.time, time.sleep, print)):
+        found = api.submit(work.config())
+    assert not found.is_new
+    assert found.owner == LeaseOwner.this_process()
+
+
+def test_an_owner_without_a_sign_of_life_does_not_count(tmp_path: Path) -> None:
+    objects = RunLocations(tmp_path).objects
+    with take_lease(objects, Patience(time.time, time.sleep, print)):
+        assert live_owner(objects, time.time()) is not None
+        assert live_owner(objects, time.time() + 61.0) is None
+    assert live_owner(objects, time.time()) is None
+
+
+def test_a_driver_here_has_a_session_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(where: str, python: str = sys.executable) -> list[str]:
+        return ["/bin/sh", "-c", f"echo drives {where}; cat; exec sleep 60"]
+
+    monkeypatch.setattr(local_place, "resume_command", command)
+    place = DetachedProcess(None)  # type: ignore[arg-type]
+    job = place.start(DriverRun("there", "id", tmp_path / "logs"))
+    pid = int(job.id.split("@")[0])
+    try:
+        assert os.getsid(pid) == pid
+        until(lambda: Path(job.log).read_text() == "drives there\n")
+        assert place.is_there(job)
+        assert not place.is_there(DriverJob(job.id + "elsewhere"))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert not place.is_there(job)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["serial", "local"])
+def test_a_run_that_is_handed_in_comes_home_by_itself(
+    backend: str, work: Workplace, command: Command
+) -> None:
+    straight = api.align(work.config({"run.directory": str(work.root / "straight")}))
+    config = work.config({"cluster.backend": backend})
+    ended = command("submit", config, "--json")
+    run = work.root / "run"
+    until(lambda: api.status(run).state.is_finished, limit_s=300)
+    assert content(run) == content(straight.directory)
+    log = Path(ended.json["driver"]["log"])
+    until(lambda: "3 aligned" in log.read_text())  # the last that it does
+    assert command("submit", config, "--json").json["finished"]
+
+
+def until(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
+    end = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < end, f"not so within {limit_s:g} s"
+        time.sleep(0.05)
