@@ -117,8 +117,7 @@ class BucketObjects:
                 )
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 # Perhaps it was this very call that wrote it, and only its answer was lost.
-                winner = again(lambda: self._client.get(key)).attributes
-                return bool(winner.get(_TOKEN) == token)
+                return self._is_mine(key, token)
         return True
 
     def copy(self, source: ObjectStore, name: str, as_name: str) -> None:
@@ -168,6 +167,14 @@ class BucketObjects:
 
     def remove_partial(self) -> None:
         """Nothing is to be removed: an object is there when the whole of it is."""
+
+    def _is_mine(self, key: str, token: str) -> bool:
+        """Return whether an object carries a token; False if it is gone again."""
+        try:
+            found = again(lambda: self._client.get(key))
+        except _MISSING:
+            return False
+        return bool(found.attributes.get(_TOKEN) == token)
 
     def _delete_all(self, keys: Sequence[str], name: str) -> None:
         if not keys:

@@ -147,3 +147,28 @@ def test_a_driver_killed_in_the_middle_is_gone_on_with(
     assert ended.returncode in (0, 4), ended.stderr
     assert products(objects.root) == wanted
     assert names_left(objects.root) == names_left(undisturbed)
+
+
+def test_a_run_in_a_bucket_can_be_extended_its_tiles_are_copied_there(
+    sky: Path, tmp_path: Path
+) -> None:
+    """One exposure joins three, which stay as they are."""
+
+    def begun_and_extended(inputs: str, runs: str) -> api.RunResult:
+        def config(name: str, last: int) -> Path:
+            return write_config(
+                tmp_path / f"{name}-{inputs[:2].strip('/')}.yaml",
+                Path("not used"),
+                images={"paths": [f"{inputs}/exp00{n}.fits" for n in range(last)]},
+                run={"directory": f"{runs}/{name}"},
+                output={"write_unconverged": True},
+                alignment={"max_iterations": [6, 2]},
+            )
+
+        first = api.align(config("first", 3))
+        return api.align(config("second", 4), extend=first.directory, freeze=True)
+
+    here = begun_and_extended(str(sky), str(tmp_path))
+    there = begun_and_extended(f"{BUCKET}/sky", str(BUCKET))
+    assert products(there.directory) == products(here.directory)
+    assert here.verdict is there.verdict
