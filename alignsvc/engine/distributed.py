@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import queue
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -20,7 +21,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -138,8 +138,9 @@ class DaskExecutor:
         self._threads = self._pulse().threads
         if self._roll.refused and not self._threads:
             raise ConfigError(self._roll.reasons)
+        # Two runs of one identity, or two drivers of one run, are told apart on one scheduler.
+        self._own = f"{context.run_id}-{uuid.uuid4().hex[:8]}"
         self._handed_over = 0
-        self._token = uuid4().hex[:8]
         self._is_closed = False
 
     @property
@@ -209,11 +210,9 @@ class DaskExecutor:
     def _submit(self, task: Task) -> Future:
         # A tuple whose first part is the same for a whole stage makes one group of tasks, which
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
-        # keeps a second try apart from the first, and the token this driver's tasks from those of
-        # another that runs the same configuration in another directory, on the same scheduler.
+        # keeps a second try apart from the first.
         self._handed_over += 1
-        group = f"{task.key.stage}-{self._context.run_id}-{self._token}"
-        name = (group, task.key.digest, self._handed_over)
+        name = (f"{task.key.stage}-{self._own}", task.key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,

@@ -231,16 +231,6 @@ def lease_holder(objects: ObjectStore) -> Holder | None:
     return Holder(epochs[-1], owner, beat)
 
 
-def live_owner(objects: ObjectStore, now_s: float) -> LeaseOwner | None:
-    """Return who drives the run; None if the last sign of life is too old for that.
-
-    Unlike `lease_owner` it also gives up those on other hosts, by the clocks of both; who takes
-    the lease then still waits as long as `take_lease` does.
-    """
-    holder = lease_holder(objects)
-    return holder.owner if holder is not None and holder.is_alive(now_s) else None
-
-
 def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> None:
     first = _last_beat(objects, epoch)
     if _is_free(objects, epoch):

@@ -31,7 +31,7 @@ CONTRIBUTIONS = "contributions/"
 TABLES = "tables/"
 CONTROL = "control/"
 LOGS = "logs/"
-DRIVER_RECORD = "control/driver.json"
+DRIVER_RECORD = f"{CONTROL}driver.json"
 
 # Most file systems allow 255 bytes a name; what remains is for suffixes.
 _LONGEST_NAME = 180

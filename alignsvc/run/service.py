@@ -337,8 +337,9 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
 
 def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
-    reuse, objects = ReuseCount(options.listener), RunLocations(run).objects
+    objects = RunLocations(run).objects
     backend = build_cluster(plan.config, options.workers)
+    reuse = ReuseCount(options.listener)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with (
         driving(run, book, lease, known, options.listener) as wheel,

@@ -216,6 +216,8 @@ class RunStatus:
                 return f"its driver, {self.holder.owner}, is gone; {resume} goes on with it"
             case Standing.NEVER_BEGUN:
                 return f"never begun; {resume} begins it"
+            case _ if self.driver is not None:
+                return f"{self.driver} waits for its turn, or has stopped; {resume} goes on with it"
             case _:
                 return f"stopped; {resume} goes on with it"
 
@@ -227,7 +229,7 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
-            "driver": None if self.driver is None else driver_json(self.driver),
+            "submitted": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
@@ -360,9 +362,9 @@ def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
         stage=view.stage,
         progress=_progress(objects, view, holder),
         counts=_counts(objects, view.state),
-        driver=read_driver_record(objects),
         last_sign_s=max(beaten_s, view.last_s),
         now_s=now_s,
+        driver=read_driver_record(objects),
     )
 
 

@@ -11,8 +11,9 @@ from alignsvc.engine.base import JobBackend
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.places import DriverJob, DriverPlace, DriverRun, driver_place
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
-from alignsvc.io.lease import LeaseOwner, live_owner
+from alignsvc.io.lease import LeaseOwner, lease_holder
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.run_directory import absolute_directory
@@ -96,7 +97,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
-    record, owner = read_driver_record(objects), live_owner(objects, time.time())
+    record, owner = read_driver_record(objects), _live_owner(objects)
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
     if owner is not None or _waits(place, record, config.cluster.backend):
@@ -140,6 +141,12 @@ def waiting_driver(run: Place) -> DriverRecord | None:
     """
     config, record = stored_config(run), read_driver_record(RunLocations(run).objects)
     return record if _waits(_place(config), record, config.cluster.backend) else None
+
+
+def _live_owner(objects: ObjectStore) -> LeaseOwner | None:
+    """Return who drives the run, unless the last sign of life is too old for that."""
+    holder = lease_holder(objects)
+    return holder.owner if holder is not None and holder.is_alive(time.time()) else None
 
 
 def _place(config: Config) -> DriverPlace:

@@ -18,7 +18,7 @@ from alignsvc import api
 from alignsvc.engine.places import DriverJob, DriverRun
 from alignsvc.engine.places import local as local_place
 from alignsvc.engine.places.local import DetachedProcess
-from alignsvc.io.lease import LeaseOwner, Patience, live_owner, take_lease
+from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.run import submitting
 
@@ -72,7 +72,7 @@ def test_a_submitted_run_is_prepared_and_told_apart_by_its_id(
     assert ended.json["driver"]["job"] == "1"
     assert not ended.json["attached"]
     assert desk.taken == [DriverRun(str(work.root / "run"), state.run_id, work.root / "run/logs")]
-    assert command("status", work.root / "run", "--json").json["driver"]["job"] == "1"
+    assert command("status", work.root / "run", "--json").json["submitted"]["job"] == "1"
 
 
 def test_the_same_again_attaches_to_a_driver_that_waits(work: Workplace, desk: Desk) -> None:
@@ -102,14 +102,6 @@ def test_a_run_that_somebody_drives_gets_no_second_driver(work: Workplace, desk:
         found = api.submit(work.config())
     assert not found.is_new
     assert found.owner == LeaseOwner.this_process()
-
-
-def test_an_owner_without_a_sign_of_life_does_not_count(tmp_path: Path) -> None:
-    objects = RunLocations(tmp_path).objects
-    with take_lease(objects, Patience(time.time, time.sleep, print)):
-        assert live_owner(objects, time.time()) is not None
-        assert live_owner(objects, time.time() + 61.0) is None
-    assert live_owner(objects, time.time()) is None
 
 
 def test_a_driver_here_has_a_session_of_its_own(

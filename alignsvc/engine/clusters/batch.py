@@ -53,14 +53,15 @@ class DriverJobSettings:
         Of the whole run, waiting for workers included. When it is over the run can be resumed.
     memory : str
     cores : int
-    queue : str or None
-        None = that of the workers.
+    queue, resource_spec : str or None
+        None = those of the workers.
     """
 
     walltime: str = "24:00:00"
     memory: str = "4 GiB"
     cores: int = 1
     queue: str | None = None
+    resource_spec: str | None = None
 
     def __post_init__(self) -> None:
         seconds_of(self.walltime, "cluster.driver.walltime")
@@ -177,7 +178,7 @@ class BatchBackend:
         """
         known = [one.name for one in fields(DriverJobSettings)]
         for key in self.driver if isinstance(self.driver, Mapping) else [self.driver]:
-            if key not in known:
+            if key not in known or (key == "resource_spec" and not self._own_options()):
                 raise ConfigError(f"cluster.driver: found {key!r}, wanted some of {known}")
         return DriverJobSettings(**self.driver)  # type: ignore[arg-type]
 
@@ -229,8 +230,10 @@ class BatchBackend:
             "walltime": self._walltime(seconds_of(wanted.walltime, "cluster.driver.walltime")),
             "queue": wanted.queue or self.queue,
         }
+        if wanted.resource_spec is not None:
+            options["resource_spec"] = wanted.resource_spec
         options["job_extra_directives"] += self.system.driver_directives
-        return self._text("driver", options, lambda job: str(job.job_header))
+        return self._text("submitted", options, lambda job: str(job.job_header))
 
     def _text(self, name: str, options: dict[str, Any], read: Callable[[Any], str]) -> str:
         """Return what is to be read of a job that nobody submits yet."""

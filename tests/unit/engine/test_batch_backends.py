@@ -97,6 +97,16 @@ def test_the_driver_s_job_has_settings_of_its_own_and_goes_on_with_the_run(
     assert script.endswith(f"exec {sys.executable} -m alignsvc.cli.main resume '{run.where}'\n")
 
 
+def test_the_driver_may_ask_in_other_words_than_workers(run: DriverRun) -> None:
+    driver = {"resource_spec": "nodes=1:ppn=1,mem=8gb"}
+    backend = batch("pbs", resource_spec="nodes=1:ppn=4,mem=16gb", driver=driver)
+    asked = [script.splitlines() for script in scripts(backend, run)]
+    assert "#PBS -l nodes=1:ppn=1,mem=8gb" in asked[0]
+    assert "#PBS -l nodes=1:ppn=4,mem=16gb" in asked[1]
+    with pytest.raises(ConfigError, match="found 'resource_spec'"):
+        batch("slurm", driver=driver)
+
+
 def test_scripts_are_sound_shell(run: DriverRun, tmp_path: Path) -> None:
     files = []
     for system in SYSTEMS:
