@@ -50,10 +50,14 @@ docs: install  ## the docstrings and the Markdown files as pages, in build/docs
 	rm -rf build/docs
 	$(BIN)/python docs/build_pages.py build/docs
 
-lock: install  ## renew requirements.lock for all supported Pythons
+lock: install  ## renew requirements.lock, and the image's part of it, for all supported Pythons
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --no-header --no-emit-index-url --no-annotate --extra test --extra docs pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	    --no-header --no-emit-index-url --no-annotate --extra clusters -c requirements.lock pyproject.toml \
+	    -o deploy/container/requirements.lock
+	grep -A 2 '^setuptools==' requirements.lock > deploy/container/build.lock
 
 clean:  ## remove what the verbs made
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

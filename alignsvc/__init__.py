@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         revert,
         simulate,
         status,
+        submit,
         update_image_wcs,
     )
 
@@ -52,6 +53,7 @@ __all__ = [
     "revert",
     "simulate",
     "status",
+    "submit",
     "update_image_wcs",
 ]
 

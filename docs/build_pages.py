@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     "README": "README.md",
     "Design": "alignsvc/DESIGN.md",
+    "Running it": "deploy/README.md",
     "What the tests show": "tests/README.md",
     "From AstroPhot": "docs/from_astrophot.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",

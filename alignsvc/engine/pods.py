@@ -255,7 +255,7 @@ def _worker(cluster: str, pods: Pods, need: Need) -> Manifest:
         **_container("worker", pods, command, need),
         # For the nanny to give to the worker's process, before numpy is there.
         "env": _environment(
-            {**variables, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": spawned_environment()}
+            {**variables, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": str(spawned_environment())}
         ),
     }
 

@@ -11,7 +11,7 @@ from alignsvc.errors import ConfigError
 
 #: How the names begin of what libraries of linear algebra read: which kernels they use, above
 #: all. Two kernels differ in the last bits of a sum.
-_LINEAR_ALGEBRA = ("OPENBLAS_", "MKL_", "BLIS_", "NPY_")
+LINEAR_ALGEBRA = ("OPENBLAS_", "MKL_", "BLIS_", "NPY_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SECRET_NAME = re.compile(r"SECRET|PASSW|TOKEN|CREDENTIAL|PRIVATE|KEY(_ID)?\Z", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
@@ -23,9 +23,7 @@ def worker_environment() -> dict[str, str]:
     Linear algebra as in this process, but with one thread; a heap that keeps what it will need
     again; and the engine's settings of dask, as dask reads them from its environment.
     """
-    as_here = {
-        name: value for name, value in os.environ.items() if name.startswith(_LINEAR_ALGEBRA)
-    }
+    as_here = {name: value for name, value in os.environ.items() if name.startswith(LINEAR_ALGEBRA)}
     settings = {
         f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": str(value)
         for name, value in DASK_SETTINGS.items()
@@ -34,13 +32,14 @@ def worker_environment() -> dict[str, str]:
     return {**as_here, **ONE_THREAD, **HEAP_OF_A_WORKER, **settings}
 
 
-def spawned_environment() -> str:
-    """Return what a nanny sets for its worker before numpy is there, as dask reads it.
+def spawned_environment() -> dict[str, str]:
+    """Return what a nanny sets for its worker before numpy is there.
 
-    For the variable ``DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON``: dask's own would be another.
+    For dask's setting ``distributed.nanny.pre-spawn-environ``, or as text for the variable
+    ``DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON``: dask's own would be another.
     """
     every = worker_environment()
-    return str({name: value for name, value in every.items() if not name.startswith("DASK_")})
+    return {name: value for name, value in every.items() if not name.startswith("DASK_")}
 
 
 def require_no_secrets(environment: Mapping[str, str | None]) -> None:

@@ -53,7 +53,7 @@ def own_sshd(folder: Path) -> Iterator[OwnSshd]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nPidFile none\n"
         f"AuthorizedKeysFile {user_key}.pub\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-        f"SetEnv PYTHONPATH={package} {' '.join(_arithmetic())}\n"
+        f"SetEnv PYTHONPATH={package}\n"
     )
     known = folder / "known_hosts"
     known.write_text(f"[127.0.0.1]:{port} {Path(f'{host_key}.pub').read_text()}")
@@ -67,11 +67,6 @@ def own_sshd(folder: Path) -> Iterator[OwnSshd]:
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _arithmetic() -> list[str]:
-    """Return what decides which of its kernels OpenBLAS takes: others have other last bits."""
-    return [f"{name}={value}" for name, value in os.environ.items() if name.startswith("OPENBLAS_")]
 
 
 def _key(path: Path) -> Path:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from distributed import Client
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
@@ -18,7 +20,7 @@ from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettin
 from alignsvc.engine.extras import extra_package
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
-from alignsvc.errors import ConfigError, ResourceError, TransientError
+from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
 from alignsvc.redaction import redacted
 
 #: How one can say who one is; what is needed for it comes from the environment (JupyterHub's
@@ -114,10 +116,14 @@ class GatewayBackend:
         try:
             gateway = self._gateway(library)
             closing.callback(gateway.close)
-            cluster = self._cluster(library, gateway)
-            closing.callback(cluster.shutdown)
-            self._scale(cluster)
-            client = cluster.get_client(set_as_default=False)
+            name = self._submitted(library, gateway)
+            closing.callback(self._stop, library, gateway, name)
+            with self._in_our_words(library):
+                found = self._running(gateway, name)
+                self._scale(gateway, name)
+                client = Client(
+                    found.scheduler_address, security=found.security, set_as_default=False
+                )
             settings = DaskSettings(
                 task_timeout_s=self.task_timeout_s, no_worker_timeout_s=self.queue_timeout_s
             )
@@ -128,7 +134,7 @@ class GatewayBackend:
 
     def _gateway(self, library: Any) -> Any:
         try:
-            return library.Gateway(
+            return _closed_once(library.Gateway)(
                 address=self.address, proxy_address=self.proxy_address, auth=self.auth
             )
         except (ValueError, TypeError, ImportError) as error:
@@ -137,8 +143,8 @@ class GatewayBackend:
                 "the environment or in dask's own configuration file"
             ) from error
 
-    def _cluster(self, library: Any, gateway: Any) -> Any:
-        """Return a cluster that runs; what became of one that does not is the gateway's to say."""
+    def _submitted(self, library: Any, gateway: Any) -> str:
+        """Ask for a cluster; return its name."""
         with self._in_our_words(library):
             offered = gateway.cluster_options()
             unknown = [name for name in self.options if name not in offered]
@@ -147,17 +153,13 @@ class GatewayBackend:
                     f"cluster.options: gateway {self.address} has no option {unknown[0]!r} "
                     f"(known: {', '.join(offered) or 'none'})"
                 )
-            name = gateway.submit(offered, **self.options)
-        with self._in_our_words(library), ExitStack() as undo:
-            undo.callback(gateway.stop_cluster, name)
-            self._wait_for(gateway, name)
-            cluster = gateway.connect(name, shutdown_on_close=True)
-            undo.pop_all()
-        return cluster
+            return str(gateway.submit(offered, **self.options))
 
-    def _wait_for(self, gateway: Any, name: str) -> None:
+    def _running(self, gateway: Any, name: str) -> Any:
+        """Return what the gateway says of a cluster, once it runs."""
         last_s = time.monotonic() + self.start_timeout_s
-        while (status := gateway.get_cluster(name).status.name) != "RUNNING":
+        while (found := gateway.get_cluster(name)).status.name != "RUNNING":
+            status = found.status.name
             if status != "PENDING":
                 raise ResourceError(
                     f"gateway {self.address}: cluster {name} did not start, it is "
@@ -169,6 +171,7 @@ class GatewayBackend:
                     f"{self.start_timeout_s:g} s, it is {status.lower()}; resume when there is room"
                 )
             time.sleep(_LOOK_S)
+        return found
 
     @contextmanager
     def _in_our_words(self, library: Any) -> Iterator[None]:
@@ -192,8 +195,19 @@ class GatewayBackend:
                 "that it runs and can be reached from here, then resume"
             ) from error
 
-    def _scale(self, cluster: Any) -> None:
-        if self.scaling.is_adaptive:
-            cluster.adapt(minimum=self.scaling.minimum, maximum=self.scaling.maximum)
+    def _stop(self, library: Any, gateway: Any, name: str) -> None:
+        # The run has ended, or failed for a better reason.
+        with suppress(AlignError), self._in_our_words(library):
+            gateway.stop_cluster(name)
+
+    def _scale(self, gateway: Any, name: str) -> None:
+        wanted = self.scaling
+        if wanted.is_adaptive:
+            gateway.adapt_cluster(name, minimum=wanted.minimum, maximum=wanted.maximum)
         else:
-            cluster.scale(self.scaling.maximum)
+            gateway.scale_cluster(name, wanted.maximum)
+
+
+def _closed_once(gateway: Any) -> Any:
+    """Return a class of gateways that we close: those of the library complain of a second time."""
+    return type("ClosedOnce", (gateway,), {"__del__": lambda self: None})

@@ -22,6 +22,7 @@ from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.remote_hosts import RemoteHosts
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
+from alignsvc.engine.worker_environment import spawned_environment
 from alignsvc.errors import ConfigError, ResourceError
 
 _CLOSE_TIMEOUT_S = 30.0
@@ -110,7 +111,8 @@ class SshBackend:
         hosts.require_package(python)
         closing = ExitStack()
         try:
-            closing.enter_context(dask.config.set({**_SETTINGS, **KEEP_NANNIES}))
+            spawned = {"distributed.nanny.pre-spawn-environ": spawned_environment()}
+            closing.enter_context(dask.config.set({**_SETTINGS, **KEEP_NANNIES, **spawned}))
             here, options = self._trust(hosts, closing)
             cluster = self._cluster(python, here, options)
             closing.callback(cluster.close, timeout=_CLOSE_TIMEOUT_S)
