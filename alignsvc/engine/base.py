@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.io.objects import ObjectStore
+from alignsvc.redaction import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class TaskRetried:
     key: TaskKey
     attempt: int
     why: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "why", redacted(self.why))
 
 
 @dataclass(frozen=True, slots=True)
