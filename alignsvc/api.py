@@ -33,7 +33,8 @@ from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.cancelling import Cancellation, cancel_run
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
-from alignsvc.run.listing import ListedRun, list_runs
+from alignsvc.run.listing import ListedRun
+from alignsvc.run.listing import list_runs as runs_below
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
@@ -203,6 +204,11 @@ def cancel(run: Place | str) -> Cancellation:
 def explain(run: Place | str, exposure: str) -> Explanation:
     """Return all that happened to an exposure of a run, and what to do about it."""
     return explain_exposure(_run(run), exposure)
+
+
+def list_runs(root: Place | str) -> tuple[ListedRun, ...]:
+    """Return the runs below a directory or a prefix of a bucket, whatever state they are in."""
+    return runs_below(_run(root))
 
 
 def clean(run: Place | str, *, keep_mosaic: bool = False) -> Cleaning:

@@ -380,7 +380,8 @@ def explain(
 @app.command(name="list")
 def list_(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", parser=run_place, help="Runs below it are shown.")
+        Path,
+        typer.Argument(metavar="ROOT", parser=run_place, help="Runs below it are shown."),
     ],
     as_json: AsJson = False,
 ) -> None:

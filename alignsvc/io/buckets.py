@@ -11,7 +11,7 @@ import configparser
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -143,14 +143,21 @@ class BucketObjects:
 
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted; all of them if it is empty."""
+        return tuple(self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Return how many bytes each object has whose name begins with `prefix`, by name."""
         folder = prefix.rpartition("/")[0]
         top = self._key(folder) if folder else self.root.key
         below = f"{self.root.key}/" if self.root.key else ""
         with self._explained("listing", prefix):
             found = again(lambda: [one for part in self._client.list(top) for one in part])
-        keys = [one["path"] for one in found]
-        names = (key.removeprefix(below) for key in keys if key.startswith(below))
-        return tuple(sorted(name for name in names if name.startswith(prefix)))
+        sizes = {
+            one["path"].removeprefix(below): int(one["size"])
+            for one in found
+            if one["path"].startswith(below)
+        }
+        return {name: sizes[name] for name in sorted(sizes) if name.startswith(prefix)}
 
     def folders(self, folder: str) -> tuple[str, ...]:
         """Return the names of the folders just below `folder` (empty, or ends in ``/``), sorted."""

@@ -259,7 +259,7 @@ class MosaicStore:
 
     def withdraw(self) -> None:
         """Have no current generation any more; nothing happens if there is none."""
-        objects_at(self.root).delete(_CURRENT)
+        self.objects.delete(_CURRENT)
 
     def remove(self, generation: int) -> None:
         """Remove a generation; nothing happens if there is none.

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,6 @@ class ObjectStore(Protocol):
         """Return whether there is an object `name`."""
         ...
 
-    def size(self, name: str) -> int:
-        """Return the number of bytes of `name`, 0 if there is no such object."""
-        ...
-
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         ...
@@ -61,6 +57,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted."""
+        ...
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Return how many bytes each object has whose name begins with `prefix`, by name."""
         ...
 
     def folders(self, folder: str) -> tuple[str, ...]:
@@ -157,15 +157,6 @@ class LocalObjects:
         with self._explained("reading", name):
             return path.is_file()
 
-    def size(self, name: str) -> int:
-        """Return the number of bytes of `name`, 0 if there is no such object."""
-        path = self._path(name)
-        with self._explained("reading", name):
-            try:
-                return path.stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return 0
-
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         path = self._path(name)
@@ -205,6 +196,12 @@ class LocalObjects:
         with self._explained("listing", prefix):
             names = [path.relative_to(self.root).as_posix() for path in _files_below(top)]
         return tuple(sorted(name for name in names if name.startswith(prefix)))
+
+    def sizes(self, prefix: str) -> Mapping[str, int]:
+        """Return how many bytes each object has whose name begins with `prefix`, by name."""
+        names = self.list(prefix)
+        with self._explained("listing", prefix):
+            return {name: self._path(name).stat().st_size for name in names}
 
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens if there is no such object."""

@@ -17,6 +17,7 @@ from enum import StrEnum
 from alignsvc.io.codec import dumps, json_from, value_from
 from alignsvc.io.locations import LOGS
 from alignsvc.io.objects import ObjectStore
+from alignsvc.redaction import redacted
 
 _PREFIX = f"{LOGS}driver-"
 #: A sentence in a log is cut here: a message from outside may be as long as it likes.
@@ -95,7 +96,7 @@ class LogWriter:
 
     def add(self, line: LogLine) -> None:
         """Add a line; it is in the store after the next `flush`, or when the piece is full."""
-        content = dumps(json_from(replace(line, text=_short(line.text)), LogLine)) + b"\n"
+        content = dumps(json_from(replace(line, text=_short(redacted(line.text))), LogLine)) + b"\n"
         if self._length + len(content) > self._size.piece_bytes and self._lines:
             self.flush()
             self._piece += 1

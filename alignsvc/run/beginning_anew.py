@@ -36,9 +36,10 @@ _FOLDERS = (HEADERS, HISTORY, f"{TABLES}solved/", f"{TABLES}mosaic/")
 def forget_loop(run: Place) -> None:
     """Remove what the last attempt of a run's loop left; may be called again."""
     objects = RunLocations(run).objects
-    within = (name for folder in _FOLDERS for name in objects.list(folder))
-    for name in (*_FILES, *within, *mosaic_files(objects)):
+    for name in (*_FILES, *mosaic_files(objects)):
         objects.delete(name)
+    for folder in _FOLDERS:
+        objects.delete_below(folder)
     remove_pixels(run)
 
 
@@ -55,11 +56,10 @@ def mosaic_files(objects: ObjectStore) -> Iterator[str]:
 def remove_pixels(run: Place) -> None:
     """Remove the contributions and all generations of the mosaic that this run made."""
     locations = RunLocations(run)
-    objects = locations.objects
-    objects.delete_below(CONTRIBUTIONS)
+    locations.objects.delete_below(CONTRIBUTIONS)
     store = MosaicStore(locations.path(MOSAIC_STORE))
     if EARLIER_GENERATION not in store.generations():
-        objects.delete_below(f"{MOSAIC_STORE}/")
+        locations.objects.delete_below(f"{MOSAIC_STORE}/")
         return
     store.withdraw()
     for generation in store.generations():

@@ -16,6 +16,7 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.service import require_run
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.submitting import waiting_driver
 from alignsvc.run.watching import Looking
 
 #: How long a driver is given to obey: its heartbeat, and the task or the solve that it is in.
@@ -27,6 +28,7 @@ class Cancelling(StrEnum):
 
     OBEYED = "obeyed"  #: its driver has stopped
     MARKED = "marked"  #: nobody drove it: it was marked
+    WAITS = "waits"  #: its driver waits for its turn, and will stop as soon as it begins
     ASKED = "asked"  #: its driver was asked and has not stopped yet
     ENDED = "ended"  #: it had ended before
 
@@ -55,6 +57,11 @@ class Cancellation:
                 return f"{self.directory}: cancelled; {self.owner} has stopped; {resume}"
             case Cancelling.MARKED:
                 return f"{self.directory}: cancelled; nobody was driving it; {resume}"
+            case Cancelling.WAITS:
+                return (
+                    f"{self.directory}: its driver, {self.owner}, waits for its turn; the first "
+                    "that begins will stop at once"
+                )
             case Cancelling.ASKED:
                 return (
                     f"{self.directory}: asked {self.owner} to stop, which it will do after its "
@@ -76,6 +83,7 @@ def cancel_run(run: Place, wait_s: float = WAIT_S, looking: Looking | None = Non
     """Ask a run to stop and wait for it; mark it as cancelled if nobody drives it.
 
     What is done is kept: a run that is resumed goes on. Other runs on the same scheduler go on.
+    Where a driver that was submitted waits for its turn, the request waits for whoever begins.
 
     Parameters
     ----------
@@ -105,6 +113,9 @@ def cancel_run(run: Place, wait_s: float = WAIT_S, looking: Looking | None = Non
             return Cancellation(run, Cancelling.OBEYED, str(owner or ""))
         holder = lease_holder(objects)
         is_driven = holder is not None and holder.is_alive(looking.clock())
+        waits = None if is_driven else waiting_driver(run)
+        if waits is not None:
+            return Cancellation(run, Cancelling.WAITS, str(waits))
         if not is_driven and _marked(objects, request, looking):
             return Cancellation(run, Cancelling.MARKED)
         if looking.elapsed() >= last_s:

@@ -94,32 +94,34 @@ def clean_run(run: Place, *, keep_mosaic: bool) -> Cleaning:
     with take_lease(objects, Patience(time.time, time.sleep, lambda text: None)):
         book = Journal(objects, time.time)
         known = fold(book.events())
-        names = tuple(_unneeded(objects, known, keep_mosaic=keep_mosaic))
-        n_bytes = sum(objects.size(name) for name in names)
+        sizes = dict(_unneeded(objects, known, keep_mosaic=keep_mosaic))
         begins_anew = not known.is_finished and not keep_mosaic
         if begins_anew and known.passes:
             book.append(journal.Cleaned())
-        for name in names:
-            objects.delete(name)
         if known.is_finished:
             tidy(run, stored_config(run).run.keep_mosaics if keep_mosaic else "none")
         elif begins_anew:
             remove_pixels(run)
+        for name in sizes:
+            if name.startswith(TABLES):
+                objects.delete(name)
         objects.remove_partial()
-    return Cleaning(run, len(names), n_bytes, begins_anew and bool(known.parts))
+    n_bytes = sum(sizes.values())
+    return Cleaning(run, len(sizes), n_bytes, begins_anew and bool(known.parts))
 
 
-def _unneeded(objects: ObjectStore, known: RunState, *, keep_mosaic: bool) -> Iterator[str]:
-    """Yield the objects that go."""
+def _unneeded(
+    objects: ObjectStore, known: RunState, *, keep_mosaic: bool
+) -> Iterator[tuple[str, int]]:
+    """Yield the objects that go, and how large they are."""
     if known.is_finished or not keep_mosaic:
-        yield from objects.list(CONTRIBUTIONS)
+        yield from objects.sizes(CONTRIBUTIONS).items()
     if keep_mosaic:
         return
     taken_along = f"{MOSAIC_STORE}/generation-{EARLIER_GENERATION:04d}/"
-    for name in objects.list(f"{MOSAIC_STORE}/"):
-        if known.is_finished or not name.startswith(taken_along):
-            yield name
-    if known.is_finished:
-        for name in objects.list(TABLES):
-            if not name.startswith(_KEPT_TABLES):
-                yield name
+    going_on = (taken_along, f"{MOSAIC_STORE}/zarr.json", TABLES)
+    kept = _KEPT_TABLES if known.is_finished else going_on
+    for folder in (f"{MOSAIC_STORE}/", TABLES):
+        for name, size in objects.sizes(folder).items():
+            if not name.startswith(kept):
+                yield name, size

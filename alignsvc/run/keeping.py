@@ -121,6 +121,7 @@ class Keeper:
             self.beat()
 
     def __enter__(self) -> Keeper:
+        self.beat()  # the request may have waited for this driver
         self._thread.start()
         return self
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from alignsvc.config.load import parse_config
 from alignsvc.errors import AlignError, ConfigError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
-from alignsvc.io.objects import ObjectStore
-from alignsvc.io.places import Place
+from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
@@ -79,7 +79,7 @@ class ListedRun:
 
 
 def list_runs(root: Place, now_s: float | None = None) -> tuple[ListedRun, ...]:
-    """Return the runs below a directory, itself included, in order of their names.
+    """Return the runs below a directory, or a prefix of a bucket, itself included, by their names.
 
     Parameters
     ----------
@@ -95,28 +95,39 @@ def list_runs(root: Place, now_s: float | None = None) -> tuple[ListedRun, ...]:
     if isinstance(root, Path) and not root.is_dir():
         raise ConfigError(f"{root}: no such directory; give one below which runs are")
     now_s = time.time() if now_s is None else now_s
-    return tuple(_listed(run, now_s) for run in _runs_below(root.absolute()))
+    found = _runs_on_disk(root) if isinstance(root, Path) else _runs_in_bucket(root)
+    return tuple(_listed(run, now_s) for run in found)
 
 
-def _runs_below(root: Place) -> Iterator[Place]:
-    """Yield the runs at `root` and below it; what is inside of one is not looked at."""
+def _runs_on_disk(root: Path) -> Iterator[Path]:
+    """Yield the run directories; what is inside of one is not looked at, nor links followed."""
+    for folder, below, files in os.walk(root.absolute()):
+        below.sort()
+        if CONFIG in files and _is_run(Path(folder), below):
+            below.clear()
+            yield Path(folder)
+
+
+def _runs_in_bucket(root: UrlPlace) -> Iterator[UrlPlace]:
     objects = objects_at(root)
-    if objects.exists(CONFIG) and _is_run(root, objects):
+    below = objects.folders("")
+    if objects.exists(CONFIG) and _is_run(root, below):
         yield root
         return
-    for folder in objects.folders(""):
-        yield from _runs_below(root / folder)
+    for folder in below:
+        yield from _runs_in_bucket(root.joinpath(folder))
 
 
-def _is_run(folder: Place, objects: ObjectStore) -> bool:
+def _is_run(folder: Place, below: Sequence[str]) -> bool:
     """Return whether a folder with a configuration is a run, and not somebody's own folder."""
-    if JOURNAL.rstrip("/") in objects.folders(""):
+    if JOURNAL.rstrip("/") in below:
         return True
     try:
-        config = parse_config(objects.get(CONFIG).decode(), str(folder / CONFIG))
+        content = RunLocations(folder).objects.get(CONFIG)
+        config = parse_config(content.decode(), str(folder.joinpath(CONFIG)))
+        return absolute_directory(config.run.directory) == folder
     except (AlignError, UnicodeDecodeError):
         return False
-    return absolute_directory(config.run.directory) == folder
 
 
 def _listed(run: Place, now_s: float) -> ListedRun:

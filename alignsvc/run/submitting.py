@@ -17,7 +17,14 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.run_directory import absolute_directory
-from alignsvc.run.service import RunOptions, planned, prepare, ready, state_of
+from alignsvc.run.service import (
+    RunOptions,
+    planned,
+    prepare,
+    ready,
+    state_of,
+    stored_config,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,18 @@ def rehearse(config: Config) -> Rehearsal:
         return Rehearsal(plan, script, "", ())
     logs = backend.logs_of(RunLocations(run).objects, plan.run_id)
     return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs), backend.notes())
+
+
+def waiting_driver(run: Place) -> DriverRecord | None:
+    """Return the driver that `submit` started last, if it waits for its turn or has just begun.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run.
+    """
+    config, record = stored_config(run), read_driver_record(RunLocations(run).objects)
+    return record if _waits(_place(config), record, config.cluster.backend) else None
 
 
 def _live_owner(objects: ObjectStore) -> LeaseOwner | None:

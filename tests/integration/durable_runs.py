@@ -102,7 +102,7 @@ def names_left(run: Place) -> set[str]:
     names = set(RunLocations(run).objects.list(""))
     if isinstance(run, Path):  # folders, and files that are no objects
         names |= {path.relative_to(run).as_posix() for path in run.rglob("*")}
-    return {name for name in names if not name.startswith(("journal/", "lease/"))}
+    return {name for name in names if not name.startswith(("journal/", "lease/", "logs/"))}
 
 
 def tiles(run: Place) -> dict[str, str]:

@@ -66,6 +66,15 @@ def test_what_was_never_put_is_missing(objects: ObjectStore) -> None:
         objects.copy(objects, "a", "b")
 
 
+def test_sizes_are_those_of_what_the_list_names(objects: ObjectStore) -> None:
+    for n, name in enumerate(ODD_NAMES):
+        objects.put(name, b"x" * n)
+    assert objects.sizes("") == {name: n for n, name in enumerate(ODD_NAMES)}
+    assert tuple(objects.sizes("")) == objects.list("")
+    assert objects.sizes("a/") == {ODD_NAMES[0]: 0}
+    assert objects.sizes("nothing/") == {}
+
+
 def test_put_if_absent_keeps_what_is_there(objects: ObjectStore) -> None:
     assert objects.put_if_absent("a", b"first")
     assert not objects.put_if_absent("a", b"second")

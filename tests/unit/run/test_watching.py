@@ -10,7 +10,9 @@ import pytest
 from stored_runs import CREATED, ELSEWHERE, NOW_S, ONE_PASS, StoredRun
 
 from alignsvc.domain.outcome import Status
+from alignsvc.errors import RunCancelled
 from alignsvc.io.control import Progress, put_progress
+from alignsvc.io.driver_record import DriverRecord
 from alignsvc.io.journal import (
     Cancelled,
     DriverStarted,
@@ -22,9 +24,11 @@ from alignsvc.io.journal import (
     StageStarted,
 )
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import LeaseOwner
+from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.run import events, listing
 from alignsvc.run.attaching import attached
+from alignsvc.run.cancelling import Cancelling, cancel_run
+from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.listing import list_runs
 from alignsvc.run.status import JournalView, RunStatus, Standing, age_text, run_status, status_of
 from alignsvc.run.watching import Looking, watched
@@ -157,6 +161,24 @@ def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: 
         events.StageStarted("merge", 2, 4),
         events.PassSolved(2, 0.001, 2, 0, False),
     ]
+
+
+def test_a_cancel_waits_for_a_driver_that_waits_for_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marked as obeyed, it would be forgotten when the batch system starts that driver."""
+    run = StoredRun.at(tmp_path / "run")
+    record = DriverRecord("slurm", "17", "", NOW_S)
+    monkeypatch.setattr("alignsvc.run.cancelling.waiting_driver", lambda run: record)
+    found = cancel_run(run.root, looking=Meanwhile().looking())
+    assert found.outcome is Cancelling.WAITS and "slurm job 17" in found.line()
+    assert look_at(run).state.cancelled is None
+    lease = take_lease(run.objects, Patience(lambda: NOW_S, print, print))
+    with (
+        pytest.raises(RunCancelled),
+        Keeper(Kept("run", run.objects, lease, look_at(run).state.obeyed)) as driver,
+    ):
+        driver()
 
 
 @pytest.mark.parametrize("ahead_s", [-5000.0, 5000.0])
