@@ -16,7 +16,10 @@ from small_disks import fill, small_disk
 from workplaces import Command
 
 from alignsvc import api
+from alignsvc.domain.outcome import TaskOutcome
+from alignsvc.errors import ResourceError
 from alignsvc.run import service
+from alignsvc.tasks.merge import MergeTask
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +50,23 @@ def test_a_disk_that_is_full_stops_the_run_and_resume_goes_on(
         assert "Traceback" not in ended.stderr
         filler.unlink()
         assert content(api.align(config).directory) == wanted
+
+
+def test_a_tile_that_does_not_fit_into_memory_stops_the_run_by_what_to_set(
+    sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No exposure is to blame, and there is no mosaic without it; with more memory it goes on."""
+    config = write_config(tmp_path / "run.yaml", sky, alignment={"max_iterations": [1, 1]})
+    merge = MergeTask.__call__
+
+    def too_large(task: MergeTask) -> TaskOutcome:
+        raise MemoryError("wanted 1 TiB")
+
+    monkeypatch.setattr(MergeTask, "__call__", too_large)
+    with pytest.raises(ResourceError, match=r"merge of .*wanted 1 TiB.*mosaic.tile_shape.*resume"):
+        api.align(config)
+    monkeypatch.setattr(MergeTask, "__call__", merge)
+    assert [row.passes for row in api.resume(config.with_suffix("")).corrections] == [1] * 4
 
 
 _KERNEL = """
