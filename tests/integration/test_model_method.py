@@ -21,13 +21,13 @@ def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
 ) -> None:
     result = api.align(work.config({"alignment.method": MODEL, "alignment.geometry": "rshift"}))
     assert result.exit_code == ExitCode.DONE
+    assert not any("profile of alignment.method" in note for note in result.notes)
     judged = api.evaluate(work.run, small_sky)
     assert judged["false_success"] == []
     assert judged["passes"] <= 3
     assert judged["before_local_rms_px"] > 0.3
     assert judged["local_rms_px"] < 0.006
     assert judged["ratio_local"] < 2.5
-    assert not any("profile of alignment.method" in note for note in result.notes)
 
 
 def test_a_run_places_galaxies_by_their_own_shapes(tmp_path: Path) -> None:
