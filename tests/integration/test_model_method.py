@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,24 @@ from workplaces import SKY, Command, Workplace
 
 from alignsvc import api
 from alignsvc.domain.outcome import ExitCode
+from alignsvc.domain.source_kinds import SourceKinds
+from alignsvc.io.journal import Event, SourcesFound
+from alignsvc.io.journal_store import Journal
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.tables import read_table
 
 MODEL = {"name": "model", "source": "moffat"}
+
+
+def events_of(run: Path) -> list[Event]:
+    return list(Journal(RunLocations(run).objects, time.time).events())
+
+
+def kinds_of(run: Path, found: SourcesFound) -> SourceKinds:
+    assert found.kinds is not None
+    return read_table(RunLocations(run).objects, found.kinds.name, SourceKinds)
+
+
 GALAXIES = {"density": 50.0, "flux": [100.0, 1e4], "half_light_arcsec": [0.3, 1.0]}
 
 
@@ -28,6 +45,36 @@ def test_a_run_by_models_ends_aligned_and_stays_near_the_truth(
     assert judged["before_local_rms_px"] > 0.3
     assert judged["local_rms_px"] < 0.006
     assert judged["ratio_local"] < 2.5
+    told = [one for one in events_of(work.run) if isinstance(one, SourcesFound)]
+    # The first pass is by centroids and wants to know nothing.
+    assert [one.kinds is not None for one in told] == [False, True]
+    kinds = kinds_of(work.run, told[-1])
+    assert len(kinds) == told[-1].n_chosen
+    assert len(kinds.companion_of) == told[-1].n_companions
+
+
+@pytest.mark.slow
+def test_what_sources_are_is_told_by_no_tiling(work: Workplace) -> None:
+    """A source's class, place and companions, but for what its tile's PSF differs."""
+    told = []
+    for size in (1024, 128):
+        place = Workplace(work.root / str(size))
+        place.root.mkdir()
+        settings = {
+            "alignment.method": {"name": "model", "source": "auto"},
+            "alignment.geometry": "rshift",
+            "images.paths": [f"{work.inputs}/*"],
+            "mosaic.tile_shape": [size, size],
+            "alignment.max_iterations": [2, 2],
+        }
+        api.align(place.config(settings))
+        found = [one for one in events_of(place.run) if isinstance(one, SourcesFound)]
+        told.append(kinds_of(place.run, found[-1]))
+    one, other = told
+    assert one.id.tolist() == other.id.tolist()
+    assert (one.is_galaxy == other.is_galaxy).mean() > 0.95
+    assert np.median(np.abs(one.off_x - other.off_x)) < 0.01
+    assert one.companion_of.tolist() == other.companion_of.tolist()
 
 
 def test_a_run_places_galaxies_by_their_own_shapes(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ class CloseSources:
     """
 
     most_others: int = 3
-    known_fwhm: float = 0.25
+    known_fwhm: float = 0.1
     beyond_fwhm: float = 1.0
     fit: GroupFit = field(default_factory=GroupFit)
 

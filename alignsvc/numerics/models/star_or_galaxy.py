@@ -74,7 +74,8 @@ class GalaxyShapes:
     least_evidence : float
         A source is a galaxy if that makes chi^2 smaller by more than this for each number of its
         shape and each e-fold of its pixels (1: Schwarz's criterion, 1978), and smaller by more
-        than the mosaic's PSF is worth believing. 0: whenever it helps at all.
+        than the mosaic's PSF is worth believing. 0: whenever it helps at all. So is what a star
+        leaves that much of, whatever it is.
     psf_error : float
         Part of a star's light, in quadrature, that may not be the PSF's.
     narrowing : float
