@@ -94,6 +94,7 @@ def test_a_damaged_table_of_displacements_is_measured_again(
     assert any("table tables/measure/" in note for note in flips.notes)
 
 
+@pytest.mark.slow
 def test_damage_that_comes_again_ends_the_run_and_names_it(sky: Path, tmp_path: Path) -> None:
     def flips_always(event: events.Event) -> None:
         if isinstance(event, events.StageStarted) and event.stage == "merge":
