@@ -97,5 +97,9 @@ NEXT_STEP: dict[SkipReason | FailureKind, str] = {
     FailureKind.UNWRITABLE_WCS: "take its correction from corrections.ecsv, or output.wcs: head",
     FailureKind.TIMEOUT: "see what kept its worker, then `alignsvc retry RUN --failed`",
     FailureKind.WORKER_LOST: "give each worker more memory, then `alignsvc retry RUN --failed`",
+    FailureKind.MEMORY: (
+        "give each worker more memory with cluster.memory_limit or fewer workers, then "
+        "`alignsvc retry RUN --failed`"
+    ),
     FailureKind.INTERNAL: "report it with the message; `alignsvc retry RUN --failed` tries again",
 }

@@ -103,16 +103,21 @@ def _validated(tree: dict[str, Any], where: str, overrides: tuple[str, ...]) -> 
         raise ConfigError(f"{where}: {wrong}") from error
 
 
-def _texts(tree: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every text below `tree`, with the path of its key."""
+def _texts(tree: object, key: str = "", above: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Yield every text below `tree`, with the path of its key.
+
+    YAML can spell a list that holds itself: what is in `above`, by its identity, is not entered.
+    """
     if isinstance(tree, str):
         yield key, tree
+    elif id(tree) in above:
+        return
     elif isinstance(tree, dict):
         for name, below in tree.items():
-            yield from _texts(below, f"{key}.{name}" if key else str(name))
+            yield from _texts(below, f"{key}.{name}" if key else str(name), (*above, id(tree)))
     elif isinstance(tree, list):
         for below in tree:
-            yield from _texts(below, key)
+            yield from _texts(below, key, (*above, id(tree)))
 
 
 def dump_config(config: Config) -> str:
