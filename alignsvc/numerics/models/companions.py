@@ -43,7 +43,7 @@ class CompanionSearch:
 
     def __call__(
         self, profile: ChipProfile, groups: StarGroups, fitted: FittedGroups, nearest_px: float
-    ) -> Companions:
+    ) -> LikeliestCompanions:
         """Return the likeliest companion of each window, not so near to its stars."""
         tried = _Tried.of(profile, groups.stack.side)
         gain = _Gain.of(tried, fitted)
@@ -63,7 +63,7 @@ class CompanionSearch:
             significance = np.where(allowed, (gain.flux - mirrored) / np.sqrt(variance), 0.0)
         best = np.argmax(significance, axis=1)
         found = significance[each[:, 0], best] >= self.least_significance
-        return Companions(
+        return LikeliestCompanions(
             Points(*(np.where(found, axis[best], np.nan) for axis in tried.place)),
             np.where(found, gain.flux[each[:, 0], best], np.nan),
             significance[each[:, 0], best],
@@ -71,7 +71,7 @@ class CompanionSearch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Companions:
+class LikeliestCompanions:
     """One companion for each window; NaN where there is none.
 
     Parameters
