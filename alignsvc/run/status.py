@@ -229,7 +229,7 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
-            "driver": None if self.driver is None else driver_json(self.driver),
+            "submitted": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
             "passes": [
