@@ -453,7 +453,7 @@ def test_what_a_worker_did_before_it_died_is_not_done_again(
     tasks = [DiesAfterItsReceipt(n, tmp_path) if n == 2 else Toy(n, tmp_path) for n in range(6)]
     assert [outcome.is_ok for outcome in executor.run(tasks)] == [True] * 6
     reused = {one.outcome.key for one in events.seen if isinstance(one, TaskEnded) if one.is_reused}
-    assert reused == {tasks[2].key}
+    assert tasks[2].key in reused  # and perhaps others, whose reports were lost with the worker
 
 
 def test_whose_workers_were_killed_for_their_memory_fails_of_that(
