@@ -17,7 +17,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.cutouts import cut
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, distance2
-from alignsvc.numerics.displacement.star_fit import FittedStars, StarStack
+from alignsvc.numerics.displacement.star_fit import FittedStars, Psf, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile
 from alignsvc.numerics.models.companions import CompanionSearch
 from alignsvc.numerics.models.group_fit import FittedGroups, GroupFit, StarGroups
@@ -171,6 +171,11 @@ class SkyOfChip:
         """Return the indices of sources."""
         return np.asarray(np.searchsorted(self.neighbours.source, source), np.int64)
 
+    def places(self, source: IntArray) -> Points:
+        """Return where on the chip sources are."""
+        own = self.own(source)
+        return Points(self.neighbours.position.x[own], self.neighbours.position.y[own])
+
     def groups(
         self, sources: SourcesOnChip, others: IntArray, side: int, known_px: float
     ) -> StarGroups:
@@ -241,24 +246,26 @@ class CloseSources:
         count, sides = np.sum(others >= 0, axis=1), _sides(sources.aperture_px)
         searched = ~sources.is_faint & (sources.snr >= self.least_snr)
         tried = np.flatnonzero((sources.flux > 0) & ((count > 0) | searched))
-        parts = []
+        parts, psf = [], profile.seen_at(sky.places(sources.source))
         for n, side in np.unique(np.stack([count, sides], axis=1)[tried], axis=0).tolist():
             for rows in _some(tried[(count[tried] == n) & (sides[tried] == side)], side):
                 known_px = self.known_fwhm * profile.fwhm_px
                 groups = sky.groups(sources.select(rows), others[rows, :n], side, known_px)
-                fitted = self.fit(profile, groups)
+                fitted = self.fit(psf.select(rows), groups)
                 if n:
                     parts.append(_first_of(rows, groups, fitted, sources.moved))
                 which = np.flatnonzero(searched[rows] & fitted.first.found)
                 begun = _Going(rows[which], groups.select(which), fitted.select(which))
                 parts.extend(
                     _first_of(one.row, one.groups, one.fitted, sources.moved)
-                    for one in self._with_companions(profile, begun, self.nearest * sky.reach_px)
+                    for one in self._with_companions(
+                        profile, psf, begun, self.nearest * sky.reach_px
+                    )
                 )
         return PlacedTogether.joined(parts)
 
     def _with_companions(
-        self, profile: ChipProfile, going: _Going, nearest_px: float
+        self, profile: ChipProfile, psf: Psf, going: _Going, nearest_px: float
     ) -> Iterator[_Going]:
         """Yield those that a companion more is found beside, fitted with it."""
         for _ in range(self.most_companions):
@@ -270,7 +277,7 @@ class CloseSources:
                 break
             place = Points(*(axis[there] for axis in companions.place))
             groups = going.groups.select(there).with_one_more(place, companions.flux[there])
-            fitted = self.fit(profile, groups)
+            fitted = self.fit(psf.select(going.row[there]), groups)
             # A companion with which nothing converges is none.
             sound = np.flatnonzero(fitted.first.found)
             row = going.row[there][sound]

@@ -27,7 +27,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.spline import Surface
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.star_fit import Psf, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, surface
 from alignsvc.numerics.models.galaxies.sersic import Sersic
 from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
@@ -55,7 +55,8 @@ class SourceProfiles:
 
     Parameters
     ----------
-    star : ChipProfile
+    star : Psf
+        Of the n.
     galaxy : Convolved
         A Sersic profile behind the chip's PSF.
     is_galaxy : bool array, shape (n,)
@@ -63,7 +64,7 @@ class SourceProfiles:
         Of galaxies, in pixels of the chip; any numbers for stars.
     """
 
-    star: ChipProfile
+    star: Psf
     galaxy: Convolved
     is_galaxy: BoolArray
     shape: FloatArray
@@ -75,13 +76,16 @@ class SourceProfiles:
             if which.any():
                 some = Points(centre.x[which], centre.y[which])
                 planes[which] = (
-                    self.star.at(some, side) if is_star else self._galaxies(some, side)
+                    self.star.select(which).at(some, side)
+                    if is_star
+                    else self._galaxies(some, side)
                 ).planes
         return Surface(planes)
 
     def select(self, which: BoolArray | IntArray) -> SourceProfiles:
         """Return those of sources named by a mask or by indices."""
-        return replace(self, is_galaxy=self.is_galaxy[which], shape=self.shape[which])
+        star = self.star.select(which)
+        return replace(self, star=star, is_galaxy=self.is_galaxy[which], shape=self.shape[which])
 
     def _galaxies(self, centre: Points, side: int) -> Surface:
         places = Places(centre.x, centre.y, side)

@@ -150,7 +150,7 @@ class GroupFit:
         lost = np.zeros(len(groups), bool)
         for _ in range(self.max_iterations):
             some, here = groups.select(going), Points(x[going], y[going])
-            equations = _Equations.of(psf, some, weight[going], here, flux[going])
+            equations = _Equations.of(psf.select(going), some, weight[going], here, flux[going])
             step = equations.step()
             flux[going] = equations.scale()
             x[going] += step.x

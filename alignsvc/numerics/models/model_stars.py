@@ -47,6 +47,12 @@ _OWN = 4
 #: Apertures reach so far, in FWHM: of light farther away no place needs to know, and isophotes of
 #: bright stars hold much of it.
 _APERTURE_FWHM = 3.0
+#: Places are those of stars smoothed to so many times the width that those of the mosaic have by
+#: their flux and peak, which is 1.15 times that of their slopes: about as wide as a star that is
+#: smoothed by itself, which is how a fit sees it.
+_SMOOTHED = 1.35
+#: What a pixel, a drop and a grid pixel of its size add to the variance of stars, px^2.
+_DRIZZLE_VARIANCE_PX2 = 3 / 12
 #: Fewer bright stars than this have no median.
 _FEWEST = 3
 
@@ -87,12 +93,13 @@ class ModelOnChip:
         """Return the displacements of all sources, ``X - q``; see `LearntStars`."""
         if self.profile is None or self.sky is None or not len(pairs):
             return refined
-        profile: Psf = self.profile
+        profile = self.profile.seen_at(self.sky.places(source))
         told = None if self.galaxies is None else self.galaxies.told(pairs)
         pairs = self.sky.neighbours.taken_from(pairs, source)
         is_star = np.ones(len(pairs), bool)
         if told is not None:
-            pairs, profile = told.with_galaxies(pairs), told.profiles
+            pairs = told.with_galaxies(pairs)
+            profile = replace(told.profiles, star=profile)
             is_star = ~told.profiles.is_galaxy
         reach = np.where(is_star, _APERTURE_FWHM * self.profile.fwhm_px, np.inf)
         pairs = replace(pairs, aperture_px=np.minimum(pairs.aperture_px, reach))
@@ -201,7 +208,11 @@ class ModelStars:
             return None
         chosen &= sources.fwhm <= self.widest * np.quantile(sources.fwhm[chosen], 0.25)
         fwhm_px = float(np.median(sources.fwhm[chosen])) / grid_per_chip_px
-        return StarClass(sources.id, sources.id[chosen], fwhm_px)
+        # A Gaussian of the same flux and peak.
+        area = sources.flux[chosen] / sources.peak[chosen] / (2 * np.pi)
+        spread_px = float(np.sqrt(max(np.median(area) - _DRIZZLE_VARIANCE_PX2, 0.0)))
+        spread_px /= grid_per_chip_px
+        return StarClass(sources.id, sources.id[chosen], fwhm_px, spread_px)
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
@@ -217,7 +228,8 @@ class ModelStars:
         if profile is not None:
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             alone = [neighbours.taken_from_stars(one) for one in stars]
-            profile = self.profile(alone, profile.fwhm_px) or profile
+            smoothed_px = _SMOOTHED * chosen.spread_px
+            profile = self.profile(alone, profile.fwhm_px, smoothed_px) or profile
             neighbours = Neighbours.of(profile, chip, targets, profile.fwhm_px)
             sky = SkyOfChip(chip, neighbours, self.close_fwhm * chosen.fwhm_px)
             if self.galaxies is not None:

@@ -18,6 +18,7 @@ from alignsvc.numerics.displacement.cutouts import cut, pieces
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.star_fit import Psf
+from alignsvc.numerics.models.chip_profile import ChipProfile
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 #: A source's light is known so far around it, in FWHM, within limits in px.
@@ -40,6 +41,7 @@ class Neighbours:
     Parameters
     ----------
     psf : Psf
+        Of the n.
     reach_px : int
         How far from its middle pixel a source has light.
     source : int64 array, shape (n,)
@@ -59,8 +61,11 @@ class Neighbours:
     model: Float32Array
 
     @classmethod
-    def of(cls, psf: Psf, chip: CalibratedChip, targets: Targets, fwhm_px: float) -> Neighbours:
+    def of(
+        cls, profile: ChipProfile, chip: CalibratedChip, targets: Targets, fwhm_px: float
+    ) -> Neighbours:
         """Return the sources of a chip; `fwhm_px` is that of its stars."""
+        psf = profile.seen_at(targets.position)
         reach = int(np.clip(round(_REACH_FWHM * fwhm_px), *_REACH_PX))
         side = 2 * reach + 1
         cutouts = cut(chip, targets.position, side)
@@ -81,7 +86,7 @@ class Neighbours:
             model = _summed(light, flux, (cutouts.corner_x, cutouts.corner_y), chip.pixels.shape)
         order = np.argsort(targets.source)
         position = Points(targets.position.x[order], targets.position.y[order])
-        return cls(psf, reach, targets.source[order], position, flux[order], model)
+        return cls(psf.select(order), reach, targets.source[order], position, flux[order], model)
 
     def around(self, source: IntArray, place: Points, side: int) -> Float32Array:
         """Return the light of all other sources in windows, shape (n, side, side).
@@ -122,7 +127,7 @@ class Neighbours:
             inside_x, inside_y = (
                 np.abs(step - np.rint(one)[:, None]) <= self.reach_px for one in (x, y)
             )
-            own = flux * self.psf.at(Points(x, y), side).value
+            own = flux * self.psf.select(at).at(Points(x, y), side).value
             light = light - own * (inside_y[:, :, None] & inside_x[:, None, :])
         return light
 
@@ -151,8 +156,8 @@ def _light(psf: Psf, place: Points, side: int) -> Float32Array:
     at_once = max(1, _PIXELS_AT_ONCE // side**2)
     light = np.empty((len(place.x), side, side), np.float32)
     for first in range(0, len(light), at_once):
-        some = slice(first, first + at_once)
-        light[some] = psf.at(Points(place.x[some], place.y[some]), side).value
+        some = np.arange(first, min(first + at_once, len(light)))
+        light[some] = psf.select(some).at(Points(place.x[some], place.y[some]), side).value
     return light
 
 
