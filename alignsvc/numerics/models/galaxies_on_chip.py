@@ -209,16 +209,19 @@ class GalaxiesOnChip:
     galaxy: Convolved
     shapes: GalaxyShapes
 
-    def told(self, pairs: PairStack) -> ToldSources:
+    def told(self, pairs: PairStack, star: Psf) -> ToldSources:
         """Return which sources are galaxies and what they look like, told from their templates.
 
         Parameters
         ----------
         pairs : PairStack
             With all light that is seen.
+        star : Psf
+            What each looks like if it is a star. The template's stars are as lopsided as the
+            chip's own, if the optics are the same; otherwise that would pass for a galaxy.
         """
         stack = StarStack.of_templates(pairs)
-        stars = self._as_stars(stack, pairs.catalogued)
+        stars = self._as_stars(star, stack, pairs.catalogued)
         n_pixels = np.maximum(np.sum(stars.weight > 0, axis=(1, 2)), 1)
         schwarz = len(self.galaxy.parameters) * np.log(n_pixels)
         price: FloatArray = (
@@ -243,7 +246,7 @@ class GalaxiesOnChip:
         bright = np.flatnonzero(is_galaxy & (signal > self.shapes.bright_snr**2))
         if bright.size:
             shape[bright] = self._as_in(pairs.select(bright), stack.pixels[bright], shape[bright])
-        profiles = SourceProfiles(self.star, self.galaxy, is_galaxy, shape)
+        profiles = SourceProfiles(star, self.galaxy, is_galaxy, shape)
         return ToldSources(profiles, pairs, Points(x, y))
 
     def _as_in(self, pairs: PairStack, light: Float32Array, shape: FloatArray) -> FloatArray:
@@ -253,14 +256,14 @@ class GalaxiesOnChip:
         expected = ExpectedShape(shape, np.array(_KEPT))
         return self.shapes.fit(self.galaxy, pixels, pairs.catalogued, expected).shape
 
-    def _as_stars(self, stack: StarStack, start: Points) -> _Stars:
+    def _as_stars(self, star: Psf, stack: StarStack, start: Points) -> _Stars:
         """Return all sources fitted as stars."""
-        fitted = self.shapes.star_fit(self.star, stack, start)
+        fitted = self.shapes.star_fit(star, stack, start)
         found = fitted.found
         place = Points(
             np.where(found, fitted.place.x, start.x), np.where(found, fitted.place.y, start.y)
         )
-        light = self.star.at(place, stack.side).value.astype(np.float64)
+        light = star.at(place, stack.side).value.astype(np.float64)
         flux, sky = (np.nan_to_num(one)[:, None, None] for one in (fitted.flux, fitted.background))
         left = stack.pixels - flux * light - sky
         left = np.asarray(left)

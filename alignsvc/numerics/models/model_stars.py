@@ -94,12 +94,12 @@ class ModelOnChip:
         if self.profile is None or self.sky is None or not len(pairs):
             return refined
         profile = self.profile.seen_at(self.sky.places(source))
-        told = None if self.galaxies is None else self.galaxies.told(pairs)
+        told = None if self.galaxies is None else self.galaxies.told(pairs, profile)
         pairs = self.sky.neighbours.taken_from(pairs, source)
         is_star = np.ones(len(pairs), bool)
         if told is not None:
             pairs = told.with_galaxies(pairs)
-            profile = replace(told.profiles, star=profile)
+            profile = told.profiles
             is_star = ~told.profiles.is_galaxy
         reach = np.where(is_star, _APERTURE_FWHM * self.profile.fwhm_px, np.inf)
         pairs = replace(pairs, aperture_px=np.minimum(pairs.aperture_px, reach))

@@ -27,7 +27,7 @@ from alignsvc.numerics.models.chip_field import ChipField
 from alignsvc.numerics.models.unexplained import growth
 
 #: The narrowest window that a place is read with, in widths of the star: narrower ones are noise.
-_NARROWEST = 0.5
+_NARROWEST = 0.3
 #: Combinations of Gaussians of which so little is left beside the others are none.
 _DEPENDENT = 1e-4
 #: How often the interval of windows is halved.

@@ -127,7 +127,7 @@ def errors_px(fitted: FittedStars) -> np.ndarray:
 class TestStarsAndGalaxies:
     def test_evidence_tells_them_apart(self, by_stars: GalaxiesOnChip) -> None:
         pairs = pairs_of([STAR] * 10 + galaxies(10), 3e4)
-        is_galaxy = by_stars.told(pairs).profiles.is_galaxy
+        is_galaxy = by_stars.told(pairs, by_stars.star).profiles.is_galaxy
         assert not is_galaxy[:10].any()
         assert is_galaxy[10:].all()
 
@@ -136,7 +136,9 @@ class TestStarsAndGalaxies:
     ) -> None:
         pairs = pairs_of(galaxies(20), 400.0)
         asked = taught_by([STAR] * 10, least_evidence=0.0)
-        unless, always = (one.told(pairs).profiles.is_galaxy.sum() for one in (by_stars, asked))
+        unless, always = (
+            one.told(pairs, one.star).profiles.is_galaxy.sum() for one in (by_stars, asked)
+        )
         assert unless < always
 
     def test_nobody_is_told_where_templates_are_coarser_than_stars(self) -> None:
@@ -150,7 +152,8 @@ class TestPlacesOfGalaxies:
         self, teachers: str, request: pytest.FixtureRequest
     ) -> None:
         pairs = pairs_of(galaxies(24), 1e5, noise=0.0)
-        profile = request.getfixturevalue(teachers).told(pairs).profiles
+        by = request.getfixturevalue(teachers)
+        profile = by.told(pairs, by.star).profiles
         assert (
             profile.is_galaxy.mean() > 0.8
         )  # small ones are within 6 % of what galaxies teach to be a star
@@ -160,7 +163,7 @@ class TestPlacesOfGalaxies:
     @pytest.mark.parametrize("flux", [3e4, 6e3], ids=["bright", "faint"])
     def test_errors_are_as_stated(self, by_stars: GalaxiesOnChip, flux: float) -> None:
         pairs = pairs_of(galaxies(150), flux)
-        fitted = placed(by_stars.told(pairs).profiles, pairs)
+        fitted = placed(by_stars.told(pairs, by_stars.star).profiles, pairs)
         pull = errors_px(fitted) / np.sqrt(
             np.array([fitted.covariance[:, 0, 0], fitted.covariance[:, 1, 1]])
         )
@@ -171,13 +174,13 @@ class TestPlacesOfGalaxies:
         pairs = pairs_of(galaxies(12), 3e4)
         right, wrong = (
             placed(one, pairs).covariance[:, 0, 0]
-            for one in (by_stars.told(pairs).profiles, by_stars.star)
+            for one in (by_stars.told(pairs, by_stars.star).profiles, by_stars.star)
         )
         assert np.median(wrong / right) > 3.0
 
     def test_a_profile_of_each_goes_with_its_source(self, by_stars: GalaxiesOnChip) -> None:
         pairs = pairs_of([STAR, *galaxies(5)], 3e4)
-        profile, some = by_stars.told(pairs).profiles, np.array([4, 0])
+        profile, some = by_stars.told(pairs, by_stars.star).profiles, np.array([4, 0])
         at = Points(*(MIDDLE + offsets(6)))
         whole, part = profile.at(at, SIDE), profile.select(some)
         alone = part.at(Points(at.x[some], at.y[some]), SIDE)
