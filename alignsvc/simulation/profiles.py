@@ -1,4 +1,4 @@
-"""Light profiles as sums of concentric round Gaussians.
+"""Light profiles as sums of round Gaussians.
 
 A sum of Gaussians is convolved with another, sheared by the local WCS and integrated over
 pixels in closed form; nothing else needs to be known of a profile.
@@ -7,7 +7,7 @@ pixels in closed form; nothing else needs to be known of a profile.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import nnls
@@ -21,7 +21,7 @@ _MOFFAT_STEP = 0.6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianMixture:
-    """Unit flux as a sum of concentric round Gaussians.
+    """Unit flux as a sum of round Gaussians.
 
     Parameters
     ----------
@@ -29,18 +29,25 @@ class GaussianMixture:
         Flux of each; they sum to 1.
     sigmas : float64, shape (k,)
         Widths, in the unit of the radius that the profile was made for.
+    offsets : float64, shape (k, 2), optional
+        Where (x, y) each is, in the same unit; left out, they are concentric.
     """
 
     fractions: FloatArray
     sigmas: FloatArray
+    offsets: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __post_init__(self) -> None:
         total = float(np.sum(self.fractions))
         object.__setattr__(self, "fractions", read_only(np.asarray(self.fractions) / total))
         object.__setattr__(self, "sigmas", read_only(np.asarray(self.sigmas, float)))
+        offsets = np.asarray(self.offsets, float)
+        if not len(offsets):
+            offsets = np.zeros((len(self.sigmas), 2))
+        object.__setattr__(self, "offsets", read_only(offsets))
 
     def surface_brightness(self, radius: FloatArray) -> FloatArray:
-        """Return the profile at `radius`, per square unit of the radius."""
+        """Return the profile at `radius`, per square unit of it, as if it were concentric."""
         variance = self.sigmas**2
         peak = self.fractions / (2.0 * math.pi * variance)
         exponent = -0.5 * np.square(np.asarray(radius, float))[..., None] / variance
@@ -49,7 +56,24 @@ class GaussianMixture:
 
     def scaled(self, factor: float) -> GaussianMixture:
         """Return the profile with all radii multiplied by `factor`."""
-        return GaussianMixture(self.fractions, self.sigmas * factor)
+        return GaussianMixture(self.fractions, self.sigmas * factor, self.offsets * factor)
+
+    def with_tail(self, light: float, offset: tuple[float, float]) -> GaussianMixture:
+        """Return the profile with a part of its light in a tail: itself moved and blurred.
+
+        Parameters
+        ----------
+        light : float
+            Part of the flux.
+        offset : tuple of float
+            (x, y) of the tail's middle; it is blurred by a Gaussian half as wide as that is far.
+        """
+        blurred = np.hypot(self.sigmas, 0.5 * math.hypot(*offset))
+        return GaussianMixture(
+            np.concatenate([(1 - light) * self.fractions, light * self.fractions]),
+            np.concatenate([self.sigmas, blurred]),
+            np.concatenate([self.offsets, self.offsets + np.array(offset)]),
+        )
 
 
 def gaussian_mixture(fwhm: float) -> GaussianMixture:

@@ -109,7 +109,7 @@ def star_stamps(psf: GaussianMixture, where: Points, half: int) -> Stamps:
     Parameters
     ----------
     psf : GaussianMixture
-        In pixels, round.
+        In pixels.
     where : Points
         0-based pixels, shape (n,).
     half : int
@@ -122,15 +122,17 @@ def star_stamps(psf: GaussianMixture, where: Points, half: int) -> Stamps:
     """
     column, x = _nearest(where.x)
     row, y = _nearest(where.y)
-    return Stamps(column, row, _products(psf, _integrals(psf, y, half), _integrals(psf, x, half)))
+    in_x, in_y = _integrals(psf, x, half, axis=0), _integrals(psf, y, half, axis=1)
+    return Stamps(column, row, _products(psf, in_y, in_x))
 
 
 def star_gradients(psf: GaussianMixture, where: Points, half: int) -> StarGradients:
     """Return stamps of unit-flux stars with exact derivatives; parameters as `star_stamps`."""
     column, x = _nearest(where.x)
     row, y = _nearest(where.y)
-    in_x, in_y = _integrals(psf, x, half), _integrals(psf, y, half)
-    along_x, along_y = _edge_slopes(psf, x, half), _edge_slopes(psf, y, half)
+    in_x, in_y = _integrals(psf, x, half, axis=0), _integrals(psf, y, half, axis=1)
+    along_x = _edge_slopes(psf, x, half, axis=0)
+    along_y = _edge_slopes(psf, y, half, axis=1)
     stamps = Stamps(column, row, _products(psf, in_y, in_x))
     return StarGradients(stamps, _products(psf, in_y, along_x), _products(psf, along_y, in_x))
 
@@ -140,21 +142,22 @@ def _nearest(position: FloatArray) -> tuple[IntArray, FloatArray]:
     return pixel, position - pixel
 
 
-def _edges(psf: GaussianMixture, offset: FloatArray, half: int) -> FloatArray:
+def _edges(psf: GaussianMixture, offset: FloatArray, half: int, axis: int) -> FloatArray:
     # Edges of the pixels from the source in units of each Gaussian's width: (n, k, edges).
     edges = np.arange(2 * half + 2) - half - 0.5
-    distance: FloatArray = (edges - offset[:, None])[:, None, :] / psf.sigmas[:, None]
+    away = (edges - offset[:, None])[:, None, :] - psf.offsets[:, axis, None]
+    distance: FloatArray = away / psf.sigmas[:, None]
     return distance
 
 
-def _integrals(psf: GaussianMixture, offset: FloatArray, half: int) -> FloatArray:
-    part: FloatArray = np.diff(ndtr(_edges(psf, offset, half)), axis=2)
+def _integrals(psf: GaussianMixture, offset: FloatArray, half: int, *, axis: int) -> FloatArray:
+    part: FloatArray = np.diff(ndtr(_edges(psf, offset, half, axis)), axis=2)
     return part
 
 
-def _edge_slopes(psf: GaussianMixture, offset: FloatArray, half: int) -> FloatArray:
+def _edge_slopes(psf: GaussianMixture, offset: FloatArray, half: int, *, axis: int) -> FloatArray:
     # Moving the source by +1 is moving the edges by -1: minus the density at the edges.
-    edges = _edges(psf, offset, half)
+    edges = _edges(psf, offset, half, axis)
     density = np.exp(-0.5 * edges**2) / (math.sqrt(2.0 * math.pi) * psf.sigmas[:, None])
     slope: FloatArray = -np.diff(density, axis=2)
     return slope
@@ -171,7 +174,7 @@ def galaxy_stamp(psf: GaussianMixture, galaxy: GalaxyShape, where: Points, half:
     Parameters
     ----------
     psf : GaussianMixture
-        In pixels, round.
+        In pixels.
     galaxy : GalaxyShape
     where : Points
         Scalars: 0-based pixels.
@@ -188,10 +191,25 @@ def galaxy_values(
     psf: GaussianMixture, galaxy: GalaxyShape, offset: tuple[float, float], half: int
 ) -> FloatArray:
     """Return a unit-flux galaxy at `offset` (x, y; px) from the centre of a stamp, ``[y, x]``."""
+    values = np.zeros((2 * half + 1, 2 * half + 1))
+    for x, y in np.unique(psf.offsets, axis=0).tolist():
+        here = (psf.offsets == (x, y)).all(axis=1)
+        values += _concentric(psf, here, galaxy, (offset[0] + x, offset[1] + y), half)
+    return values
+
+
+def _concentric(
+    psf: GaussianMixture,
+    which: NDArray[np.bool_],
+    galaxy: GalaxyShape,
+    offset: tuple[float, float],
+    half: int,
+) -> FloatArray:
+    """Return the part of a galaxy that some of the PSF's Gaussians make, all about one place."""
     shape = galaxy.to_pixels @ galaxy.to_pixels.T
-    own, seeing = galaxy.profile, psf.sigmas**2
+    own, seeing = galaxy.profile, psf.sigmas[which] ** 2
     covariances = own.sigmas[:, None, None, None] ** 2 * shape + (seeing[:, None, None] * np.eye(2))
-    fractions = (own.fractions[:, None] * psf.fractions).ravel()
+    fractions = (own.fractions[:, None] * psf.fractions[which]).ravel()
     covariances = covariances.reshape(-1, 2, 2)
     heights = fractions / np.sqrt(np.linalg.det(covariances))
     kept = (fractions > _NEGLIGIBLE) | (heights > _NEGLIGIBLE * heights.sum())

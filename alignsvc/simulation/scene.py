@@ -153,18 +153,38 @@ def _shapes(sources: Sources, jacobian: FloatArray) -> tuple[GalaxyShape | None,
 def expected_electrons(sources: Sources, exposure: ExposureTruth, chip: ChipTruth) -> FloatArray:
     """Return the mean number of electrons per pixel, sky included, shape (ny, nx)."""
     faintest = _EDGE_OF_NOISE * math.sqrt(exposure.background_variance + 1.0)
-    psf = exposure.psf
     scene = scene_of(sources, exposure, chip.true_wcs, margin_px=_MARGIN_FWHM * exposure.fwhm_px)
     galaxy = scene.is_galaxy
-    image = stars_image(
-        chip.shape, psf, _some(scene.pixel, ~galaxy), scene.electrons[~galaxy], faintest
-    )
-    if galaxy.any():
-        shapes = [shape for shape in scene.shapes if shape is not None]
-        light = (scene.electrons[galaxy], faintest)
-        image = image + galaxies_image(chip.shape, psf, shapes, _some(scene.pixel, galaxy), light)
+    width = _width(scene.pixel, exposure, chip)
+    image = np.zeros(chip.shape)
+    for factor in np.unique(width).tolist():
+        psf, here = exposure.psf_as_wide(factor), width == factor
+        stars, galaxies = here & ~galaxy, here & galaxy
+        image += stars_image(
+            chip.shape, psf, _some(scene.pixel, stars), scene.electrons[stars], faintest
+        )
+        if galaxies.any():
+            shapes = [scene.shapes[k] for k in np.flatnonzero(galaxies).tolist()]
+            light = (scene.electrons[galaxies], faintest)
+            image += galaxies_image(
+                chip.shape,
+                psf,
+                [shape for shape in shapes if shape is not None],
+                _some(scene.pixel, galaxies),
+                light,
+            )
     expected: FloatArray = image + sky_level(exposure, chip) * exposure.gain
     return expected
+
+
+def _width(pixel: Points, exposure: ExposureTruth, chip: ChipTruth) -> FloatArray:
+    """Return how much wider stars are than in the middle of the camera, in steps of a per cent."""
+    slope_x, slope_y = exposure.aberrations.fwhm_slope
+    header = dict(chip.header_true)
+    x = pixel.x + 1.0 - float(header["CRPIX1"])
+    y = pixel.y + 1.0 - float(header["CRPIX2"])
+    factor: FloatArray = 1.0 + np.round(slope_x * x + slope_y * y, 2)
+    return factor
 
 
 def sky_level(exposure: ExposureTruth, chip: ChipTruth) -> FloatArray:

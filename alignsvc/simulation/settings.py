@@ -165,6 +165,36 @@ class ConditionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AberrationSettings:
+    """What the optics make of stars that air alone leaves round and alike all over the camera.
+
+    Parameters
+    ----------
+    tail : tuple of float
+        Part of a star's light that is in a tail on one side; drawn for each exposure.
+    tail_arcsec : float
+        How far the middle of the tail is from the star.
+    turns : bool
+        Whether tails point in a random direction in each exposure; otherwise in one in all.
+    seeing_gradient : tuple of float
+        How much wider stars are on one side of the camera than on the other, as a part of their
+        FWHM, in a random direction; drawn for each exposure.
+    """
+
+    tail: Range = (0.0, 0.0)
+    tail_arcsec: float = 0.6
+    turns: bool = False
+    seeing_gradient: Range = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        _require_range("aberrations.tail", self.tail, lowest=0.0)
+        _require_range("aberrations.seeing_gradient", self.seeing_gradient, lowest=0.0)
+        _require(self.tail[1] < 0.5, f"tail is {list(self.tail)}", "less than half of the light")
+        _require(self.seeing_gradient[1] < 1, "seeing_gradient is 1 or more", "less than 1")
+        _require(self.tail_arcsec > 0, f"tail_arcsec is {self.tail_arcsec}", "more than 0")
+
+
+@dataclass(frozen=True, slots=True)
 class StarSettings:
     """Stars: uniform on the sky, number with flux above F going as F^-slope.
 
@@ -358,6 +388,7 @@ class SkySettings:
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
     conditions: ConditionSettings = ConditionSettings()
+    aberrations: AberrationSettings = AberrationSettings()
     stars: StarSettings = StarSettings()
     galaxies: GalaxySettings = GalaxySettings()
     cosmic_rays: CosmicRaySettings = CosmicRaySettings()

@@ -29,8 +29,14 @@ from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import celestial_wcs, extent_of, true_headers
 from alignsvc.simulation.scene import expected_electrons, seen_by
 from alignsvc.simulation.settings import Range, SkySettings
-from alignsvc.simulation.sky import AIR_STREAM, CAMERA_STREAM, EXPOSURE_STREAM, draw_sources
-from alignsvc.simulation.truth import ChipTruth, ExposureTruth, Truth, to_json
+from alignsvc.simulation.sky import (
+    AIR_STREAM,
+    CAMERA_STREAM,
+    EXPOSURE_STREAM,
+    OPTICS_STREAM,
+    draw_sources,
+)
+from alignsvc.simulation.truth import Aberrations, ChipTruth, ExposureTruth, Truth, to_json
 
 _FIRST_MJD = 60000.0
 _ZERO_POINT = 25.0  #: magnitude that gives one electron per second
@@ -135,6 +141,23 @@ def _exposure(
         sky_slope=_sky_slope(settings, sky, air),
         airmass=(airmass := air.uniform(*conditions.airmass)),
         refraction_mas=_refraction(conditions.refraction_mas, airmass, air),
+        aberrations=_aberrations(settings, index),
+    )
+
+
+def _aberrations(settings: SkySettings, index: int) -> Aberrations:
+    given, camera = settings.aberrations, settings.camera
+    generator = np.random.default_rng((OPTICS_STREAM, settings.seed, index))
+    # Where it does not turn, it points where no symmetry of the pixels hides anything.
+    direction = generator.uniform(0.0, 2.0 * math.pi) if given.turns else 0.4
+    light = generator.uniform(*given.tail)
+    away = given.tail_arcsec / camera.scale_arcsec
+    step = generator.uniform(*given.seeing_gradient) / max(camera.extent_px)
+    up = generator.uniform(0.0, 2.0 * math.pi)
+    return Aberrations(
+        light,
+        (away * math.cos(direction), away * math.sin(direction)),
+        (step * math.cos(up), step * math.sin(up)),
     )
 
 

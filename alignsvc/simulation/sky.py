@@ -17,7 +17,7 @@ from alignsvc.simulation.settings import GalaxySettings, Range, StarSettings
 #: Side of the cells of sky that are drawn one by one, degrees.
 CELL_DEG = 0.05
 #: First words of the seeds of the streams of random numbers; never used for two things.
-SKY_STREAM, EXPOSURE_STREAM, CAMERA_STREAM, AIR_STREAM = 1, 2, 3, 4
+SKY_STREAM, EXPOSURE_STREAM, CAMERA_STREAM, AIR_STREAM, OPTICS_STREAM = 1, 2, 3, 4, 5
 
 REFERENCE_MJD = 57388.5  #: J2016.0, the epoch of the positions
 DAYS_PER_YEAR = 365.25

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,26 @@ class ChipTruth:
 
 
 @dataclass(frozen=True, slots=True)
+class Aberrations:
+    """What the optics add to round stars of one width.
+
+    Parameters
+    ----------
+    tail_light : float
+        Part of the light that is in a tail on one side.
+    tail_px : tuple of float
+        (x, y) from the star to the middle of its tail.
+    fwhm_slope : tuple of float
+        How the FWHM grows along (x, y) of the camera, as a part of it for each pixel; 0 at the
+        camera's middle.
+    """
+
+    tail_light: float = 0.0
+    tail_px: tuple[float, float] = (0.0, 0.0)
+    fwhm_slope: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class ExposureTruth:
     """One exposure: all that its noise and its point-spread function are made of.
 
@@ -78,6 +98,7 @@ class ExposureTruth:
         How far (east, north) a source of colour 1 appears off.
     time_factor : float
         What the exposure time is multiplied by in the header.
+    aberrations : Aberrations
     """
 
     id: str
@@ -96,13 +117,25 @@ class ExposureTruth:
     airmass: float = 1.0
     refraction_mas: tuple[float, float] = (0.0, 0.0)
     time_factor: float = 1.0
+    aberrations: Aberrations = Aberrations()
 
     @property
     def psf(self) -> GaussianMixture:
-        """The point-spread function, in pixels, before integration over pixels."""
-        if self.beta is None:
-            return gaussian_mixture(self.fwhm_px)
-        return moffat_mixture(self.fwhm_px, self.beta)
+        """That in the middle of the camera; see `psf_as_wide`."""
+        return self.psf_as_wide(1.0)
+
+    def psf_as_wide(self, factor: float) -> GaussianMixture:
+        """Return the point-spread function, in pixels, before integration over pixels.
+
+        Parameters
+        ----------
+        factor : float
+            By which it is wider than in the middle of the camera, its tail left out.
+        """
+        fwhm_px = factor * self.fwhm_px
+        psf = gaussian_mixture(fwhm_px) if self.beta is None else moffat_mixture(fwhm_px, self.beta)
+        tail = self.aberrations
+        return psf.with_tail(tail.tail_light, tail.tail_px) if tail.tail_light else psf
 
     @property
     def electrons_per_flux(self) -> float:
@@ -188,7 +221,8 @@ def _exposure_record(exposure: ExposureTruth) -> dict[str, Any]:
     ]
     numbers = {name: getattr(exposure, name) for name in (*_EXPOSURE_NUMBERS, *_LATER_NUMBERS)}
     air = {name: list(getattr(exposure, name)) for name in ("sky_slope", "refraction_mas")}
-    return {"id": exposure.id, "file": exposure.file, "chips": chips, **numbers, **air}
+    optics = {"aberrations": asdict(exposure.aberrations)}
+    return {"id": exposure.id, "file": exposure.file, "chips": chips, **numbers, **air, **optics}
 
 
 def _exposure(record: dict[str, Any]) -> ExposureTruth:
@@ -210,7 +244,13 @@ def _exposure(record: dict[str, Any]) -> ExposureTruth:
         sky_slope=_pair(record, "sky_slope"),
         refraction_mas=_pair(record, "refraction_mas"),
         **{name: record.get(name, 1.0) for name in _LATER_NUMBERS},
+        aberrations=_aberrations(record.get("aberrations", {})),
     )
+
+
+def _aberrations(record: dict[str, Any]) -> Aberrations:
+    light = float(record.get("tail_light", 0.0))
+    return Aberrations(light, _pair(record, "tail_px"), _pair(record, "fwhm_slope"))
 
 
 def _pair(record: dict[str, Any], name: str) -> tuple[float, float]:

@@ -57,11 +57,14 @@ class StarClass:
         Ids of those that the PSF is made from where a chip shows them, ascending.
     fwhm_px : float
         Of the stars in the mosaic, in pixels of the chip.
+    spread_px : float
+        Sigma of Gaussians of the calibrators' flux and peak there, where anybody asks for it.
     """
 
     source: IntArray
     calibrators: IntArray
     fwhm_px: float
+    spread_px: float = 0.0
 
     @property
     def sigma_px(self) -> float:

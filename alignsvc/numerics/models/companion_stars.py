@@ -72,7 +72,7 @@ class CompanionStars:
         )
         others = sky.others(targets.source, self.close.most_others)
         bright = (flux > 0) & (targets.snr >= self.least_snr) & ~known.is_galaxy
-        profiles = sky.neighbours.psf.with_stars(1)
+        psf = sky.neighbours.psf
         nearest_px = self.nearest * float(sky.reach_px.min(initial=np.inf))
         ids = rows_of(-1 - np.arange(len(known.companions)), sky.neighbours.source)
         so_far = np.zeros(len(sky.neighbours.source))
@@ -81,34 +81,37 @@ class CompanionStars:
         for one in self.close.windows(
             sky, sources, others, np.flatnonzero(bright), profile.fwhm_px
         ):
-            fitted = self.close.fit(profiles, one.groups)
+            fitted = self.close.fit(psf, one.groups)
             sound = np.flatnonzero(fitted.first.found)
             groups = one.groups.select(sound)
             beside = sky.star[groups.member] >= 0
             significance = np.where(beside, so_far[groups.member], 0.0)
             going = _Going(one.row[sound], groups, fitted.select(sound), significance)
-            rounds = [going, *self._more(profiles, going, nearest_px)]
+            rounds = [going, *self._more(profile, psf, going, nearest_px)]
             parts.append(_companions(targets.source, rounds))
         return Companions.joined(parts)
 
-    def _more(self, profiles: SourceProfiles, going: _Going, nearest_px: float) -> Iterator[_Going]:
+    def _more(
+        self, profile: ChipProfile, psf: SourceProfiles, going: _Going, nearest_px: float
+    ) -> Iterator[_Going]:
         """Yield those that one companion more is found beside, fitted with it."""
-        star = len(profiles.is_galaxy) - 1
         for _ in range(self.most):
             going = going.select(np.flatnonzero((going.significance > 0).sum(axis=1) < self.most))
             if not going.row.size:
                 break
-            found = self.search(profiles.star, going.groups, going.fitted, nearest_px)
+            found = self.search(profile, going.groups, going.fitted, nearest_px)
             there = np.flatnonzero(np.isfinite(found.flux))
             if not there.size:
                 break
             going = going.select(there)
             place = Points(*(axis[there] for axis in found.place))
+            # It looks like the star beside which it is.
+            star = going.groups.member[:, 0]
             groups = going.groups.with_one_more(place, found.flux[there], star)
             significance = np.concatenate(
                 [going.significance, found.significance[there, None]], axis=1
             )
-            going = _Going(going.row, groups, self.close.fit(profiles, groups), significance)
+            going = _Going(going.row, groups, self.close.fit(psf, groups), significance)
             # A companion with which nothing converges, or that turns out to have no light, is none.
             last = going.fitted.flux[:, -1]
             going = going.select(np.flatnonzero(going.fitted.first.found & (last > 0)))

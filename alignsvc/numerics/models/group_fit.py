@@ -73,15 +73,14 @@ class StarGroups:
             self.member[which],
         )
 
-    def with_one_more(self, place: Points, flux: FloatArray, member: int) -> StarGroups:
-        """Return the windows with a member more, at places (n,), of fluxes (n,) and a profile."""
+    def with_one_more(self, place: Points, flux: FloatArray, member: IntArray) -> StarGroups:
+        """Return the windows with a member more, at places (n,), of fluxes and profiles (n,)."""
         x, y = (
             np.concatenate([old, new[:, None]], axis=1)
             for old, new in zip(self.place, place, strict=True)
         )
         flux = np.concatenate([self.flux, flux[:, None]], axis=1)
-        also = np.full((len(flux), 1), member)
-        members = np.concatenate([self.member, also], axis=1)
+        members = np.concatenate([self.member, member[:, None]], axis=1)
         return replace(self, place=Points(x, y), flux=flux, member=members)
 
 

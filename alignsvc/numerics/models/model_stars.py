@@ -50,6 +50,12 @@ _OWN = 4
 #: Apertures reach so far, in FWHM: of light farther away no place needs to know, and isophotes of
 #: bright stars hold much of it.
 _APERTURE_FWHM = 3.0
+#: Places are those of stars smoothed to so many times the width that those of the mosaic have by
+#: their flux and peak, which is 1.15 times that of their slopes: about as wide as a star that is
+#: smoothed by itself, which is how a fit sees it.
+_SMOOTHED = 1.35
+#: What a pixel, a drop and a grid pixel of its size add to the variance of stars, px^2.
+_DRIZZLE_VARIANCE_PX2 = 3 / 12
 #: Fewer bright stars than this have no median.
 _FEWEST = 3
 
@@ -218,7 +224,11 @@ class ModelStars:
             return None
         chosen &= sources.fwhm <= self.widest * np.quantile(sources.fwhm[chosen], 0.25)
         fwhm_px = float(np.median(sources.fwhm[chosen])) / grid_per_chip_px
-        return StarClass(sources.id, sources.id[chosen], fwhm_px)
+        # A Gaussian of the same flux and peak.
+        area = sources.flux[chosen] / sources.peak[chosen] / (2 * np.pi)
+        spread_px = float(np.sqrt(max(np.median(area) - _DRIZZLE_VARIANCE_PX2, 0.0)))
+        spread_px /= grid_per_chip_px
+        return StarClass(sources.id, sources.id[chosen], fwhm_px, spread_px)
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""
@@ -257,11 +267,11 @@ class ModelStars:
         if profile is None:
             return None
         there = replace(known, position=targets.position)
-        neighbours = Neighbours.of(
-            there.behind(profile), chip, there.placed(targets), profile.fwhm_px
-        )
+        placed = there.placed(targets)
+        psf = there.behind(profile, placed.position)
+        neighbours = Neighbours.of(psf, chip, placed, profile.fwhm_px)
         alone = [neighbours.taken_from_stars(one) for one in stars]
-        return self.profile(alone, profile.fwhm_px) or profile
+        return self.profile(alone, profile.fwhm_px, _SMOOTHED * chosen.spread_px) or profile
 
     def sky_of(
         self,
@@ -272,8 +282,9 @@ class ModelStars:
     ) -> SkyOfChip:
         """Return the chip with the light of all sources as they are known."""
         targets, known = sources
-        there = known.placed(targets)
-        neighbours = Neighbours.of(known.behind(profile), chip, there, profile.fwhm_px)
+        placed = known.placed(targets)
+        psf = known.behind(profile, placed.position)
+        neighbours = Neighbours.of(psf, chip, placed, profile.fwhm_px)
         close_px = self.close_fwhm * chosen.fwhm_px
         return SkyOfChip.of(chip, neighbours, (targets, known.companions), close_px)
 

@@ -112,11 +112,11 @@ class MosaicSources:
         for rows, corner, seen in _windows(sky, targets, known.position):
             start = Points(known.position.x[rows] - corner.x, known.position.y[rows] - corner.y)
             if shapes is None or galaxy is None:
-                fitted = self.model.fit(profile, seen.alone, start)
+                fitted = self.model.fit(seen.star, seen.alone, start)
                 there = zip(fitted.place, start, strict=True)
                 place = Points(*(np.where(fitted.found, end, begun) for end, begun in there))
             else:
-                told = shapes(profile, galaxy, seen, start)
+                told = shapes(galaxy, seen, profile.fwhm_px, start)
                 place, is_galaxy[rows], shape[rows] = told.place, told.is_galaxy, told.shape
             x[rows], y[rows] = place.x + corner.x, place.y + corner.y
         away = np.hypot(x - targets.position.x, y - targets.position.y)
@@ -176,7 +176,8 @@ def _windows(
                 weight = whole.weighted(seen)
                 stacks.append(StarStack(cutouts.pixels - seen, weight, window, gain))
             count = np.sum(beside >= 0, axis=1)
-            yield rows, corner, Windows(stacks[0], stacks[1], count)
+            star = sky.neighbours.psf.star.select(own[:, 0])
+            yield rows, corner, Windows(stacks[0], stacks[1], count, star)
 
 
 def _radius(targets: Targets, most_px: float) -> FloatArray:

@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.source_kinds import SHAPE_NUMBERS, SourceKinds
 from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.spline import Surface
+from alignsvc.numerics.displacement.star_fit import Psf
 from alignsvc.numerics.models.chip_profile import ChipProfile, surface
 from alignsvc.numerics.models.ellipticity import mapped_shapes
 from alignsvc.numerics.models.galaxies.sersic import Sersic
@@ -32,7 +33,8 @@ class SourceProfiles:
 
     Parameters
     ----------
-    star : ChipProfile
+    star : Psf
+        Of the n.
     galaxy : Convolved or None
         A Sersic profile behind the chip's PSF; None where there are no galaxies.
     is_galaxy : bool array, shape (n,)
@@ -40,13 +42,13 @@ class SourceProfiles:
         Of galaxies, in pixels of the chip; any numbers for stars.
     """
 
-    star: ChipProfile
+    star: Psf
     galaxy: Convolved | None
     is_galaxy: BoolArray
     shape: FloatArray
 
     @classmethod
-    def stars(cls, star: ChipProfile, n: int) -> SourceProfiles:
+    def stars(cls, star: Psf, n: int) -> SourceProfiles:
         """Return n stars without companions."""
         nan = np.full((n, SHAPE_NUMBERS), np.nan)
         return cls(star, None, np.zeros(n, bool), nan)
@@ -58,22 +60,16 @@ class SourceProfiles:
             if which.any():
                 some = Points(centre.x[which], centre.y[which])
                 planes[which] = (
-                    self.star.at(some, side) if is_star else self._galaxies(some, side)
+                    self.star.select(which).at(some, side)
+                    if is_star
+                    else self._galaxies(some, side)
                 ).planes
         return Surface(planes)
 
     def select(self, which: BoolArray | IntArray) -> SourceProfiles:
         """Return those of sources named by a mask or by indices."""
-        return replace(self, is_galaxy=self.is_galaxy[which], shape=self.shape[which])
-
-    def with_stars(self, count: int) -> SourceProfiles:
-        """Return the same and so many stars more."""
-        nan = np.full((count, SHAPE_NUMBERS), np.nan)
-        return replace(
-            self,
-            is_galaxy=np.concatenate([self.is_galaxy, np.zeros(count, bool)]),
-            shape=np.concatenate([self.shape, nan]),
-        )
+        star = self.star.select(which)
+        return replace(self, star=star, is_galaxy=self.is_galaxy[which], shape=self.shape[which])
 
     def widths(self, fwhm_px: float) -> FloatArray:
         """Return how wide sources are where stars have a FWHM, pixels."""
@@ -194,11 +190,19 @@ class KindsOnChip:
         shape = np.full((n, SHAPE_NUMBERS), np.nan)
         return cls(targets.position, np.zeros(n, bool), shape, 0.0, Companions.none())
 
-    def behind(self, star: ChipProfile) -> SourceProfiles:
-        """Return what the sources, then their companions, look like where stars do as `star`."""
+    def behind(self, star: ChipProfile, on_chip: Points) -> SourceProfiles:
+        """Return what sources and companions look like where stars do as `star`.
+
+        `on_chip` is where they are, in the order of `placed`.
+        """
         galaxy = galaxy_behind(star, self.narrowing_px2) if self.is_galaxy.any() else None
-        profiles = SourceProfiles(star, galaxy, self.is_galaxy, self.shape)
-        return profiles.with_stars(len(self.companions))
+        count = len(self.companions)
+        return SourceProfiles(
+            star.seen_at(on_chip),
+            galaxy,
+            np.concatenate([self.is_galaxy, np.zeros(count, bool)]),
+            np.concatenate([self.shape, np.full((count, SHAPE_NUMBERS), np.nan)]),
+        )
 
     def placed(self, targets: Targets) -> Targets:
         """Return the sources where they are known to be, then their companions, by negative ids."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.star_fit import Psf, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile
 from alignsvc.numerics.models.profiles.convolved import Convolved
 from alignsvc.numerics.models.shape_fit import ExpectedShape, Pixels, ShapeFit
@@ -58,11 +58,15 @@ class Windows:
     alone : StarStack
         Without, as they are known: what a star would leave.
     n_companions : int64 array, shape (n,)
+    star : Psf
+        What each of the n looks like if it is a star. On a mosaic of lopsided stars anything else
+        would make them galaxies.
     """
 
     whole: StarStack
     alone: StarStack
     n_companions: IntArray
+    star: Psf
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +109,26 @@ class GalaxyShapes:
         return galaxy_behind(star, self.narrowing_px2(star))
 
     def __call__(
-        self, star: ChipProfile, galaxy: Convolved, seen: Windows, start: Points
+        self, galaxy: Convolved, seen: Windows, fwhm_px: float, start: Points
     ) -> ToldSources:
         """Return what sources are.
 
         Parameters
         ----------
-        star : ChipProfile
         galaxy : Convolved
         seen : Windows
+        fwhm_px : float
+            Of stars.
         start : Points, shape (n,)
             In the windows, finite.
         """
-        as_stars, stack = _Stars.fitted(self.star_fit, star, seen.alone, start), seen.whole
+        as_stars, stack = _Stars.fitted(self.star_fit, seen.star, seen.alone, start), seen.whole
         n_pixels = np.maximum(np.sum(as_stars.weight > 0, axis=(1, 2)), 1)
         more = len(galaxy.parameters) - _OF_A_COMPANION * seen.n_companions
         schwarz = more * np.log(n_pixels)
         price: FloatArray = self.least_evidence * schwarz + self.psf_error**2 * as_stars.signal
         mean = np.array(_EXPECTED)
-        mean[0] += math.log(star.fwhm_px)
+        mean[0] += math.log(fwhm_px)
         expected = ExpectedShape(np.tile(mean, (len(stack), 1)), np.array(_SPREAD))
         pixels = Pixels(stack.pixels, as_stars.weight)
         found = self.fit(galaxy, pixels, as_stars.place, expected)
@@ -152,7 +157,7 @@ class _Stars:
     signal: FloatArray
 
     @classmethod
-    def fitted(cls, fit: StarFit, profile: ChipProfile, stack: StarStack, start: Points) -> _Stars:
+    def fitted(cls, fit: StarFit, profile: Psf, stack: StarStack, start: Points) -> _Stars:
         fitted = fit(profile, stack, start)
         found = fitted.found
         place = Points(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,12 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.models.chip_profile import ProfileFromStars
 from alignsvc.numerics.models.ellipticity import mapped_shapes
 from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.numerics.models.mosaic_image import PartOfMosaic, mosaic_image
 from alignsvc.numerics.models.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.odd_part import OddPartFromStars
 from alignsvc.numerics.models.source_profiles import KindsOnChip
 from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -31,21 +35,25 @@ PLACE = PLACE + np.random.default_rng(3).uniform(-0.5, 0.5, PLACE.shape)
 FLUX = np.linspace(2e4, 8e4, 20)
 #: Beside the star with the id 7, which no catalogue has.
 BESIDE, BESIDE_FLUX = np.array([5.2, 3.1]), 2.5e3
+#: How far from its star a tail is.
+TAIL_PX = (2.8, 1.2)
 
 
-def light(pixels: np.ndarray, shape: GalaxyShape, x: float, y: float, flux: float) -> None:
-    """Add a source to pixels."""
-    column, row = round(x), round(y)
-    stamp = flux * galaxy_values(moffat_mixture(FWHM_PX, 3.0), shape, (x - column, y - row), HALF)
-    pixels[row - HALF : row + HALF + 1, column - HALF : column + HALF + 1] += stamp
+def light(shape: GalaxyShape, x: float, y: float, flux: float, tail: float) -> np.ndarray:
+    """Return the pixels of a source whose light is in a tail by a part."""
+    pixels, column, row = np.zeros((SIDE, SIDE)), round(x), round(y)
+    psf = moffat_mixture(FWHM_PX, 3.0).with_tail(tail, TAIL_PX)
+    stamp = flux * galaxy_values(psf, shape, (x - column, y - row), HALF)
+    pixels[row - HALF : row + HALF + 1, column - HALF : column + HALF + 1] = stamp
+    return pixels
 
 
-def mosaic(*, companion: bool = True) -> CalibratedChip:
+def mosaic(*, companion: bool = True, tail: float = 0.0) -> CalibratedChip:
     pixels = np.random.default_rng(2).normal(0, SKY_SIGMA, (SIDE, SIDE))
     for k in range(20):
-        light(pixels, DISC if k >= 18 else STAR, *PLACE[:, k], FLUX[k])
+        pixels += light(DISC if k >= 18 else STAR, *PLACE[:, k], FLUX[k], tail)
     if companion:
-        light(pixels, STAR, *(PLACE[:, 7] + BESIDE), BESIDE_FLUX)
+        pixels += light(STAR, *(PLACE[:, 7] + BESIDE), BESIDE_FLUX, tail)
     weight = np.full(pixels.shape, SKY_SIGMA**-2, np.float32)
     none = np.zeros(pixels.shape, bool)
     return CalibratedChip("mosaic", pixels.astype(np.float32), weight, none, none, None)
@@ -59,7 +67,7 @@ def catalogue() -> SourceCatalog:
     return SourceCatalog(
         id=100 + np.arange(n), component=whole, x=PLACE[0] + 0.1, y=PLACE[1] - 0.1, ra=one,
         dec=one, flux=FLUX, flux_error=one, snr=FLUX / 50, fwhm=fwhm, a=one, b=one, theta=one,
-        peak=one, area=whole, radius=12 * one, weight=one, flags=whole,
+        peak=FLUX / 28, area=whole, radius=12 * one, weight=one, flags=whole,
     )  # fmt: skip
 
 
@@ -91,6 +99,19 @@ class TestWhatTheMosaicTells:
         found = MosaicSources(ModelStars())(mosaic(companion=False), catalogue())
         assert not len(found.companion_of)
         assert not found.is_galaxy.any()
+
+    def test_a_tail_that_all_stars_have_makes_hardly_companions_and_no_galaxies(self) -> None:
+        """Judged by a symmetric PSF each of the stars has a companion in its tail, or two."""
+        told = MosaicSources(ModelStars(galaxies=GalaxyShapes()))
+        blind = ProfileFromStars(odd=OddPartFromStars(fewest_stars=99))
+        symmetric = replace(told, model=replace(told.model, profile=blind))
+        seen = mosaic(tail=0.1)
+        found, taken_in = told(seen, catalogue()), symmetric(seen, catalogue())
+        assert found.id[found.is_galaxy].tolist() == [118, 119]
+        made_up = found.companion_of != 107
+        assert made_up.sum() <= 2
+        assert (found.companion_flux[made_up] < 0.01).all()
+        assert len(taken_in.companion_of) > 20
 
     def test_without_a_bright_star_nothing_is_told(self) -> None:
         sources = catalogue()

@@ -111,8 +111,8 @@ def told(star: ChipProfile, pairs: PairStack, least_evidence: float = 1.0) -> So
     galaxy = GalaxyShapes().galaxy(star)
     assert galaxy is not None
     stack = StarStack.of_templates(pairs)
-    alone = Windows(stack, stack, np.zeros(len(pairs), np.int64))
-    found = GalaxyShapes(least_evidence)(star, galaxy, alone, pairs.catalogued)
+    alone = Windows(stack, stack, np.zeros(len(pairs), np.int64), star)
+    found = GalaxyShapes(least_evidence)(galaxy, alone, star.fwhm_px, pairs.catalogued)
     return SourceProfiles(star, galaxy, found.is_galaxy, found.shape)
 
 
