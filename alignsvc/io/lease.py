@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import AlignError, RunStoreError
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.locations import LEASE
 from alignsvc.io.objects import ObjectStore
@@ -26,6 +27,9 @@ T = TypeVar("T")
 #: A lease is free this long after its owner's last sign of life (public contract).
 PATIENCE_S = 60.0
 _POLL_S = 1.0
+#: What this process holds no more, but could not say so in the store (a full disk): by store and
+#: number.
+_LEFT: set[tuple[ObjectStore, int]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +162,16 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Give the lease back; nothing happens if it was taken over."""
+        """Give the lease back; nothing happens if it was taken over.
+
+        Where the store does not take that down (an error), this process knows it all the same:
+        it can take the run again at once, others after `PATIENCE_S`.
+        """
+        left = (self._objects, self.epoch)
+        _LEFT.add(left)
         if _epochs(self._objects)[-1:] == [self.epoch]:
             self._beat(0.0, is_released=True)
+        _LEFT.discard(left)  # the store knows, too
 
     def _beat(self, time_s: float, *, is_released: bool = False) -> None:
         self._count += 1
@@ -176,7 +187,8 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.release()
+        with suppress(AlignError) if error is not None else nullcontext():
+            self.release()  # where something went wrong before, that is what is told
 
 
 def take_lease(objects: ObjectStore, patience: Patience) -> Lease:
@@ -226,7 +238,7 @@ def lease_holder(objects: ObjectStore) -> Holder | None:
     if not epochs:
         return None
     owner, beat = _owner(objects, epochs[-1]), _last_beat(objects, epochs[-1])
-    if owner is None or (beat is not None and beat.is_released):
+    if owner is None or _is_given_back(objects, epochs[-1], owner, beat):
         return None
     return Holder(epochs[-1], owner, beat)
 
@@ -255,7 +267,15 @@ def _wait_until_free(objects: ObjectStore, epoch: int, patience: Patience) -> No
 def _is_free(objects: ObjectStore, epoch: int) -> bool:
     beat = _last_beat(objects, epoch)
     owner = _owner(objects, epoch)
-    return (beat is not None and beat.is_released) or owner is None or owner.is_gone
+    return owner is None or owner.is_gone or _is_given_back(objects, epoch, owner, beat)
+
+
+def _is_given_back(
+    objects: ObjectStore, epoch: int, owner: LeaseOwner, beat: Heartbeat | None
+) -> bool:
+    if beat is not None and beat.is_released:
+        return True
+    return (objects, epoch) in _LEFT and owner == LeaseOwner.this_process()
 
 
 def _owner(objects: ObjectStore, epoch: int) -> LeaseOwner | None:

@@ -160,6 +160,17 @@ class MosaicStore:
         array = self._array(generation, tile.component, _SEGMENTATION)
         return array.has_chunk(tile.row, tile.column)
 
+    def segmentation_is_whole(self, generation: int, tile: TileId) -> bool:
+        """Whether the tile's map of source ids can be read."""
+        if not self.has_segmentation(generation, tile):
+            return False
+        box = self.grid(generation, tile.component).tile_box(tile)
+        try:
+            self.read_segmentation(generation, tile.component, box)
+        except DamagedProduct:
+            return False
+        return True
+
     def link_segmentation(self, source: int, target: int, tile: TileId) -> None:
         """Make a tile's map of source ids that of another generation too.
 
@@ -343,5 +354,5 @@ def _name(generation: int) -> str:
 
 def _missing(generation: int, tile: TileId, what: str) -> DamagedProduct:
     return DamagedProduct(
-        f"mosaic generation {generation}, tile {tile}: {what}; merge the tile again"
+        f"mosaic generation {generation}, tile {tile}: {what}; it is to be made again"
     )

@@ -112,10 +112,22 @@ def find_sources(
     before : SourceTables or None
         Of an earlier pass: the same sources keep their ids.
     """
+    tasks = detect_tasks(tools, pass_number, mosaic)
+    outcomes = run_required(tools, "detect", pass_number, tasks)
+    parts = [read_sources(tools.run, TableRef(o.product, o.checksum)) for o in outcomes]
+    numbered = number_sources(parts)
+    if before is not None:
+        known = read_sources(tools.run, before.found)
+        numbered = inherit_ids(numbered, known, before.next_id)
+    return _stored(tools, numbered, outcomes)
+
+
+def detect_tasks(tools: Tools, pass_number: int, mosaic: Mosaic) -> list[DetectTask]:
+    """Return what detects the sources of each tile, with the background measured for it."""
     detector = tools.plan.algorithms.detector
     backgrounds = backgrounds_of(tools, pass_number, mosaic)
     wanted = _wanted(tools)
-    tasks = [
+    return [
         DetectTask(
             view,
             detector,
@@ -124,13 +136,6 @@ def find_sources(
         )
         for view in tile_views(tools, mosaic, detector)
     ]
-    outcomes = run_required(tools, "detect", pass_number, tasks)
-    parts = [read_sources(tools.run, TableRef(o.product, o.checksum)) for o in outcomes]
-    numbered = number_sources(parts)
-    if before is not None:
-        known = read_sources(tools.run, before.found)
-        numbered = inherit_ids(numbered, known, before.next_id)
-    return _stored(tools, numbered, outcomes)
 
 
 def chosen_sources(tools: Tools, tables: SourceTables) -> SourceCatalog:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from alignsvc.domain.geometry import PixelBox
@@ -63,11 +63,16 @@ class Mosaic:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MosaicMade:
-    """A mosaic, the exposures in it, and those that failed on the way."""
+    """A mosaic, the exposures in it, and those that failed on the way.
+
+    `is_known`: an earlier attempt had published it; its map of whose pixels are whose is as that
+    left it.
+    """
 
     mosaic: Mosaic
     exposures: tuple[PlannedExposure, ...]
     ended: tuple[ExposureEnded, ...]
+    is_known: bool
 
 
 def view_of(tools: Tools, exposure: PlannedExposure, standing: Standing) -> ExposureView:
@@ -125,18 +130,7 @@ def make_mosaic(
     before : Mosaic or None
         The generation before: tiles with the same parts are linked to it.
     """
-    resampler = tools.plan.algorithms.resampler
-    if turn.pass_number > 0:
-        resampler = resampler.for_templates()
-    tasks = [
-        ResampleTask(
-            tools.run,
-            views[one.id],
-            resampler,
-            fills_rays=turn.pass_number > 0,
-        )
-        for one in exposures
-    ]
+    tasks = [resample_task(tools, turn.pass_number, views[one.id]) for one in exposures]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
     sorted_ = sorted_out(exposures, resampled)
     store = contribution_store(tools.run)
@@ -145,11 +139,32 @@ def make_mosaic(
     parts = _parts_by_tile(tools, contributions)
     checksums = _merge(tools, turn, parts, before)
     mosaic = Mosaic(turn.generation, contributions, parts, checksums)
-    if before is not None and not turn.is_detected:
+    is_known = mosaic_store(tools.run).current() == turn.generation
+    if before is not None and not turn.is_detected and not is_known:
         _link_segmentation(tools, before, mosaic)
     _publish(tools, mosaic)
-    _remove_superseded(tools, mosaic)
-    return MosaicMade(mosaic, sorted_.going, sorted_.ended)
+    remove_superseded(tools, mosaic)
+    return MosaicMade(mosaic, sorted_.going, sorted_.ended, is_known=is_known)
+
+
+def resample_task(tools: Tools, pass_number: int, view: ExposureView) -> ResampleTask:
+    """Return what drizzles an exposure for the mosaic of a pass; 0 = the final one."""
+    resampler, is_template = tools.plan.algorithms.resampler, pass_number > 0
+    if is_template:
+        resampler = resampler.for_templates()
+    return ResampleTask(tools.run, view, resampler, fills_rays=is_template)
+
+
+def merged_again(tools: Tools, pass_number: int, mosaic: Mosaic, tiles: Container[TileId]) -> None:
+    """Make some tiles again of a mosaic that was published and may be gone."""
+    mosaic_store(tools.run).create(mosaic.generation, tools.plan.grids)
+    _link_kept(tools, mosaic.generation)
+    tasks = [
+        MergeTask(tools.run, tools.plan.grids[tile.component], tile, parts, mosaic.generation)
+        for tile, parts in mosaic.parts.items()
+        if tile in tiles
+    ]
+    run_required(tools, "merge", pass_number, tasks)
 
 
 def mosaic_part(tools: Tools, mosaic: Mosaic, exposure: PlannedExposure) -> MosaicPart:
@@ -203,7 +218,7 @@ def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:
     """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one."""
     store = mosaic_store(tools.run)
     for tile, kept in tools.plan.kept.items():
-        if not store.has_segmentation(generation, tile):  # written last
+        if not store.segmentation_is_whole(generation, tile):  # written last
             store.link_earlier(EARLIER_GENERATION, kept.there, generation, tile)
     return {tile: kept.checksum for tile, kept in tools.plan.kept.items()}
 
@@ -211,8 +226,6 @@ def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:
 def _link_segmentation(tools: Tools, before: Mosaic, mosaic: Mosaic) -> None:
     """Carry over whose pixels are whose: it stays true while no source is detected anew."""
     store = mosaic_store(tools.run)
-    if store.current() == mosaic.generation:
-        return  # a driver that died got beyond this point
     for tile in mosaic.parts:
         if store.has_segmentation(before.generation, tile):
             store.link_segmentation(before.generation, mosaic.generation, tile)
@@ -226,7 +239,7 @@ def _publish(tools: Tools, mosaic: Mosaic) -> None:
     tools.journal.append(journal.Published(mosaic.generation))
 
 
-def _remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
+def remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
     """Remove generations and contributions that nobody needs once a mosaic is published.
 
     Measurements need the published mosaic and what is in it; the next mosaic links tiles of this

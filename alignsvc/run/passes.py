@@ -27,6 +27,7 @@ from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.reducer.solving import Solution, frame_held, solve
 from alignsvc.run.reference import grid_references
 from alignsvc.run.rejecting import is_searched, search_rays
+from alignsvc.run.segments import mend_segments
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.run.telling import tells_sources, told_sources
@@ -254,6 +255,8 @@ def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     exposures = state.going(tools.plan.exposures)
     views = {one.id: _view(tools, state, one) for one in exposures}
     made = make_mosaic(tools, turn, exposures, views, state.mosaic)
+    if made.is_known and not turn.is_detected:
+        mend_segments(tools, turn, made.mosaic)
     state = _announce_ends(tools, state, made.ended)
     return replace(state, mosaic=made.mosaic)
 

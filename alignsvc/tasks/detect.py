@@ -141,13 +141,13 @@ class DetectTask:
         )
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
-        """Whether the table and the tile's segmentation are in the store."""
+        """Whether the table and the tile's segmentation are in the store, and can be read."""
         view = self.view
         store = mosaic_store(view.run)
         return (
             product_is_whole(RunLocations(view.run).objects, outcome)
             and store.exists(view.generation)
-            and store.has_segmentation(view.generation, view.tile)
+            and store.segmentation_is_whole(view.generation, view.tile)
         )
 
 

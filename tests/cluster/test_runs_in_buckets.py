@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -23,10 +24,12 @@ from object_server import seaweed
 from object_servers import hurry, use_server
 
 from alignsvc import api
+from alignsvc.domain.outcome import Status
 from alignsvc.io import buckets
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.places import UrlPlace
+from alignsvc.run import events
 
 pytestmark = pytest.mark.cluster
 
@@ -172,3 +175,53 @@ def test_a_run_in_a_bucket_can_be_extended_its_tiles_are_copied_there(
     there = begun_and_extended(f"{BUCKET}/sky", str(BUCKET))
     assert products(there.directory) == products(here.directory)
     assert here.verdict is there.verdict
+
+
+def test_a_run_in_a_bucket_is_followed_tried_again_and_cleaned(
+    sky: Path, wanted: dict[str, str], tmp_path: Path
+) -> None:
+    """A file that is cut off is mended; meanwhile somebody submits the same run twice."""
+    inputs, name = BucketObjects(BUCKET / "broken"), "tried-again"
+    for file in sky.glob("*.fits"):
+        content = file.read_bytes()
+        inputs.put(file.name, content[:1000] if file.stem == "exp001" else content)
+    images = {"paths": [f"{inputs.root}/exp*.fits"]}
+    config = write_config(
+        tmp_path / f"{name}.yaml",
+        Path("not used"),
+        images=images,
+        run={"directory": f"{BUCKET}/{name}"},
+    )
+    followed: list[str] = []
+
+    def follow(event: events.Event) -> None:
+        if isinstance(event, events.PassSolved) and not followed:
+            watching = threading.Thread(
+                target=api.align, args=(config, api.RunOptions(listener=hear))
+            )
+            watching.start()
+            assert attached.wait(300)
+            others.append(watching)
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, events.Note) and "attached to it" in event.text:
+            followed.append(event.text)
+            attached.set()
+
+    attached, others = threading.Event(), list[threading.Thread]()
+    first = api.align(config, api.RunOptions(listener=follow))
+    for other in others:
+        other.join(300)
+    assert followed and not any(other.is_alive() for other in others)
+    assert first.counts[Status.FAILED] == 1
+    run = first.directory
+    assert alignsvc("retry", run, "--failed").returncode == 2
+    inputs.put("exp001.fits", (sky / "exp001.fits").read_bytes())
+    ended = alignsvc("retry", run, "--failed", "--json")
+    assert ended.returncode in (0, 4), ended.stderr
+    assert products(run) == wanted
+    kept = BucketObjects(run)
+    assert api.clean(run).n_bytes > 100_000
+    assert not kept.list("mosaic.zarr/") and kept.exists("corrections.ecsv")
+    assert api.clean(run).n_objects == 0
+    assert alignsvc("status", run, "--json").returncode == 0

@@ -127,14 +127,8 @@ def life(arguments: list[str], fault: Fault, strike: Callable[[], object]) -> in
 
 
 def flip_a_bit(run: Path, dice: random.Random) -> bool:
-    """Change one bit of one chunk of pixels; return whether there is any.
-
-    Not of a segmentation: that is of an earlier mosaic, which is gone, and a run that finds it
-    damaged in a pass that detects nothing stops, naming it.
-    """
-    chunks = sorted(
-        path for path in run.rglob("c/**/*") if path.is_file() and "segmentation" not in path.parts
-    )
+    """Change one bit of one chunk of pixels; return whether there is any."""
+    chunks = sorted(path for path in run.rglob("c/**/*") if path.is_file())
     if not chunks:
         return False
     chunk = dice.choice(chunks)

@@ -75,6 +75,32 @@ def test_damage_in_a_run_is_named_and_mended_without_ending_it(
     assert re.search(named, told), told
 
 
+@pytest.mark.parametrize("pass_number", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_damage_to_whose_pixels_are_whose_is_mended_though_the_mosaic_it_is_of_is_gone(
+    sky: Path, wanted: dict[str, str], tmp_path: Path, pass_number: int
+) -> None:
+    """The second pass detects nothing: the map that it reads is of the first one's mosaic."""
+    notes: list[str] = []
+    flipped: list[Path] = []
+
+    def flips_one(event: events.Event) -> None:
+        if isinstance(event, events.Note):
+            notes.append(event.text)
+        is_measured = isinstance(event, events.StageStarted) and event.stage == "measure"
+        if is_measured and event.pass_number == pass_number and not flipped:
+            (generation,) = (tmp_path / "run" / "mosaic.zarr").glob("generation-*")
+            flipped.append(generation)
+            flip_a_byte(generation / "c0" / "segmentation")
+
+    config = write_config(tmp_path / "run.yaml", sky)
+    result = api.align(config, api.RunOptions(listener=flips_one))
+    assert content(result.directory) == wanted
+    (told,) = [note for note in notes if "going back" in note]
+    assert re.search(r"mosaic generation \d, tile c0/\d\.\d: \S+ is damaged", told), told
+    again = [note for note in notes if "made again from the exposures, as in pass 1" in note]
+    assert len(again) == pass_number - 1
+
+
 @pytest.mark.slow
 def test_a_damaged_table_of_displacements_is_measured_again(
     sky: Path, wanted: dict[str, str], tmp_path: Path

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import ResourceError, RunStoreError
 from alignsvc.io import lease as lease_module
 from alignsvc.io.codec import json_from, sealed
-from alignsvc.io.lease import Lease, LeaseOwner, Patience, lease_owner, take_lease
+from alignsvc.io.lease import Lease, LeaseOwner, Patience, lease_holder, lease_owner, take_lease
 from alignsvc.io.objects import LocalObjects
 
 
@@ -141,6 +141,42 @@ def test_a_driver_that_slept_learns_that_it_was_replaced(objects: LocalObjects, 
     sleeper.release()  # takes nothing from the new owner
     new.renew(time.now_s)
     assert lease_owner(objects) == new.owner
+
+
+def test_a_lease_that_could_not_be_given_back_is_free_for_the_process_that_had_it(
+    objects: LocalObjects, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when a driver stops, and there is room when it goes on."""
+
+    def full(objects: LocalObjects, name: str, content: bytes) -> None:
+        raise ResourceError(f"{name}: the disk is full")
+
+    with (
+        pytest.raises(ZeroDivisionError),  # why it stops, not what came of it
+        take_lease(objects, time.patience),
+    ):
+        monkeypatch.setattr(LocalObjects, "put", full)
+        raise ZeroDivisionError
+    monkeypatch.undo()
+    assert lease_owner(objects) is None and lease_holder(objects) is None
+    lease = take_lease(objects, time.patience)
+    assert (lease.epoch, time.told) == (2, [])
+    # That one is held: who has had the run before gets no other's.
+    time.beating = lease
+    with pytest.raises(RunStoreError, match="is driving this run"):
+        take_lease(objects, time.patience)
+
+
+def test_a_lease_that_cannot_be_given_back_says_so_where_all_else_went_well(
+    objects: LocalObjects, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(objects: LocalObjects, name: str, content: bytes) -> None:
+        raise ResourceError(f"{name}: the disk is full")
+
+    lease = take_lease(objects, time.patience)
+    monkeypatch.setattr(LocalObjects, "put", full)
+    with pytest.raises(ResourceError, match="the disk is full"), lease:
+        pass
 
 
 def test_of_two_that_take_over_one_wins(objects: LocalObjects, time: Time) -> None:
