@@ -15,7 +15,7 @@ from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
+from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
@@ -277,7 +277,7 @@ def _is_begun(run: Place, stored: bytes) -> bool:
 
 def _remove(run: Place, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
-    owner = lease_owner(RunLocations(run).objects)
+    owner = live_owner(RunLocations(run).objects, time.time())
     if owner is not None:
         raise RunStoreError(
             f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
