@@ -360,11 +360,8 @@ def require_fits(plan: Plan, backend: ClusterBackend) -> tuple[str, ...]:
         f"{worst.stage} of {worst.subject} needs about {worst.memory_bytes / 1e9:.2f} GB, a worker "
         f"has {limit / 1e9:.2f}"
     )
-    what_to_do = (
-        "set cluster.memory_limit higher, or fewer cluster.workers"
-        if worst.stage in _OF_EXPOSURES
-        else "set mosaic.tile_shape smaller, cluster.memory_limit higher, or fewer cluster.workers"
-    )
+    smaller = "" if worst.stage in _OF_EXPOSURES else "mosaic.tile_shape smaller, "
+    what_to_do = f"set {smaller}{backend.more_memory}"
     if worst.memory_bytes > ACCURACY * limit:
         raise ConfigError(f"memory: {text}; {what_to_do}")
     return (f"{text}: it may be tried again alone, which takes longer; {what_to_do}",)

@@ -77,9 +77,10 @@ class RunLog:
         elif isinstance(event, TaskDoubled):
             text = f"it runs for {event.seconds:.0f} s, longer than others; the first to end counts"
             self._add(self._of_task(LogKind.TASK_DOUBLED, event.key, text))
-        if isinstance(event, TaskRetried | TaskDoubled):
-            if self._clocks.elapsed_s() - self._flushed_s >= _BETWEEN_RETRIES_S:
-                self._flush()
+        else:
+            return
+        if self._clocks.elapsed_s() - self._flushed_s >= _BETWEEN_RETRIES_S:
+            self._flush()
 
     def _line(self, what: LogKind, text: str, stage: str = "") -> LogLine:
         return LogLine(round(self._clocks.now_s(), 3), what, stage, text=text)

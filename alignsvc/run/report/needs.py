@@ -109,7 +109,8 @@ def prediction_json(found: Prediction) -> dict[str, Any]:
 def prediction_lines(found: Prediction) -> list[str]:
     """Return a prediction in sentences."""
     lines = [
-        f"about {found.n_tasks} tasks a full pass, {found.n_once} once, {found.disk_bytes / 1e9:.2f} GB of disk, "
+        f"about {found.n_tasks} tasks a full pass, {found.n_once} once, "
+        f"{found.disk_bytes / 1e9:.2f} GB of disk, "
         f"{found.memory_bytes / 1e9:.2f} GB of memory a worker"
     ]
     lines += [
