@@ -163,6 +163,11 @@ class KnowsItsMemory(Protocol):
         """Bytes; tasks that cannot fit are refused before a run."""
         ...
 
+    @property
+    def more_memory(self) -> str:
+        """What to set so that it is more, as in ``set ...``."""
+        ...
+
 
 class ClusterBackend(Protocol):
     """Starts an executor; a frozen dataclass whose fields are the settings of its cluster."""

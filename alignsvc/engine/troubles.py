@@ -9,8 +9,8 @@ from alignsvc.reasons import FailureKind
 from alignsvc.tasks.base import TaskReport, failed, receipt_of
 
 _MORE_MEMORY = (
-    "give each worker more memory (cluster.memory_limit, or fewer cluster.workers), or make tiles "
-    "smaller (mosaic.tile_shape)"
+    "give each worker more memory (cluster.memory_limit or cluster.memory, or fewer "
+    "cluster.workers), or make tiles smaller (mosaic.tile_shape)"
 )
 
 

@@ -49,6 +49,13 @@ _OWN_TRIES = 3
 _FIRST_PAUSE_S = 0.5
 #: Metadata of an object that was put if absent: who put it.
 _TOKEN = "alignsvc-token"
+#: Where a machine of a provider's cloud is given credentials: asked where there are no others.
+_MACHINE_ITSELF = ("//169.254.169.254/", "//169.254.170.2/", "//metadata.google.internal/")
+NO_CREDENTIALS = (
+    "no credentials were found, neither in the environment (AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY) nor in a credentials file (AWS_PROFILE), nor does this machine have "
+    "any; give some, where the driver is and on every worker"
+)
 #: Letters of a client's error that are told.
 _LONGEST_MESSAGE = 300
 
@@ -220,6 +227,8 @@ class BucketObjects:
         except _MISSING as error:
             raise RunStoreError(f"{where}: there is no such bucket or object") from error
         except exceptions.BaseError as error:
+            if has_no_credentials(error):
+                raise RunStoreError(f"{where}: {NO_CREDENTIALS}") from error
             raise TransientError(
                 f"{where}: the server did not answer well, asked again and again ({plain(error)}); "
                 "see that it is up and can be reached from here, then resume"
@@ -266,6 +275,11 @@ def plain(error: Exception) -> str:
     text = str(error).partition("Debug source")[0]
     words = (word.partition("?")[0] for word in text.split())
     return " ".join(words)[:_LONGEST_MESSAGE] or type(error).__name__
+
+
+def has_no_credentials(error: Exception) -> bool:
+    """Return whether a client found no credentials and asked the machine itself, in vain."""
+    return any(address in str(error) for address in _MACHINE_ITSELF)
 
 
 @dataclass(frozen=True, slots=True)

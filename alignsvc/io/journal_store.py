@@ -98,7 +98,12 @@ class Journal:
         """
         names = self._names()
         for sequence, name in enumerate(names[after:], start=after + 1):
-            yield entry_from_bytes(self._objects.get(name), sequence)
+            content = self._objects.get(name)
+            try:
+                entry = entry_from_bytes(content, sequence)
+            except RunStoreError as error:
+                raise RunStoreError(f"{self._objects.root}: {error}") from error
+            yield entry
         if self._last is None:
             self._last = len(names)
 
@@ -111,8 +116,8 @@ class Journal:
         for sequence, name in enumerate(names, start=1):
             if name != _name(sequence):
                 raise RunStoreError(
-                    f"journal: found {name} where {_name(sequence)} was wanted; the run "
-                    "directory is not complete, restore it or start a new run"
+                    f"{self._objects.root}: journal: found {name} where {_name(sequence)} was "
+                    "wanted; the run directory is not complete, restore it or start a new run"
                 )
         return names
 

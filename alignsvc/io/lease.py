@@ -224,12 +224,10 @@ def take_lease(objects: ObjectStore, patience: Patience) -> Lease:
     return lease
 
 
-def lease_owner(objects: ObjectStore) -> LeaseOwner | None:
-    """Return who holds the run's lease; None if it is free or its owner is gone from here."""
-    epochs = _epochs(objects)
-    if not epochs or _is_free(objects, epochs[-1]):
-        return None
-    return _owner(objects, epochs[-1])
+def live_owner(objects: ObjectStore, now_s: float) -> LeaseOwner | None:
+    """Return who drives a run at a time (s since 1970), as far as signs of life tell."""
+    holder = lease_holder(objects)
+    return holder.owner if holder is not None and holder.is_alive(now_s) else None
 
 
 def lease_holder(objects: ObjectStore) -> Holder | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alignsvc.errors import ResourceError, RunStoreError
+from alignsvc.io.places import Place
 
 #: Begins the name of a file that is being written; no object may be named so.
 PARTIAL = ".partial-"
@@ -27,6 +28,11 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 class ObjectStore(Protocol):
     """Bytes under names; names are relative POSIX paths (see `checked_name`)."""
+
+    @property
+    def root(self) -> Place:
+        """Where they lie, for sentences."""
+        ...
 
     def get(self, name: str) -> bytes:
         """Return the content of `name`; RunStoreError if there is no such object."""

@@ -17,8 +17,16 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 from obstore import exceptions
 
-from alignsvc.errors import ConfigError, DataError, TransientError
-from alignsvc.io.buckets import BucketObjects, again, client_for, object_key, plain
+from alignsvc.errors import ConfigError, DataError, RunStoreError, TransientError
+from alignsvc.io.buckets import (
+    NO_CREDENTIALS,
+    BucketObjects,
+    again,
+    client_for,
+    has_no_credentials,
+    object_key,
+    plain,
+)
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
 from alignsvc.reasons import FailureKind
 
@@ -57,9 +65,13 @@ def remote_file(place: UrlPlace) -> RemoteFile:
         MISSING, or UNREADABLE: refused.
     TransientError
         The server does not answer, or answers that it cannot at present.
+    RunStoreError
+        There are no credentials.
     """
     try:
-        found = again(lambda: client_for(_origin(place)).head(object_key(place)))
+        # Once: the client itself repeats what it may. A server that is not there is to be told of
+        # soon, before thousands of files are asked for.
+        found = client_for(_origin(place)).head(object_key(place))
     except (exceptions.BaseError, FileNotFoundError) as error:
         _raise(place, error)
     # A weak tag promises no equal bytes, and no server matches it.
@@ -230,6 +242,8 @@ def _raise(place: UrlPlace, error: Exception) -> NoReturn:
             f"{place}: the server refuses to give it ({what}); see that the file may be read with "
             "the credentials in the environment, or leave it out",
         ) from error
+    if has_no_credentials(error):
+        raise RunStoreError(f"{place}: {NO_CREDENTIALS}") from error
     raise TransientError(
         f"{place}: the server did not answer well, asked several times ({plain(error)}); see that "
         "it is up and can be reached, then try again"

@@ -31,6 +31,7 @@ class LogKind(StrEnum):
     DRIVER_ENDED = "driver_ended"
     STAGE_STARTED = "stage_started"
     TASK_RETRIED = "task_retried"
+    TASK_DOUBLED = "task_doubled"
     TASK_SKIPPED = "task_skipped"
     TASK_FAILED = "task_failed"
     PASS_SOLVED = "pass_solved"

@@ -10,7 +10,7 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.control import CancelRequest, put_cancel_request
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import LeaseOwner, Patience, lease_holder, lease_owner, take_lease
+from alignsvc.io.lease import LeaseOwner, Patience, live_owner, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
@@ -104,22 +104,22 @@ def cancel_run(run: Place, wait_s: float = WAIT_S, looking: Looking | None = Non
         return Cancellation(run, Cancelling.ENDED)
     request = CancelRequest.new(str(LeaseOwner.this_process()), looking.clock())
     put_cancel_request(objects, request)
-    owner, last_s = lease_owner(objects), looking.elapsed() + wait_s
+    owner, last_s = live_owner(objects, looking.clock()), looking.elapsed() + wait_s
     while True:
         state = _state(objects)
         if state.is_finished:
             return Cancellation(run, Cancelling.ENDED)
         if request.id in state.obeyed:
             return Cancellation(run, Cancelling.OBEYED, str(owner or ""))
-        holder = lease_holder(objects)
-        is_driven = holder is not None and holder.is_alive(looking.clock())
-        waits = None if is_driven else waiting_driver(run)
+        driving = live_owner(objects, looking.clock())
+        owner = driving or owner
+        waits = waiting_driver(run) if driving is None else None
         if waits is not None:
             return Cancellation(run, Cancelling.WAITS, str(waits))
-        if not is_driven and _marked(objects, request, looking):
+        if driving is None and _marked(objects, request, looking):
             return Cancellation(run, Cancelling.MARKED)
         if looking.elapsed() >= last_s:
-            return Cancellation(run, Cancelling.ASKED, str(lease_owner(objects) or owner or ""))
+            return Cancellation(run, Cancelling.ASKED, str(owner or ""))
         looking.wait()
 
 

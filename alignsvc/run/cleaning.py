@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import Patience, lease_holder, take_lease
+from alignsvc.io.lease import Patience, live_owner, take_lease
 from alignsvc.io.locations import CONTRIBUTIONS, MOSAIC_STORE, TABLES, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
@@ -85,11 +85,10 @@ def clean_run(run: Place, *, keep_mosaic: bool) -> Cleaning:
     run = run.absolute()
     require_run(run)
     objects = RunLocations(run).objects
-    holder = lease_holder(objects)
-    if holder is not None and holder.is_alive(time.time()):
+    owner = live_owner(objects, time.time())
+    if owner is not None:
         raise RunStoreError(
-            f"{run}: {holder.owner} is driving it; `alignsvc cancel {run}` first, or wait for its "
-            "end"
+            f"{run}: {owner} is driving it; `alignsvc cancel {run}` first, or wait for its end"
         )
     with take_lease(objects, Patience(time.time, time.sleep, lambda text: None)):
         book = Journal(objects, time.time)

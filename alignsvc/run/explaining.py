@@ -339,6 +339,7 @@ def _of_log(objects: ObjectStore, exposure: str) -> Iterator[Happened]:
     """Yield what drivers noted of its tasks: retries, dead workers, tasks that did not go well."""
     said = {
         LogKind.TASK_RETRIED: "tried again",
+        LogKind.TASK_DOUBLED: "started on a second worker",
         LogKind.TASK_SKIPPED: "skipped",
         LogKind.TASK_FAILED: "failed",
     }

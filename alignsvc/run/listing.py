@@ -28,7 +28,7 @@ class ListedRun:
     id : str
         What its corrected headers call it; empty before it has begun, or where it cannot be read.
     standing : str
-        As of `Standing`, or ``unreadable``.
+        As of `RunStanding`, or ``unreadable``.
     passes : int
         That are solved.
     counts : ExposureCounts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -96,9 +96,8 @@ _OF_TILES: Mapping[str, _Bytes] = {
     "merge": _Bytes(tile=8, cut=16, heap_area=120, heap_tile=25, most_heap=220e6, seconds=0.1),
     "background": _Bytes(cut=24, heap_area=80, heap_tile=20, most_heap=200e6, seconds=0.02),
     "detect": _Bytes(cut=70, heap_area=80, heap_tile=20, most_heap=180e6, seconds=0.1),
+    "tell": _Bytes(cut=95, heap_area=80, heap_tile=20, most_heap=180e6, seconds=1.0),
 }
-#: Stages that are not of a pass.
-_ONCE = ("list_sources", "compare")
 #: Pixels around a tile that detection reads too.
 _HALO_PX = 64
 #: On disk, a pixel of a contribution (numerator and weight, float32), and of a mosaic (the same in
@@ -124,6 +123,8 @@ class StagePrediction:
         take longer).
     subject : str
         Exposure or tile of the largest.
+    is_once : bool
+        Whether its tasks come once in a run: before the loop, or after it.
     """
 
     stage: str
@@ -131,6 +132,7 @@ class StagePrediction:
     memory_bytes: int
     seconds: float
     subject: str
+    is_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,12 @@ class Prediction:
     @property
     def n_tasks(self) -> int:
         """Tasks of a full pass."""
-        return sum(one.n_tasks for one in self.stages if one.stage not in _ONCE)
+        return sum(one.n_tasks for one in self.stages if not one.is_once)
+
+    @property
+    def n_once(self) -> int:
+        """Tasks before the loop and after it."""
+        return sum(one.n_tasks for one in self.stages if one.is_once)
 
 
 def predicted(plan: Plan) -> Prediction:
@@ -197,8 +204,14 @@ class _Measures:
             subjects = [(one.id, self.exposures[one.id]) for one in self._of(stage)]
             found.append(_stage(stage, need, subjects, self._turns(stage, len(subjects))))
         for stage, need in _OF_TILES.items():
-            found.append(_stage(stage, need, self.tiles, self._turns(stage, len(self.tiles))))
-        return [one for one in found if one.n_tasks]
+            tiles = self._tiles(stage)
+            found.append(_stage(stage, need, tiles, self._turns(stage, len(tiles))))
+        return [replace(one, is_once=self._is_once(one.stage)) for one in found if one.n_tasks]
+
+    def _is_once(self, stage: str) -> bool:
+        """Return whether a stage is not of a pass: of a run by both methods, the model's is not."""
+        has_comparison = self.plan.algorithms.comparison is not None
+        return stage in ("list_sources", "compare") or (stage == "tell" and has_comparison)
 
     def _of(self, stage: str) -> list[PlannedExposure]:
         everyone = list(self.plan.exposures)
@@ -213,7 +226,12 @@ class _Measures:
         return everyone
 
     def _turns(self, stage: str, n: int) -> int:
-        """Return the tasks of a full pass: with cosmic rays the mosaic is made twice in it."""
+        """Return the tasks of a full pass: with cosmic rays the mosaic is made twice in it.
+
+        Both methods are compared by a task of each.
+        """
+        if stage == "compare":
+            return 2 * n
         if stage == "resample":
             return n + len(self._of("reject"))
         if stage == "merge":
@@ -237,9 +255,13 @@ class _Measures:
             tile=float(math.prod(grid.tile_shape)),
         )
 
-    @cached_property
-    def tiles(self) -> list[tuple[str, _Sizes]]:
-        """Sizes of each tile's tasks: what lies in its process comes from exposures."""
+    def _tiles(self, stage: str) -> list[tuple[str, _Sizes]]:
+        """Return sizes of each tile's tasks: what lies in its process comes from exposures."""
+        halo_px, sources_first = _HALO_PX, self.plan.algorithms.sources_first
+        if stage == "tell":
+            if sources_first is None:
+                return []
+            halo_px = sources_first.halo_px
         area = max((one.area for one in self.exposures.values()), default=0.0)
         return [
             (
@@ -248,7 +270,7 @@ class _Measures:
                     area=area,
                     tile=float(math.prod(grid.tile_shape)),
                     cut=float(
-                        math.prod(grid.tile_box(tile).expand(_HALO_PX).intersect(grid.box).shape)
+                        math.prod(grid.tile_box(tile).expand(halo_px).intersect(grid.box).shape)
                     ),
                 ),
             )
@@ -338,11 +360,8 @@ def require_fits(plan: Plan, backend: ClusterBackend) -> tuple[str, ...]:
         f"{worst.stage} of {worst.subject} needs about {worst.memory_bytes / 1e9:.2f} GB, a worker "
         f"has {limit / 1e9:.2f}"
     )
-    what_to_do = (
-        "set cluster.memory_limit higher, or fewer cluster.workers"
-        if worst.stage in _OF_EXPOSURES
-        else "set mosaic.tile_shape smaller, cluster.memory_limit higher, or fewer cluster.workers"
-    )
+    smaller = "" if worst.stage in _OF_EXPOSURES else "mosaic.tile_shape smaller, "
+    what_to_do = f"set {smaller}{backend.more_memory}"
     if worst.memory_bytes > ACCURACY * limit:
         raise ConfigError(f"memory: {text}; {what_to_do}")
     return (f"{text}: it may be tried again alone, which takes longer; {what_to_do}",)

@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import AlignError, RunStoreError
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.places import Place, UrlPlace, run_place
 from alignsvc.io.stores import objects_at
@@ -68,7 +68,7 @@ def _require_usable_bucket(objects: BucketObjects) -> None:
     try:
         written = [objects.put_if_absent(name, b"") for _ in range(2)]
     finally:
-        with suppress(RunStoreError):
+        with suppress(AlignError):  # what was in the way is told of by the error that came first
             objects.delete(name)
     if written != [True, False]:
         raise RunStoreError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from alignsvc.domain.outcome import TaskKey, TaskStatus
-from alignsvc.engine.base import TaskEvent, TaskRetried
+from alignsvc.engine.base import TaskDoubled, TaskEvent, TaskRetried
 from alignsvc.errors import AlignError
 from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.run import events
@@ -70,12 +70,17 @@ class RunLog:
                 self._flush()
 
     def task_event(self, event: TaskEvent) -> None:
-        """Write down that a task is tried again, for instance because its worker died."""
+        """Write down that a task is tried again, or twice at a time."""
         if isinstance(event, TaskRetried):
             text = f"try {event.attempt}: {event.why}"
             self._add(self._of_task(LogKind.TASK_RETRIED, event.key, text))
-            if self._clocks.elapsed_s() - self._flushed_s >= _BETWEEN_RETRIES_S:
-                self._flush()
+        elif isinstance(event, TaskDoubled):
+            text = f"it runs for {event.seconds:.0f} s, longer than others; the first to end counts"
+            self._add(self._of_task(LogKind.TASK_DOUBLED, event.key, text))
+        else:
+            return
+        if self._clocks.elapsed_s() - self._flushed_s >= _BETWEEN_RETRIES_S:
+            self._flush()
 
     def _line(self, what: LogKind, text: str, stage: str = "") -> LogLine:
         return LogLine(round(self._clocks.now_s(), 3), what, stage, text=text)

@@ -15,7 +15,7 @@ from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import Lease, Patience, lease_owner, take_lease
+from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
@@ -128,11 +128,8 @@ def prepare(plan: Plan, options: RunOptions) -> None:
         Another driver has the run.
     """
     run = absolute_directory(plan.config.run.directory)
-    objects = RunLocations(run).objects
     with _lease(run, options) as lease:
-        begun = _recorded(run, plan)
-        lease.check()
-        objects.put(CONFIG, dump_config(_anywhere(begun.plan, run)).encode())
+        _renew_config(run, _recorded(run, plan).plan, lease)
 
 
 def resume(run: Place, options: RunOptions) -> RunResult:
@@ -277,7 +274,7 @@ def _is_begun(run: Place, stored: bytes) -> bool:
 
 def _remove(run: Place, plan: Plan) -> None:
     """Remove a run, unless someone works on it or inputs lie in it."""
-    owner = lease_owner(RunLocations(run).objects)
+    owner = live_owner(RunLocations(run).objects, time.time())
     if owner is not None:
         raise RunStoreError(
             f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
@@ -308,10 +305,17 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
     begun = _recorded(run, plan)
     if begun.known.is_finished:
         return finished_result(run, plan, begun.known)
+    _renew_config(run, begun.plan, lease)
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:
         forget_loop(run)
     return _worked(run, begun, options, lease)
+
+
+def _renew_config(run: Place, plan: Plan, lease: Lease) -> None:
+    """Store the configuration as it is now: `resume` and whoever takes over go by it."""
+    lease.check()
+    RunLocations(run).objects.put(CONFIG, dump_config(_anywhere(plan, run)).encode())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

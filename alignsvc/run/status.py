@@ -30,7 +30,7 @@ from alignsvc.run.state import RunState, after
 _INPUT = "input "
 
 
-class Standing(StrEnum):
+class RunStanding(StrEnum):
     """How things are with a run."""
 
     NEVER_BEGUN = "never begun"
@@ -43,7 +43,7 @@ class Standing(StrEnum):
     @property
     def is_going(self) -> bool:
         """Whether more is to be expected without anybody's doing."""
-        return self in (Standing.NEVER_BEGUN, Standing.RUNNING)
+        return self in (RunStanding.NEVER_BEGUN, RunStanding.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,17 +136,17 @@ class RunStatus:
     driver: DriverRecord | None = None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RunStanding:
         """Whether the run goes on, was stopped, or has come to its end."""
         if self.state.is_finished:
-            return Standing.FINISHED
+            return RunStanding.FINISHED
         if self.state.cancelled is not None:
-            return Standing.CANCELLED
+            return RunStanding.CANCELLED
         if self.owner is not None:
-            return Standing.RUNNING
+            return RunStanding.RUNNING
         if self.holder is not None:
-            return Standing.DEAD
-        return Standing.STOPPED if self.state.identity else Standing.NEVER_BEGUN
+            return RunStanding.DEAD
+        return RunStanding.STOPPED if self.state.identity else RunStanding.NEVER_BEGUN
 
     @property
     def movement_px(self) -> float | None:
@@ -204,17 +204,17 @@ class RunStatus:
     def _how(self) -> str:
         resume = f"`alignsvc resume {self.directory}`"
         match self.standing:
-            case Standing.FINISHED:
+            case RunStanding.FINISHED:
                 return f"ended, exit {self.state.exit_code}"
-            case Standing.RUNNING:
+            case RunStanding.RUNNING:
                 return f"going on, driven by {self.owner}"
-            case Standing.CANCELLED:
+            case RunStanding.CANCELLED:
                 assert self.state.cancelled is not None
                 return f"cancelled, as {self.state.cancelled.by} asked; {resume} goes on with it"
-            case Standing.DEAD:
+            case RunStanding.DEAD:
                 assert self.holder is not None
                 return f"its driver, {self.holder.owner}, is gone; {resume} goes on with it"
-            case Standing.NEVER_BEGUN:
+            case RunStanding.NEVER_BEGUN:
                 return f"never begun; {resume} begins it"
             case _ if self.driver is not None:
                 return f"{self.driver} waits for its turn, or has stopped; {resume} goes on with it"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
+from alignsvc.engine.driver_places import DriverJob, DriverPlace, DriverRun, driver_place
 from alignsvc.engine.own_folder import log_folder
-from alignsvc.engine.places import DriverJob, DriverPlace, DriverRun, driver_place
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
-from alignsvc.io.lease import LeaseOwner, lease_holder
+from alignsvc.io.lease import LeaseOwner, live_owner
 from alignsvc.io.locations import RunLocations
-from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.plan import Plan, no_usable_exposure
+from alignsvc.run.prediction import require_fits
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import (
     RunOptions,
@@ -97,7 +97,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
-    record, owner = read_driver_record(objects), _live_owner(objects)
+    record, owner = read_driver_record(objects), live_owner(objects, time.time())
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
     if owner is not None or _waits(place, record, config.cluster.backend):
@@ -124,6 +124,7 @@ def rehearse(config: Config) -> Rehearsal:
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     run = absolute_directory(config.run.directory)
+    plan = replace(plan, notes=(*plan.notes, *require_fits(plan, backend)))
     script = driver_place(config.cluster.backend, backend).script(_driver_run(run, plan))
     if not isinstance(backend, JobBackend):
         return Rehearsal(plan, script, "", ())
@@ -141,12 +142,6 @@ def waiting_driver(run: Place) -> DriverRecord | None:
     """
     config, record = stored_config(run), read_driver_record(RunLocations(run).objects)
     return record if _waits(_place(config), record, config.cluster.backend) else None
-
-
-def _live_owner(objects: ObjectStore) -> LeaseOwner | None:
-    """Return who drives the run, unless the last sign of life is too old for that."""
-    holder = lease_holder(objects)
-    return holder.owner if holder is not None and holder.is_alive(time.time()) else None
 
 
 def _place(config: Config) -> DriverPlace:

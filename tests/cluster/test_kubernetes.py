@@ -18,7 +18,7 @@ from stand_in_kubernetes import HOST, NAMESPACE, StandIn, stand_in_kubernetes
 
 from alignsvc import api
 from alignsvc.engine.clusters import cluster_backend
-from alignsvc.engine.places import DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, driver_place
 
 pytestmark = pytest.mark.cluster
 

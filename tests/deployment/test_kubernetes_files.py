@@ -16,7 +16,7 @@ from kubernetes_checks import RefusedError, check
 
 from alignsvc.config.load import load_config
 from alignsvc.engine.clusters.kubernetes import KubernetesBackend
-from alignsvc.engine.places import DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.engine.pods import autoscaler, owned_secret
 from alignsvc.engine.worker_environment import LINEAR_ALGEBRA
 

@@ -15,9 +15,9 @@ from durable_runs import content
 from workplaces import Command, Workplace
 
 from alignsvc import api
-from alignsvc.engine.places import DriverJob, DriverRun
-from alignsvc.engine.places import local as local_place
-from alignsvc.engine.places.local import DetachedProcess
+from alignsvc.engine.driver_places import DriverJob, DriverRun
+from alignsvc.engine.driver_places import local as local_place
+from alignsvc.engine.driver_places.local import DetachedProcess
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.run import submitting

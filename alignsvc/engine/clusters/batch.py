@@ -143,7 +143,7 @@ class BatchBackend:
 
     def __post_init__(self) -> None:
         _ = self.scaling, self.driver_settings
-        _bytes_of(self.memory, "cluster.memory")
+        _ = self.worker_memory_bytes
         _require_count(self.cores, "cluster.cores")
         seconds_of(self.walltime, "cluster.walltime")
         for key in ("queue", "account", "interface", "log_directory", "local_directory"):
@@ -155,6 +155,16 @@ class BatchBackend:
                 f"cluster.environment: found {self.environment!r}, wanted values by name"
             )
         require_no_secrets(self.environment)
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """What each worker may occupy."""
+        return _bytes_of(self.memory, "cluster.memory")
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "cluster.memory higher"
 
     @property
     def scaling(self) -> Scaling:
@@ -258,7 +268,7 @@ class BatchBackend:
         return {
             "cores": self.cores,
             "processes": self.cores,
-            "memory": f"{_bytes_of(self.memory, 'cluster.memory') * self.cores}B",
+            "memory": f"{self.worker_memory_bytes * self.cores}B",
             "walltime": self._walltime(seconds_of(self.walltime, "cluster.walltime")),
             "queue": self.queue,
             self.system.account_field: self.account,

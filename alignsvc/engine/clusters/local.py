@@ -126,6 +126,11 @@ class LocalBackend:
             )
         return min(found, MEMORY_LIMIT)
 
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "cluster.memory_limit higher, or fewer cluster.workers"
+
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Start the workers and return the executor that uses them.
 

@@ -85,6 +85,7 @@ def prediction_json(found: Prediction) -> dict[str, Any]:
     """Return a prediction as JSON values."""
     return {
         "tasks_per_pass": found.n_tasks,
+        "tasks_once": found.n_once,
         "disk_bytes": found.disk_bytes,
         "worker_memory_bytes": found.memory_bytes if found.stages else 0,
         "stages": [
@@ -108,7 +109,8 @@ def prediction_json(found: Prediction) -> dict[str, Any]:
 def prediction_lines(found: Prediction) -> list[str]:
     """Return a prediction in sentences."""
     lines = [
-        f"about {found.n_tasks} tasks a full pass, {found.disk_bytes / 1e9:.2f} GB of disk, "
+        f"about {found.n_tasks} tasks a full pass, {found.n_once} once, "
+        f"{found.disk_bytes / 1e9:.2f} GB of disk, "
         f"{found.memory_bytes / 1e9:.2f} GB of memory a worker"
     ]
     lines += [

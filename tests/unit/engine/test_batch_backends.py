@@ -20,7 +20,7 @@ from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.clusters.batch import BatchBackend
 from alignsvc.engine.clusters.pbs import PbsBackend
 from alignsvc.engine.clusters.slurm import SlurmBackend
-from alignsvc.engine.places import DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.errors import ConfigError, ResourceError
 
 SYSTEMS = ("slurm", "pbs", "sge", "lsf")

@@ -13,7 +13,7 @@ import pytest
 from alignsvc.errors import ResourceError, RunStoreError
 from alignsvc.io import lease as lease_module
 from alignsvc.io.codec import json_from, sealed
-from alignsvc.io.lease import Lease, LeaseOwner, Patience, lease_holder, lease_owner, take_lease
+from alignsvc.io.lease import Lease, LeaseOwner, Patience, lease_holder, live_owner, take_lease
 from alignsvc.io.objects import LocalObjects
 
 
@@ -55,9 +55,9 @@ def held_by(objects: LocalObjects, owner: LeaseOwner) -> None:
 def test_a_free_run_is_taken_and_given_back(objects: LocalObjects, time: Time) -> None:
     with take_lease(objects, time.patience) as lease:
         assert lease.epoch == 1
-        assert lease_owner(objects) == LeaseOwner.this_process()
+        assert live_owner(objects, time.now_s) == LeaseOwner.this_process()
         lease.renew(time.now_s)
-    assert lease_owner(objects) is None
+    assert live_owner(objects, time.now_s) is None
     with take_lease(objects, time.patience) as lease:
         assert lease.epoch == 2
     assert time.told == []
@@ -84,7 +84,7 @@ def test_a_driver_that_is_gone_from_this_host_is_replaced_at_once(
         "take_lease(LocalObjects(Path(sys.argv[1])), patience)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(objects.root)], check=True)
-    assert lease_owner(objects) is None
+    assert live_owner(objects, time.now_s) is None
     assert take_lease(objects, time.patience).epoch == 2
     assert time.told == []
 
@@ -140,7 +140,7 @@ def test_a_driver_that_slept_learns_that_it_was_replaced(objects: LocalObjects, 
         sleeper.renew(time.now_s)
     sleeper.release()  # takes nothing from the new owner
     new.renew(time.now_s)
-    assert lease_owner(objects) == new.owner
+    assert live_owner(objects, time.now_s) == new.owner
 
 
 def test_a_lease_that_could_not_be_given_back_is_free_for_the_process_that_had_it(
@@ -158,7 +158,7 @@ def test_a_lease_that_could_not_be_given_back_is_free_for_the_process_that_had_i
         monkeypatch.setattr(LocalObjects, "put", full)
         raise ZeroDivisionError
     monkeypatch.undo()
-    assert lease_owner(objects) is None and lease_holder(objects) is None
+    assert live_owner(objects, time.now_s) is None and lease_holder(objects) is None
     lease = take_lease(objects, time.patience)
     assert (lease.epoch, time.told) == (2, [])
     # That one is held: who has had the run before gets no other's.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.engine.base import TaskRetried, Waited
+from alignsvc.engine.base import TaskDoubled, TaskRetried, Waited
 from alignsvc.errors import AlignError, ResourceError, RunCancelled, RunStoreError, TransientError
 from alignsvc.io.control import CancelRequest, Progress, progress_of, put_cancel_request
 from alignsvc.io.journal import DriverStarted, PassStarted
@@ -138,6 +138,7 @@ def test_the_log_says_what_was_tried_again_and_how_it_ended(objects: LocalObject
     with pytest.raises(TransientError), RunLog(writer, "process 1", clocks) as log:
         log.event(events.StageStarted("measure", 1, 2))
         log.task_event(TaskRetried(KEY, 2, "workers died that it was on"))
+        log.task_event(TaskDoubled(KEY, 95.2))
         log.event(events.TaskEnded("measure", TaskOutcome(KEY, TaskStatus.OK)))
         log.event(events.TaskEnded("measure", outcome))
         log.event(events.PassSolved(1, 0.25, 2, 30, True))
@@ -148,12 +149,14 @@ def test_the_log_says_what_was_tried_again_and_how_it_ended(objects: LocalObject
         (LogKind.DRIVER_STARTED, ""),
         (LogKind.STAGE_STARTED, ""),
         (LogKind.TASK_RETRIED, "exp001"),
+        (LogKind.TASK_DOUBLED, "exp001"),
         (LogKind.TASK_FAILED, "exp001"),
         (LogKind.PASS_SOLVED, ""),
         (LogKind.NOTE, ""),
         (LogKind.DRIVER_ENDED, ""),
     ]
     assert lines[2].text == "try 2: workers died that it was on"
+    assert lines[3].text.startswith("it runs for 95 s")
     assert "no worker for 600 s" in lines[-1].text
 
 

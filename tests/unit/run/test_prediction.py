@@ -72,6 +72,20 @@ def test_a_full_pass_counts_the_mosaic_without_rays(skies: dict[tuple[int, int],
     assert (always["resample"], always["reject"], always["merge"]) == (4, 2, 2)
 
 
+def test_runs_by_models_tell_sources_tile_by_tile(skies: dict[tuple[int, int], Path]) -> None:
+    """In each full pass; a run by both methods does so once, and measures all twice at its end."""
+    by_model = needs(skies[2, 64], "alignment.method=model")
+    both = needs(skies[2, 64], "alignment.method=both")
+    plain = needs(skies[2, 64])
+    assert by_model.n_tasks == plain.n_tasks + 1
+    assert both.n_tasks == plain.n_tasks
+    assert both.n_once == plain.n_once + 1 + 2 * 2
+    told = next(one for one in by_model.stages if one.stage == "tell")
+    assert told.memory_bytes > next(
+        one.memory_bytes for one in by_model.stages if one.stage == "detect"
+    )
+
+
 def test_what_is_not_written_takes_no_disk(skies: dict[tuple[int, int], Path]) -> None:
     lean = needs(skies[2, 256], "output.wcs=none", "output.mosaic=none")
     assert lean.product_bytes < needs(skies[2, 256]).product_bytes
@@ -82,6 +96,7 @@ class Cramped:
     """A cluster whose workers have so much memory."""
 
     worker_memory_bytes: int
+    more_memory: str = "cluster.memory_limit higher"
 
     def __call__(self, context: RunContext) -> Executor:
         raise NotImplementedError

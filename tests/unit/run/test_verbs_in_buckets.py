@@ -14,7 +14,7 @@ from object_servers import objects_in, s3_bucket
 from alignsvc import api
 from alignsvc.io.journal import Finished
 from alignsvc.run.cancelling import Cancelling
-from alignsvc.run.status import Standing
+from alignsvc.run.status import RunStanding
 
 
 @pytest.mark.cluster
@@ -36,7 +36,7 @@ def test_a_run_in_a_bucket_is_listed_cancelled_watched_and_cleaned(tmp_path: Pat
             two: "finished",
         }
         assert api.cancel(one).outcome is Cancelling.MARKED
-        assert [seen.status.standing for seen in api.watch(one)] == [Standing.CANCELLED]
+        assert [seen.status.standing for seen in api.watch(one)] == [RunStanding.CANCELLED]
         assert api.clean(two).n_bytes == 1000
         assert api.clean(two).n_objects == 0
         assert api.status(two).state.exit_code == 0

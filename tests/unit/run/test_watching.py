@@ -30,7 +30,7 @@ from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, cancel_run
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.listing import list_runs
-from alignsvc.run.status import JournalView, RunStatus, Standing, age_text, run_status, status_of
+from alignsvc.run.status import JournalView, RunStanding, RunStatus, age_text, run_status, status_of
 from alignsvc.run.watching import Looking, watched
 
 FAILED = ExposureEnded("b", Status.FAILED, "empty", "exposure b: the file is empty")
@@ -43,13 +43,13 @@ def look_at(run: StoredRun, now_s: float = NOW_S) -> RunStatus:
 
 def test_a_driver_elsewhere_is_alive_for_a_minute_after_its_last_sign(tmp_path: Path) -> None:
     run = StoredRun.at(tmp_path / "run")
-    assert look_at(run).standing is Standing.STOPPED
+    assert look_at(run).standing is RunStanding.STOPPED
     run.held_by(ELSEWHERE, NOW_S - 59)
-    assert look_at(run).standing is Standing.RUNNING
+    assert look_at(run).standing is RunStanding.RUNNING
     assert look_at(run).silence_s == 59
     run.held_by(ELSEWHERE, NOW_S - 61)
     found = look_at(run)
-    assert found.standing is Standing.DEAD
+    assert found.standing is RunStanding.DEAD
     assert "process 1 on elsewhere, is gone" in found.lines()[0]
 
 
@@ -59,13 +59,13 @@ def test_a_driver_that_is_gone_from_this_host_is_dead_at_once(tmp_path: Path) ->
     run.held_by(here, NOW_S)
     assert look_at(run).owner == here
     run.held_by(LeaseOwner(here.host, here.pid, "long ago"), NOW_S)
-    assert look_at(run).standing is Standing.DEAD
+    assert look_at(run).standing is RunStanding.DEAD
 
 
 def test_a_run_that_was_only_handed_over_has_never_begun(tmp_path: Path) -> None:
     run = StoredRun.at(tmp_path / "run", ())
     found = look_at(run)
-    assert found.standing is Standing.NEVER_BEGUN and found.silence_s is None
+    assert found.standing is RunStanding.NEVER_BEGUN and found.silence_s is None
     assert "resume" in found.lines()[0]
 
 
@@ -130,7 +130,7 @@ def test_watching_tells_what_is_new_and_ends_with_the_run(tmp_path: Path) -> Non
         [],
         ["ended, exit 1"],
     ]
-    assert looks[-1].status.standing is Standing.FINISHED
+    assert looks[-1].status.standing is RunStanding.FINISHED
     assert looks[1].status.eps_shift_px == 0.003
 
 
@@ -140,10 +140,10 @@ def test_watching_ends_with_a_cancel_and_with_a_driver_that_gave_the_lease_back(
     run = StoredRun.at(tmp_path / "run")
     run.held_by(ELSEWHERE, NOW_S)
     cancel = Meanwhile(lambda: run.add(Cancelled("7", "somebody")))
-    assert list(watched(run.root, cancel.looking()))[-1].status.standing is Standing.CANCELLED
+    assert list(watched(run.root, cancel.looking()))[-1].status.standing is RunStanding.CANCELLED
     run.add(DriverStarted(1, "x"))
     given_back = Meanwhile(lambda: run.objects.delete("lease/00000001.json"))
-    assert list(watched(run.root, given_back.looking()))[-1].status.standing is Standing.STOPPED
+    assert list(watched(run.root, given_back.looking()))[-1].status.standing is RunStanding.STOPPED
 
 
 def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: 
     )
     told: list[events.Event] = []
     end = attached(run.root, ELSEWHERE, told.append, meanwhile.looking())
-    assert end.standing is Standing.FINISHED
+    assert end.standing is RunStanding.FINISHED
     assert told == [
         events.Note("process 1 on elsewhere drives this run already; attached to it, only reading"),
         events.StageStarted("merge", 2, 4),
@@ -193,7 +193,7 @@ def test_whether_a_driver_elsewhere_is_silent_is_told_by_ones_own_clock(
     ]
     meanwhile = Meanwhile(*beats)
     looks = list(watched(run.root, meanwhile.looking()))
-    assert looks[-1].status.standing is Standing.DEAD
+    assert looks[-1].status.standing is RunStanding.DEAD
     assert meanwhile.now_s - NOW_S == pytest.approx(28 * 5 + 65)
 
 

@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass
 
 from alignsvc.engine.clusters.batch import BatchBackend
-from alignsvc.engine.places import PLACES, DriverJob, DriverRun
-from alignsvc.engine.places.local import resume_command
+from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
+from alignsvc.engine.driver_places.local import resume_command
 
 
-@PLACES.register("slurm")
-@PLACES.register("pbs")
-@PLACES.register("sge")
-@PLACES.register("lsf")
+@DRIVER_PLACES.register("slurm")
+@DRIVER_PLACES.register("pbs")
+@DRIVER_PLACES.register("sge")
+@DRIVER_PLACES.register("lsf")
 @dataclass(frozen=True, slots=True)
 class BatchJob:
     """A job that runs the driver; it submits the jobs of its workers itself.

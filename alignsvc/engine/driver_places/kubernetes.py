@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import yaml
 
 from alignsvc.engine.clusters.kubernetes import KubernetesBackend, cluster_name
+from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
 from alignsvc.engine.kubernetes_api import KubernetesApi
-from alignsvc.engine.places import PLACES, DriverJob, DriverRun
 from alignsvc.engine.pods import Manifest, Need, driver_job
 
 
-@PLACES.register("kubernetes")
+@DRIVER_PLACES.register("kubernetes")
 @dataclass(frozen=True, slots=True)
 class KubernetesJob:
     """A Job that runs the driver, which makes the cluster of its workers itself.

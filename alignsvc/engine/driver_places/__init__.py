@@ -77,9 +77,9 @@ class DriverPlace(Protocol):
         ...
 
 
-PLACES: Registry[DriverPlace] = Registry("driver place", "alignsvc.engine.places")
+DRIVER_PLACES: Registry[DriverPlace] = Registry("driver place", "alignsvc.engine.driver_places")
 
 
 def driver_place(name: str, backend: ClusterBackend) -> DriverPlace:
     """Return where drivers go that use `backend`, whose name is `name`."""
-    return PLACES.build(name, {"backend": backend})
+    return DRIVER_PLACES.build(name, {"backend": backend})

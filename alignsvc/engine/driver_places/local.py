@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignsvc.engine.base import ClusterBackend
-from alignsvc.engine.places import PLACES, DriverJob, DriverRun
+from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
 from alignsvc.errors import ResourceError
 from alignsvc.io.lease import LeaseOwner
 
@@ -22,11 +22,11 @@ def resume_command(where: str, python: str = sys.executable) -> list[str]:
     return [python, "-m", "alignsvc.cli.main", "resume", where]
 
 
-@PLACES.register("local")
-@PLACES.register("serial")
-@PLACES.register("scheduler")
-@PLACES.register("ssh")
-@PLACES.register("gateway")
+@DRIVER_PLACES.register("local")
+@DRIVER_PLACES.register("serial")
+@DRIVER_PLACES.register("scheduler")
+@DRIVER_PLACES.register("ssh")
+@DRIVER_PLACES.register("gateway")
 @dataclass(frozen=True, slots=True)
 class DetachedProcess:
     """A process in a session of its own, without a terminal.
