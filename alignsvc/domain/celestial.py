@@ -90,6 +90,18 @@ class CelestialWcs:
         """Return a copy with a WCS of its own."""
         return _restored(self._parts, self.shape, self.surface)
 
+    @classmethod
+    def from_parts(
+        cls, parts: WcsParts, shape: tuple[int, int], surface: PlaneSurface | TpvSurface | None
+    ) -> CelestialWcs:
+        """Return the WCS of the `parts`, shape and surface of another, bit for bit that one."""
+        return _restored(parts, shape, surface)
+
+    @property
+    def parts(self) -> WcsParts:
+        """All that determines it but for its shape and its surface; not to be changed."""
+        return self._parts
+
     @property
     def projection(self) -> str:
         """The header's three letters: ``TAN``, ``TPV``, ``ZPN``, ``TNX``, ``ZPX``, ..."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from astropy.io import fits
@@ -16,7 +16,7 @@ from alignsvc.domain.exposure import ChipRef, ExposureRef
 from alignsvc.errors import DataError
 from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_planes import OpenFiles, find_chips
-from alignsvc.io.fits_files import heard_warnings
+from alignsvc.io.fits_files import HeaderBlocks, heard_warnings
 from alignsvc.io.flux_units import electrons_per_unit, flux_scale, pixel_units
 from alignsvc.io.image_settings import AUTO, ImageSettings, ValueSource
 from alignsvc.io.wcs_headers import ReadWcs, celestial_from_header
@@ -77,6 +77,9 @@ class ExposureHeader:
         The run whose correction the WCS already holds (ALIGNRUN); empty if none.
     airmass : float or None
         None if not known.
+    blocks : tuple of HeaderBlocks
+        Of all files, sidecars included, that were opened to read it; of what describes pixels
+        that are being read, none.
     """
 
     ref: ExposureRef
@@ -87,6 +90,7 @@ class ExposureHeader:
     warnings: tuple[str, ...] = ()
     corrected_by: str = ""
     airmass: float | None = None
+    blocks: tuple[HeaderBlocks, ...] = ()
 
     @property
     def exposure_time_s(self) -> float:
@@ -121,7 +125,7 @@ def inspect_exposure(candidate: ExposureCandidate, settings: ImageSettings) -> E
         files = OpenFiles(stack)
         chips = find_chips(files, candidate.files, settings)
         ref = ExposureRef(candidate.id, chips, fingerprint(files, chips))
-        return describe(files, ref, settings)
+        return replace(describe(files, ref, settings), blocks=files.blocks)
 
 
 def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> ExposureHeader:
@@ -162,7 +166,7 @@ def fingerprint(files: OpenFiles, chips: tuple[ChipRef, ...]) -> str:
     """Return a digest of the sizes and header blocks of all files that hold `chips`."""
     planes = [plane for chip in chips for plane in (chip.science, chip.weight, chip.mask)]
     paths = dict.fromkeys(plane.uri for plane in planes if plane is not None)
-    return digest_of(*((files[path].size, files[path].header_digest) for path in paths))
+    return digest_of(*((files[path].size, files[path].blocks.digest) for path in paths))
 
 
 def read_chip_wcs(files: OpenFiles, chip: ChipRef) -> ReadWcs:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from alignsvc.domain.exposure import ChipRef, HduRef
 from alignsvc.errors import DataError
-from alignsvc.io.fits_files import ImageHdu, OpenFits, open_fits
+from alignsvc.io.fits_files import HeaderBlocks, ImageHdu, OpenFits, open_fits
 from alignsvc.io.image_settings import HduSelector, ImageSettings, Sidecar, WeightType
 from alignsvc.io.wcs_headers import names_celestial
 from alignsvc.reasons import FailureKind
@@ -57,6 +57,11 @@ class OpenFiles:
         if path not in self._open:
             self._open[path] = self._stack.enter_context(open_fits(path))
         return self._open[path]
+
+    @property
+    def blocks(self) -> tuple[HeaderBlocks, ...]:
+        """The header blocks of all files opened so far, in that order."""
+        return tuple(file.blocks for file in self._open.values())
 
 
 @dataclass(frozen=True, slots=True)

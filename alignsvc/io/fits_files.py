@@ -19,6 +19,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
+from alignsvc.errors import DataError
 from alignsvc.io.file_bytes import (
     InputFile,
     as_data_error,
@@ -79,6 +80,27 @@ class ImageHdu:
         return self.name == selector[0].upper() and self.version == selector[1]
 
 
+@dataclass(frozen=True, slots=True)
+class HeaderBlocks:
+    """The header blocks of a file, and how to find them again without reading a keyword.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+        Bytes of the file as it is stored.
+    spans : tuple of (int, int)
+        Where each HDU's header begins and ends, bytes after decompression.
+    digest : str
+        Of their content.
+    """
+
+    path: str
+    size: int
+    spans: tuple[tuple[int, int], ...]
+    digest: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenFits:
     """A FITS file, open for reading.
@@ -91,15 +113,15 @@ class OpenFits:
     hdus : fits.HDUList
     images : tuple of ImageHdu
         All HDUs that hold an image, in file order.
-    header_digest : str
-        Of every header block in the file, data left out.
+    blocks : HeaderBlocks
+        Every header block in the file, data left out.
     """
 
     path: str
     size: int
     hdus: fits.HDUList
     images: tuple[ImageHdu, ...]
-    header_digest: str
+    blocks: HeaderBlocks
 
     @property
     def primary(self) -> fits.Header:
@@ -145,7 +167,16 @@ def open_fits(path: str) -> Iterator[OpenFits]:
             _require_complete(file, hdus)
             with heard_warnings():
                 images = tuple(_images(hdus))
-            yield OpenFits(path, file.size, hdus, images, _header_digest(file, hdus))
+            yield OpenFits(path, file.size, hdus, images, _header_blocks(file, hdus))
+
+
+def are_unchanged(blocks: HeaderBlocks) -> bool:
+    """Return whether a file has the size and the header blocks that it had, byte for byte."""
+    try:
+        with opened_input(blocks.path) as file:
+            return file.size == blocks.size and _digest(file, blocks.spans) == blocks.digest
+    except (DataError, OSError, *_READ_ERRORS):
+        return False  # whoever reads it anew says what is wrong
 
 
 def read_plane(file: OpenFits, index: int) -> Float32Array:
@@ -302,11 +333,16 @@ def _end_of(hdus: fits.HDUList) -> int:
     return int(info["datLoc"] + info["datSpan"])
 
 
-def _header_digest(file: InputFile, hdus: fits.HDUList) -> str:
+def _header_blocks(file: InputFile, hdus: fits.HDUList) -> HeaderBlocks:
+    infos = [hdu.fileinfo() for hdu in hdus]
+    spans = tuple((int(info["hdrLoc"]), int(info["datLoc"])) for info in infos)
+    return HeaderBlocks(file.path, file.size, spans, _digest(file, spans))
+
+
+def _digest(file: InputFile, spans: tuple[tuple[int, int], ...]) -> str:
     sink = hashlib.sha256()
     with file.stream() as stream:
-        for hdu in hdus:
-            info = hdu.fileinfo()
-            stream.seek(info["hdrLoc"])
-            sink.update(stream.read(info["datLoc"] - info["hdrLoc"]))
+        for start, end in spans:
+            stream.seek(start)
+            sink.update(stream.read(end - start))
     return sink.hexdigest()

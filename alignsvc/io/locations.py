@@ -15,6 +15,7 @@ from alignsvc.io.stores import objects_at
 FORMAT_VERSION = 4
 
 CONFIG = "config.yaml"
+HEADERS_READ = "headers.jsonl"
 JOURNAL = "journal/"
 LEASE = "lease/"
 MOSAIC_STORE = "mosaic.zarr"

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from alignsvc.config.build import Algorithms
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import Status
-from alignsvc.errors import DataError
-from alignsvc.io.exposure_files import ExposureCandidate, FailedExposure
-from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
+from alignsvc.io.exposure_files import FailedExposure
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.sky.footprints import footprint, touches
 from alignsvc.reasons import REASON_TEXT, SkipReason
 from alignsvc.run.extension.earlier import KnownExposure
-
-
-def inspected(
-    candidates: Iterable[ExposureCandidate], algorithms: Algorithms
-) -> tuple[list[ExposureHeader], list[FailedExposure]]:
-    """Return what the headers of sound exposures say, in order of id, and which are not sound."""
-    sound, failed = [], []
-    for candidate in candidates:
-        try:
-            sound.append(inspect_exposure(candidate, algorithms.images))
-        except DataError as error:
-            failed.append(FailedExposure.from_error(candidate.id, error))
-    return sound, failed
 
 
 def failure(failed: FailedExposure) -> ExposureEnded:

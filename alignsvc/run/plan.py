@@ -124,6 +124,8 @@ class Plan:
         That `alignment.colour_term` names.
     off_catalog : frozenset of str
         Ids of exposures whose sources should match the catalogue, and do not.
+    n_headers_read : int
+        Exposures whose headers were read for it; those of the others are kept by the run.
     """
 
     config: Config
@@ -142,6 +144,7 @@ class Plan:
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
     colours: StarColours | None = None
     off_catalog: frozenset[str] = frozenset()
+    n_headers_read: int = 0
 
     @property
     def run_id(self) -> str:

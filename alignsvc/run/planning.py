@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from alignsvc.io import places
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
+from alignsvc.io.headers_read import HeadersRead
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.wcs_headers import celestial_from_file
@@ -32,7 +34,7 @@ from alignsvc.numerics.sky.footprints import (
 from alignsvc.run.extension.earlier import EarlierRun
 from alignsvc.run.extension.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.identity import setting_parts
-from alignsvc.run.inspecting import ended_alone, failure, inspected, on_grid, without_duplicates
+from alignsvc.run.inspecting import ended_alone, failure, on_grid, without_duplicates
 from alignsvc.run.named_files import (
     catalog_notes,
     given_grid,
@@ -41,10 +43,13 @@ from alignsvc.run.named_files import (
     source_digests,
 )
 from alignsvc.run.plan import ALONE, Plan, PlannedExposure, comparable
+from alignsvc.run.reading_headers import HeaderReader, Reading, cores
 from alignsvc.run.reducer.colours import refraction_notes, star_colours
 
 
-def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
+def make_plan(
+    config: Config, earlier: EarlierRun | None = None, headers_read: HeadersRead | None = None
+) -> Plan:
     """Read every header that `config` names and decide what to do.
 
     Parameters
@@ -52,6 +57,8 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     config : Config
     earlier : EarlierRun or None
         The run that is extended: its exposures join those of the configuration.
+    headers_read : HeadersRead or None
+        What headers said when they were read last: files that are unchanged are not read again.
 
     Raises
     ------
@@ -65,10 +72,13 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
     grid = given_grid(config)
     also = earlier.files if earlier is not None else ()
     found = find_exposures(config.images.paths, algorithms.images, also)
-    sound, failed = inspected(found.candidates, algorithms)
-    ended = [failure(f) for f in (*found.failed, *failed)]
+    processes = 1 if config.cluster.backend == "serial" else cores()
+    reading = HeaderReader(algorithms.images, processes)(found.candidates, headers_read)
+    start = time.perf_counter()
+    sound: Sequence[ExposureHeader] = reading.headers
+    ended = [failure(f) for f in (*found.failed, *reading.failed)]
     ended += earlier.lost_among(sound) if earlier is not None else ()
-    headers = tuple(sound)
+    headers = reading.headers
     known = earlier.known_among(headers) if earlier is not None else {}
     sound, duplicates = without_duplicates(sound, known)
     ended += duplicates
@@ -97,6 +107,8 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
         *catalog_notes(catalog, sound),
         *refraction_notes(compared, colours),
         *(w for h in sound for w in h.warnings),
+        *reading.notes,
+        *_times(reading, time.perf_counter() - start),
     )
     return Plan(
         config=config,
@@ -114,6 +126,18 @@ def make_plan(config: Config, earlier: EarlierRun | None = None) -> Plan:
         idle=arranged.idle,
         kept=arranged.kept,
         colours=colours,
+        n_headers_read=reading.n_read,
+    )
+
+
+def _times(reading: Reading, planning_s: float) -> tuple[str, ...]:
+    """Return a sentence on what took long; none where there are few headers."""
+    if not reading.is_long:
+        return ()
+    n = len(reading.headers) + len(reading.failed)
+    return (
+        f"headers: {reading.n_read} exposures read and {n - reading.n_read} unchanged since they "
+        f"were read last, in {reading.seconds:.1f} s; planned in {planning_s:.1f} s",
     )
 
 

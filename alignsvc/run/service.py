@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
 
-from alignsvc.config.build import build_cluster
+from alignsvc.config.build import build_cluster, image_settings
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend, RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
+from alignsvc.io.headers_read import HeadersRead, find_headers, keep_headers
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
@@ -169,7 +170,9 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     """
     require_usable(absolute_directory(config.run.directory))
     begun = None if is_new else begun_with(config)
-    plan = make_plan(config, begun or earlier_of(config))
+    run = absolute_directory(config.run.directory)
+    known = None if is_new else _headers_read(run, config)
+    plan = make_plan(config, begun or earlier_of(config), known)
     if begun is None:
         require_all_known(plan)
     if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
@@ -183,7 +186,11 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
 
 def stored_plan(run: Place, config: Config) -> Plan:
     """Return the plan of a run in a directory, with what it took along of an earlier one."""
-    return make_plan(config, earlier_in(run, config))
+    return make_plan(config, earlier_in(run, config), _headers_read(run, config))
+
+
+def _headers_read(run: Place, config: Config) -> HeadersRead:
+    return find_headers(RunLocations(run).objects, image_settings(config.images))
 
 
 def stored_config(run: Place) -> Config:
@@ -338,6 +345,8 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
         return _Begun(plan, book, known)
     plan = with_inputs_restored(plan, known, book)
     require_same(run, plan, known)
+    if plan.n_headers_read:
+        keep_headers(RunLocations(run).objects, plan.headers, plan.algorithms.images)
     extended = take_along(run, plan, is_known=known.extended is not None)
     if not known.identity:
         book.append(journal.RunCreated(plan.identity, plan.parts))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import (
     Points,
@@ -255,14 +256,15 @@ class _Caps(NamedTuple):
     radius: FloatArray
 
 
+@lru_cache(maxsize=64)
 def _outline(shape: tuple[int, int]) -> Points:
-    """Return the outline of the pixels' area, counter-clockwise in (x, y)."""
+    """Return the outline of the pixels' area, counter-clockwise in (x, y), read-only."""
     ny, nx = shape
     t = np.arange(POINTS_PER_SIDE) / POINTS_PER_SIDE
     zero, one = np.zeros_like(t), np.ones_like(t)
     x = np.concatenate([t, one, 1 - t, zero])
     y = np.concatenate([zero, t, one, 1 - t])
-    return Points(x * nx - 0.5, y * ny - 0.5)
+    return Points(read_only(x * nx - 0.5), read_only(y * ny - 0.5))
 
 
 def _common_scale(scales: Sequence[float]) -> float:

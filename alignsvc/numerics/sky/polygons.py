@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, TypeVar
+
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 
 #: Points along each side of the lattice that measures a shared area.
@@ -25,13 +27,10 @@ def are_within(first: Points, second: Points, distance: float) -> bool:
 
 def contains(polygon: Points, points: Points) -> BoolArray:
     """Return, for each point, whether it lies within the polygon (even-odd rule)."""
-    ax, ay = polygon.x[:, None], polygon.y[:, None]
-    bx, by = np.roll(ax, -1, axis=0), np.roll(ay, -1, axis=0)
     x, y = np.ravel(points.x), np.ravel(points.y)
-    spans = (ay > y) != (by > y)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        crossing = ax + (y - ay) * (bx - ax) / (by - ay)
-    inside: BoolArray = np.count_nonzero(spans & (x < crossing), axis=0) % 2 == 1
+    met = _crossings(polygon, y)
+    crossed = np.bincount(met.of[x[met.of] < met.x], minlength=len(x))
+    inside: BoolArray = crossed % 2 == 1
     return inside.reshape(np.shape(points.x))
 
 
@@ -42,9 +41,49 @@ def shared_area(first: Points, second: Points) -> float:
     if x1 <= x0 or y1 <= y0:
         return 0.0
     along = (np.arange(_LATTICE) + 0.5) / _LATTICE
-    lattice = Points(*np.meshgrid(x0 + along * (x1 - x0), y0 + along * (y1 - y0)))
-    share = float((contains(first, lattice) & contains(second, lattice)).mean())
+    lattice = Points(x0 + along * (x1 - x0), y0 + along * (y1 - y0))
+    share = float((_covers(first, lattice) & _covers(second, lattice)).mean())
     return share * float((x1 - x0) * (y1 - y0))
+
+
+class _Crossings(NamedTuple):
+    """Where edges of a polygon cross lines of one height: the line's number, and x."""
+
+    of: IntArray
+    x: FloatArray
+
+
+def _crossings(polygon: Points, heights: FloatArray) -> _Crossings:
+    """Return where a polygon crosses horizontal lines: few edges reach any one of them."""
+    above = polygon.y[:, None] > heights
+    edge, of = np.nonzero(above != _following(above))
+    ax, ay = polygon.x[edge], polygon.y[edge]
+    bx, by = _following(polygon.x)[edge], _following(polygon.y)[edge]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _Crossings(of, ax + (heights[of] - ay) * (bx - ax) / (by - ay))
+
+
+def _covers(polygon: Points, lattice: Points) -> BoolArray:
+    """Return ``[y, x]``, whether a polygon contains each point of a lattice.
+
+    The lattice is given by its axes, x ascending.
+    """
+    met = _crossings(polygon, lattice.y)
+    n_rows, n_columns = len(lattice.y), len(lattice.x)
+    # As many points of the row lie left of a crossing; a crossing at no number is right of none.
+    n_left = np.where(np.isnan(met.x), 0, np.searchsorted(lattice.x, met.x))
+    ends = np.bincount(met.of * (n_columns + 1) + n_left, minlength=n_rows * (n_columns + 1))
+    to_the_right = np.cumsum(ends.reshape(n_rows, -1)[:, :0:-1], axis=1)[:, ::-1]
+    inside: BoolArray = to_the_right % 2 == 1
+    return inside
+
+
+_Array = TypeVar("_Array", FloatArray, BoolArray)
+
+
+def _following(values: _Array) -> _Array:
+    """Return for each vertex what the next one has."""
+    return np.concatenate([values[1:], values[:1]])
 
 
 def _edges_cross(first: Points, second: Points) -> bool:
@@ -60,7 +99,7 @@ def _edges_cross(first: Points, second: Points) -> bool:
 
 def _edges(polygon: Points) -> tuple[FloatArray, FloatArray]:
     start = np.stack(polygon, axis=-1)
-    return start, np.roll(start, -1, axis=0)
+    return start, _following(start)
 
 
 def _side(a: FloatArray, b: FloatArray, point: FloatArray) -> FloatArray:

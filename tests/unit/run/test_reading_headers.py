@@ -1,0 +1,106 @@
+"""Which headers are read before a run, where, and that it makes no difference to the plan."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from alignsvc.config.load import parse_config
+from alignsvc.config.schema import Config
+from alignsvc.io.exposure_files import find_exposures
+from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.locations import HEADERS_READ
+from alignsvc.run import reading_headers
+from alignsvc.run.reading_headers import HeaderReader
+from alignsvc.run.service import RunOptions, planned, prepare, ready, stored_plan
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
+
+SKY = {
+    "layout": {"name": "stack", "count": 5, "ra": 150.1, "dec": 2.2},
+    "camera": {"shape": [64, 64], "scale_arcsec": 0.2},
+}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    simulate_to(folder, sky_settings(SKY))
+    return folder
+
+
+@pytest.fixture
+def config(inputs: Path, tmp_path: Path) -> Config:
+    text = (
+        f"{{images: {{paths: ['{inputs}/*.fits']}}, cluster: {{backend: serial}}, "
+        f"run: {{directory: '{tmp_path}/run'}}}}"
+    )
+    return parse_config(text, "x.yaml")
+
+
+def begun(config: Config) -> Path:
+    """Return the directory of a run that has a journal and no task yet."""
+    prepare(ready(config, RunOptions()), RunOptions())
+    return Path(config.run.directory)
+
+
+def test_a_check_reads_all_headers_and_keeps_none(config: Config) -> None:
+    assert planned(config).n_headers_read == 5
+    assert not Path(config.run.directory).exists()
+
+
+def test_a_run_goes_on_without_reading_unchanged_files_and_with_the_same_identity(
+    config: Config,
+) -> None:
+    first = planned(config)
+    run = begun(config)
+    again = stored_plan(run, config)
+    assert again.n_headers_read == planned(config).n_headers_read == 0
+    assert again.parts == first.parts and again.layout == first.layout
+    assert [one.plane for one in again.exposures] == [one.plane for one in first.exposures]
+
+
+def test_only_the_changed_file_is_read_again_and_the_identity_names_it(
+    config: Config, inputs: Path
+) -> None:
+    run = begun(config)
+    first = stored_plan(run, config)
+    fits.setval(inputs / "exp003.fits", "OBSERVER", value="another")
+    again = stored_plan(run, config)
+    assert again.n_headers_read == 1
+    assert {name for name, _ in set(first.parts) ^ set(again.parts)} == {"input exp003"}
+
+
+def test_what_is_damaged_is_read_again_and_mended_by_the_next_driver(config: Config) -> None:
+    run = begun(config)
+    (run / HEADERS_READ).write_bytes(b"no JSON")
+    plan = stored_plan(run, config)
+    assert plan.n_headers_read == 5
+    assert any(HEADERS_READ in note for note in plan.notes)
+    begun(config)
+    assert stored_plan(run, config).n_headers_read == 0
+
+
+def reading_of(folder: Path, processes: int) -> tuple[list[str], list[str]]:
+    found = find_exposures((f"{folder}/*.fits",), ImageSettings())
+    reading = HeaderReader(ImageSettings(), processes)(found.candidates)
+    assert reading.notes == ()
+    prints = [f"{one.ref} {one.wcs[0].centre()} {one.chips}" for one in reading.headers]
+    return prints, [one.message for one in reading.failed]
+
+
+@pytest.mark.slow
+def test_processes_read_what_one_reads_in_the_same_order(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(inputs / "exp001.fits", inputs / "exp009.fits")
+    (inputs / "exp0025.fits").write_bytes(b"no FITS at all")
+    here = reading_of(inputs, 1)
+    monkeypatch.setattr(reading_headers, "_WORTH_A_PROCESS", 2)
+    monkeypatch.setattr(reading_headers, "_CHUNK", 2)
+    assert reading_of(inputs, 2) == here
+    assert len(here[0]) == 6 and len(here[1]) == 1
