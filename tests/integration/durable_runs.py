@@ -21,7 +21,7 @@ from alignsvc.simulation.simulate import simulate_to
 
 #: All that a finished run leaves, by default.
 LEFT = {
-    *("config.yaml", "journal", "lease", "receipts", "tables", "history", "logs"),
+    *("config.yaml", "headers.jsonl", "journal", "lease", "receipts", "tables", "history", "logs"),
     *("mosaic.zarr", "mosaic.fits", "corrections.ecsv", "sources.ecsv", "wcs"),
     *("report.html", "report.json"),
 }
