@@ -15,12 +15,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-
-from distributed.comm.addressing import parse_address
-from distributed.security import Security
+from typing import TYPE_CHECKING
 
 from alignsvc.errors import ConfigError
 from alignsvc.redaction import redacted
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 #: Protocols of dask that are encrypted, and those that are not.
 _ENCRYPTED = frozenset({"tls", "wss"})
@@ -118,7 +119,7 @@ class ClusterSecurity:
         """
         self.require_safe(address)
         is_encrypted = _parts(address)[0] in _ENCRYPTED
-        return self._certificates(address) if is_encrypted else Security()
+        return self._certificates(address) if is_encrypted else _dasks()()
 
     def of_own(self, host: str) -> Security:
         """Return what a cluster that is started for this run, and listens on `host`, uses.
@@ -131,7 +132,7 @@ class ClusterSecurity:
         if self.has_files:
             return self._certificates(f"cluster on {host}")
         if self.trusted_network or (is_loopback(host) and not self.temporary):
-            return Security()
+            return _dasks()()
         return temporary_certificates()
 
     def _certificates(self, what: str) -> Security:
@@ -140,7 +141,7 @@ class ClusterSecurity:
                 f"scheduler {what}: it has certificates of its own; temporary ones are for "
                 f"clusters that are started for the run; {_WAYS}"
             )
-        security = Security(require_encryption=True) if not self.has_files else self._of_files()
+        security = _dasks()(require_encryption=True) if not self.has_files else self._of_files()
         found = security.get_tls_config_for_role("client")
         if not found["ca_file"] or not found["cert"]:
             raise ConfigError(
@@ -157,7 +158,7 @@ class ClusterSecurity:
         return security
 
     def _of_files(self) -> Security:
-        return Security(
+        return _dasks()(
             require_encryption=True,
             tls_ca_file=self.tls_ca_file,
             tls_client_cert=self.tls_cert,
@@ -206,7 +207,7 @@ def temporary_certificates() -> Security:
         The package that makes them is not installed.
     """
     try:
-        made: Security = Security.temporary()
+        made: Security = _dasks().temporary()
     except ImportError as error:
         raise ConfigError(
             "cluster: certificates are made by the package cryptography, which is not here; "
@@ -226,7 +227,7 @@ def is_loopback(host: str) -> bool:
 
 def _parts(address: str) -> tuple[str, str]:
     """Return protocol and host of an address."""
-    protocol, rest = parse_address(address) if "://" in address else ("", "")
+    protocol, _, rest = address.rpartition("://")
     host, colon, _ = rest.rpartition(":")
     host = host.strip("[]") if colon else rest
     if protocol not in _ENCRYPTED | _PLAIN or not host:
@@ -234,6 +235,13 @@ def _parts(address: str) -> tuple[str, str]:
             f"scheduler {redacted(address)!r}: no address; wanted one such as tls://10.0.0.5:8786"
         )
     return protocol, host
+
+
+def _dasks() -> type[Security]:
+    """Return dask's class; imported here, as it takes longer than a command that only reads."""
+    from distributed.security import Security
+
+    return Security
 
 
 def _reason(error: OSError) -> str:
