@@ -227,12 +227,33 @@ def status(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def report(run_directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show the result of a run."""
+def watch(
+    run_directory: RunDirectory,
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=60.0, help="Seconds between two looks.")
+    ] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a run until it has ended, was cancelled, or nobody drives it any more."""
     from alignsvc import api
-    from alignsvc.cli import show
+    from alignsvc.cli import show_runs
 
-    show.report(api.report(run_directory), as_json=as_json)
+    try:
+        last = show_runs.watched(api.watch(run_directory, interval), as_json=as_json)
+    except KeyboardInterrupt as error:
+        raise _Stopped(f"{run_directory}: no longer watched; the run goes on") from error
+    if last.state.exit_code is None:
+        raise _Stopped(last.lines()[0])
+    raise typer.Exit(last.state.exit_code)
+
+
+@app.command()
+def cancel(run_directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Stop a run, wherever it is driven; what is done is kept."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.told(api.cancel(run_directory), as_json=as_json)
 
 
 @app.command()
@@ -249,6 +270,77 @@ def resume(
         result = api.resume(run_directory, api.RunOptions(workers=workers, listener=listener))
     show.result(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def retry(
+    run_directory: RunDirectory,
+    failed: Annotated[bool, typer.Option("--failed", help="The exposures that failed.")] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try failed exposures again, once files are mended or workers are well."""
+    from alignsvc import api
+    from alignsvc.cli import show
+
+    if not failed:
+        raise ConfigError("retry: wanted --failed: the exposures that failed are tried again")
+    with _run_named(), show.progress(quiet=as_json) as listener:
+        result = api.retry(run_directory, api.RunOptions(workers=workers, listener=listener))
+    show.result(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def explain(
+    run_directory: RunDirectory,
+    exposure: Annotated[str, typer.Argument(metavar="EXPOSURE", help="Its id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all that happened to an exposure, and what to do about it."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.explained(api.explain(run_directory, exposure), as_json=as_json)
+
+
+@app.command(name="list")
+def list_(
+    root: Annotated[
+        Path,
+        typer.Argument(metavar="ROOT", parser=run_place, help="Runs below it are shown."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the runs below a directory."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.listed(api.list_runs(root), as_json=as_json)
+
+
+@app.command()
+def clean(
+    run_directory: RunDirectory,
+    keep_mosaic: Annotated[
+        bool, typer.Option("--keep-mosaic", help="Keep mosaic.zarr and what goes with it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what a run that nobody drives needs no more."""
+    from alignsvc import api
+    from alignsvc.cli import show_runs
+
+    show_runs.told(api.clean(run_directory, keep_mosaic=keep_mosaic), as_json=as_json)
+
+
+@app.command()
+def report(run_directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Show the result of a run."""
+    from alignsvc import api
+    from alignsvc.cli import show
+
+    show.report(api.report(run_directory), as_json=as_json)
 
 
 @app.command()
@@ -313,98 +405,6 @@ def simulate(
 def version() -> None:
     """Print the version."""
     typer.echo(VERSION)
-
-
-@app.command()
-def watch(
-    run_directory: RunDirectory,
-    interval: Annotated[
-        float, typer.Option(min=0.2, max=60.0, help="Seconds between two looks.")
-    ] = 2.0,
-    as_json: AsJson = False,
-) -> None:
-    """Follow a run until it has ended, was cancelled, or nobody drives it any more."""
-    from alignsvc import api
-    from alignsvc.cli import show_runs
-
-    try:
-        last = show_runs.watched(api.watch(run_directory, interval), as_json=as_json)
-    except KeyboardInterrupt as error:
-        raise _Stopped(f"{run_directory}: no longer watched; the run goes on") from error
-    if last.state.exit_code is None:
-        raise _Stopped(last.lines()[0])
-    raise typer.Exit(last.state.exit_code)
-
-
-@app.command()
-def cancel(run_directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Stop a run, wherever it is driven; what is done is kept."""
-    from alignsvc import api
-    from alignsvc.cli import show_runs
-
-    show_runs.told(api.cancel(run_directory), as_json=as_json)
-
-
-@app.command()
-def retry(
-    run_directory: RunDirectory,
-    failed: Annotated[bool, typer.Option("--failed", help="The exposures that failed.")] = False,
-    workers: Workers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Try failed exposures again, once files are mended or workers are well."""
-    from alignsvc import api
-    from alignsvc.cli import show
-
-    if not failed:
-        raise ConfigError("retry: wanted --failed: the exposures that failed are tried again")
-    with _run_named(), show.progress(quiet=as_json) as listener:
-        result = api.retry(run_directory, api.RunOptions(workers=workers, listener=listener))
-    show.result(result, as_json=as_json)
-    raise typer.Exit(result.exit_code)
-
-
-@app.command()
-def explain(
-    run_directory: RunDirectory,
-    exposure: Annotated[str, typer.Argument(metavar="EXPOSURE", help="Its id.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show all that happened to an exposure, and what to do about it."""
-    from alignsvc import api
-    from alignsvc.cli import show_runs
-
-    show_runs.explained(api.explain(run_directory, exposure), as_json=as_json)
-
-
-@app.command(name="list")
-def list_(
-    root: Annotated[
-        Path,
-        typer.Argument(metavar="ROOT", parser=run_place, help="Runs below it are shown."),
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Show the runs below a directory."""
-    from alignsvc import api
-    from alignsvc.cli import show_runs
-
-    show_runs.listed(api.list_runs(root), as_json=as_json)
-
-
-@app.command()
-def clean(
-    run_directory: RunDirectory,
-    keep_mosaic: Annotated[
-        bool, typer.Option("--keep-mosaic", help="Keep mosaic.zarr and what goes with it.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Remove what a run that nobody drives needs no more."""
-    from alignsvc import api
-    from alignsvc.cli import show_runs
-
-    show_runs.told(api.clean(run_directory, keep_mosaic=keep_mosaic), as_json=as_json)
 
 
 if __name__ == "__main__":

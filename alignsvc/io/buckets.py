@@ -216,7 +216,7 @@ class BucketObjects:
     @contextmanager
     def _explained(self, doing: str, name: str) -> Iterator[None]:
         """Turn errors of the client into errors that say what the operator does next."""
-        where = f"run store {self.root}: {doing} {name}"
+        where = f"run store {self.root}: {doing} {name}".rstrip()
         try:
             yield
         except _REFUSED as error:

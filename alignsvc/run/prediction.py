@@ -96,7 +96,7 @@ _OF_TILES: Mapping[str, _Bytes] = {
     "merge": _Bytes(tile=8, cut=16, heap_area=120, heap_tile=25, most_heap=220e6, seconds=0.1),
     "background": _Bytes(cut=24, heap_area=80, heap_tile=20, most_heap=200e6, seconds=0.02),
     "detect": _Bytes(cut=70, heap_area=80, heap_tile=20, most_heap=180e6, seconds=0.1),
-    "tell": _Bytes(cut=95, heap_area=80, heap_tile=20, most_heap=180e6, seconds=1.0),
+    "tell": _Bytes(cut=95, heap_area=80, heap_tile=20, most_heap=180e6, seconds=3.0),
 }
 #: Pixels around a tile that detection reads too.
 _HALO_PX = 64

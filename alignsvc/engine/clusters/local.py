@@ -60,7 +60,12 @@ DASK_SETTINGS = {
     "distributed.admin.tick.interval": "500 ms",
     "distributed.admin.system-monitor.interval": "2 s",
     "distributed.worker.memory.monitor-interval": "500 ms",
-    "distributed.nanny.pre-spawn-environ": {**HEAP_OF_A_WORKER, **ONE_THREAD},
+    "distributed.nanny.pre-spawn-environ": {
+        **HEAP_OF_A_WORKER,
+        **ONE_THREAD,
+        # A worker that is told to end in the middle of a heartbeat would print a traceback.
+        "DASK_LOGGING": "{'tornado.application': 'critical'}",
+    },
 }
 #: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
 #: nanny for good: a worker that dies again, and is just then away, would never come back. Nannies
