@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alignsvc.config.load import parse_config
 from alignsvc.errors import AlignError, ConfigError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
-from alignsvc.run.run_directory import absolute_directory
+from alignsvc.run.run_directory import never_began
 from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
 
 
@@ -122,12 +121,7 @@ def _is_run(folder: Place, below: Sequence[str]) -> bool:
     """Return whether a folder with a configuration is a run, and not somebody's own folder."""
     if JOURNAL.rstrip("/") in below:
         return True
-    try:
-        content = RunLocations(folder).objects.get(CONFIG)
-        config = parse_config(content.decode(), str(folder.joinpath(CONFIG)))
-        return absolute_directory(config.run.directory) == folder
-    except (AlignError, UnicodeDecodeError):
-        return False
+    return never_began(folder)
 
 
 def _listed(run: Place, now_s: float) -> ListedRun:

@@ -9,8 +9,10 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from alignsvc.config.load import parse_config
 from alignsvc.errors import AlignError, RunStoreError
 from alignsvc.io.buckets import BucketObjects
+from alignsvc.io.locations import CONFIG
 from alignsvc.io.places import Place, UrlPlace, run_place
 from alignsvc.io.stores import objects_at
 
@@ -43,6 +45,20 @@ def is_occupied(run: Place) -> bool:
     if isinstance(run, Path):
         return run.is_dir() and any(run.iterdir())
     return bool(objects_at(run).list(""))
+
+
+def never_began(run: Place) -> bool:
+    """Return whether a configuration of this very directory is there, as a driver left it that died
+    before the journal's first event. Only told of directories that have no journal.
+    """
+    content = objects_at(run).find(CONFIG)
+    if content is None:
+        return False
+    try:
+        config = parse_config(content.decode(), str(run.joinpath(CONFIG)))
+        return absolute_directory(config.run.directory) == run
+    except (AlignError, UnicodeDecodeError):
+        return False
 
 
 def make(run: Place) -> None:

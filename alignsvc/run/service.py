@@ -43,6 +43,7 @@ from alignsvc.run.run_directory import (
     absolute_directory,
     is_occupied,
     make,
+    never_began,
     require_usable,
     unusable,
 )
@@ -111,7 +112,7 @@ def ready(config: Config, options: RunOptions) -> Plan:
         options.listener(events.Note(note))
     run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
-    _make_room(run, plan, stored, options)
+    _make_room(run, plan, options)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return plan
 
@@ -254,7 +255,7 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(place_of(path))
 
 
-def _make_room(run: Place, plan: Plan, stored: bytes, options: RunOptions) -> None:
+def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
     """See that the directory is this run's, or can be."""
     try:
         known = state_of(run) if _is_begun_in(run) else RunState()
@@ -263,7 +264,7 @@ def _make_room(run: Place, plan: Plan, stored: bytes, options: RunOptions) -> No
             _remove(run, plan)
         elif known.identity:
             require_same(run, plan, known)
-        elif is_occupied(run) and not _is_begun(run, stored):
+        elif is_occupied(run) and not never_began(run):
             raise ConfigError(
                 f"run.directory: {run} is not empty and holds no run; name another directory"
             )
@@ -272,11 +273,6 @@ def _make_room(run: Place, plan: Plan, stored: bytes, options: RunOptions) -> No
         make(run)
     except OSError as error:
         raise unusable(run, error) from error
-
-
-def _is_begun(run: Place, stored: bytes) -> bool:
-    """Return whether a driver died between the configuration and the journal's first event."""
-    return RunLocations(run).objects.find(CONFIG) == stored
 
 
 def _remove(run: Place, plan: Plan) -> None:

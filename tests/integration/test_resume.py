@@ -13,13 +13,13 @@ from durable_runs import LEFT, content, make_sky, names_left, tell, write_config
 from threadpoolctl import threadpool_limits
 
 from alignsvc import api
-from alignsvc.config.load import load_config
+from alignsvc.config.load import dump_config, load_config
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import ExitCode, Status, TaskOutcome
 from alignsvc.domain.result import FitQuality
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.serial import SerialExecutor
-from alignsvc.errors import ResourceError, TransientError
+from alignsvc.errors import ConfigError, ResourceError, TransientError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
@@ -343,3 +343,19 @@ def test_a_receipt_for_a_tile_that_another_driver_made_differently_does_not_coun
     other = MergeTask(tools.run, grid, tile, parts[:1], state.mosaic.generation)
     next(iter(tools.executor.run([other])))
     assert not task.product_is_whole(outcome)
+
+
+def test_a_driver_that_died_before_the_first_event_leaves_room_for_any_other(
+    sky: Path, tmp_path: Path
+) -> None:
+    """Found by the chaos suite: the second driver had another scheduler, thus other settings."""
+    file = write_config(tmp_path / "run.yaml", sky)
+    run = file.with_suffix("")
+    dead = load_config(file, ("cluster.backend=local", "cluster.workers=1"))
+    run.mkdir()
+    (run / "config.yaml").write_text(dump_config(dead))
+    (run / "lease").mkdir()
+    assert service.ready(load_config(file, ()), service.RunOptions()).is_usable
+    (run / "config.yaml").write_text("images: {paths: [somebody's own]}")
+    with pytest.raises(ConfigError, match="is not empty and holds no run"):
+        service.ready(load_config(file, ()), service.RunOptions())
