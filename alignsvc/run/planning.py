@@ -89,16 +89,17 @@ def make_plan(
     reference = _reference(config, (*arranged.exposures, *arranged.idle))
     arranged = arranged.held_by(reference)
     require_on_grids(config, catalog, arranged.layout.grids)
-    named = (
+    extended = () if earlier is None else (("run.extend", earlier.digest),)
+    parts = (
+        ("format", digest_of(FORMAT_VERSION)),
+        *setting_parts(config),
+        *extended,
         *sources,
         ("reference.image", reference or ""),
         ("mosaic.grid", digest_of(grid) if grid is not None else ""),
         _named_plane(config, sound),
+        *((f"input {header.ref.id}", header.ref.fingerprint) for header in headers),
     )
-    inputs = tuple((f"input {header.ref.id}", header.ref.fingerprint) for header in headers)
-    extended = () if earlier is None else (("run.extend", earlier.digest),)
-    settings = (*setting_parts(config), *extended)
-    parts = (("format", digest_of(FORMAT_VERSION)), *settings, *named, *inputs)
     moving = [one.known for one in arranged.exposures if not one.is_frozen]
     compared = [one.header for one in arranged.exposures]
     colours = star_colours(config, compared)
