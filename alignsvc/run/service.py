@@ -35,6 +35,7 @@ from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
 from alignsvc.run.mending import mended
+from alignsvc.run.outlines import write_outlines
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.prediction import require_fits
@@ -343,6 +344,7 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
     require_same(run, plan, known)
     if plan.n_headers_read:
         keep_headers(RunLocations(run).objects, plan.headers, plan.algorithms.images)
+    write_outlines(RunLocations(run).objects, plan)
     extended = take_along(run, plan, is_known=known.extended is not None)
     if not known.identity:
         book.append(journal.RunCreated(plan.identity, plan.parts))

@@ -368,6 +368,12 @@ def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
     )
 
 
+def input_names(state: RunState) -> frozenset[str]:
+    """Return the ids of the exposures that a run was given, as far as their files could be read."""
+    names = (name for name, _ in state.parts if name.startswith(_INPUT))
+    return frozenset(name.removeprefix(_INPUT) for name in names)
+
+
 def _progress(objects: ObjectStore, view: JournalView, holder: Holder | None) -> Progress | None:
     """Return how far the present stage is, unless what is said of it is of another."""
     found = progress_of(objects)
@@ -384,8 +390,7 @@ def _counts(objects: ObjectStore, state: RunState) -> ExposureCounts:
         counts = json.loads(content)["counts"]
         return ExposureCounts(0, *(int(counts[status.value]) for status in Status))
     ended = Counter(end.status for end in state.ended.values())
-    inputs = {name.removeprefix(_INPUT) for name, _ in state.parts if name.startswith(_INPUT)}
-    going = len(inputs - state.ended.keys())
+    going = len(input_names(state) - state.ended.keys())
     return ExposureCounts(
         0 if state.is_finished else going,
         going if state.is_finished else 0,

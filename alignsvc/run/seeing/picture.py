@@ -1,0 +1,142 @@
+"""A run as people see it: how it stands, what each pass did to each exposure, and when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from alignsvc.domain.outcome import Status
+from alignsvc.io.journal_store import Journal
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
+from alignsvc.io.run_logs import LogLine, log_lines
+from alignsvc.run.outlines import Outlines, find_outlines
+from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
+from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
+from alignsvc.run.service import require_run, stored_config
+from alignsvc.run.status import JournalView, RunStatus, input_names, status_of
+
+#: Lines of the log that are shown: the last ones.
+_LOG_LINES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenExposure:
+    """How an exposure ended, if it did.
+
+    Parameters
+    ----------
+    id : str
+    status : Status or None
+        None while it is in the loop of a run that goes on.
+    reason, message : str
+        Empty where there is none.
+    """
+
+    id: str
+    status: Status | None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunPicture:
+    """All that is shown of a run at one moment.
+
+    Parameters
+    ----------
+    status : RunStatus
+    passes : tuple of PassColumns
+        Solved ones whose tables can be read.
+    stages : tuple of StageTime
+        In turn.
+    outlines : Outlines
+    log : tuple of LogLine
+        The last of it.
+    """
+
+    status: RunStatus
+    passes: tuple[PassColumns, ...] = ()
+    stages: tuple[StageTime, ...] = ()
+    outlines: Outlines = field(default_factory=Outlines.none)
+    log: tuple[LogLine, ...] = ()
+
+    @cached_property
+    def exposures(self) -> tuple[SeenExposure, ...]:
+        """Every exposure that the run knows of, in order of id."""
+        state = self.status.state
+        names = {*input_names(state), *state.ended, *self.outlines.id.tolist()}
+        if self.passes:
+            names.update(self.passes[-1].id.tolist())
+        going = Status.ALIGNED if state.is_finished else None
+        return tuple(
+            SeenExposure(name, going)
+            if (end := state.ended.get(name)) is None
+            else SeenExposure(name, end.status, end.reason, end.message)
+            for name in sorted(names)
+        )
+
+
+class RunViewer:
+    """Looks at one run again and again, and reads only what is new.
+
+    Parameters
+    ----------
+    run : Place
+        The run's directory, on a disk or in a bucket.
+    clock : callable
+        Seconds since 1970.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or one of another format.
+    """
+
+    def __init__(self, run: Place, clock: Callable[[], float] = time.time) -> None:
+        self.run = run.absolute()
+        require_run(self.run)
+        self._clock = clock
+        self._eps_shift_px = stored_config(self.run).alignment.eps_shift
+        self._objects = RunLocations(self.run).objects
+        self._book = Journal(self._objects, clock)
+        self._view = JournalView()
+        self._stages: tuple[StageTime, ...] = ()
+        self._passes: dict[str, PassColumns] = {}
+        self._outlines = Outlines.none()
+
+    def look(self) -> RunPicture:
+        """Return the run as it is now.
+
+        Raises
+        ------
+        RunStoreError
+            Its journal cannot be trusted.
+        """
+        news = tuple(self._book.entries(after=self._view.n_entries))
+        self._view = self._view.read_on(news)
+        self._stages = stages_read_on(self._stages, news)
+        if not len(self._outlines.id):
+            self._outlines = find_outlines(self._objects)
+        status = status_of(self.run, self._view, self._clock())
+        return RunPicture(
+            replace(status, eps_shift_px=self._eps_shift_px),
+            self._solved_passes(),
+            self._stages,
+            self._outlines,
+            tuple(log_lines(self._objects))[-_LOG_LINES:],
+        )
+
+    def _solved_passes(self) -> tuple[PassColumns, ...]:
+        """Return what solved passes left; what was read once is not read again."""
+        found: dict[str, PassColumns] = {}
+        for record in self._view.state.solved_passes:
+            assert record.solution is not None
+            digest = record.solution.digest
+            columns = self._passes.get(digest) or find_pass_columns(self._objects, record)
+            if columns is not None:
+                found[digest] = columns
+        self._passes = found
+        return tuple(found.values())

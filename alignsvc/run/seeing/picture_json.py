@@ -1,0 +1,149 @@
+"""A picture of a run as JSON, for pages and widgets: columns, as short as eyes need them.
+
+Every column has a number, or null, for each of ``exposures.id``, which are in order. A page that
+is told again what it knows already draws slowly, so that passes can be left out by their digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.geometry import Points
+from alignsvc.run.outlines import Outlines
+from alignsvc.run.seeing.pass_columns import PassColumns
+from alignsvc.run.seeing.picture import RunPicture, SeenExposure
+from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.version import VERSION
+
+Json: TypeAlias = dict[str, Any]
+#: Digits that a page needs of a measured number, and of a place on the sky (4e-9 degrees).
+_DIGITS, _SKY_DECIMALS = 6, 8
+
+
+def picture_json(picture: RunPicture, known_passes: int = 0) -> Json:
+    """Return a picture as JSON values.
+
+    Parameters
+    ----------
+    picture : RunPicture
+    known_passes : int
+        So many of the first passes are left out.
+    """
+    ids = [one.id for one in picture.exposures]
+    return {
+        "version": VERSION,
+        "status": picture.status.as_json(),
+        "lines": picture.status.lines(),
+        "now_s": picture.status.now_s,
+        "exposures": _exposures(picture.exposures, picture.outlines, ids),
+        "held_out": _held_out(picture, ids),
+        "passes": [_pass(one, picture.outlines, ids) for one in picture.passes[known_passes:]],
+        "first_pass": known_passes,
+        "stages": [_stage(one) for one in picture.stages],
+        "log": [
+            [line.time_s, line.what.value, line.stage, line.subject, line.text]
+            for line in picture.log
+        ],
+    }
+
+
+def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:
+    rows = _rows(outlines.id, ids)
+    return {
+        "id": list(ids),
+        "status": ["going" if one.status is None else one.status.value for one in exposures],
+        "reason": [one.reason for one in exposures],
+        "message": [one.message for one in exposures],
+        "ra": _column(outlines.middle_ra, rows, len(ids), decimals=_SKY_DECIMALS),
+        "dec": _column(outlines.middle_dec, rows, len(ids), decimals=_SKY_DECIMALS),
+        "scale_arcsec": _column(outlines.scale_arcsec, rows, len(ids)),
+        "outlines": [
+            [
+                int(rows[owner]),
+                np.round(outlines.ra[first:last], _SKY_DECIMALS).tolist(),
+                np.round(outlines.dec[first:last], _SKY_DECIMALS).tolist(),
+            ]
+            for owner, first, last in zip(
+                outlines.owner, outlines.first[:-1], outlines.first[1:], strict=True
+            )
+        ],
+    }
+
+
+def _held_out(picture: RunPicture, ids: Sequence[str]) -> Json:
+    given = [picture.status.state.verdicts.get(name) for name in ids]
+    return {
+        "verdict": ["" if one is None else one.verdict.value for one in given],
+        "before_px": [None if one is None else _short(one.before_px) for one in given],
+        "after_px": [None if one is None else _short(one.after_px) for one in given],
+    }
+
+
+def _pass(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
+    rows, n = _rows(columns.id, ids), len(ids)
+    moved = columns.displacement_arcsec(_middles_in_planes(columns.id, outlines))
+    return {
+        "number": columns.number,
+        "full": columns.is_full,
+        "movement_px": _short(columns.movement_px),
+        "catalogued": columns.n_catalogued,
+        "move_px": _column(columns.move_px, rows, n),
+        "east_mas": _column(1e3 * moved.x, rows, n),
+        "north_mas": _column(1e3 * moved.y, rows, n),
+        "east_error_mas": _column(1e3 * columns.error_arcsec[:, 0], rows, n),
+        "north_error_mas": _column(1e3 * columns.error_arcsec[:, 1], rows, n),
+        "rotation_arcsec": _column(3600.0 * columns.rotation_deg, rows, n),
+        "rmse_px": _column(columns.rmse_px, rows, n),
+        "used": _column(columns.n_used.astype(float), rows, n),
+        "measured": _column(columns.n_sources.astype(float), rows, n),
+    }
+
+
+def _middles_in_planes(names: NDArray[Any], outlines: Outlines) -> Points:
+    """Return the middle of each exposure in its plane; its tangent point where nobody knows it."""
+    known = dict(zip(outlines.id.tolist(), range(len(outlines.id)), strict=True))
+    rows = np.array([known.get(name, -1) for name in names.tolist()], np.int64)
+    x, y = (np.append(column, 0.0)[rows] for column in (outlines.middle_x, outlines.middle_y))
+    return Points(x, y)
+
+
+def _stage(one: StageTime) -> Json:
+    return {
+        "stage": one.stage,
+        "pass": one.pass_number,
+        "began_s": one.began_s,
+        "ended_s": one.ended_s,
+        "tasks": one.n_tasks,
+        "skipped": one.n_skipped,
+        "failed": one.n_failed,
+        "reused": one.n_reused,
+        "work_s": _short(one.work_s),
+        "peak_bytes": one.peak_bytes,
+        "lost": one.is_lost,
+    }
+
+
+def _rows(names: NDArray[Any], ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return which of `ids` each name is; all are among them."""
+    if not len(names):
+        return np.empty(0, np.int64)
+    return np.searchsorted(np.array(ids, str), names)
+
+
+def _column(
+    values: FloatArray, rows: NDArray[np.int64], n: int, decimals: int | None = None
+) -> list[float | None]:
+    """Return values at their rows, null elsewhere and for what is not finite."""
+    column: list[float | None] = [None] * n
+    for row, value in zip(rows.tolist(), values.tolist(), strict=True):
+        column[row] = _short(value) if decimals is None else round(value, decimals)
+    return column
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None

@@ -1,0 +1,166 @@
+// A plane of pixels with axes: what every drawing below stands on.
+
+// Okabe and Ito's colours, which people with any kind of sight can tell apart.
+const COLOURS = {
+  aligned: "#0072b2", going: "#56b4e9", skipped: "#e69f00", failed: "#d55e00",
+  line: "#999999", strong: "#000000", limit: "#d55e00", chosen: "#cc79a7", grid: "#e4e4e4",
+};
+const FONT = "12px system-ui, sans-serif";
+const MARGIN = { left: 64, right: 14, top: 12, bottom: 40 };
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+// Numbers as people read them: so many digits, and no more zeros than needed.
+function number(value, digits = 4) {
+  if (value === null || value === undefined) return "";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size >= 1e5 || size < 1e-4 ? value.toExponential(2) : String(Number(value.toPrecision(digits)));
+}
+
+// Round numbers that divide a range into about so many parts.
+function ticks(low, high, about = 6) {
+  const rough = (high - low) / about;
+  if (!(rough > 0)) return [low];
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((k) => k * power).find((one) => one >= rough);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
+  return found;
+}
+
+function powers(low, high) {
+  const found = [];
+  for (let k = Math.ceil(Math.log10(low) - 1e-9); k <= Math.log10(high) + 1e-9; k++) found.push(10 ** k);
+  return found;
+}
+
+// A canvas with axes. `draw(plane)` is called whenever it has a size; it calls `plane.axes` first.
+class Plane {
+  constructor(title, height, draw) {
+    this.canvas = element("canvas", { role: "img", "aria-label": title, tabindex: "0" });
+    this.says = element("div", { class: "says", "aria-live": "polite" });
+    this.root = element("figure", {}, element("figcaption", {}, title), this.canvas, this.says);
+    this.height = height;
+    this.draw = draw;
+    this.spots = [];
+    this.canvas.addEventListener("mousemove", (event) => this.#hover(event));
+    this.canvas.addEventListener("mouseleave", () => { this.says.textContent = ""; });
+    new ResizeObserver(() => this.redraw()).observe(this.root);
+  }
+
+  redraw() {
+    const width = this.root.clientWidth;
+    if (!width) return;
+    const ratio = window.devicePixelRatio || 1;
+    this.width = width;
+    this.canvas.width = width * ratio;
+    this.canvas.height = this.height * ratio;
+    this.canvas.style.height = `${this.height}px`;
+    this.pen = this.canvas.getContext("2d");
+    this.pen.scale(ratio, ratio);
+    this.pen.font = FONT;
+    this.spots = [];
+    this.draw(this);
+  }
+
+  get inner() {
+    return {
+      left: MARGIN.left, right: this.width - MARGIN.right,
+      top: MARGIN.top, bottom: this.height - MARGIN.bottom,
+    };
+  }
+
+  // Set the scales, draw frame, grid and names. x, y: {low, high, log, name, ticks, label}.
+  axes(x, y) {
+    const box = this.inner;
+    const scale = (axis, from, to) => {
+      const f = axis.log ? Math.log10 : (v) => v;
+      const [low, high] = [f(axis.low), f(axis.high)];
+      return (value) => from + ((f(value) - low) / (high - low || 1)) * (to - from);
+    };
+    this.x = scale(x, box.left, box.right);
+    this.y = scale(y, box.bottom, box.top);
+    const pen = this.pen;
+    pen.strokeStyle = COLOURS.grid;
+    pen.fillStyle = "#333333";
+    pen.lineWidth = 1;
+    pen.textAlign = "center";
+    for (const value of x.ticks ?? ticks(x.low, x.high)) {
+      this.#line(this.x(value), box.top, this.x(value), box.bottom);
+      pen.fillText((x.label ?? number)(value), this.x(value), box.bottom + 16);
+    }
+    pen.textAlign = "right";
+    for (const value of y.ticks ?? (y.log ? powers(y.low, y.high) : ticks(y.low, y.high))) {
+      this.#line(box.left, this.y(value), box.right, this.y(value));
+      pen.fillText((y.label ?? number)(value), box.left - 6, this.y(value) + 4);
+    }
+    pen.textAlign = "center";
+    pen.fillText(x.name, (box.left + box.right) / 2, this.height - 6);
+    pen.save();
+    pen.translate(14, (box.top + box.bottom) / 2);
+    pen.rotate(-Math.PI / 2);
+    pen.fillText(y.name, 0, 0);
+    pen.restore();
+    pen.strokeStyle = "#666666";
+    pen.strokeRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  }
+
+  #line(x0, y0, x1, y1) {
+    this.pen.beginPath();
+    this.pen.moveTo(x0, y0);
+    this.pen.lineTo(x1, y1);
+    this.pen.stroke();
+  }
+
+  // Draw through points, with gaps where one is null.
+  path(points, colour, width = 1, closed = false) {
+    const pen = this.pen;
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.beginPath();
+    let drawing = false;
+    for (const point of points) {
+      if (!point) { drawing = false; continue; }
+      if (drawing) pen.lineTo(point[0], point[1]);
+      else pen.moveTo(point[0], point[1]);
+      drawing = true;
+    }
+    if (closed) pen.closePath();
+    pen.stroke();
+  }
+
+  arrow(x0, y0, x1, y1, colour) {
+    const angle = Math.atan2(y1 - y0, x1 - x0);
+    const head = Math.min(7, Math.hypot(x1 - x0, y1 - y0) / 2);
+    const barb = (turn) => [x1 - head * Math.cos(angle + turn), y1 - head * Math.sin(angle + turn)];
+    this.path([[x0, y0], [x1, y1], null, barb(0.5), [x1, y1], barb(-0.5)], colour, 1.3);
+  }
+
+  // Text that is shown near a point, and what a click there chooses.
+  spot(x, y, text, row = null) { this.spots.push({ x, y, text, row }); }
+
+  nearest(event, within = 24) {
+    const box = this.canvas.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    let best = null, least = within * within;
+    for (const spot of this.spots) {
+      const off = (spot.x - x) ** 2 + (spot.y - y) ** 2;
+      if (off < least) { least = off; best = spot; }
+    }
+    return best;
+  }
+
+  #hover(event) {
+    const spot = this.nearest(event);
+    this.says.textContent = spot ? spot.text : "";
+  }
+}
