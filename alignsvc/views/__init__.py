@@ -20,6 +20,11 @@ def script() -> str:
     return "\n".join(_content(part) for part in _PARTS)
 
 
+def widget_script() -> str:
+    """Return the module of a notebook's widget, as anywidget has it."""
+    return f"{script()}\n{_content('widget.js')}"
+
+
 def style() -> str:
     """Return the style of what is drawn."""
     return _content("views.css")

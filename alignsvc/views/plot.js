@@ -6,7 +6,7 @@ const COLOURS = {
   line: "#999999", strong: "#000000", limit: "#d55e00", chosen: "#cc79a7", grid: "#e4e4e4",
 };
 const FONT = "12px system-ui, sans-serif";
-const MARGIN = { left: 64, right: 14, top: 12, bottom: 40 };
+const MARGIN = { right: 14, top: 12, bottom: 40 };
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -45,11 +45,12 @@ function powers(low, high) {
 
 // A canvas with axes. `draw(plane)` is called whenever it has a size; it calls `plane.axes` first.
 class Plane {
-  constructor(title, height, draw) {
+  constructor(title, height, draw, left = 64) {
     this.canvas = element("canvas", { role: "img", "aria-label": title, tabindex: "0" });
     this.says = element("div", { class: "says", "aria-live": "polite" });
     this.root = element("figure", {}, element("figcaption", {}, title), this.canvas, this.says);
     this.height = height;
+    this.left = left;
     this.draw = draw;
     this.spots = [];
     this.canvas.addEventListener("mousemove", (event) => this.#hover(event));
@@ -74,7 +75,7 @@ class Plane {
 
   get inner() {
     return {
-      left: MARGIN.left, right: this.width - MARGIN.right,
+      left: this.left, right: this.width - MARGIN.right,
       top: MARGIN.top, bottom: this.height - MARGIN.bottom,
     };
   }

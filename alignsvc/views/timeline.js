@@ -1,7 +1,7 @@
 // When each stage ran, and how much of that was work of its tasks.
 
 function timeline(view) {
-  return new Plane("Stages", 60, (on) => {
+  return new Plane("Time of each stage", 60, (on) => {
     const stages = view.picture.stages;
     if (!stages.length) return nothing(on, "no stage has begun");
     const names = [...new Set(stages.map((one) => one.stage))];
@@ -24,5 +24,5 @@ function timeline(view) {
       const memory = one.peak_bytes ? `, at most ${Math.round(one.peak_bytes / 1e6)} MB a process` : "";
       on.spot((x0 + x1) / 2, y, `pass ${one.pass} ${one.stage}: ${one.tasks} tasks${failed}, ${how}, ${number(one.work_s, 3)} s of work${memory}`);
     }
-  });
+  }, 120);
 }

@@ -31,10 +31,10 @@ class RunView {
   get eps() { return this.picture.status.eps_shift_px; }
   get ids() { return this.picture.exposures.id; }
 
-  // Show a picture; passes that were shown before need not be in it.
+  // Show a picture.
   update(picture) {
     this.picture = picture;
-    this.passes = [...this.passes.slice(0, picture.first_pass), ...picture.passes];
+    this.passes = picture.passes;
     const pass = this.passes[this.passes.length - 1];
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;
     const { standing, exit_code: code } = picture.status;

@@ -1,7 +1,6 @@
 """A picture of a run as JSON, for pages and widgets: columns, as short as eyes need them.
 
-Every column has a number, or null, for each of ``exposures.id``, which are in order. A page that
-is told again what it knows already draws slowly, so that passes can be left out by their digest.
+Every column has a number, or null, for each of ``exposures.id``, which are in order.
 """
 
 from __future__ import annotations
@@ -25,31 +24,39 @@ Json: TypeAlias = dict[str, Any]
 _DIGITS, _SKY_DECIMALS = 6, 8
 
 
-def picture_json(picture: RunPicture, known_passes: int = 0) -> Json:
-    """Return a picture as JSON values.
+def picture_json(picture: RunPicture) -> Json:
+    """Return a picture as JSON values: what changes with each look, and what seldom does."""
+    return {**moment_json(picture), **exposures_json(picture), **passes_json(picture)}
 
-    Parameters
-    ----------
-    picture : RunPicture
-    known_passes : int
-        So many of the first passes are left out.
-    """
-    ids = [one.id for one in picture.exposures]
+
+def moment_json(picture: RunPicture) -> Json:
+    """Return what may be another with each look: standing, stages, log."""
     return {
         "version": VERSION,
         "status": picture.status.as_json(),
         "lines": picture.status.lines(),
         "now_s": picture.status.now_s,
-        "exposures": _exposures(picture.exposures, picture.outlines, ids),
-        "held_out": _held_out(picture, ids),
-        "passes": [_pass(one, picture.outlines, ids) for one in picture.passes[known_passes:]],
-        "first_pass": known_passes,
         "stages": [_stage(one) for one in picture.stages],
         "log": [
             [line.time_s, line.what.value, line.stage, line.subject, line.text]
             for line in picture.log
         ],
     }
+
+
+def exposures_json(picture: RunPicture) -> Json:
+    """Return where exposures lie and how they ended."""
+    ids = [one.id for one in picture.exposures]
+    return {
+        "exposures": _exposures(picture.exposures, picture.outlines, ids),
+        "held_out": _held_out(picture, ids),
+    }
+
+
+def passes_json(picture: RunPicture) -> Json:
+    """Return what each pass did to each exposure."""
+    ids = [one.id for one in picture.exposures]
+    return {"passes": [_pass(one, picture.outlines, ids) for one in picture.passes]}
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:

@@ -1,0 +1,107 @@
+"""A run in a notebook, live as long as it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import anywidget
+import traitlets
+
+from alignsvc.errors import AlignError
+from alignsvc.io.places import Place
+from alignsvc.run.cancelling import cancel_run
+from alignsvc.run.seeing.picture import RunPicture, RunViewer
+from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes_json
+from alignsvc.run.service import RunOptions, stored_config
+from alignsvc.run.submitting import submit
+from alignsvc.views import style, widget_script
+
+
+class RunMonitor(anywidget.AnyWidget):
+    """A widget that shows a run, and asks it to stop or go on.
+
+    It reads the run's store, so that it shows runs that are driven elsewhere, are dead or have
+    ended, just as well. While the run goes on it looks again by itself, in a thread of its own: a
+    slow store does not stop the notebook.
+
+    Parameters
+    ----------
+    run : Place
+        The run's directory, on a disk or in a bucket.
+    interval_s : float
+        Between two looks.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or one of another format.
+    """
+
+    _esm = widget_script()
+    _css = style()
+    moment = traitlets.Dict().tag(sync=True)
+    exposures = traitlets.Dict().tag(sync=True)
+    passes = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, run: Place, interval_s: float = 2.0) -> None:
+        super().__init__()
+        self._viewer = RunViewer(run)
+        self._interval_s = interval_s
+        self._looking: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[None]] = set()
+        self.on_msg(self._on_message)
+        self.refresh()
+        self._go_on_looking()
+
+    def refresh(self) -> None:
+        """Look at the run now."""
+        self._show(self._viewer.look())
+
+    def _show(self, picture: RunPicture) -> None:
+        # A part that is what it was is not sent again.
+        self.moment = moment_json(picture)
+        self.exposures = exposures_json(picture)
+        if len(picture.passes) != len(self.passes.get("passes", ())):
+            self.passes = passes_json(picture)
+
+    def _go_on_looking(self) -> None:
+        """Look again and again while the run goes on, where there is a loop to do so in."""
+        with suppress(RuntimeError):  # a script: nobody is there to see it
+            loop = asyncio.get_running_loop()
+            if self._looking is None or self._looking.done():
+                self._looking = loop.create_task(self._look_while_going())
+
+    async def _look_while_going(self) -> None:
+        while True:
+            try:
+                picture = await asyncio.to_thread(self._viewer.look)
+            except AlignError as error:
+                self.send({"text": str(error)})
+                return
+            self._show(picture)
+            if not picture.status.standing.is_going:
+                return
+            await asyncio.sleep(self._interval_s)
+
+    def _on_message(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(str(content.get("ask"))))
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+
+    async def _answer(self, asked: str) -> None:
+        """Do what a button asks for, and tell what came of it."""
+        try:
+            match asked:
+                case "cancel":
+                    text = (await asyncio.to_thread(cancel_run, self._viewer.run)).line()
+                case "resume":
+                    config = stored_config(self._viewer.run)
+                    text = (await asyncio.to_thread(submit, config, RunOptions())).line()
+                case _:
+                    return
+        except AlignError as error:
+            text = str(error)
+        self.send({"text": text})
+        self._go_on_looking()
