@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
 from alignsvc.config.build import build_cluster
@@ -52,6 +52,9 @@ from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 from alignsvc.simulation.truth import from_json
 
+if TYPE_CHECKING:  # an extra
+    from alignsvc.dashboard.monitor import RunMonitor
+
 __all__ = [
     "Cancellation",
     "Cleaning",
@@ -85,6 +88,7 @@ __all__ = [
     "find_linear_fit",
     "fit_scene",
     "list_runs",
+    "monitor",
     "rehearse",
     "report",
     "resume",
@@ -214,6 +218,25 @@ def list_runs(root: Place | str) -> tuple[ListedRun, ...]:
 def clean(run: Place | str, *, keep_mosaic: bool = False) -> Cleaning:
     """Remove what a run that nobody drives needs no more: pixels, and tables of single tasks."""
     return clean_run(_run(run), keep_mosaic=keep_mosaic)
+
+
+def monitor(run: Place | str, interval_s: float = 2.0) -> RunMonitor:
+    """Return a widget for notebooks that shows a run, live while it goes on.
+
+    Raises
+    ------
+    ConfigError
+        The package that shows widgets is not installed.
+    RunStoreError
+        There is no run, or one of another format.
+    """
+    try:
+        from alignsvc.dashboard.monitor import RunMonitor
+    except ImportError as error:
+        raise ConfigError(
+            f"monitor: needs a package that is not here ({error}); pip install 'alignsvc[jupyter]'"
+        ) from error
+    return RunMonitor(_run(run), interval_s)
 
 
 def report(run: Place | str) -> Any:

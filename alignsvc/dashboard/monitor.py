@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,9 @@ from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes
 from alignsvc.run.service import RunOptions, stored_config
 from alignsvc.run.submitting import submit
 from alignsvc.views import style, widget_script
+
+#: So long after a button a run is looked at that does not go on yet: its driver has to begin.
+_PATIENCE_S = 120.0
 
 
 class RunMonitor(anywidget.AnyWidget):
@@ -51,6 +55,7 @@ class RunMonitor(anywidget.AnyWidget):
         self._interval_s = interval_s
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
+        self._patient_until_s = 0.0
         self.on_msg(self._on_message)
         self.refresh()
         self._go_on_looking()
@@ -81,7 +86,8 @@ class RunMonitor(anywidget.AnyWidget):
                 self.send({"text": str(error)})
                 return
             self._show(picture)
-            if not picture.status.standing.is_going:
+            is_over = picture.status.state.is_finished or time.monotonic() > self._patient_until_s
+            if not picture.status.standing.is_going and is_over:
                 return
             await asyncio.sleep(self._interval_s)
 
@@ -104,4 +110,5 @@ class RunMonitor(anywidget.AnyWidget):
         except AlignError as error:
             text = str(error)
         self.send({"text": text})
+        self._patient_until_s = time.monotonic() + _PATIENCE_S
         self._go_on_looking()
