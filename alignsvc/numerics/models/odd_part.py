@@ -159,8 +159,8 @@ class OddPartFromStars:
     reach_fwhm : float
         Pixels farther away tell nothing.
     wider : float
-        Places are as sure as they are the same if stars are smoothed to this many times the width:
-        that is as much smoothing again as there is in all.
+        Places are as sure as they stay the same if stars are smoothed to so many times the width:
+        by itself a star becomes sqrt(2) times as wide as it was, once more by itself sqrt(3) times.
     fit : StarFit
     """
 
@@ -171,7 +171,7 @@ class OddPartFromStars:
     fewest_for_slopes: int = 9
     scatter: float = 0.005
     reach_fwhm: float = 3.0
-    wider: float = float(np.sqrt(2))
+    wider: float = float(np.sqrt(3 / 2))
     fit: StarFit = field(default_factory=StarFit)
 
     def __call__(
