@@ -66,8 +66,9 @@ def errors_of_places(stars: LopsidedStars, place: Points, weight: Float32Array) 
         return CommonErrors.none(n)
     terms = stars.odd.field.terms(stars.on_chip)[:, : len(errors.convention)]
     found = np.isfinite(place.x) & np.isfinite(place.y)
-    profile = np.zeros((n, 2, len(errors.light)))
-    for rows in np.array_split(np.flatnonzero(found), -(-n // _AT_ONCE)):
+    profile, row = np.zeros((n, 2, len(errors.light))), np.flatnonzero(found)
+    for first in range(0, len(row), _AT_ONCE):
+        rows = row[first : first + _AT_ONCE]
         at = Points(place.x[rows], place.y[rows])
         put_up_with = _absorbed(stars.select(rows), at, weight[rows])
         profile[rows] = _moved(put_up_with, errors, terms[rows])

@@ -122,6 +122,16 @@ class TestOneError:
         assert not among.profile[0].any()
         assert among.profile[1].any()
 
+    def test_among_galaxies_only_there_is_nothing_to_do(self) -> None:
+        """A chip's sources come by their size, and stars may be in another lot."""
+        flux, stars = np.ones(2), self.stars(0.0, 0.03)
+        placed = FittedStars(self.PLACE, flux, flux, np.zeros((2, 2, 2)), self.weight())
+        galaxies = SourceProfiles(stars, None, np.ones(2, bool), np.zeros((2, 4)))
+        among = common_errors(galaxies, placed)
+        assert among.profile.shape == (2, 2, 1)
+        assert not among.profile.any()
+        assert not among.convention.any()
+
     def test_stars_that_are_symmetric_or_surely_lopsided_have_none(self) -> None:
         flux, weight = np.ones(2), self.weight()
         placed = FittedStars(self.PLACE, flux, flux, np.zeros((2, 2, 2)), weight)
