@@ -174,7 +174,8 @@ def difference_of(first: Factors, second: Factors) -> Factors:
     -------
     Factors
         Residuals are differences. The information is that of the sum of both covariances: an
-        upper bound, as noise that both share is in neither's favour.
+        upper bound, as noise that both share is in neither's favour. Errors that rows have in
+        common are the second's: the first, a correlation, has none.
     """
     first, second = (one.with_held_out() for one in (first, second))
     one, other = _rows_of_both(first, second)
@@ -189,6 +190,8 @@ def difference_of(first: Factors, second: Factors) -> Factors:
         use=read_only(np.ones(len(one), bool)),
         held_out=read_only(np.zeros(len(one), bool)),
         chip=first.chip[one],
+        profile_error=second.profile_error[other],
+        convention_error=second.convention_error[other],
     )
 
 
@@ -311,7 +314,7 @@ def _difference(
 ) -> MethodDifference:
     step = fit.steps[index]
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
-    covariance = inflation * fit.covariances[index]
+    covariance = inflation * fit.covariances[index] + fit.common_covariances[index]
     moved = footprint.jacobian @ step
     lengths = np.hypot(*moved.T)
     farthest = int(np.argmax(lengths))

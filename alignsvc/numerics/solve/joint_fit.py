@@ -17,6 +17,7 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.clipping import Clipping
+from alignsvc.numerics.solve.common_errors import common_covariances
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
@@ -43,6 +44,9 @@ class JointFit:
     covariances : array, shape (n, 6, 6)
         In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have
         it: multiply by ``max(1, chi2 / dof)`` if they are not trusted.
+    common_covariances : array, shape (n, 6, 6)
+        What errors that rows have in common add to them: see `common_errors`. No residual tells
+        of these, so that chi2 is nothing to multiply them by.
     significance : array, shape (n,)
         How far the steps change an exposure's residuals, in units of their errors, root mean
         square over its free parameters: 1 is a step as large as noise alone makes. A motion
@@ -78,6 +82,7 @@ class JointFit:
 
     steps: FloatArray
     covariances: FloatArray
+    common_covariances: FloatArray
     significance: FloatArray
     used: tuple[BoolArray, ...]
     rmse_arcsec: FloatArray
@@ -183,7 +188,8 @@ class JointFitter:
             loose = problem.too_loose(solved, covariance)
             if not loose:
                 covariances = solved.covariances(covariance) + self.unchecked(problem, solved)
-                return _result(problem, solved, covariances, given)
+                common = common_covariances(given.factors, solved, self.seed)
+                return _result(problem, solved, (covariances, common), given)
             excluded += loose
 
     def problem(
@@ -268,15 +274,18 @@ class _Settled:
 
 
 def _result(
-    problem: JointProblem, solved: Solved, of_movers: FloatArray, given: JointInput
+    problem: JointProblem,
+    solved: Solved,
+    of_movers: tuple[FloatArray, FloatArray],
+    given: JointInput,
 ) -> JointFit:
-    """Return the public result, given the movers' covariances."""
+    """Return the public result, given the movers' covariances, own and common."""
     n, stacked, to_parameters = len(problem.footprints), problem.stacked, solved.to_parameters
     n_free = np.array([geometry.n_parameters for geometry in stacked.geometries])
     steps = np.zeros((n, N_PARAMETERS))
     steps[solved.movers] = given.undone[solved.movers] + apply_each(to_parameters, solved.phi)
-    covariances = np.zeros((n, N_PARAMETERS, N_PARAMETERS))
-    covariances[solved.movers] = of_movers
+    covariances, common = np.zeros((2, n, N_PARAMETERS, N_PARAMETERS))
+    covariances[solved.movers], common[solved.movers] = of_movers
     significance = np.zeros(n)
     significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)
@@ -290,6 +299,7 @@ def _result(
     return JointFit(
         steps=read_only(steps),
         covariances=read_only(covariances),
+        common_covariances=read_only(common),
         significance=read_only(significance),
         used=tuple(np.split(read_only(used), np.cumsum([len(f) for f in given.factors]))[:n]),
         rmse_arcsec=read_only(rmse[:n]),

@@ -122,6 +122,11 @@ class ReducedSystem:
             solution = _factorised(bordered).solve(right)
         return np.asarray(solution[: len(self.vector)].reshape(-1, self.block), float)
 
+    def pulls(self, white: FloatArray) -> FloatArray:
+        """Return how `vector` changes when the whitened residuals do, by each column (2 m, r)."""
+        left = white - self.averaging.T @ (self.averaging @ white)
+        return np.asarray(self.whitened.T @ left, float)
+
     def response(self, pulls: FloatArray) -> FloatArray:
         """Return how phi changes when `vector` changes by each column of `pulls` (n p, r)."""
         bordered = self._bordered()

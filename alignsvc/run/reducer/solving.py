@@ -159,7 +159,7 @@ def _solved_jointly(
         component[one.id] = int(fit.component[i])
         if one.is_frozen:
             continue
-        covariance = inflation * fit.covariances[i]
+        covariance = inflation * fit.covariances[i] + fit.common_covariances[i]
         if fitted.chips is not None and not has_offsets:
             doubt = fitted.chips.doubt_px2(i) * one.header.wcs[0].pixel_scale_arcsec ** 2
             covariance[[0, 1], [0, 1]] += doubt
