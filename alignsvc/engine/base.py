@@ -178,6 +178,15 @@ class ClusterBackend(Protocol):
 
 
 @runtime_checkable
+class NeedsMore(Protocol):
+    """A backend that needs packages or programs which not every machine has."""
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return a sentence, with what to do, on each that this machine lacks; nothing starts."""
+        ...
+
+
+@runtime_checkable
 class JobBackend(Protocol):
     """A backend whose workers are jobs of a batch system."""
 

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster, image_settings
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine.base import JobBackend, RunContext
+from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
+from alignsvc.engine.clusters import require_here
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
@@ -112,7 +113,7 @@ def ready(config: Config, options: RunOptions) -> Plan:
         options.listener(events.Note(note))
     run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
-    _make_room(run, plan, options)
+    _make_room(run, plan, options, backend)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return plan
 
@@ -255,7 +256,7 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(place_of(path))
 
 
-def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
+def _make_room(run: Place, plan: Plan, options: RunOptions, backend: ClusterBackend) -> None:
     """See that the directory is this run's, or can be."""
     try:
         known = state_of(run) if _is_begun_in(run) else RunState()
@@ -269,6 +270,7 @@ def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
                 f"run.directory: {run} is not empty and holds no run; name another directory"
             )
         if not known.is_finished:
+            require_here(backend)
             refuse_corrected(plan, known.run_id)
         make(run)
     except OSError as error:

@@ -24,6 +24,7 @@ from distributed.utils import get_ip_interface
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.batch_jobs import BatchExecutor, JobKeeper, noting
 from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
+from alignsvc.engine.clusters import require_here
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.own_folder import key_folder, log_folder
@@ -223,6 +224,14 @@ class BatchBackend:
             "will not find the driver",
         )
 
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages and programs that this machine lacks."""
+        try:
+            host = "127.0.0.1" if self.is_loopback else "0.0.0.0"
+        except ConfigError:
+            return self.system.missing_here()  # of an interface that is not here `notes` tells
+        return (*self.system.missing_here(), *self.security.missing_here(host))
+
     def worker_script(self, run_id: str, logs: Path) -> str:
         """Return the script of a job of workers, with a stand-in for the scheduler's address."""
         options = self.job_options(run_id, logs)
@@ -311,7 +320,7 @@ class BatchBackend:
         ConfigError
             A package, a program or an interface is not here.
         """
-        self.system.require_here()
+        require_here(self)
         logs = self.logs_of(context.objects, context.run_id)
         complaints: list[str] = []
         closing = ExitStack()

@@ -17,7 +17,7 @@ from distributed import Client
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
-from alignsvc.engine.extras import extra_package
+from alignsvc.engine.extras import extra_package, missing_package
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
@@ -98,6 +98,10 @@ class GatewayBackend:
     def scaling(self) -> Scaling:
         """How many workers there may be."""
         return read_scaling(self.workers)
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        return missing_package("dask_gateway", "gateway", "gateway")
 
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Have a cluster started and return the executor that uses it.

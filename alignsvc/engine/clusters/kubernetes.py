@@ -22,6 +22,7 @@ from distributed.security import Security
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.extras import missing_package
 from alignsvc.engine.kubernetes_api import KubernetesApi
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.pods import (
@@ -164,6 +165,10 @@ class KubernetesBackend:
             Need(self.cpu, self.memory),
             Need("500m", self.scheduler_memory),
         )
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        return missing_package("kr8s", "kubernetes", "kubernetes")
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of these settings."""

@@ -164,6 +164,10 @@ class LocalBackend:
             closing.close()
             raise
 
+    def missing_here(self) -> tuple[str, ...]:
+        """Return a sentence on the package that this machine lacks, if certificates are made."""
+        return self.security.missing_here(self.interface)
+
     @property
     def _shown_on(self) -> str:
         """Address of dask's own pages."""
