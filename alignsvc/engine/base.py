@@ -159,8 +159,8 @@ class KnowsItsMemory(Protocol):
     """A cluster backend that can say what one of its workers may occupy, before it starts any."""
 
     @property
-    def worker_memory_bytes(self) -> int:
-        """Bytes; tasks that cannot fit are refused before a run."""
+    def worker_memory_bytes(self) -> int | None:
+        """Bytes: tasks that cannot fit are refused before a run; None: not known from here."""
         ...
 
     @property

@@ -32,6 +32,7 @@ from alignsvc.errors import (
     TransientError,
 )
 from alignsvc.tasks.base import TaskReport
+from alignsvc.wording import counted
 
 if TYPE_CHECKING:
     from alignsvc.engine.distributed import DaskExecutor
@@ -257,7 +258,8 @@ class Stage:
         elif self._asked_s - self._worker_seen_s > self._settings.no_worker_timeout_s:
             raise TransientError(
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
-                f"{len(self._handed) + len(self._held)} tasks wait; see why none starts, then "
+                f"{counted(len(self._handed) + len(self._held), 'task waits', 'tasks wait')}; see "
+                "why none starts, then "
                 f"resume{'; ' * bool(self._executor._roll.refused)}{self._executor._roll.reasons}"
             )
         limit_s = self._settings.task_timeout_s

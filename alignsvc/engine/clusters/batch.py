@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dask.config
-from dask.utils import parse_bytes
 from distributed import Client, Security
 from distributed.utils import get_ip_interface
 
@@ -27,6 +26,7 @@ from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters import require_here
 from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
@@ -66,7 +66,7 @@ class DriverJobSettings:
 
     def __post_init__(self) -> None:
         seconds_of(self.walltime, "cluster.driver.walltime")
-        _bytes_of(self.memory, "cluster.driver.memory")
+        size_bytes(self.memory, "cluster.driver.memory")
         _require_count(self.cores, "cluster.driver.cores")
         _require_word(self.queue, "cluster.driver.queue")
 
@@ -160,7 +160,7 @@ class BatchBackend:
     @property
     def worker_memory_bytes(self) -> int:
         """What each worker may occupy."""
-        return _bytes_of(self.memory, "cluster.memory")
+        return size_bytes(self.memory, "cluster.memory")
 
     @property
     def more_memory(self) -> str:
@@ -395,16 +395,6 @@ def _close(cluster: Any) -> None:
     """Cancel the jobs and end the scheduler, within a bounded time."""
     with suppress(TimeoutError):
         cluster.close(timeout=_CLOSE_TIMEOUT_S)
-
-
-def _bytes_of(text: object, key: str) -> int:
-    try:
-        size = int(parse_bytes(text)) if isinstance(text, str) else 0
-    except ValueError:
-        size = 0
-    if size < 1:
-        raise ConfigError(f'{key}: found {text!r}, wanted a size like "4 GiB"')
-    return size
 
 
 def _require_count(number: object, key: str) -> None:

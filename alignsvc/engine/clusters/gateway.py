@@ -99,6 +99,16 @@ class GatewayBackend:
         """How many workers there may be."""
         return read_scaling(self.workers)
 
+    @property
+    def worker_memory_bytes(self) -> None:
+        """Unknown: the gateway's administrator says what workers are, and names the options."""
+        return
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "the option of this gateway for memory in cluster.options, or ask its administrator"
+
     def missing_here(self) -> tuple[str, ...]:
         """Return sentences on the packages that this machine lacks."""
         return missing_package("dask_gateway", "gateway", "gateway")

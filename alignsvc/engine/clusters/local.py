@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import dask.config
 from dask.system import CPU_COUNT
-from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 from distributed.system import MEMORY_LIMIT
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.errors import ConfigError, ResourceError
 
@@ -72,6 +72,8 @@ DASK_SETTINGS = {
 #: are in this process and cannot be lost. Looked up at each death, so it stands while we run.
 KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "3650 days"}
 _CLOSE_TIMEOUT_S = 30.0
+#: What `memory_limit` may be.
+LIMIT_WANTED = "auto or an amount such as 4 GiB"
 
 
 @CLUSTERS.register("local")
@@ -120,16 +122,9 @@ class LocalBackend:
         """
         if self.memory_limit == "auto":
             return int(MEMORY_LIMIT // (self.workers or CPU_COUNT))
-        try:
-            found = int(parse_bytes(self.memory_limit))
-        except ValueError:
-            found = 0
-        if found < 1:
-            raise ConfigError(
-                f"cluster.memory_limit: found {self.memory_limit!r}, wanted auto or an amount "
-                "such as 4 GiB"
-            )
-        return min(found, MEMORY_LIMIT)
+        return min(
+            size_bytes(self.memory_limit, "cluster.memory_limit", LIMIT_WANTED), MEMORY_LIMIT
+        )
 
     @property
     def more_memory(self) -> str:

@@ -18,9 +18,10 @@ from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
-from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
+from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES, LIMIT_WANTED
 from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
 from alignsvc.engine.extras import missing_package
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.remote_hosts import RemoteHosts
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.engine.worker_environment import spawned_environment
@@ -94,6 +95,25 @@ class SshBackend:
             raise ConfigError(f"cluster.hosts: found {hosts!r}, wanted a list of one or more names")
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"cluster.workers: found {self.workers}, wanted 1 or more")
+        _ = self.worker_memory_bytes
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        """What each worker may occupy; None: its machine's share, which is known there.
+
+        Raises
+        ------
+        ConfigError
+            The limit is no amount of memory.
+        """
+        if self.memory_limit == "auto":
+            return None
+        return size_bytes(self.memory_limit, "cluster.memory_limit", LIMIT_WANTED)
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "cluster.memory_limit higher, or fewer cluster.workers"
 
     def missing_here(self) -> tuple[str, ...]:
         """Return sentences on the packages that this machine lacks."""
