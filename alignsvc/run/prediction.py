@@ -28,7 +28,7 @@ _HALO_PX = 64
 _CONTRIBUTION, _MOSAIC = 4.5, 7.0
 #: What is left for people: a pixel of a FITS file of the mosaic, and of a plane of an input that is
 #: copied; and the history of an exposure.
-_MOSAIC_FITS, _COPY, _HISTORY = 8.0, 4.0, 1.0e6
+_MOSAIC_FITS, _COPY, _HISTORY = 8.0, 4.0, 0.8e6
 #: Tables of a pass, for a pixel of an exposure (550 bytes for a source, 900 to the megapixel), and
 #: in how many passes; what tells that a task is done, a block of the disk; and the journal.
 _TABLES, _PASSES, _RECEIPT, _JOURNAL = 0.5, 3, 4096, 3e5
