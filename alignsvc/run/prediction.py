@@ -16,7 +16,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.sky.footprints import footprint
-from alignsvc.run.extension.kept_tiles import Role
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan, PlannedExposure, comparable
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds

@@ -32,7 +32,8 @@ from alignsvc.engine.base import (
     TaskRetried,
 )
 from alignsvc.engine.clusters import cluster_backend
-from alignsvc.engine.distributed import DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.pulse import Pulse, Running, take_pulse
 from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.serial import SerialExecutor
@@ -277,7 +278,7 @@ def impatient(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> DaskExecutor:
     """An executor that will not wait for tasks that hang."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", HurriedPulse(tmp_path))
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", HurriedPulse(tmp_path))
     settings = DaskSettings(poll_s=0.2, task_timeout_s=1000.0)
     return workshop.executor(tmp_path, events, settings)
 
@@ -460,7 +461,7 @@ def test_whose_workers_were_killed_for_their_memory_fails_of_that(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nannies that are not ours kill by what a worker occupies; dask keeps that as an event."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", blames_memory)
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", blames_memory)
     executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
     (outcome,) = executor.run([Poison(0, tmp_path)])
     assert outcome.reason == FailureKind.MEMORY
@@ -484,7 +485,7 @@ def test_what_hangs_is_given_to_no_other_worker_when_its_own_is_restarted(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor when what waits behind it is late as well: nobody waits for it, it would run for ever."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", CrowdedPulse(tmp_path))
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", CrowdedPulse(tmp_path))
     settings = DaskSettings(poll_s=0.2, task_timeout_s=1000.0)
     tasks = [Hung(n, tmp_path) if n == 0 else Slow(n, tmp_path) for n in range(12)]
     outcomes = list(workshop.executor(tmp_path, events, settings).run(tasks))
@@ -556,8 +557,8 @@ def test_of_a_thousand_tasks_one_poison_fails_and_no_other(
 
 def test_a_worker_that_is_gone_need_not_be_restarted(workshop: Workshop) -> None:
     """It may die on the way."""
-    workshop.shared._restart(["tcp://127.0.0.1:9"])
-    assert workshop.shared._pulse().threads > 0
+    workshop.shared._workers.restart(["tcp://127.0.0.1:9"])
+    assert workshop.shared._workers.pulse().threads > 0
 
 
 def test_a_task_that_the_scheduler_forgets_is_handed_over_again(
@@ -646,7 +647,7 @@ def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
     assert len(listening) == 8
     assert set(listening) == {"127.0.0.1"}
     assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
-    assert workshop.shared._pulse().threads == workshop.shared.workers == 2
+    assert workshop.shared._workers.pulse().threads == workshop.shared.workers == 2
 
 
 def test_a_worker_may_die_as_often_as_it_likes_and_is_back(

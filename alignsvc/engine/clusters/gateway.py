@@ -16,7 +16,8 @@ from distributed import Client
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
-from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.extras import extra_package, missing_package
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback

@@ -21,7 +21,8 @@ from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
-from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.extras import missing_package
 from alignsvc.engine.kubernetes_api import KubernetesApi
 from alignsvc.engine.own_folder import log_folder
