@@ -30,7 +30,6 @@ from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.service import stored_config
 from alignsvc.run.solved_table import SolvedTable
 from alignsvc.run.state import RunState, after
-from alignsvc.wording import counted
 
 _INPUT = "input "
 #: Ids that a sentence names of those that are like a wrong one.
@@ -65,8 +64,8 @@ class PassOfExposure:
         if not np.isfinite(self.movement_px):
             return f"pass {self.number}{full}: not solved"
         return (
-            f"pass {self.number}{full}: {self.n_used} of {counted(self.n_sources, 'source')} used, "
-            f"rmse {self.rmse_px:.4f} px, moved {self.movement_px:.4f} px"
+            f"pass {self.number}{full}: {self.n_used} of {self.n_sources} sources used, rmse "
+            f"{self.rmse_px:.4f} px, moved {self.movement_px:.4f} px"
         )
 
 

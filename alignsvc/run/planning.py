@@ -45,7 +45,6 @@ from alignsvc.run.named_files import (
 from alignsvc.run.plan import ALONE, Plan, PlannedExposure, comparable
 from alignsvc.run.reading_headers import HeaderReader, Reading, cores
 from alignsvc.run.star_colours import refraction_notes, star_colours
-from alignsvc.wording import counted
 
 
 def make_plan(
@@ -138,8 +137,8 @@ def _times(reading: Reading, planning_s: float) -> tuple[str, ...]:
         return ()
     n = len(reading.headers) + len(reading.failed)
     return (
-        f"headers: {counted(reading.n_read, 'exposure')} read and {n - reading.n_read} unchanged "
-        f"since they were read last, in {reading.seconds:.1f} s; planned in {planning_s:.1f} s",
+        f"headers: {reading.n_read} exposures read and {n - reading.n_read} unchanged since they "
+        f"were read last, in {reading.seconds:.1f} s; planned in {planning_s:.1f} s",
     )
 
 
