@@ -152,22 +152,30 @@ def prediction_lines(found: Prediction) -> list[str]:
     """Return a prediction in sentences."""
     lines = [
         f"about {counted(found.n_tasks, 'task')} a full pass, {found.n_once} once, "
-        f"{found.disk_bytes / 1e9:.2f} GB of disk, "
-        f"{found.memory_bytes / 1e9:.2f} GB of memory a worker"
+        f"{_size(found.disk_bytes)} of disk, {_size(found.memory_bytes)} of memory a worker"
     ]
-    lines += [
-        f"  {one.stage:13} {one.n_tasks:6} {'task ' if one.n_tasks == 1 else 'tasks'} of about "
-        f"{one.seconds:.2g} s, "
-        f"{one.memory_bytes / 1e9:.2f} GB (largest: {one.subject})"
-        for one in found.stages
-    ]
+    lines += [_stage_line(one) for one in found.stages]
     lines.append(
         f"  times are of one core of 2023, times and memory of fields with {SOURCES_PER_MPIX} "
         "sources a megapixel"
     )
     lines.append(
-        f"  disk: contributions {found.contribution_bytes / 1e9:.2f} GB, mosaic "
-        f"{found.mosaic_bytes / 1e9:.2f} GB, what is left for people "
-        f"{found.product_bytes / 1e9:.2f} GB, tables {found.table_bytes / 1e9:.2f} GB"
+        f"  disk: contributions {_size(found.contribution_bytes)}, mosaic "
+        f"{_size(found.mosaic_bytes)}, what is left for people {_size(found.product_bytes)}, "
+        f"tables {_size(found.table_bytes)}"
     )
     return lines
+
+
+def _stage_line(one: StagePrediction) -> str:
+    once = one.counts.once if one.counts.of_a_pass else 0
+    more = f"; {once} more once" if once else ""
+    tasks = "task " if one.n_tasks == 1 else "tasks"
+    return (
+        f"  {one.stage:13} {one.n_tasks:6} {tasks} of about {one.seconds:.2g} s, "
+        f"{one.memory_bytes / 1e9:.2f} GB (largest: {one.subject}{more})"
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"

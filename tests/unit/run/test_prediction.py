@@ -141,6 +141,16 @@ def test_one_task_is_singular(skies: dict[tuple[int, int], Path]) -> None:
     assert " 1 task  of about" in line
 
 
+def test_what_comes_once_more_is_told_and_small_disks_are_in_megabytes(
+    skies: dict[tuple[int, int], Path],
+) -> None:
+    """The mosaic is made once more when the loop has ended."""
+    *_, disk = lines = prediction_lines(needs(skies[2, 64]))
+    (resample,) = (one for one in lines if "resample" in one)
+    assert "; 2 more once)" in resample
+    assert disk.count(" MB") == 4
+
+
 @dataclass(frozen=True)
 class Cramped:
     """A cluster whose workers have so much memory."""
