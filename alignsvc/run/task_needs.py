@@ -92,7 +92,7 @@ class TaskNeeds:
 
 
 _BY_CORRELATION = TaskNeeds(read=12, chip=64, tile=10, start_s=0.4, mpix_s=1.0)
-_BY_MODEL = TaskNeeds(read=12, chip=100, tile=10, start_s=0.5, mpix_s=8.0)
+_BY_MODEL = TaskNeeds(read=12, chip=85, tile=10, start_s=0.5, mpix_s=8.0)
 #: Of exposures, each stage in the order of a run.
 OF_EXPOSURES: Mapping[str, TaskNeeds] = {
     "list_sources": TaskNeeds(
@@ -106,7 +106,7 @@ OF_EXPOSURES: Mapping[str, TaskNeeds] = {
     "reject": TaskNeeds(read=12, chip=91, tile=10, start_s=0.05, mpix_s=0.5),
     "measure": _BY_CORRELATION,
     # Each exposure by both methods: the more, and the mean.
-    "compare": TaskNeeds(read=12, chip=100, tile=10, start_s=0.45, mpix_s=4.5),
+    "compare": TaskNeeds(read=12, chip=85, tile=10, start_s=0.45, mpix_s=4.5),
 }
 #: Of exposures whose sources a model places.
 MEASURED_BY_MODEL = _BY_MODEL
@@ -114,6 +114,6 @@ MEASURED_BY_MODEL = _BY_MODEL
 OF_TILES: Mapping[str, TaskNeeds] = {
     "merge": TaskNeeds(tile=16, cut=24, start_s=0.02, mpix_s=0.03),
     "background": TaskNeeds(tile=8, cut=24, start_s=0.015, mpix_s=0.02),
-    "detect": TaskNeeds(tile=8, cut=70, start_s=0.03, mpix_s=0.1),
-    "tell": TaskNeeds(tile=8, cut=95, start_s=0.3, mpix_s=20.0),
+    "detect": TaskNeeds(tile=8, cut=60, start_s=0.03, mpix_s=0.1),
+    "tell": TaskNeeds(tile=8, cut=85, start_s=0.3, mpix_s=20.0),
 }
