@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
-from alignsvc.config.build import build_cluster
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
@@ -31,12 +29,12 @@ from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.run import attaching, service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.cancelling import Cancellation, cancel_run
+from alignsvc.run.checking import checked
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.listing import list_runs as runs_below
-from alignsvc.run.plan import Plan, no_usable_exposure
-from alignsvc.run.prediction import require_fits
+from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
@@ -139,15 +137,12 @@ def check(
     Raises
     ------
     ConfigError
-        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory.
+        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory;
+        or the directory holds another run, or something else.
     RunStoreError
-        The run could not have the directory that is named.
+        The directory cannot be used.
     """
-    plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
-    if not plan.is_usable:
-        raise no_usable_exposure(plan)
-    notes = require_fits(plan, build_cluster(plan.config, None))
-    return replace(plan, notes=(*plan.notes, *notes))
+    return checked(_extending(_loaded(config, overrides), extend, freeze=freeze))
 
 
 def submit(config: Config | Path | str, options: RunOptions | None = None) -> Submission:

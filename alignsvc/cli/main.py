@@ -28,6 +28,7 @@ from alignsvc.errors import (
 from alignsvc.io.places import place_of, run_place
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
+from alignsvc.wording import counted
 
 #: Typer brings a click of its own or uses the installed one: the base of this one's errors.
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -398,7 +399,7 @@ def simulate(
         typer.echo(json.dumps(api.evaluate(first, directory), indent=2))
     else:
         n_exposures = api.simulate(first, directory)
-        typer.echo(f"{n_exposures} exposures and truth.json in {directory}")
+        typer.echo(f"{counted(n_exposures, 'exposure')} and truth.json in {directory}")
 
 
 @app.command()

@@ -35,6 +35,7 @@ from alignsvc.run.report.summary import (
 from alignsvc.run.result import RunResult
 from alignsvc.run.status import RunStatus, driver_json
 from alignsvc.run.submitting import Rehearsal, Submission
+from alignsvc.wording import counted
 
 
 class Progressing(Protocol):
@@ -98,7 +99,8 @@ class _Bars:
             case PassSolved():
                 self._say(
                     f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                    f"{event.n_solved} exposures solved from {event.n_sources} sources"
+                    f"{counted(event.n_solved, 'exposure')} solved from "
+                    f"{counted(event.n_sources, 'source')}"
                 )
             case Note():
                 self._say(f"note: {event.text}")
@@ -178,7 +180,6 @@ def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
                 "plan": plan_json(found.plan),
                 "driver_script": found.driver_script,
                 "worker_script": found.worker_script,
-                "notes": list(found.notes),
             }
         )
         return
@@ -186,7 +187,6 @@ def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
     _lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
     if found.worker_script:
         _lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
-    _lines([f"note: {note}" for note in found.notes])
 
 
 def status(found: RunStatus, *, as_json: bool) -> None:

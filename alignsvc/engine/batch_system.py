@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import importlib
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from alignsvc.engine.extras import extra_package, missing_package, missing_programs
 from alignsvc.errors import ConfigError, ResourceError
 
+#: What drives batch systems, and what of ours installs it.
+_PACKAGE, _EXTRA = "dask_jobqueue", "batch"
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)\Z")
 #: A batch system that does not answer within so many seconds is asked again later.
 ANSWER_S = 20.0
@@ -27,6 +28,8 @@ class BatchSystem:
     name : str
     cluster_class : str
         In `dask_jobqueue`.
+    submit_command, cancel_command : str
+        Programs that take a job, and remove one.
     account_field : str
         What it calls the account.
     walltime_format : str
@@ -46,6 +49,8 @@ class BatchSystem:
 
     name: str
     cluster_class: str
+    submit_command: str
+    cancel_command: str
     account_field: str
     walltime_format: str
     pass_on: Callable[[tuple[str, ...]], str]
@@ -62,23 +67,16 @@ class BatchSystem:
         ConfigError
             The package is not installed.
         """
-        try:
-            package = importlib.import_module("dask_jobqueue")
-        except ImportError as error:
-            raise ConfigError(
-                f"cluster.backend: {self.name} needs dask-jobqueue ({error}); "
-                "`pip install 'alignsvc[batch]'`"
-            ) from error
+        package = extra_package(_PACKAGE, _EXTRA, self.name)
         return getattr(package, self.cluster_class)
 
-    def require_here(self) -> None:
-        """Raise ConfigError unless jobs can be submitted from this machine."""
-        command = str(self.cluster().job_cls.submit_command).split()[0]
-        if shutil.which(command) is None:
-            raise ConfigError(
-                f"cluster.backend: {self.name}: there is no {command} here; wanted a machine "
-                "where jobs can be submitted, with it on PATH"
-            )
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on what this machine lacks to submit, list and remove jobs."""
+        programs = (self.submit_command, self.listing[0], self.cancel_command)
+        return (
+            *missing_package(_PACKAGE, _EXTRA, self.name),
+            *missing_programs(programs, self.name),
+        )
 
     def jobs(self) -> frozenset[str] | None:
         """Return the numbers of the user's jobs that wait or run; None if nobody answers."""

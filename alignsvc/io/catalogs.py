@@ -22,6 +22,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io.places import Place
 from alignsvc.io.stores import content_of, objects_at
+from alignsvc.wording import counted
 
 _UNITS = {
     "x": units.pix,
@@ -269,6 +270,6 @@ def _require(path: Path, fulfilled: NDArray[np.bool_], wanted: str) -> None:
     if not fulfilled.all():
         row = int(np.flatnonzero(~fulfilled)[0])
         raise ConfigError(
-            f"catalogue {path}: {int((~fulfilled).sum())} rows, the first of them row {row + 1}, "
-            f"do not have {wanted}; mend or remove them"
+            f"catalogue {path}: {counted(int((~fulfilled).sum()), 'row')}, the first of them row "
+            f"{row + 1}, do not have {wanted}; mend or remove them"
         )

@@ -13,6 +13,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.io.catalogs import numbers_of, positions_of, table_of
+from alignsvc.wording import counted
 
 _MAS = units.mas
 _MAS_PER_YEAR = units.mas / units.yr
@@ -153,7 +154,7 @@ def _require_errors(path: Path, errors: FloatArray) -> None:
     bad = ~(np.isfinite(errors) & (errors > 0.0)).all(axis=1)
     if bad.any():
         raise ConfigError(
-            f"catalogue {path}: {int(bad.sum())} rows, the first of them row "
+            f"catalogue {path}: {counted(int(bad.sum()), 'row')}, the first of them row "
             f"{int(np.flatnonzero(bad)[0]) + 1}, have no position error above 0; mend or remove "
             "them, or remove both columns of errors"
         )

@@ -15,6 +15,7 @@ from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
 from alignsvc.run.run_directory import never_began
 from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
+from alignsvc.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ListedRun:
         counts = self.counts
         parts = [
             f"{self.directory}  {self.id or '-'}  {self.standing}",
-            f"{self.passes} {'pass' if self.passes == 1 else 'passes'}",
+            counted(self.passes, "pass", "passes"),
             f"{counts.going + counts.aligned} ok, {counts.skipped} skipped, {counts.failed} failed",
         ]
         if self.silence_s is not None:

@@ -17,6 +17,7 @@ from alignsvc.io.grid_files import read_grid
 from alignsvc.io.reference_catalogs import read_reference_catalog
 from alignsvc.io.source_masks import read_source_mask
 from alignsvc.numerics.sources.source_mask import SourceMask
+from alignsvc.wording import counted
 
 
 def given_grid(config: Config) -> MosaicGrid | None:
@@ -110,6 +111,6 @@ def catalog_notes(
     some = ", ".join(timeless[:3]) + (", ..." if len(timeless) > 3 else "")
     return (
         *catalog.notes,
-        f"reference.catalog: {len(timeless)} exposures have no mid time ({some}): no proper "
-        "motion is applied to them; set images.mid_time",
+        f"reference.catalog: {counted(len(timeless), 'exposure has', 'exposures have')} no mid "
+        f"time ({some}): no proper motion is applied to them; set images.mid_time",
     )

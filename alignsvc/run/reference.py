@@ -25,6 +25,7 @@ from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools
 from alignsvc.run.star_colours import colour_term_notes, colours_on_grid
+from alignsvc.wording import counted
 
 #: Motion between the first and the last exposure above which a source is left out where its
 #: motion cannot be taken off, grid pixels: ten times what an alignment is good to.
@@ -114,8 +115,9 @@ def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
             found += colour_term_notes(component, one.colours, terms)
     if state.moving:
         found.append(
-            f"{len(state.moving)} sources move between the exposures, as no catalogue says; they "
-            f"were left out of the fit (flag {int(SourceFlag.MOVING)} in sources.ecsv)"
+            f"{counted(len(state.moving), 'source moves', 'sources move')} between the exposures, "
+            f"as no catalogue says: left out of the fit (flag {int(SourceFlag.MOVING)} in "
+            "sources.ecsv)"
         )
     return tuple(found)
 

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 from alignsvc.config.build import build_cluster, image_settings
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine.base import JobBackend, RunContext
+from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
+from alignsvc.engine.clusters import require_here
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
@@ -37,7 +38,6 @@ from alignsvc.run.finished import finished_result
 from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
-from alignsvc.run.prediction import require_fits
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import (
     absolute_directory,
@@ -57,6 +57,7 @@ from alignsvc.run.unchanged import (
     require_same,
     with_inputs_restored,
 )
+from alignsvc.run.worker_memory import require_fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def ready(config: Config, options: RunOptions) -> Plan:
         options.listener(events.Note(note))
     run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
-    _make_room(run, plan, options)
+    _make_room(run, plan, options, backend)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return plan
 
@@ -255,21 +256,39 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(place_of(path))
 
 
-def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
-    """See that the directory is this run's, or can be."""
+def require_room(run: Place, plan: Plan) -> RunState:
+    """Return where the run in a directory stands, if that is this one's or can be.
+
+    Raises
+    ------
+    ConfigError
+        It holds another run, or something else; or corrected headers could not be written.
+    """
+    known = state_of(run) if _is_begun_in(run) else RunState()
+    if known.identity:
+        require_same(run, plan, known)
+    elif is_occupied(run) and not never_began(run):
+        raise ConfigError(
+            f"run.directory: {run} is not empty and holds no run; name another directory"
+        )
+    if not known.is_finished:
+        refuse_corrected(plan, known.run_id)
+    return known
+
+
+def _make_room(run: Place, plan: Plan, options: RunOptions, backend: ClusterBackend) -> None:
+    """See that the directory is this run's, and that it can be driven from here."""
     try:
         known = state_of(run) if _is_begun_in(run) else RunState()
-        if known.identity and options.replace and difference(plan, known):
+        is_other = bool(known.identity and options.replace and difference(plan, known))
+        if is_other:
             refuse_corrected(plan, "")
+        else:
+            known = require_room(run, plan)
+        if is_other or not known.is_finished:
+            require_here(backend)
+        if is_other:
             _remove(run, plan)
-        elif known.identity:
-            require_same(run, plan, known)
-        elif is_occupied(run) and not never_began(run):
-            raise ConfigError(
-                f"run.directory: {run} is not empty and holds no run; name another directory"
-            )
-        if not known.is_finished:
-            refuse_corrected(plan, known.run_id)
         make(run)
     except OSError as error:
         raise unusable(run, error) from error

@@ -26,6 +26,7 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
+from alignsvc.wording import counted
 
 _INPUT = "input "
 
@@ -169,7 +170,7 @@ class RunStatus:
         ended = "" if done is None else f"{done.n_ended} of "
         failed = f", {done.n_failed} failed" if done is not None and done.n_failed else ""
         where = f"pass {number} {stage}" if number else stage.replace("_", " ")
-        return f"{where}: {ended}{self.stage.n_tasks} tasks{failed}"
+        return f"{where}: {ended}{counted(self.stage.n_tasks, 'task')}{failed}"
 
     def lines(self) -> list[str]:
         """Return the status in sentences."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
@@ -14,12 +14,11 @@ from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_dr
 from alignsvc.io.lease import LeaseOwner, live_owner
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.plan import Plan, no_usable_exposure
-from alignsvc.run.prediction import require_fits
+from alignsvc.run.checking import checked
+from alignsvc.run.plan import Plan
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import (
     RunOptions,
-    planned,
     prepare,
     ready,
     state_of,
@@ -72,13 +71,11 @@ class Rehearsal:
         Job script, manifest or command line of the driver.
     worker_script : str
         Job script of a worker; empty if workers are no jobs.
-    notes : tuple of str
     """
 
     plan: Plan
     driver_script: str
     worker_script: str
-    notes: tuple[str, ...]
 
 
 def submit(config: Config, options: RunOptions) -> Submission:
@@ -120,16 +117,13 @@ def rehearse(config: Config) -> Rehearsal:
         The run could not have the directory that is named.
     """
     backend = build_cluster(config, None)
-    plan = planned(config)
-    if not plan.is_usable:
-        raise no_usable_exposure(plan)
+    plan = checked(config)
     run = absolute_directory(config.run.directory)
-    plan = replace(plan, notes=(*plan.notes, *require_fits(plan, backend)))
     script = driver_place(config.cluster.backend, backend).script(_driver_run(run, plan))
     if not isinstance(backend, JobBackend):
-        return Rehearsal(plan, script, "", ())
+        return Rehearsal(plan, script, "")
     logs = backend.logs_of(RunLocations(run).objects, plan.run_id)
-    return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs), backend.notes())
+    return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs))
 
 
 def waiting_driver(run: Place) -> DriverRecord | None:

@@ -13,6 +13,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.run.service import stored_config
 from alignsvc.run.status import JournalView, RunStatus, status_of
+from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
@@ -119,7 +120,7 @@ def entry_line(event: journal.Event) -> str:
         case journal.Solved():
             return (
                 f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                f"{event.n_solved} exposures solved"
+                f"{counted(event.n_solved, 'exposure')} solved"
             )
         case journal.ExposureEnded():
             return f"{event.status.value}: {event.message}"
@@ -130,7 +131,11 @@ def entry_line(event: journal.Event) -> str:
         case journal.Cancelled():
             return f"cancelled, as {event.by} asked"
         case journal.Retried():
-            return f"{len(event.exposures)} failed exposures are tried again"
+            return counted(
+                len(event.exposures),
+                "failed exposure is tried again",
+                "failed exposures are tried again",
+            )
         case journal.Cleaned():
             return "its pixels were removed; the loop begins anew"
         case _:

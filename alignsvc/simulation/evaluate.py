@@ -17,6 +17,7 @@ from alignsvc.simulation.bound import bound
 from alignsvc.simulation.coverage import CoveredPoints, covered_points
 from alignsvc.simulation.pulls import Pulls, pulls_of
 from alignsvc.simulation.truth import Truth
+from alignsvc.wording import counted
 
 _GENERAL = Geometry.GENERAL.basis
 
@@ -168,7 +169,8 @@ def _check(truth: Truth, corrected: WcsOfExposures) -> None:
             )
         if len(wcs) != chips[name]:
             raise ConfigError(
-                f"evaluate: exposure {name!r} has {len(wcs)} chips; the truth has {chips[name]}"
+                f"evaluate: exposure {name!r} has {counted(len(wcs), 'chip')}; the truth has "
+                f"{chips[name]}"
             )
 
 

@@ -207,9 +207,13 @@ def test_a_run_directory_that_cannot_be_used_is_named(
 ) -> None:
     before = work.digests()
     directory = where.format(root=work.root)
-    ended = command("run", work.config({"run.directory": directory}))
+    config = work.config({"run.directory": directory})
+    ended = command("run", config)
     assert ended.code == code
     assert said in ended.sentence and directory in ended.sentence
+    for verb in (("check",), ("submit", "--dry-run")):
+        also = command(verb[0], config, *verb[1:])
+        assert (also.code, also.sentence) == (ended.code, ended.sentence)
     assert work.digests() == before
 
 

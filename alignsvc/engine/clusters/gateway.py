@@ -18,7 +18,7 @@ from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
-from alignsvc.engine.extras import extra_package
+from alignsvc.engine.extras import extra_package, missing_package
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
@@ -99,6 +99,20 @@ class GatewayBackend:
     def scaling(self) -> Scaling:
         """How many workers there may be."""
         return read_scaling(self.workers)
+
+    @property
+    def worker_memory_bytes(self) -> None:
+        """Unknown: the gateway's administrator says what workers are, and names the options."""
+        return
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "the option of this gateway for memory in cluster.options, or ask its administrator"
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        return missing_package("dask_gateway", "gateway", "gateway")
 
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Have a cluster started and return the executor that uses it.

@@ -18,6 +18,8 @@ class LsfBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="lsf",
         cluster_class="LSFCluster",
+        submit_command="bsub",
+        cancel_command="bkill",
         account_field="project",
         walltime_format="{h}:{m}",
         pass_on=lambda names: f'-env "all, {", ".join(names)}"',

@@ -25,6 +25,8 @@ class PbsBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="pbs",
         cluster_class="PBSCluster",
+        submit_command="qsub",
+        cancel_command="qdel",
         account_field="account",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"-v {','.join(names)}",

@@ -68,6 +68,16 @@ class SchedulerBackend:
         if self.address is not None:
             self.security.require_safe(self.address)
 
+    @property
+    def worker_memory_bytes(self) -> None:
+        """Unknown: its workers are somebody else's."""
+        return
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "--memory-limit higher where the workers are started"
+
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Connect and return the executor.
 

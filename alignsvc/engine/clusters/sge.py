@@ -25,6 +25,8 @@ class SgeBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="sge",
         cluster_class="SGECluster",
+        submit_command="qsub",
+        cancel_command="qdel",
         account_field="project",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"-v {','.join(names)}",

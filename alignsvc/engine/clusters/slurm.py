@@ -18,6 +18,8 @@ class SlurmBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="slurm",
         cluster_class="SLURMCluster",
+        submit_command="sbatch",
+        cancel_command="scancel",
         account_field="account",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"--export=ALL,{','.join(names)}",

@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 
+from alignsvc.engine.clusters import require_here
 from alignsvc.engine.clusters.batch import BatchBackend
 from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
 from alignsvc.engine.driver_places.local import resume_command
@@ -52,7 +53,7 @@ class BatchJob:
             It was not taken.
         """
         system = self.backend.system
-        system.require_here()
+        require_here(self.backend)
         run.logs.mkdir(parents=True, exist_ok=True)
         number = system.submitted(self.script(run), system.cluster().job_cls)
         return DriverJob(number, str(run.logs))

@@ -14,6 +14,7 @@ from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
 from alignsvc.numerics.solve.sums import sum_by
 from alignsvc.reasons import SkipReason
+from alignsvc.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +266,8 @@ def own_information(stacked: Stack, rows: BoolArray) -> FloatArray:
 
 def too_few_message(found: int, geometry: Geometry) -> str:
     """Return the sentence for an exposure with too few sources."""
-    shared = "source" if found == 1 else "sources"
     return (
-        f"{found} {shared} left after clipping, geometry '{geometry}' needs "
+        f"{counted(found, 'source')} left after clipping, geometry '{geometry}' needs "
         f"{geometry.min_sources}; {_stiffer(geometry)}lower detection.threshold"
     )
 

@@ -16,7 +16,7 @@ from alignsvc.config.load import load_config
 from alignsvc.engine import batch_jobs, batch_system
 from alignsvc.engine.batch_jobs import JobKeeper
 from alignsvc.engine.batch_system import BatchSystem
-from alignsvc.engine.clusters import cluster_backend
+from alignsvc.engine.clusters import cluster_backend, missing_here, require_here
 from alignsvc.engine.clusters.batch import BatchBackend
 from alignsvc.engine.clusters.pbs import PbsBackend
 from alignsvc.engine.clusters.slurm import SlurmBackend
@@ -209,8 +209,47 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 
 def test_a_machine_without_the_commands_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match="there is no qsub here"):
-        PbsBackend.system.require_here()
+    for system, programs in {
+        "slurm": "sbatch, squeue, scancel",
+        "pbs": "qsub, qstat, qdel",
+        "sge": "qsub, qstat, qdel",
+        "lsf": "bsub, bjobs, bkill",
+    }.items():
+        backend = batch(system, interface="lo")
+        with pytest.raises(ConfigError, match=f"there is no {programs} here; .* on PATH"):
+            require_here(backend)
+        job = backend.system.cluster().job_cls
+        assert (job.submit_command.split()[0], job.cancel_command.split()[0]) == (
+            backend.system.submit_command,
+            backend.system.cancel_command,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "package", "extra"),
+    [
+        ({"backend": "slurm", "workers": 1, "memory": "1 GiB"}, "dask_jobqueue", "batch"),
+        ({"backend": "ssh", "hosts": ["localhost"]}, "asyncssh", "ssh"),
+        ({"backend": "kubernetes", "image": "a", "workers": 1}, "kr8s", "kubernetes"),
+        ({"backend": "gateway", "address": "https://a", "workers": 1}, "dask_gateway", "gateway"),
+        ({"backend": "local", "security": {"temporary": True}}, "cryptography", "tls"),
+    ],
+)
+def test_what_a_backend_lacks_here_is_told_before_anything_starts(
+    settings: dict[str, object], package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {key: value for key, value in settings.items() if key != "backend"}
+    backend = cluster_backend(str(settings["backend"]), others)
+    had = missing_here(backend)
+    monkeypatch.setitem(sys.modules, package, None)
+    (more,) = set(missing_here(backend)) - set(had)
+    assert package in more
+    assert f"pip install 'alignsvc[{extra}]'" in more
+
+
+def test_a_backend_that_needs_nothing_more_lacks_nothing() -> None:
+    for name in ("serial", "local"):
+        assert missing_here(cluster_backend(name, {})) == ()
 
 
 def test_the_loopback_is_warned_of() -> None:

@@ -95,7 +95,7 @@ def test_a_bare_table_of_positions_will_do_and_says_what_is_assumed(write: Write
         ([], {"pmra": [1.0, 2.0] * units.deg}, "column pmra is in deg; wanted mas / yr"),
         ([], {"ra_error": [1.0, 2.0] * units.s}, "column ra_error is in s; wanted mas"),
         ([], {"pmra": ["fast", "slow"]}, "column pmra holds no numbers"),
-        ([], {"ra_error": [0.0, 1.0]}, "1 rows, the first of them row 1, have no position error"),
+        ([], {"ra_error": [0.0, 1.0]}, "1 row, the first of them row 1, have no position error"),
         ([], {"ra_dec_corr": [2.0, 0.0]}, "ra_dec_corr has values beyond -1 to 1"),
     ],
 )
