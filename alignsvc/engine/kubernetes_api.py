@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alignsvc.engine.extras import extra_package
@@ -85,10 +86,45 @@ class KubernetesApi:
             return dict(one.raw)
         return {}
 
+    def found(self, manifest: Manifest) -> Manifest | None:
+        """Return an object as it is by now, None if there is none.
+
+        Raises
+        ------
+        TransientError
+            Kubernetes does not answer, or does not say.
+        """
+        one = self._object(manifest)
+        with self._answering(manifest):
+            try:
+                one.refresh()
+            except self._kr8s.NotFoundError:
+                return None
+        return dict(one.raw)
+
+    def remove(self, manifest: Manifest) -> None:
+        """Delete an object and what belongs to it; nothing happens if there is none.
+
+        Raises
+        ------
+        TransientError
+            Kubernetes does not answer, or does not do it.
+        """
+        with self._answering(manifest), suppress(self._kr8s.NotFoundError):
+            self._object(manifest).delete(propagation_policy="Background")
+
+    @contextmanager
+    def _answering(self, manifest: Manifest) -> Iterator[None]:
+        try:
+            yield
+        except self._no_answer as error:
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise TransientError(f"kubernetes: {what}: {_words(error)}") from error
+
     def delete(self, manifest: Manifest) -> None:
         """Delete an object and what belongs to it; nothing happens if that is not possible."""
-        with suppress(self._kr8s.NotFoundError, *self._no_answer):
-            self._object(manifest).delete(propagation_policy="Background")
+        with suppress(TransientError):
+            self.remove(manifest)
 
     def _object(self, manifest: Manifest) -> Any:
         kind = self._objects.new_class(
