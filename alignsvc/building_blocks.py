@@ -22,7 +22,9 @@ from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.scene_fit import SceneFitter
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.scene_modelling import fit_exposures
 from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
@@ -192,15 +194,15 @@ def fit_scene(
     eliminated, nothing is held in pixels times parameters. Without a variance the sky's noise is
     measured and that of the sources made of the model.
     """
-    read = [
+    read = tuple(
         chip
         for exposure in exposures
         for chip in (
             (exposure,) if isinstance(exposure, SceneExposure) else read_scene_exposures(exposure)
         )
-    ]
+    )
     settings = settings or SceneSettings()
     if workers is None:
-        return settings(read, sources)
+        return fit_exposures(read, sources, settings, SceneFitter(settings.search))
     with workers.fitter(settings.search) as fitter:
-        return settings(read, sources, fitter)
+        return fit_exposures(read, sources, settings, fitter)

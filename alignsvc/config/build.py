@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from alignsvc.config.schema import AlignmentSection, Config, ImagesSection, Named, PriorSection
 from alignsvc.config.schema import Sidecar as SidecarSection
+from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.engine.base import ClusterBackend
@@ -40,7 +41,6 @@ from alignsvc.numerics.solve.movement import ConvergenceRule
 from alignsvc.numerics.solve.priors import Shape, ShapePrior
 from alignsvc.numerics.solve.relative_levels import LevelSolver
 from alignsvc.numerics.solve.shared_prior import SharedPrior
-from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.detection import Detector
 from alignsvc.numerics.sources.exposure_sources import ExposureDetector

@@ -11,18 +11,14 @@ taken is only a line in a log. So the batch system is asked which jobs there are
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client
 from distributed.core import Status
 
-from alignsvc.engine.base import RunContext
 from alignsvc.engine.batch_system import ANSWER_S, BatchSystem, said
-from alignsvc.engine.distributed import DaskExecutor, DaskSettings
-from alignsvc.engine.pulse import Pulse
 from alignsvc.errors import ResourceError
 
 #: Seconds between two questions to the batch system, asked only while a job has no worker; and how
@@ -170,29 +166,3 @@ class JobKeeper:
             "Python, a driver that they cannot reach: cluster.python, cluster.interface); see "
             f"{self.logs}, then resume"
         )
-
-
-class BatchExecutor(DaskExecutor):
-    """Tasks on workers that are jobs of a batch system.
-
-    Parameters
-    ----------
-    client, context, settings, close_cluster
-        See `DaskExecutor`.
-    keeper : JobKeeper
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        context: RunContext,
-        settings: DaskSettings,
-        close_cluster: Callable[[], None],
-        keeper: JobKeeper,
-    ) -> None:
-        self._keeper = keeper
-        super().__init__(client, context, settings, close_cluster)
-
-    def _pulse(self) -> Pulse:
-        self._keeper.require_hope()
-        return super()._pulse()

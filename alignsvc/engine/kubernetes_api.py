@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from alignsvc.engine.bounded import within
 from alignsvc.engine.extras import extra_package
 from alignsvc.engine.pods import Manifest
 from alignsvc.errors import ConfigError, ResourceError, TransientError
 from alignsvc.redaction import redacted
+
+#: How long one answer of Kubernetes is waited for, seconds.
+ANSWER_S = 30.0
 
 
 class KubernetesApi:
@@ -24,6 +28,8 @@ class KubernetesApi:
     ------
     ConfigError
         There is none, or the package that talks to it is not installed.
+    TransientError
+        It does not answer in time.
     """
 
     def __init__(self, namespace: str | None) -> None:
@@ -37,7 +43,13 @@ class KubernetesApi:
             self._httpx.HTTPError,
         )
         try:
-            self._api = self._kr8s.api(namespace=namespace)
+            # Before there is anything to set it on, it waits without end.
+            self._api = within(ANSWER_S, lambda: self._kr8s.api(namespace=namespace))
+            self._api.timeout = ANSWER_S
+        except TimeoutError as error:
+            raise TransientError(
+                f"kubernetes: {error}; see that it runs and can be reached from here"
+            ) from error
         except (ValueError, *self._no_answer) as error:
             raise ConfigError(
                 f"kubernetes: none is reached from here ({_words(error)}); wanted a configuration "

@@ -12,14 +12,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from distributed import Future
 from distributed.scheduler import KilledWorker
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
-from alignsvc.engine.base import TaskDoubled, TaskEnded, TaskRetried, TaskStarted, Waited
+from alignsvc.engine.base import (
+    RunContext,
+    TaskDoubled,
+    TaskEnded,
+    TaskRetried,
+    TaskStarted,
+    Waited,
+)
+from alignsvc.engine.dask_workers import NO_ANSWER, DaskSettings, DaskWorkers
 from alignsvc.engine.pulse import Pulse, Running, TaskName
 from alignsvc.engine.retry import Action, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
@@ -33,13 +41,7 @@ from alignsvc.errors import (
 )
 from alignsvc.tasks.base import TaskReport
 
-if TYPE_CHECKING:
-    from alignsvc.engine.distributed import DaskExecutor
-
 Answer: TypeAlias = TaskReport | BaseException
-
-#: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
-NO_ANSWER = (OSError, TimeoutError, CancelledError)
 
 
 @dataclass(slots=True)
@@ -68,12 +70,27 @@ class _Later:
 
 
 class Stage:
-    """One call of `DaskExecutor.run`."""
+    """One call of `DaskExecutor.run`.
 
-    def __init__(self, executor: DaskExecutor, tasks: Iterable[Task]) -> None:
-        self._executor = executor
-        self._context = executor._context
-        self._settings = executor._settings
+    Parameters
+    ----------
+    workers : DaskWorkers
+    context : RunContext
+    settings : DaskSettings
+    tasks : iterable of Task
+        Taken as there is room for them.
+    """
+
+    def __init__(
+        self,
+        workers: DaskWorkers,
+        context: RunContext,
+        settings: DaskSettings,
+        tasks: Iterable[Task],
+    ) -> None:
+        self._workers = workers
+        self._context = context
+        self._settings = settings
         self._source = iter(tasks)
         self._is_drained = False
         self._handed: dict[TaskName, _Handed] = {}
@@ -104,7 +121,7 @@ class Stage:
         futures = [handed.future for handed in self._handed.values()]
         self._handed.clear()
         with suppress(TransientError):  # a scheduler that is gone has forgotten them already
-            self._executor._cancel(futures)
+            self._workers.cancel(futures)
 
     def _has_work(self) -> bool:
         """Hand over as many tasks as there is room for; return whether any are to come."""
@@ -113,9 +130,9 @@ class Stage:
         self._later = [one for one in self._later if one.due_s > now_s]
         for one in due:
             self._hand_over(one.task, one.troubles)
-        while self._held and self._executor.workers:
+        while self._held and self._workers.threads:
             self._hand_over(*self._held.popleft())
-        room = self._settings.window * max(self._settings.expected_workers, self._executor.workers)
+        room = self._settings.window * max(self._settings.expected_workers, self._workers.threads)
         while len(self._handed) + len(self._held) < room and not self._is_drained:
             task = next(self._source, None)
             if task is None:
@@ -128,7 +145,7 @@ class Stage:
         return bool(self._handed or self._later or self._held)
 
     def _hand_over(self, task: Task, troubles: Counter[Trouble], *, is_alone: bool = False) -> None:
-        future = self._executor._submit(task, is_alone=is_alone)
+        future = self._workers.submit(task, is_alone=is_alone)
         self._keep(_Handed(task, future, troubles, is_alone))
 
     def _keep(self, handed: _Handed) -> None:
@@ -155,13 +172,7 @@ class Stage:
         futures = [self._handed[name].future for name in names]
         if all(future.status == "finished" for future in futures):
             try:  # one journey for all of them: most of what a task costs is waiting for it
-                return list(
-                    zip(
-                        names,
-                        self._executor._ask(self._executor._client.gather, futures),
-                        strict=True,
-                    )
-                )
+                return list(zip(names, self._workers.reports(futures), strict=True))
             except (AlignError, KilledWorker):
                 pass  # a worker went away with some: see below which
         return [(name, self._answer(self._handed[name].future)) for name in names]
@@ -191,7 +202,7 @@ class Stage:
     def _trouble(self, error: BaseException) -> Trouble:
         """Return what an error that came instead of a report means."""
         if isinstance(error, KilledWorker):
-            short = self._executor._pulse().short_of_memory
+            short = self._workers.pulse().short_of_memory
             return Trouble.MEMORY if error.last_worker.address in short else Trouble.WORKER_LOST
         if isinstance(error, MemoryShortage):
             return Trouble.MEMORY
@@ -217,7 +228,7 @@ class Stage:
         task, times = handed.task, handed.troubles[trouble]
         decision = self._settings.policy(trouble, times, task.key.digest)
         why = text_of(trouble, error, times)
-        if decision.action is Action.STOP or self._executor._client.status != "running":
+        if decision.action is Action.STOP or not self._workers.is_connected:
             if isinstance(error, AlignError):
                 raise error
             raise TransientError(f"{task.key.stage} of {task.key.subject}: {why}") from error
@@ -233,14 +244,14 @@ class Stage:
 
     def _is_refusal(self, error: BaseException) -> bool:
         """Return whether a task ended so because its worker runs another version."""
-        roll = self._executor._roll
+        roll = self._workers.roll
         before = roll.refused
         if isinstance(error, WorkerRefused):
             roll.refuse(error.worker, str(error))
         elif self._trouble(error) is not Trouble.TRANSPORT:
             return False
         # What is sent to another version may not even be readable there.
-        self._executor._pulse()
+        self._workers.pulse()
         return isinstance(error, WorkerRefused) or roll.refused != before
 
     def _announced(self, report: TaskReport) -> TaskOutcome:
@@ -250,7 +261,7 @@ class Stage:
     def _watch(self) -> Iterator[TaskOutcome]:
         """Ask how the workers are; end what runs too long, try again what was forgotten."""
         self._context.on_event(Waited())
-        pulse = self._executor._pulse()
+        pulse = self._workers.pulse()
         self._asked_s = time.monotonic()
         if pulse.threads:
             self._worker_seen_s = self._asked_s
@@ -258,7 +269,7 @@ class Stage:
             raise TransientError(
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
                 f"{len(self._handed) + len(self._held)} tasks wait; see why none starts, then "
-                f"resume{'; ' * bool(self._executor._roll.refused)}{self._executor._roll.reasons}"
+                f"resume{'; ' * bool(self._workers.roll.refused)}{self._workers.roll.reasons}"
             )
         limit_s = self._settings.task_timeout_s
         late = [one for one in self._ours(pulse) if one.seconds > limit_s]
@@ -288,8 +299,8 @@ class Stage:
         """Let dask forget tasks, and restart the workers that they are on."""
         # All of them forgotten first, also those that only wait behind the one that hangs: what a
         # worker leaves the scheduler gives to the next one, which would hang for ever with it.
-        self._executor._forget([self._handed[one.name].future for one in tasks])
-        self._executor._restart([one.worker for one in tasks])
+        self._workers.forget([self._handed[one.name].future for one in tasks])
+        self._workers.restart([one.worker for one in tasks])
 
     def _blocked(self, ours: list[Running]) -> list[Running]:
         """Return the tasks that wait for too long at the head of the queue of a worker that talks.
@@ -325,7 +336,7 @@ class Stage:
                 return
             if handed.is_alone or handed.twin is not None:
                 continue
-            future = self._executor._submit(handed.task, on=free.popleft())
+            future = self._workers.submit(handed.task, on=free.popleft())
             handed.twin = future.key
             self._keep(_Handed(handed.task, future, handed.troubles, twin=one.name))
             self._context.on_event(TaskDoubled(handed.task.key, one.seconds))
@@ -336,7 +347,7 @@ class Stage:
         Its worker with it, if it runs: it would write when its stage is long over, and be in the
         way of the next one.
         """
-        runs = [one for one in self._executor._pulse().running if one.name == name]
-        self._executor._forget([self._handed[name].future])
+        runs = [one for one in self._workers.pulse().running if one.name == name]
+        self._workers.forget([self._handed[name].future])
         del self._handed[name]
-        self._executor._restart([one.worker for one in runs])
+        self._workers.restart([one.worker for one in runs])

@@ -1,13 +1,60 @@
-"""What the processes of workers that are started elsewhere need in their environment."""
+"""What the engine wants of dask, and the processes of workers of their environment."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 
-from alignsvc.engine.clusters.local import DASK_SETTINGS, HEAP_OF_A_WORKER, ONE_THREAD
 from alignsvc.errors import ConfigError
+
+#: Workers share the cores: libraries that would use threads of their own get one each, which
+#: also keeps sums in one order. It must be known before numpy is imported.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+#: glibc's heap: arrays up to the first size come from it, and it gives back what lies free beyond
+#: the second. dask's own setting (a trim threshold of 64 kB alone) makes the kernel clear new pages
+#: for every array of more than 128 kB: the measurement took three times as long.
+HEAP_OF_A_WORKER = {
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+
+#: What the engine wants of dask (measured; see the engine's page in the design).
+DASK_SETTINGS = {
+    # A task is given up when this many workers died under it and one more.
+    "distributed.scheduler.allowed-failures": 2,
+    # Few tasks wait on a worker, so few are blamed for its death (distributed#5234).
+    "distributed.scheduler.worker-saturation": 1.1,
+    "distributed.comm.retry.count": 3,
+    # Reports are small: nothing to spill. What grows is a task, which pausing cannot shrink.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": 0.85,
+    # Where a task is told by itself that memory ends (`engine.memory`) nobody need be killed.
+    "distributed.worker.memory.terminate": False if sys.platform == "linux" else 0.95,
+    "distributed.worker.profile.enabled": False,
+    # What processes look at when nothing happens: 1.6 s of CPU in 15 s with two workers and dask's
+    # own intervals, 0.9 s with these.
+    "distributed.admin.tick.interval": "500 ms",
+    "distributed.admin.system-monitor.interval": "2 s",
+    "distributed.worker.memory.monitor-interval": "500 ms",
+    "distributed.nanny.pre-spawn-environ": {
+        **HEAP_OF_A_WORKER,
+        **ONE_THREAD,
+        # A worker that is told to end in the middle of a heartbeat would print a traceback.
+        "DASK_LOGGING": "{'tornado.application': 'critical'}",
+    },
+}
+#: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
+#: nanny for good: a worker that dies again, and is just then away, would never come back. Nannies
+#: are in this process and cannot be lost. Looked up at each death, so it stands while we run.
+KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "3650 days"}
 
 #: How the names begin of what libraries of linear algebra read: which kernels they use, above
 #: all. Two kernels differ in the last bits of a sum.

@@ -13,7 +13,7 @@ from alignsvc.io.fits_files import content_digest
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.sky.footprints import footprint, touches
 from alignsvc.reasons import REASON_TEXT, SkipReason
-from alignsvc.run.extension.earlier import KnownExposure
+from alignsvc.run.earlier_run import KnownExposure
 
 
 def failure(failed: FailedExposure) -> ExposureEnded:

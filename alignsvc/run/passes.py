@@ -16,9 +16,9 @@ from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
-from alignsvc.run.extension.kept_tiles import Role
 from alignsvc.run.failed_fraction import require_enough
 from alignsvc.run.history import kept_name, write_pass_history
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
 from alignsvc.run.plan import PlannedExposure

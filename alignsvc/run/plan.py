@@ -20,9 +20,9 @@ from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import MosaicLayout
 from alignsvc.reasons import SkipReason
-from alignsvc.run.extension.earlier import EarlierRun, KnownExposure
-from alignsvc.run.extension.kept_tiles import KeptTile, Role
-from alignsvc.run.reducer.colours import StarColours
+from alignsvc.run.earlier_run import EarlierRun, KnownExposure
+from alignsvc.run.kept_tiles import KeptTile, Role
+from alignsvc.run.star_colours import StarColours
 from alignsvc.run.state import run_id_of
 
 #: Why an exposure that could be compared is not in a component.

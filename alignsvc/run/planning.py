@@ -31,10 +31,10 @@ from alignsvc.numerics.sky.footprints import (
     footprint,
     share_grid,
 )
-from alignsvc.run.extension.earlier import EarlierRun
-from alignsvc.run.extension.kept_tiles import Extension, KeptTile, Member, Role
+from alignsvc.run.earlier_run import EarlierRun
 from alignsvc.run.identity import setting_parts
 from alignsvc.run.inspecting import ended_alone, failure, on_grid, without_duplicates
+from alignsvc.run.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
     catalog_notes,
     given_grid,
@@ -44,7 +44,7 @@ from alignsvc.run.named_files import (
 )
 from alignsvc.run.plan import ALONE, Plan, PlannedExposure, comparable
 from alignsvc.run.reading_headers import HeaderReader, Reading, cores
-from alignsvc.run.reducer.colours import refraction_notes, star_colours
+from alignsvc.run.star_colours import refraction_notes, star_colours
 
 
 def make_plan(

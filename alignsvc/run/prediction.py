@@ -18,7 +18,7 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.engine.base import ClusterBackend, KnowsItsMemory
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import footprint
-from alignsvc.run.extension.kept_tiles import Role
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan, PlannedExposure
 from alignsvc.run.rejecting import components_with_search
 

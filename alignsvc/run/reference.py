@@ -23,8 +23,8 @@ from alignsvc.numerics.sources.matching import Matches, nearest_but_for_a_shift
 from alignsvc.run.cataloguing import chosen_sources
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.reducer.colours import colour_term_notes, colours_on_grid
 from alignsvc.run.stages import Tools
+from alignsvc.run.star_colours import colour_term_notes, colours_on_grid
 
 #: Motion between the first and the last exposure above which a source is left out where its
 #: motion cannot be taken off, grid pixels: ten times what an alignment is good to.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Chip, ExposureRef
@@ -21,7 +22,6 @@ from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.calibrate import calibrated
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import footprint
-from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.exposure_sources import ExposureDetector
 from alignsvc.reasons import FailureKind
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray, read_only
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
+from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.exposure import AS_RECORDED, Chip, Exposure, ExposureLevel, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
@@ -21,7 +22,6 @@ from alignsvc.io.tables import read_table
 from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
-from alignsvc.numerics.sources.background import SkyEstimator
 from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
 
 

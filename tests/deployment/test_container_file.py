@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from alignsvc.engine.clusters.local import HEAP_OF_A_WORKER, ONE_THREAD
+from alignsvc.engine.worker_environment import HEAP_OF_A_WORKER, ONE_THREAD
 from alignsvc.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]

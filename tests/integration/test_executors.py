@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from alignsvc.engine.base import (
     TaskRetried,
 )
 from alignsvc.engine.clusters import cluster_backend
-from alignsvc.engine.distributed import DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.pulse import Pulse, Running, take_pulse
 from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.serial import SerialExecutor
@@ -277,7 +279,7 @@ def impatient(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> DaskExecutor:
     """An executor that will not wait for tasks that hang."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", HurriedPulse(tmp_path))
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", HurriedPulse(tmp_path))
     settings = DaskSettings(poll_s=0.2, task_timeout_s=1000.0)
     return workshop.executor(tmp_path, events, settings)
 
@@ -460,7 +462,7 @@ def test_whose_workers_were_killed_for_their_memory_fails_of_that(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nannies that are not ours kill by what a worker occupies; dask keeps that as an event."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", blames_memory)
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", blames_memory)
     executor = workshop.executor(tmp_path, events, DaskSettings(poll_s=0.2))
     (outcome,) = executor.run([Poison(0, tmp_path)])
     assert outcome.reason == FailureKind.MEMORY
@@ -484,7 +486,7 @@ def test_what_hangs_is_given_to_no_other_worker_when_its_own_is_restarted(
     workshop: Workshop, tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor when what waits behind it is late as well: nobody waits for it, it would run for ever."""
-    monkeypatch.setattr("alignsvc.engine.distributed.take_pulse", CrowdedPulse(tmp_path))
+    monkeypatch.setattr("alignsvc.engine.dask_workers.take_pulse", CrowdedPulse(tmp_path))
     settings = DaskSettings(poll_s=0.2, task_timeout_s=1000.0)
     tasks = [Hung(n, tmp_path) if n == 0 else Slow(n, tmp_path) for n in range(12)]
     outcomes = list(workshop.executor(tmp_path, events, settings).run(tasks))
@@ -556,8 +558,8 @@ def test_of_a_thousand_tasks_one_poison_fails_and_no_other(
 
 def test_a_worker_that_is_gone_need_not_be_restarted(workshop: Workshop) -> None:
     """It may die on the way."""
-    workshop.shared._restart(["tcp://127.0.0.1:9"])
-    assert workshop.shared._pulse().threads > 0
+    workshop.shared._workers.restart(["tcp://127.0.0.1:9"])
+    assert workshop.shared._workers.pulse().threads > 0
 
 
 def test_a_task_that_the_scheduler_forgets_is_handed_over_again(
@@ -632,21 +634,28 @@ def test_a_scheduler_that_does_not_answer_is_a_transient_error(tmp_path: Path) -
         backend(RunContext(LocalObjects(tmp_path)))
 
 
+def listening() -> dict[str, str]:
+    """Return where this process and those that it started listen, and which of them."""
+    this, found = psutil.Process(), {}
+    for process in [this, *this.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for one in process.net_connections():
+                if one.status == psutil.CONN_LISTEN:
+                    found[f"{one.laddr.ip}:{one.laddr.port}"] = " ".join(process.cmdline())
+    return found
+
+
 def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
     workshop.shared._client.wait_for_workers(2, timeout=60)
-    this = psutil.Process()
-    family = [this, *this.children(recursive=True)]
-    listening = [
-        connection.laddr.ip
-        for process in family
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    # The scheduler and its pages, two nannies, two workers with a page each.
-    assert len(listening) == 8
-    assert set(listening) == {"127.0.0.1"}
+    # The scheduler and its pages, two nannies, two workers with a page each. A worker that another
+    # test had restarted may still be on its way, or the one before it.
+    deadline = time.monotonic() + 60
+    while len(found := listening()) != 8 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert {address.split(":")[0] for address in found} == {"127.0.0.1"}
+    assert len(found) == 8, found
     assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
-    assert workshop.shared._pulse().threads == workshop.shared.workers == 2
+    assert workshop.shared._workers.pulse().threads == workshop.shared.workers == 2
 
 
 def test_a_worker_may_die_as_often_as_it_likes_and_is_back(

@@ -23,7 +23,7 @@ from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
-from alignsvc.run.extension.kept_tiles import Role
+from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 

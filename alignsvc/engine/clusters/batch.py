@@ -22,15 +22,20 @@ from distributed import Client, Security
 from distributed.utils import get_ip_interface
 
 from alignsvc.engine.base import RunContext
-from alignsvc.engine.batch_jobs import BatchExecutor, JobKeeper, noting
+from alignsvc.engine.batch_jobs import JobKeeper, noting
 from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters import require_here
-from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
-from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
-from alignsvc.engine.worker_environment import require_no_secrets, worker_environment
+from alignsvc.engine.worker_environment import (
+    DASK_SETTINGS,
+    KEEP_NANNIES,
+    require_no_secrets,
+    worker_environment,
+)
 from alignsvc.errors import ConfigError
 from alignsvc.io.objects import ObjectStore
 
@@ -337,7 +342,7 @@ class BatchBackend:
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
             closing.enter_context(keeper.at_work())
-            return BatchExecutor(client, context, settings, closing.close, keeper)
+            return DaskExecutor(client, context, settings, closing.close, keeper.require_hope)
         except BaseException:
             closing.close()
             raise

@@ -18,12 +18,12 @@ from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
-from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES
-from alignsvc.engine.distributed import TASK_TIMEOUT_S, DaskExecutor, DaskSettings
+from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
+from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.extras import missing_package
 from alignsvc.engine.remote_hosts import RemoteHosts
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
-from alignsvc.engine.worker_environment import spawned_environment
+from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, spawned_environment
 from alignsvc.errors import ConfigError, ResourceError
 
 _CLOSE_TIMEOUT_S = 30.0

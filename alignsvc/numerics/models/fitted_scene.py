@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,11 +20,9 @@ from alignsvc.numerics.models.scene import Scene
 from alignsvc.numerics.models.scene_building import ExposureStart, SceneStart
 from alignsvc.numerics.models.scene_doubts import TestedFit, lopsided_stars, warnings_of
 from alignsvc.numerics.models.scene_fit import SceneFit
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.models.scene_windows import WindowModel
 from alignsvc.numerics.sky.corrected import corrected
-
-if TYPE_CHECKING:
-    from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: What has no geometry of its own name: nothing is free, or anything.
 _GEOMETRY = {"none": Geometry.SHIFT, "placing": Geometry.GENERAL}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
 from alignsvc.numerics.models.pixel_rules import nodes_for
 from alignsvc.numerics.models.profile import Profile
-from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
 from alignsvc.numerics.models.profiles.empirical import Empirical
 from alignsvc.numerics.models.scene import (
@@ -30,10 +28,8 @@ from alignsvc.numerics.models.scene import (
     free_shape,
 )
 from alignsvc.numerics.models.scene_input import STAR, SceneExposure
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.models.sky_map import SkyMap
-
-if TYPE_CHECKING:
-    from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: How far a shift, a turn and a matrix may go in one step.
 _SHIFT_STEP_PX, _TURN_STEP = 5.0, 0.1
@@ -44,8 +40,6 @@ _SHAPE_START = {"inverse_index": 0.33, "e1": 0.0, "e2": 0.0, "index": 1.5}
 _RATIO_START, _SHARE_START = math.log(2.0), 0.25
 #: What a sum of Gaussians is narrower than its sum at the narrowest.
 _NARROWEST_PART = 0.9
-#: What stars are before their PSF is measured.
-_BEFORE_MEASURED = "moffat"
 _UNIT = ((1.0, 0.0), (0.0, 1.0))
 
 
@@ -152,7 +146,7 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
     models = []
     for e, one in enumerate(start.exposures):
         nodes = nodes_for(one.fwhm_px, elliptical=settings.elliptical)
-        star = one.psf or stars.setdefault(nodes, star_profile(settings, nodes))
+        star = one.psf or stars.setdefault(nodes, settings.star_profile(nodes))
         models.append(_exposure_model(start, e, star, settings))
     views = tuple(
         view
@@ -166,12 +160,6 @@ def build_scene(start: SceneStart, settings: SceneSettings) -> Scene:
     )
     sky = SkyModel.EXPOSURE if settings.sky == "exposure_plane" else SkyModel(settings.sky)
     return Scene(tuple(models), _sources(start), views, sky, FluxModel(settings.flux))
-
-
-def star_profile(settings: SceneSettings, nodes: int) -> Profile:
-    """Return the stars' parametric profile, integrated over pixels by so many nodes."""
-    name = _BEFORE_MEASURED if settings.star == "empirical" else settings.star
-    return PROFILES.build(name, {"elliptical": settings.elliptical, "nodes": nodes})
 
 
 def shape_at_start(profile: Profile, fwhm_px: float) -> tuple[float, ...]:

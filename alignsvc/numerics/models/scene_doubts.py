@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,9 @@ from alignsvc.numerics.models.scene_advice import listed, same_places
 from alignsvc.numerics.models.scene_building import SceneStart
 from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.models.scene_windows import WindowModel, window_models
 from alignsvc.numerics.models.star_stamps import Remainders
-
-if TYPE_CHECKING:
-    from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: A source of so many standard deviations in one exposure has so many at least in others, or it is
 #: not there; with this part of its sources missing an exposure is not where the fit has it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,12 +31,10 @@ from alignsvc.numerics.models.scene_doubts import doubted, tested
 from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFit
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.models.scene_starting import begin
 from alignsvc.numerics.models.scene_windows import WindowModel, window_models
 from alignsvc.numerics.models.star_stamps import Remainders
-
-if TYPE_CHECKING:
-    from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: So often the noise of sources is made of the model before: the second changes 1e-3 of it.
 _NOISE_ROUNDS = 2

@@ -1,4 +1,4 @@
-"""How a few exposures are fitted by models: the settings, and the fit that they are."""
+"""How a few exposures are fitted by models."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass, field
 
 from alignsvc.domain.correction import Geometry
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.fitted_scene import FittedScene
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.pixel_rules import NARROWEST
-from alignsvc.numerics.models.profile import ShapeParameter
-from alignsvc.numerics.models.scene_building import star_profile
-from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFitter
-from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
-from alignsvc.numerics.models.scene_modelling import fit_exposures
+from alignsvc.numerics.models.profile import Profile, ShapeParameter
+from alignsvc.numerics.models.profiles import PROFILES
 
 STARS = ("moffat", "gaussian", "gaussians", "empirical")
 EMPIRICAL = "empirical"
+#: What stars are before their PSF is measured.
+_BEFORE_MEASURED = "moffat"
 GEOMETRIES = ("none", *(geometry.value for geometry in Geometry))
 _CHOICES = {
     "star": STARS,
@@ -132,23 +130,15 @@ class SceneSettings:
                 "an exposure; wanted psf 'exposure' or 'shared', or another star"
             )
 
-    def __call__(
-        self,
-        exposures: Sequence[SceneExposure],
-        sources: SceneSources | None = None,
-        fitter: FitsScenes | None = None,
-    ) -> FittedScene:
-        """Return the fit, by another fitter than one in this process if so told.
-
-        See `alignsvc.fit_scene`.
-        """
-        fitter = fitter or SceneFitter(self.search)
-        return fit_exposures(tuple(exposures), sources, self, fitter)
-
     @property
     def star_parameters(self) -> tuple[ShapeParameter, ...]:
         """What a `SceneExposure.psf_shape` gives the numbers of, with bounds and longest steps."""
-        return star_profile(self, max(NARROWEST)).parameters
+        return self.star_profile(max(NARROWEST)).parameters
+
+    def star_profile(self, nodes: int) -> Profile:
+        """Return the stars' parametric profile, integrated over pixels by so many nodes."""
+        name = _BEFORE_MEASURED if self.star == EMPIRICAL else self.star
+        return PROFILES.build(name, {"elliptical": self.elliptical, "nodes": nodes})
 
     def psf_side(self, fwhm_px: float) -> int:
         """Return the side of a stamp about a star of a width, odd."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from alignsvc.domain.geometry import Points, TangentPlane, middle_of
 from alignsvc.numerics.matching.similarity import as_complex
 from alignsvc.numerics.models.scene_building import ExposureStart, SceneStart
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.models.scene_start import (
     SeenSources,
     StartMatcher,
@@ -27,9 +27,6 @@ from alignsvc.numerics.models.scene_start import (
 )
 from alignsvc.numerics.models.sky_map import SkyMap
 from alignsvc.numerics.models.window import inverse_variance
-
-if TYPE_CHECKING:
-    from alignsvc.numerics.models.scene_settings import SceneSettings
 
 #: Where nothing tells of a width.
 _USUAL_FWHM_PX = 3.0

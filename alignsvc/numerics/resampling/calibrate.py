@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import Chip
 from alignsvc.errors import DataError
-from alignsvc.numerics.sources.background import SkyModel
 from alignsvc.reasons import FailureKind
 
 

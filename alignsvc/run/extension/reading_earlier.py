@@ -33,7 +33,7 @@ from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run.extension.earlier import (
+from alignsvc.run.earlier_run import (
     EarlierRun,
     KeptMosaic,
     KnownChip,
@@ -42,8 +42,8 @@ from alignsvc.run.extension.earlier import (
     science_files,
     stored_earlier,
 )
-from alignsvc.run.extension.kept_tiles import is_part_of, tile_there
 from alignsvc.run.identity import setting_parts
+from alignsvc.run.kept_tiles import is_part_of, tile_there
 from alignsvc.run.mosaicking import mosaic_record
 from alignsvc.run.named_files import given_grid
 from alignsvc.run.solved_table import SolvedTable

@@ -11,8 +11,9 @@ import pytest
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS, cluster_backend
-from alignsvc.engine.clusters.local import DASK_SETTINGS, KEEP_NANNIES, LocalBackend
+from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.engine.serial import SerialExecutor
+from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES
 from alignsvc.errors import ConfigError
 from alignsvc.io.objects import LocalObjects
 

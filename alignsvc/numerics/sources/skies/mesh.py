@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.numerics.sources.background import SkyModel
 from alignsvc.numerics.sources.meshes import (
     CLIP_SIGMA,
     chosen,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
-from alignsvc.numerics.sources.background import SkyModel
+from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
 

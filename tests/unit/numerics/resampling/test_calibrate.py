@@ -7,10 +7,10 @@ import pytest
 from astropy.wcs import WCS
 
 from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import Chip
 from alignsvc.errors import DataError
 from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
-from alignsvc.numerics.sources.background import SkyModel
 from alignsvc.reasons import FailureKind
 
 SHAPE = (20, 30)

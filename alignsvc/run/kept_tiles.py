@@ -10,7 +10,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import Footprint, MosaicLayout, grown
-from alignsvc.run.extension.earlier import EarlierRun, KnownExposure
+from alignsvc.run.earlier_run import EarlierRun, KnownExposure
 from alignsvc.tasks.measure import REACH_PX
 
 

@@ -15,7 +15,7 @@ from alignsvc.domain.exposure import ChipRef, ExposureLevel, ExposureRef, HduRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run.extension.earlier import KnownChip, stored_earlier
+from alignsvc.run.earlier_run import KnownChip, stored_earlier
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
 
