@@ -232,7 +232,7 @@ class _Withdrawal:
         elif (waits or not is_driven) and not self.has_removed:
             try:
                 self._queue.remove(self._run, known.record)
-                self.has_removed, self.trouble = True, ""
+                self.has_removed, self.trouble, self._asked_s = True, "", None
             except AlignError as error:
                 self.trouble = str(error)
 

@@ -148,12 +148,13 @@ class RunStatus:
         """Whether the run goes on, was stopped, or has come to its end."""
         if self.state.is_finished:
             return RunStanding.FINISHED
+        # A driver that waits goes on with a run that was cancelled before.
+        if self.owner is None and self.submitted is not None and self.submitted.is_there:
+            return RunStanding.QUEUED
         if self.state.cancelled is not None:
             return RunStanding.CANCELLED
         if self.owner is not None:
             return RunStanding.RUNNING
-        if self.submitted is not None and self.submitted.is_there:
-            return RunStanding.QUEUED
         if self.holder is not None:
             return RunStanding.DEAD
         return RunStanding.STOPPED if self.state.identity else RunStanding.NEVER_BEGUN

@@ -127,7 +127,20 @@ def test_a_run_whose_driver_waits_is_cancelled_and_can_be_submitted_again(
     assert command("status", run, "--json").json["standing"] == "cancelled"
     again = api.submit(work.config())
     assert again.is_new and again.driver is not None and again.driver.job == "2"
-    assert command("status", run, "--json").json["standing"] == "cancelled"  # until it begins
+    assert command("status", run, "--json").json["standing"] == "queued"
+
+
+@pytest.mark.parametrize("verb", ["submit", "run"])
+def test_a_machine_without_the_batch_system_is_refused_before_anything_is_made(
+    verb: str, work: Workplace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    slurm = {"backend": "slurm", "workers": 2, "memory": "2 GiB", "interface": "lo"}
+    config = work.config({f"cluster.{key}": value for key, value in slurm.items()})
+    ended = command(verb, config)
+    assert ended.code == 2
+    assert "slurm: there is no sbatch, squeue, scancel here; wanted a machine" in ended.sentence
+    assert not work.run.exists()
 
 
 def test_a_run_that_somebody_drives_gets_no_second_driver(work: Workplace, desk: Desk) -> None:
