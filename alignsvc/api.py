@@ -188,7 +188,7 @@ def status(run: Place | str) -> RunStatus:
 
 def watch(run: Place | str, interval_s: float = 2.0) -> Iterator[Seen]:
     """Yield how a run stands, every few seconds, until it goes on no more."""
-    return watched(_run(run), Looking(interval_s))
+    return watched(_run(run), Looking(interval_s), follows_queue=True)
 
 
 def cancel(run: Place | str) -> Cancellation:

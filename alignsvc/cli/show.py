@@ -33,7 +33,8 @@ from alignsvc.run.report.summary import (
     result_lines,
 )
 from alignsvc.run.result import RunResult
-from alignsvc.run.status import RunStatus, driver_json
+from alignsvc.run.status import RunStatus
+from alignsvc.run.submitted_driver import driver_json
 from alignsvc.run.submitting import Rehearsal, Submission
 from alignsvc.wording import counted
 

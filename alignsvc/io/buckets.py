@@ -35,6 +35,8 @@ T = TypeVar("T")
 #: How long a request may take, and how long one is tried again when the server stumbles.
 _TIMEOUT = timedelta(seconds=60)
 _CONNECT_TIMEOUT = timedelta(seconds=5)
+#: How long a server may be silent before it is asked again.
+_SILENCE = timedelta(seconds=30)
 _RETRIES: RetryConfig = {
     "max_retries": 6,
     "retry_timeout": timedelta(seconds=60),
@@ -46,6 +48,8 @@ _RETRIES: RetryConfig = {
 }
 #: Requests whose answer was lost and that the client will not repeat by itself.
 _OWN_TRIES = 3
+#: After so many seconds nothing is asked again.
+_PATIENCE_S = 60.0
 _FIRST_PAUSE_S = 0.5
 #: Metadata of an object that was put if absent: who put it.
 _TOKEN = "alignsvc-token"
@@ -320,7 +324,11 @@ def _profile() -> _Profile | None:
 @lru_cache(maxsize=32)
 def _made(origin: str, endpoint: str, profile: _Profile | None) -> _Client:
     """Return a client; `endpoint`, which it reads from the environment, tells clients apart."""
-    options: ClientConfig = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT}
+    options: ClientConfig = {
+        "timeout": _TIMEOUT,
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "read_timeout": _SILENCE,
+    }
     if os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true") or origin.startswith("http:"):
         options["allow_http"] = True
     more: dict[str, Any] = {} if profile is None else {"credential_provider": profile}
@@ -330,12 +338,15 @@ def _made(origin: str, endpoint: str, profile: _Profile | None) -> _Client:
 
 def again(ask: Callable[[], T]) -> T:
     """Return an answer, asked for again where it was lost and the client did not do so itself."""
+    last_s = time.monotonic() + _PATIENCE_S
     for attempt in range(_OWN_TRIES - 1):
         try:
             return ask()
         except _FINAL:
             raise
         except exceptions.BaseError:
+            if time.monotonic() >= last_s:
+                raise
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
     return ask()
 

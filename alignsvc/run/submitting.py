@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
-from alignsvc.engine.driver_places import DriverJob, DriverPlace, DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
 from alignsvc.io.lease import LeaseOwner, live_owner
@@ -22,8 +22,8 @@ from alignsvc.run.service import (
     prepare,
     ready,
     state_of,
-    stored_config,
 )
+from alignsvc.run.submitted_driver import ask_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +90,16 @@ def submit(config: Config, options: RunOptions) -> Submission:
     RunStoreError
         The directory cannot be used.
     """
-    place = _place(config)
+    place = driver_place(config.cluster.backend, build_cluster(config, None))
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
     record, owner = read_driver_record(objects), live_owner(objects, time.time())
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
-    if owner is not None or _waits(place, record, config.cluster.backend):
+    # Where nobody can tell, a second driver does no harm: it finds that there is one.
+    waits = record is not None and ask_driver(run, record).is_there
+    if owner is not None or waits:
         return Submission(run, plan.run_id, record, owner, is_new=False)
     prepare(plan, options)
     job = place.start(_driver_run(run, plan))
@@ -126,28 +128,5 @@ def rehearse(config: Config) -> Rehearsal:
     return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs))
 
 
-def waiting_driver(run: Place) -> DriverRecord | None:
-    """Return the driver that `submit` started last, if it waits for its turn or has just begun.
-
-    Raises
-    ------
-    RunStoreError
-        There is no run.
-    """
-    config, record = stored_config(run), read_driver_record(RunLocations(run).objects)
-    return record if _waits(_place(config), record, config.cluster.backend) else None
-
-
-def _place(config: Config) -> DriverPlace:
-    return driver_place(config.cluster.backend, build_cluster(config, None))
-
-
 def _driver_run(run: Place, plan: Plan) -> DriverRun:
     return DriverRun(str(run), plan.run_id, log_folder(RunLocations(run).objects, plan.run_id))
-
-
-def _waits(place: DriverPlace, record: DriverRecord | None, backend: str) -> bool:
-    """Return whether the driver that was started last waits for its turn, or has just begun."""
-    if record is None or record.place != backend:
-        return False
-    return place.is_there(DriverJob(record.job, record.log))

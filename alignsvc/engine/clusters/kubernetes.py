@@ -20,6 +20,7 @@ from distributed import Client
 from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
+from alignsvc.engine.bounded import connected
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
@@ -271,9 +272,7 @@ class KubernetesBackend:
         protocol = "tls" if security.require_encryption else "tcp"
         address = f"{protocol}://{host}:{SCHEDULER_PORT}"
         try:
-            return Client(
-                address, timeout=self.start_timeout_s, security=security, set_as_default=False
-            )
+            return connected(address, self.start_timeout_s, security)
         except (OSError, TimeoutError) as error:
             raise TransientError(
                 f"kubernetes: no answer from {address} ({error}); the driver has to be a pod of "

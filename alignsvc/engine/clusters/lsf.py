@@ -23,6 +23,10 @@ class LsfBackend(BatchBackend):
         account_field="project",
         walltime_format="{h}:{m}",
         pass_on=lambda names: f'-env "all, {", ".join(names)}"',
-        listing=("bjobs", "-noheader", "-o", "jobid", "-u"),
+        listing=("bjobs", "-noheader", "-o", "jobid stat"),
+        of_user=("-u",),
+        of_all=("-u", "all"),
+        state_column=1,
+        waiting="PEND|PSUSP|WAIT|PROV",
         none_listed="No unfinished job found",
     )

@@ -30,7 +30,18 @@ class SgeBackend(BatchBackend):
         account_field="project",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"-v {','.join(names)}",
-        listing=("qstat", "-u"),
+        listing=("qstat",),
+        of_user=("-u",),
+        of_all=("-u", "*"),
+        state_column=4,
+        waiting=".*(qw|wq).*",
+        state_words={
+            "qw": "queued",
+            "hqw": "held",
+            "Eqw": "held after an error; see qstat -j",
+            "t": "starting",
+            "r": "running",
+        },
     )
 
     resource_spec: str | None = None
