@@ -29,7 +29,7 @@ from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.run import attaching, service
-from alignsvc.run.applying import Target, apply_from, apply_run, destination
+from alignsvc.run.applying import Target, apply_from, apply_run, destination, each_written
 from alignsvc.run.cancelling import Cancellation, cancel_run
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
@@ -243,8 +243,19 @@ def apply(run: Place | str, target: Target) -> tuple[Place, ...]:
 
 
 def revert(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Restore the archived WCS of files, bit for bit; return those that held one."""
-    return tuple(file for file in files if revert_file(file))
+    """Restore the archived WCS of files, bit for bit; return them.
+
+    Raises
+    ------
+    NotAllWritten
+        Some hold no correction of ours, or cannot be restored; all others are.
+    """
+    return each_written(files, _reverted)
+
+
+def _reverted(file: Path) -> tuple[Path, ...]:
+    revert_file(file)
+    return (file,)
 
 
 def simulate(sky: Path, directory: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -26,6 +25,7 @@ from alignsvc.errors import (
     RunInterrupted,
 )
 from alignsvc.io.places import place_of, run_place
+from alignsvc.io.whole_files import DISK_REFUSES
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 
@@ -38,9 +38,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-#: The disk is full, or may not be written: what a user can mend.
-_NOT_OUR_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.")]
 # What is parsed is a `Place`: a Path, or a UrlPlace; typer knows no unions.
@@ -82,7 +79,7 @@ def exit_code(arguments: Sequence[str]) -> ExitCode:
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
-        if isinstance(error, OSError) and error.errno in _NOT_OUR_FAULT:
+        if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             return _ended(f"{error}; mend that and `alignsvc resume RUN`", ExitCode.RUN_STORE)
         return _ended(_internal(error), ExitCode.INTERNAL)
     if code == ExitCode.INTERRUPTED:
@@ -364,12 +361,13 @@ def apply(
     from alignsvc.cli import show
 
     destination = api.destination(in_place=in_place, to=to, head=head)
-    if source is not None:
-        show.written(api.apply_from(source, tuple(run_or_files), destination))
-    elif len(run_or_files) == 1:
-        show.written(api.apply(run_or_files[0], destination))
-    else:
-        raise ConfigError("apply: wanted one run, or --from corrections.ecsv FILE...")
+    with show.what_was_written():
+        if source is not None:
+            show.written(api.apply_from(source, tuple(run_or_files), destination))
+        elif len(run_or_files) == 1:
+            show.written(api.apply(run_or_files[0], destination))
+        else:
+            raise ConfigError("apply: wanted one run, or --from corrections.ecsv FILE...")
 
 
 @app.command()
@@ -380,7 +378,8 @@ def revert(
     from alignsvc import api
     from alignsvc.cli import show
 
-    show.written(api.revert(tuple(files)))
+    with show.what_was_written():
+        show.written(api.revert(tuple(files)))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from rich.progress import (
 
 from alignsvc.cli.columns import exposure_lines
 from alignsvc.domain.outcome import TaskStatus
+from alignsvc.errors import NotAllWritten
 from alignsvc.io.places import Place
 from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
 from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
@@ -215,8 +216,17 @@ def written(paths: Sequence[Place]) -> None:
     """Print which files were written."""
     if not paths:
         _lines(["nothing was written: the files hold this correction already"])
-    for path in paths:
-        Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+    _lines([str(path) for path in paths])
+
+
+@contextmanager
+def what_was_written() -> Iterator[None]:
+    """Print which files were written where others could not be."""
+    try:
+        yield
+    except NotAllWritten as error:
+        _lines(error.written)
+        raise
 
 
 def _json(summary: object) -> None:
