@@ -63,6 +63,15 @@ class UrlPlace:
                 f"{shown}: {parts.scheme}:// is not offered; wanted a path or one of "
                 f"{', '.join(f'{scheme}://' for scheme in INPUT_SCHEMES)}"
             )
+        if parts.scheme in STORE_SCHEMES and ":" in parts.netloc:
+            raise ConfigError(
+                f"{shown}: a bucket has no port; wanted {parts.scheme}://BUCKET/..., and the "
+                "server's address in the environment (AWS_ENDPOINT_URL)"
+            )
+        try:
+            _ = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{shown}: not a URL: {str(error).lower()}") from error
         if not parts.netloc:
             raise ConfigError(f"{shown}: names no bucket or host; wanted {parts.scheme}://NAME/...")
         name = self.url.partition("://")[2].rstrip("/")

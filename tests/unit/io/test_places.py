@@ -43,6 +43,8 @@ def test_places_are_compared_pickled_and_printed_by_their_url() -> None:
         ("memory://secrets/a", "memory:// is not offered"),
         ("ftp://host/a", "ftp:// is not offered"),
         ("s3:///a", "names no bucket"),
+        ("s3://bucket:9000/a", "a bucket has no port.*AWS_ENDPOINT_URL"),
+        ("http://host:first/a", "not a URL"),
         ("s3://bucket/../other", r"'\.\.'"),
         ("s3://bucket//a", "'//'"),
     ],
