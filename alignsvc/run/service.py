@@ -17,7 +17,7 @@ from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.headers_read import HeadersRead, find_headers, keep_headers
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
-from alignsvc.io.locations import CONFIG, RunLocations
+from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
@@ -261,10 +261,11 @@ def _absolute(path: str | None) -> str | None:
 def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
     """See that the directory is this run's, or can be."""
     try:
-        known = state_of(run) if _is_begun_in(run) else RunState()
-        if known.identity and options.replace and difference(plan, known):
+        known = _known_in(run, is_replaced=options.replace)
+        if known is None or (known.identity and options.replace and difference(plan, known)):
             refuse_corrected(plan, "")
             _remove(run, plan)
+            known = RunState()
         elif known.identity:
             require_same(run, plan, known)
         elif is_occupied(run) and not never_began(run):
@@ -276,6 +277,21 @@ def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
         make(run)
     except OSError as error:
         raise unusable(run, error) from error
+
+
+def _known_in(run: Place, *, is_replaced: bool) -> RunState | None:
+    """Return the state of the run in a directory, empty if none began there.
+
+    None: there is one that this version cannot read, and it is to be replaced.
+    """
+    if not _is_begun_in(run):
+        return RunState()
+    try:
+        return state_of(run)
+    except RunStoreError:
+        if not is_replaced or not RunLocations(run).objects.list(JOURNAL):
+            raise
+        return None
 
 
 def _remove(run: Place, plan: Plan) -> None:
