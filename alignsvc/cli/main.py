@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from alignsvc.cli.output import print_error, print_lines
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import (
     AlignError,
@@ -117,7 +118,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ended(sentence: str, code: ExitCode) -> ExitCode:
-    print(f"alignsvc: {redacted(sentence)}", file=sys.stderr)  # noqa: T201 - the program's own message
+    print_error(f"alignsvc: {redacted(sentence)}")
     return code
 
 
@@ -394,16 +395,16 @@ def simulate(
     from alignsvc import api
 
     if evaluate:
-        typer.echo(json.dumps(api.evaluate(first, directory), indent=2))
+        print_lines(json.dumps(api.evaluate(first, directory), indent=2).splitlines())
     else:
         n_exposures = api.simulate(first, directory)
-        typer.echo(f"{n_exposures} exposures and truth.json in {directory}")
+        print_lines([f"{n_exposures} exposures and truth.json in {directory}"])
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(VERSION)
+    print_lines([VERSION])
 
 
 if __name__ == "__main__":
