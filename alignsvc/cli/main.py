@@ -354,7 +354,12 @@ def apply(
         typer.Option("--from", parser=place_of, help="A corrections.ecsv, to put on FILEs."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the inputs.")] = False,
-    to: Annotated[Path | None, typer.Option(help="Write copies under this directory.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=place_of, help="Write copies under this directory, or URL."
+        ),
+    ] = None,
     head: Annotated[bool, typer.Option("--head", help="Write .head files.")] = False,
 ) -> None:
     """Write the corrected WCSs of a finished run."""
@@ -386,7 +391,9 @@ def revert(
 @app.command()
 def simulate(
     first: Annotated[Path, typer.Argument(metavar="SKY.yaml | RUN", parser=place_of)],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Of the exposures.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=place_of, help="Of the exposures.")
+    ],
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Judge RUN against the truth in DIR.")
     ] = False,

@@ -58,6 +58,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_sky: Path) -> Workp
         (["run", "c.yaml", "--workers", "0"], "--workers"),
         (["run", "c.yaml", "--set", "eps"], "--set 'eps'"),
         (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["apply", "run", "--to", "ftp://host/copies"], "ftp:// is not offered"),
+        (["simulate", "nowhere.yaml", "ftp://host/sky"], "ftp:// is not offered"),
         (["check", "."], "cannot be read"),
         (["apply"], "Missing argument"),
         (["apply", "a", "b"], "--from corrections.ecsv FILE"),

@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from workplaces import Command, Workplace, digests
 
+import alignsvc
 from alignsvc.cli.main import exit_code
 from alignsvc.io import whole_files
 from alignsvc.run import applying
@@ -122,6 +123,18 @@ def test_an_apply_in_place_that_was_killed_is_made_good_by_the_next(
     assert work.digests() == digests(work.run / "wcs")
     assert command("revert", *sorted(work.inputs.iterdir())).code == 0
     assert work.digests() == before
+
+
+def test_python_users_apply_and_revert_as_the_command_line_does(ended_run: Workplace) -> None:
+    before = ended_run.digests()
+    copies = alignsvc.apply(str(ended_run.run))
+    assert copies == tuple(sorted((ended_run.run / "wcs").iterdir()))
+    files = [str(file) for file in sorted(ended_run.inputs.iterdir())]
+    table = str(ended_run.run / "corrections.ecsv")
+    alignsvc.apply_from(table, files, alignsvc.destination(in_place=True))
+    assert ended_run.digests() == digests(ended_run.run / "wcs")
+    assert [str(file) for file in alignsvc.revert(files)] == files
+    assert ended_run.digests() == before
 
 
 def test_a_finished_run_answers_resume_when_its_inputs_are_gone(
