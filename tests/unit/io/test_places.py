@@ -55,6 +55,19 @@ def test_what_no_url_may_be_is_refused_and_no_secret_is_told(url: str, said: str
     assert "secret@" not in str(caught.value) and "=secret" not in str(caught.value)
 
 
+def test_a_path_makes_no_detour_but_by_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "night").mkdir()
+    (tmp_path / "far/off").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/off")
+    monkeypatch.chdir(tmp_path / "night")
+    assert place_of("../runs/./first") == tmp_path / "runs/first"
+    assert place_of("../far/off/../../runs") == tmp_path / "runs"
+    assert place_of("../link/../runs") == tmp_path / "link/../runs"  # which is far/runs
+    assert place_of("/../runs") == Path("/runs")
+
+
 def test_no_name_leads_out_of_a_place() -> None:
     for name in ("..", "../b", "a/../../b", "a//b"):
         with pytest.raises(ConfigError):
