@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +16,9 @@ from rich.progress import (
 )
 
 from alignsvc.cli.columns import exposure_lines
+from alignsvc.cli.output import Terminal, ask, print_json, print_lines
 from alignsvc.domain.outcome import TaskStatus
+from alignsvc.errors import NotAllWritten
 from alignsvc.io.places import Place
 from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
 from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
@@ -64,7 +63,7 @@ def progress(*, quiet: bool) -> Iterator[Progressing]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[trouble]}"),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     is_seen = console.is_terminal  # in a log file only the sentences stay
     with Progress(*columns, console=console, transient=True, disable=not is_seen) as bars:
         yield _Bars(bars)
@@ -134,33 +133,31 @@ def stage_name(event: StageStarted) -> str:
 
 def _answer(solved: PassSolved) -> bool:
     question = f"pass {solved.pass_number}: {solved.movement_px:.4f} px. Another pass? [Y/n] "
-    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a dialogue
-    return not sys.stdin.readline().strip().lower().startswith("n")
+    return not ask(question).lower().startswith("n")
 
 
 def result(found: RunResult, *, as_json: bool) -> None:
     """Print how a run ended."""
     if as_json:
-        _json(result_json(found))
+        print_json(result_json(found))
         return
-    console = Console()
-    rows = exposure_lines(found.corrections, console.width)
-    _lines((*rows, "") if rows else ())
-    _lines(result_lines(found))
+    rows = exposure_lines(found.corrections, Terminal().width)
+    print_lines((*rows, "") if rows else ())
+    print_lines(result_lines(found))
 
 
 def plan(found: Plan, *, as_json: bool) -> None:
     """Print what a run would do."""
     if as_json:
-        _json(plan_json(found))
+        print_json(plan_json(found))
     else:
-        _lines(plan_lines(found))
+        print_lines(plan_lines(found))
 
 
 def submission(found: Submission, *, as_json: bool) -> None:
     """Print what became of a run that was handed in."""
     if as_json:
-        _json(
+        print_json(
             {
                 "run_id": found.run_id,
                 "directory": str(found.directory),
@@ -170,13 +167,13 @@ def submission(found: Submission, *, as_json: bool) -> None:
             }
         )
         return
-    _lines([found.line(), f"`alignsvc status {found.directory}` shows where it stands"])
+    print_lines([found.line(), f"`alignsvc status {found.directory}` shows where it stands"])
 
 
 def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
     """Print what handing a run in would do."""
     if as_json:
-        _json(
+        print_json(
             {
                 "plan": plan_json(found.plan),
                 "driver_script": found.driver_script,
@@ -185,40 +182,39 @@ def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
         )
         return
     plan(found.plan, as_json=False)
-    _lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
+    print_lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
     if found.worker_script:
-        _lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
+        print_lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
 
 
 def status(found: RunStatus, *, as_json: bool) -> None:
     """Print where a run stands."""
     if as_json:
-        _json(found.as_json())
+        print_json(found.as_json())
     else:
-        _lines(found.lines())
+        print_lines(found.lines())
 
 
 def report(found: Json, *, as_json: bool) -> None:
     """Print the report of a finished run."""
     if as_json:
-        _json(found)
+        print_json(found)
     else:
-        _lines(report_lines(found))
-
-
-def _lines(lines: Sequence[str]) -> None:
-    console = Console()
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_lines(report_lines(found))
 
 
 def written(paths: Sequence[Place]) -> None:
     """Print which files were written."""
     if not paths:
-        _lines(["nothing was written: the files hold this correction already"])
-    for path in paths:
-        Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+        print_lines(["nothing was written: the files hold this correction already"])
+    print_lines([str(path) for path in paths])
 
 
-def _json(summary: object) -> None:
-    print(json.dumps(summary, allow_nan=False))  # noqa: T201
+@contextmanager
+def what_was_written() -> Iterator[None]:
+    """Print which files were written where others could not be."""
+    try:
+        yield
+    except NotAllWritten as error:
+        print_lines(error.written)
+        raise

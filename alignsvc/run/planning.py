@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignsvc.config.build import build_algorithms, build_cluster, margin_px
+from alignsvc.config.resolved import resolved
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction
@@ -66,6 +67,7 @@ def make_plan(
         Settings that do not fit, patterns that match nothing, a reference that is not there.
     """
     algorithms = build_algorithms(config)
+    config = resolved(config)
     build_cluster(config, None)
     catalog = reference_catalog(config)
     sources = source_digests(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
@@ -18,7 +18,7 @@ from alignsvc.io.exposure_files import absolute_pattern
 from alignsvc.io.headers_read import HeadersRead, find_headers, keep_headers
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
-from alignsvc.io.locations import CONFIG, RunLocations
+from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
@@ -33,8 +33,8 @@ from alignsvc.run.extension.extending import (
     take_along,
 )
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
-from alignsvc.run.finish import end_early, finish
-from alignsvc.run.finished import finished_result
+from alignsvc.run.finish import end_early, finish, is_tidy, tidy
+from alignsvc.run.finished import finished_result, too_late
 from alignsvc.run.mending import mended
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
@@ -54,6 +54,7 @@ from alignsvc.run.unchanged import (
     files_of,
     refuse_corrected,
     refuse_read_only,
+    require_its_inputs,
     require_same,
     with_inputs_restored,
 )
@@ -148,9 +149,11 @@ def resume(run: Place, options: RunOptions) -> RunResult:
     run = run.absolute()
     known = state_of(run)  # first: of another format, settings may have another meaning
     config = stored_config(run)
+    if known.is_finished and is_tidy(run):
+        return finished_result(run, config, known)
     build_cluster(config, options.workers)
     plan = stored_plan(run, config)
-    require_same(run, plan, known)
+    require_its_inputs(run, plan, known)
     return _drive(run, plan, options)
 
 
@@ -279,19 +282,34 @@ def require_room(run: Place, plan: Plan) -> RunState:
 def _make_room(run: Place, plan: Plan, options: RunOptions, backend: ClusterBackend) -> None:
     """See that the directory is this run's, and that it can be driven from here."""
     try:
-        known = state_of(run) if _is_begun_in(run) else RunState()
-        is_other = bool(known.identity and options.replace and difference(plan, known))
+        known = _known_in(run, is_replaced=options.replace)
+        is_other = known is None or bool(
+            known.identity and options.replace and difference(plan, known)
+        )
         if is_other:
             refuse_corrected(plan, "")
-        else:
-            known = require_room(run, plan)
-        if is_other or not known.is_finished:
             require_here(backend)
-        if is_other:
             _remove(run, plan)
+        elif not require_room(run, plan).is_finished:
+            require_here(backend)
         make(run)
     except OSError as error:
         raise unusable(run, error) from error
+
+
+def _known_in(run: Place, *, is_replaced: bool) -> RunState | None:
+    """Return the state of the run in a directory, empty if none began there.
+
+    None: there is one that this version cannot read, and it is to be replaced.
+    """
+    if not _is_begun_in(run):
+        return RunState()
+    try:
+        return state_of(run)
+    except RunStoreError:
+        if not is_replaced or not RunLocations(run).objects.list(JOURNAL):
+            raise
+        return None
 
 
 def _remove(run: Place, plan: Plan) -> None:
@@ -312,8 +330,17 @@ def _remove(run: Place, plan: Plan) -> None:
 
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
+    if is_tidy(run) and (known := state_of(run)).is_finished:
+        return _ended(run, plan, known)
     with _lease(run, options) as lease:
         return mended(lambda: _driven(run, plan, options, lease), options.listener)
+
+
+def _ended(run: Place, plan: Plan, known: RunState) -> RunResult:
+    """Return the result of a run that has ended, and what of this configuration came too late."""
+    stored = stored_config(run)
+    found = finished_result(run, stored, known)
+    return replace(found, notes=(*found.notes, *too_late(run, stored, plan.config)))
 
 
 def _lease(run: Place, options: RunOptions) -> Lease:
@@ -326,7 +353,8 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
     """Go on from where the journal ends."""
     begun = _recorded(run, plan)
     if begun.known.is_finished:
-        return finished_result(run, plan, begun.known)
+        tidy(run, plan.config.run.keep_mosaics)
+        return _ended(run, plan, begun.known)
     _renew_config(run, begun.plan, lease)
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:

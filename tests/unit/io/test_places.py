@@ -43,6 +43,8 @@ def test_places_are_compared_pickled_and_printed_by_their_url() -> None:
         ("memory://secrets/a", "memory:// is not offered"),
         ("ftp://host/a", "ftp:// is not offered"),
         ("s3:///a", "names no bucket"),
+        ("s3://bucket:9000/a", "a bucket has no port.*AWS_ENDPOINT_URL"),
+        ("http://host:first/a", "not a URL"),
         ("s3://bucket/../other", r"'\.\.'"),
         ("s3://bucket//a", "'//'"),
     ],
@@ -51,6 +53,19 @@ def test_what_no_url_may_be_is_refused_and_no_secret_is_told(url: str, said: str
     with pytest.raises(ConfigError, match=said) as caught:
         place_of(url)
     assert "secret@" not in str(caught.value) and "=secret" not in str(caught.value)
+
+
+def test_a_path_makes_no_detour_but_by_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "night").mkdir()
+    (tmp_path / "far/off").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/off")
+    monkeypatch.chdir(tmp_path / "night")
+    assert place_of("../runs/./first") == tmp_path / "runs/first"
+    assert place_of("../far/off/../../runs") == tmp_path / "runs"
+    assert place_of("../link/../runs") == tmp_path / "link/../runs"  # which is far/runs
+    assert place_of("/../runs") == Path("/runs")
 
 
 def test_no_name_leads_out_of_a_place() -> None:
