@@ -25,7 +25,7 @@ from alignsvc.errors import (
     RunCancelled,
     RunInterrupted,
 )
-from alignsvc.io.places import place_of, run_place
+from alignsvc.io.places import folder_place, place_of, run_place
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 
@@ -356,7 +356,10 @@ def apply(
         typer.Option("--from", parser=place_of, help="A corrections.ecsv, to put on FILEs."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the inputs.")] = False,
-    to: Annotated[Path | None, typer.Option(help="Write copies under this directory.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(parser=folder_place, help="Write copies under this directory, or its URL."),
+    ] = None,
     head: Annotated[bool, typer.Option("--head", help="Write .head files.")] = False,
 ) -> None:
     """Write the corrected WCSs of a finished run."""

@@ -84,9 +84,9 @@ def find_exposures(
     ------
     ConfigError
         A pattern that matches no file, a folder, a file given twice, two files with one id, or
-        files that `group_by` cannot group.
-    RunStoreError, TransientError
-        A bucket that a pattern names cannot be listed.
+        files that `group_by` cannot group; a bucket that may not be listed.
+    TransientError
+        The server of a bucket does not answer.
     """
     files = _expanded(paths)
     _refuse_twice(files)

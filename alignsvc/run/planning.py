@@ -271,7 +271,7 @@ def _given_plane(config: Config, sound: Sequence[ExposureHeader]) -> TangentPlan
     for header in sound:
         if header.ref.id == name:
             return _plane_of(header.wcs)
-    if not Path(name).is_file():
+    if not places.is_url(name) and not Path(name).is_file():
         raise ConfigError(
             f"alignment.tangent_plane: {name!r} is neither the id of a sound exposure nor a file"
         )
