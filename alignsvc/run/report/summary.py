@@ -21,6 +21,7 @@ from alignsvc.run.report.agreement import agreement_json, agreement_lines, repor
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
 from alignsvc.run.result import RunResult, completion_of
+from alignsvc.run.source_counts import counts_json
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
 Json = Any
@@ -215,8 +216,7 @@ def _exposure(row: ExposureResult) -> Json:
         "shift_arcsec": None if found is None else found.shift.tolist(),
         "matrix": None if found is None else found.matrix.tolist(),
         "rotation_deg": None if found is None else found.rotation_deg,
-        "n_sources": row.quality.n_sources,
-        "n_used": row.quality.n_used,
+        **counts_json(row.quality),
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
