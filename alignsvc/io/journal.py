@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     CANCELLED = "cancelled"
     RETRIED = "retried"
     CLEANED = "cleaned"
+    DAMAGE_FOUND = "damage_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +358,17 @@ class Cleaned:
     kind: ClassVar[EventKind] = EventKind.CLEANED
 
 
+@dataclass(frozen=True, slots=True)
+class DamageFound:
+    """Something that a task made was missing or damaged; it is named, and to be made again."""
+
+    kind: ClassVar[EventKind] = EventKind.DAMAGE_FOUND
+    message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redacted(self.message))
+
+
 Event: TypeAlias = (
     RunCreated
     | Extended
@@ -380,5 +392,6 @@ Event: TypeAlias = (
     | Cancelled
     | Retried
     | Cleaned
+    | DamageFound
 )
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

@@ -34,7 +34,7 @@ from alignsvc.run.extension.extending import (
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
-from alignsvc.run.mending import mended
+from alignsvc.run.mending import Damage, mended, told_damage
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.prediction import require_fits
@@ -47,6 +47,7 @@ from alignsvc.run.run_directory import (
     require_usable,
     unusable,
 )
+from alignsvc.run.settled_products import require_whole_past
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -294,7 +295,7 @@ def _remove(run: Place, plan: Plan) -> None:
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
     with _lease(run, options) as lease:
-        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+        return mended(lambda found: _driven(run, plan, options, lease, found))
 
 
 def _lease(run: Place, options: RunOptions) -> Lease:
@@ -303,8 +304,8 @@ def _lease(run: Place, options: RunOptions) -> Lease:
     return take_lease(RunLocations(run).objects, patience)
 
 
-def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
-    """Go on from where the journal ends."""
+def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease, damage: Damage) -> RunResult:
+    """Go on from where the journal ends, after damage was found or without."""
     begun = _recorded(run, plan)
     if begun.known.is_finished:
         return finished_result(run, plan, begun.known)
@@ -312,7 +313,7 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunRes
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:
         forget_loop(run)
-    return _worked(run, begun, options, lease)
+    return _worked(run, begun, options, lease, damage)
 
 
 def _renew_config(run: Place, plan: Plan, lease: Lease) -> None:
@@ -351,7 +352,9 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
     return _Begun(plan, book, known)
 
 
-def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
+def _worked(
+    run: Place, begun: _Begun, options: RunOptions, lease: Lease, damage: Damage
+) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
     backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
@@ -364,12 +367,15 @@ def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> Run
             if executor.dashboard_link:
                 wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
             tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
-            return _looped(tools, known, options.go_on)
+            with told_damage(tools, damage):
+                return _looped(tools, known, options.go_on, damage)
 
 
-def _looped(tools: Tools, known: RunState, go_on: GoOn | None) -> RunResult:
+def _looped(tools: Tools, known: RunState, go_on: GoOn | None, damage: Damage) -> RunResult:
     """Go through the passes that are left, and write what comes of them."""
     tools = bootstrapped(tools, known)
+    if damage.found:
+        require_whole_past(tools, known)
     for end in tools.plan.ended:
         if end.exposure not in known.settled.ended:
             tools.journal.append(end)

@@ -223,7 +223,7 @@ def after(state: RunState, event: Event) -> RunState:
             return replace(_anew(state), identity=event.identity, parts=event.parts)
         case journal.Cleaned():
             return _anew(state)
-        case _:  # stages: history, not state
+        case _:  # stages, damage: history, not state
             return state
 
 
