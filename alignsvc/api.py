@@ -28,11 +28,12 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run import attaching, service
+from alignsvc.run import attaching, events, service
 from alignsvc.run.applying import Target, apply_from, apply_run, destination
 from alignsvc.run.cancelling import Cancellation, cancel_run
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
+from alignsvc.run.header_progress import HeaderProgress
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.listing import list_runs as runs_below
 from alignsvc.run.plan import Plan, no_usable_exposure
@@ -133,8 +134,11 @@ def check(
     *,
     extend: Place | str | None = None,
     freeze: bool = False,
+    listener: events.Listener = events.silent,
 ) -> Plan:
     """Return what a run would do; nothing is written. Parameters as of `align`.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
@@ -143,7 +147,8 @@ def check(
     RunStoreError
         The run could not have the directory that is named.
     """
-    plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
+    whole = _extending(_loaded(config, overrides), extend, freeze=freeze)
+    plan = service.planned(whole, told=HeaderProgress(listener, None))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     notes = require_fits(plan, build_cluster(plan.config, None))
@@ -165,15 +170,22 @@ def submit(config: Config | Path | str, options: RunOptions | None = None) -> Su
     return submit_config(_loaded(config, options.overrides), options)
 
 
-def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Rehearsal:
+def rehearse(
+    config: Config | Path | str,
+    overrides: tuple[str, ...] = (),
+    *,
+    listener: events.Listener = events.silent,
+) -> Rehearsal:
     """Return what `submit` would do, scripts of its jobs included; nothing is written.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
     ConfigError, RunStoreError
         As of `check`.
     """
-    return rehearse_config(_loaded(config, overrides))
+    return rehearse_config(_loaded(config, overrides), listener)
 
 
 def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:

@@ -189,7 +189,9 @@ def check(
     from alignsvc import api
     from alignsvc.cli import show
 
-    plan = api.check(config, tuple(overrides or ()), extend=extend, freeze=freeze)
+    given = tuple(overrides or ())
+    with show.progress(quiet=as_json) as listener:
+        plan = api.check(config, given, extend=extend, freeze=freeze, listener=listener)
     show.plan(plan, as_json=as_json)
     raise typer.Exit(plan.exit_code)
 
@@ -209,7 +211,8 @@ def submit(
 
     given = tuple(overrides or ())
     if dry_run:
-        rehearsal = api.rehearse(config, given)
+        with show.progress(quiet=as_json) as listener:
+            rehearsal = api.rehearse(config, given, listener=listener)
         show.rehearsal(rehearsal, as_json=as_json)
         raise typer.Exit(rehearsal.plan.exit_code)
     with show.progress(quiet=as_json) as listener:

@@ -16,7 +16,6 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
     Destination,
     HeaderSettings,
@@ -24,8 +23,7 @@ from alignsvc.run.headers import (
     journal_edit,
     write_headers,
 )
-from alignsvc.run.planning import make_plan
-from alignsvc.run.service import state_of, stored_config
+from alignsvc.run.service import state_of, stored_config, stored_plan
 from alignsvc.run.unchanged import require_same
 
 
@@ -75,7 +73,7 @@ def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
         state.run_id,
         tuple(PlaneKind(kind) for kind in config.output.also),
     )
-    plan = make_plan(config, earlier_in(run, config))
+    plan = stored_plan(run, config)
     headers = {header.ref.id: header for header in plan.headers}
     for name in sorted(rows.keys() - headers.keys()):
         raise ConfigError(f"exposure {name}: its files are not there any more, or not usable")

@@ -42,6 +42,7 @@ def finished_result(run: Place, plan: Plan, known: RunState) -> RunResult:
         notes=plan.notes,
         sharpening=mosaic_sharpening(run, known),
         agreement=_agreement(locations, plan),
+        planned=known.planned,
     )
 
 

@@ -14,7 +14,13 @@ from alignsvc.engine.base import JobBackend, RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
-from alignsvc.io.headers_read import HeadersRead, find_headers, keep_headers
+from alignsvc.io.headers_read import (
+    HeadersRead,
+    find_headers,
+    has_headers_so_far,
+    keep_headers,
+    keep_headers_so_far,
+)
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, RunLocations
@@ -34,10 +40,12 @@ from alignsvc.run.extension.extending import (
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish
 from alignsvc.run.finished import finished_result
+from alignsvc.run.header_progress import HeaderProgress, Keep
 from alignsvc.run.mending import Damage, mended, told_damage
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.prediction import require_fits
+from alignsvc.run.reading_headers import ReadingListener, untold
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import (
     absolute_directory,
@@ -106,12 +114,14 @@ def ready(config: Config, options: RunOptions) -> Plan:
         As of `begin`.
     """
     backend = build_cluster(config, options.workers)
-    plan = planned(config, is_new=options.replace)
+    run = absolute_directory(config.run.directory)
+    keep = None if options.replace else _keeper(run, config)
+    told = HeaderProgress(options.listener, keep)
+    plan = planned(config, is_new=options.replace, told=told)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     for note in require_fits(plan, backend):
         options.listener(events.Note(note))
-    run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
     _make_room(run, plan, options)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
@@ -149,12 +159,12 @@ def resume(run: Place, options: RunOptions) -> RunResult:
     known = state_of(run)  # first: of another format, settings may have another meaning
     config = stored_config(run)
     build_cluster(config, options.workers)
-    plan = stored_plan(run, config)
+    plan = stored_plan(run, config, HeaderProgress(options.listener, _keeper(run, config)))
     require_same(run, plan, known)
     return _drive(run, plan, options)
 
 
-def planned(config: Config, *, is_new: bool = False) -> Plan:
+def planned(config: Config, *, is_new: bool = False, told: ReadingListener = untold) -> Plan:
     """Return what a run would do, with the run that it extends as that is now.
 
     Parameters
@@ -162,6 +172,8 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     config : Config
     is_new : bool
         Whether a run that is in its directory already is of no account.
+    told : ReadingListener
+        Hears how far the reading of headers is.
 
     Raises
     ------
@@ -174,7 +186,7 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     begun = None if is_new else begun_with(config)
     run = absolute_directory(config.run.directory)
     known = None if is_new else _headers_read(run, config)
-    plan = make_plan(config, begun or earlier_of(config), known)
+    plan = make_plan(config, begun or earlier_of(config), known, told)
     if begun is None:
         require_all_known(plan)
     if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
@@ -186,9 +198,25 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     return plan
 
 
-def stored_plan(run: Place, config: Config) -> Plan:
+def stored_plan(run: Place, config: Config, told: ReadingListener = untold) -> Plan:
     """Return the plan of a run in a directory, with what it took along of an earlier one."""
-    return make_plan(config, earlier_in(run, config), _headers_read(run, config))
+    return make_plan(config, earlier_in(run, config), _headers_read(run, config), told)
+
+
+def _keeper(run: Place, config: Config) -> Keep | None:
+    """Return what keeps headers that are read for a run; None where the directory is not its own.
+
+    Not yet, or no more: nothing is left in what somebody else, or a finished run, has.
+    """
+    if _is_begun_in(run):
+        known = state_of(run)
+        is_own = not known.is_finished if known.identity else never_began(run)
+    else:
+        is_own = not is_occupied(run)
+    if not is_own:
+        return None
+    objects, settings = RunLocations(run).objects, image_settings(config.images)
+    return lambda headers: keep_headers_so_far(objects, headers, settings)
 
 
 def _headers_read(run: Place, config: Config) -> HeadersRead:
@@ -342,11 +370,14 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
         return _Begun(plan, book, known)
     plan = with_inputs_restored(plan, known, book)
     require_same(run, plan, known)
-    if plan.n_headers_read:
-        keep_headers(RunLocations(run).objects, plan.headers, plan.algorithms.images)
+    objects = RunLocations(run).objects
+    if plan.planned.n_read or has_headers_so_far(objects):
+        keep_headers(objects, plan.headers, plan.algorithms.images)
     extended = take_along(run, plan, is_known=known.extended is not None)
     if not known.identity:
         book.append(journal.RunCreated(plan.identity, plan.parts))
+    if plan.planned.n_read:
+        book.append(plan.planned)
     if extended is not None:
         book.append(extended)
     return _Begun(plan, book, known)

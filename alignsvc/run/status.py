@@ -24,6 +24,7 @@ from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
 
@@ -179,6 +180,8 @@ class RunStatus:
             lines.append(f"submitted as {self.driver}, output in {self.driver.log or 'its place'}")
         if state.extended is not None:
             lines.append(extension_line(state.extended))
+        if state.planned is not None:
+            lines.append(state.planned.text)
         lines += [
             f"pass {r.number}{' (full)' if r.is_full else ''}: "
             + ("not solved yet" if r.solution is None else f"{r.solution.movement_px:.4f} px")
@@ -232,6 +235,7 @@ class RunStatus:
             "submitted": None if self.driver is None else driver_json(self.driver),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
+            "planned": planned_json(state.planned),
             "passes": [
                 {
                     "number": r.number,

@@ -14,6 +14,8 @@ from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_dr
 from alignsvc.io.lease import LeaseOwner, live_owner
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
+from alignsvc.run import events
+from alignsvc.run.header_progress import HeaderProgress
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.prediction import require_fits
 from alignsvc.run.run_directory import absolute_directory
@@ -109,7 +111,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     return Submission(run, plan.run_id, record, None, is_new=True)
 
 
-def rehearse(config: Config) -> Rehearsal:
+def rehearse(config: Config, listener: events.Listener = events.silent) -> Rehearsal:
     """Return what `submit` would do; nothing is written.
 
     Raises
@@ -120,7 +122,7 @@ def rehearse(config: Config) -> Rehearsal:
         The run could not have the directory that is named.
     """
     backend = build_cluster(config, None)
-    plan = planned(config)
+    plan = planned(config, told=HeaderProgress(listener, None))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     run = absolute_directory(config.run.directory)

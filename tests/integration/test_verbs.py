@@ -332,6 +332,14 @@ def test_a_driver_that_dies_while_it_tries_again_is_followed_by_one_that_goes_on
 # Explained.
 
 
+def test_what_reading_the_headers_took_is_told_apart(whole: RunResult, command: Command) -> None:
+    for verb in ("status", "report"):
+        told = command(verb, whole.directory, "--json").json["planned"]
+        assert (told["headers_read"], told["headers_unchanged"]) == (3, 0)
+        assert told["reading_s"] > 0 and told["planning_s"] > 0
+        assert "headers: 3 exposures read" in command(verb, whole.directory).out
+
+
 def test_an_explanation_has_file_chips_passes_and_verdict(
     whole: RunResult, command: Command
 ) -> None:

@@ -15,6 +15,7 @@ from alignsvc.io.locations import REPORT_HTML, RunLocations
 from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.redaction import redacted
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
@@ -40,6 +41,7 @@ def result_json(result: RunResult) -> Json:
         "ended_early": result.ended_early,
         "reasons": reasons_json(reason_rows(result.corrections)),
         "counts": {status.value: result.counts[status] for status in Status},
+        "planned": planned_json(result.planned),
         "passes": [
             {
                 "number": one.number,
@@ -116,6 +118,11 @@ def report_lines(report: Json) -> list[str]:
         for one in report["passes"]
         if one["movement_px"] is not None
     ]
+    if planned := report.get("planned"):
+        lines.append(
+            f"headers: {planned['headers_read']} exposures read in {planned['reading_s']:.1f} s; "
+            f"planned in {planned['planning_s']:.1f} s"
+        )
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += reported_agreement(report)
     lines += reported_reasons(report)
