@@ -45,8 +45,10 @@ class HeaderProgress:
     def __call__(self, so_far: ReadSoFar) -> None:
         """Take notice of it."""
         self._listener(events.HeadersRead(so_far.n_done, so_far.n_total, so_far.seconds))
+        if self._keep is None:
+            return
         self._waiting += so_far.new
-        if self._keep is None or self._clock() - self._kept_s < BETWEEN_S:
+        if self._clock() - self._kept_s < BETWEEN_S:
             return
         self._keep(tuple(self._waiting))
         self._waiting, self._kept_s = [], self._clock()

@@ -29,6 +29,7 @@ from alignsvc.run.published import Publication, publications
 from alignsvc.run.rejecting import reject_tasks
 from alignsvc.run.solved_table import load_solved
 from alignsvc.run.stages import Tools, run_required
+from alignsvc.tasks.resample import ResampleTask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,20 +91,7 @@ class Past:
         in_them = {part.name for some in parts.values() for part in some}
         if tiles is None:
             in_them |= {stored.name for stored in then.contributions.values()}
-        every = [
-            resample_task(
-                self.tools, one.pass_number, view_of(self.tools, e, state.standing_of(e.id))
-            )
-            for e in self.tools.plan.exposures
-            if e.id in then.contributions
-        ]
-        again = [task for task in every if task.key.digest in in_them]
-        if {task.key.digest for task in again} != in_them:
-            raise RunStoreError(
-                f"mosaic generation {generation}, of pass {one.pass_number}, cannot be made "
-                "again: its exposures are not what they were; start a new run"
-            )
-        self.remade("resample", one.pass_number, again)
+        self.remade("resample", one.pass_number, self._resampling(one, state, in_them))
         merging = merge_tasks_again(self.tools, then, parts)
         outcomes = self.remade("merge", one.pass_number, merging)
         for task, outcome in zip(merging, outcomes, strict=True):
@@ -113,6 +101,20 @@ class Past:
                     "pixels than it had; start a new run"
                 )
         return then
+
+    def _resampling(
+        self, one: Publication, state: LoopState, names: Collection[str]
+    ) -> list[ResampleTask]:
+        """Return what made the contributions of these names for a mosaic."""
+        views = [view_of(self.tools, e, state.standing_of(e.id)) for e in self.tools.plan.exposures]
+        tasks = [resample_task(self.tools, one.pass_number, view) for view in views]
+        found = [task for task in tasks if task.key.digest in names]
+        if {task.key.digest for task in found} != set(names):
+            raise RunStoreError(
+                f"mosaic generation {one.generation}, of pass {one.pass_number}, cannot be made "
+                "again: its exposures are not what they were; start a new run"
+            )
+        return found
 
     def require_rays(self, rays: Mapping[str, KnownRays]) -> None:
         """Find the cosmic rays again whose tables are missing or damaged."""

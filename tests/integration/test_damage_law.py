@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from durable_runs import content, make_sky, write_config
 
 from alignsvc import api
+from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
@@ -123,3 +125,81 @@ def test_two_damages_whichever_and_whenever_change_no_bit(
     told = Journal(RunLocations(run).objects, lambda: 0.0).events()
     found = [event.message for event in told if isinstance(event, journal.DamageFound)]
     assert len(found) == len([note for note in damages.notes if "going back" in note])
+
+
+class Stop(Exception):
+    """The driver dies."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["both", "rays"])
+def test_all_measurements_gone_after_the_last_mosaic_are_made_on_those_that_went_before(
+    sky: Path, quiet: Quiet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Verdicts, last solve and comparison may need them; their mosaics are gone by now."""
+    wanted, _ = quiet.of(kind)
+    config = write_config(tmp_path / "run.yaml", sky, **KINDS[kind])
+
+    def die(*_: object) -> None:
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("alignsvc.run.finish.write_reports", die)
+        api.align(config)
+    for lost in ("tables/measure", "tables/tell", "tables/background", "tables/reject"):
+        for file in (tmp_path / "run" / lost).glob("*.npz"):
+            file.unlink()
+    shutil.rmtree(tmp_path / "run" / "contributions")
+    notes: list[str] = []
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, events.Note):
+            notes.append(event.text)
+
+    run = api.align(config, api.RunOptions(listener=hear)).directory
+    assert content(run) == wanted
+    assert any(note.startswith("measure was damaged or gone, and is done again") for note in notes)
+
+
+@pytest.mark.slow
+def test_the_last_mosaic_damaged_while_methods_are_compared_on_it_is_made_again(
+    sky: Path, quiet: Quiet, tmp_path: Path
+) -> None:
+    wanted, _ = quiet.of("both")
+    rng, done = np.random.default_rng(3), list[str]()
+
+    def damage_all(event: events.Event) -> None:
+        if isinstance(event, events.StageStarted) and event.stage == "compare" and not done:
+            run = tmp_path / "run"
+            for pattern in ("mosaic.zarr/*/c0/*/c/*/*", "contributions/*/c/0/*/*"):
+                for file in sorted(run.glob(pattern)):
+                    done.append(file.name)
+                    damage(file, rng)
+
+    config = write_config(tmp_path / "run.yaml", sky, **KINDS["both"])
+    run = api.align(config, api.RunOptions(listener=damage_all)).directory
+    assert content(run) == wanted and len(done) > 15
+
+
+@pytest.mark.slow
+def test_what_only_the_driver_wrote_ends_the_run_and_all_of_it_is_named(
+    sky: Path, tmp_path: Path
+) -> None:
+    rng, done = np.random.default_rng(4), list[str]()
+
+    def damage_some(event: events.Event) -> None:
+        is_second = isinstance(event, events.StageStarted) and event.pass_number == 2
+        if is_second and event.stage == "measure" and not done:  # type: ignore[union-attr]
+            run = tmp_path / "run"
+            for pattern in ("tables/sources/*-chosen.npz", "tables/solved/*-0001.npz"):
+                (file,) = run.glob(pattern)
+                file.unlink()
+                done.append(file.relative_to(run).as_posix())
+            for file in sorted(run.glob("mosaic.zarr/*/c0/weight/c/*/*")):
+                damage(file, rng)
+
+    config = write_config(tmp_path / "run.yaml", sky)
+    with pytest.raises(RunStoreError, match="written by the driver alone") as caught:
+        api.align(config, api.RunOptions(listener=damage_some))
+    assert all(name in str(caught.value) for name in done) and len(done) == 2
+    assert "found damaged before: " in str(caught.value)
