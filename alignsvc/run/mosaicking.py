@@ -165,11 +165,7 @@ def merge_tasks_again(
 
     There is room for them in the store then, and tiles of an earlier run are whole.
     """
-    store = mosaic_store(tools.run)
-    store.create(mosaic.generation, tools.plan.grids)
-    for tile, kept in tools.plan.kept.items():
-        if not store.is_tile(mosaic.generation, tile, kept.checksum):
-            store.link_earlier(EARLIER_GENERATION, kept.there, mosaic.generation, tile)
+    mosaic_store(tools.run).create(mosaic.generation, tools.plan.grids)
     _link_kept(tools, mosaic.generation)
     return [
         MergeTask(tools.run, tools.plan.grids[tile.component], tile, some, mosaic.generation)
@@ -225,10 +221,14 @@ def _merge(
 
 
 def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:
-    """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one."""
+    """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one.
+
+    Those that an earlier attempt linked are read: they may be damaged by now.
+    """
     store = mosaic_store(tools.run)
     for tile, kept in tools.plan.kept.items():
-        if not store.segmentation_is_whole(generation, tile):  # written last
+        is_linked = store.segmentation_is_whole(generation, tile)  # written last
+        if not is_linked or not store.is_tile(generation, tile, kept.checksum):
             store.link_earlier(EARLIER_GENERATION, kept.there, generation, tile)
     return {tile: kept.checksum for tile, kept in tools.plan.kept.items()}
 

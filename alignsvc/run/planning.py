@@ -82,7 +82,7 @@ def make_plan(
     named = _Named.read(config)
     also = earlier.files if earlier is not None else ()
     found = find_files(config.images.paths, algorithms.images, also)
-    processes = 1 if config.cluster.backend == "serial" else cores()
+    processes = 0 if config.cluster.backend == "serial" else cores()
     reading = HeaderReader(algorithms.images, processes, told)(found, headers_read)
     start = time.perf_counter()
     usable = _usable(reading, earlier, named.grid)

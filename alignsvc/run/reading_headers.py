@@ -37,8 +37,8 @@ R = TypeVar("R")
 
 #: A process starts in about a second and reads a header in about 3 ms; from a server in 0.1 s.
 _WORTH_A_PROCESS, _WORTH_A_PROCESS_FAR = 300, 20
-#: Processes for each core that wait for a server, and most of them.
-_WAITING_PER_CORE, _MOST_WAITING = 8, 32
+#: Processes for each core that wait for a server, and most of them: each takes some 100 MB.
+_WAITING_PER_CORE, _MOST_WAITING = 4, 16
 _CHUNK, _CHUNK_FAR = 50, 5
 
 
@@ -109,13 +109,13 @@ class HeaderReader:
     ----------
     settings : ImageSettings
     processes : int
-        At the most, of those that do not wait for a server; 1 = all is read here.
+        At the most, of those that do not wait for a server; 0 = all is read here.
     told : ReadingListener
         Hears how far it is, after every few headers.
     """
 
     settings: ImageSettings
-    processes: int = 1
+    processes: int = 0
     told: ReadingListener = untold
 
     def __call__(self, found: FoundFiles, known: HeadersRead | None = None) -> Reading:
@@ -168,7 +168,7 @@ class _Pool:
     Parameters
     ----------
     processes : int
-        At the most, of those that do not wait for a server; 1 = this one alone.
+        As of `HeaderReader`.
     is_far : bool
         Whether files lie behind URLs.
     notes : list of str
@@ -184,7 +184,7 @@ class _Pool:
         chunk = _CHUNK_FAR if self.is_far else _CHUNK
         chunks = [items[k : k + chunk] for k in range(0, len(items), chunk)]
         n_done = 0
-        n = self._size(len(items))
+        n = n_processes(self.processes, len(items), is_far=self.is_far)
         if n > 1 and not multiprocessing.current_process().daemon:
             try:
                 for part in _by_processes(work, chunks, n):
@@ -198,11 +198,15 @@ class _Pool:
         for one in chunks[n_done:]:
             yield work(one)
 
-    def _size(self, n_items: int) -> int:
-        if self.processes == 1 or not self.is_far:
-            return min(self.processes, n_items // _WORTH_A_PROCESS)
-        most = min(self.processes * _WAITING_PER_CORE, _MOST_WAITING)
-        return min(most, n_items // _WORTH_A_PROCESS_FAR)
+
+def n_processes(cores: int, n_items: int, *, is_far: bool) -> int:
+    """Return how many processes are worth while for so many headers; 1 or less = none.
+
+    Those that wait for a server leave room for others on a core.
+    """
+    if not is_far:
+        return min(cores, n_items // _WORTH_A_PROCESS)
+    return min(cores * _WAITING_PER_CORE, _MOST_WAITING, n_items // _WORTH_A_PROCESS_FAR)
 
 
 def _by_processes(

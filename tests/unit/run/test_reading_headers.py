@@ -15,7 +15,7 @@ from alignsvc.io.exposure_files import find_files
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import HEADERS_READ, HEADERS_SO_FAR
 from alignsvc.run import events, header_progress, reading_headers
-from alignsvc.run.reading_headers import HeaderReader
+from alignsvc.run.reading_headers import HeaderReader, n_processes
 from alignsvc.run.service import RunOptions, planned, prepare, ready, state_of, stored_plan
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
@@ -173,3 +173,17 @@ def test_exposures_that_a_keyword_groups_are_known_without_opening_a_file(
     again = stored_plan(run, config)
     assert again.planned.n_read == 1
     assert [one.ref.id for one in again.headers] == ["another", "v0", "v1", "v2", "v4"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "n_items", "is_far", "n"),
+    [
+        (0, 10_000, False, 0), (0, 10_000, True, 0),  # all is to be read here
+        (8, 200, False, 0), (8, 10_000, False, 8), (2, 1_000, False, 2),
+        (1, 10_000, True, 4), (2, 10_000, True, 8), (64, 10_000, True, 16), (8, 50, True, 2),
+    ],
+)  # fmt: skip
+def test_who_waits_for_a_server_leaves_room_for_others(
+    cores: int, n_items: int, is_far: bool, n: int
+) -> None:
+    assert n_processes(cores, n_items, is_far=is_far) == n
