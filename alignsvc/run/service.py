@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from threadpoolctl import threadpool_limits
@@ -14,6 +15,7 @@ from alignsvc.engine.base import JobBackend, RunContext
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
+from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.headers_read import (
     HeadersRead,
     find_headers,
@@ -203,20 +205,26 @@ def stored_plan(run: Place, config: Config, told: ReadingListener = untold) -> P
     return make_plan(config, earlier_in(run, config), _headers_read(run, config), told)
 
 
-def _keeper(run: Place, config: Config) -> Keep | None:
-    """Return what keeps headers that are read for a run; None where the directory is not its own.
+def _keeper(run: Place, config: Config) -> Keep:
+    """Return what keeps headers that are read for a run, where it can have the directory."""
 
-    Not yet, or no more: nothing is left in what somebody else, or a finished run, has.
-    """
-    if _is_begun_in(run):
+    def keep(headers: Sequence[ExposureHeader]) -> None:
+        if _may_have(run):
+            settings = image_settings(config.images)
+            keep_headers_so_far(RunLocations(run).objects, headers, settings)
+
+    return keep
+
+
+def _may_have(run: Place) -> bool:
+    """Return whether a directory is free, or of a run that goes on, for all that is known yet."""
+    try:
+        if not _is_begun_in(run):
+            return not is_occupied(run)
         known = state_of(run)
-        is_own = not known.is_finished if known.identity else never_began(run)
-    else:
-        is_own = not is_occupied(run)
-    if not is_own:
-        return None
-    objects, settings = RunLocations(run).objects, image_settings(config.images)
-    return lambda headers: keep_headers_so_far(objects, headers, settings)
+        return not known.is_finished if known.identity else never_began(run)
+    except OSError as error:
+        raise unusable(run, error) from error
 
 
 def _headers_read(run: Place, config: Config) -> HeadersRead:
