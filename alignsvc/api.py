@@ -32,7 +32,7 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run import attaching, service
+from alignsvc.run import attaching, events, service
 from alignsvc.run.applying import Target, apply_run, each_written
 from alignsvc.run.applying import apply_from as put_on_files
 from alignsvc.run.applying import destination as target_of
@@ -141,8 +141,11 @@ def check(
     *,
     extend: Place | str | None = None,
     freeze: bool = False,
+    listener: events.Listener = events.silent,
 ) -> Plan:
     """Return what a run would do; nothing is written. Parameters as of `align`.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
@@ -152,7 +155,8 @@ def check(
     RunStoreError
         The directory cannot be used.
     """
-    return checked(_extending(_loaded(config, overrides), extend, freeze=freeze))
+    whole = _extending(_loaded(config, overrides), extend, freeze=freeze)
+    return checked(whole, listener)
 
 
 def submit(config: Config | Path | str, options: RunOptions | None = None) -> Submission:
@@ -170,15 +174,22 @@ def submit(config: Config | Path | str, options: RunOptions | None = None) -> Su
     return submit_config(_loaded(config, options.overrides), options)
 
 
-def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Rehearsal:
+def rehearse(
+    config: Config | Path | str,
+    overrides: tuple[str, ...] = (),
+    *,
+    listener: events.Listener = events.silent,
+) -> Rehearsal:
     """Return what `submit` would do, scripts of its jobs included; nothing is written.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
     ConfigError, RunStoreError
         As of `check`.
     """
-    return rehearse_config(_loaded(config, overrides))
+    return rehearse_config(_loaded(config, overrides), listener)
 
 
 def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:

@@ -25,7 +25,7 @@ from alignsvc.errors import (
     RunCancelled,
     RunInterrupted,
 )
-from alignsvc.io.places import place_of, run_place
+from alignsvc.io.places import folder_place, place_of, run_place
 from alignsvc.io.whole_files import DISK_REFUSES
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
@@ -188,7 +188,9 @@ def check(
     from alignsvc import api
     from alignsvc.cli import show
 
-    plan = api.check(config, tuple(overrides or ()), extend=extend, freeze=freeze)
+    given = tuple(overrides or ())
+    with show.progress(quiet=as_json) as listener:
+        plan = api.check(config, given, extend=extend, freeze=freeze, listener=listener)
     show.plan(plan, as_json=as_json)
     raise typer.Exit(plan.exit_code)
 
@@ -208,7 +210,8 @@ def submit(
 
     given = tuple(overrides or ())
     if dry_run:
-        rehearsal = api.rehearse(config, given)
+        with show.progress(quiet=as_json) as listener:
+            rehearsal = api.rehearse(config, given, listener=listener)
         show.rehearsal(rehearsal, as_json=as_json)
         raise typer.Exit(rehearsal.plan.exit_code)
     with show.progress(quiet=as_json) as listener:
@@ -358,7 +361,7 @@ def apply(
     to: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", parser=place_of, help="Write copies under this directory, or URL."
+            metavar="DIR", parser=folder_place, help="Write copies under this directory, or URL."
         ),
     ] = None,
     head: Annotated[bool, typer.Option("--head", help="Write .head files.")] = False,

@@ -21,7 +21,7 @@ from alignsvc.domain.outcome import TaskStatus
 from alignsvc.errors import NotAllWritten
 from alignsvc.io.places import Place
 from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
-from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
+from alignsvc.run.events import Event, HeadersRead, Note, PassSolved, StageStarted, TaskEnded
 from alignsvc.run.plan import Plan
 from alignsvc.run.report.summary import (
     Json,
@@ -36,6 +36,9 @@ from alignsvc.run.status import RunStatus
 from alignsvc.run.submitted_driver import driver_json
 from alignsvc.run.submitting import Rehearsal, Submission
 from alignsvc.wording import counted
+
+#: Lines about one reading of headers in a log file are this far apart.
+_BETWEEN_LINES_S = 10.0
 
 
 class Progressing(Protocol):
@@ -86,9 +89,13 @@ class _Bars:
         self._bars = bars
         self._bar: TaskID | None = None
         self._failed = 0
+        self._reads = False
+        self._said_s = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
+            case HeadersRead():
+                self._read(event)
             case StageStarted():
                 self._begin(stage_name(event), event.total)
             case TaskEnded():
@@ -112,8 +119,20 @@ class _Bars:
         finally:
             self._bars.start()
 
+    def _read(self, event: HeadersRead) -> None:
+        """Show how far the reading of headers is; in a log file, a line now and then."""
+        if not self._reads:
+            self._begin("headers", event.total)
+            self._reads = True
+        if self._bar is not None:
+            rate = f"{event.done / event.seconds:.0f}/s" if event.seconds > 0 else ""
+            self._bars.update(self._bar, completed=event.done, trouble=rate)
+        if self._bars.disable and event.seconds - self._said_s >= _BETWEEN_LINES_S:
+            self._say(event.text)
+            self._said_s = event.seconds
+
     def _begin(self, name: str, total: int) -> None:
-        self._failed = 0
+        self._failed, self._reads = 0, False
         if self._bar is not None:
             self._bars.remove_task(self._bar)
         self._bar = self._bars.add_task(name, total=total, trouble="")

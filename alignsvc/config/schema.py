@@ -42,7 +42,7 @@ def _words(what: str) -> FieldInfo:
 
 #: Types of keys whose values mean more than their YAML type tells.
 KeywordOrNumber = Annotated[str | float | None, _words("a header keyword, a number or null")]
-FilePath = Annotated[str | None, _words("a path or null")]
+FilePath = Annotated[str | None, _words("a path, a URL or null")]
 PlugIn = _words("a name, or {name: ...} with settings beside it")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -64,6 +65,13 @@ NO_CREDENTIALS = (
 _LONGEST_MESSAGE = 300
 
 
+class Purpose(StrEnum):
+    """What objects are to a run: errors say it."""
+
+    RUN_STORE = "run store"
+    INPUTS = "inputs"
+
+
 @dataclass(frozen=True, slots=True)
 class BucketObjects:
     """Objects below a prefix of a bucket.
@@ -74,15 +82,17 @@ class BucketObjects:
         Credentials and, where it is not the provider's own, the address of the server come from
         the environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``AWS_ALLOW_HTTP``, ...), or
         credentials from the usual file (``~/.aws/credentials``, ``AWS_PROFILE``).
+    purpose : Purpose
     """
 
     root: UrlPlace
+    purpose: Purpose = Purpose.RUN_STORE
 
     def get(self, name: str) -> bytes:
         """Return the content of `name`; RunStoreError if there is no such object."""
         content = self.find(name)
         if content is None:
-            raise RunStoreError(f"run store {self.root}: {name} is missing")
+            raise RunStoreError(f"{self.purpose} {self.root}: {name} is missing")
         return content
 
     def find(self, name: str) -> bytes | None:
@@ -150,7 +160,7 @@ class BucketObjects:
             try:
                 again(lambda: self._client.copy(old, new))
             except _MISSING as error:
-                raise RunStoreError(f"run store {source.root}: {name} is missing") from error
+                raise RunStoreError(f"{self.purpose} {source.root}: {name} is missing") from error
 
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted; all of them if it is empty."""
@@ -220,7 +230,8 @@ class BucketObjects:
     @contextmanager
     def _explained(self, doing: str, name: str) -> Iterator[None]:
         """Turn errors of the client into errors that say what the operator does next."""
-        where = f"run store {self.root}: {doing} {name}".rstrip()
+        where = f"{self.purpose} {self.root}: {doing} {name}".rstrip()
+        then = "resume" if self.purpose is Purpose.RUN_STORE else "try again"
         try:
             yield
         except _REFUSED as error:
@@ -235,7 +246,7 @@ class BucketObjects:
                 raise RunStoreError(f"{where}: {NO_CREDENTIALS}") from error
             raise TransientError(
                 f"{where}: the server did not answer well, asked again and again ({plain(error)}); "
-                "see that it is up and can be reached from here, then resume"
+                f"see that it is up and can be reached from here, then {then}"
             ) from error
 
 

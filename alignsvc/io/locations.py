@@ -16,6 +16,8 @@ FORMAT_VERSION = 5
 
 CONFIG = "config.yaml"
 HEADERS_READ = "headers.jsonl"
+#: Headers of a first reading that goes on, or was stopped.
+HEADERS_SO_FAR = "headers-so-far/"
 JOURNAL = "journal/"
 LEASE = "lease/"
 MOSAIC_STORE = "mosaic.zarr"

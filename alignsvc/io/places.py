@@ -177,6 +177,23 @@ def run_place(text: str) -> Place:
     return place
 
 
+def folder_place(text: str) -> Place:
+    """Return the folder that a text names, for files to be written below it.
+
+    Raises
+    ------
+    ConfigError
+        A URL of a kind that is not offered, with credentials in it, or that cannot be written to.
+    """
+    place = place_of(text)
+    if isinstance(place, UrlPlace) and place.scheme not in STORE_SCHEMES:
+        raise ConfigError(
+            f"{place}: nothing can be written behind {place.scheme}://; wanted a path or one of "
+            f"{', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}"
+        )
+    return place
+
+
 def lies_in(place: Place, folder: Place) -> bool:
     """Return whether a place is `folder` or lies below it, links of the file system followed."""
     if isinstance(place, UrlPlace):

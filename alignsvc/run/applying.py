@@ -18,7 +18,6 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
     Destination,
     HeaderSettings,
@@ -26,8 +25,7 @@ from alignsvc.run.headers import (
     journal_edit,
     write_headers,
 )
-from alignsvc.run.planning import make_plan
-from alignsvc.run.service import state_of, stored_config
+from alignsvc.run.service import state_of, stored_config, stored_plan
 from alignsvc.run.unchanged import require_its_inputs, with_half_written_restored
 
 T = TypeVar("T")
@@ -80,7 +78,7 @@ def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
         state.run_id,
         tuple(PlaneKind(kind) for kind in config.output.also),
     )
-    plan = make_plan(config, earlier_in(run, config))
+    plan = stored_plan(run, config)
     book = Journal(RunLocations(run).objects, time.time)
     if target.destination is Destination.IN_PLACE:
         plan = with_half_written_restored(plan, state, book)

@@ -8,17 +8,20 @@ from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
 from alignsvc.engine.clusters import missing_here
+from alignsvc.run import events
+from alignsvc.run.header_progress import HeaderProgress
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import planned, require_room
 from alignsvc.run.worker_memory import require_fits, unknown_memory
 
 
-def checked(config: Config) -> Plan:
+def checked(config: Config, listener: events.Listener = events.silent) -> Plan:
     """Return the plan of a run that `begin` would take; its notes begin with those on its workers.
 
     What the configuration has wrong is refused, as `begin` refuses it. Packages and programs that
-    this very machine lacks are notes: it may be a run for another one.
+    this very machine lacks are notes: it may be a run for another one. The listener hears how far
+    the reading of headers is.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def checked(config: Config) -> Plan:
         As of `begin`.
     """
     backend = build_cluster(config, None)
-    plan = planned(config)
+    plan = planned(config, told=HeaderProgress(listener, None))
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     memory = (*require_fits(plan, backend), *unknown_memory(plan, backend))

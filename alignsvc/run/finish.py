@@ -77,7 +77,8 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
     for note in (*end.state.chip_notes, *written.notes):
         tools.listener(events.Note(note))
-    sharper = mosaic_sharpening(tools.run, fold(tools.journal.events()))
+    known = fold(tools.journal.events())
+    sharper = mosaic_sharpening(tools.run, known)
     result = RunResult(
         directory=tools.run,
         verdict=end.verdict,
@@ -96,6 +97,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         ),
         sharpening=sharper,
         agreement=agreement,
+        planned=known.planned,
     )
     tools.journal.require_ours()
     write_reports(tools, result)
@@ -133,6 +135,7 @@ def end_early(tools: Tools, error: TooManyFailed, known: RunState) -> RunResult:
         headers=(),
         notes=tools.plan.notes,
         ended_early=str(error),
+        planned=known.planned,
     )
     write_reports(tools, result)
     return result

@@ -43,6 +43,7 @@ def finished_result(run: Place, config: Config, known: RunState) -> RunResult:
         notes=_notes(locations),
         sharpening=mosaic_sharpening(run, known),
         agreement=_agreement(locations, config),
+        planned=known.planned,
     )
 
 

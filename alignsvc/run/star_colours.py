@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.places import place_of
 from alignsvc.numerics.sky.refraction import band_um, chromatic_shift_mas
 from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.sources.matching import nearest_but_for_a_shift
@@ -110,7 +110,7 @@ def star_colours(config: Config, headers: Sequence[ExposureHeader]) -> StarColou
     columns = _GAIA_COLOURS if is_auto else (wanted,)
     files = [name for name in (config.reference.catalog, config.detection.catalog) if name]
     for name in files:
-        catalog = read_user_catalog(Path(name))
+        catalog = read_user_catalog(place_of(name))
         values = dict(catalog.columns())
         for column in columns:
             if column in values:

@@ -23,6 +23,7 @@ from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, ask_driver, submitted_driver
@@ -193,6 +194,8 @@ class RunStatus:
             lines.append(f"{self.asked_to_stop_by} asked it to stop, which it has not done yet")
         if state.extended is not None:
             lines.append(extension_line(state.extended))
+        if state.planned is not None:
+            lines.append(state.planned.text)
         lines += [
             f"pass {r.number}{' (full)' if r.is_full else ''}: "
             + ("not solved yet" if r.solution is None else f"{r.solution.movement_px:.4f} px")
@@ -249,6 +252,7 @@ class RunStatus:
             "submitted": None if self.submitted is None else self.submitted.as_json(),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
+            "planned": planned_json(state.planned),
             "passes": [
                 {
                     "number": r.number,

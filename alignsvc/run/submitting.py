@@ -14,6 +14,7 @@ from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_dr
 from alignsvc.io.lease import LeaseOwner, live_owner
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
+from alignsvc.run import events
 from alignsvc.run.checking import checked
 from alignsvc.run.plan import Plan
 from alignsvc.run.run_directory import absolute_directory
@@ -108,7 +109,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     return Submission(run, plan.run_id, record, None, is_new=True)
 
 
-def rehearse(config: Config) -> Rehearsal:
+def rehearse(config: Config, listener: events.Listener = events.silent) -> Rehearsal:
     """Return what `submit` would do; nothing is written.
 
     Raises
@@ -119,7 +120,7 @@ def rehearse(config: Config) -> Rehearsal:
         The run could not have the directory that is named.
     """
     backend = build_cluster(config, None)
-    plan = checked(config)
+    plan = checked(config, listener)
     run = absolute_directory(config.run.directory)
     script = driver_place(config.cluster.backend, backend).script(_driver_run(run, plan))
     if not isinstance(backend, JobBackend):

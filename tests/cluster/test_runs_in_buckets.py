@@ -110,7 +110,13 @@ def test_the_commands_take_its_url(undisturbed: UrlPlace, sky: Path) -> None:
     assert alignsvc("resume", undisturbed).returncode == again.returncode
     report = alignsvc("report", undisturbed)
     assert f"{undisturbed}/report.html" in report.stdout
-    for ended in (status, again, report):
+    copied = alignsvc("apply", undisturbed, "--to", f"{BUCKET}/copies")
+    assert copied.returncode == 0, copied.stderr
+    copies, there = BucketObjects(UrlPlace(f"{BUCKET}/copies")), BucketObjects(undisturbed)
+    assert {name: copies.get(name) for name in copies.list("")} == {
+        name.removeprefix("wcs/"): there.get(name) for name in there.list("wcs/")
+    }
+    for ended in (status, again, report, copied):
         assert "nobody-must-see-this" not in ended.stdout + ended.stderr
     kept = BucketObjects(undisturbed)
     for name in ("config.yaml", "report.json", *kept.list("journal/")):

@@ -243,7 +243,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("imags.paths", "x", "did you mean 'images'?"),
     ("detection.filters", ["brightness > 3"], "no column 'brightness'"),
     ("detection.filters", ["snr ist groß"], "not understood"),
-    ("detection.catalog", "/nowhere/stars.ecsv", "no such file"),
+    ("detection.catalog", "/nowhere/stars.ecsv", "the file does not exist"),
     (
         "detection.mask",
         "/nowhere/mask.fits",

@@ -22,6 +22,7 @@ from alignsvc.run.report.needs import (
 from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.summary import extends, result_json, result_lines
 from alignsvc.run.result import RunResult, completion_of
+from alignsvc.run.source_counts import counts_text
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
 
@@ -70,7 +71,7 @@ def report_html(
     exposures = _table(
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
-            *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
+            *("rotation [deg]", "sources", "rmse [px]", "last movement [px]"),
             *("held-out sources off, before [px]", "after"),
             *(_COLOUR_TERM if has_colours else ()),
         ),
@@ -134,7 +135,7 @@ def _cells(row: ExposureResult) -> tuple[str, ...]:
         f"{row.correction.shift[0]:+.5f}",
         f"{row.correction.shift[1]:+.5f}",
         f"{row.correction.rotation_deg:+.6f}",
-        f"{row.quality.n_used} of {row.quality.n_sources}",
+        counts_text(row.quality),
         f"{row.quality.rmse_px:.4f}",
         f"{row.last_move_px:.4f}",
         *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),

@@ -15,12 +15,14 @@ from alignsvc.io.locations import REPORT_HTML, RunLocations
 from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.redaction import redacted
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
 from alignsvc.run.result import RunResult, completion_of
+from alignsvc.run.source_counts import counts_json
 from alignsvc.wording import counted
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
@@ -40,6 +42,7 @@ def result_json(result: RunResult) -> Json:
         "ended_early": result.ended_early,
         "reasons": reasons_json(reason_rows(result.corrections)),
         "counts": {status.value: result.counts[status] for status in Status},
+        "planned": planned_json(result.planned),
         "passes": [
             {
                 "number": one.number,
@@ -117,6 +120,11 @@ def report_lines(report: Json) -> list[str]:
         for one in report["passes"]
         if one["movement_px"] is not None
     ]
+    if planned := report.get("planned"):
+        lines.append(
+            f"headers: {planned['headers_read']} exposures read in {planned['reading_s']:.1f} s; "
+            f"planned in {planned['planning_s']:.1f} s"
+        )
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += reported_agreement(report)
     lines += reported_reasons(report)
@@ -216,8 +224,7 @@ def _exposure(row: ExposureResult) -> Json:
         "shift_arcsec": None if found is None else found.shift.tolist(),
         "matrix": None if found is None else found.matrix.tolist(),
         "rotation_deg": None if found is None else found.rotation_deg,
-        "n_sources": row.quality.n_sources,
-        "n_used": row.quality.n_used,
+        **counts_json(row.quality),
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),

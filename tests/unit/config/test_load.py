@@ -98,7 +98,7 @@ ONE_OR_MORE = "a whole number of at least 1"
     ("override", "wanted"),
     [
         ("run.directory=3", "a path"),
-        ("run.extend=true", "a path or null"),
+        ("run.extend=true", "a path, a URL or null"),
         ("images.paths=a.fits", "a list of at least one path or pattern"),
         ("images.paths=[a.fits, 1]", "a list of at least one path or pattern (found 1 in it)"),
         ("images.science=2.5", "auto, an HDU (its index, its name or [name, version]) or a list"),

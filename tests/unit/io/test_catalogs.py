@@ -123,7 +123,7 @@ def test_a_catalogue_that_cannot_be_used_says_why(table_file, columns, says):
 
 
 def test_a_file_that_is_none_is_a_configuration_error(tmp_path):
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="the file does not exist"):
         read_user_catalog(tmp_path / "absent.ecsv")
     (tmp_path / "user.dat").write_text("1 2\n")
     with pytest.raises(ConfigError, match="suffix tells no format"):

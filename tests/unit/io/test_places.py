@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignsvc.errors import ConfigError
-from alignsvc.io.places import UrlPlace, common_folder, lies_in, place_of, run_place
+from alignsvc.io.places import UrlPlace, common_folder, folder_place, lies_in, place_of, run_place
 
 
 def test_a_text_with_a_scheme_is_a_url_and_any_other_a_path() -> None:
@@ -95,3 +95,10 @@ def test_the_folder_that_all_share() -> None:
     assert common_folder([run / "n1/x", run / "n2/y"]) == str(run)
     assert common_folder([run / "n1/x"]) == str(run / "n1")
     assert common_folder([Path("/x"), Path("/y")]) == "/"
+
+
+def test_files_are_written_to_folders_and_buckets_and_never_behind_a_plain_server() -> None:
+    assert folder_place("s3://bucket/out") == UrlPlace("s3://bucket/out")
+    assert folder_place("out") == Path("out").absolute()
+    with pytest.raises(ConfigError, match="https://host/out: nothing can be written behind https"):
+        folder_place("https://host/out")
