@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+
+#: Rows that are worked on at once, where a row needs kilobytes on the way.
+_AT_ONCE = 1 << 14
+
+#: Some of an array's rows.
+Some: TypeAlias = slice | IntArray
 
 
 def sum_by(label: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
@@ -28,6 +38,58 @@ def sum_by(label: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
     columns = values.reshape(len(label), -1)
     sums = [np.bincount(label, column, n_labels) for column in columns.T]
     return np.stack(sums, axis=1).reshape(shape)
+
+
+class SumBy:
+    """Sums as of `sum_by`, bit for bit, of rows that come some at a time.
+
+    Parameters
+    ----------
+    n_labels : int
+    shape : tuple of int
+        Of a row's value.
+    """
+
+    def __init__(self, n_labels: int, shape: tuple[int, ...]) -> None:
+        self._shape = (n_labels, *shape)
+        self._sums = np.zeros((int(np.prod(shape)), n_labels))
+
+    def add(self, label: IntArray, values: FloatArray) -> None:
+        """Add rows, behind those added before."""
+        for sums, column in zip(self._sums, values.reshape(len(label), -1).T, strict=True):
+            np.add.at(sums, label, column)
+
+    @property
+    def total(self) -> FloatArray:
+        """The sums, shape ``(n_labels, ...)``."""
+        return np.ascontiguousarray(self._sums.T).reshape(self._shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Rows of an array that are computed when they are asked for, like `array[some]`.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the values of some rows.
+    n : int
+    """
+
+    compute: Callable[[Some], FloatArray]
+    n: int
+
+    def __getitem__(self, some: Some) -> FloatArray:
+        return self.compute(some)
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def parts_of(n: int, size: int = _AT_ONCE) -> Iterator[slice]:
+    """Yield slices of n rows in order, `size` each but for the last."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def inverse_2x2(matrices: FloatArray) -> FloatArray:
