@@ -23,6 +23,7 @@ from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKin
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
+from alignsvc.numerics.solve.seen_as import WithOneMore
 from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
 from alignsvc.numerics.solve.sums import apply_each, parts_of, sum_by
@@ -193,19 +194,20 @@ class JointFitter:
         return self._problem(given, self.shared.start(self.prior))
 
     def _problem(self, given: JointInput, prior: ShapePrior) -> JointProblem:
-        everyone, geometries = list(given.factors), list(given.geometries)
+        everyone, geometries = given.factors, list(given.geometries)
         immovable = np.zeros(len(everyone), bool)
         if isinstance(self.gauge, FixedGauge):
             immovable[list(self.gauge.exposures)] = True
         if given.catalog is not None:
-            everyone.append(given.catalog.as_factors(len(everyone)))
+            everyone = WithOneMore(everyone, given.catalog.as_factors(len(everyone)))
             geometries.append(Geometry.SHIFT)
             immovable = np.append(immovable, True)
         # What few shared sources leave loose, a prior on the linear part holds.
         needed = [1 if prior.holds(one) else one.min_sources for one in given.geometries]
+        stacked = stack(everyone, geometries, max(needed))
         return JointProblem(
-            stacked=stack(everyone, geometries, max(needed)),
-            usable=np.concatenate([f.use for f in everyone]),
+            stacked=stacked,
+            usable=stacked.use,
             footprints=given.footprints,
             immovable=immovable,
             prior=prior,

@@ -52,6 +52,8 @@ class Stack:
         Index of the factors that the row came from.
     source : int32, shape (m,)
         Index into the sorted distinct source ids.
+    use : bool, shape (m,)
+        Measurements that may be used.
     residual, formal : arrays, shapes (m, 2), (m, 2, 2)
         `formal` is the information without floor and trust.
     geometries : tuple of Geometry
@@ -70,6 +72,7 @@ class Stack:
     start: IntArray
     exposure: NDArray[np.int32]
     source: NDArray[np.int32]
+    use: BoolArray
     residual: FloatArray
     formal: FloatArray
     geometries: tuple[Geometry, ...]
@@ -161,15 +164,22 @@ def stack(factors: Sequence[Factors], geometries: Sequence[Geometry], min_shared
     geometries : sequence of Geometry, length n
     min_shared : int
     """
-    # Each is looked at once: a sequence may have to read it.
-    rows = [(f.source, f.residual, f.information) for f in factors]
-    lengths = [len(source) for source, _, _ in rows]
-    ids, residual, formal = (np.concatenate(column) for column in zip(*rows, strict=True))
+    # Copies, so that nothing else of what a sequence reads stays.
+    ids = [np.array(one.source) for one in factors]
+    lengths = [len(each) for each in ids]
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    source = np.unique(np.concatenate(ids), return_inverse=True)[1].astype(np.int32)
+    residual, formal = np.empty((len(source), 2)), np.empty((len(source), 2, 2))
+    use = np.empty(len(source), bool)
+    for begin, end, one in zip(start[:-1].tolist(), start[1:].tolist(), factors, strict=True):
+        residual[begin:end], formal[begin:end] = one.residual, one.information
+        use[begin:end] = one.use
     return Stack(
         factors=factors,
-        start=np.concatenate([[0], np.cumsum(lengths)]),
+        start=start,
         exposure=np.repeat(np.arange(len(factors), dtype=np.int32), lengths),
-        source=np.unique(ids, return_inverse=True)[1].astype(np.int32),
+        source=source,
+        use=use,
         residual=residual,
         formal=formal,
         geometries=tuple(geometries),
@@ -223,16 +233,17 @@ def select(
 
 def shared_by(stacked: Stack, pair: IntArray, index: IntArray) -> IntArray:
     """Return how many exposures see each (component, source) pair among rows `index`."""
-    seen = np.unique(pair * stacked.n_exposures + stacked.exposure[index])
+    seen = pair * stacked.n_exposures
+    seen += stacked.exposure[index]
+    seen = _distinct(seen)
     return np.bincount(seen // stacked.n_exposures, minlength=int(pair.max(initial=-1)) + 1)
 
 
 def shared_sources(factors: Sequence[Factors]) -> IntArray:
     """Return how many sources each exposure has in use that another one has too."""
     stacked = stack(factors, [Geometry.SHIFT] * len(factors), 1)
-    use = np.concatenate([each.use for each in factors])
     together = np.zeros(len(factors), np.int64)
-    return _n_sources(stacked, _seen_twice(stacked, together, use))
+    return _n_sources(stacked, _seen_twice(stacked, together, stacked.use))
 
 
 def _linked(stacked: Stack, rows: BoolArray) -> tuple[IntArray, BoolArray]:
@@ -278,8 +289,16 @@ def _lacks_sources(exposure: int, found: int, geometry: Geometry) -> NotSolved:
 def _n_sources(stacked: Stack, rows: BoolArray) -> IntArray:
     """Number of distinct sources of each exposure among `rows`."""
     n_sources = int(stacked.source.max(initial=0)) + 1
-    seen = np.unique(stacked.exposure[rows].astype(np.int64) * n_sources + stacked.source[rows])
+    seen = stacked.exposure[rows].astype(np.int64) * n_sources
+    seen += stacked.source[rows]
+    seen = _distinct(seen)
     return np.bincount(seen // n_sources, minlength=stacked.n_exposures)
+
+
+def _distinct(values: IntArray) -> IntArray:
+    """Return the distinct values, rising; in less memory than a table of them. Sorts `values`."""
+    values.sort()
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) else values
 
 
 def _undetermined(
