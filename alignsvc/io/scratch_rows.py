@@ -15,7 +15,7 @@ from alignsvc.errors import ResourceError
 T = TypeVar("T")
 
 #: Up to so many bytes stay in memory.
-_IN_MEMORY = 1 << 25
+_IN_MEMORY = 1 << 23
 
 
 class ScratchRows(Sequence[T], Generic[T]):

@@ -180,24 +180,26 @@ def weighted_median_by(
     if not len(label):
         return median
     order = np.lexsort((values, label))
-    sorted_label, sorted_values = label[order], values[order]
-    part = (weights / np.bincount(label, weights, n_labels)[label])[order]
-    running = np.cumsum(part)
+    share = np.cumsum((weights / np.bincount(label, weights, n_labels)[label])[order])
+    sorted_label, values = label[order], values[order]
+    starts = np.flatnonzero(np.append(True, sorted_label[1:] != sorted_label[:-1]))
     # The running sum within a label: minus what stood before the label's first row.
-    first = np.searchsorted(sorted_label, sorted_label)
-    share = running - (running - part)[first]
+    before = share[starts] - weights[order[starts]] / np.bincount(label, weights, n_labels)[
+        sorted_label[starts]
+    ]
+    share -= np.repeat(before, np.diff(np.append(starts, len(share))))
     tolerance = 1e-9
-    lower = _first_of_each(sorted_label, share >= 0.5 - tolerance)
-    upper = _first_of_each(sorted_label, share > 0.5 + tolerance)
-    median[sorted_label[lower]] = 0.5 * (sorted_values[lower] + sorted_values[upper])
+    lower, upper = (
+        _next(np.flatnonzero(reached), starts)
+        for reached in (share >= 0.5 - tolerance, share > 0.5 + tolerance)
+    )
+    median[sorted_label[starts]] = 0.5 * (values[lower] + values[upper])
     return median
 
 
-def _first_of_each(label: IntArray, reached: BoolArray) -> IntArray:
-    """Index of the first row of each (sorted) label where `reached` holds; the last has it."""
-    rows = np.flatnonzero(reached)
-    firsts = np.unique(label[rows], return_index=True)[1]
-    return rows[firsts]
+def _next(rows: IntArray, starts: IntArray) -> IntArray:
+    """The first of some rows at or after each start."""
+    return rows[np.searchsorted(rows, starts)]
 
 
 def _scale_of(lengths: FloatArray) -> float:

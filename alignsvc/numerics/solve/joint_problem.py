@@ -35,7 +35,7 @@ from alignsvc.numerics.solve.selection import (
 )
 from alignsvc.numerics.solve.shared_prior import Departures
 from alignsvc.numerics.solve.steps import departure_after
-from alignsvc.numerics.solve.sums import Computed, SumBy, apply_each, parts_of
+from alignsvc.numerics.solve.sums import Computed, SumBy, apply_each, numbered, parts_of
 from alignsvc.reasons import SkipReason
 
 #: Largest variance of a correction, in units of what its exposure's sources would give against
@@ -141,8 +141,18 @@ class JointProblem:
             if floor == problem.stacked.floor:
                 break
             problem = replace(self, stacked=replace(self.stacked, floor=floor))
-            solved = problem._solve_trusting(solved.selection.not_solved)
-        return problem._solve_rejecting(solved)
+            left_out = solved.selection.not_solved
+            del solved  # takes as much memory as the next one
+            solved = problem._solve_trusting(left_out)
+        for iteration in range(self.clipping.iterations):
+            trust = problem.trust_within(solved, iteration)
+            if (trust == solved.trust).all():
+                break
+            # Whoever is out stays out: its rejected sources would come back with it.
+            left_out = solved.selection.not_solved
+            del solved
+            solved = problem.solve(trust, left_out)
+        return solved
 
     def solve_as(self, solved: Solved) -> Solved:
         """Solve with the trust and the floor of a solution, whatever else has changed."""
@@ -157,7 +167,9 @@ class JointProblem:
         """
         solved = self.solve(self.usable.astype(float), excluded)
         for _ in range(N_REWEIGHTED if self._is_bent(solved) else 0):
-            solved = self.solve(self.trust_by_length(solved), solved.selection.not_solved)
+            trust, left_out = self.trust_by_length(solved), solved.selection.not_solved
+            del solved
+            solved = self.solve(trust, left_out)
         return solved
 
     def _floor_of(self, solved: Solved) -> float:
@@ -168,7 +180,7 @@ class JointProblem:
         moves = ~self.immovable[exposure]
         rows = FitRows(
             source=pair,
-            exposure=np.unique(exposure, return_inverse=True)[1],
+            exposure=numbered(exposure),
             residual=self._left(solved, index),
             design=Computed(
                 lambda some: self.stacked.design(index[some]) * moves[some, None, None], len(index)
@@ -176,15 +188,6 @@ class JointProblem:
             information=self._informations(index),
         )
         return self.error_floor(rows)
-
-    def _solve_rejecting(self, solved: Solved) -> Solved:
-        for iteration in range(self.clipping.iterations):
-            trust = self.trust_within(solved, iteration)
-            if (trust == solved.trust).all():
-                break
-            # Whoever is out stays out: its rejected sources would come back with it.
-            solved = self.solve(trust, solved.selection.not_solved)
-        return solved
 
     def prior_information(self, prior: ShapePrior) -> FloatArray:
         """Return the information of a prior on the six `PARAMETERS`, shape ``(n, 6, 6)``."""
@@ -335,7 +338,7 @@ class JointProblem:
         stacked, label = self.stacked, solved.selection.label
         pair, index = stacked.pairs(label, self.usable & (label >= 0)[stacked.exposure])
         several = shared_by(stacked, pair, index)[pair] > 1
-        return np.unique(pair[several], return_inverse=True)[1], index[several]
+        return numbered(pair[several]), index[several]
 
     def _left(self, solved: Solved, index: IntArray) -> FloatArray:
         """What the corrections leave of rows `index`."""
@@ -366,7 +369,7 @@ def _rows_of(
     stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray
 ) -> Rows:
     """Rows of the elimination."""
-    pair, index = stacked.pairs(selection.label, selection.rows)
+    key, index = stacked.pairs(selection.label, selection.rows)
     column_of = np.full(stacked.n_exposures, -1, np.int64)
     column_of[movers] = np.arange(len(movers))
-    return Rows(stacked, index, pair, column_of, white)
+    return Rows(stacked, index.astype(np.int32), key.astype(np.int32), column_of, white)

@@ -68,7 +68,7 @@ def averaging_of(rows: Rows) -> csr_matrix:
     values = np.swapaxes(root, 1, 2)[rows.key] @ lower
     # By columns: measurement (row, axis) feeds the two components of its key.
     by_column = np.swapaxes(values, 1, 2).ravel()
-    into = np.repeat(rows.key * 2, 4) + np.tile([0, 1, 0, 1], len(rows))
+    into = np.repeat(rows.key.astype(np.int64) * 2, 4) + np.tile([0, 1, 0, 1], len(rows))
     starts = np.arange(2 * len(rows) + 1) * 2
     shape = (2 * rows.n_keys, 2 * len(rows))
     return csc_matrix((by_column, into, starts), shape=shape).tocsr()

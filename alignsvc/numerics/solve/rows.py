@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.solve.selection import Stack
@@ -18,9 +19,9 @@ class Rows:
     Parameters
     ----------
     stacked : Stack
-    index : int64, shape (m,)
+    index : int32, shape (m,)
         Which rows of it; rising.
-    key : int64, shape (m,)
+    key : int32, shape (m,)
         Index of the row's source (one key per component that sees it).
     column_of : int64, shape (n_exposures,)
         Index of each exposure among those that can move; -1 for a fixed one.
@@ -29,8 +30,8 @@ class Rows:
     """
 
     stacked: Stack
-    index: IntArray
-    key: IntArray
+    index: NDArray[np.int32]
+    key: NDArray[np.int32]
     column_of: IntArray
     white: FloatArray
 

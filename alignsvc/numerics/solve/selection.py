@@ -14,7 +14,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
 from alignsvc.numerics.solve.error_floor import with_floor
-from alignsvc.numerics.solve.sums import Some, SumBy, parts_of
+from alignsvc.numerics.solve.sums import Some, SumBy, numbered, parts_of
 from alignsvc.reasons import SkipReason
 
 
@@ -122,7 +122,7 @@ class Stack:
         n_sources = int(self.source.max(initial=0)) + 1
         pair = label[self.exposure[index]] * n_sources
         pair += self.source[index]
-        return np.unique(pair, return_inverse=True)[1], index
+        return numbered(pair), index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,7 @@ from alignsvc.numerics.solve.sums import (
 )
 
 #: Rows whose products are summed at once.
-_ROWS_AT_ONCE = 1 << 14
+_ROWS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,11 +86,7 @@ def sparse_system(
     rows: Rows, known: Known, border: tuple[csr_matrix, FloatArray], places: FloatArray
 ) -> SparseSystem:
     """Return the system that `reduce_rows` describes."""
-    weighted = np.empty((len(rows), 2))
-    residual = rows.residual
-    for some in parts_of(len(rows)):
-        weighted[some] = apply_each(rows.information(some), residual[some])
-    vector = _pull(rows, weighted) + known.vector
+    vector = _pull(rows, _weighted(rows)) + known.vector
     diagonal = own_information_of(rows) + known.information + RIDGE * np.eye(known.block)
     matrix = _reduced(rows, diagonal)
     blocks = BorderedBlocks(matrix, border[0], places)
@@ -107,6 +103,14 @@ def seen_together(rows: Rows) -> csr_matrix:
     shared = triu(seen @ seen.T + identity(n, np.int32)).tocsr()
     shared.sort_indices()
     return shared
+
+
+def _weighted(rows: Rows) -> FloatArray:
+    """Return ``P r`` of each row."""
+    weighted = rows.residual
+    for some in parts_of(len(rows)):
+        weighted[some] = apply_each(rows.information(some), weighted[some])
+    return weighted
 
 
 def _pull(rows: Rows, weighted: FloatArray) -> FloatArray:
@@ -135,7 +139,7 @@ def _reduced(rows: Rows, diagonal: FloatArray) -> BlockMatrix:
     for some in _by_sources(rows):
         design = rows.design(some)
         averaged = root[rows.key[some]] @ rows.information(some) @ design
-        column, key = rows.column(some), rows.key[some]
+        column, key = rows.column(some), rows.key[some].astype(np.int64)
         order = np.lexsort((column, key))
         order = order[column[order] >= 0]
         for one, other in _pairs(key[order]):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 
 #: Rows that are worked on at once, where a row needs kilobytes on the way.
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 13
 
+#: Integers, however wide: half the memory where there is one for each row.
+AnyIntArray: TypeAlias = NDArray[np.integer[Any]]
 #: Some of an array's rows.
 Some: TypeAlias = slice | IntArray
 
 
-def sum_by(label: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
+def sum_by(label: AnyIntArray, values: FloatArray, n_labels: int) -> FloatArray:
     """Return the sum of `values` over the rows of each label.
 
     Parameters
@@ -54,7 +57,7 @@ class SumBy:
         self._shape = (n_labels, *shape)
         self._sums = np.zeros((int(np.prod(shape)), n_labels))
 
-    def add(self, label: IntArray, values: FloatArray) -> None:
+    def add(self, label: AnyIntArray, values: FloatArray) -> None:
         """Add rows, behind those added before."""
         for sums, column in zip(self._sums, values.reshape(len(label), -1).T, strict=True):
             np.add.at(sums, label, column)
@@ -90,6 +93,16 @@ def parts_of(n: int, size: int = _AT_ONCE) -> Iterator[slice]:
     """Yield slices of n rows in order, `size` each but for the last."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def numbered(values: AnyIntArray) -> IntArray:
+    """Return each value's place among the distinct ones, from 0; values are not negative."""
+    n = int(values.max(initial=-1)) + 1
+    if n > 4 * len(values):
+        return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
+    present = np.zeros(n, bool)
+    present[values] = True
+    return (np.cumsum(present) - 1)[values]
 
 
 def inverse_2x2(matrices: FloatArray) -> FloatArray:
