@@ -141,14 +141,16 @@ def lengths_from_mean(
         sums.add(source[some], in_mean)
         pulls.add(source[some], apply_each(in_mean, residual[some]))
         squares.add(source[some], trust[some, None, None] * in_mean)
-    total = sums.total
+    total, pull, squared = sums.total, pulls.total, squares.total
+    del sums, pulls, squares
     present = np.bincount(source, trust, n) > 0
     of_mean = np.zeros_like(total)
     of_mean[present] = inverse_2x2(total[present])
-    mean = apply_each(of_mean, pulls.total)
+    mean = apply_each(of_mean, pull)
     # The mean is sum_j t_j H^-1 I_j r_j with H = sum_j t_j I_j. Its variance is
     # H^-1 (sum_j t_j^2 I_j) H^-1, and t_i H^-1 is what it shares with row i.
-    squared = of_mean @ squares.total @ of_mean
+    squared = of_mean @ squared @ of_mean
+    del total, pull
     lengths = np.empty(len(source))
     for some in parts_of(len(source)):
         of_row = source[some]

@@ -111,11 +111,8 @@ class ErrorFloor:
         near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
         if not near.any():
             return True
-        which = np.flatnonzero(near)
-        of_near = Computed(lambda some: judged[which[some]], len(which))
-        sure, source = np.ones(len(which)), rows.source[which]
-        lengths = lengths_from_mean(source, rows.residual[which], of_near, sure)
-        return self._is_explained(lengths, weight[which])
+        lengths = lengths_from_mean(rows.source, rows.residual, judged, near.astype(float))
+        return self._is_explained(lengths[near], weight[near])
 
     def _suffices_alone(self, rows: FitRows, floor: float) -> bool:
         information = with_floor(rows.information[:], floor)

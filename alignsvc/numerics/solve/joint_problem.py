@@ -180,7 +180,7 @@ class JointProblem:
         moves = ~self.immovable[exposure]
         rows = FitRows(
             source=pair,
-            exposure=numbered(exposure),
+            exposure=numbered(exposure).astype(np.int32),
             residual=self._left(solved, index),
             design=Computed(
                 lambda some: self.stacked.design(index[some]) * moves[some, None, None], len(index)
@@ -333,12 +333,12 @@ class JointProblem:
         """Usable rows of exposures that are not solved."""
         return self.usable & (solved.selection.label < 0)[self.stacked.exposure]
 
-    def _shared(self, solved: Solved) -> tuple[IntArray, IntArray]:
+    def _shared(self, solved: Solved) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Index of the source, and of the row, of usable rows whose source others see."""
         stacked, label = self.stacked, solved.selection.label
         pair, index = stacked.pairs(label, self.usable & (label >= 0)[stacked.exposure])
         several = shared_by(stacked, pair, index)[pair] > 1
-        return numbered(pair[several]), index[several]
+        return numbered(pair[several]).astype(np.int32), index[several].astype(np.int32)
 
     def _left(self, solved: Solved, index: IntArray) -> FloatArray:
         """What the corrections leave of rows `index`."""
