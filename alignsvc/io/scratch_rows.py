@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar, overload
@@ -37,7 +38,8 @@ class ScratchRows(Sequence[T], Generic[T]):
     """
 
     def __init__(self, values: Iterable[T]) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._type: type[T] | None = None
         self._columns: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
         self._numbers: list[str] = []

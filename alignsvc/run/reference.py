@@ -15,6 +15,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
 from alignsvc.numerics.solve.priors import CatalogOffsets

@@ -57,7 +57,7 @@ class BlockMatrix:
     @property
     def block(self) -> int:
         """Unknowns of a block."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     def times(self, x: FloatArray) -> FloatArray:
         """Return the product with ``(n p, r)``."""
@@ -242,7 +242,7 @@ class _Elimination:
 
     def invert(self, into: FloatArray) -> None:
         """Write the diagonal blocks of the inverse, `into` of shape (n, p, p)."""
-        inverse = np.linalg.inv(self._bordered(self._last()))
+        inverse = np.asarray(np.linalg.inv(self._bordered(self._last())), float)
         self._back_to_inverse(self._part.root, inverse, into)
 
     def _last(self) -> _Rest:
@@ -257,7 +257,7 @@ class _Elimination:
         held = last.sides[:, : self._q]
         return np.block([[last.matrix, held], [held.T, last.corner[:, : self._q]]])
 
-    def _eliminated(self, step: Step, keeps_all: bool) -> _Rest:  # noqa: FBT001
+    def _eliminated(self, step: Step, keeps_all: bool) -> _Rest:
         """Eliminate a step and all before it; factors of large sets are kept, or all."""
         rests = [self._eliminated(one, keeps_all) for one in step.parts]
         front, n = self._front(step, rests), len(step.pivots) * self._matrix.block
@@ -279,15 +279,15 @@ class _Elimination:
         p, r = self._matrix.block, self._right.shape[2]
         within = np.concatenate([step.pivots, step.boundary])
         self._place[within] = np.arange(len(within))
-        matrix = np.zeros((len(within), p, len(within), p))
+        square = np.zeros((len(within), p, len(within), p))
         entries = self._matrix.entries
         which = entries.links.entries(step.pivots)
         which = which[self._place[entries.links.other[which]] >= 0]
         row, column = entries.row[which], entries.links.other[which]
         blocks = self._matrix.values[entries.stored[which]]
         blocks = np.where((row > column)[:, None, None], np.swapaxes(blocks, 1, 2), blocks)
-        matrix[self._place[row], :, self._place[column], :] = blocks
-        matrix = matrix.reshape(len(within) * p, -1)
+        square[self._place[row], :, self._place[column], :] = blocks
+        matrix = square.reshape(len(within) * p, -1)
         sides = np.zeros((len(within), p, self._q + r))
         sides[: len(step.pivots), :, : self._q] = self._part.held_of(step.pivots)
         sides[: len(step.pivots), :, self._q :] = self._right[step.pivots]
@@ -362,9 +362,9 @@ def _inverse_of_front(factor: _Factor, later: FloatArray) -> FloatArray:
 def _cholesky(matrix: FloatArray) -> FloatArray:
     """Return L with ``L L^T`` = the matrix, or one near it that is positive definite."""
     try:
-        return np.linalg.cholesky(matrix)
+        return np.asarray(np.linalg.cholesky(matrix), float)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(matrix)
         roots = np.sqrt(np.maximum(values, _LEAST_PIVOT))
-        upper = np.linalg.qr((vectors * roots).T, mode="r")
+        upper = np.linalg.qr((vectors * roots).T).R
         return np.asarray(upper.T, float)

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
-from alignsvc.numerics.solve.sums import Computed, SumBy, apply_each, inverse_2x2, parts_of
+from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.numerics.solve.sums import (
+    AnyIntArray,
+    Computed,
+    SumBy,
+    apply_each,
+    inverse_2x2,
+    parts_of,
+)
 
 #: Solutions with outliers trusted less, before any is rejected.
 N_REWEIGHTED = 4
@@ -91,7 +98,7 @@ def normalised_lengths(residual: FloatArray, covariance: FloatArray) -> FloatArr
 
 
 def lengths_from_median(
-    source: IntArray, residual: FloatArray, information: FloatArray | Computed
+    source: AnyIntArray, residual: FloatArray, information: FloatArray | Computed
 ) -> FloatArray:
     """Return normalised lengths about the weighted median of each source.
 
@@ -122,7 +129,10 @@ def lengths_from_median(
 
 
 def lengths_from_mean(
-    source: IntArray, residual: FloatArray, information: FloatArray | Computed, trust: FloatArray
+    source: AnyIntArray,
+    residual: FloatArray,
+    information: FloatArray | Computed,
+    trust: FloatArray,
 ) -> FloatArray:
     """Return normalised lengths about the weighted mean of each source.
 
@@ -161,7 +171,7 @@ def lengths_from_mean(
 
 
 def weighted_median_by(
-    label: IntArray, values: FloatArray, weights: FloatArray, n_labels: int
+    label: AnyIntArray, values: FloatArray, weights: FloatArray, n_labels: int
 ) -> FloatArray:
     """Return the weighted median of each label's rows; 0 for labels without rows.
 
@@ -186,9 +196,10 @@ def weighted_median_by(
     sorted_label, values = label[order], values[order]
     starts = np.flatnonzero(np.append(True, sorted_label[1:] != sorted_label[:-1]))
     # The running sum within a label: minus what stood before the label's first row.
-    before = share[starts] - weights[order[starts]] / np.bincount(label, weights, n_labels)[
-        sorted_label[starts]
-    ]
+    before = (
+        share[starts]
+        - weights[order[starts]] / np.bincount(label, weights, n_labels)[sorted_label[starts]]
+    )
     share -= np.repeat(before, np.diff(np.append(starts, len(share))))
     tolerance = 1e-9
     lower, upper = (

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.row_matrices import (
     RIDGE,
     Known,
@@ -16,6 +15,7 @@ from alignsvc.numerics.solve.row_matrices import (
     own_information_of,
     whitened_of,
 )
+from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.sums import apply_each, cholesky_2x2
 
 #: Seconds of one multiplication in sparse and in dense products, on one core: only the ratio
@@ -83,9 +83,7 @@ class DenseSystem:
         return np.block([[self.matrix, border.T], [border, zero]])
 
 
-def dense_system(
-    rows: Rows, known: Known, border: tuple[csr_matrix, FloatArray]
-) -> DenseSystem:
+def dense_system(rows: Rows, known: Known, border: tuple[csr_matrix, FloatArray]) -> DenseSystem:
     """Return the system that `reduce_rows` describes."""
     lower = cholesky_2x2(rows.information(slice(None)))
     whitened, averaging = whitened_of(rows), averaging_of(rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.solve.clipping import (
     MEDIAN_LENGTH,
     lengths_from_mean,
@@ -15,7 +15,7 @@ from alignsvc.numerics.solve.clipping import (
     normalised_lengths,
     weighted_median_by,
 )
-from alignsvc.numerics.solve.sums import Computed, SumBy, inverse_2x2, parts_of
+from alignsvc.numerics.solve.sums import AnyIntArray, Computed, SumBy, inverse_2x2, parts_of
 
 #: Estimates of the floor: the first from a fit that knows none yet.
 N_FLOORS = 2
@@ -41,8 +41,8 @@ class FitRows:
         Positive definite, unit^-2.
     """
 
-    source: IntArray
-    exposure: IntArray
+    source: AnyIntArray
+    exposure: AnyIntArray
     residual: FloatArray
     design: FloatArray | Computed
     information: FloatArray | Computed
@@ -100,7 +100,9 @@ class ErrorFloor:
 
     def _suffices(self, rows: FitRows, floor: float) -> bool:
         """Return whether residuals are no larger than errors with this floor explain."""
-        information = Computed(lambda some: with_floor(rows.information[some], floor), len(rows.source))
+        information = Computed(
+            lambda some: with_floor(rows.information[some], floor), len(rows.source)
+        )
         free = 1.0 - leverage(rows, information)
         # A row's own error comes into its residual times `free`, and squared into its square.
         weight = free**2 * rows.trace(floor)

@@ -26,7 +26,7 @@ from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
 from alignsvc.numerics.solve.seen_as import WithOneMore
 from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
-from alignsvc.numerics.solve.sums import apply_each, parts_of, sum_by
+from alignsvc.numerics.solve.sums import AnyIntArray, apply_each, parts_of, sum_by
 from alignsvc.numerics.solve.unchecked import Unchecked
 
 #: Priors tried on the way to the one that fits the set: three or four do, as a rule.
@@ -322,7 +322,7 @@ def _gauges(problem: JointProblem, selection: Selection) -> tuple[GaugeKind, ...
 
 
 def _scatter(
-    exposure: IntArray, left: FloatArray, weight: FloatArray, n_exposures: int
+    exposure: AnyIntArray, left: FloatArray, weight: FloatArray, n_exposures: int
 ) -> tuple[FloatArray, FloatArray]:
     """Weighted rms and mean length of residuals per exposure, NaN without rows."""
     squared = (left**2).sum(axis=1)

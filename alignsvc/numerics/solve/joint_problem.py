@@ -22,7 +22,8 @@ from alignsvc.numerics.solve.constraints import Component
 from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows
 from alignsvc.numerics.solve.gauge import Footprint
 from alignsvc.numerics.solve.priors import ShapePrior
-from alignsvc.numerics.solve.reduced import Known, ReducedSystem, reduce_rows
+from alignsvc.numerics.solve.reduced import ReducedSystem, reduce_rows
+from alignsvc.numerics.solve.row_matrices import Known
 from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.selection import (
     NotSolved,
@@ -35,7 +36,14 @@ from alignsvc.numerics.solve.selection import (
 )
 from alignsvc.numerics.solve.shared_prior import Departures
 from alignsvc.numerics.solve.steps import departure_after
-from alignsvc.numerics.solve.sums import Computed, SumBy, apply_each, numbered, parts_of
+from alignsvc.numerics.solve.sums import (
+    AnyIntArray,
+    Computed,
+    SumBy,
+    apply_each,
+    numbered,
+    parts_of,
+)
 from alignsvc.reasons import SkipReason
 
 #: Largest variance of a correction, in units of what its exposure's sources would give against
@@ -78,7 +86,7 @@ class Solved:
     floor: float
 
     @property
-    def index(self) -> IntArray:
+    def index(self) -> AnyIntArray:
         """Rows of the stack that are in the fit, shape (m,)."""
         return self.rows.index
 
@@ -323,24 +331,24 @@ class JointProblem:
         lengths = self._lengths(solved, *self._shared(solved))
         return self.clipping.fraction_outside(lengths) > FEW_OUTLIERS
 
-    def _lengths(self, solved: Solved, pair: IntArray, index: IntArray) -> FloatArray:
+    def _lengths(self, solved: Solved, pair: AnyIntArray, index: AnyIntArray) -> FloatArray:
         return lengths_from_median(pair, self._left(solved, index), self._informations(index))
 
-    def _informations(self, index: IntArray) -> Computed:
+    def _informations(self, index: AnyIntArray) -> Computed:
         return Computed(lambda some: self.stacked.information(index[some]), len(index))
 
     def _unsolved(self, solved: Solved) -> BoolArray:
         """Usable rows of exposures that are not solved."""
         return self.usable & (solved.selection.label < 0)[self.stacked.exposure]
 
-    def _shared(self, solved: Solved) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _shared(self, solved: Solved) -> tuple[AnyIntArray, AnyIntArray]:
         """Index of the source, and of the row, of usable rows whose source others see."""
         stacked, label = self.stacked, solved.selection.label
         pair, index = stacked.pairs(label, self.usable & (label >= 0)[stacked.exposure])
         several = shared_by(stacked, pair, index)[pair] > 1
         return numbered(pair[several]).astype(np.int32), index[several].astype(np.int32)
 
-    def _left(self, solved: Solved, index: IntArray) -> FloatArray:
+    def _left(self, solved: Solved, index: AnyIntArray) -> FloatArray:
         """What the corrections leave of rows `index`."""
         free = np.zeros((self.stacked.n_exposures, self.stacked.basis.shape[2]))
         free[solved.movers] = apply_each(solved.whitening, solved.phi)
@@ -365,9 +373,7 @@ class JointProblem:
         )
 
 
-def _rows_of(
-    stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray
-) -> Rows:
+def _rows_of(stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray) -> Rows:
     """Rows of the elimination."""
     key, index = stacked.pairs(selection.label, selection.rows)
     column_of = np.full(stacked.n_exposures, -1, np.int64)

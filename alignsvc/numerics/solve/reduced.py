@@ -91,10 +91,10 @@ def _is_small_or_filled(rows: Rows) -> bool:
     n, p, _ = rows.white.shape
     unknowns = n * p
     if unknowns <= _DENSE_UNKNOWNS or unknowns > _FILLED_UNKNOWNS:
-        return unknowns <= _DENSE_UNKNOWNS
+        return bool(unknowns <= _DENSE_UNKNOWNS)
     column = rows.column(slice(None))
     seen_by = np.bincount(rows.key[column >= 0], minlength=rows.n_keys)
     sparse_seconds = SPARSE_COST * 2.0 * float((p * seen_by.astype(float)) @ (p * seen_by))
     dense_seconds = DENSE_COST * 2.0 * rows.n_keys * float(unknowns) ** 2
     n_blocks = 2 * seen_together(rows).nnz - n
-    return dense_seconds < sparse_seconds or n_blocks > 0.2 * n * n
+    return bool(dense_seconds < sparse_seconds or n_blocks > 0.2 * n * n)

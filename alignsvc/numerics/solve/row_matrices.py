@@ -33,7 +33,7 @@ class Known:
     @property
     def block(self) -> int:
         """Parameters of an exposure."""
-        return self.vector.shape[1]
+        return int(self.vector.shape[1])
 
 
 def own_information_of(rows: Rows) -> FloatArray:

@@ -301,9 +301,7 @@ def _distinct(values: IntArray) -> IntArray:
     return values[np.append(True, values[1:] != values[:-1])] if len(values) else values
 
 
-def _undetermined(
-    stacked: Stack, normal: FloatArray, movable: BoolArray
-) -> list[NotSolved]:
+def _undetermined(stacked: Stack, normal: FloatArray, movable: BoolArray) -> list[NotSolved]:
     bad = np.zeros(stacked.n_exposures, bool)
     for geometry in set(stacked.geometries):
         p = geometry.n_parameters

@@ -17,7 +17,7 @@ _AT_ONCE = 1 << 13
 #: Integers, however wide: half the memory where there is one for each row.
 AnyIntArray: TypeAlias = NDArray[np.integer[Any]]
 #: Some of an array's rows.
-Some: TypeAlias = slice | IntArray
+Some: TypeAlias = slice | AnyIntArray
 
 
 def sum_by(label: AnyIntArray, values: FloatArray, n_labels: int) -> FloatArray:

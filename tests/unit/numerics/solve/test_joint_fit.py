@@ -423,7 +423,9 @@ def test_wide_sets_have_the_answer_and_covariances_of_dense_algebra(
     assert isinstance(sparse.solved.system, SparseSystem)
     assert np.abs(sparse.steps - dense.steps).max() < 1e-9
     np.testing.assert_allclose(sparse.covariances, dense.covariances, rtol=1e-6, atol=1e-16)
-    drawn = [Repetition().significance(fit, np.full(len(measured), 1e-4)) for fit in (dense, sparse)]
+    drawn = [
+        Repetition().significance(fit, np.full(len(measured), 1e-4)) for fit in (dense, sparse)
+    ]
     np.testing.assert_allclose(*drawn, rtol=1e-6)
 
 
