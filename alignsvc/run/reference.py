@@ -15,6 +15,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
 from alignsvc.numerics.solve.priors import CatalogOffsets
@@ -55,14 +56,14 @@ class GridReference:
 
     def taken_off(
         self, factors: Sequence[Factors], exposures: Sequence[PlannedExposure]
-    ) -> tuple[Factors, ...]:
+    ) -> Sequence[Factors]:
         """Return the factors of exposures without the motion of the sources between them."""
         if self.motions is None:
-            return tuple(factors)
+            return factors
         years = years_of(exposures)
         span = float(np.nanmax(years) - np.nanmin(years)) if np.isfinite(years).any() else 0.0
         scale = np.array([one.header.wcs[0].pixel_scale_arcsec for one in exposures])
-        return tuple(
+        return ScratchRows(
             self.motions.taken_off(one, year)
             if np.isfinite(year)
             else self.motions.movers_left_out(one, span, STILL_PX * pixel)

@@ -96,8 +96,6 @@ class MethodComparison:
         As of the solve of either way: what all exposures have in common is no difference.
     prior : ShapePrior
         On rotation, scale and skew of the differences.
-    seed : int
-        See `JointFitter`.
     apart_sigma : float
         A source is *apart* if its difference is farther from those of its source in the other
         exposures than this, in units of the errors that differences turn out to have.
@@ -114,7 +112,6 @@ class MethodComparison:
     clipping: Clipping = field(default_factory=Clipping)
     gauge: Gauge = field(default_factory=MeanGauge)
     prior: ShapePrior = field(default_factory=ShapePrior)
-    seed: int = 0
     apart_sigma: float = 5.0
 
     def __call__(
@@ -140,7 +137,7 @@ class MethodComparison:
         still = [replace(one.unmoved(), departure=np.zeros(N_PARAMETERS)) for one in footprints]
         # A floor that is not needed costs little; errors that are too small are what is not wanted.
         fitter = JointFitter(
-            self.clipping, self.gauge, self.prior, seed=self.seed, error_floor=ErrorFloor(doubt=0.0)
+            self.clipping, self.gauge, self.prior, error_floor=ErrorFloor(doubt=0.0)
         )
         stated, scales = factors, np.ones(len(factors))
         fit = fitter(factors, still)
@@ -240,7 +237,7 @@ class _Left:
     @property
     def judged(self) -> FloatArray:
         """The information on what the exposures' own fits leave of each row."""
-        information = self.rows.information
+        information = self.rows.information[:]
         taken = leverage(self.rows, information)
         return np.asarray(information / (1.0 - taken)[:, None, None], float)
 
@@ -249,7 +246,7 @@ class _Left:
         rows = self.rows
         lengths = lengths_from_mean(rows.source, rows.residual, self.judged, self.trust)
         n = int(rows.source.max(initial=-1)) + 1
-        weight = self.trust[:, None, None] * rows.information
+        weight = self.trust[:, None, None] * rows.information[:]
         total = sum_by(rows.source, weight, n)
         known = np.linalg.det(total) > 0
         mean = np.zeros((n, 2))
@@ -288,7 +285,7 @@ def _scales(left: _Left, scales: FloatArray, floor_arcsec: float) -> FloatArray:
     floor_arcsec : float
     """
     rows, judged = left.rows, left.judged
-    variance = 0.5 * np.trace(inverse_2x2(rows.information), axis1=1, axis2=2)
+    variance = 0.5 * np.trace(inverse_2x2(rows.information[:]), axis1=1, axis2=2)
     if not len(variance):
         return scales
     rough = lengths_from_median(rows.source, rows.residual, judged)

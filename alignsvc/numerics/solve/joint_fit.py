@@ -24,13 +24,16 @@ from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKin
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
+from alignsvc.numerics.solve.seen_as import WithOneMore
 from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
-from alignsvc.numerics.solve.sums import apply_each, sum_by
+from alignsvc.numerics.solve.sums import AnyIntArray, apply_each, parts_of, sum_by
 from alignsvc.numerics.solve.unchecked import Unchecked
 
 #: Priors tried on the way to the one that fits the set: three or four do, as a rule.
 _MOST_PRIORS = 12
+#: Residuals whose squares are summed at once.
+_CHI2_ROWS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +73,6 @@ class JointFit:
         Error per axis that the rows turned out to have on top of their formal one.
     not_solved : tuple of NotSolved
         Exposures that took no part, and why.
-    covariance_is_simulated : bool
-        True: the system was too large to invert; standard deviations are good to 3.5 %.
     geometries : tuple of Geometry
         How free each exposure was.
     prior : ShapePrior
@@ -94,7 +95,6 @@ class JointFit:
     dof: int
     floor_arcsec: float
     not_solved: tuple[NotSolved, ...]
-    covariance_is_simulated: bool
     geometries: tuple[Geometry, ...]
     prior: ShapePrior
     solved: Solved
@@ -118,8 +118,6 @@ class JointFitter:
     stiffens : bool
         Whether an exposure whose sources do not carry its geometry is given a stiffer one,
         instead of being left out.
-    seed : int
-        Of the noise that stands in for an inverse in very large systems.
     error_floor : ErrorFloor or None
         None: the factors' errors are taken at their word.
     unchecked : Unchecked
@@ -132,7 +130,6 @@ class JointFitter:
     shared: SharedPrior = field(default_factory=SharedPrior)
     choice: GeometryChoice | None = None
     stiffens: bool = False
-    seed: int = 0
     error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
     unchecked: Unchecked = field(default_factory=Unchecked)
 
@@ -184,7 +181,7 @@ class JointFitter:
         excluded: tuple[NotSolved, ...] = ()
         while True:
             solved = problem.solve_clipped(excluded)
-            covariance = solved.system.covariances(self.seed)
+            covariance = solved.system.covariances()
             loose = problem.too_loose(solved, covariance)
             if not loose:
                 covariances = solved.covariances(covariance) + self.unchecked(problem, solved)
@@ -203,19 +200,20 @@ class JointFitter:
         return self._problem(given, self.shared.start(self.prior))
 
     def _problem(self, given: JointInput, prior: ShapePrior) -> JointProblem:
-        everyone, geometries = list(given.factors), list(given.geometries)
+        everyone, geometries = given.factors, list(given.geometries)
         immovable = np.zeros(len(everyone), bool)
         if isinstance(self.gauge, FixedGauge):
             immovable[list(self.gauge.exposures)] = True
         if given.catalog is not None:
-            everyone.append(given.catalog.as_factors(len(everyone)))
+            everyone = WithOneMore(everyone, given.catalog.as_factors(len(everyone)))
             geometries.append(Geometry.SHIFT)
             immovable = np.append(immovable, True)
         # What few shared sources leave loose, a prior on the linear part holds.
         needed = [1 if prior.holds(one) else one.min_sources for one in given.geometries]
+        stacked = stack(everyone, geometries, max(needed))
         return JointProblem(
-            stacked=stack(everyone, geometries, max(needed)),
-            usable=np.concatenate([f.use for f in everyone]),
+            stacked=stacked,
+            usable=stacked.use,
             footprints=given.footprints,
             immovable=immovable,
             prior=prior,
@@ -254,7 +252,7 @@ class JointFitter:
         problem = self._problem(given, widest)
         solved = problem.solve_clipped(())
         for left in reversed(range(_MOST_PRIORS)):
-            covariance = solved.system.covariances(self.seed)
+            covariance = solved.system.covariances()
             found = problem.departures(solved, covariance, widest)
             refined = self.shared.refined(problem.prior, found)
             if left == 0 or self.shared.agrees(problem.prior, refined):
@@ -291,27 +289,31 @@ def _result(
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
     rows = solved.rows
-    left = rows.residual - rows.moves(solved.phi) - rows.offsets(solved.phi)[rows.key]
-    chi2 = float(np.einsum("ni,nij,nj->", left, rows.information, left))
-    exposure = stacked.exposure[solved.index]
-    rmse, mae = _scatter(exposure, left, rows.information, stacked.n_exposures)
+    left = rows.residual - rows.moves(solved.phi)
+    left -= rows.offsets_of(left)[rows.key]
+    chi2, weight = 0.0, np.empty(len(rows))
+    for some in parts_of(len(rows), _CHI2_ROWS):
+        information = rows.information(some)
+        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
+        weight[some] = np.trace(information, axis1=1, axis2=2)
+    exposure = stacked.exposure[rows.index]
+    rmse, mae = _scatter(exposure, left, weight, stacked.n_exposures)
     fitted = 2 * rows.n_keys + int(n_free[solved.movers].sum()) - solved.system.border.shape[0]
     return JointFit(
         steps=read_only(steps),
         covariances=read_only(covariances),
         common_covariances=read_only(common),
         significance=read_only(significance),
-        used=tuple(np.split(read_only(used), np.cumsum([len(f) for f in given.factors]))[:n]),
+        used=tuple(np.split(read_only(used), stacked.start[1:])[:n]),
         rmse_arcsec=read_only(rmse[:n]),
         mae_arcsec=read_only(mae[:n]),
         component=read_only(solved.selection.label[:n]),
         gauges=_gauges(problem, solved.selection),
         n_used=read_only(np.bincount(exposure, minlength=stacked.n_exposures)[:n]),
         chi2=chi2,
-        dof=2 * len(rows.key) - fitted,
+        dof=2 * len(rows) - fitted,
         floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
-        covariance_is_simulated=solved.system.covariance_is_simulated,
         geometries=given.geometries,
         prior=problem.prior,
         solved=solved,
@@ -330,10 +332,9 @@ def _gauges(problem: JointProblem, selection: Selection) -> tuple[GaugeKind, ...
 
 
 def _scatter(
-    exposure: IntArray, left: FloatArray, information: FloatArray, n_exposures: int
+    exposure: AnyIntArray, left: FloatArray, weight: FloatArray, n_exposures: int
 ) -> tuple[FloatArray, FloatArray]:
     """Weighted rms and mean length of residuals per exposure, NaN without rows."""
-    weight = np.trace(information, axis1=1, axis2=2)
     squared = (left**2).sum(axis=1)
     total = sum_by(exposure, weight, n_exposures)
     with np.errstate(invalid="ignore"):

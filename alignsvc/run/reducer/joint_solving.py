@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from alignsvc.domain.measurement import Factors
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.numerics.solve.colour_terms import ColourFitter, ColourTerms, SourceColours
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -49,7 +50,6 @@ def jointly_fitted(
         shared=algorithms.shared,
         choice=choice,
         stiffens=algorithms.choice is not None,
-        seed=tools.plan.config.run.seed,
         error_floor=error_floor(tools),
     )
     offsets = None if reference is None else reference.offsets
@@ -72,7 +72,7 @@ def jointly_fitted(
         if not len(found):
             break
         moving += found.tolist()
-        factors = without_sources(factors, found)
+        factors = ScratchRows(without_sources(factors, found))
         fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
     return replace(fitted, moving=tuple(sorted(moving)), colours=terms)
 
