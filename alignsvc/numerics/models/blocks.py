@@ -354,5 +354,7 @@ def _chunks(blocks: NormalBlocks, white: tuple[FloatArray, ...]) -> Iterator[_Ch
             last = min(first + per, part.count)
             rows = slice(part.start + first * part.size, part.start + last * part.size)
             ends = blocks.coupling.indptr[[rows.start, rows.stop]]
-            touched = np.unique(blocks.coupling.indices[ends[0] : ends[1]]).astype(np.int64)
+            seen = np.zeros(width, bool)
+            seen[blocks.coupling.indices[ends[0] : ends[1]]] = True
+            touched = np.flatnonzero(seen).astype(np.int64)
             yield _Chunk(blocks, part, index, whole[first:last], rows, touched)
