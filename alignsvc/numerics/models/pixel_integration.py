@@ -26,7 +26,7 @@ from alignsvc.numerics.models.profile import (
 )
 
 #: Bytes of an array of values: a dozen such arrays stay in the second-level cache.
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +211,8 @@ class _Stars:
         return _Stars(
             x[:, None, :].astype(number),
             y[:, :, None].astype(number),
-            _along_x(x, factor, law.offset, nodes).astype(number),
-            _along_y(y, factor, nodes).astype(number),
+            _along_x(x, factor, law.offset, nodes),
+            _along_y(y, factor, nodes),
             own.astype(number),
             _columns(2 * slope * forms.matrix, number),
             _columns(-slope[:, None] * forms.derivative, number),
@@ -259,7 +259,8 @@ def _columns(values: FloatArray, number: np.dtype[Any]) -> FloatArray:
 
 
 def _along_x(x: FloatArray, form: FloatArray, offset: float, nodes: _Nodes) -> FloatArray:
-    factors = np.ones((len(nodes.right), len(x), 3 if nodes.elliptical else 2, x.shape[1]))
+    varying = 3 if nodes.elliptical else 2
+    factors = np.ones((len(nodes.right), len(x), varying, x.shape[1]), nodes.number)
     for of_node, right in zip(factors, nodes.right, strict=True):
         of_node[:, 1] = form[:, :1] * (x + right) ** 2 + offset
         if nodes.elliptical:
@@ -268,7 +269,8 @@ def _along_x(x: FloatArray, form: FloatArray, offset: float, nodes: _Nodes) -> F
 
 
 def _along_y(y: FloatArray, form: FloatArray, nodes: _Nodes) -> FloatArray:
-    factors = np.ones((len(nodes.up), *y.shape, 3 if nodes.elliptical else 2))
+    varying = 3 if nodes.elliptical else 2
+    factors = np.ones((len(nodes.up), *y.shape, varying), nodes.number)
     for of_node, up in zip(factors, nodes.up, strict=True):
         of_node[:, :, 0] = form[:, 2:] * (y + up) ** 2
         if nodes.elliptical:
