@@ -134,30 +134,31 @@ class ScenePartTask:
     @property
     def left(self) -> str:
         """Name of the `LinearisedPart` after the action, if it leaves another."""
-        return f"scene/{self.key.digest}/left.npz"
+        return _left(self.key)
 
     def __call__(self) -> TaskOutcome:
         """Read, act, write."""
-        objects = scratch(self.folder)
-        problem = _HOME.problem(self._name, self._problem)
+        objects, key = scratch(self.folder), self.key
+        name = PartName(self.folder, self.home, digest_of("part", self.part, self.models.digest))
+        problem = _HOME.problem(name, self._problem)
         found: PartSums | FoundPart
         there = None
         if isinstance(self.action, ConcludePart):
-            found = self.action(problem, self._standing(problem))
+            found = self.action(problem, self._standing(name, problem))
             _HOME.forget(self.folder, self.home)  # nothing comes after it
         else:
             if isinstance(self.action, BeginPart):
                 advance = self.action(problem)
             else:
-                advance = self.action(problem, self._standing(problem))
+                advance = self.action(problem, self._standing(name, problem))
             found, there = advance.sums, advance.there
         if there is not None:
-            write_table(objects, self.left, LinearisedPart.of(there, problem))
-            _HOME.leave(self._name, self.left, there)
-        product = f"scene/{self.key.digest}/found.npz"
+            write_table(objects, _left(key), LinearisedPart.of(there, problem))
+            _HOME.leave(name, _left(key), there)
+        product = f"scene/{key.digest}/found.npz"
         checksum = write_table(objects, product, found)
         return TaskOutcome(
-            self.key,
+            key,
             TaskStatus.OK,
             product=product,
             checksum=checksum,
@@ -170,17 +171,12 @@ class ScenePartTask:
         stands = not outcome.fact("left") or objects.exists(self.left)
         return stands and product_is_whole(objects, outcome)
 
-    def _standing(self, problem: SceneProblem) -> SceneEquations:
+    def _standing(self, name: PartName, problem: SceneProblem) -> SceneEquations:
         """Return where the part stands: as this process left it, or as it was written down."""
-        kept = _HOME.standing(self._name, self.base)
+        kept = _HOME.standing(name, self.base)
         if kept is not None:
             return kept
         return read_table(scratch(self.folder), self.base, LinearisedPart).equations(problem)
-
-    @property
-    def _name(self) -> PartName:
-        content = self.part, self.models.digest
-        return PartName(self.folder, self.home, digest_of("part", *content))
 
     def _problem(self) -> SceneProblem:
         """Return the part as a problem, read from the folder."""
@@ -197,6 +193,10 @@ class ScenePartTask:
         )
         part = read_table(objects, table.name, PartTable, table.checksum)
         return SceneProblem(part.scene(self.models.unpacked(), pixels))
+
+
+def _left(key: TaskKey) -> str:
+    return f"scene/{key.digest}/left.npz"
 
 
 def forget_parts() -> None:
