@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
@@ -39,12 +39,11 @@ class _Kept:
     content: str
     problem: SceneProblem
     n_bytes: int
-    base: str = ""
-    standing: SceneEquations | None = None
+    standing: dict[str, SceneEquations] = field(default_factory=dict)
 
 
 class PartsAtHome:
-    """Parts of scenes in memory, and the equations where each was left last.
+    """Parts of scenes in memory, and the equations where each stood and where it was left last.
 
     What comes first is kept: all parts are asked for in turn, so that to make room for one would
     only throw out another that is asked for sooner.
@@ -66,16 +65,25 @@ class PartsAtHome:
             self._of[name.folder, name.home] = _Kept(name.content, problem, n_bytes)
         return problem
 
-    def leave(self, name: PartName, base: str, standing: SceneEquations) -> None:
-        """Keep where a part stands, by the name of its `LinearisedPart`, if the part is kept."""
+    def leave(self, name: PartName, left: str, there: SceneEquations, beside: str) -> None:
+        """Keep where a part stands, by the name of its `LinearisedPart`, if the part is kept.
+
+        One other place is kept `beside` it: the best so far, to which a fit may come back.
+        """
         kept = self._found(name)
         if kept is not None:
-            kept.base, kept.standing = base, standing
+            best = {one: at for one, at in kept.standing.items() if one == beside}
+            kept.standing = {**best, left: there}
 
     def standing(self, name: PartName, base: str) -> SceneEquations | None:
         """Return where a part was left, if that is `base` and it was kept."""
         kept = self._found(name)
-        return kept.standing if kept is not None and kept.base == base else None
+        return None if kept is None else kept.standing.get(base)
+
+    def other(self, name: PartName, base: str) -> str:
+        """Return the place that is kept beside `base`; empty if there is none."""
+        kept = self._found(name)
+        return next((one for one in kept.standing if one != base), "") if kept is not None else ""
 
     def forget(self, folder: Path | None = None, home: int | None = None) -> None:
         """Let go of a part, of those of a folder, or of all."""
@@ -90,12 +98,13 @@ class PartsAtHome:
 
 def _bytes_of(problem: SceneProblem) -> int:
     """Return what a part and its equations occupy: pixels, sums of windows, the reduced matrix."""
-    count = 8 * len(problem.layout.table) ** 2
+    count = 2 * 8 * len(problem.layout.table) ** 2
     for batch in problem.layout.batches:
         windows = batch.views.windows
         columns = batch.n_columns + len(batch.profiles) + problem.scene.n_sky_terms + 1
         count += windows.pixels.nbytes + windows.weight.nbytes
-        count += 2 * 8 * columns**2 * len(windows)  # derivatives take as much as the sums
+        # At two places; derivatives take as much as the sums.
+        count += 2 * 2 * 8 * columns**2 * len(windows)
     return count
 
 

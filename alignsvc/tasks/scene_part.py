@@ -15,7 +15,7 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.arrays import read_array, write_array
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import product_is_whole
-from alignsvc.io.tables import read_table, write_table
+from alignsvc.io.tables import bytes_from_table, read_table, write_table
 from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.scene_partition import CutPart, PartPixels, PartTable, SceneModels
 from alignsvc.numerics.models.scene_parts import (
@@ -153,8 +153,11 @@ class ScenePartTask:
                 advance = self.action(problem, self._standing(name, problem))
             found, there = advance.sums, advance.there
         if there is not None:
-            write_table(objects, _left(key), LinearisedPart.of(there, problem))
-            _HOME.leave(name, _left(key), there)
+            # Nobody asks for its checksum: megabytes that need not be digested.
+            objects.put(_left(key), bytes_from_table(LinearisedPart.of(there, problem)))
+            settled = isinstance(self.action, SettleLinear)
+            beside = _HOME.other(name, self.base) if settled else self.base
+            _HOME.leave(name, _left(key), there, beside)
         product = f"scene/{key.digest}/found.npz"
         checksum = write_table(objects, product, found)
         return TaskOutcome(

@@ -343,7 +343,9 @@ class _Chunk:
         part = slice(ends[0], ends[-1])
         dense = np.zeros((len(ends) - 1, len(self.touched)))
         row = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-        dense[row, np.searchsorted(self.touched, coupling.indices[part])] = coupling.data[part]
+        column = np.zeros(coupling.shape[1], np.int64)
+        column[self.touched] = np.arange(len(self.touched))
+        dense[row, column[coupling.indices[part]]] = coupling.data[part]
         return dense
 
 
