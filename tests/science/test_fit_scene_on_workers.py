@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tutorial_scene import TUTORIAL, exposures
 
 import alignsvc
@@ -23,6 +22,7 @@ from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import AlignError, ConfigError, RunStoreError, TransientError
 from alignsvc.io.arrays import read_array
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.tables import read_table
 from alignsvc.numerics.models.fitted_scene import FittedScene
 from alignsvc.numerics.models.scene import Scene, SkyModel, Sources
 from alignsvc.numerics.models.scene_problem import SceneProblem
@@ -171,28 +171,31 @@ def test_neither_order_nor_a_second_try_nor_another_worker_changes_a_bit(
 
 @dataclass(frozen=True)
 class Counted:
-    """How often pixels are read from the folder."""
+    """What is read from the folder, by which function."""
 
+    by: Callable[..., Any]
     read: list[str] = field(default_factory=list)
 
-    def __call__(self, objects: ObjectStore, name: str, checksum: str) -> NDArray[Any]:
+    def __call__(self, objects: ObjectStore, name: str, *more: object) -> Any:
         self.read.append(name)
-        return read_array(objects, name, checksum)
+        return self.by(objects, name, *more)
 
 
 def test_pixels_are_read_once_or_where_memory_is_short_in_each_pass_for_the_same_bits(
     serial: FittedScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = Counted()
-    monkeypatch.setattr("alignsvc.tasks.scene_part.read_array", counted)
+    pixels, tables = Counted(read_array), Counted(read_table)
+    monkeypatch.setattr("alignsvc.tasks.scene_part.read_array", pixels)
+    monkeypatch.setattr("alignsvc.tasks.scene_part.read_table", tables)
     assert_same_bits(on(SerialBackend(), tmp_path), serial)
-    assert len(counted.read) == 2 * 3  # values and weights of three stars, each a part
-    assert len(set(counted.read)) == len(counted.read)
-    counted.read.clear()
+    assert len(pixels.read) == 2 * 3  # values and weights of three stars, each a part
+    assert len(set(pixels.read)) == len(pixels.read)
+    assert len(tables.read) == 3  # where a part stands is never read
+    pixels.read.clear()
     monkeypatch.setattr("alignsvc.tasks.parts_at_home._MOST_BYTES", 0)
     assert_same_bits(on(SerialBackend(), tmp_path), serial)
     assert serial.fit is not None
-    assert len(counted.read) >= 2 * 3 * len(serial.fit.history)
+    assert len(pixels.read) >= 2 * 3 * len(serial.fit.history)
 
 
 def test_parts_of_an_earlier_fit_are_let_go(tmp_path: Path) -> None:
