@@ -25,7 +25,7 @@ from alignsvc.numerics.models.profile import (
     number_type,
 )
 
-#: Bytes of an array of values: a dozen such arrays stay in the second-level cache.
+#: Bytes of an array of values, of which there are a dozen: with less calls cost as much as pixels.
 _AT_ONCE = 1 << 18
 
 
@@ -148,7 +148,7 @@ class _Nodes:
     at : tuple of (int, int, float)
         Of each point: which of these, and its weight, in units of `weight`.
     weight : float
-        That of the last point, which most have: what is multiplied by 1 need not be.
+        That of the last point, which others have too: by 1 nothing need be multiplied.
     elliptical : bool
     single : bool
     """
