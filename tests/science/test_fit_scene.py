@@ -60,6 +60,30 @@ def test_from_farther_than_the_reach_the_fit_says_that_it_is_lost(
     assert all(correction is None for correction in fitted.corrections)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("nearest_px", "farthest_px", "most_turn_deg"), [(0.0, 15.0, 8.6), (15.0, 60.0, 17.0)]
+)
+def test_from_any_header_the_fit_is_right_or_says_that_it_has_not_converged(
+    nearest_px: float, farthest_px: float, most_turn_deg: float
+) -> None:
+    """Within 15 px and 8.6 degrees it is always right."""
+    random = np.random.default_rng(0)
+    for seed in range(50):
+        off, towards = random.uniform(nearest_px, farthest_px), random.uniform(0, 2 * math.pi)
+        shift = (off * math.cos(towards), off * math.sin(towards))
+        turn = math.radians(random.uniform(-most_turn_deg, most_turn_deg))
+        truth = replace(TUTORIAL, shift=shift, turn=turn)
+        fitted = alignsvc.fit_scene(exposures(truth, seed))
+        if fitted.outcome.is_answer:
+            errors = errors_of(fitted, truth)
+            assert (np.abs(errors.found) < 4.5 * errors.claimed).all(), seed
+        else:
+            assert nearest_px > 0.0, (seed, fitted.message)
+            assert fitted.message.startswith("not converged")
+            assert all(correction is None for correction in fitted.corrections)
+
+
 def test_the_residual_of_a_wrong_correction_is_a_dipole_that_the_right_one_removes() -> None:
     images = exposures(SHIFTED, seed=5)
 
