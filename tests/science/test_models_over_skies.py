@@ -37,7 +37,7 @@ class Row:
     most: float
 
     def __str__(self) -> str:
-        return str(self.case)
+        return f"{self.case}-{self.most}"
 
 
 #: Each source has another one within 2 FWHM, in the mean.
@@ -50,6 +50,8 @@ ROWS = [
     Row(by_model("stack4", "general", "auto"), (4, 201), 1.3),
     Row(by_model("stack8", "general", "auto"), (8,), 1.2),
     Row(by_model("pair", "rshift", "moffat"), (2, 101, 102, 103, 104), 1.6),
+    # The bound knows the neighbours.
+    Row(by_model("stack4", "rshift", "moffat", **CROWDED), (4, 201, 202, 203), 1.5),
 ]
 
 
