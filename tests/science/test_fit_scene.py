@@ -162,6 +162,14 @@ def test_sources_and_fluxes_come_back_where_they_were_put() -> None:
         np.testing.assert_allclose(fitted.sources.flux[nearest], true, rtol=0.05)
 
 
+def test_windows_grow_with_the_seeing() -> None:
+    truth = replace(TUTORIAL, log_fwhm=(math.log(3.0), math.log(6.0)))
+    fitted = alignsvc.fit_scene(exposures(truth, seed=13))
+    for one, fwhm in zip(fitted.exposures, (3.0, 6.0), strict=True):
+        sides = [box.shape[0] for box in one.windows]
+        assert sides == pytest.approx([6.0 * fwhm] * 3, abs=3.0)
+
+
 def test_blended_stars_share_a_window() -> None:
     truth = replace(TUTORIAL, x=(40.2, 101.7, 95.0), y=(50.6, 62.1, 70.4))
     given = alignsvc.SceneSources(*header().all_pix2world(truth.x, truth.y, 0))
@@ -227,6 +235,8 @@ def test_a_galaxy_is_fitted_with_the_psf_of_the_stars(star: str) -> None:
     assert fitted.outcome.is_answer, fitted.message
     assert fitted.sources is not None
     assert math.exp(fitted.sources.shape[2, 0]) / SCALE == pytest.approx(5.0, rel=0.08)
+    first, second, wide = sorted(box.shape[0] for box in fitted.exposures[0].windows)
+    assert first == second < 0.8 * wide
     correction = fitted.exposures[1].correction
     assert correction is not None
     error = np.sqrt(np.diagonal(correction.covariance)[:2])
