@@ -28,8 +28,7 @@ class ScratchRows(Sequence[T], Generic[T]):
     Parameters
     ----------
     values : iterable of T
-        Their fields are arrays of as many rows, with the same types and other axes in all values,
-        or whole numbers.
+        Their fields are arrays of as many rows, of the same types in all values, or whole numbers.
 
     Raises
     ------
@@ -41,8 +40,11 @@ class ScratchRows(Sequence[T], Generic[T]):
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
         self._type: type[T] | None = None
-        self._columns: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
+        self._columns: list[tuple[str, np.dtype[Any]]] = []
         self._numbers: list[str] = []
+        # Of each value's columns, the axes behind the rows: one object where they are the same.
+        self._axes: list[tuple[tuple[int, ...], ...]] = []
+        known: dict[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]] = {}
         starts, lengths, numbers = [0], [], []
         for value in values:
             columns = self._columns_of(value)
@@ -57,9 +59,11 @@ class ScratchRows(Sequence[T], Generic[T]):
                 ) from error
             starts.append(starts[-1] + len(content))
             lengths.append(len(columns[0]))
+            axes = tuple(column.shape[1:] for column in columns)
+            self._axes.append(known.setdefault(axes, axes))
             numbers.append([int(getattr(value, name)) for name in self._numbers])
         self._start, self._n_rows = np.array(starts), np.array(lengths)
-        self._number = np.array(numbers, np.int64).reshape(len(lengths), -1)
+        self._number = np.array(numbers, np.int64).reshape(len(lengths), len(self._numbers))
 
     def _columns_of(self, value: T) -> list[NDArray[Any]]:
         if self._type is None:
@@ -68,9 +72,9 @@ class ScratchRows(Sequence[T], Generic[T]):
             arrays = {name: a for name, a in each.items() if isinstance(a, np.ndarray)}
             # Wide types first: then all of them are aligned.
             for name in sorted(arrays, key=lambda one: -arrays[one].dtype.itemsize):
-                self._columns.append((name, arrays[name].dtype, arrays[name].shape[1:]))
+                self._columns.append((name, arrays[name].dtype))
             self._numbers = [name for name in each if name not in arrays]
-        return [np.asarray(getattr(value, name), dtype) for name, dtype, _ in self._columns]
+        return [np.asarray(getattr(value, name), dtype) for name, dtype in self._columns]
 
     def __len__(self) -> int:
         return len(self._n_rows)
@@ -92,7 +96,7 @@ class ScratchRows(Sequence[T], Generic[T]):
         self._file.seek(start)
         content, n_rows, at = self._file.read(end - start), int(self._n_rows[index]), 0
         found: dict[str, Any] = dict(zip(self._numbers, self._number[index].tolist(), strict=True))
-        for name, dtype, shape in self._columns:
+        for (name, dtype), shape in zip(self._columns, self._axes[index], strict=True):
             size = n_rows * int(np.prod(shape))
             found[name] = np.frombuffer(content, dtype, size, at).reshape(n_rows, *shape)
             at += size * dtype.itemsize

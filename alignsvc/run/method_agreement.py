@@ -230,6 +230,7 @@ def _on_grid(
             algorithms.clipping,
             FixedGauge(fixed) if fixed else MeanGauge(),
             algorithms.shared.start(algorithms.prior),
+            tools.plan.config.run.seed,
         )
         differences = compare(
             [replace(one.by_run, exposure=i) for i, one in enumerate(pairs)],

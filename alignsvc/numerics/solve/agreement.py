@@ -96,6 +96,8 @@ class MethodComparison:
         As of the solve of either way: what all exposures have in common is no difference.
     prior : ShapePrior
         On rotation, scale and skew of the differences.
+    seed : int
+        See `JointFitter`.
     apart_sigma : float
         A source is *apart* if its difference is farther from those of its source in the other
         exposures than this, in units of the errors that differences turn out to have.
@@ -112,6 +114,7 @@ class MethodComparison:
     clipping: Clipping = field(default_factory=Clipping)
     gauge: Gauge = field(default_factory=MeanGauge)
     prior: ShapePrior = field(default_factory=ShapePrior)
+    seed: int = 0
     apart_sigma: float = 5.0
 
     def __call__(
@@ -137,7 +140,7 @@ class MethodComparison:
         still = [replace(one.unmoved(), departure=np.zeros(N_PARAMETERS)) for one in footprints]
         # A floor that is not needed costs little; errors that are too small are what is not wanted.
         fitter = JointFitter(
-            self.clipping, self.gauge, self.prior, error_floor=ErrorFloor(doubt=0.0)
+            self.clipping, self.gauge, self.prior, seed=self.seed, error_floor=ErrorFloor(doubt=0.0)
         )
         stated, scales = factors, np.ones(len(factors))
         fit = fitter(factors, still)

@@ -55,18 +55,18 @@ def common_covariances(factors: Sequence[Factors], solved: Solved, seed: int) ->
     if errors.shape[1] > _MOST_NUMBERS:
         shape = (errors.shape[1], _MOST_NUMBERS)
         draws = np.random.default_rng(seed).standard_normal(shape) / np.sqrt(_MOST_NUMBERS)
-        columns = errors @ draws
     else:
-        columns = errors.toarray()
-    pulls = solved.system.pulls(columns)
-    response = solved.system.response(pulls).reshape(n, -1, columns.shape[1])
+        draws = np.eye(errors.shape[1])
+    # One at a time: a column has a number for each measurement.
+    pulls = [solved.system.pull((errors @ one).reshape(-1, 2)) for one in draws.T]
+    response = solved.system.response(np.stack(pulls, axis=1)).reshape(n, -1, len(pulls))
     moved = solved.to_parameters @ response
     return np.asarray(moved @ np.swapaxes(moved, 1, 2), float)
 
 
 def _white_errors(factors: Sequence[Factors], solved: Solved) -> csr_matrix:
     """Return ``L^T G`` of the rows in the fit, a column for each number; (2 m, q)."""
-    lower = np.swapaxes(cholesky_2x2(solved.rows.information), 1, 2)
+    lower = np.swapaxes(cholesky_2x2(solved.rows.information(slice(None))), 1, 2)
     starts = np.cumsum([0, *(len(one) for one in factors)])
     n_common = max((one.convention_error.shape[2] for one in factors), default=0)
     of_all = csr_matrix((2 * len(solved.index), n_common))

@@ -118,6 +118,8 @@ class JointFitter:
     stiffens : bool
         Whether an exposure whose sources do not carry its geometry is given a stiffer one,
         instead of being left out.
+    seed : int
+        Of what stands in for errors that rows have in common, where these are very many.
     error_floor : ErrorFloor or None
         None: the factors' errors are taken at their word.
     unchecked : Unchecked
@@ -130,6 +132,7 @@ class JointFitter:
     shared: SharedPrior = field(default_factory=SharedPrior)
     choice: GeometryChoice | None = None
     stiffens: bool = False
+    seed: int = 0
     error_floor: ErrorFloor | None = field(default_factory=ErrorFloor)
     unchecked: Unchecked = field(default_factory=Unchecked)
 

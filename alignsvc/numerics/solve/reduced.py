@@ -50,11 +50,6 @@ class ReducedSystem(Protocol):
         """Return phi, shape ``(n, p)``."""
         ...
 
-    def pulls(self, white: FloatArray) -> FloatArray:
-        """Return how `vector` changes when the whitened residuals do, by each column (2 m, r)."""
-        left = white - self.averaging.T @ (self.averaging @ white)
-        return np.asarray(self.whitened.T @ left, float)
-
     def response(self, pulls: FloatArray) -> FloatArray:
         """Return how phi changes when the right-hand side does by each column (n p, r)."""
         ...

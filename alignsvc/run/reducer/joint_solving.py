@@ -50,6 +50,7 @@ def jointly_fitted(
         shared=algorithms.shared,
         choice=choice,
         stiffens=algorithms.choice is not None,
+        seed=tools.plan.config.run.seed,
         error_floor=error_floor(tools),
     )
     offsets = None if reference is None else reference.offsets

@@ -26,6 +26,7 @@ def some_factors(index: int, n: int) -> Factors:
         use=random.random(n) < 0.5,
         held_out=random.random(n) < 0.5,
         chip=random.integers(0, 4, n),
+        profile_error=random.normal(size=(n, 2, index)),  # more numbers in some than in others
     )
 
 
