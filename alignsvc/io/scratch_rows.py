@@ -59,7 +59,7 @@ class ScratchRows(Sequence[T], Generic[T]):
             lengths.append(len(columns[0]))
             numbers.append([int(getattr(value, name)) for name in self._numbers])
         self._start, self._n_rows = np.array(starts), np.array(lengths)
-        self._number = np.array(numbers, np.int64).reshape(len(lengths), -1)
+        self._number = np.array(numbers, np.int64).reshape(len(lengths), len(self._numbers))
 
     def _columns_of(self, value: T) -> list[NDArray[Any]]:
         if self._type is None:
