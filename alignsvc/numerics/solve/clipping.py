@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.solve.sums import (
     AnyIntArray,
     Computed,
