@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_overhead import all_events, moved
 
 SIDES = (32, 56, 100)
-N_SOURCES = 100
+N_SOURCES = 50
 #: Half a frame, arcsec: by so much the next exposure of the raster lies on, in both directions.
 HALF_ARCSEC = 1024 * 0.2
 NOISE_ARCSEC = 0.002

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.solve.sums import (
     AnyIntArray,
     Computed,
@@ -132,7 +132,7 @@ def lengths_from_mean(
     source: AnyIntArray,
     residual: FloatArray,
     information: FloatArray | Computed,
-    trust: FloatArray,
+    trust: FloatArray | BoolArray,
 ) -> FloatArray:
     """Return normalised lengths about the weighted mean of each source.
 
@@ -141,7 +141,7 @@ def lengths_from_mean(
 
     Parameters
     ----------
-    trust : array, shape (n,)
+    trust : array of floats or bool, shape (n,)
         Times which each row counts in the mean, 0 to 1.
     """
     n = int(source.max(initial=-1)) + 1
@@ -151,16 +151,21 @@ def lengths_from_mean(
         sums.add(source[some], in_mean)
         pulls.add(source[some], apply_each(in_mean, residual[some]))
         squares.add(source[some], trust[some, None, None] * in_mean)
-    total, pull, squared = sums.total, pulls.total, squares.total
-    del sums, pulls, squares
     present = np.bincount(source, trust, n) > 0
-    of_mean = np.zeros_like(total)
-    of_mean[present] = inverse_2x2(total[present])
-    mean = apply_each(of_mean, pull)
+    of_mean = sums.total
+    del sums
+    for some in parts_of(n):
+        own = np.zeros_like(of_mean[some])
+        own[present[some]] = inverse_2x2(of_mean[some][present[some]])
+        of_mean[some] = own
+    mean = apply_each(of_mean, pulls.total)
+    del pulls
     # The mean is sum_j t_j H^-1 I_j r_j with H = sum_j t_j I_j. Its variance is
     # H^-1 (sum_j t_j^2 I_j) H^-1, and t_i H^-1 is what it shares with row i.
-    squared = of_mean @ squared @ of_mean
-    del total, pull
+    squared = squares.total
+    del squares
+    for some in parts_of(n):
+        squared[some] = of_mean[some] @ squared[some] @ of_mean[some]
     lengths = np.empty(len(source))
     for some in parts_of(len(source)):
         of_row = source[some]
@@ -201,6 +206,7 @@ def weighted_median_by(
         - weights[order[starts]] / np.bincount(label, weights, n_labels)[sorted_label[starts]]
     )
     share -= np.repeat(before, np.diff(np.append(starts, len(share))))
+    del order
     tolerance = 1e-9
     lower, upper = (
         _next(np.flatnonzero(reached), starts)

@@ -113,7 +113,8 @@ class ErrorFloor:
         near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
         if not near.any():
             return True
-        lengths = lengths_from_mean(rows.source, rows.residual, judged, near.astype(float))
+        del lengths
+        lengths = lengths_from_mean(rows.source, rows.residual, judged, near)
         return self._is_explained(lengths[near], weight[near])
 
     def _suffices_alone(self, rows: FitRows, floor: float) -> bool:
