@@ -166,7 +166,7 @@ def tidy(run: Place, keep_mosaics: str) -> None:
 
 def is_tidy(run: Place) -> bool:
     """Return whether nothing is left to `tidy` of a run that has ended."""
-    return not RunLocations(run).objects.list(CONTRIBUTIONS)
+    return CONTRIBUTIONS.removesuffix("/") not in RunLocations(run).objects.folders("")
 
 
 def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Place, ...]:

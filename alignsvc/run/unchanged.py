@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
 from alignsvc.io import journal
 from alignsvc.io.exposure_headers import ExposureHeader
@@ -81,7 +82,7 @@ def difference(plan: Plan, known: RunState) -> str:
     for name in sorted(before | now):
         digests = (before.get(name), now.get(name))
         if digests[0] != digests[1] and not _is_ours(name, digests, plan, known):
-            return _difference(name, *digests)
+            return _difference(name, digests, known)
     return ""
 
 
@@ -176,8 +177,15 @@ def _is_ours(
     return (exposure, *digests) in written or (exposure, *reversed(digests)) in written
 
 
-def _difference(name: str, old: str | None, new: str | None) -> str:
+def _difference(name: str, digests: tuple[str | None, str | None], known: RunState) -> str:
+    old, new = digests
     what = name.removeprefix("input ") if name.startswith("input ") else name
+    end = known.ended.get(what)
+    if old is None and end is not None and end.status is Status.FAILED:
+        return (
+            f"exposure {what} had failed and can be read now (`alignsvc retry RUN --failed` takes "
+            "it in)"
+        )
     kind = "exposure" if what != name else "setting"
     if new is None:
         return f"{kind} {what} is not in this one"

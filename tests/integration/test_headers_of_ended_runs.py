@@ -147,6 +147,16 @@ def test_a_finished_run_answers_resume_when_its_inputs_are_gone(
     assert digests(ended_run.run / "lease") == leases  # nothing was done
 
 
+def test_what_a_driver_left_that_was_killed_while_it_tidied_goes(
+    ended_run: Workplace, command: Command
+) -> None:
+    (ended_run.run / "contributions/0a1b").mkdir(parents=True)
+    (ended_run.run / ".partial-0a1b").write_text("half a report")
+    assert command("resume", ended_run.run).code == 0
+    assert not (ended_run.run / "contributions").exists()
+    assert not (ended_run.run / ".partial-0a1b").exists()
+
+
 def test_what_was_aligned_and_is_not_there_any_more_is_named(
     ended_run: Workplace, command: Command
 ) -> None:

@@ -257,6 +257,8 @@ def test_a_mended_file_tried_again_gives_the_run_that_never_failed(
     refused = command("retry", run, "--failed")
     assert refused.code == 2 and "of 1 failed exposure none can be read" in refused.sentence
     shutil.copy(sky / "exp001.fits", own)
+    ended = command("run", config)
+    assert ended.code == 2 and "exp001 had failed" in ended.sentence and "retry" in ended.sentence
     told = command("explain", run, "exp001").out
     assert "failed: unreadable" in told and f"alignsvc retry {run} --failed" in told
     ended = command("retry", run, "--failed", "--json")
