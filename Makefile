@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test check test-slow test-cluster bench docs lock clean
+.PHONY: help install demo lint test check test-slow test-cluster test-slurm bench docs lock clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,10 +38,13 @@ test: lint  ## lint, then the fast suite
 check: test  ## the same as test
 
 test-slow: install  ## the suites that take minutes
-	$(PYTEST) -n 2 -m slow
+	$(PYTEST) -n 2 -m "slow and not cluster"
 
 test-cluster: install  ## whole runs on schedulers and workers of their own
 	$(PYTEST) -m cluster
+
+test-slurm: install  ## those on a real Slurm alone; skipped, with the reason, where there is none
+	$(PYTEST) -m "cluster and not slow" -rs tests/cluster/test_slurm.py
 
 bench: install  ## costs next to peers, written to tests/benchmarks/RESULTS.md; PARTS="tutorial scenes" for some
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_all.py $(PARTS)

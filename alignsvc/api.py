@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsvc.building_blocks import find_displacement, find_linear_fit, fit_scene
-from alignsvc.config.build import build_cluster
+from alignsvc.building_blocks import (
+    DisplacementSettings,
+    LinearFitSettings,
+    find_displacement,
+    find_linear_fit,
+    fit_scene,
+)
 from alignsvc.config.load import load_config, read_yaml
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
@@ -21,22 +25,24 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.header_files import update_image_wcs
 from alignsvc.io.locations import CORRECTIONS, REPORT_JSON, RunLocations
-from alignsvc.io.places import Place, run_place
+from alignsvc.io.places import Place, place_of, run_place
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run import attaching, service
-from alignsvc.run.applying import Target, apply_from, apply_run, destination
+from alignsvc.run import attaching, events, service
+from alignsvc.run.applying import Target, apply_run, each_written
+from alignsvc.run.applying import apply_from as put_on_files
+from alignsvc.run.applying import destination as target_of
 from alignsvc.run.cancelling import Cancellation, cancel_run
+from alignsvc.run.checking import checked
 from alignsvc.run.cleaning import Cleaning, clean_run
 from alignsvc.run.explaining import Explanation, explain_exposure
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.listing import list_runs as runs_below
-from alignsvc.run.plan import Plan, no_usable_exposure
-from alignsvc.run.prediction import require_fits
+from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
@@ -58,8 +64,10 @@ if TYPE_CHECKING:  # an extra
 __all__ = [
     "Cancellation",
     "Cleaning",
+    "DisplacementSettings",
     "Explanation",
     "LinearFit",
+    "LinearFitSettings",
     "LinearFitter",
     "ListedRun",
     "Plan",
@@ -137,21 +145,22 @@ def check(
     *,
     extend: Place | str | None = None,
     freeze: bool = False,
+    listener: events.Listener = events.silent,
 ) -> Plan:
     """Return what a run would do; nothing is written. Parameters as of `align`.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
     ConfigError
-        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory.
+        A mistake in the configuration, no usable exposure, or tasks that cannot fit into memory;
+        or the directory holds another run, or something else.
     RunStoreError
-        The run could not have the directory that is named.
+        The directory cannot be used.
     """
-    plan = service.planned(_extending(_loaded(config, overrides), extend, freeze=freeze))
-    if not plan.is_usable:
-        raise no_usable_exposure(plan)
-    notes = require_fits(plan, build_cluster(plan.config, None))
-    return replace(plan, notes=(*plan.notes, *notes))
+    whole = _extending(_loaded(config, overrides), extend, freeze=freeze)
+    return checked(whole, listener)
 
 
 def submit(config: Config | Path | str, options: RunOptions | None = None) -> Submission:
@@ -169,15 +178,22 @@ def submit(config: Config | Path | str, options: RunOptions | None = None) -> Su
     return submit_config(_loaded(config, options.overrides), options)
 
 
-def rehearse(config: Config | Path | str, overrides: tuple[str, ...] = ()) -> Rehearsal:
+def rehearse(
+    config: Config | Path | str,
+    overrides: tuple[str, ...] = (),
+    *,
+    listener: events.Listener = events.silent,
+) -> Rehearsal:
     """Return what `submit` would do, scripts of its jobs included; nothing is written.
+
+    The listener hears how far the reading of headers is.
 
     Raises
     ------
     ConfigError, RunStoreError
         As of `check`.
     """
-    return rehearse_config(_loaded(config, overrides))
+    return rehearse_config(_loaded(config, overrides), listener)
 
 
 def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:
@@ -191,13 +207,19 @@ def retry(run: Place | str, options: RunOptions | None = None) -> RunResult:
 
 
 def status(run: Place | str) -> RunStatus:
-    """Return where a run stands."""
+    """Return where a run stands: its passes, how exposures ended, and who drives it.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
     return run_status(_run(run))
 
 
 def watch(run: Place | str, interval_s: float = 2.0) -> Iterator[Seen]:
     """Yield how a run stands, every few seconds, until it goes on no more."""
-    return watched(_run(run), Looking(interval_s))
+    return watched(_run(run), Looking(interval_s), follows_queue=True)
 
 
 def cancel(run: Place | str) -> Cancellation:
@@ -260,27 +282,103 @@ def report(run: Place | str) -> Any:
     return {**json.loads(content), "directory": str(run)}
 
 
-def apply(run: Place | str, target: Target) -> tuple[Place, ...]:
-    """Write the corrected headers of a finished run once more, elsewhere or in place."""
-    return apply_run(_run(run), target)
+def destination(
+    *, in_place: bool = False, to: Place | str | None = None, head: bool = False
+) -> Target:
+    """Return where corrected headers go: full copies, in the run's own ``wcs/``, unless told.
+
+    Parameters
+    ----------
+    in_place : bool
+        Edit the inputs.
+    to : path, URL or None
+        A folder for the copies, or the ``.head`` files.
+    head : bool
+        Write ``.head`` files (for SWarp) and no copies.
+
+    Raises
+    ------
+    ConfigError
+        `in_place` and another of them.
+    """
+    folder = None if to is None else place_of(str(to))
+    return target_of(in_place=in_place, to=folder, head=head)
 
 
-def revert(files: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Restore the archived WCS of files, bit for bit; return those that held one."""
-    return tuple(file for file in files if revert_file(file))
+def apply(run: Place | str, target: Target | None = None) -> tuple[Place, ...]:
+    """Write the corrected headers of a finished run once more; return the files.
+
+    Parameters
+    ----------
+    run : path or URL
+    target : Target or None
+        What `destination` returns; None: copies in the run's ``wcs/``.
+
+    Raises
+    ------
+    ConfigError
+        The run has not ended, or its inputs are not what they were.
+    NotAllWritten
+        Headers that cannot be written; all others are.
+    """
+    return apply_run(_run(run), target or destination())
 
 
-def simulate(sky: Path, directory: Path) -> int:
+def apply_from(
+    table: Place | str, files: Sequence[Place | str], target: Target | None = None
+) -> tuple[Place, ...]:
+    """Put stored corrections on other files of the same exposures; return the files written.
+
+    Parameters
+    ----------
+    table : path or URL
+        A ``corrections.ecsv``.
+    files : sequence of paths or URLs
+        Each is the exposure of its name.
+    target : Target or None
+        As of `apply`; None: copies in ``wcs/`` beside the table.
+
+    Raises
+    ------
+    ConfigError
+        A file matches no exposure of the table, or more than one.
+    NotAllWritten
+        Headers that cannot be written; all others are.
+    """
+    places = tuple(place_of(str(file)) for file in files)
+    return put_on_files(place_of(str(table)), places, target or destination())
+
+
+def revert(files: Sequence[Path | str]) -> tuple[Path, ...]:
+    """Restore the archived WCS of files, bit for bit; return them.
+
+    Raises
+    ------
+    NotAllWritten
+        Some hold no correction of ours, or cannot be restored; all others are.
+    """
+    return each_written([Path(file) for file in files], _reverted)
+
+
+def _reverted(file: Path) -> tuple[Path, ...]:
+    revert_file(file)
+    return (file,)
+
+
+def simulate(sky: Path | str, directory: Path | str) -> int:
     """Make the exposures that a sky file describes; return their number.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, or a key or value is wrong.
+        The file cannot be read, a key or value is wrong, or the directory cannot be written.
     """
-    settings = sky_settings(read_yaml(sky, "sky"))
+    settings = sky_settings(read_yaml(Path(sky), "sky"))
+    folder = place_of(str(directory))
+    if not isinstance(folder, Path):
+        raise ConfigError(f"simulate: {folder} is a URL; name a directory of this machine")
     try:
-        return len(simulate_to(directory, settings).exposures)
+        return len(simulate_to(folder, settings).exposures)
     except OSError as error:
         raise ConfigError(
             f"simulate: {directory} cannot be written: {error.strerror}; name a directory where "
@@ -288,7 +386,7 @@ def simulate(sky: Path, directory: Path) -> int:
         ) from error
 
 
-def evaluate(run: Place | str, directory: Path) -> Mapping[str, object]:
+def evaluate(run: Place | str, directory: Path | str) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     run = _run(run)
     state, config = service.state_of(run), service.stored_config(run)
@@ -307,7 +405,7 @@ def evaluate(run: Place | str, directory: Path) -> Mapping[str, object]:
     }
     free = [total.geometry for total in totals.values()] or [plan.algorithms.geometry]
     geometry = max(free, key=lambda one: one.n_parameters)
-    truth = from_json(read_truth(directory))
+    truth = from_json(read_truth(Path(directory)))
     offsets = config.images.chip_offsets
     found = evaluate_against(truth, wcs, totals, geometry=geometry, chip_offsets=offsets)
     groups = [

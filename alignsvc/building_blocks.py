@@ -72,6 +72,18 @@ def find_displacement(
     -------
     PairDisplacement
         With the interlaced correlation map; flagged, and NaN, where there is no peak.
+
+    Examples
+    --------
+    >>> import alignsvc, numpy as np
+    >>> y, x = np.mgrid[-12.0:13.0, -12.0:13.0]
+    >>> def star(right, up):
+    ...     return np.exp(-((x - right) ** 2 + (y - up) ** 2) / 8.0).astype(np.float32)
+    >>> halves = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
+    >>> blots = np.stack([star(0.3 - right, -0.2 - up) for right, up in halves])
+    >>> found = alignsvc.find_displacement(star(0.0, 0.0), blots)
+    >>> f"{found.dx:+.2f} {found.dy:+.2f}"
+    '+0.30 -0.20'
     """
     settings = settings or DisplacementSettings()
     correlate = PairCorrelation(CORRELATORS.build(settings.correlation, {}), settings.max_lag)

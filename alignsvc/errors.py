@@ -14,6 +14,8 @@
       RunStoreError          stop: the run directory cannot be trusted or used
         DamagedProduct       what a task made is missing or damaged: it is made again
       HeaderError            this header cannot be written as asked; nothing was written
+        FileNotWritten       not the header's fault: the disk does not take the file
+        NotAllWritten        of several files some; it holds the names of those that were written
       RunCancelled           nothing: somebody asked for it; what is done is kept
     RunInterrupted           the same for Ctrl-C, as which it counts
 
@@ -86,6 +88,24 @@ class DamagedProduct(RunStoreError):
 
 class HeaderError(AlignError):
     """A corrected header cannot be written as asked; the file is as it was."""
+
+
+class FileNotWritten(HeaderError):
+    """The disk is full, or nobody may write there: mend that, and write it again."""
+
+
+class NotAllWritten(HeaderError):
+    """Some of several files are as they were; `written` names the others, as text."""
+
+    def __init__(self, written: tuple[str, ...], failures: tuple[str, ...]) -> None:
+        more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+        super().__init__("; ".join(failures[:3]) + more)
+        self.written = written
+        self.failures = failures
+
+    def __reduce__(self) -> tuple[type[NotAllWritten], tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Pickle with both arguments."""
+        return (type(self), (self.written, self.failures))
 
 
 class RunCancelled(AlignError):

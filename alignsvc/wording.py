@@ -1,4 +1,4 @@
-"""What a setting wants, in words: read off its type, for the sentences that name a wrong value."""
+"""Words for sentences: what a setting wants, read off its type, and numbers of things."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def listed(words: Iterable[str]) -> str:
     """Return ``a, b or c``."""
     *first, last = dict.fromkeys(words)
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return ``1 tile``, ``3 tiles``; `many` where it is more than `one` and an s."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _alternatives(hint: Any, described: Sequence[Any] = ()) -> list[str]:

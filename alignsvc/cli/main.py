@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from alignsvc.cli.output import print_error, print_lines
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import (
     AlignError,
@@ -25,9 +25,11 @@ from alignsvc.errors import (
     RunCancelled,
     RunInterrupted,
 )
-from alignsvc.io.places import place_of, run_place
+from alignsvc.io.places import folder_place, place_of, run_place
+from alignsvc.io.whole_files import DISK_REFUSES
 from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
+from alignsvc.wording import counted
 
 #: Typer brings a click of its own or uses the installed one: the base of this one's errors.
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -38,9 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-#: The disk is full, or may not be written: what a user can mend.
-_NOT_OUR_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.")]
 # What is parsed is a `Place`: a Path, or a UrlPlace; typer knows no unions.
@@ -82,7 +81,7 @@ def exit_code(arguments: Sequence[str]) -> ExitCode:
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
-        if isinstance(error, OSError) and error.errno in _NOT_OUR_FAULT:
+        if isinstance(error, OSError) and error.errno in DISK_REFUSES:
             return _ended(f"{error}; mend that and `alignsvc resume RUN`", ExitCode.RUN_STORE)
         return _ended(_internal(error), ExitCode.INTERNAL)
     if code == ExitCode.INTERRUPTED:
@@ -120,7 +119,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ended(sentence: str, code: ExitCode) -> ExitCode:
-    print(f"alignsvc: {redacted(sentence)}", file=sys.stderr)  # noqa: T201 - the program's own message
+    print_error(f"alignsvc: {redacted(sentence)}")
     return code
 
 
@@ -189,7 +188,9 @@ def check(
     from alignsvc import api
     from alignsvc.cli import show
 
-    plan = api.check(config, tuple(overrides or ()), extend=extend, freeze=freeze)
+    given = tuple(overrides or ())
+    with show.progress(quiet=as_json) as listener:
+        plan = api.check(config, given, extend=extend, freeze=freeze, listener=listener)
     show.plan(plan, as_json=as_json)
     raise typer.Exit(plan.exit_code)
 
@@ -209,7 +210,8 @@ def submit(
 
     given = tuple(overrides or ())
     if dry_run:
-        rehearsal = api.rehearse(config, given)
+        with show.progress(quiet=as_json) as listener:
+            rehearsal = api.rehearse(config, given, listener=listener)
         show.rehearsal(rehearsal, as_json=as_json)
         raise typer.Exit(rehearsal.plan.exit_code)
     with show.progress(quiet=as_json) as listener:
@@ -356,7 +358,12 @@ def apply(
         typer.Option("--from", parser=place_of, help="A corrections.ecsv, to put on FILEs."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the inputs.")] = False,
-    to: Annotated[Path | None, typer.Option(help="Write copies under this directory.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", parser=folder_place, help="Write copies under this directory, or URL."
+        ),
+    ] = None,
     head: Annotated[bool, typer.Option("--head", help="Write .head files.")] = False,
 ) -> None:
     """Write the corrected WCSs of a finished run."""
@@ -364,12 +371,13 @@ def apply(
     from alignsvc.cli import show
 
     destination = api.destination(in_place=in_place, to=to, head=head)
-    if source is not None:
-        show.written(api.apply_from(source, tuple(run_or_files), destination))
-    elif len(run_or_files) == 1:
-        show.written(api.apply(run_or_files[0], destination))
-    else:
-        raise ConfigError("apply: wanted one run, or --from corrections.ecsv FILE...")
+    with show.what_was_written():
+        if source is not None:
+            show.written(api.apply_from(source, tuple(run_or_files), destination))
+        elif len(run_or_files) == 1:
+            show.written(api.apply(run_or_files[0], destination))
+        else:
+            raise ConfigError("apply: wanted one run, or --from corrections.ecsv FILE...")
 
 
 @app.command()
@@ -380,13 +388,16 @@ def revert(
     from alignsvc import api
     from alignsvc.cli import show
 
-    show.written(api.revert(tuple(files)))
+    with show.what_was_written():
+        show.written(api.revert(tuple(files)))
 
 
 @app.command()
 def simulate(
     first: Annotated[Path, typer.Argument(metavar="SKY.yaml | RUN", parser=place_of)],
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Of the exposures.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=place_of, help="Of the exposures.")
+    ],
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Judge RUN against the truth in DIR.")
     ] = False,
@@ -395,16 +406,16 @@ def simulate(
     from alignsvc import api
 
     if evaluate:
-        typer.echo(json.dumps(api.evaluate(first, directory), indent=2))
+        print_lines(json.dumps(api.evaluate(first, directory), indent=2).splitlines())
     else:
         n_exposures = api.simulate(first, directory)
-        typer.echo(f"{n_exposures} exposures and truth.json in {directory}")
+        print_lines([f"{counted(n_exposures, 'exposure')} and truth.json in {directory}"])
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(VERSION)
+    print_lines([VERSION])
 
 
 if __name__ == "__main__":

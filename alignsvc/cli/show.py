@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,10 +16,12 @@ from rich.progress import (
 )
 
 from alignsvc.cli.columns import exposure_lines
+from alignsvc.cli.output import Terminal, ask, print_json, print_lines
 from alignsvc.domain.outcome import TaskStatus
+from alignsvc.errors import NotAllWritten
 from alignsvc.io.places import Place
 from alignsvc.run.bootstrapping import BOOTSTRAP_STAGES
-from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
+from alignsvc.run.events import Event, HeadersRead, Note, PassSolved, StageStarted, TaskEnded
 from alignsvc.run.plan import Plan
 from alignsvc.run.report.summary import (
     Json,
@@ -33,8 +32,13 @@ from alignsvc.run.report.summary import (
     result_lines,
 )
 from alignsvc.run.result import RunResult
-from alignsvc.run.status import RunStatus, driver_json
+from alignsvc.run.status import RunStatus
+from alignsvc.run.submitted_driver import driver_json
 from alignsvc.run.submitting import Rehearsal, Submission
+from alignsvc.wording import counted
+
+#: Lines about one reading of headers in a log file are this far apart.
+_BETWEEN_LINES_S = 10.0
 
 
 class Progressing(Protocol):
@@ -62,7 +66,7 @@ def progress(*, quiet: bool) -> Iterator[Progressing]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[trouble]}"),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     is_seen = console.is_terminal  # in a log file only the sentences stay
     with Progress(*columns, console=console, transient=True, disable=not is_seen) as bars:
         yield _Bars(bars)
@@ -85,9 +89,13 @@ class _Bars:
         self._bars = bars
         self._bar: TaskID | None = None
         self._failed = 0
+        self._reads = False
+        self._said_s = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
+            case HeadersRead():
+                self._read(event)
             case StageStarted():
                 self._begin(stage_name(event), event.total)
             case TaskEnded():
@@ -98,7 +106,8 @@ class _Bars:
             case PassSolved():
                 self._say(
                     f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                    f"{event.n_solved} exposures solved from {event.n_sources} sources"
+                    f"{counted(event.n_solved, 'exposure')} solved from "
+                    f"{counted(event.n_sources, 'source')}"
                 )
             case Note():
                 self._say(f"note: {event.text}")
@@ -110,8 +119,20 @@ class _Bars:
         finally:
             self._bars.start()
 
+    def _read(self, event: HeadersRead) -> None:
+        """Show how far the reading of headers is; in a log file, a line now and then."""
+        if not self._reads:
+            self._begin("headers", event.total)
+            self._reads = True
+        if self._bar is not None:
+            rate = f"{event.done / event.seconds:.0f}/s" if event.seconds > 0 else ""
+            self._bars.update(self._bar, completed=event.done, trouble=rate)
+        if self._bars.disable and event.seconds - self._said_s >= _BETWEEN_LINES_S:
+            self._say(event.text)
+            self._said_s = event.seconds
+
     def _begin(self, name: str, total: int) -> None:
-        self._failed = 0
+        self._failed, self._reads = 0, False
         if self._bar is not None:
             self._bars.remove_task(self._bar)
         self._bar = self._bars.add_task(name, total=total, trouble="")
@@ -131,33 +152,31 @@ def stage_name(event: StageStarted) -> str:
 
 def _answer(solved: PassSolved) -> bool:
     question = f"pass {solved.pass_number}: {solved.movement_px:.4f} px. Another pass? [Y/n] "
-    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a dialogue
-    return not sys.stdin.readline().strip().lower().startswith("n")
+    return not ask(question).lower().startswith("n")
 
 
 def result(found: RunResult, *, as_json: bool) -> None:
     """Print how a run ended."""
     if as_json:
-        _json(result_json(found))
+        print_json(result_json(found))
         return
-    console = Console()
-    rows = exposure_lines(found.corrections, console.width)
-    _lines((*rows, "") if rows else ())
-    _lines(result_lines(found))
+    rows = exposure_lines(found.corrections, Terminal().width)
+    print_lines((*rows, "") if rows else ())
+    print_lines(result_lines(found))
 
 
 def plan(found: Plan, *, as_json: bool) -> None:
     """Print what a run would do."""
     if as_json:
-        _json(plan_json(found))
+        print_json(plan_json(found))
     else:
-        _lines(plan_lines(found))
+        print_lines(plan_lines(found))
 
 
 def submission(found: Submission, *, as_json: bool) -> None:
     """Print what became of a run that was handed in."""
     if as_json:
-        _json(
+        print_json(
             {
                 "run_id": found.run_id,
                 "directory": str(found.directory),
@@ -167,57 +186,54 @@ def submission(found: Submission, *, as_json: bool) -> None:
             }
         )
         return
-    _lines([found.line(), f"`alignsvc status {found.directory}` shows where it stands"])
+    print_lines([found.line(), f"`alignsvc status {found.directory}` shows where it stands"])
 
 
 def rehearsal(found: Rehearsal, *, as_json: bool) -> None:
     """Print what handing a run in would do."""
     if as_json:
-        _json(
+        print_json(
             {
                 "plan": plan_json(found.plan),
                 "driver_script": found.driver_script,
                 "worker_script": found.worker_script,
-                "notes": list(found.notes),
             }
         )
         return
     plan(found.plan, as_json=False)
-    _lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
+    print_lines(("", "The driver would be handed in as", "", *found.driver_script.splitlines()))
     if found.worker_script:
-        _lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
-    _lines([f"note: {note}" for note in found.notes])
+        print_lines(("", "and each job of its workers as", "", *found.worker_script.splitlines()))
 
 
 def status(found: RunStatus, *, as_json: bool) -> None:
     """Print where a run stands."""
     if as_json:
-        _json(found.as_json())
+        print_json(found.as_json())
     else:
-        _lines(found.lines())
+        print_lines(found.lines())
 
 
 def report(found: Json, *, as_json: bool) -> None:
     """Print the report of a finished run."""
     if as_json:
-        _json(found)
+        print_json(found)
     else:
-        _lines(report_lines(found))
-
-
-def _lines(lines: Sequence[str]) -> None:
-    console = Console()
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_lines(report_lines(found))
 
 
 def written(paths: Sequence[Place]) -> None:
     """Print which files were written."""
     if not paths:
-        _lines(["nothing was written: the files hold this correction already"])
-    for path in paths:
-        Console().print(str(path), soft_wrap=True, highlight=False, markup=False)
+        print_lines(["nothing was written: the files hold this correction already"])
+    print_lines([str(path) for path in paths])
 
 
-def _json(summary: object) -> None:
-    print(json.dumps(summary, allow_nan=False))  # noqa: T201
+@contextmanager
+def what_was_written() -> Iterator[None]:
+    """Print which files were written where others could not be."""
+    try:
+        yield
+    except NotAllWritten as error:
+        print_lines(error.written)
+        raise

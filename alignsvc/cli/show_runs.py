@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -10,6 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.status import Status as Spinner
 
+from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.status import RunStatus
@@ -34,13 +34,13 @@ def watched(looks: Iterable[Seen], *, as_json: bool) -> RunStatus:
     On a terminal what is being done stands below, with how far it is; elsewhere there are lines
     only. With JSON there is one object a line for each look that tells something new.
     """
-    console = Console()
+    console = Terminal()
     last: RunStatus | None = None
     with _spinner(console, is_wanted=not as_json) as spinner:
         for seen in looks:
             if as_json:
                 if last is None or seen.news or seen.status.standing is not last.standing:
-                    print(json.dumps(seen.status.as_json(), allow_nan=False), flush=True)  # noqa: T201
+                    print_json(seen.status.as_json())
             else:
                 for line in seen.lines():
                     console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -75,8 +75,6 @@ def listed(found: Sequence[ListedRun], *, as_json: bool) -> None:
 
 def _printed(found: dict[str, object] | list[str]) -> None:
     if isinstance(found, dict):
-        print(json.dumps(found, allow_nan=False))  # noqa: T201
-        return
-    console = Console()
-    for line in found:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        print_json(found)
+    else:
+        print_lines(found)

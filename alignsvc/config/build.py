@@ -62,6 +62,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "model": ("correlation", "source"),
     "both": ("correlation", "refine", "source"),
 }
+_METHOD_DEFAULTS: dict[str, object] = {"correlation": "ncc", "refine": True, "source": "auto"}
 #: Profiles of the sources of a model; of several the chip's stars choose.
 _SOURCES: dict[str, ModelStars] = {
     "moffat": ModelStars(ProfileFromStars(("moffat",))),
@@ -190,6 +191,29 @@ def build_cluster(config: Config, workers: int | None) -> ClusterBackend:
         raise ConfigError(f"cluster: {error}") from error
 
 
+def method_settings(method: Named) -> dict[str, object]:
+    """Return the settings of a way to measure, with the defaults of those that are not given.
+
+    Raises
+    ------
+    ConfigError
+        There is no such way, or it has no such setting.
+    """
+    if method.name not in _METHODS:
+        raise ConfigError(
+            f"alignment.method: there is no {method.name!r} "
+            "(known: correlate, centroid, model, both)"
+        )
+    known = _METHODS[method.name]
+    unknown = set(method.settings) - set(known)
+    if unknown:
+        raise ConfigError(
+            f"alignment.method: {method.name} has no setting {min(unknown)!r} "
+            f"(known: {', '.join(known) or 'none'})"
+        )
+    return {key: method.settings.get(key, _METHOD_DEFAULTS[key]) for key in known}
+
+
 def image_settings(images: ImagesSection) -> ImageSettings:
     """Return how exposures are read."""
     return ImageSettings(
@@ -263,22 +287,11 @@ def _measurement(
     alignment: AlignmentSection, search_radius_px: int | None
 ) -> CorrelationMeasurement:
     method = alignment.method
-    if method.name not in _METHODS:
-        raise ConfigError(
-            f"alignment.method: there is no {method.name!r} "
-            "(known: correlate, centroid, model, both)"
-        )
-    known = _METHODS[method.name]
-    unknown = set(method.settings) - set(known)
-    if unknown:
-        raise ConfigError(
-            f"alignment.method: {method.name} has no setting {min(unknown)!r} "
-            f"(known: {', '.join(known) or 'none'})"
-        )
-    refine = method.settings.get("refine", True)
+    settings = {**_METHOD_DEFAULTS, **method_settings(method)}
+    refine = settings["refine"]
     if not isinstance(refine, bool):
         raise ConfigError(f"alignment.method.refine: found {refine!r}, wanted true or false")
-    correlation = Named(name=str(method.settings.get("correlation", "ncc")))
+    correlation = Named(name=str(settings["correlation"]))
     correlator = _built("alignment.method.correlation", CORRELATORS, correlation)
     sizes = SizeClasses(search_radius_px=search_radius_px)
     if method.name == "model":
@@ -317,7 +330,7 @@ def _model(
             "pixels, and only the global solver knows what is wrong with the catalogue's; "
             f"alignment.solver is {alignment.solver}, set it to global or use correlate"
         )
-    source = alignment.method.settings.get("source", "auto")
+    source = method_settings(alignment.method)["source"]
     if not isinstance(source, str) or source not in _SOURCES:
         raise ConfigError(
             f"alignment.method.source: found {source!r}, wanted one of {', '.join(_SOURCES)}"
@@ -334,7 +347,7 @@ def _sources_first(alignment: AlignmentSection) -> MosaicSources | None:
     """Return how sources are modelled on the mosaic; None where no exposure is measured so."""
     if alignment.method.name not in ("model", "both"):
         return None
-    return MosaicSources(_SOURCES[str(alignment.method.settings.get("source", "auto"))])
+    return MosaicSources(_SOURCES[str(method_settings(alignment.method)["source"])])
 
 
 def _built(key: str, family: Registry[T], chosen: Named) -> T:

@@ -220,4 +220,4 @@ def _nearest(path: tuple[str, ...]) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")

@@ -42,7 +42,7 @@ def _words(what: str) -> FieldInfo:
 
 #: Types of keys whose values mean more than their YAML type tells.
 KeywordOrNumber = Annotated[str | float | None, _words("a header keyword, a number or null")]
-FilePath = Annotated[str | None, _words("a path or null")]
+FilePath = Annotated[str | None, _words("a path, a URL or null")]
 PlugIn = _words("a name, or {name: ...} with settings beside it")
 
 
@@ -88,7 +88,7 @@ class RunSection(Section):
     file among good ones is a failed exposure, not a dead run.
     """
 
-    directory: Annotated[str, _words("a path")] = "runs/quickstart"
+    directory: Annotated[str, Field(min_length=1), _words("a path")] = "runs/quickstart"
     seed: int = 0
     keep_mosaics: Literal["last", "all", "none"] = "last"
     extend: FilePath = None
@@ -171,6 +171,15 @@ class DetectionSection(Section):
     catalog: FilePath = None
     weight_column: Annotated[str | None, _words("the name of a column or null")] = None
 
+    @model_validator(mode="after")
+    def _weights_are_a_catalogue_s(self) -> DetectionSection:
+        if self.weight_column is not None and self.catalog is None:
+            raise ValueError(
+                f"weight_column {self.weight_column!r} is a column of detection.catalog, and there "
+                "is none; name that, or leave weight_column out"
+            )
+        return self
+
 
 class ClipSection(Section):
     """Rejection of outliers in the fit."""
@@ -251,7 +260,9 @@ class OutputSection(Section):
 
     wcs: Literal["copy", "in_place", "head", "none"] = "copy"
     wcs_name: Annotated[
-        str, Field(min_length=1, max_length=60), _words("a text of 1 to 60 characters")
+        str,
+        Field(min_length=1, max_length=60, pattern="^[ -~]*$"),
+        _words("a text of 1 to 60 ASCII characters"),
     ] = "ALIGNSVC"
     mosaic: Literal["fits", "none"] = "fits"
     report: Literal["html", "none"] = "html"

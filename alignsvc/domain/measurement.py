@@ -38,6 +38,12 @@ class Displacements:
         Height of the correlation's peak (1 = identical, for the normalised ones).
     flags : int64, shape (n,)
         Bits of `DisplacementFlag`.
+    profile_error : float64, shape (n, 2, k)
+        Errors of the places in the exposure, px along x and y, that the rows of a chip have in
+        common: what k independent numbers of unit variance, the chip's own, do to each place. They
+        come with the chip's profile, and are not in `own_covariance`. Left out: there are none.
+    convention_error : float64, shape (n, 2, c)
+        The same of c numbers that all exposures have in common: what a place is.
     """
 
     source: IntArray
@@ -51,8 +57,11 @@ class Displacements:
     weight_share: FloatArray
     peak: FloatArray
     flags: IntArray
+    profile_error: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 2, 0)))
+    convention_error: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 2, 0)))
 
     def __post_init__(self) -> None:
+        _without_common_errors(self, len(self.source))
         lengths = {name: len(column) for name, column in self.columns()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"displacements: columns differ in length: {lengths}")
@@ -73,12 +82,15 @@ class Displacements:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Displacements]) -> Displacements:
-        """Return all rows of `parts`, in that order; no rows if there are no parts."""
+        """Return all rows of `parts`, in that order; no rows if there are no parts.
+
+        Where some have more errors in common than others, these have zeros.
+        """
         if not parts:
             none, whole, triple = np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 3))
             return cls(whole, whole, none, none, none, none, triple, triple, none, none, whole)
         names = [field.name for field in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return cls(*(_joined([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +120,9 @@ class Factors:
         True = sound, but kept out of the fit to test it.
     chip : int64, shape (n,)
         Index of the chip in the exposure; left out, all are of the first.
+    profile_error, convention_error : float64, shapes (n, 2, k), (n, 2, c)
+        Errors that rows have in common, as in `Displacements`, arcsec in the plane; they are not in
+        `information`. Left out: there are none.
     """
 
     exposure: int
@@ -119,8 +134,11 @@ class Factors:
     use: NDArray[np.bool_]
     held_out: NDArray[np.bool_]
     chip: IntArray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    profile_error: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 2, 0)))
+    convention_error: FloatArray = dataclasses.field(default_factory=lambda: np.zeros((0, 2, 0)))
 
     def __post_init__(self) -> None:
+        _without_common_errors(self, len(self.source))
         if not len(self.chip):
             object.__setattr__(self, "chip", read_only(np.zeros(len(self.source), np.int64)))
 
@@ -134,3 +152,20 @@ class Factors:
             use=read_only(self.use | self.held_out),
             held_out=read_only(np.zeros_like(self.held_out)),
         )
+
+
+def _without_common_errors(table: Displacements | Factors, n: int) -> None:
+    """Give errors that were left out the number of rows."""
+    for name in ("profile_error", "convention_error"):
+        if not getattr(table, name).size:
+            object.__setattr__(table, name, read_only(np.zeros((n, 2, 0))))
+
+
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return columns one below the other, those of fewer errors filled with zeros."""
+    if columns[0].ndim < 3:
+        return np.concatenate(columns)
+    width = max(one.shape[2] for one in columns)
+    return np.concatenate(
+        [np.pad(one, ((0, 0), (0, 0), (0, width - one.shape[2]))) for one in columns]
+    )

@@ -15,21 +15,32 @@ from alignsvc.domain.outcome import Status, Verdict
 class FitQuality:
     """How well a correction fits the displacements it was made from.
 
+    Each source that was measured is used in the fit, or held out, or rejected.
+
     Parameters
     ----------
     n_sources : int
         Sources measured in the exposure.
     n_used : int
-        Of these, used in the fit after flags, holding out and clipping.
+        Of these, used in the fit, wholly or in part. Those that were held out of the passes are
+        among them once the loop has converged: they join the last solve.
     rmse_px, mae_px : float
         Weighted root mean square and mean absolute residual of the used ones, per axis, in
         pixels of the exposure; NaN where nothing was fitted.
+    n_held_out : int
+        Sound, and kept out of the fit to test it.
     """
 
     n_sources: int = 0
     n_used: int = 0
     rmse_px: float = float("nan")
     mae_px: float = float("nan")
+    n_held_out: int = 0
+
+    @property
+    def n_rejected(self) -> int:
+        """Sources that were flagged, or that no other exposure shares, or clipped."""
+        return self.n_sources - self.n_used - self.n_held_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,8 +159,8 @@ class KnowsItsMemory(Protocol):
     """A cluster backend that can say what one of its workers may occupy, before it starts any."""
 
     @property
-    def worker_memory_bytes(self) -> int:
-        """Bytes; tasks that cannot fit are refused before a run."""
+    def worker_memory_bytes(self) -> int | None:
+        """Bytes: tasks that cannot fit are refused before a run; None: not known from here."""
         ...
 
     @property
@@ -174,6 +174,15 @@ class ClusterBackend(Protocol):
 
     def __call__(self, context: RunContext) -> Executor:
         """Return an executor that is ready, or say in an error why there is none."""
+        ...
+
+
+@runtime_checkable
+class NeedsMore(Protocol):
+    """A backend that needs packages or programs which not every machine has."""
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return a sentence, with what to do, on each that this machine lacks; nothing starts."""
         ...
 
 

@@ -30,6 +30,7 @@ from alignsvc.engine.versions import Versions, WorkerRoll, require_versions, ver
 from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import ObjectStore
 from alignsvc.tasks.base import TaskReport, run_task
+from alignsvc.wording import counted
 
 #: Longest time that a task may run, unless told otherwise: tasks take seconds to minutes.
 TASK_TIMEOUT_S = 3600.0
@@ -252,7 +253,7 @@ class DaskWorkers:
         while self._ask(self._client.run_on_scheduler, known, names):
             if time.monotonic() > last_s:
                 raise TransientError(
-                    f"scheduler: it has not let go of {len(names)} tasks within "
+                    f"scheduler: it has not let go of {counted(len(names), 'task')} within "
                     f"{self._settings.answer_timeout_s:g} s; resume the run"
                 )
             time.sleep(_LETTING_GO_S)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from alignsvc.engine.bounded import within
 from alignsvc.engine.extras import extra_package
 from alignsvc.engine.pods import Manifest
 from alignsvc.errors import ConfigError, ResourceError, TransientError
 from alignsvc.redaction import redacted
+
+#: How long one answer of Kubernetes is waited for, seconds.
+ANSWER_S = 30.0
 
 
 class KubernetesApi:
@@ -23,6 +28,8 @@ class KubernetesApi:
     ------
     ConfigError
         There is none, or the package that talks to it is not installed.
+    TransientError
+        It does not answer in time.
     """
 
     def __init__(self, namespace: str | None) -> None:
@@ -36,7 +43,13 @@ class KubernetesApi:
             self._httpx.HTTPError,
         )
         try:
-            self._api = self._kr8s.api(namespace=namespace)
+            # Before there is anything to set it on, it waits without end.
+            self._api = within(ANSWER_S, lambda: self._kr8s.api(namespace=namespace))
+            self._api.timeout = ANSWER_S
+        except TimeoutError as error:
+            raise TransientError(
+                f"kubernetes: {error}; see that it runs and can be reached from here"
+            ) from error
         except (ValueError, *self._no_answer) as error:
             raise ConfigError(
                 f"kubernetes: none is reached from here ({_words(error)}); wanted a configuration "
@@ -85,10 +98,45 @@ class KubernetesApi:
             return dict(one.raw)
         return {}
 
+    def found(self, manifest: Manifest) -> Manifest | None:
+        """Return an object as it is by now, None if there is none.
+
+        Raises
+        ------
+        TransientError
+            Kubernetes does not answer, or does not say.
+        """
+        one = self._object(manifest)
+        with self._answering(manifest):
+            try:
+                one.refresh()
+            except self._kr8s.NotFoundError:
+                return None
+        return dict(one.raw)
+
+    def remove(self, manifest: Manifest) -> None:
+        """Delete an object and what belongs to it; nothing happens if there is none.
+
+        Raises
+        ------
+        TransientError
+            Kubernetes does not answer, or does not do it.
+        """
+        with self._answering(manifest), suppress(self._kr8s.NotFoundError):
+            self._object(manifest).delete(propagation_policy="Background")
+
+    @contextmanager
+    def _answering(self, manifest: Manifest) -> Iterator[None]:
+        try:
+            yield
+        except self._no_answer as error:
+            what = f"{manifest['kind']} {manifest['metadata']['name']}"
+            raise TransientError(f"kubernetes: {what}: {_words(error)}") from error
+
     def delete(self, manifest: Manifest) -> None:
         """Delete an object and what belongs to it; nothing happens if that is not possible."""
-        with suppress(self._kr8s.NotFoundError, *self._no_answer):
-            self._object(manifest).delete(propagation_policy="Background")
+        with suppress(TransientError):
+            self.remove(manifest)
 
     def _object(self, manifest: Manifest) -> Any:
         kind = self._objects.new_class(

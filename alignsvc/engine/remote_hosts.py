@@ -110,9 +110,10 @@ class RemoteHosts:
                     "that `ssh` does without a question, and cluster.user, key_file and port"
                 ) from error
             except (OSError, TimeoutError) as error:
+                why = str(error) or "silence"
                 raise TransientError(
-                    f"cluster.hosts: {host}: no answer ({error or 'timeout'}); see that it runs "
-                    "and can be reached from here, then resume"
+                    f"cluster.hosts: {host}: no answer within {self.timeout_s:g} s ({why}); see "
+                    "that it runs and can be reached from here, then resume"
                 ) from error
             return done.exit_status, _last_line(str(done.stderr))
 

@@ -9,6 +9,7 @@ says in so many words that the network is to be trusted.
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import socket
 import ssl
@@ -31,6 +32,10 @@ _FILES = ("tls_ca_file", "tls_cert", "tls_key")
 _WAYS = (
     f"wanted cluster.security: {{{', '.join(f'{name}: ...' for name in _FILES)}}}, or "
     "{trusted_network: true} if everybody who can reach it may run code as you"
+)
+_NO_MAKER = (
+    "cluster: certificates are made by the package cryptography, which is not here; pip install "
+    f"'alignsvc[tls]', or {_WAYS}"
 )
 
 
@@ -131,9 +136,17 @@ class ClusterSecurity:
         """
         if self.has_files:
             return self._certificates(f"cluster on {host}")
-        if self.trusted_network or (is_loopback(host) and not self.temporary):
-            return _dasks()()
-        return temporary_certificates()
+        return temporary_certificates() if self._makes_certificates(host) else _dasks()()
+
+    def missing_here(self, host: str) -> tuple[str, ...]:
+        """Return a sentence if certificates are to be made for `host` and cannot be, or nothing."""
+        has_maker = importlib.util.find_spec("cryptography") is not None
+        return (_NO_MAKER,) if self._makes_certificates(host) and not has_maker else ()
+
+    def _makes_certificates(self, host: str) -> bool:
+        if self.has_files or self.trusted_network:
+            return False
+        return self.temporary or not is_loopback(host)
 
     def _certificates(self, what: str) -> Security:
         if self.temporary:
@@ -209,10 +222,7 @@ def temporary_certificates() -> Security:
     try:
         made: Security = _dasks().temporary()
     except ImportError as error:
-        raise ConfigError(
-            "cluster: certificates are made by the package cryptography, which is not here; "
-            f"pip install 'alignsvc[tls]', or {_WAYS}"
-        ) from error
+        raise ConfigError(_NO_MAKER) from error
     return made
 
 

@@ -40,6 +40,7 @@ from alignsvc.errors import (
     TransientError,
 )
 from alignsvc.tasks.base import TaskReport
+from alignsvc.wording import counted
 
 Answer: TypeAlias = TaskReport | BaseException
 
@@ -268,7 +269,8 @@ class Stage:
         elif self._asked_s - self._worker_seen_s > self._settings.no_worker_timeout_s:
             raise TransientError(
                 f"no worker for {self._settings.no_worker_timeout_s:g} s, "
-                f"{len(self._handed) + len(self._held)} tasks wait; see why none starts, then "
+                f"{counted(len(self._handed) + len(self._held), 'task waits', 'tasks wait')}; see "
+                "why none starts, then "
                 f"resume{'; ' * bool(self._workers.roll.refused)}{self._workers.roll.reasons}"
             )
         limit_s = self._settings.task_timeout_s

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -35,6 +36,8 @@ T = TypeVar("T")
 #: How long a request may take, and how long one is tried again when the server stumbles.
 _TIMEOUT = timedelta(seconds=60)
 _CONNECT_TIMEOUT = timedelta(seconds=5)
+#: How long a server may be silent before it is asked again.
+_SILENCE = timedelta(seconds=30)
 _RETRIES: RetryConfig = {
     "max_retries": 6,
     "retry_timeout": timedelta(seconds=60),
@@ -46,6 +49,8 @@ _RETRIES: RetryConfig = {
 }
 #: Requests whose answer was lost and that the client will not repeat by itself.
 _OWN_TRIES = 3
+#: After so many seconds nothing is asked again.
+_PATIENCE_S = 60.0
 _FIRST_PAUSE_S = 0.5
 #: Metadata of an object that was put if absent: who put it.
 _TOKEN = "alignsvc-token"
@@ -60,6 +65,13 @@ NO_CREDENTIALS = (
 _LONGEST_MESSAGE = 300
 
 
+class Purpose(StrEnum):
+    """What objects are to a run: errors say it."""
+
+    RUN_STORE = "run store"
+    INPUTS = "inputs"
+
+
 @dataclass(frozen=True, slots=True)
 class BucketObjects:
     """Objects below a prefix of a bucket.
@@ -70,15 +82,17 @@ class BucketObjects:
         Credentials and, where it is not the provider's own, the address of the server come from
         the environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``AWS_ALLOW_HTTP``, ...), or
         credentials from the usual file (``~/.aws/credentials``, ``AWS_PROFILE``).
+    purpose : Purpose
     """
 
     root: UrlPlace
+    purpose: Purpose = Purpose.RUN_STORE
 
     def get(self, name: str) -> bytes:
         """Return the content of `name`; RunStoreError if there is no such object."""
         content = self.find(name)
         if content is None:
-            raise RunStoreError(f"run store {self.root}: {name} is missing")
+            raise RunStoreError(f"{self.purpose} {self.root}: {name} is missing")
         return content
 
     def find(self, name: str) -> bytes | None:
@@ -146,7 +160,7 @@ class BucketObjects:
             try:
                 again(lambda: self._client.copy(old, new))
             except _MISSING as error:
-                raise RunStoreError(f"run store {source.root}: {name} is missing") from error
+                raise RunStoreError(f"{self.purpose} {source.root}: {name} is missing") from error
 
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names that begin with `prefix`, sorted; all of them if it is empty."""
@@ -216,7 +230,8 @@ class BucketObjects:
     @contextmanager
     def _explained(self, doing: str, name: str) -> Iterator[None]:
         """Turn errors of the client into errors that say what the operator does next."""
-        where = f"run store {self.root}: {doing} {name}".rstrip()
+        where = f"{self.purpose} {self.root}: {doing} {name}".rstrip()
+        then = "resume" if self.purpose is Purpose.RUN_STORE else "try again"
         try:
             yield
         except _REFUSED as error:
@@ -231,7 +246,7 @@ class BucketObjects:
                 raise RunStoreError(f"{where}: {NO_CREDENTIALS}") from error
             raise TransientError(
                 f"{where}: the server did not answer well, asked again and again ({plain(error)}); "
-                "see that it is up and can be reached from here, then resume"
+                f"see that it is up and can be reached from here, then {then}"
             ) from error
 
 
@@ -320,7 +335,11 @@ def _profile() -> _Profile | None:
 @lru_cache(maxsize=32)
 def _made(origin: str, endpoint: str, profile: _Profile | None) -> _Client:
     """Return a client; `endpoint`, which it reads from the environment, tells clients apart."""
-    options: ClientConfig = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT}
+    options: ClientConfig = {
+        "timeout": _TIMEOUT,
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "read_timeout": _SILENCE,
+    }
     if os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true") or origin.startswith("http:"):
         options["allow_http"] = True
     more: dict[str, Any] = {} if profile is None else {"credential_provider": profile}
@@ -330,12 +349,15 @@ def _made(origin: str, endpoint: str, profile: _Profile | None) -> _Client:
 
 def again(ask: Callable[[], T]) -> T:
     """Return an answer, asked for again where it was lost and the client did not do so itself."""
+    last_s = time.monotonic() + _PATIENCE_S
     for attempt in range(_OWN_TRIES - 1):
         try:
             return ask()
         except _FINAL:
             raise
         except exceptions.BaseError:
+            if time.monotonic() >= last_s:
+                raise
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
     return ask()
 

@@ -6,7 +6,6 @@ import importlib.util
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,11 @@ from alignsvc.domain.arrays import FloatArray, read_only
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.quality import FLAG_TEXT, SourceFlag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.errors import ConfigError, RunStoreError
+from alignsvc.errors import ConfigError, DataError, RunStoreError
+from alignsvc.io.file_bytes import opened_input
 from alignsvc.io.places import Place
 from alignsvc.io.stores import content_of, objects_at
+from alignsvc.wording import counted
 
 _UNITS = {
     "x": units.pix,
@@ -126,12 +127,12 @@ class UserCatalog:
         return UserCatalog(sky, self.weight[rows], self.names, values)
 
 
-def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatalog:
+def read_user_catalog(path: Place, weight_column: str | None = None) -> UserCatalog:
     """Return a user's catalogue: ECSV, CSV, FITS (its first table) or Parquet, by its suffix.
 
     Parameters
     ----------
-    path : Path
+    path : Place
     weight_column : str or None
         Column of weights; None gives each source the weight 1.
 
@@ -157,7 +158,7 @@ def read_user_catalog(path: Path, weight_column: str | None = None) -> UserCatal
     return UserCatalog(sky, weight, names, values)
 
 
-def positions_of(path: Path, table: Table) -> SkyPoints:
+def positions_of(path: Place, table: Table) -> SkyPoints:
     """Return the positions in a user's table, ICRS degrees, RA in [0, 360).
 
     Raises
@@ -172,7 +173,7 @@ def positions_of(path: Path, table: Table) -> SkyPoints:
     return SkyPoints(np.mod(ra, 360.0), dec)
 
 
-def table_of(path: Path) -> Table:
+def table_of(path: Place) -> Table:
     """Return a user's table as it is, read by its suffix; errors as of `read_user_catalog`."""
     suffix = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     if suffix not in _READERS:
@@ -180,26 +181,35 @@ def table_of(path: Path) -> Table:
             f"catalogue {path}: its suffix tells no format; wanted one of "
             f"{', '.join(sorted(_READERS))}"
         )
-    if not path.is_file():
-        raise ConfigError(f"catalogue {path}: there is no such file")
     try:
-        return _READERS[suffix](path)
+        with opened_input(str(path)) as file, file.stream() as stream:
+            content = stream.read()
+    except DataError as error:
+        raise ConfigError(f"catalogue {error}") from error
+    try:
+        return _READERS[suffix](path, content)
     except (OSError, ValueError, TypeError, IndexError) as error:
         raise ConfigError(
             f"catalogue {path}: not readable as {suffix} ({error}); mend or convert the file"
         ) from error
 
 
-def _read_ecsv(path: Path) -> Table:
-    return Table.read(path, format="ascii.ecsv")
+def _lines(content: bytes) -> list[str]:
+    return list(io.TextIOWrapper(io.BytesIO(content), "utf-8"))
 
 
-def _read_csv(path: Path) -> Table:
-    return Table.read(path, format="ascii.csv")
+def _read_ecsv(path: Place, content: bytes) -> Table:
+    del path
+    return Table.read(_lines(content), format="ascii.ecsv")
 
 
-def _read_fits(path: Path) -> Table:
-    with fits.open(path, memmap=False) as hdus:
+def _read_csv(path: Place, content: bytes) -> Table:
+    del path
+    return Table.read(_lines(content), format="ascii.csv")
+
+
+def _read_fits(path: Place, content: bytes) -> Table:
+    with fits.open(io.BytesIO(content), memmap=False) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise ConfigError(f"catalogue {path}: it holds no table; wanted a table extension")
@@ -211,17 +221,17 @@ def _read_fits(path: Path) -> Table:
         return result
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Place, content: bytes) -> Table:
     missing = [name for name in _PARQUET_NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
             f"catalogue {path}: Parquet needs {' and '.join(missing)}, which is not installed; "
             "pip install 'alignsvc[parquet]', or convert the catalogue to FITS or ECSV"
         )
-    return Table.read(path, format="parquet")
+    return Table.read(io.BytesIO(content), format="parquet")
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
+_READERS: dict[str, Callable[[Place, bytes], Table]] = {
     "ecsv": _read_ecsv,
     "csv": _read_csv,
     "fits": _read_fits,
@@ -230,7 +240,7 @@ _READERS: dict[str, Callable[[Path], Table]] = {
 }
 
 
-def _position_names(path: Path, names: list[str]) -> tuple[str, str]:
+def _position_names(path: Place, names: list[str]) -> tuple[str, str]:
     for pair in POSITION_COLUMNS:
         if pair[0] in names and pair[1] in names:
             return pair
@@ -243,7 +253,7 @@ def _position_names(path: Path, names: list[str]) -> tuple[str, str]:
     )
 
 
-def _degrees(path: Path, table: Table, name: str) -> FloatArray:
+def _degrees(path: Place, table: Table, name: str) -> FloatArray:
     column = table[name]
     if not _is_numeric(column):
         raise ConfigError(f"catalogue {path}: column {name} holds no numbers; wanted degrees")
@@ -265,10 +275,10 @@ def numbers_of(column: Column) -> FloatArray:
     return np.asarray(values.filled(np.nan), np.float64)
 
 
-def _require(path: Path, fulfilled: NDArray[np.bool_], wanted: str) -> None:
+def _require(path: Place, fulfilled: NDArray[np.bool_], wanted: str) -> None:
     if not fulfilled.all():
         row = int(np.flatnonzero(~fulfilled)[0])
         raise ConfigError(
-            f"catalogue {path}: {int((~fulfilled).sum())} rows, the first of them row {row + 1}, "
-            f"do not have {wanted}; mend or remove them"
+            f"catalogue {path}: {counted(int((~fulfilled).sum()), 'row')}, the first of them row "
+            f"{row + 1}, do not have {wanted}; mend or remove them"
         )

@@ -153,6 +153,7 @@ _COLUMNS: tuple[tuple[str, type], ...] = (
     ("skew", float),
     ("n_sources", int),
     ("n_used", int),
+    ("n_held_out", int),
     ("rmse", float),
     ("mae", float),
     ("last_move", float),
@@ -175,6 +176,7 @@ def _values(result: ExposureResult) -> list[str | float]:
         *_numbers(result.correction),
         quality.n_sources,
         quality.n_used,
+        quality.n_held_out,
         quality.rmse_px,
         quality.mae_px,
         result.last_move_px,
@@ -261,15 +263,20 @@ def _result(row: Table.Row) -> ExposureResult:
         component=int(row["component"]),
         is_reference=bool(row["reference"]),
         correction=_correction(row, geometry),
-        quality=FitQuality(
-            int(row["n_sources"]), int(row["n_used"]), float(row["rmse"]), float(row["mae"])
-        ),
+        quality=_quality(row),
         last_move_px=float(row["last_move"]),
         passes=int(row["passes"]),
         level=_level(row),
         colour_term=_colour_term(row),
         chips_apart=_apart(row),
     )
+
+
+def _quality(row: Table.Row) -> FitQuality:
+    # A table of a version that did not tell them counts them as rejected.
+    n_held_out = int(row["n_held_out"]) if "n_held_out" in row.colnames else 0
+    n_sources, n_used = int(row["n_sources"]), int(row["n_used"])
+    return FitQuality(n_sources, n_used, float(row["rmse"]), float(row["mae"]), n_held_out)
 
 
 def _level(row: Table.Row) -> ExposureLevel:

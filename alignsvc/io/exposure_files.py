@@ -66,10 +66,44 @@ class FoundExposures:
     failed: tuple[FailedExposure, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """What the patterns stand for, not yet grouped.
+
+    Parameters
+    ----------
+    ids : mapping of file to str
+        Absolute paths and URLs of files that are there, as far as that is known without asking a
+        server, and the ids that they have by themselves.
+    failed : tuple of FailedExposure
+        Files that were named but do not exist, in order of id.
+    """
+
+    ids: Mapping[str, str]
+    failed: tuple[FailedExposure, ...]
+
+
 def find_exposures(
     paths: tuple[str, ...], settings: ImageSettings, also: tuple[str, ...] = ()
 ) -> FoundExposures:
-    """Return the exposures that paths and patterns stand for.
+    """Return the exposures that paths and patterns stand for; parameters of `find_files`.
+
+    Raises
+    ------
+    ConfigError
+        As there; or files that `group_by` cannot group. For a keyword, all of them are opened.
+    TransientError
+        As there.
+    """
+    found = find_files(paths, settings, also)
+    groups = {file: group_id(file, own, settings) for file, own in found.ids.items()}
+    return FoundExposures(grouped(groups), found.failed)
+
+
+def find_files(
+    paths: tuple[str, ...], settings: ImageSettings, also: tuple[str, ...] = ()
+) -> FoundFiles:
+    """Return the files that paths and patterns stand for; none is opened.
 
     Files that are the weight or mask of another one found are left out.
 
@@ -83,10 +117,10 @@ def find_exposures(
     Raises
     ------
     ConfigError
-        A pattern that matches no file, a folder, a file given twice, two files with one id, or
-        files that `group_by` cannot group.
-    RunStoreError, TransientError
-        A bucket that a pattern names cannot be listed.
+        A pattern that matches no file, a folder, a file given twice, two files with one id; a
+        bucket that may not be listed.
+    TransientError
+        The server of a bucket does not answer.
     """
     files = _expanded(paths)
     _refuse_twice(files)
@@ -110,7 +144,7 @@ def find_exposures(
         )
         for file in sorted(set(files) - set(present))
     )
-    return FoundExposures(_grouped(present, settings), failed)
+    return FoundFiles(present, failed)
 
 
 def exposure_ids(files: Iterable[str]) -> dict[str, str]:
@@ -211,14 +245,22 @@ def _refuse_twice(files: list[str]) -> None:
             )
 
 
-def _grouped(ids: Mapping[str, str], settings: ImageSettings) -> tuple[ExposureCandidate, ...]:
+def grouped(group_ids: Mapping[str, str]) -> tuple[ExposureCandidate, ...]:
+    """Return the exposures that files make, by the id of each file's exposure; in order of id."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for file, own_id in ids.items():
-        groups[_group_id(file, own_id, settings)].append(file)
+    for file, key in group_ids.items():
+        groups[key].append(file)
     return tuple(ExposureCandidate(key, tuple(sorted(groups[key]))) for key in sorted(groups))
 
 
-def _group_id(file: str, own_id: str, settings: ImageSettings) -> str:
+def group_id(file: str, own_id: str, settings: ImageSettings) -> str:
+    """Return the id of the exposure that a file is of; for a keyword the file is opened.
+
+    Raises
+    ------
+    ConfigError
+        `group_by` finds nothing in its name, or it lacks the keyword.
+    """
     group_by = settings.group_by
     if group_by is None:
         return own_id

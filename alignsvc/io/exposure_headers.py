@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -201,6 +202,7 @@ def _chip_facts(headers: tuple[fits.Header, ...], settings: ImageSettings) -> Ch
         said.append(f"units {units.name!r} are not known; taken as counts")
     if time is None and not (units.is_rate or units.is_calibrated):
         said.append("no exposure time; 1 s is taken, so its fluxes may not compare with others'")
+    said += _named_in_vain(headers, settings)
     if isinstance(settings.gain, str):
         gain = electrons_per_unit(units, _positive(headers, settings.gain, "gain", said), time)
     else:
@@ -214,6 +216,20 @@ def _chip_facts(headers: tuple[fits.Header, ...], settings: ImageSettings) -> Ch
         units.name,
         tuple(said),
     )
+
+
+def _named_in_vain(headers: tuple[fits.Header, ...], settings: ImageSettings) -> Iterator[str]:
+    """Yield a sentence for each keyword that was asked for, and that no header has.
+
+    The usual ones are nobody's wish: they are taken where they are.
+    """
+    usual = ImageSettings()
+    for what, asked, default in (
+        ("gain", settings.gain, usual.gain),
+        ("saturation", settings.saturation, usual.saturation),
+    ):
+        if isinstance(asked, str) and asked != default and _card(headers, asked) is None:
+            yield f"no {what} {asked} in its header; it counts as not known"
 
 
 def _positive(

@@ -48,13 +48,13 @@ def scan_hdus(stream: BinaryIO) -> Iterator[RawHdu]:
         header = _read_header(stream)
         if header is None:
             if offset == 0:
-                raise HeaderError("file: no FITS header at its start")
+                raise HeaderError("not FITS: no header at its start")
             return  # special records after the last HDU: copied with the rest, never edited
         start = offset + len(header)
         size = _data_size(HeaderCards.from_bytes(header))
         if start + size > end:
             raise HeaderError(
-                f"file: cut short, {end} bytes found, {start + size} wanted; fetch it again"
+                f"cut short, {end} bytes found, {start + size} wanted; fetch it again"
             )
         yield RawHdu(header, start, size)
         offset = start + size
@@ -67,7 +67,7 @@ def _read_header(stream: BinaryIO) -> bytes | None:
         if not blocks and block[:8] not in (b"SIMPLE  ", b"XTENSION"):
             return None
         if len(block) < BLOCK:
-            raise HeaderError("file: cut short within a header; fetch it again")
+            raise HeaderError("cut short within a header; fetch it again")
         blocks.append(block)
         if any(block[i : i + 8] == b"END     " for i in range(0, BLOCK, 80)):
             return b"".join(blocks)
@@ -135,7 +135,7 @@ def _data_sum(stream: BinaryIO, hdu: RawHdu) -> int:
     while left:
         chunk = stream.read(min(_CHUNK, left))
         if not chunk:
-            raise HeaderError("file: cut short within its data; fetch it again")
+            raise HeaderError("cut short within its data; fetch it again")
         total = _ones_complement_sum(chunk, total)
         left -= len(chunk)
     return total

@@ -109,7 +109,7 @@ class OpenFits:
     ----------
     path : str
     size : int
-        Bytes on disk.
+        Bytes after decompression: what is compressed anew has another size as it is stored.
     hdus : fits.HDUList
     images : tuple of ImageHdu
         All HDUs that hold an image, in file order.
@@ -164,10 +164,10 @@ def open_fits(path: str) -> Iterator[OpenFits]:
                 raise unreadable(path, str(error)) from error
         with hdus:
             _require_sound(file, hdus, heard)
-            _require_complete(file, hdus)
+            size = _complete_size(file, hdus)
             with heard_warnings():
                 images = tuple(_images(hdus))
-            yield OpenFits(path, file.size, hdus, images, _header_blocks(file, hdus))
+            yield OpenFits(path, size, hdus, images, _header_blocks(file, hdus))
 
 
 def are_unchanged(blocks: HeaderBlocks) -> bool:
@@ -313,7 +313,8 @@ def _require_sound(file: InputFile, hdus: fits.HDUList, heard: list[str]) -> Non
             )
 
 
-def _require_complete(file: InputFile, hdus: fits.HDUList) -> None:
+def _complete_size(file: InputFile, hdus: fits.HDUList) -> int:
+    """Return the bytes of a file after decompression; raise DataError if some are missing."""
     last, wanted = hdus[-1], _end_of(hdus)
     # A file without its last padding is complete as long as the image itself is. (The size that
     # a compressed image tells is that of its pixels, not of what is in the file.)
@@ -326,6 +327,7 @@ def _require_complete(file: InputFile, hdus: fits.HDUList) -> None:
         raise unreadable(
             file.path, f"it is cut short: {found} bytes found, {wanted} wanted by its headers"
         )
+    return found
 
 
 def _end_of(hdus: fits.HDUList) -> int:

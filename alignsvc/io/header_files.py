@@ -27,7 +27,7 @@ from alignsvc.io.header_cards import CARD, HeaderCards, keyword_of
 from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.wcs_cards import ARCHIVED
 from alignsvc.io.wcs_edit import HeaderUpdate, edited, is_corrected, restored
-from alignsvc.io.whole_files import replaced
+from alignsvc.io.whole_files import not_written, replaced
 
 _CHUNK = 1 << 20
 
@@ -52,7 +52,7 @@ def write_copy(
         A header cannot be written as asked, or the file is not sound; nothing was written.
     """
     with _opened(source) as stream:
-        hdus = list(scan_hdus(stream))
+        hdus = _hdus(stream, source)
         headers, warnings = _edited_headers(stream, hdus, updates)
         if any(b"'ASDF" in hdu.header for hdu in hdus):
             warnings += ("the file's ASDF extension (gwcs) keeps the old WCS",)
@@ -70,7 +70,7 @@ def write_in_place(path: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ..
     """
     path = path.resolve()
     with _opened(path) as stream:
-        hdus = list(scan_hdus(stream))
+        hdus = _hdus(stream, path)
         if any(b"'ASDF" in hdu.header for hdu in hdus):
             raise HeaderError(
                 f"{path}: its WCS is also kept in an ASDF extension, which would then contradict "
@@ -94,7 +94,7 @@ def revert(path: Path) -> int:
     """
     path = path.resolve()
     with _opened(path) as stream:
-        hdus = list(scan_hdus(stream))
+        hdus = _hdus(stream, path)
         headers: dict[int, bytes] = {}
         for index, hdu in enumerate(hdus):
             cards = HeaderCards.from_bytes(hdu.header)
@@ -110,7 +110,7 @@ def revert(path: Path) -> int:
 def correction_run(path: Path) -> str | None:
     """Return ALIGNRUN of the first corrected header of a file, or None."""
     with _opened(path) as stream:
-        for hdu in scan_hdus(stream):
+        for hdu in _hdus(stream, path):
             cards = HeaderCards.from_bytes(hdu.header)
             if is_corrected(cards):
                 return str(cards.value("ALIGNRUN") or "")
@@ -128,7 +128,7 @@ class NamedHdu:
 def hdus_with_same_wcs(path: Place, hdu: int) -> tuple[NamedHdu, ...]:
     """Return the other image HDUs whose WCS cards say what those of `hdu` say."""
     with _opened(path) as stream:
-        found = [HeaderCards.from_bytes(one.header) for one in scan_hdus(stream)]
+        found = [HeaderCards.from_bytes(one.header) for one in _hdus(stream, path)]
     if not 0 <= hdu < len(found):
         raise HeaderError(f"{path}: it has HDUs 0 to {len(found) - 1}, not {hdu}")
     wcs = [_wcs_cards(cards) for cards in found]
@@ -233,6 +233,12 @@ def _edited_headers(
     return headers, warnings
 
 
+def _hdus(stream: BinaryIO, path: Place) -> list[RawHdu]:
+    """Return all HDUs of an open file; what is wrong with it is said with its name."""
+    with _named(path, None):
+        return list(scan_hdus(stream))
+
+
 @contextmanager
 def _named(where: object, hdu: int | None) -> Iterator[None]:
     try:
@@ -297,7 +303,7 @@ def _write_whole(
     try:
         _put_whole(stream, hdus, headers, source, destination)
     except OSError as error:
-        raise HeaderError(f"{destination}: cannot be written: {error.strerror or error}") from error
+        raise not_written(destination, error) from error
 
 
 def _put_whole(
@@ -331,6 +337,6 @@ def _copy_bytes(stream: BinaryIO, out: BinaryIO, size: int) -> None:
     while size:
         chunk = stream.read(min(_CHUNK, size))
         if not chunk:
-            raise HeaderError("file: cut short while it was copied")
+            raise HeaderError("cut short while it was copied")
         out.write(chunk)
         size -= len(chunk)

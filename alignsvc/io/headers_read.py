@@ -6,7 +6,9 @@ was kept is never believed on a time stamp, and identity stays what the files sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -23,9 +25,13 @@ from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ChipFacts, ExposureHeader
 from alignsvc.io.fits_files import HeaderBlocks, are_unchanged
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.locations import HEADERS_READ
+from alignsvc.io.locations import HEADERS_READ, HEADERS_SO_FAR
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.places import is_url
 from alignsvc.version import VERSION
+
+#: Files behind URLs that are looked at together: most of that is waiting.
+_AT_ONCE = 16
 
 _Rows = tuple[tuple[float, ...], ...]
 _Pv = tuple[tuple[int, int, float], ...]
@@ -88,16 +94,48 @@ class HeadersRead:
     entries: Mapping[str, _Entry] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
 
+    def unchanged_among(self, files: Collection[str]) -> UnchangedHeaders:
+        """Return those of exposures all of whose files are among `files` and are what they were.
+
+        The files' header blocks are read, of those behind URLs several at once.
+        """
+        there = frozenset(files)
+        asked = [one for one in self.entries.values() if there.issuperset(one.files)]
+        far = [any(map(is_url, one.files)) for one in asked]
+        if any(far):
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                sound = list(pool.map(_is_unchanged, asked))
+        else:
+            sound = [_is_unchanged(one) for one in asked]
+        entries = {one.ref.id: one for one, same in zip(asked, sound, strict=True) if same}
+        return UnchangedHeaders(entries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnchangedHeaders:
+    """Headers that were read before, of files that are what they were.
+
+    Parameters
+    ----------
+    entries : mapping of exposure id to entry
+    """
+
+    entries: Mapping[str, _Entry] = field(default_factory=lambda: MappingProxyType({}))
+
+    def group_ids(self) -> dict[str, str]:
+        """Return the id of each file's exposure: it follows from the settings and the headers."""
+        return {file: name for name, entry in self.entries.items() for file in entry.files}
+
     def header_of(self, candidate: ExposureCandidate) -> ExposureHeader | None:
-        """Return what the headers of an exposure said, if they are what they were; else None."""
+        """Return what the headers of an exposure said; None if they are not known."""
         entry = self.entries.get(candidate.id)
-        if entry is None or entry.files != candidate.files:
-            return None
-        return _header(entry) if all(are_unchanged(one) for one in entry.blocks) else None
+        return None if entry is None or entry.files != candidate.files else _header(entry)
 
 
 def find_headers(objects: ObjectStore, settings: ImageSettings) -> HeadersRead:
-    """Return the headers that a run keeps; none, with a note, if they cannot be used.
+    """Return the headers that a run keeps, and those of a first reading that was stopped.
+
+    None, with a note, if they cannot be used.
 
     Parameters
     ----------
@@ -106,33 +144,63 @@ def find_headers(objects: ObjectStore, settings: ImageSettings) -> HeadersRead:
     settings : ImageSettings
         By which headers are understood.
     """
-    content = objects.find(HEADERS_READ)
-    if content is None:
-        return HeadersRead()
-    first, *lines = content.split(b"\n")
-    try:
-        if unsealed(first) != _title(settings, len(lines)):
-            return HeadersRead(note=_ignored("other settings or another version wrote it"))
-        entries = [value_from(unsealed(line), _Entry) for line in lines]
-    except (TypeError, ValueError) as error:
-        return HeadersRead(note=_ignored(f"it is damaged: {error}"))
-    return HeadersRead({entry.ref.id: entry for entry in entries})
+    entries: dict[str, _Entry] = {}
+    note = ""
+    for name in (HEADERS_READ, *objects.list(HEADERS_SO_FAR)):
+        content = objects.find(name)
+        if content is None:
+            continue
+        first, *lines = content.split(b"\n")
+        try:
+            if unsealed(first) != _title(settings, len(lines)):
+                note = note or _ignored(name, "other settings or another version wrote it")
+                continue
+            found = [value_from(unsealed(line), _Entry) for line in lines]
+        except (TypeError, ValueError) as error:
+            note = note or _ignored(name, f"it is damaged: {error}")
+            continue
+        entries |= {entry.ref.id: entry for entry in found}
+    return HeadersRead(entries, note)
 
 
 def keep_headers(
     objects: ObjectStore, headers: Iterable[ExposureHeader], settings: ImageSettings
 ) -> None:
-    """Keep headers in the store of a run, in place of those that were there.
+    """Keep headers in the store of a run, in place of those that were there, all in one.
 
     Those with a distortion by look-up tables or by IRAF's surfaces are left out, and read again.
     """
+    objects.put(HEADERS_READ, _content(headers, settings))
+    objects.delete_below(HEADERS_SO_FAR)
+
+
+def keep_headers_so_far(
+    objects: ObjectStore, headers: Iterable[ExposureHeader], settings: ImageSettings
+) -> None:
+    """Keep some headers of a reading that goes on, beside those that were kept of it before.
+
+    Nobody need own the run for that: what is put is named by its content.
+    """
+    content = _content(headers, settings)
+    objects.put(f"{HEADERS_SO_FAR}{hashlib.sha256(content).hexdigest()[:16]}.jsonl", content)
+
+
+def has_headers_so_far(objects: ObjectStore) -> bool:
+    """Return whether a reading was stopped before its headers were kept in one."""
+    return bool(objects.list(HEADERS_SO_FAR))
+
+
+def _content(headers: Iterable[ExposureHeader], settings: ImageSettings) -> bytes:
     kept = [_line(header) for header in headers if _can_be_kept(header)]
-    title = sealed(_title(settings, len(kept)))
-    objects.put(HEADERS_READ, b"\n".join([title, *kept]))
+    return b"\n".join([sealed(_title(settings, len(kept))), *kept])
 
 
-def _ignored(why: str) -> str:
-    return f"{HEADERS_READ} is not used, and all headers are read again: {why}"
+def _is_unchanged(entry: _Entry) -> bool:
+    return all(are_unchanged(one) for one in entry.blocks)
+
+
+def _ignored(name: str, why: str) -> str:
+    return f"{name} is not used, and its headers are read again: {why}"
 
 
 def _title(settings: ImageSettings, n: int) -> dict[str, Json]:

@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     """What an event says, as written in the journal."""
 
     RUN_CREATED = "run_created"
+    PLANNED = "planned"
     EXTENDED = "extended"
     DRIVER_STARTED = "driver_started"
     BOOTSTRAPPED = "bootstrapped"
@@ -40,6 +41,7 @@ class EventKind(StrEnum):
     CANCELLED = "cancelled"
     RETRIED = "retried"
     CLEANED = "cleaned"
+    DAMAGE_FOUND = "damage_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,34 @@ class RunCreated:
     kind: ClassVar[EventKind] = EventKind.RUN_CREATED
     identity: str
     parts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Headers were read for a plan; a plan by kept headers alone is not told of.
+
+    Parameters
+    ----------
+    n_read, n_kept : int
+        Exposures whose headers were read, and others, whose files are what they were.
+    reading_s, planning_s : float
+        Wall clock: of looking at files, and of all that followed.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.PLANNED
+    n_read: int
+    n_kept: int
+    reading_s: float
+    planning_s: float
+
+    @property
+    def text(self) -> str:
+        """It in a sentence."""
+        rate = f" ({self.n_read / self.reading_s:.0f} a second)" if self.reading_s > 0 else ""
+        return (
+            f"headers: {self.n_read} exposures read and {self.n_kept} unchanged since they were "
+            f"read last, in {self.reading_s:.1f} s{rate}; planned in {self.planning_s:.1f} s"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,8 +387,20 @@ class Cleaned:
     kind: ClassVar[EventKind] = EventKind.CLEANED
 
 
+@dataclass(frozen=True, slots=True)
+class DamageFound:
+    """Something that a task made was missing or damaged; it is named, and to be made again."""
+
+    kind: ClassVar[EventKind] = EventKind.DAMAGE_FOUND
+    message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redacted(self.message))
+
+
 Event: TypeAlias = (
     RunCreated
+    | Planned
     | Extended
     | DriverStarted
     | Bootstrapped
@@ -380,5 +422,6 @@ Event: TypeAlias = (
     | Cancelled
     | Retried
     | Cleaned
+    | DamageFound
 )
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

@@ -160,7 +160,8 @@ def entry_from_bytes(content: bytes, sequence: int) -> Entry:
         ) from error
     raise RunStoreError(
         f"{where} is in format {envelope['format']}, this version of alignsvc reads format "
-        f"{FORMAT_VERSION}; resume with the version that began the run"
+        f"{FORMAT_VERSION}; resume with the version that began the run, or begin it anew with "
+        "`alignsvc run CONFIG --new`"
     )
 
 

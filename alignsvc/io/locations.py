@@ -12,10 +12,12 @@ from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 
 #: Version of everything that is written into a run directory; part of a run's identity.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 CONFIG = "config.yaml"
 HEADERS_READ = "headers.jsonl"
+#: Headers of a first reading that goes on, or was stopped.
+HEADERS_SO_FAR = "headers-so-far/"
 JOURNAL = "journal/"
 LEASE = "lease/"
 MOSAIC_STORE = "mosaic.zarr"

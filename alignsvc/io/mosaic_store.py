@@ -18,6 +18,7 @@ objects are replaced, never written into, so a link shares bytes and not fate.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ _SEGMENTATION = "segmentation"
 _DTYPES = {"numerator": "float64", "weight": "float64", _SEGMENTATION: "int64"}
 _CURRENT = "current"
 _GENERATION = "generation-"
+_POINTER = re.compile(rb"generation-(\d{4,})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,15 @@ class MosaicStore:
     def create(self, generation: int, grids: Iterable[MosaicGrid]) -> None:
         """Make a generation without tiles; nothing happens if it exists with these grids.
 
+        One whose metadata is damaged is made anew: what its chunks mean nobody knows.
+
         Raises
         ------
         RunStoreError
             It exists with other grids.
         """
         grids = tuple(grids)
-        if self.exists(generation):
+        if self.exists(generation) and self._can_be_read(generation, len(grids)):
             if self.grids(generation) != grids:
                 raise RunStoreError(
                     f"mosaic store {self.root}: generation {generation} exists with other grids; "
@@ -78,6 +82,17 @@ class MosaicStore:
             return
         self._make_arrays(generation, grids)
         create_group(self.objects, _name(generation), {"n_components": len(grids)})
+
+    def _can_be_read(self, generation: int, n_components: int) -> bool:
+        """Whether the metadata of a generation and of all its arrays are whole."""
+        try:
+            self.grids(generation)
+            for component in range(n_components):
+                for plane in _DTYPES:
+                    self._array(generation, component, plane).opened(read_only=True)
+        except DamagedProduct:
+            return False
+        return True
 
     def _make_arrays(self, generation: int, grids: tuple[MosaicGrid, ...]) -> None:
         """Make all of a generation but what makes it exist."""
@@ -147,6 +162,16 @@ class MosaicStore:
         found = tile_checksum(self.read_tile(generation, tile))
         if found != checksum:
             raise _missing(generation, tile, f"checksum {found} found, {checksum} was written")
+
+    def is_tile(self, generation: int, tile: TileId, checksum: str) -> bool:
+        """Whether the tile is there, as it was when it had this checksum; it is read."""
+        if not self.exists(generation) or not self.has_tile(generation, tile):
+            return False
+        try:
+            self.verify_tile(generation, tile, checksum)
+        except DamagedProduct:
+            return False
+        return True
 
     def has_tile(self, generation: int, tile: TileId) -> bool:
         """Whether both planes of the tile have been written."""
@@ -264,9 +289,12 @@ class MosaicStore:
         objects_at(self.root).put(_CURRENT, _name(generation).encode())
 
     def current(self) -> int | None:
-        """Return the published generation, or None."""
-        name = self.objects.find(_CURRENT)
-        return None if name is None else int(name.decode().removeprefix(_GENERATION))
+        """Return the published generation; None if there is none, or the pointer is damaged.
+
+        It is written anew with each publication, and the journal tells of those.
+        """
+        found = _POINTER.fullmatch(self.objects.find(_CURRENT) or b"")
+        return None if found is None else int(found[1])
 
     def withdraw(self) -> None:
         """Have no current generation any more; nothing happens if there is none."""

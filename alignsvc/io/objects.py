@@ -205,9 +205,12 @@ class LocalObjects:
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
         """Return how many bytes each object has whose name begins with `prefix`, by name."""
-        names = self.list(prefix)
-        with self._explained("listing", prefix):
-            return {name: self._path(name).stat().st_size for name in names}
+        found = {}
+        for name in self.list(prefix):
+            # What is deleted meanwhile is there no more, as in a bucket.
+            with self._explained("listing", prefix), suppress(FileNotFoundError):
+                found[name] = self._path(name).stat().st_size
+        return found
 
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens if there is no such object."""

@@ -63,6 +63,15 @@ class UrlPlace:
                 f"{shown}: {parts.scheme}:// is not offered; wanted a path or one of "
                 f"{', '.join(f'{scheme}://' for scheme in INPUT_SCHEMES)}"
             )
+        if parts.scheme in STORE_SCHEMES and ":" in parts.netloc:
+            raise ConfigError(
+                f"{shown}: a bucket has no port; wanted {parts.scheme}://BUCKET/..., and the "
+                "server's address in the environment (AWS_ENDPOINT_URL)"
+            )
+        try:
+            _ = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{shown}: not a URL: {str(error).lower()}") from error
         if not parts.netloc:
             raise ConfigError(f"{shown}: names no bucket or host; wanted {parts.scheme}://NAME/...")
         name = self.url.partition("://")[2].rstrip("/")
@@ -136,7 +145,19 @@ def place_of(text: str) -> Place:
     ConfigError
         A URL of a kind that is not offered, or with credentials in it.
     """
-    return UrlPlace(text) if is_url(text) else Path(text).expanduser().absolute()
+    return UrlPlace(text) if is_url(text) else _straight(Path(text).expanduser().absolute())
+
+
+def _straight(path: Path) -> Path:
+    """Return a path without detours (``night/../run``), which end when the folder aside goes.
+
+    Behind a link of the file system ``..`` leads elsewhere than the name says: it stays.
+    """
+    straight = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        is_detour = part == ".." and straight.name != ".." and not straight.is_symlink()
+        straight = straight.parent if is_detour else straight / part
+    return straight
 
 
 def run_place(text: str) -> Place:
@@ -152,6 +173,23 @@ def run_place(text: str) -> Place:
         raise ConfigError(
             f"run.directory: {place}: a run cannot be kept behind {place.scheme}://; wanted a "
             f"path or one of {', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}"
+        )
+    return place
+
+
+def folder_place(text: str) -> Place:
+    """Return the folder that a text names, for files to be written below it.
+
+    Raises
+    ------
+    ConfigError
+        A URL of a kind that is not offered, with credentials in it, or that cannot be written to.
+    """
+    place = place_of(text)
+    if isinstance(place, UrlPlace) and place.scheme not in STORE_SCHEMES:
+        raise ConfigError(
+            f"{place}: nothing can be written behind {place.scheme}://; wanted a path or one of "
+            f"{', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}"
         )
     return place
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy import units
@@ -13,6 +12,8 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.io.catalogs import numbers_of, positions_of, table_of
+from alignsvc.io.places import Place
+from alignsvc.wording import counted
 
 _MAS = units.mas
 _MAS_PER_YEAR = units.mas / units.yr
@@ -55,12 +56,12 @@ _CORRELATIONS = {
 }
 
 
-def read_reference_catalog(path: Path) -> ReferenceCatalog:
+def read_reference_catalog(path: Place) -> ReferenceCatalog:
     """Return a reference catalogue: ECSV, CSV, FITS (its first table) or Parquet, by its suffix.
 
     Parameters
     ----------
-    path : Path
+    path : Place
 
     Raises
     ------
@@ -102,7 +103,7 @@ def read_reference_catalog(path: Path) -> ReferenceCatalog:
     )
 
 
-def _pair(path: Path, table: Table, pair: tuple[_Quantity, _Quantity]) -> FloatArray | None:
+def _pair(path: Place, table: Table, pair: tuple[_Quantity, _Quantity]) -> FloatArray | None:
     """Return two columns side by side, None if the table has neither."""
     columns = [_column(path, table, one) for one in pair]
     found = [column for column in columns if column is not None]
@@ -116,7 +117,7 @@ def _pair(path: Path, table: Table, pair: tuple[_Quantity, _Quantity]) -> FloatA
     return np.stack(found, axis=1)
 
 
-def _column(path: Path, table: Table, wanted: _Quantity) -> FloatArray | None:
+def _column(path: Place, table: Table, wanted: _Quantity) -> FloatArray | None:
     """Return a column in its unit, None if there is none; NaN where a value is missing."""
     name = next((name for name in wanted.names if name in table.colnames), None)
     if name is None:
@@ -135,7 +136,7 @@ def _column(path: Path, table: Table, wanted: _Quantity) -> FloatArray | None:
     return numbers_of(column) * float(unit.to(wanted.unit))
 
 
-def _require_epochs(path: Path, epoch: FloatArray | None) -> None:
+def _require_epochs(path: Place, epoch: FloatArray | None) -> None:
     low, high = _JULIAN_YEARS
     if epoch is None:
         raise ConfigError(
@@ -149,17 +150,17 @@ def _require_epochs(path: Path, epoch: FloatArray | None) -> None:
         )
 
 
-def _require_errors(path: Path, errors: FloatArray) -> None:
+def _require_errors(path: Place, errors: FloatArray) -> None:
     bad = ~(np.isfinite(errors) & (errors > 0.0)).all(axis=1)
     if bad.any():
         raise ConfigError(
-            f"catalogue {path}: {int(bad.sum())} rows, the first of them row "
+            f"catalogue {path}: {counted(int(bad.sum()), 'row')}, the first of them row "
             f"{int(np.flatnonzero(bad)[0]) + 1}, have no position error above 0; mend or remove "
             "them, or remove both columns of errors"
         )
 
 
-def _covariance(path: Path, table: Table, deviations: FloatArray) -> FloatArray:
+def _covariance(path: Place, table: Table, deviations: FloatArray) -> FloatArray:
     correlation = np.tile(np.eye(4), (len(table), 1, 1))
     for name, (i, j) in _CORRELATIONS.items():
         if name in table.colnames:

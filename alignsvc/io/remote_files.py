@@ -21,6 +21,7 @@ from alignsvc.errors import ConfigError, DataError, RunStoreError, TransientErro
 from alignsvc.io.buckets import (
     NO_CREDENTIALS,
     BucketObjects,
+    Purpose,
     again,
     client_for,
     has_no_credentials,
@@ -134,9 +135,9 @@ def matching(url: str) -> list[str]:
     Raises
     ------
     ConfigError
-        The server cannot list its files.
-    RunStoreError, TransientError
-        It refuses, or does not answer.
+        The server cannot list its files, or refuses.
+    TransientError
+        It does not answer.
     """
     place = UrlPlace(url)
     if place.scheme not in STORE_SCHEMES:
@@ -148,7 +149,12 @@ def matching(url: str) -> list[str]:
     fixed = next(i for i, part in enumerate(parts) if is_pattern(part))
     top = UrlPlace("/".join((_origin(place), *parts[:fixed])))
     wanted = re.compile("".join(_expressions(parts[fixed:])) + r"\Z")
-    names = BucketObjects(top).list("")
+    try:
+        names = BucketObjects(top, Purpose.INPUTS).list("")
+    except RunStoreError as error:
+        raise ConfigError(f"images.paths: {place}: {error}") from error
+    except TransientError as error:
+        raise TransientError(f"images.paths: {place}: {error}") from error
     return [f"{top}/{name}" for name in names if wanted.match(name)]
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.errors import HeaderError
 from alignsvc.io.header_cards import CardValue, commentary, new_card
 from alignsvc.io.places import Place
 from alignsvc.io.wcs_edit import Provenance
-from alignsvc.io.whole_files import replaced
+from alignsvc.io.whole_files import not_written, replaced
 from alignsvc.numerics.sky.tpv import as_tpv
 
 
@@ -43,7 +42,7 @@ def write_head(
         with replaced(path) as out:
             out.write(content)
     except OSError as error:
-        raise HeaderError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise not_written(path, error) from error
 
 
 def _head_of(wcs: CelestialWcs, provenance: Provenance | None) -> list[bytes]:

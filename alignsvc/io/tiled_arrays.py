@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 
-from alignsvc.errors import DamagedProduct, RunStoreError
+from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import Json, dumps
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.zarr_objects import CHUNKS, ZarrObjects
@@ -176,16 +176,14 @@ def group_attributes(objects: ObjectStore, name: str) -> dict[str, Json]:
 
     Raises
     ------
-    RunStoreError
-        There is none.
     DamagedProduct
-        Its metadata cannot be read.
+        There is none, or its metadata cannot be read.
     """
     store = ZarrObjects(objects, name, read_only=True)
     try:
         group = zarr.open_group(store, mode="r", zarr_format=_ZARR_FORMAT)
     except FileNotFoundError as error:
-        raise RunStoreError(f"run store: there is no {name}") from error
+        raise DamagedProduct(f"there is no {name}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedProduct(f"{name}/{METADATA} is damaged ({error})") from error
     return cast("dict[str, Json]", dict(group.attrs))

@@ -18,7 +18,7 @@ from alignsvc.domain.celestial import CelestialWcs, PlaneSurface, TpvSurface
 from alignsvc.domain.geometry import Points
 from alignsvc.errors import DataError
 from alignsvc.io.file_bytes import stored_bytes
-from alignsvc.io.fits_files import open_fits
+from alignsvc.io.fits_files import heard_warnings, open_fits
 from alignsvc.io.wat_surfaces import wat_projection
 from alignsvc.reasons import FailureKind
 
@@ -115,7 +115,7 @@ def celestial_from_file(path: str) -> CelestialWcs:
     DataError
         The file is not there or not readable, or no header in it has a WCS that can be used.
     """
-    with _wcs_header(path) as (header, files):
+    with heard_warnings(), _wcs_header(path) as (header, files):
         lengths = [
             header.get(f"NAXIS{i}", 2.0 * float(header.get(f"CRPIX{i}", 1.0))) for i in (2, 1)
         ]
@@ -131,7 +131,7 @@ def image_wcs_from_file(path: str) -> CelestialWcs:
     DataError
         As there; WRONG_DIMENSION: the header gives no NAXIS1, NAXIS2 of 1 or more.
     """
-    with _wcs_header(path) as (header, files):
+    with heard_warnings(), _wcs_header(path) as (header, files):
         sizes = [header.get(f"NAXIS{i}") for i in (2, 1)]
         if not all(isinstance(size, int) and size >= 1 for size in sizes):
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +11,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from alignsvc.errors import FileNotWritten, HeaderError
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.objects import PARTIAL
 from alignsvc.io.places import Place, UrlPlace
+
+#: The disk is full, or may not be written: what a user can mend, and no fault of what is written.
+DISK_REFUSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def not_written(place: Place, error: OSError) -> HeaderError:
+    """Return the error of a header's file that could not be written, by whose fault it is."""
+    kind = FileNotWritten if error.errno in DISK_REFUSES else HeaderError
+    return kind(f"{place}: cannot be written: {error.strerror or error}")
 
 
 @contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
-from alignsvc.errors import ConfigError, DataError, HeaderError
+from alignsvc.errors import ConfigError, DataError, HeaderError, NotAllWritten
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_files import ExposureCandidate, exposure_ids
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
@@ -16,7 +18,6 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.headers import (
     Destination,
     HeaderSettings,
@@ -24,9 +25,11 @@ from alignsvc.run.headers import (
     journal_edit,
     write_headers,
 )
-from alignsvc.run.planning import make_plan
-from alignsvc.run.service import state_of, stored_config
-from alignsvc.run.unchanged import require_same
+from alignsvc.run.service import state_of, stored_config, stored_plan
+from alignsvc.run.unchanged import require_its_inputs, with_half_written_restored
+
+T = TypeVar("T")
+P = TypeVar("P", bound=Place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,8 @@ def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
     ------
     ConfigError
         The run has not ended.
-    HeaderError
-        A header cannot be written; those before it are.
+    NotAllWritten
+        Headers that cannot be written; all others are.
     """
     run = run.absolute()
     state, config = state_of(run), stored_config(run)
@@ -75,17 +78,47 @@ def apply_run(run: Place, target: Target) -> tuple[Place, ...]:
         state.run_id,
         tuple(PlaneKind(kind) for kind in config.output.also),
     )
-    plan = make_plan(config, earlier_in(run, config))
-    headers = {header.ref.id: header for header in plan.headers}
-    for name in sorted(rows.keys() - headers.keys()):
-        raise ConfigError(f"exposure {name}: its files are not there any more, or not usable")
-    require_same(run, plan, state)
+    plan = stored_plan(run, config)
     book = Journal(RunLocations(run).objects, time.time)
-    files: list[Place] = []
-    for name, row in rows.items():
-        files += _written(headers[name], row, settings)
+    if target.destination is Destination.IN_PLACE:
+        plan = with_half_written_restored(plan, state, book)
+    headers = {header.ref.id: header for header in plan.headers}
+    gone = sorted(rows.keys() - headers.keys())
+    if gone:
+        raise ConfigError(
+            f"exposure {gone[0]}: its files are not there any more, or not usable"
+            + (f"; nor are those of {len(gone) - 1} others" if gone[1:] else "")
+            + f"; `alignsvc apply --from {run / CORRECTIONS} FILE...` takes files that lie "
+            "elsewhere by now"
+        )
+    require_its_inputs(run, plan, state)
+
+    def write(name: str) -> tuple[Place, ...]:
+        files = _written(headers[name], rows[name], settings)
         if target.destination is Destination.IN_PLACE:
             journal_edit(book, headers[name], plan.algorithms.images)
+        return files
+
+    return each_written(rows, write)
+
+
+def each_written(items: Iterable[T], write: Callable[[T], Iterable[P]]) -> tuple[P, ...]:
+    """Write the files of each item; return them.
+
+    Raises
+    ------
+    NotAllWritten
+        Some could not be written. What is wrong with one file is no fault of the next.
+    """
+    files: list[P] = []
+    failures: list[str] = []
+    for item in items:
+        try:
+            files += write(item)
+        except HeaderError as error:
+            failures.append(str(error))
+    if failures:
+        raise NotAllWritten(tuple(str(file) for file in files), tuple(failures))
     return tuple(files)
 
 
@@ -114,8 +147,8 @@ def apply_from(table: Place, files: tuple[Place, ...], target: Target) -> tuple[
     ------
     ConfigError
         A file matches no row, or more than one.
-    HeaderError
-        A header cannot be written; those before it are.
+    NotAllWritten
+        Headers that cannot be written; all others are.
     """
     if not files:
         raise ConfigError("apply --from: name the files to correct")
@@ -124,10 +157,9 @@ def apply_from(table: Place, files: tuple[Place, ...], target: Target) -> tuple[
     settings = HeaderSettings(target.destination, folder, "ALIGNSVC", _run_id(table.absolute()))
     ids = exposure_ids([str(file.absolute()) for file in files])
     chosen = {path: _row_for(rows, own_id, table) for path, own_id in ids.items()}
-    written: list[Place] = []
-    for path, own_id in ids.items():
-        written += _written(_inspected(path, own_id), chosen[path], settings)
-    return tuple(written)
+    return each_written(
+        ids, lambda path: _written(_inspected(path, ids[path]), chosen[path], settings)
+    )
 
 
 def _run_id(table: Place) -> str:

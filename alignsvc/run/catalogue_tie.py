@@ -20,6 +20,7 @@ from alignsvc.numerics.matching.start import disagreement_px
 from alignsvc.run.start_table import StartTable
 from alignsvc.tasks.list_sources import SourceList
 from alignsvc.tasks.match_sources import MatchFrame
+from alignsvc.wording import counted
 
 #: What the catalogue can say something of.
 _ON_CATALOG = (Standing.PLACED, Standing.UNKNOWN)
@@ -112,13 +113,13 @@ def tie_notes(table: StartTable, matcher: PatternMatcher) -> tuple[str, ...]:
     notes, moved = list[str](), table.moved_px(matcher.near_px)
     if len(moved):
         notes.append(
-            f"reference.catalog: the headers of {len(moved)} exposures are off from it together, "
-            f"by up to {moved.max():.1f} px; the loop begins where its stars match"
+            f"reference.catalog: the headers of {counted(len(moved), 'exposure')} are off from it "
+            f"together, by up to {moved.max():.1f} px; the loop begins where its stars match"
         )
     if off := table.off_catalog:
         notes.append(
-            f"reference.catalog: the sources of {len(off)} exposures that match each other "
-            f"({', '.join(off[:5])}{', ...' if len(off) > 5 else ''}) do not match its stars "
+            f"reference.catalog: the sources of {counted(len(off), 'exposure')} that match each "
+            f"other ({', '.join(off[:5])}{', ...' if len(off) > 5 else ''}) do not match its stars "
             f"beyond doubt within {matcher.radius_px:.0f} px, at any rotation: it is not used for "
             "them, and the mean holds their frame; give a catalogue of this field (magnitudes "
             "help), raise alignment.bootstrap_radius, or set alignment.bootstrap: false to trust "

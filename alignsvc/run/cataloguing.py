@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +17,7 @@ from alignsvc.domain.task import TableRef
 from alignsvc.io.catalogs import UserCatalog, read_user_catalog
 from alignsvc.io.journal import SourcesFound
 from alignsvc.io.locations import TABLES, RunLocations
-from alignsvc.io.places import Place
+from alignsvc.io.places import Place, place_of
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.sources.filters import apply_filters, strongest
 from alignsvc.numerics.sources.matching import (
@@ -171,10 +170,16 @@ def tile_views(tools: Tools, mosaic: Mosaic, needs: NeedsBox) -> list[TileView]:
     ]
 
 
+def background_tasks(tools: Tools, mosaic: Mosaic) -> list[BackgroundTask]:
+    """Return what measures the mesh of each tile."""
+    mesh = tools.plan.algorithms.mesh
+    return [BackgroundTask(view, mesh) for view in tile_views(tools, mosaic, mesh)]
+
+
 def backgrounds_of(tools: Tools, pass_number: int, mosaic: Mosaic) -> dict[int, TableRef]:
     """Measure the background of every grid; return the table of each component's."""
     mesh, objects = tools.plan.algorithms.mesh, RunLocations(tools.run).objects
-    tasks = [BackgroundTask(view, mesh) for view in tile_views(tools, mosaic, mesh)]
+    tasks = background_tasks(tools, mosaic)
     outcomes = run_required(tools, "background", pass_number, tasks)
     tables = {}
     for grid in tools.plan.grids:
@@ -195,7 +200,7 @@ def _wanted(tools: Tools) -> dict[int, TableRef] | None:
     detection = tools.plan.config.detection
     if detection.catalog is None:
         return None
-    catalog = read_user_catalog(Path(detection.catalog), detection.weight_column)
+    catalog = read_user_catalog(place_of(detection.catalog), detection.weight_column)
     return {grid.component: _store_wanted(tools.run, catalog, grid) for grid in tools.plan.grids}
 
 

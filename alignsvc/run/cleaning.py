@@ -26,6 +26,7 @@ from alignsvc.run.finish import tidy
 from alignsvc.run.mosaicking import EARLIER_GENERATION
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, fold
+from alignsvc.wording import counted
 
 #: Tables that a run is asked for which has ended: corrections of passes, what mosaics were made of,
 #: sources, where the loop began, what was taken along of an earlier run.
@@ -54,7 +55,8 @@ class Cleaning:
 
     def line(self) -> str:
         """Return it in a sentence."""
-        freed = f"{self.directory}: {self.n_objects} objects removed, {self.n_bytes / 1e6:.1f} MB"
+        removed = counted(self.n_objects, "object")
+        freed = f"{self.directory}: {removed} removed, {self.n_bytes / 1e6:.1f} MB"
         anew = f"; `alignsvc resume {self.directory}` begins its loop anew"
         return freed + (anew if self.begins_anew else "")
 

@@ -24,6 +24,7 @@ from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import TABLES
 from alignsvc.io.objects import ObjectStore
 from alignsvc.reasons import FailureKind
+from alignsvc.wording import counted
 
 _NAME = f"{TABLES}earlier.json"
 
@@ -200,8 +201,8 @@ class EarlierRun:
             said.append(f"{self.directory} kept no mosaic: every tile is made again")
         if self.n_left_out:
             said.append(
-                f"{self.n_left_out} exposures that {self.directory} did not align stay out, as "
-                "nothing new overlaps them; name them in images.paths to try again"
+                f"{counted(self.n_left_out, 'exposure')} that {self.directory} did not align left "
+                "out, as nothing new is near; to try again, name what is missing in images.paths"
             )
         said += [one.message for one in self.lost]
         return tuple(said)

@@ -47,7 +47,22 @@ class Note:
         object.__setattr__(self, "text", redacted(self.text))
 
 
-Event = StageStarted | TaskEnded | PassSolved | Note
+@dataclass(frozen=True, slots=True)
+class HeadersRead:
+    """So many headers of the inputs are read, of all that are to be, in so many seconds."""
+
+    done: int
+    total: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """How far it is, in words."""
+        rate = f", {self.done / self.seconds:.0f} a second" if self.seconds > 0 else ""
+        return f"headers: {self.done} of {self.total} read{rate}"
+
+
+Event = HeadersRead | StageStarted | TaskEnded | PassSolved | Note
 
 
 class Listener(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 from alignsvc.config.build import image_settings
 from alignsvc.config.schema import Config
 from alignsvc.domain.outcome import Status
-from alignsvc.domain.result import ExposureResult
+from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.errors import ConfigError, DataError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.corrections_table import read_corrections
@@ -29,6 +29,7 @@ from alignsvc.reasons import NEXT_STEP, REASON_TEXT, FailureKind, SkipReason
 from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.service import stored_config
 from alignsvc.run.solved_table import SolvedTable
+from alignsvc.run.source_counts import counts_json, counts_text
 from alignsvc.run.state import RunState, after
 
 _INPUT = "input "
@@ -45,17 +46,15 @@ class PassOfExposure:
     number : int
     is_full : bool
         Whether sources were detected anew.
-    n_sources, n_used : int
-        That it saw, and that its fit used; 0 where it was not solved.
-    rmse_px, movement_px : float
+    quality : FitQuality
+        Of the pass's own fit; nothing where it was not solved.
+    movement_px : float
         NaN where it was not solved.
     """
 
     number: int
     is_full: bool
-    n_sources: int
-    n_used: int
-    rmse_px: float
+    quality: FitQuality
     movement_px: float
 
     def line(self) -> str:
@@ -64,8 +63,8 @@ class PassOfExposure:
         if not np.isfinite(self.movement_px):
             return f"pass {self.number}{full}: not solved"
         return (
-            f"pass {self.number}{full}: {self.n_used} of {self.n_sources} sources used, rmse "
-            f"{self.rmse_px:.4f} px, moved {self.movement_px:.4f} px"
+            f"pass {self.number}{full}: sources {counts_text(self.quality)}; rmse "
+            f"{self.quality.rmse_px:.4f} px, moved {self.movement_px:.4f} px"
         )
 
 
@@ -124,6 +123,8 @@ class Explanation:
         In order of time.
     verdict : str
         What held-out sources say; empty before they were asked.
+    final : FitQuality or None
+        Of the correction that the run has left, as in its report; None before it ended.
     """
 
     exposure: str
@@ -136,6 +137,7 @@ class Explanation:
     passes: tuple[PassOfExposure, ...]
     happened: tuple[Happened, ...]
     verdict: str = ""
+    final: FitQuality | None = None
 
     def lines(self) -> list[str]:
         """Return it in sentences."""
@@ -152,6 +154,10 @@ class Explanation:
         if self.input.trouble:
             lines.append(f"its files now: {self.input.trouble}")
         lines += [one.line() for one in self.passes]
+        if self.final is not None and self.final.n_sources:
+            lines.append(
+                f"in the end: sources {counts_text(self.final)}; rmse {self.final.rmse_px:.4f} px"
+            )
         return lines + [one.line() for one in self.happened]
 
     def as_json(self) -> dict[str, object]:
@@ -172,13 +178,13 @@ class Explanation:
                 {
                     "number": one.number,
                     "full": one.is_full,
-                    "n_sources": one.n_sources,
-                    "n_used": one.n_used,
-                    "rmse_px": _number(one.rmse_px),
+                    **counts_json(one.quality),
+                    "rmse_px": _number(one.quality.rmse_px),
                     "movement_px": _number(one.movement_px),
                 }
                 for one in self.passes
             ],
+            "final": None if self.final is None else counts_json(self.final),
             "happened": [{"time_s": one.time_s, "text": one.text} for one in self.happened],
         }
 
@@ -225,6 +231,7 @@ def explain_exposure(run: Place, exposure: str) -> Explanation:
         passes=tuple(_passes(objects, state, exposure)),
         happened=tuple(sorted(happened, key=lambda one: one.time_s)),
         verdict=state.verdicts[exposure].verdict.value if exposure in state.verdicts else "",
+        final=None if row is None else row.quality,
     )
 
 
@@ -366,9 +373,7 @@ def _passes(objects: ObjectStore, state: RunState, exposure: str) -> Iterator[Pa
         yield PassOfExposure(
             record.number,
             record.is_full,
-            int(table.n_sources[row]),
-            int(table.n_used[row]),
-            float(table.rmse_px[row]),
+            table.quality_of(row),
             float(table.move_px[row]),
         )
 

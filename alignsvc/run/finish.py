@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
-from alignsvc.errors import HeaderError
+from alignsvc.errors import FileNotWritten, HeaderError, ResourceError
 from alignsvc.io import journal
 from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
@@ -77,7 +77,8 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         write_catalog(flagged_sources(tools, end.state), locations.path(SOURCES))
     for note in (*end.state.chip_notes, *written.notes):
         tools.listener(events.Note(note))
-    sharper = mosaic_sharpening(tools.run, fold(tools.journal.events()))
+    known = fold(tools.journal.events())
+    sharper = mosaic_sharpening(tools.run, known)
     result = RunResult(
         directory=tools.run,
         verdict=end.verdict,
@@ -96,6 +97,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         ),
         sharpening=sharper,
         agreement=agreement,
+        planned=known.planned,
     )
     tools.journal.require_ours()
     write_reports(tools, result)
@@ -133,6 +135,7 @@ def end_early(tools: Tools, error: TooManyFailed, known: RunState) -> RunResult:
         headers=(),
         notes=tools.plan.notes,
         ended_early=str(error),
+        planned=known.planned,
     )
     write_reports(tools, result)
     return result
@@ -150,7 +153,6 @@ def tidy(run: Place, keep_mosaics: str) -> None:
     """Remove what only a run that goes on needs: contributions, and what killed writers left."""
     locations = RunLocations(run)
     objects = locations.objects
-    objects.delete_below(CONTRIBUTIONS)
     mosaics = MosaicStore(locations.path(MOSAIC_STORE))
     mosaics.remove_partial()
     if keep_mosaics != "all":
@@ -159,6 +161,12 @@ def tidy(run: Place, keep_mosaics: str) -> None:
         objects.delete_below(f"{MOSAIC_STORE}/")
     remove_control(objects)
     objects.remove_partial()
+    objects.delete_below(CONTRIBUTIONS)  # last: while they are there, the rest may be too
+
+
+def is_tidy(run: Place) -> bool:
+    """Return whether nothing is left to `tidy` of a run that has ended."""
+    return CONTRIBUTIONS.removesuffix("/") not in RunLocations(run).objects.folders("")
 
 
 def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Place, ...]:
@@ -249,6 +257,10 @@ def _each_written(
         tools.journal.require_ours()
         try:
             written = write_headers(headers[result.id], result, settings)
+        except FileNotWritten as error:
+            raise ResourceError(
+                f"{error}; mend that and `alignsvc resume {tools.run}`: only the end is left to do"
+            ) from error
         except HeaderError as error:
             rows.append(_unwritable(result, error))
             continue

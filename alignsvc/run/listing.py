@@ -15,6 +15,8 @@ from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
 from alignsvc.run.run_directory import never_began
 from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
+from alignsvc.run.submitted_driver import AskDriver, AskingManyBriefly
+from alignsvc.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class ListedRun:
         Seconds since its last sign of life; None if there never was one.
     trouble : str
         Why it cannot be read: it is damaged, or of another format.
+    driver : str
+        What is known of a driver that was submitted and does not drive it; empty = nothing.
     """
 
     directory: Place
@@ -44,6 +48,7 @@ class ListedRun:
     counts: ExposureCounts = field(default_factory=ExposureCounts)
     silence_s: float | None = None
     trouble: str = ""
+    driver: str = ""
 
     def line(self) -> str:
         """Return it in a line."""
@@ -52,11 +57,13 @@ class ListedRun:
         counts = self.counts
         parts = [
             f"{self.directory}  {self.id or '-'}  {self.standing}",
-            f"{self.passes} {'pass' if self.passes == 1 else 'passes'}",
+            counted(self.passes, "pass", "passes"),
             f"{counts.going + counts.aligned} ok, {counts.skipped} skipped, {counts.failed} failed",
         ]
         if self.silence_s is not None:
             parts.append(f"{age_text(self.silence_s)} ago")
+        if self.driver:
+            parts.append(self.driver)
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, object]:
@@ -74,6 +81,7 @@ class ListedRun:
             },
             "silence_s": self.silence_s,
             "trouble": self.trouble,
+            "driver": self.driver,
         }
 
 
@@ -95,7 +103,8 @@ def list_runs(root: Place, now_s: float | None = None) -> tuple[ListedRun, ...]:
         raise ConfigError(f"{root}: no such directory; give one below which runs are")
     now_s = time.time() if now_s is None else now_s
     found = _runs_on_disk(root) if isinstance(root, Path) else _runs_in_bucket(root)
-    return tuple(_listed(run, now_s) for run in found)
+    ask = AskingManyBriefly()
+    return tuple(_listed(run, now_s, ask) for run in found)
 
 
 def _runs_on_disk(root: Path) -> Iterator[Path]:
@@ -124,11 +133,11 @@ def _is_run(folder: Place, below: Sequence[str]) -> bool:
     return never_began(folder)
 
 
-def _listed(run: Place, now_s: float) -> ListedRun:
+def _listed(run: Place, now_s: float, ask: AskDriver) -> ListedRun:
     try:
         journal = Journal(RunLocations(run).objects, time.time)
         view = JournalView().read_on(journal.entries())
-        status = status_of(run, view, now_s)
+        status = status_of(run, view, now_s, ask)
     except (AlignError, ValueError, KeyError) as error:
         return ListedRun(run, trouble=str(error))
     return ListedRun(
@@ -138,4 +147,5 @@ def _listed(run: Place, now_s: float) -> ListedRun:
         len(status.state.solved_passes),
         status.counts,
         status.silence_s,
+        driver="" if status.submitted is None else status.submitted.words,
     )

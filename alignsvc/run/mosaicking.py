@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alignsvc.domain.geometry import PixelBox
@@ -139,7 +139,10 @@ def make_mosaic(
     parts = _parts_by_tile(tools, contributions)
     checksums = _merge(tools, turn, parts, before)
     mosaic = Mosaic(turn.generation, contributions, parts, checksums)
-    is_known = mosaic_store(tools.run).current() == turn.generation
+    mosaics = mosaic_store(tools.run)
+    # Once it was published the one before went, and so it says even if the pointer is damaged.
+    gone = before is not None and not mosaics.exists(before.generation)
+    is_known = gone or mosaics.current() == turn.generation
     if before is not None and not turn.is_detected and not is_known:
         _link_segmentation(tools, before, mosaic)
     _publish(tools, mosaic)
@@ -155,16 +158,19 @@ def resample_task(tools: Tools, pass_number: int, view: ExposureView) -> Resampl
     return ResampleTask(tools.run, view, resampler, fills_rays=is_template)
 
 
-def merged_again(tools: Tools, pass_number: int, mosaic: Mosaic, tiles: Container[TileId]) -> None:
-    """Make some tiles again of a mosaic that was published and may be gone."""
+def merge_tasks_again(
+    tools: Tools, mosaic: Mosaic, parts: Mapping[TileId, tuple[Part, ...]]
+) -> list[MergeTask]:
+    """Return what makes some tiles again of a mosaic that was published and may be gone.
+
+    There is room for them in the store then, and tiles of an earlier run are whole.
+    """
     mosaic_store(tools.run).create(mosaic.generation, tools.plan.grids)
     _link_kept(tools, mosaic.generation)
-    tasks = [
-        MergeTask(tools.run, tools.plan.grids[tile.component], tile, parts, mosaic.generation)
-        for tile, parts in mosaic.parts.items()
-        if tile in tiles
+    return [
+        MergeTask(tools.run, tools.plan.grids[tile.component], tile, some, mosaic.generation)
+        for tile, some in parts.items()
     ]
-    run_required(tools, "merge", pass_number, tasks)
 
 
 def mosaic_part(tools: Tools, mosaic: Mosaic, exposure: PlannedExposure) -> MosaicPart:
@@ -215,10 +221,14 @@ def _merge(
 
 
 def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:
-    """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one."""
+    """Make tiles of the earlier run's mosaic, that nothing touches, tiles of this one.
+
+    Those that an earlier attempt linked are read: they may be damaged by now.
+    """
     store = mosaic_store(tools.run)
     for tile, kept in tools.plan.kept.items():
-        if not store.segmentation_is_whole(generation, tile):  # written last
+        is_linked = store.segmentation_is_whole(generation, tile)  # written last
+        if not is_linked or not store.is_tile(generation, tile, kept.checksum):
             store.link_earlier(EARLIER_GENERATION, kept.there, generation, tile)
     return {tile: kept.checksum for tile, kept in tools.plan.kept.items()}
 

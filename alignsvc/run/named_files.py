@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.domain.grid import MosaicGrid
@@ -14,9 +13,11 @@ from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.grid_files import read_grid
+from alignsvc.io.places import place_of
 from alignsvc.io.reference_catalogs import read_reference_catalog
 from alignsvc.io.source_masks import read_source_mask
 from alignsvc.numerics.sources.source_mask import SourceMask
+from alignsvc.wording import counted
 
 
 def given_grid(config: Config) -> MosaicGrid | None:
@@ -39,7 +40,7 @@ def source_digests(config: Config) -> tuple[tuple[str, str], ...]:
     wanted, stars = config.detection.catalog, config.reference.catalog
     if wanted is not None:
         with _named_in("detection.catalog"):
-            read_user_catalog(Path(wanted), config.detection.weight_column)
+            read_user_catalog(place_of(wanted), config.detection.weight_column)
     source_mask(config)
     named = (
         ("detection.catalog", wanted),
@@ -64,7 +65,7 @@ def reference_catalog(config: Config) -> ReferenceCatalog | None:
     if name is None:
         return None
     with _named_in("reference.catalog"):
-        return read_reference_catalog(Path(name))
+        return read_reference_catalog(place_of(name))
 
 
 @contextmanager
@@ -110,6 +111,6 @@ def catalog_notes(
     some = ", ".join(timeless[:3]) + (", ..." if len(timeless) > 3 else "")
     return (
         *catalog.notes,
-        f"reference.catalog: {len(timeless)} exposures have no mid time ({some}): no proper "
-        "motion is applied to them; set images.mid_time",
+        f"reference.catalog: {counted(len(timeless), 'exposure has', 'exposures have')} no mid "
+        f"time ({some}): no proper motion is applied to them; set images.mid_time",
     )

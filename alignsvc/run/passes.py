@@ -20,7 +20,14 @@ from alignsvc.run.failed_fraction import require_enough
 from alignsvc.run.history import kept_name, write_pass_history
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic, Turn, make_mosaic, mosaic_part, view_of
+from alignsvc.run.mosaicking import (
+    Mosaic,
+    Turn,
+    make_mosaic,
+    mosaic_part,
+    remove_superseded,
+    view_of,
+)
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reducer.levelling import levelled
 from alignsvc.run.reducer.solve_group import Measured
@@ -255,8 +262,8 @@ def _mosaic_made(tools: Tools, settings: PassSettings, state: LoopState) -> Loop
     exposures = state.going(tools.plan.exposures)
     views = {one.id: _view(tools, state, one) for one in exposures}
     made = make_mosaic(tools, turn, exposures, views, state.mosaic)
-    if made.is_known and not turn.is_detected:
-        mend_segments(tools, turn, made.mosaic)
+    if made.is_known and not turn.is_detected and mend_segments(tools, made.mosaic):
+        remove_superseded(tools, made.mosaic)
     state = _announce_ends(tools, state, made.ended)
     return replace(state, mosaic=made.mosaic)
 

@@ -16,7 +16,7 @@ from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.io.exposure_headers import ExposureHeader
-from alignsvc.io.journal import ExposureEnded
+from alignsvc.io.journal import ExposureEnded, Planned
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import MosaicLayout
 from alignsvc.reasons import SkipReason
@@ -124,8 +124,8 @@ class Plan:
         That `alignment.colour_term` names.
     off_catalog : frozenset of str
         Ids of exposures whose sources should match the catalogue, and do not.
-    n_headers_read : int
-        Exposures whose headers were read for it; those of the others are kept by the run.
+    planned : Planned
+        How many headers were read for it, how many the run keeps, and what that took.
     """
 
     config: Config
@@ -144,7 +144,7 @@ class Plan:
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
     colours: StarColours | None = None
     off_catalog: frozenset[str] = frozenset()
-    n_headers_read: int = 0
+    planned: Planned = field(default_factory=lambda: Planned(0, 0, 0.0, 0.0))
 
     @property
     def run_id(self) -> str:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alignsvc.config.build import build_algorithms, build_cluster, margin_px
+from alignsvc.config.resolved import resolved
 from alignsvc.config.schema import Config
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import TangentPlane, middle_of
 from alignsvc.domain.grid import MosaicGrid, TileId
+from alignsvc.domain.reference_catalog import ReferenceCatalog
 from alignsvc.errors import ConfigError, DataError
 from alignsvc.io import places
-from alignsvc.io.exposure_files import find_exposures
+from alignsvc.io.exposure_files import find_files
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.fits_files import content_digest
 from alignsvc.io.headers_read import HeadersRead
@@ -43,12 +45,21 @@ from alignsvc.run.named_files import (
     source_digests,
 )
 from alignsvc.run.plan import ALONE, Plan, PlannedExposure, comparable
-from alignsvc.run.reading_headers import HeaderReader, Reading, cores
+from alignsvc.run.reading_headers import (
+    HeaderReader,
+    Reading,
+    ReadingListener,
+    cores,
+    untold,
+)
 from alignsvc.run.star_colours import refraction_notes, star_colours
 
 
 def make_plan(
-    config: Config, earlier: EarlierRun | None = None, headers_read: HeadersRead | None = None
+    config: Config,
+    earlier: EarlierRun | None = None,
+    headers_read: HeadersRead | None = None,
+    told: ReadingListener = untold,
 ) -> Plan:
     """Read every header that `config` names and decide what to do.
 
@@ -59,6 +70,8 @@ def make_plan(
         The run that is extended: its exposures join those of the configuration.
     headers_read : HeadersRead or None
         What headers said when they were read last: files that are unchanged are not read again.
+    told : ReadingListener
+        Hears how far the reading of the others is.
 
     Raises
     ------
@@ -66,79 +79,102 @@ def make_plan(
         Settings that do not fit, patterns that match nothing, a reference that is not there.
     """
     algorithms = build_algorithms(config)
+    config = resolved(config)
     build_cluster(config, None)
-    catalog = reference_catalog(config)
-    sources = source_digests(config)
-    grid = given_grid(config)
+    named = _Named.read(config)
     also = earlier.files if earlier is not None else ()
-    found = find_exposures(config.images.paths, algorithms.images, also)
-    processes = 1 if config.cluster.backend == "serial" else cores()
-    reading = HeaderReader(algorithms.images, processes)(found.candidates, headers_read)
+    found = find_files(config.images.paths, algorithms.images, also)
+    processes = 0 if config.cluster.backend == "serial" else cores()
+    reading = HeaderReader(algorithms.images, processes, told)(found, headers_read)
     start = time.perf_counter()
-    sound: Sequence[ExposureHeader] = reading.headers
-    ended = [failure(f) for f in (*found.failed, *reading.failed)]
-    ended += earlier.lost_among(sound) if earlier is not None else ()
-    headers = reading.headers
-    known = earlier.known_among(headers) if earlier is not None else {}
-    sound, duplicates = without_duplicates(sound, known)
-    ended += duplicates
-    sound, outside = on_grid(sound, grid)
-    ended += outside
-    arranged = _arranged(config, sound, earlier, {})
-    ended += [ended_alone(header, len(sound)) for header in arranged.alone]
+    usable = _usable(reading, earlier, named.grid)
+    arranged = _arranged(config, usable.sound, earlier, {})
+    alone = (ended_alone(header, len(usable.sound)) for header in arranged.alone)
+    ended = sorted((*usable.ended, *alone), key=lambda one: one.exposure)
     reference = _reference(config, (*arranged.exposures, *arranged.idle))
     arranged = arranged.held_by(reference)
-    require_on_grids(config, catalog, arranged.layout.grids)
-    extended = () if earlier is None else (("run.extend", earlier.digest),)
+    require_on_grids(config, named.catalog, arranged.layout.grids)
     parts = (
-        ("format", digest_of(FORMAT_VERSION)),
-        *setting_parts(config),
-        *extended,
-        *sources,
-        ("reference.image", reference or ""),
-        ("mosaic.grid", digest_of(grid) if grid is not None else ""),
-        _named_plane(config, sound),
-        *((f"input {header.ref.id}", header.ref.fingerprint) for header in headers),
+        *_setting_parts(config, earlier, named, reference),
+        _named_plane(config, usable.sound),
+        *((f"input {header.ref.id}", header.ref.fingerprint) for header in reading.headers),
     )
-    moving = [one.known for one in arranged.exposures if not one.is_frozen]
-    compared = [one.header for one in arranged.exposures]
-    colours = star_colours(config, compared)
-    notes = (
-        *(() if earlier is None else earlier.notes(moving, len(arranged.idle))),
-        *catalog_notes(catalog, sound),
-        *refraction_notes(compared, colours),
-        *(w for h in sound for w in h.warnings),
-        *reading.notes,
-        *_times(reading, time.perf_counter() - start),
-    )
-    return Plan(
+    plan = Plan(
         config=config,
         algorithms=algorithms,
         exposures=arranged.exposures,
-        headers=headers,
-        ended=tuple(sorted(ended, key=lambda e: e.exposure)),
+        headers=reading.headers,
+        ended=tuple(ended),
         layout=arranged.layout,
         reference=reference,
         identity=digest_of(parts),
         parts=parts,
-        catalog=catalog,
-        notes=notes,
+        catalog=named.catalog,
+        notes=(),
         earlier=earlier,
         idle=arranged.idle,
         kept=arranged.kept,
-        colours=colours,
-        n_headers_read=reading.n_read,
+        colours=star_colours(config, [one.header for one in arranged.exposures]),
+    )
+    planned = replace(reading.told, planning_s=time.perf_counter() - start)
+    times = (planned.text,) if reading.is_long else ()
+    notes = (*_notes(plan, usable.sound), *reading.notes, *times)
+    return replace(plan, notes=notes, planned=planned)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Named:
+    """What the configuration names beside the exposures."""
+
+    catalog: ReferenceCatalog | None
+    sources: tuple[tuple[str, str], ...]
+    grid: MosaicGrid | None
+
+    @classmethod
+    def read(cls, config: Config) -> _Named:
+        return cls(reference_catalog(config), source_digests(config), given_grid(config))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Usable:
+    """Exposures that can take part, as far as they themselves say, and those that cannot."""
+
+    sound: Sequence[ExposureHeader]
+    ended: tuple[ExposureEnded, ...]
+
+
+def _usable(reading: Reading, earlier: EarlierRun | None, grid: MosaicGrid | None) -> _Usable:
+    headers = reading.headers
+    ended = [failure(one) for one in reading.failed]
+    ended += earlier.lost_among(headers) if earlier is not None else ()
+    known = earlier.known_among(headers) if earlier is not None else {}
+    single, duplicates = without_duplicates(headers, known)
+    sound, outside = on_grid(single, grid)
+    return _Usable(sound, (*ended, *duplicates, *outside))
+
+
+def _setting_parts(
+    config: Config, earlier: EarlierRun | None, named: _Named, reference: str | None
+) -> tuple[tuple[str, str], ...]:
+    """Return the pieces of the identity that are not inputs."""
+    return (
+        ("format", digest_of(FORMAT_VERSION)),
+        *setting_parts(config),
+        *(() if earlier is None else (("run.extend", earlier.digest),)),
+        *named.sources,
+        ("reference.image", reference or ""),
+        ("mosaic.grid", digest_of(named.grid) if named.grid is not None else ""),
     )
 
 
-def _times(reading: Reading, planning_s: float) -> tuple[str, ...]:
-    """Return a sentence on what took long; none where there are few headers."""
-    if not reading.is_long:
-        return ()
-    n = len(reading.headers) + len(reading.failed)
+def _notes(plan: Plan, sound: Sequence[ExposureHeader]) -> tuple[str, ...]:
+    """Return what the user should know of the inputs."""
+    moving = [one.known for one in plan.exposures if not one.is_frozen]
     return (
-        f"headers: {reading.n_read} exposures read and {n - reading.n_read} unchanged since they "
-        f"were read last, in {reading.seconds:.1f} s; planned in {planning_s:.1f} s",
+        *(() if plan.earlier is None else plan.earlier.notes(moving, len(plan.idle))),
+        *catalog_notes(plan.catalog, sound),
+        *refraction_notes([one.header for one in plan.exposures], plan.colours),
+        *(warning for header in sound for warning in header.warnings),
     )
 
 
@@ -271,7 +307,7 @@ def _given_plane(config: Config, sound: Sequence[ExposureHeader]) -> TangentPlan
     for header in sound:
         if header.ref.id == name:
             return _plane_of(header.wcs)
-    if not Path(name).is_file():
+    if not places.is_url(name) and not Path(name).is_file():
         raise ConfigError(
             f"alignment.tangent_plane: {name!r} is neither the id of a sound exposure nor a file"
         )

@@ -6,133 +6,94 @@ A pure function of the plan. What was needed is in the report beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.geometry import Points
-from alignsvc.domain.grid import MosaicGrid
-from alignsvc.engine.base import ClusterBackend, KnowsItsMemory
-from alignsvc.errors import ConfigError
+from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.domain.grid import MosaicGrid, TileId
+from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.kept_tiles import Role
-from alignsvc.run.plan import Plan, PlannedExposure
+from alignsvc.run.plan import Plan, PlannedExposure, comparable
 from alignsvc.run.rejecting import components_with_search
+from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds
 
-#: A worker with all its libraries; measured as is all that follows (tests/README.md).
-BASE_BYTES = 210e6
-#: How far memory may be from what is predicted, either way: a task that would not fit even so is
-#: refused, one that might not is warned of.
-ACCURACY = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """Pixels that a task of an exposure, or of a tile, deals with.
-
-    Parameters
-    ----------
-    read : float
-        Of all chips.
-    chip : float
-        Of the largest chip, or of the grid under it if that has more.
-    area : float
-        Of the grid's box around all chips.
-    tile : float
-        Of a whole tile, which is what is read and decompressed.
-    cut : float
-        Of a tile and its halo, within the grid.
-    """
-
-    read: float = 0.0
-    chip: float = 0.0
-    area: float = 0.0
-    tile: float = 0.0
-    cut: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Bytes:
-    """What a task of a stage occupies for each of those pixels, and the seconds for a megapixel.
-
-    `heap_area` and `heap_tile` are what small arrays leave behind in the process for what comes
-    after, up to `most_heap` (the heap keeps arrays of less than 16 MB: `engine.clusters.local`).
-    """
-
-    read: float = 0.0
-    chip: float = 0.0
-    area: float = 0.0
-    tile: float = 0.0
-    cut: float = 0.0
-    heap_area: float = 0.0
-    heap_tile: float = 0.0
-    most_heap: float = 0.0
-    seconds: float = 0.0
-
-    def __call__(self, sizes: _Sizes) -> float:
-        own = (
-            self.read * sizes.read
-            + self.chip * sizes.chip
-            + self.area * sizes.area
-            + self.tile * sizes.tile
-            + self.cut * sizes.cut
-        )
-        left = self.heap_area * sizes.area + self.heap_tile * sizes.tile
-        return BASE_BYTES + own + min(self.most_heap, left)
-
-
-#: Of each stage, in the order of a run.
-_OF_EXPOSURES: Mapping[str, _Bytes] = {
-    "list_sources": _Bytes(read=4, chip=40, seconds=0.11),
-    "resample": _Bytes(read=12, chip=25, area=16, heap_area=120, most_heap=130e6, seconds=0.14),
-    "reject": _Bytes(read=12, chip=106, tile=10, heap_area=60, most_heap=100e6, seconds=0.27),
-    "measure": _Bytes(read=12, chip=95, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
-    "compare": _Bytes(read=12, chip=130, tile=24, heap_area=60, most_heap=100e6, seconds=1.07),
-}
-_OF_TILES: Mapping[str, _Bytes] = {
-    "merge": _Bytes(tile=8, cut=16, heap_area=120, heap_tile=25, most_heap=220e6, seconds=0.1),
-    "background": _Bytes(cut=24, heap_area=80, heap_tile=20, most_heap=200e6, seconds=0.02),
-    "detect": _Bytes(cut=70, heap_area=80, heap_tile=20, most_heap=180e6, seconds=0.1),
-    "tell": _Bytes(cut=95, heap_area=80, heap_tile=20, most_heap=180e6, seconds=3.0),
-}
 #: Pixels around a tile that detection reads too.
 _HALO_PX = 64
 #: On disk, a pixel of a contribution (numerator and weight, float32), and of a mosaic (the same in
 #: float64, and its segmentation): weights, labels and sums of few compress well, noise does not.
 _CONTRIBUTION, _MOSAIC = 4.5, 7.0
 #: What is left for people: a pixel of a FITS file of the mosaic, and of a plane of an input that is
-#: copied; and tables of an exposure.
-_MOSAIC_FITS, _COPY, _TABLES = 8.0, 4.0, 1e6
+#: copied; and the history of an exposure.
+_MOSAIC_FITS, _COPY, _HISTORY = 8.0, 4.0, 0.8e6
+#: Tables of a pass, for a pixel of an exposure (550 bytes for a source, 900 to the megapixel), and
+#: in how many passes; what tells that a task is done, a block of the disk; and the journal.
+_TABLES, _PASSES, _RECEIPT, _JOURNAL = 0.5, 3, 4096, 3e5
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks of a stage there are.
+
+    Parameters
+    ----------
+    once : int
+        Before the loop and after it.
+    every : int
+        In each pass.
+    full : int
+        More, in each full pass.
+    told : int
+        More, in the full passes that measure by a model: all but the first; or in the second pass
+        if that is not full.
+    """
+
+    once: int = 0
+    every: int = 0
+    full: int = 0
+    told: int = 0
+
+    @property
+    def of_a_pass(self) -> int:
+        """Tasks of a full pass, not the first."""
+        return self.every + self.full + self.told
+
+    def of_a_run(self, passes: int, full: int) -> int:
+        """Return the tasks of a run of so many passes, so many of them full."""
+        told = 0 if passes < 2 else max(full - 1, 1)
+        return self.once + self.every * passes + self.full * full + self.told * told
 
 
 @dataclass(frozen=True, slots=True)
 class StagePrediction:
-    """The tasks of one stage in a full pass.
+    """The tasks of one stage.
 
     Parameters
     ----------
     stage : str
-    n_tasks : int
+    counts : Counts
     memory_bytes : int
         What the worker of the largest task occupies, libraries included.
     seconds : float
-        What a task of typical size takes: the grain (a core of 2023; exposures full of sources
-        take longer).
+        What a task of typical size takes: the grain (a core of 2023, about 900 sources a
+        megapixel).
     subject : str
         Exposure or tile of the largest.
-    is_once : bool
-        Whether its tasks come once in a run: before the loop, or after it.
     """
 
     stage: str
-    n_tasks: int
+    counts: Counts
     memory_bytes: int
     seconds: float
     subject: str
-    is_once: bool = False
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks of a full pass; of the run, where the stage is not of a pass."""
+        return self.counts.of_a_pass or self.counts.once
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +103,28 @@ class Prediction:
     Parameters
     ----------
     stages : tuple of StagePrediction
-    contribution_bytes, mosaic_bytes, product_bytes : int
-        Disk: what exposures give to the mosaic, the mosaic, and what is left for people.
+    contribution_bytes, mosaic_bytes, product_bytes, table_bytes : int
+        Disk: what exposures give to the mosaic, the mosaic, what is left for people, and tables,
+        receipts and journal.
     """
 
     stages: tuple[StagePrediction, ...]
     contribution_bytes: int
     mosaic_bytes: int
     product_bytes: int
+    table_bytes: int
 
     @property
     def disk_bytes(self) -> int:
         """Disk at the peak: one generation takes another's place, or products are written."""
         once = self.contribution_bytes + self.mosaic_bytes
-        return once + max(once, self.product_bytes)
+        return once + max(once, self.product_bytes) + self.table_bytes
+
+    @property
+    def end_bytes(self) -> int:
+        """Disk at the end of a run, before what only a run that goes on needs is removed."""
+        left = self.product_bytes + self.table_bytes
+        return self.contribution_bytes + self.mosaic_bytes + left
 
     @property
     def hungriest(self) -> StagePrediction:
@@ -170,28 +139,33 @@ class Prediction:
     @property
     def n_tasks(self) -> int:
         """Tasks of a full pass."""
-        return sum(one.n_tasks for one in self.stages if not one.is_once)
+        return sum(one.counts.of_a_pass for one in self.stages)
 
     @property
     def n_once(self) -> int:
         """Tasks before the loop and after it."""
-        return sum(one.n_tasks for one in self.stages if one.is_once)
+        return sum(one.counts.once for one in self.stages)
 
 
 def predicted(plan: Plan) -> Prediction:
     """Return what a run of `plan` will need.
 
-    Memory is good to a factor of 1.5 (rarely, and by less, too low; see tests/README.md), disk to
-    a factor of two.
+    Memory is good to a factor of 1.5, and at most 15 % too low (tests/README.md): it is that of
+    fields with about 900 sources a megapixel or more, so that sparse ones need less. Disk is good
+    to a factor of 1.5.
     """
     sizes = _Measures(plan)
     return Prediction(
-        tuple(sizes.stages()), sizes.contribution_bytes, sizes.mosaic_bytes, sizes.product_bytes
+        tuple(sizes.stages()),
+        sizes.contribution_bytes,
+        sizes.mosaic_bytes,
+        sizes.product_bytes,
+        sizes.table_bytes,
     )
 
 
 class _Measures:
-    """Sizes of everything in a plan, each computed once."""
+    """Sizes and numbers of everything in a plan, each computed once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -200,73 +174,94 @@ class _Measures:
     def stages(self) -> list[StagePrediction]:
         """Return the stages that have tasks."""
         found = []
-        for stage, need in _OF_EXPOSURES.items():
-            subjects = [(one.id, self.exposures[one.id]) for one in self._of(stage)]
-            found.append(_stage(stage, need, subjects, self._turns(stage, len(subjects))))
-        for stage, need in _OF_TILES.items():
-            tiles = self._tiles(stage)
-            found.append(_stage(stage, need, tiles, self._turns(stage, len(tiles))))
-        return [replace(one, is_once=self._is_once(one.stage)) for one in found if one.n_tasks]
-
-    def _is_once(self, stage: str) -> bool:
-        """Return whether a stage is not of a pass: of a run by both methods, the model's is not."""
-        has_comparison = self.plan.algorithms.comparison is not None
-        return stage in ("list_sources", "compare") or (stage == "tell" and has_comparison)
-
-    def _of(self, stage: str) -> list[PlannedExposure]:
-        everyone = list(self.plan.exposures)
-        if stage == "list_sources":
-            return everyone if self.plan.algorithms.bootstrap is not None else []
-        if stage == "compare" and self.plan.algorithms.comparison is None:
-            return []
-        if stage in ("measure", "compare"):
-            return [one for one in everyone if one.role is not Role.PLACED]
-        if stage == "reject":
-            return [one for one in everyone if one.component in self.searched and not one.is_frozen]
-        return everyone
-
-    def _turns(self, stage: str, n: int) -> int:
-        """Return the tasks of a full pass: with cosmic rays the mosaic is made twice in it.
-
-        Both methods are compared by a task of each.
-        """
-        if stage == "compare":
-            return 2 * n
-        if stage == "resample":
-            return n + len(self._of("reject"))
-        if stage == "merge":
-            again = [grid for grid in self.plan.grids if grid.component in self.searched]
-            return n + sum(len(self.plan.tiles_made(grid)) for grid in again)
-        return n
+        for stage, counts in self.counts.items():
+            if stage in OF_TILES:
+                found.append(_stage(stage, counts, OF_TILES[stage], self._tiles(stage)))
+            else:
+                found.append(_stage(stage, counts, self._need(stage), self.exposures))
+        return [one for one in found if one.n_tasks]
 
     @cached_property
-    def exposures(self) -> dict[str, _Sizes]:
-        """Sizes of each exposure's tasks."""
-        return {one.id: self._exposure(one) for one in self.plan.exposures}
+    def counts(self) -> dict[str, Counts]:
+        """Tasks of each stage, in the order of a run; after the loop the mosaic is made again."""
+        plan, turns = self.plan, self._turns
+        n, n_tiles = len(plan.exposures), self._n_tiles(plan.grids)
+        n_measured = len(self._measured())
+        rays = sum(one.component in self.searched and not one.is_frozen for one in plan.exposures)
+        again = n if self.searched else 0
+        tiles_again = n_tiles if self.searched else 0
+        listed = len(comparable(plan)) if plan.algorithms.bootstrap is not None else 0
+        by_model = n_tiles if self._is_by_model else 0
+        both = plan.algorithms.comparison is not None
+        return {
+            "list_sources": Counts(once=listed if listed > 1 else 0),
+            "match_sources": Counts(once=max(listed - len(plan.grids), 0)),
+            "resample": Counts(once=n, every=n * turns, full=again),
+            "merge": Counts(once=n_tiles, every=n_tiles * turns, full=tiles_again),
+            "reject": Counts(full=rays),
+            "background": Counts(once=n_tiles * both, full=n_tiles, told=by_model),
+            "detect": Counts(full=n_tiles),
+            "tell": Counts(once=n_tiles * both, told=by_model),
+            "measure": Counts(every=n_measured),
+            "compare": Counts(once=2 * n_measured * both),
+        }
 
-    def _exposure(self, one: PlannedExposure) -> _Sizes:
+    @property
+    def _is_by_model(self) -> bool:
+        """Whether passes measure by a model."""
+        return self.plan.config.alignment.method.name == "model"
+
+    def _need(self, stage: str) -> TaskNeeds:
+        is_model = stage == "measure" and self._is_by_model
+        return MEASURED_BY_MODEL if is_model else OF_EXPOSURES[stage]
+
+    def _measured(self) -> list[PlannedExposure]:
+        alone = self.plan.config.alignment.solver == "independent"
+        roles = (Role.MOVES,) if alone else (Role.MOVES, Role.MEASURED)
+        return [one for one in self.plan.exposures if one.role in roles]
+
+    @property
+    def _turns(self) -> int:
+        """How often the mosaic is made in a pass: on the fly, for each colour of exposures."""
+        if self.plan.config.alignment.update != "otf":
+            return 1
+        tiles = [self._touched(one) for one in self.plan.moving]
+        return max(1, len(colour_exposures(tiles)))
+
+    def _touched(self, one: PlannedExposure) -> frozenset[TileId]:
         grid = self.plan.grids[one.component]
-        return _Sizes(
+        return frozenset(grid.tiles_touching(_box_of(one, grid)))
+
+    def _n_tiles(self, grids: tuple[MosaicGrid, ...]) -> int:
+        return sum(len(self.plan.tiles_made(grid)) for grid in grids)
+
+    @cached_property
+    def exposures(self) -> list[tuple[str, Sizes]]:
+        """Sizes of each exposure's tasks."""
+        return [(one.id, self._exposure(one)) for one in self.plan.exposures]
+
+    def _exposure(self, one: PlannedExposure) -> Sizes:
+        grid = self.plan.grids[one.component]
+        return Sizes(
             read=float(sum(math.prod(wcs.shape) for wcs in one.header.wcs)),
             chip=max(
                 math.prod(wcs.shape) * max(1.0, _zoom(wcs, grid)) ** 2 for wcs in one.header.wcs
             ),
-            area=_area_px(one, grid),
+            area=float(math.prod(_box_of(one, grid).shape)),
             tile=float(math.prod(grid.tile_shape)),
         )
 
-    def _tiles(self, stage: str) -> list[tuple[str, _Sizes]]:
+    def _tiles(self, stage: str) -> list[tuple[str, Sizes]]:
         """Return sizes of each tile's tasks: what lies in its process comes from exposures."""
-        halo_px, sources_first = _HALO_PX, self.plan.algorithms.sources_first
-        if stage == "tell":
-            if sources_first is None:
-                return []
+        sources_first = self.plan.algorithms.sources_first
+        halo_px = _HALO_PX
+        if stage == "tell" and sources_first is not None:
             halo_px = sources_first.halo_px
-        area = max((one.area for one in self.exposures.values()), default=0.0)
+        area = max((one.area for _, one in self.exposures), default=0.0)
         return [
             (
                 str(tile),
-                _Sizes(
+                Sizes(
                     area=area,
                     tile=float(math.prod(grid.tile_shape)),
                     cut=float(
@@ -281,21 +276,30 @@ class _Measures:
     @property
     def contribution_bytes(self) -> int:
         """Disk for what exposures give to the mosaic."""
-        pixels = sum(one.area for one in self.exposures.values())
-        return int(_CONTRIBUTION * pixels)
+        return int(_CONTRIBUTION * sum(one.area for _, one in self.exposures))
 
     @property
     def mosaic_bytes(self) -> int:
-        """Disk for the mosaic."""
-        return int(_MOSAIC * self._mosaic_px())
+        """Disk for the mosaic; if all are kept, for those of the passes too."""
+        kept = _PASSES if self.plan.config.run.keep_mosaics == "all" else 1
+        return int(_MOSAIC * self._mosaic_px() * kept)
 
     @property
     def product_bytes(self) -> int:
-        """Disk for what is left for people: the mosaic as FITS, and copies of the inputs."""
-        output = self.plan.config.output
+        """Disk for what is left for people: mosaic as FITS, copies of inputs, history."""
+        output, moving = self.plan.config.output, self.plan.moving
         mosaic = _MOSAIC_FITS * self._mosaic_px() if output.mosaic == "fits" else 0.0
-        copied = sum(_planes_px(one) for one in self.plan.moving) if output.wcs == "copy" else 0.0
-        return int(mosaic + _COPY * copied + _TABLES * len(self.plan.moving))
+        copied = sum(_planes_px(one) for one in moving) if output.wcs == "copy" else 0.0
+        kept = {"none": 0, "last": 1, "all": _PASSES}[output.history]
+        return int(mosaic + _COPY * copied + _HISTORY * kept * len(moving))
+
+    @property
+    def table_bytes(self) -> int:
+        """Disk for tables, receipts and the journal."""
+        full = self.plan.config.alignment.max_full_passes
+        tasks = sum(one.of_a_run(_PASSES, min(full, _PASSES)) for one in self.counts.values())
+        tables = _TABLES * _PASSES * sum(one.read for _, one in self.exposures)
+        return int(tables + _RECEIPT * tasks + _JOURNAL)
 
     def _mosaic_px(self) -> float:
         return sum(
@@ -306,13 +310,13 @@ class _Measures:
 
 
 def _stage(
-    stage: str, need: _Bytes, subjects: list[tuple[str, _Sizes]], n_tasks: int
+    stage: str, counts: Counts, need: TaskNeeds, subjects: list[tuple[str, Sizes]]
 ) -> StagePrediction:
     if not subjects:
-        return StagePrediction(stage, 0, 0, 0.0, "")
-    subject, largest = max(subjects, key=lambda one: need(one[1]))
-    mpix = float(np.median([max(one.read, one.cut) for _, one in subjects])) / 1e6
-    return StagePrediction(stage, n_tasks, int(need(largest)), need.seconds * mpix, subject)
+        return StagePrediction(stage, Counts(), 0, 0.0, "")
+    subject, largest = max(subjects, key=lambda one: need.memory_bytes(one[1]))
+    seconds = float(np.median([need.seconds(sizes) for _, sizes in subjects]))
+    return StagePrediction(stage, counts, int(need.memory_bytes(largest)), seconds, subject)
 
 
 def _zoom(wcs: CelestialWcs, grid: MosaicGrid) -> float:
@@ -329,39 +333,12 @@ def _planes_px(one: PlannedExposure) -> float:
     )
 
 
-def _area_px(one: PlannedExposure, grid: MosaicGrid) -> float:
-    """Return the pixels of the grid's box around an exposure."""
+def _box_of(one: PlannedExposure, grid: MosaicGrid) -> PixelBox:
+    """Return the pixels of the grid around an exposure."""
     corners: Points = grid.pixel_from_sky(footprint(one.start_wcs).points())
     x, y = (np.asarray(axis)[np.isfinite(axis)] for axis in (corners.x, corners.y))
-    return float(np.ptp(x) * np.ptp(y)) if len(x) else 0.0
-
-
-def require_fits(plan: Plan, backend: ClusterBackend) -> tuple[str, ...]:
-    """Return a sentence if tasks of a run may not fit into its workers' memory; none if they do.
-
-    Parameters
-    ----------
-    plan : Plan
-    backend : ClusterBackend
-        One that does not know its memory (`engine.base.KnowsItsMemory`) is not judged.
-
-    Raises
-    ------
-    ConfigError
-        They cannot fit: by more than the prediction can be wrong.
-    """
-    if not isinstance(backend, KnowsItsMemory) or not plan.exposures:
-        return ()
-    limit = backend.worker_memory_bytes
-    worst = predicted(plan).hungriest
-    if worst.memory_bytes <= limit:
-        return ()
-    text = (
-        f"{worst.stage} of {worst.subject} needs about {worst.memory_bytes / 1e9:.2f} GB, a worker "
-        f"has {limit / 1e9:.2f}"
+    if not len(x) or not len(y):
+        return PixelBox(0, 0, 0, 0)
+    return PixelBox(
+        math.floor(x.min()), math.floor(y.min()), math.ceil(x.max()), math.ceil(y.max())
     )
-    smaller = "" if worst.stage in _OF_EXPOSURES else "mosaic.tile_shape smaller, "
-    what_to_do = f"set {smaller}{backend.more_memory}"
-    if worst.memory_bytes > ACCURACY * limit:
-        raise ConfigError(f"memory: {text}; {what_to_do}")
-    return (f"{text}: it may be tried again alone, which takes longer; {what_to_do}",)

@@ -15,6 +15,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.reference_catalog import ReferenceCatalog, julian_year
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.solve.motions import SourceMotions, plane_from_local
 from alignsvc.numerics.solve.priors import CatalogOffsets
@@ -25,6 +26,7 @@ from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools
 from alignsvc.run.star_colours import colour_term_notes, colours_on_grid
+from alignsvc.wording import counted
 
 #: Motion between the first and the last exposure above which a source is left out where its
 #: motion cannot be taken off, grid pixels: ten times what an alignment is good to.
@@ -54,14 +56,14 @@ class GridReference:
 
     def taken_off(
         self, factors: Sequence[Factors], exposures: Sequence[PlannedExposure]
-    ) -> tuple[Factors, ...]:
+    ) -> Sequence[Factors]:
         """Return the factors of exposures without the motion of the sources between them."""
         if self.motions is None:
-            return tuple(factors)
+            return factors
         years = years_of(exposures)
         span = float(np.nanmax(years) - np.nanmin(years)) if np.isfinite(years).any() else 0.0
         scale = np.array([one.header.wcs[0].pixel_scale_arcsec for one in exposures])
-        return tuple(
+        return ScratchRows(
             self.motions.taken_off(one, year)
             if np.isfinite(year)
             else self.motions.movers_left_out(one, span, STILL_PX * pixel)
@@ -114,8 +116,9 @@ def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
             found += colour_term_notes(component, one.colours, terms)
     if state.moving:
         found.append(
-            f"{len(state.moving)} sources move between the exposures, as no catalogue says; they "
-            f"were left out of the fit (flag {int(SourceFlag.MOVING)} in sources.ecsv)"
+            f"{counted(len(state.moving), 'source moves', 'sources move')} between the exposures, "
+            f"as no catalogue says: left out of the fit (flag {int(SourceFlag.MOVING)} in "
+            "sources.ecsv)"
         )
     return tuple(found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alignsvc.config.build import margin_px
@@ -35,7 +35,7 @@ def is_searched(tools: Tools, pass_number: int, state: LoopState) -> bool:
 def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearched:
     """Look for cosmic rays on the present mosaic, wherever they are wanted."""
     exposures = _suspected(tools, state)
-    tasks = [_task(tools, state, one) for one in exposures]
+    tasks = reject_tasks(tools, state, exposures)
     outcomes = run_stage(tools, "reject", pass_number, tasks)
     rays = {
         one.id: KnownRays(TableRef(outcome.product, outcome.checksum), pass_number)
@@ -43,6 +43,13 @@ def search_rays(tools: Tools, pass_number: int, state: LoopState) -> RaysSearche
         if outcome.is_ok
     }
     return RaysSearched(rays, sorted_out(exposures, outcomes).ended)
+
+
+def reject_tasks(
+    tools: Tools, state: LoopState, exposures: Sequence[PlannedExposure]
+) -> list[RejectTask]:
+    """Return what looks for cosmic rays in exposures, on the mosaic of a state."""
+    return [_task(tools, state, one) for one in exposures]
 
 
 def _suspected(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:

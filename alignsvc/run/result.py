@@ -9,6 +9,7 @@ from enum import StrEnum
 from alignsvc.domain.agreement import MethodAgreement, agreement_warnings
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.domain.result import ExposureResult
+from alignsvc.io.journal import Planned
 from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.sources.sharpness import Sharpening
@@ -63,6 +64,8 @@ class RunResult:
     ended_early : str
         Why the run ended before its loop did: `corrections` has those exposures only that had
         ended, none of them aligned. Empty if it came to its end.
+    planned : Planned or None
+        How many headers were read for it, and in what time: the largest reading.
     """
 
     directory: Place
@@ -75,6 +78,7 @@ class RunResult:
     sharpening: Sharpening | None = None
     agreement: tuple[MethodAgreement, ...] = ()
     ended_early: str = ""
+    planned: Planned | None = None
 
     @property
     def counts(self) -> Counter[Status]:

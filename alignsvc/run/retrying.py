@@ -26,7 +26,8 @@ from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.service import RunOptions, stored_config, stored_plan
 from alignsvc.run.state import RunState, fold
-from alignsvc.run.unchanged import refuse_corrected, require_same, with_inputs_restored
+from alignsvc.run.unchanged import refuse_corrected, require_its_inputs, with_inputs_restored
+from alignsvc.wording import counted
 
 #: How the names of inputs begin among the parts of an identity.
 _INPUT = "input "
@@ -90,8 +91,8 @@ def _retriable(run: Place, plan: Plan, known: RunState, failed: frozenset[str]) 
     if not again:
         reasons = "; ".join(e.message for e in plan.ended if e.exposure in failed) or "no file"
         raise ConfigError(
-            f"{run}: none of the {len(failed)} failed exposures can be read now: {reasons}; mend "
-            "a file, then try again"
+            f"{run}: of {counted(len(failed), 'failed exposure')} none can be read now: {reasons}; "
+            "mend a file, then try again"
         )
     if known.extended is not None and known.extended.is_frozen and known.is_finished:
         raise ConfigError(
@@ -99,7 +100,7 @@ def _retriable(run: Place, plan: Plan, known: RunState, failed: frozenset[str]) 
             "mosaic that it took along is gone since the run ended; run the configuration again "
             "with --new"
         )
-    require_same(run, _as_it_was(plan, known, failed), known)
+    require_its_inputs(run, _as_it_was(plan, known, failed), known)
     refuse_corrected(plan, known.run_id)
     return again
 

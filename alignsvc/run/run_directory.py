@@ -12,7 +12,7 @@ from pathlib import Path
 from alignsvc.config.load import parse_config
 from alignsvc.errors import AlignError, RunStoreError
 from alignsvc.io.buckets import BucketObjects
-from alignsvc.io.locations import CONFIG
+from alignsvc.io.locations import CONFIG, HEADERS_SO_FAR
 from alignsvc.io.places import Place, UrlPlace, run_place
 from alignsvc.io.stores import objects_at
 
@@ -41,10 +41,11 @@ def require_usable(run: Place) -> None:
 
 
 def is_occupied(run: Place) -> bool:
-    """Return whether there is anything in `run`."""
+    """Return whether there is anything in `run` but headers of a plan that was not finished."""
+    folder = HEADERS_SO_FAR.removesuffix("/")
     if isinstance(run, Path):
-        return run.is_dir() and any(run.iterdir())
-    return bool(objects_at(run).list(""))
+        return run.is_dir() and any(one.name != folder for one in run.iterdir())
+    return any(not name.startswith(HEADERS_SO_FAR) for name in objects_at(run).list(""))
 
 
 def never_began(run: Place) -> bool:

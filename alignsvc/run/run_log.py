@@ -13,6 +13,7 @@ from alignsvc.engine.base import TaskDoubled, TaskEvent, TaskRetried
 from alignsvc.errors import AlignError
 from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.run import events
+from alignsvc.wording import counted
 
 #: Retries may come in crowds, and each flush writes a whole piece.
 _BETWEEN_RETRIES_S = 1.0
@@ -50,7 +51,7 @@ class RunLog:
         """Write down what the driver tells."""
         match event:
             case events.StageStarted():
-                text = f"pass {event.pass_number}: {event.total} tasks"
+                text = f"pass {event.pass_number}: {counted(event.total, 'task')}"
                 self._add(self._line(LogKind.STAGE_STARTED, text, stage=event.stage))
                 self._flush()
             case events.TaskEnded() if not event.outcome.is_ok:
@@ -61,7 +62,8 @@ class RunLog:
             case events.PassSolved():
                 text = (
                     f"pass {event.pass_number}: largest movement {event.movement_px:.6f} px, "
-                    f"{event.n_solved} exposures solved from {event.n_sources} sources"
+                    f"{counted(event.n_solved, 'exposure')} solved from "
+                    f"{counted(event.n_sources, 'source')}"
                 )
                 self._add(self._line(LogKind.PASS_SOLVED, text))
                 self._flush()

@@ -11,14 +11,13 @@ from tempfile import TemporaryDirectory
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
-from alignsvc.domain.task import TableRef
 from alignsvc.engine.base import ClusterBackend, Executor, RunContext
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
-from alignsvc.io.tables import read_table, write_table
+from alignsvc.io.tables import read_table
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.parted_fit import PartedSceneFitter, Standing
-from alignsvc.numerics.models.scene_partition import PIXELS_PER_PART, PartTable, SceneModels
+from alignsvc.numerics.models.scene_partition import PIXELS_PER_PART, CutPart, SceneModels
 from alignsvc.numerics.models.scene_parts import (
     BeginPart,
     ConcludePart,
@@ -27,7 +26,15 @@ from alignsvc.numerics.models.scene_parts import (
     TryStep,
 )
 from alignsvc.reasons import FailureKind
-from alignsvc.tasks.scene_part import Action, ScenePartTask, SharedModels, forget_parts, scratch
+from alignsvc.tasks.scene_part import (
+    Action,
+    PartRef,
+    ScenePartTask,
+    SharedModels,
+    forget_parts,
+    scratch,
+    write_part,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ class StoreWorkshop:
     executor: Executor
     folder: Path
 
-    def __call__(self, models: SceneModels, parts: Iterator[PartTable]) -> PartsInStore:
+    def __call__(self, models: SceneModels, parts: Iterator[CutPart]) -> PartsInStore:
         """Return the parts; each is written when it is its turn to begin."""
         objects = scratch(self.folder)
         for name in objects.list(""):
@@ -120,7 +127,7 @@ class PartsInStore:
     ----------
     executor : Executor
     folder : Path
-    tables : iterator of PartTable
+    parts : iterator of CutPart
         Taken one after the other, while workers begin with those before.
     models : SharedModels
     """
@@ -129,21 +136,20 @@ class PartsInStore:
         self,
         executor: Executor,
         folder: Path,
-        tables: Iterator[PartTable],
+        parts: Iterator[CutPart],
         models: SharedModels,
     ) -> None:
         self.executor, self.folder, self.models = executor, folder, models
-        self._tables = tables
-        self._parts: list[TableRef] = []
+        self._cut = parts
+        self._parts: list[PartRef] = []
 
     def begin(self, actions: Sequence[BeginPart]) -> tuple[Standing, ...]:
         """Do with each part its own action."""
         objects, made = scratch(self.folder), []
 
         def tasks() -> Iterator[ScenePartTask]:
-            for home, (table, action) in enumerate(zip(self._tables, actions, strict=True)):
-                name = f"parts/{home:05d}.npz"
-                self._parts.append(TableRef(name, write_table(objects, name, table)))
+            for home, (part, action) in enumerate(zip(self._cut, actions, strict=True)):
+                self._parts.append(write_part(objects, home, part))
                 made.append(self._task(home, "", action))
                 yield made[-1]
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
 from alignsvc.config.build import build_cluster, image_settings
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.schema import Config
-from alignsvc.engine.base import JobBackend, RunContext
+from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
+from alignsvc.engine.clusters import require_here
 from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.exposure_files import absolute_pattern
-from alignsvc.io.headers_read import HeadersRead, find_headers, keep_headers
+from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.headers_read import (
+    HeadersRead,
+    find_headers,
+    has_headers_so_far,
+    keep_headers,
+    keep_headers_so_far,
+)
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
-from alignsvc.io.locations import CONFIG, RunLocations
+from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
@@ -32,13 +41,14 @@ from alignsvc.run.extension.extending import (
     take_along,
 )
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
-from alignsvc.run.finish import end_early, finish
-from alignsvc.run.finished import finished_result
-from alignsvc.run.mending import mended
+from alignsvc.run.finish import end_early, finish, is_tidy, tidy
+from alignsvc.run.finished import finished_result, too_late
+from alignsvc.run.header_progress import HeaderProgress, Keep
+from alignsvc.run.mending import Damage, mended, told_damage
 from alignsvc.run.outlines import write_outlines
 from alignsvc.run.plan import Plan, no_usable_exposure
 from alignsvc.run.planning import make_plan
-from alignsvc.run.prediction import require_fits
+from alignsvc.run.reading_headers import ReadingListener, untold
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import (
     absolute_directory,
@@ -48,6 +58,7 @@ from alignsvc.run.run_directory import (
     require_usable,
     unusable,
 )
+from alignsvc.run.settled_products import require_whole_past
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import (
@@ -55,9 +66,11 @@ from alignsvc.run.unchanged import (
     files_of,
     refuse_corrected,
     refuse_read_only,
+    require_its_inputs,
     require_same,
     with_inputs_restored,
 )
+from alignsvc.run.worker_memory import require_fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +119,16 @@ def ready(config: Config, options: RunOptions) -> Plan:
         As of `begin`.
     """
     backend = build_cluster(config, options.workers)
-    plan = planned(config, is_new=options.replace)
+    run = absolute_directory(config.run.directory)
+    keep = None if options.replace else _keeper(run, config)
+    told = HeaderProgress(options.listener, keep)
+    plan = planned(config, is_new=options.replace, told=told)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     for note in require_fits(plan, backend):
         options.listener(events.Note(note))
-    run = absolute_directory(config.run.directory)
     stored = dump_config(_anywhere(plan, run)).encode()
-    _make_room(run, plan, options)
+    _make_room(run, plan, options, backend)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return plan
 
@@ -148,13 +163,15 @@ def resume(run: Place, options: RunOptions) -> RunResult:
     run = run.absolute()
     known = state_of(run)  # first: of another format, settings may have another meaning
     config = stored_config(run)
+    if known.is_finished and is_tidy(run):
+        return finished_result(run, config, known)
     build_cluster(config, options.workers)
-    plan = stored_plan(run, config)
-    require_same(run, plan, known)
+    plan = stored_plan(run, config, HeaderProgress(options.listener, _keeper(run, config)))
+    require_its_inputs(run, plan, known)
     return _drive(run, plan, options)
 
 
-def planned(config: Config, *, is_new: bool = False) -> Plan:
+def planned(config: Config, *, is_new: bool = False, told: ReadingListener = untold) -> Plan:
     """Return what a run would do, with the run that it extends as that is now.
 
     Parameters
@@ -162,6 +179,8 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     config : Config
     is_new : bool
         Whether a run that is in its directory already is of no account.
+    told : ReadingListener
+        Hears how far the reading of headers is.
 
     Raises
     ------
@@ -174,7 +193,7 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     begun = None if is_new else begun_with(config)
     run = absolute_directory(config.run.directory)
     known = None if is_new else _headers_read(run, config)
-    plan = make_plan(config, begun or earlier_of(config), known)
+    plan = make_plan(config, begun or earlier_of(config), known, told)
     if begun is None:
         require_all_known(plan)
     if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
@@ -186,9 +205,31 @@ def planned(config: Config, *, is_new: bool = False) -> Plan:
     return plan
 
 
-def stored_plan(run: Place, config: Config) -> Plan:
+def stored_plan(run: Place, config: Config, told: ReadingListener = untold) -> Plan:
     """Return the plan of a run in a directory, with what it took along of an earlier one."""
-    return make_plan(config, earlier_in(run, config), _headers_read(run, config))
+    return make_plan(config, earlier_in(run, config), _headers_read(run, config), told)
+
+
+def _keeper(run: Place, config: Config) -> Keep:
+    """Return what keeps headers that are read for a run, where it can have the directory."""
+
+    def keep(headers: Sequence[ExposureHeader]) -> None:
+        if _may_have(run):
+            settings = image_settings(config.images)
+            keep_headers_so_far(RunLocations(run).objects, headers, settings)
+
+    return keep
+
+
+def _may_have(run: Place) -> bool:
+    """Return whether a directory is free, or of a run that goes on, for all that is known yet."""
+    try:
+        if not _is_begun_in(run):
+            return not is_occupied(run)
+        known = state_of(run)
+        return not known.is_finished if known.identity else never_began(run)
+    except OSError as error:
+        raise unusable(run, error) from error
 
 
 def _headers_read(run: Place, config: Config) -> HeadersRead:
@@ -256,24 +297,57 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(place_of(path))
 
 
-def _make_room(run: Place, plan: Plan, options: RunOptions) -> None:
-    """See that the directory is this run's, or can be."""
+def require_room(run: Place, plan: Plan) -> RunState:
+    """Return where the run in a directory stands, if that is this one's or can be.
+
+    Raises
+    ------
+    ConfigError
+        It holds another run, or something else; or corrected headers could not be written.
+    """
+    known = state_of(run) if _is_begun_in(run) else RunState()
+    if known.identity:
+        require_same(run, plan, known)
+    elif is_occupied(run) and not never_began(run):
+        raise ConfigError(
+            f"run.directory: {run} is not empty and holds no run; name another directory"
+        )
+    if not known.is_finished:
+        refuse_corrected(plan, known.run_id)
+    return known
+
+
+def _make_room(run: Place, plan: Plan, options: RunOptions, backend: ClusterBackend) -> None:
+    """See that the directory is this run's, and that it can be driven from here."""
     try:
-        known = state_of(run) if _is_begun_in(run) else RunState()
-        if known.identity and options.replace and difference(plan, known):
+        known = _known_in(run, is_replaced=options.replace)
+        is_other = known is None or bool(
+            known.identity and options.replace and difference(plan, known)
+        )
+        if is_other:
             refuse_corrected(plan, "")
+            require_here(backend)
             _remove(run, plan)
-        elif known.identity:
-            require_same(run, plan, known)
-        elif is_occupied(run) and not never_began(run):
-            raise ConfigError(
-                f"run.directory: {run} is not empty and holds no run; name another directory"
-            )
-        if not known.is_finished:
-            refuse_corrected(plan, known.run_id)
+        elif not require_room(run, plan).is_finished:
+            require_here(backend)
         make(run)
     except OSError as error:
         raise unusable(run, error) from error
+
+
+def _known_in(run: Place, *, is_replaced: bool) -> RunState | None:
+    """Return the state of the run in a directory, empty if none began there.
+
+    None: there is one that this version cannot read, and it is to be replaced.
+    """
+    if not _is_begun_in(run):
+        return RunState()
+    try:
+        return state_of(run)
+    except RunStoreError:
+        if not is_replaced or not RunLocations(run).objects.list(JOURNAL):
+            raise
+        return None
 
 
 def _remove(run: Place, plan: Plan) -> None:
@@ -294,8 +368,17 @@ def _remove(run: Place, plan: Plan) -> None:
 
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
+    if is_tidy(run) and (known := state_of(run)).is_finished:
+        return _ended(run, plan, known)
     with _lease(run, options) as lease:
-        return mended(lambda: _driven(run, plan, options, lease), options.listener)
+        return mended(lambda found: _driven(run, plan, options, lease, found))
+
+
+def _ended(run: Place, plan: Plan, known: RunState) -> RunResult:
+    """Return the result of a run that has ended, and what of this configuration came too late."""
+    stored = stored_config(run)
+    found = finished_result(run, stored, known)
+    return replace(found, notes=(*found.notes, *too_late(run, stored, plan.config)))
 
 
 def _lease(run: Place, options: RunOptions) -> Lease:
@@ -304,16 +387,17 @@ def _lease(run: Place, options: RunOptions) -> Lease:
     return take_lease(RunLocations(run).objects, patience)
 
 
-def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease) -> RunResult:
-    """Go on from where the journal ends."""
+def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease, damage: Damage) -> RunResult:
+    """Go on from where the journal ends, after damage was found or without."""
     begun = _recorded(run, plan)
     if begun.known.is_finished:
-        return finished_result(run, plan, begun.known)
+        tidy(run, plan.config.run.keep_mosaics)
+        return _ended(run, plan, begun.known)
     _renew_config(run, begun.plan, lease)
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:
         forget_loop(run)
-    return _worked(run, begun, options, lease)
+    return _worked(run, begun, options, lease, damage)
 
 
 def _renew_config(run: Place, plan: Plan, lease: Lease) -> None:
@@ -342,18 +426,23 @@ def _recorded(run: Place, plan: Plan) -> _Begun:
         return _Begun(plan, book, known)
     plan = with_inputs_restored(plan, known, book)
     require_same(run, plan, known)
-    if plan.n_headers_read:
-        keep_headers(RunLocations(run).objects, plan.headers, plan.algorithms.images)
-    write_outlines(RunLocations(run).objects, plan)
+    objects = RunLocations(run).objects
+    if plan.planned.n_read or has_headers_so_far(objects):
+        keep_headers(objects, plan.headers, plan.algorithms.images)
+    write_outlines(objects, plan)
     extended = take_along(run, plan, is_known=known.extended is not None)
     if not known.identity:
         book.append(journal.RunCreated(plan.identity, plan.parts))
+    if plan.planned.n_read:
+        book.append(plan.planned)
     if extended is not None:
         book.append(extended)
     return _Begun(plan, book, known)
 
 
-def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> RunResult:
+def _worked(
+    run: Place, begun: _Begun, options: RunOptions, lease: Lease, damage: Damage
+) -> RunResult:
     plan, book, known = begun.plan, begun.book, begun.known
     backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
@@ -366,12 +455,15 @@ def _worked(run: Place, begun: _Begun, options: RunOptions, lease: Lease) -> Run
             if executor.dashboard_link:
                 wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
             tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
-            return _looped(tools, known, options.go_on)
+            with told_damage(tools, damage):
+                return _looped(tools, known, options.go_on, damage)
 
 
-def _looped(tools: Tools, known: RunState, go_on: GoOn | None) -> RunResult:
+def _looped(tools: Tools, known: RunState, go_on: GoOn | None, damage: Damage) -> RunResult:
     """Go through the passes that are left, and write what comes of them."""
     tools = bootstrapped(tools, known)
+    if damage.found:
+        require_whole_past(tools, known)
     for end in tools.plan.ended:
         if end.exposure not in known.settled.ended:
             tools.journal.append(end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class SolvedTable:
     covariance : float64, shape (n, 6, 6)
     pass_start : float64, shape (n, 6)
         Parameters of the total with which the pass began.
-    n_sources, n_used, component, passes : int64, shape (n,)
+    n_sources, n_used, n_held_out, component, passes : int64, shape (n,)
         `component` is -1 for an exposure that was never solved.
     rmse_px, mae_px, move_px : float64, shape (n,)
         NaN where not solved; `move_px` NaN where not solved in this pass.
@@ -78,6 +78,7 @@ class SolvedTable:
     pass_start: FloatArray
     n_sources: IntArray
     n_used: IntArray
+    n_held_out: IntArray
     component: IntArray
     passes: IntArray
     rmse_px: FloatArray
@@ -104,7 +105,19 @@ class SolvedTable:
     apart_offset_px: FloatArray
     apart_error_px: FloatArray
 
+    def quality_of(self, row: int) -> FitQuality:
+        """Return how good the fit of an exposure was."""
+        return FitQuality(
+            int(self.n_sources[row]),
+            int(self.n_used[row]),
+            float(self.rmse_px[row]),
+            float(self.mae_px[row]),
+            int(self.n_held_out[row]),
+        )
 
+
+#: Rows of a table, with the exposure of each.
+Rows: TypeAlias = Sequence[tuple[int, str]]
 #: How an exposure stands in the table that nobody looked at for rays.
 _NO_RAYS = KnownRays(TableRef("", ""), 0)
 #: How an exposure stands in the table for which no colour term was fitted.
@@ -146,6 +159,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         pass_start=np.array([state.pass_start[name].parameters for name in names]),
         n_sources=np.array([q.n_sources for q in quality]),
         n_used=np.array([q.n_used for q in quality]),
+        n_held_out=np.array([q.n_held_out for q in quality]),
         component=np.array([state.component.get(name, -1) for name in names]),
         passes=np.array([state.passes.get(name, 0) for name in names]),
         rmse_px=np.array([q.rmse_px for q in quality]),
@@ -187,27 +201,14 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
     name, checksum : str
         Of the table; an empty checksum is not compared.
     """
-    try:
-        table = read_table(RunLocations(tools.run).objects, name, SolvedTable, checksum)
-    except DamagedProduct as error:  # which no task has made
-        raise RunStoreError(
-            f"what a pass solved cannot be read ({error}): restore {name}, or start a new run"
-        ) from error
+    table = _read(tools, name, checksum)
     rows = list(enumerate(str(exposure) for exposure in table.id))
     solved = [(row, exposure) for row, exposure in rows if table.passes[row]]
     return replace(
         state,
         corrections=_totals(tools, table, table.parameters, table.covariance),
         pass_start=_totals(tools, table, table.pass_start, np.zeros_like(table.covariance)),
-        quality={
-            exposure: FitQuality(
-                int(table.n_sources[row]),
-                int(table.n_used[row]),
-                float(table.rmse_px[row]),
-                float(table.mae_px[row]),
-            )
-            for row, exposure in solved
-        },
+        quality={exposure: table.quality_of(row) for row, exposure in solved},
         moves_px={
             exposure: float(table.move_px[row])
             for row, exposure in rows
@@ -223,35 +224,27 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
         displacements=_names(rows, table.displacements),
         factors=_names(rows, table.factors),
         moving=tuple(table.moving.tolist()),
-        rays={
-            exposure: KnownRays(
-                TableRef(str(table.rays[row]), str(table.rays_checksum[row])),
-                int(table.rays_pass[row]),
-            )
-            for row, exposure in rows
-            if table.rays[row]
-        },
+        rays=_rays(rows, table),
         chips=chips_of(table.id, table.chip_owner, table.chip_shift, table.chip_covariance),
         chips_at_start=chips_of(
             table.id, table.chip_owner, table.chip_start, np.zeros_like(table.chip_covariance)
         ),
         chip_notes=tuple(str(note) for note in table.chip_notes),
-        levels={
-            exposure: ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row]))
-            for row, exposure in rows
-            if table.flux_scale[row] != 1.0 or table.sky_offset[row] != 0.0
-        },
-        colour_terms={
-            exposure: ColourTerm(
-                _two(table.colour_shift_mas[row]), _two(table.colour_error_mas[row])
-            )
-            for row, exposure in rows
-            if np.isfinite(table.colour_shift_mas[row]).all()
-        },
+        levels=_levels(rows, table),
+        colour_terms=_colour_terms(rows, table),
         chips_apart=ApartColumns(
             table.apart_owner, table.apart_name, table.apart_offset_px, table.apart_error_px
         ).by_exposure(table.id),
     )
+
+
+def _read(tools: Tools, name: str, checksum: str) -> SolvedTable:
+    try:
+        return read_table(RunLocations(tools.run).objects, name, SolvedTable, checksum)
+    except DamagedProduct as error:  # which no task has made
+        raise RunStoreError(
+            f"what a pass solved cannot be read ({error}): restore {name}, or start a new run"
+        ) from error
 
 
 def restored(tools: Tools, settled: Settled) -> LoopState:
@@ -275,12 +268,39 @@ def restored(tools: Tools, settled: Settled) -> LoopState:
     )
 
 
+def _rays(rows: Rows, table: SolvedTable) -> dict[str, KnownRays]:
+    return {
+        exposure: KnownRays(
+            TableRef(str(table.rays[row]), str(table.rays_checksum[row])),
+            int(table.rays_pass[row]),
+        )
+        for row, exposure in rows
+        if table.rays[row]
+    }
+
+
+def _levels(rows: Rows, table: SolvedTable) -> dict[str, ExposureLevel]:
+    return {
+        exposure: ExposureLevel(float(table.flux_scale[row]), float(table.sky_offset[row]))
+        for row, exposure in rows
+        if table.flux_scale[row] != 1.0 or table.sky_offset[row] != 0.0
+    }
+
+
+def _colour_terms(rows: Rows, table: SolvedTable) -> dict[str, ColourTerm]:
+    return {
+        exposure: ColourTerm(_two(table.colour_shift_mas[row]), _two(table.colour_error_mas[row]))
+        for row, exposure in rows
+        if np.isfinite(table.colour_shift_mas[row]).all()
+    }
+
+
 def _two(numbers: FloatArray) -> tuple[float, float]:
     east, north = numbers.tolist()
     return (east, north)
 
 
-def _names(rows: Sequence[tuple[int, str]], column: NDArray[Any]) -> dict[str, str]:
+def _names(rows: Rows, column: NDArray[Any]) -> dict[str, str]:
     return {exposure: str(column[row]) for row, exposure in rows if column[row]}
 
 

@@ -33,7 +33,7 @@ class Heartbeat(Protocol):
 
 
 class ReuseCount:
-    """Counts tasks that a receipt answered, and keeps the memory that the hungriest other took.
+    """Counts tasks that a receipt answered; of a stage's others, keeps names and largest memory.
 
     Given to an executor as its listener.
 
@@ -46,13 +46,20 @@ class ReuseCount:
     def __init__(self, listener: events.Listener = events.silent) -> None:
         self.count = 0
         self.peak_bytes = 0
+        self.anew: list[str] = []
         self._listener = listener
+
+    def begin_stage(self) -> None:
+        """Forget what was kept of the stage before; the count goes on."""
+        self.peak_bytes, self.anew = 0, []
 
     def __call__(self, event: TaskEvent) -> None:
         """Take one event of the executor."""
         if isinstance(event, engine.TaskEnded):
             self.count += event.is_reused
             self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
+            if not event.is_reused:
+                self.anew.append(event.outcome.key.subject)
         if isinstance(event, engine.WorkerLeftOut):
             self._listener(events.Note(event.why))
 
@@ -93,7 +100,8 @@ def run_stage(
     """
     tools.journal.append(journal.StageStarted(stage, pass_number, len(tasks)))
     tools.listener(events.StageStarted(stage, pass_number, len(tasks)))
-    reused_before, tools.reuse.peak_bytes = tools.reuse.count, 0
+    reused_before = tools.reuse.count
+    tools.reuse.begin_stage()
     by_key: dict[str, TaskOutcome] = {}
     for outcome in tools.executor.run(tasks):
         by_key[outcome.key.digest] = outcome

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +18,11 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.io.catalogs import read_user_catalog
 from alignsvc.io.exposure_headers import ExposureHeader
+from alignsvc.io.places import place_of
 from alignsvc.numerics.sky.refraction import band_um, chromatic_shift_mas
 from alignsvc.numerics.solve.colour_terms import SourceColours
 from alignsvc.numerics.sources.matching import nearest_but_for_a_shift
+from alignsvc.wording import counted
 
 #: Refraction that shifts stars a magnitude apart in colour by less than this is not worth a word.
 _LEAST_PX = 0.01
@@ -109,7 +110,7 @@ def star_colours(config: Config, headers: Sequence[ExposureHeader]) -> StarColou
     columns = _GAIA_COLOURS if is_auto else (wanted,)
     files = [name for name in (config.reference.catalog, config.detection.catalog) if name]
     for name in files:
-        catalog = read_user_catalog(Path(name))
+        catalog = read_user_catalog(place_of(name))
         values = dict(catalog.columns())
         for column in columns:
             if column in values:
@@ -189,8 +190,8 @@ def colour_term_notes(
         f"{max(longest.error_mas):.1f} mas a magnitude (colour_shift_x and on in corrections.ecsv)"
     )
     return (
-        f"alignment.colour_term: {len(colours.source)} sources of component {component} have a "
-        f"colour; its corrections hold for their median, {colours.median:+.3f} mag: a source of "
-        "another colour is off by its exposure's shift times the difference, and one without a "
-        f"colour counts as of the median{size}",
+        f"alignment.colour_term: {counted(len(colours.source), 'source')} of component "
+        f"{component} with a colour; its corrections hold for their median, {colours.median:+.3f} "
+        "mag: a source of another colour is off by its exposure's shift times the difference, "
+        f"and one without a colour counts as of the median{size}",
     )

@@ -114,6 +114,8 @@ class RunState:
         Why nobody goes on with it; None once a driver does.
     obeyed : frozenset of str
         Requests to cancel that were obeyed: they count once.
+    planned : Planned or None
+        The largest reading of headers: mostly the first.
     is_anew : bool
         Whether the loop begins anew and what its last attempt left is still to be removed.
     """
@@ -134,6 +136,7 @@ class RunState:
     extended: journal.Extended | None = None
     cancelled: journal.Cancelled | None = None
     obeyed: frozenset[str] = frozenset()
+    planned: journal.Planned | None = None
     is_anew: bool = False
 
     @property
@@ -187,6 +190,9 @@ def after(state: RunState, event: Event) -> RunState:
     match event:
         case journal.RunCreated():
             return replace(state, identity=event.identity, parts=event.parts)
+        case journal.Planned():
+            is_larger = state.planned is None or event.n_read > state.planned.n_read
+            return replace(state, planned=event) if is_larger else state
         case journal.Extended():
             return replace(state, extended=event)
         case journal.DriverStarted():
@@ -223,7 +229,7 @@ def after(state: RunState, event: Event) -> RunState:
             return replace(_anew(state), identity=event.identity, parts=event.parts)
         case journal.Cleaned():
             return _anew(state)
-        case _:  # stages: history, not state
+        case _:  # stages, damage: history, not state
             return state
 
 
@@ -247,6 +253,7 @@ def _anew(state: RunState) -> RunState:
         parts=state.parts,
         headers=state.headers,
         extended=state.extended,
+        planned=state.planned,
         cancelled=state.cancelled,
         obeyed=state.obeyed,
         is_anew=True,

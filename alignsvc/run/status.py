@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
-from alignsvc.io.control import Progress, progress_of
-from alignsvc.io.driver_record import DriverRecord, read_driver_record
+from alignsvc.io.control import Progress, cancel_request, progress_of
 from alignsvc.io.journal import (
     DriverStarted,
     Extended,
@@ -24,8 +23,11 @@ from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
+from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, ask_driver, submitted_driver
+from alignsvc.wording import counted
 
 _INPUT = "input "
 
@@ -39,11 +41,12 @@ class RunStanding(StrEnum):
     DEAD = "dead"
     CANCELLED = "cancelled"
     FINISHED = "finished"
+    QUEUED = "queued"  #: its driver waits for its turn, or has just begun
 
     @property
     def is_going(self) -> bool:
         """Whether more is to be expected without anybody's doing."""
-        return self in (RunStanding.NEVER_BEGUN, RunStanding.RUNNING)
+        return self in (RunStanding.NEVER_BEGUN, RunStanding.RUNNING, RunStanding.QUEUED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,12 +61,15 @@ class JournalView:
         When the last one was written; 0 if there is none.
     stage : StageStarted or None
         That has begun and not ended.
+    begun_s : float
+        When a driver last began; 0 if none has.
     """
 
     state: RunState = field(default_factory=RunState)
     n_entries: int = 0
     last_s: float = 0.0
     stage: StageStarted | None = None
+    begun_s: float = 0.0
 
     def read_on(self, entries: Iterable[Entry]) -> JournalView:
         """Return it with entries that follow."""
@@ -75,7 +81,8 @@ class JournalView:
             elif isinstance(event, StageFinished | DriverStarted | Finished):
                 stage = None
             state = after(view.state, event)
-            view = JournalView(state, entry.sequence, entry.time_s, stage)
+            begun_s = entry.time_s if isinstance(event, DriverStarted) else view.begun_s
+            view = JournalView(state, entry.sequence, entry.time_s, stage, begun_s)
         return view
 
 
@@ -119,8 +126,10 @@ class RunStatus:
         Of life: when, in seconds since 1970; 0 if there never was one.
     now_s : float
         When all this was found out.
-    driver : DriverRecord or None
+    submitted : SubmittedDriver or None
         What `alignsvc submit` started last; None if the run was not submitted.
+    asked_to_stop_by : str
+        Who asked it to, if that is still to be obeyed.
     """
 
     directory: Place
@@ -133,13 +142,17 @@ class RunStatus:
     eps_shift_px: float = 0.0
     last_sign_s: float = 0.0
     now_s: float = 0.0
-    driver: DriverRecord | None = None
+    submitted: SubmittedDriver | None = None
+    asked_to_stop_by: str = ""
 
     @property
     def standing(self) -> RunStanding:
         """Whether the run goes on, was stopped, or has come to its end."""
         if self.state.is_finished:
             return RunStanding.FINISHED
+        # A driver that waits goes on with a run that was cancelled before.
+        if self.owner is None and self.submitted is not None and self.submitted.is_there:
+            return RunStanding.QUEUED
         if self.state.cancelled is not None:
             return RunStanding.CANCELLED
         if self.owner is not None:
@@ -169,16 +182,20 @@ class RunStatus:
         ended = "" if done is None else f"{done.n_ended} of "
         failed = f", {done.n_failed} failed" if done is not None and done.n_failed else ""
         where = f"pass {number} {stage}" if number else stage.replace("_", " ")
-        return f"{where}: {ended}{self.stage.n_tasks} tasks{failed}"
+        return f"{where}: {ended}{counted(self.stage.n_tasks, 'task')}{failed}"
 
     def lines(self) -> list[str]:
         """Return the status in sentences."""
         state = self.state
         lines = [f"{self.directory}: {self._how()}"]
-        if self.driver is not None:
-            lines.append(f"submitted as {self.driver}, output in {self.driver.log or 'its place'}")
+        if self.submitted is not None:
+            lines.append(self.submitted.line())
+        if self.asked_to_stop_by:
+            lines.append(f"{self.asked_to_stop_by} asked it to stop, which it has not done yet")
         if state.extended is not None:
             lines.append(extension_line(state.extended))
+        if state.planned is not None:
+            lines.append(state.planned.text)
         lines += [
             f"pass {r.number}{' (full)' if r.is_full else ''}: "
             + ("not solved yet" if r.solution is None else f"{r.solution.movement_px:.4f} px")
@@ -216,8 +233,11 @@ class RunStatus:
                 return f"its driver, {self.holder.owner}, is gone; {resume} goes on with it"
             case RunStanding.NEVER_BEGUN:
                 return f"never begun; {resume} begins it"
-            case _ if self.driver is not None:
-                return f"{self.driver} waits for its turn, or has stopped; {resume} goes on with it"
+            case RunStanding.QUEUED:
+                assert self.submitted is not None
+                return self.submitted.words
+            case _ if self.submitted is not None and self.submitted.words:
+                return f"{self.submitted.words}; submit again, or {resume} goes on with it here"
             case _:
                 return f"stopped; {resume} goes on with it"
 
@@ -229,9 +249,10 @@ class RunStatus:
             "standing": self.standing.value,
             "identity": state.identity,
             "finished": state.is_finished,
-            "submitted": None if self.driver is None else driver_json(self.driver),
+            "submitted": None if self.submitted is None else self.submitted.as_json(),
             "exit_code": state.exit_code,
             "extends": None if state.extended is None else extension_json(state.extended),
+            "planned": planned_json(state.planned),
             "passes": [
                 {
                     "number": r.number,
@@ -260,6 +281,7 @@ class RunStatus:
             "movement_px": self.movement_px,
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),
+            "asked_to_stop_by": self.asked_to_stop_by or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,
             "silence_s": self.silence_s,
@@ -315,16 +337,6 @@ def extension_json(extended: Extended) -> dict[str, object]:
     }
 
 
-def driver_json(driver: DriverRecord) -> dict[str, object]:
-    """Return what `submit` started, as JSON values."""
-    return {
-        "place": driver.place,
-        "job": driver.job,
-        "log": driver.log,
-        "time_s": driver.time_s,
-    }
-
-
 def run_status(run: Place) -> RunStatus:
     """Return where the run in a directory stands.
 
@@ -336,11 +348,14 @@ def run_status(run: Place) -> RunStatus:
     run = run.absolute()
     require_run(run)
     journal = Journal(RunLocations(run).objects, time.time)
-    status = status_of(run, JournalView().read_on(journal.entries()), time.time())
+    view = JournalView().read_on(journal.entries())
+    status = status_of(run, view, time.time(), ask_driver)
     return replace(status, eps_shift_px=stored_config(run).alignment.eps_shift)
 
 
-def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
+def status_of(
+    run: Place, view: JournalView, now_s: float, ask: AskDriver | None = None
+) -> RunStatus:
     """Return where a run stands whose journal has been read, without what its settings say.
 
     Parameters
@@ -349,6 +364,8 @@ def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
     view : JournalView
     now_s : float
         Seconds since 1970.
+    ask : AskDriver or None
+        Asked for a driver that was submitted, where nobody drives the run; None = it is not.
     """
     objects = RunLocations(run).objects
     holder = lease_holder(objects)
@@ -362,10 +379,18 @@ def status_of(run: Place, view: JournalView, now_s: float) -> RunStatus:
         stage=view.stage,
         progress=_progress(objects, view, holder),
         counts=_counts(objects, view.state),
-        driver=read_driver_record(objects),
+        submitted=submitted_driver(
+            run, view.begun_s, None if is_alive or view.state.is_finished else ask
+        ),
+        asked_to_stop_by=_asked_by(objects, view.state),
         last_sign_s=max(beaten_s, view.last_s),
         now_s=now_s,
     )
+
+
+def _asked_by(objects: ObjectStore, state: RunState) -> str:
+    request = None if state.is_finished else cancel_request(objects)
+    return "" if request is None or request.id in state.obeyed else request.by
 
 
 def input_names(state: RunState) -> frozenset[str]:

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
-from alignsvc.engine.driver_places import DriverJob, DriverPlace, DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.io.driver_record import DriverRecord, read_driver_record, write_driver_record
 from alignsvc.io.lease import LeaseOwner, live_owner
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.plan import Plan, no_usable_exposure
-from alignsvc.run.prediction import require_fits
+from alignsvc.run import events
+from alignsvc.run.checking import checked
+from alignsvc.run.plan import Plan
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import (
     RunOptions,
-    planned,
     prepare,
     ready,
     state_of,
-    stored_config,
 )
+from alignsvc.run.submitted_driver import ask_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,11 @@ class Rehearsal:
         Job script, manifest or command line of the driver.
     worker_script : str
         Job script of a worker; empty if workers are no jobs.
-    notes : tuple of str
     """
 
     plan: Plan
     driver_script: str
     worker_script: str
-    notes: tuple[str, ...]
 
 
 def submit(config: Config, options: RunOptions) -> Submission:
@@ -93,14 +91,16 @@ def submit(config: Config, options: RunOptions) -> Submission:
     RunStoreError
         The directory cannot be used.
     """
-    place = _place(config)
+    place = driver_place(config.cluster.backend, build_cluster(config, None))
     plan = ready(config, options)
     run = absolute_directory(config.run.directory)
     objects = RunLocations(run).objects
     record, owner = read_driver_record(objects), live_owner(objects, time.time())
     if state_of(run).is_finished:
         return Submission(run, plan.run_id, record, None, is_new=False, is_finished=True)
-    if owner is not None or _waits(place, record, config.cluster.backend):
+    # Where nobody can tell, a second driver does no harm: it finds that there is one.
+    waits = record is not None and ask_driver(run, record).is_there
+    if owner is not None or waits:
         return Submission(run, plan.run_id, record, owner, is_new=False)
     prepare(plan, options)
     job = place.start(_driver_run(run, plan))
@@ -109,7 +109,7 @@ def submit(config: Config, options: RunOptions) -> Submission:
     return Submission(run, plan.run_id, record, None, is_new=True)
 
 
-def rehearse(config: Config) -> Rehearsal:
+def rehearse(config: Config, listener: events.Listener = events.silent) -> Rehearsal:
     """Return what `submit` would do; nothing is written.
 
     Raises
@@ -120,40 +120,14 @@ def rehearse(config: Config) -> Rehearsal:
         The run could not have the directory that is named.
     """
     backend = build_cluster(config, None)
-    plan = planned(config)
-    if not plan.is_usable:
-        raise no_usable_exposure(plan)
+    plan = checked(config, listener)
     run = absolute_directory(config.run.directory)
-    plan = replace(plan, notes=(*plan.notes, *require_fits(plan, backend)))
     script = driver_place(config.cluster.backend, backend).script(_driver_run(run, plan))
     if not isinstance(backend, JobBackend):
-        return Rehearsal(plan, script, "", ())
+        return Rehearsal(plan, script, "")
     logs = backend.logs_of(RunLocations(run).objects, plan.run_id)
-    return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs), backend.notes())
-
-
-def waiting_driver(run: Place) -> DriverRecord | None:
-    """Return the driver that `submit` started last, if it waits for its turn or has just begun.
-
-    Raises
-    ------
-    RunStoreError
-        There is no run.
-    """
-    config, record = stored_config(run), read_driver_record(RunLocations(run).objects)
-    return record if _waits(_place(config), record, config.cluster.backend) else None
-
-
-def _place(config: Config) -> DriverPlace:
-    return driver_place(config.cluster.backend, build_cluster(config, None))
+    return Rehearsal(plan, script, backend.worker_script(plan.run_id, logs))
 
 
 def _driver_run(run: Place, plan: Plan) -> DriverRun:
     return DriverRun(str(run), plan.run_id, log_folder(RunLocations(run).objects, plan.run_id))
-
-
-def _waits(place: DriverPlace, record: DriverRecord | None, backend: str) -> bool:
-    """Return whether the driver that was started last waits for its turn, or has just begun."""
-    if record is None or record.place != backend:
-        return False
-    return place.is_there(DriverJob(record.job, record.log))

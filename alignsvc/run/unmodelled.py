@@ -8,6 +8,7 @@ from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.stages import Tools
 from alignsvc.tasks.measure import WITHOUT_PROFILE, key_of
+from alignsvc.wording import counted
 
 #: Exposures that a sentence names.
 _NAMED = 5
@@ -45,8 +46,8 @@ def unmodelled_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
         return ()
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return (
-        f"{len(found)} aligned exposures have too few stars that are bright, single and not "
-        f"saturated for the profile of alignment.method model ({', '.join(found[:_NAMED])}{more}): "
-        "there, sources were placed by centroids; set alignment.method: correlate, lower "
-        "detection.threshold, or look at images.saturation",
+        f"{counted(len(found), 'aligned exposure has', 'aligned exposures have')} too few stars "
+        "that are bright, single and not saturated for the profile of alignment.method model "
+        f"({', '.join(found[:_NAMED])}{more}): there, sources were placed by centroids; set "
+        "alignment.method: correlate, lower detection.threshold, or look at images.saturation",
     )

@@ -13,6 +13,8 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.run.service import stored_config
 from alignsvc.run.status import JournalView, RunStatus, status_of
+from alignsvc.run.submitted_driver import AskingSeldom
+from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
@@ -56,7 +58,9 @@ class Seen:
         return [text for entry in self.news if (text := entry_line(entry.event))]
 
 
-def watched(run: Place, looking: Looking | None = None) -> Iterator[Seen]:
+def watched(
+    run: Place, looking: Looking | None = None, *, follows_queue: bool = False
+) -> Iterator[Seen]:
     """Yield how a run stands, look after look, the last of them when it goes on no more.
 
     That is when it has ended, was cancelled or stopped, or its driver is gone: on another host,
@@ -66,6 +70,8 @@ def watched(run: Place, looking: Looking | None = None) -> Iterator[Seen]:
     ----------
     run : Place
     looking : Looking or None
+    follows_queue : bool
+        Whether a driver that waits for its turn is waited for too.
 
     Raises
     ------
@@ -73,12 +79,13 @@ def watched(run: Place, looking: Looking | None = None) -> Iterator[Seen]:
         There is no run, or its journal cannot be trusted.
     """
     run, looking = run.absolute(), looking or Looking()
+    ask = AskingSeldom(looking.elapsed) if follows_queue else None
     eps_shift_px = stored_config(run).alignment.eps_shift
     book, view, silence = Journal(RunLocations(run).objects, time.time), JournalView(), _Silence()
     while True:
         news = tuple(book.entries(after=view.n_entries))
         view = view.read_on(news)
-        status = replace(status_of(run, view, looking.clock()), eps_shift_px=eps_shift_px)
+        status = replace(status_of(run, view, looking.clock(), ask), eps_shift_px=eps_shift_px)
         status = silence.judged(status, looking.elapsed())
         yield Seen(status, news)
         if not status.standing.is_going:
@@ -119,7 +126,7 @@ def entry_line(event: journal.Event) -> str:
         case journal.Solved():
             return (
                 f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                f"{event.n_solved} exposures solved"
+                f"{counted(event.n_solved, 'exposure')} solved"
             )
         case journal.ExposureEnded():
             return f"{event.status.value}: {event.message}"
@@ -130,7 +137,11 @@ def entry_line(event: journal.Event) -> str:
         case journal.Cancelled():
             return f"cancelled, as {event.by} asked"
         case journal.Retried():
-            return f"{len(event.exposures)} failed exposures are tried again"
+            return counted(
+                len(event.exposures),
+                "failed exposure is tried again",
+                "failed exposures are tried again",
+            )
         case journal.Cleaned():
             return "its pixels were removed; the loop begins anew"
         case _:

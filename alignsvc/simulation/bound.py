@@ -107,12 +107,15 @@ class Bound:
     ----------
     local_px2, affine_px2 : float
         Expected sum of squares; NaN where the sources do not determine the geometry.
+    local_px4 : float
+        Half of the variance of the local sum of squares, if errors are normal.
     count : int
         Numbers summed: two for each point and exposure.
     """
 
     local_px2: float
     affine_px2: float
+    local_px4: float
     count: int
 
 
@@ -136,20 +139,24 @@ def bound(
     count = 2 * len(covered)
     joint = joint_covariance(sightings, geometry)
     if joint is None:
-        return Bound(math.nan, math.nan, count)
+        return Bound(math.nan, math.nan, math.nan, count)
     design = joint.design(covered.exposure, covered.place)
     if chip_offsets:
         design = np.concatenate([design, _chips_of_points(truth, covered)], axis=2)
     scale = covered.scale_arcsec[:, None, None]
     local = covered.less_local_mean(design) / scale
     affine = covered.less_common_map(design, _GENERAL) / scale
-    return Bound(_trace(local, joint.covariance), _trace(affine, joint.covariance), count)
+    of_local, of_affine = _spread(local, joint.covariance), _spread(affine, joint.covariance)
+    # A sum of squares of normal errors, e' F' F e, has the mean tr(S) and the variance 2 tr(S^2).
+    local_px4 = float((of_local * of_local.T).sum())
+    return Bound(float(np.trace(of_local)), float(np.trace(of_affine)), local_px4, count)
 
 
-def _trace(field: FloatArray, covariance: FloatArray) -> float:
+def _spread(field: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return S = F' F C of a field F e, where C is the covariance of e."""
     columns = field.reshape(-1, field.shape[-1])
-    # trace(F C F') = sum of the elements of (F' F) * C.
-    return float(((columns.T @ columns) * covariance).sum())
+    spread: FloatArray = (columns.T @ columns) @ covariance
+    return spread
 
 
 def joint_covariance(sightings: Sequence[Sighting], geometry: Geometry) -> JointCovariance | None:

@@ -17,6 +17,7 @@ from alignsvc.simulation.bound import bound
 from alignsvc.simulation.coverage import CoveredPoints, covered_points
 from alignsvc.simulation.pulls import Pulls, pulls_of
 from alignsvc.simulation.truth import Truth
+from alignsvc.wording import counted
 
 _GENERAL = Geometry.GENERAL.basis
 
@@ -59,6 +60,10 @@ class Evaluation:
     bound_local_px, bound_affine_px : float
         Joint Cramér-Rao bounds on the rms values; NaN where the sources do not determine the
         geometry.
+    local_degrees : float
+        Degrees of freedom n of the local rms: of an estimator at the bound, `ratio_local` squared
+        scatters from one noise realisation to the next as chi2 over n does (Satterthwaite 1946),
+        `ratio_local` by ``1 / sqrt(2 n)``; NaN with the bounds.
     pulls : Pulls or None
         None if no covariances were given.
     """
@@ -70,6 +75,7 @@ class Evaluation:
     after: Misalignment
     bound_local_px: float
     bound_affine_px: float
+    local_degrees: float
     pulls: Pulls | None
 
     @property
@@ -93,6 +99,7 @@ class Evaluation:
             "bound_affine_px": self.bound_affine_px,
             "ratio_local": self.ratio_local,
             "ratio_affine": self.ratio_affine,
+            "local_degrees": self.local_degrees,
             **{f"before_{name}": value for name, value in asdict(self.before).items()},
             "pulls": None if self.pulls is None else asdict(self.pulls),
         }
@@ -140,14 +147,16 @@ def evaluate(
     given = {e.id: tuple(chip.given_wcs for chip in e.chips) for e in truth.exposures}
     bounds = [bound(truth, covered, geometry, chip_offsets=chip_offsets) for covered in components]
     count = sum(item.count for item in bounds)
+    local_px2 = sum(item.local_px2 for item in bounds)
     return Evaluation(
         geometry=geometry,
         n_exposures=sum(len(covered.exposures) for covered in components),
         n_points=sum(int(covered.point.max()) + 1 for covered in components),
         before=_misalignment(truth, components, given),
         after=_misalignment(truth, components, corrected),
-        bound_local_px=math.sqrt(sum(item.local_px2 for item in bounds) / count),
+        bound_local_px=math.sqrt(local_px2 / count),
         bound_affine_px=math.sqrt(sum(item.affine_px2 for item in bounds) / count),
+        local_degrees=local_px2**2 / sum(item.local_px4 for item in bounds),
         pulls=None
         if corrections is None
         else pulls_of(
@@ -168,7 +177,8 @@ def _check(truth: Truth, corrected: WcsOfExposures) -> None:
             )
         if len(wcs) != chips[name]:
             raise ConfigError(
-                f"evaluate: exposure {name!r} has {len(wcs)} chips; the truth has {chips[name]}"
+                f"evaluate: exposure {name!r} has {counted(len(wcs), 'chip')}; the truth has "
+                f"{chips[name]}"
             )
 
 

@@ -37,6 +37,7 @@ from alignsvc.simulation.sky import (
     draw_sources,
 )
 from alignsvc.simulation.truth import Aberrations, ChipTruth, ExposureTruth, Truth, to_json
+from alignsvc.wording import counted
 
 _FIRST_MJD = 60000.0
 _ZERO_POINT = 25.0  #: magnitude that gives one electron per second
@@ -98,7 +99,8 @@ def _lacking_px(settings: SkySettings, common: FloatArray) -> FloatArray:
             n_exposures, n_chips, _ = lacking.shape
             raise ConfigError(
                 f"simulation: header_errors.chips names chip {one.chip} of exposure "
-                f"{one.exposure}; found {n_chips} chips in {n_exposures} exposures, from 0"
+                f"{one.exposure}; found {counted(n_chips, 'chip')} in "
+                f"{counted(n_exposures, 'exposure')}, from 0"
             ) from error
     return lacking
 

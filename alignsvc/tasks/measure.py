@@ -176,13 +176,14 @@ class MeasureTask:
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
         """Whether all tables, and what was asked to be kept for people, are in the store."""
         objects = RunLocations(self.run).objects
-        names = [displacements_name(self.key)]
+        tables: list[tuple[str, type]] = [(displacements_name(self.key), Displacements)]
         if self.levels is not None:
-            names.append(levels_name(self.key))
+            tables.append((levels_name(self.key), MeasuredLevels))
         if self.history:
-            names += [self.history + PIXELS, self.history + DISPLACEMENTS]
+            tables.append((self.history + PIXELS, SourcePixels))
+            tables.append((self.history + DISPLACEMENTS, Displacements))
         return product_is_whole(objects, outcome) and all(
-            table_is_whole(objects, name) for name in names
+            table_is_whole(objects, name, type_) for name, type_ in tables
         )
 
     def _chips(self) -> Iterator[ChipView]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def peak_bytes() -> int:
 def allocated_bytes() -> int:
     """Return what this process has allocated, touched or not; 0 if that is not known."""
     return _status_bytes("VmData:")
+
+
+def allowed_bytes() -> int | None:
+    """Return what this process may allocate; None: anything, or the system cannot tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _status_bytes(name: str) -> int:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.errors import RunStoreError
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
 from alignsvc.io.places import Place
@@ -77,14 +76,7 @@ class MergeTask:
 
         They are read: another driver may have made this tile of other exposures.
         """
-        store = mosaic_store(self.run)
-        if not store.exists(self.generation) or not store.has_tile(self.generation, self.tile):
-            return False
-        try:
-            store.verify_tile(self.generation, self.tile, outcome.checksum)
-        except RunStoreError:
-            return False
-        return True
+        return mosaic_store(self.run).is_tile(self.generation, self.tile, outcome.checksum)
 
     def _read(self) -> Iterator[Contribution]:
         store = contribution_store(self.run)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,11 +12,12 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
+from alignsvc.io.arrays import read_array, write_array
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import product_is_whole
-from alignsvc.io.tables import read_table, write_table
+from alignsvc.io.tables import bytes_from_table, read_table, write_table
 from alignsvc.numerics.models.part_sums import PartSums
-from alignsvc.numerics.models.scene_partition import PartTable, SceneModels
+from alignsvc.numerics.models.scene_partition import CutPart, PartPixels, PartTable, SceneModels
 from alignsvc.numerics.models.scene_parts import (
     BeginPart,
     ConcludePart,
@@ -29,17 +28,45 @@ from alignsvc.numerics.models.scene_parts import (
     TryStep,
 )
 from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
+from alignsvc.tasks.parts_at_home import PartName, PartsAtHome
 
 Action: TypeAlias = BeginPart | TryStep | SettleLinear | Damp | ConcludePart
 
-#: Parts that a worker keeps in memory during a fit, pixels and all: to read one again takes as long
-#: as a quarter of a pass over it.
-_KEPT = 4
+#: Of this process: each pass over a part's pixels asks for it.
+_HOME = PartsAtHome()
 
 
 def scratch(folder: Path) -> LocalObjects:
     """Return the objects of a fit: after a power cut it begins anew."""
     return LocalObjects(folder, is_scratch=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PartRef:
+    """A part in the folder.
+
+    Parameters
+    ----------
+    table : TableRef
+        Of the `PartTable`.
+    value, weight : TableRef
+        Of the arrays of `PartPixels`.
+    """
+
+    table: TableRef
+    value: TableRef
+    weight: TableRef
+
+
+def write_part(objects: LocalObjects, home: int, part: CutPart) -> PartRef:
+    """Write the part of a number, pixels as plain arrays: a table would copy them four times."""
+    folder = f"parts/{home:05d}"
+    table, value, weight = (f"{folder}/{name}" for name in ("part.npz", "value.npy", "weight.npy"))
+    return PartRef(
+        TableRef(table, write_table(objects, table, part.table)),
+        TableRef(value, write_array(objects, value, part.pixels.value)),
+        TableRef(weight, write_array(objects, weight, part.pixels.weight)),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +109,7 @@ class ScenePartTask:
     ----------
     folder : Path
         The fit's scratch directory.
-    part : TableRef
-        Of the `PartTable`.
+    part : PartRef
     models : SharedModels
     base : str
         Name of the `LinearisedPart` to start from; empty to begin.
@@ -93,7 +119,7 @@ class ScenePartTask:
     """
 
     folder: Path
-    part: TableRef
+    part: PartRef
     models: SharedModels
     base: str
     action: Action
@@ -103,35 +129,39 @@ class ScenePartTask:
     def key(self) -> TaskKey:
         """Identity: the part, the models, the base and the action."""
         digest = digest_of("scene part", self.part, self.models.digest, self.base, self.action)
-        return TaskKey("scene_part", self.part.name, digest)
+        return TaskKey("scene_part", self.part.table.name, digest)
 
     @property
     def left(self) -> str:
         """Name of the `LinearisedPart` after the action, if it leaves another."""
-        return f"scene/{self.key.digest}/left.npz"
+        return _left(self.key)
 
     def __call__(self) -> TaskOutcome:
         """Read, act, write."""
-        objects = scratch(self.folder)
-        problem = _problem(self.folder, self.part, self.models)
+        objects, key = scratch(self.folder), self.key
+        name = PartName(self.folder, self.home, digest_of("part", self.part, self.models.digest))
+        problem = _HOME.problem(name, self._problem)
         found: PartSums | FoundPart
         there = None
         if isinstance(self.action, ConcludePart):
-            found = self.action(problem, self._standing(problem))
-            forget_parts()  # nothing comes after it
+            found = self.action(problem, self._standing(name, problem))
+            _HOME.forget(self.folder, self.home)  # nothing comes after it
         else:
             if isinstance(self.action, BeginPart):
                 advance = self.action(problem)
             else:
-                advance = self.action(problem, self._standing(problem))
+                advance = self.action(problem, self._standing(name, problem))
             found, there = advance.sums, advance.there
         if there is not None:
-            write_table(objects, self.left, LinearisedPart.of(there, problem))
-            _STANDING.keep((self.folder, self.left), there)
-        product = f"scene/{self.key.digest}/found.npz"
+            # Nobody asks for its checksum: megabytes that need not be digested.
+            objects.put(_left(key), bytes_from_table(LinearisedPart.of(there, problem)))
+            settled = isinstance(self.action, SettleLinear)
+            beside = _HOME.other(name, self.base) if settled else self.base
+            _HOME.leave(name, _left(key), there, beside)
+        product = f"scene/{key.digest}/found.npz"
         checksum = write_table(objects, product, found)
         return TaskOutcome(
-            self.key,
+            key,
             TaskStatus.OK,
             product=product,
             checksum=checksum,
@@ -144,49 +174,34 @@ class ScenePartTask:
         stands = not outcome.fact("left") or objects.exists(self.left)
         return stands and product_is_whole(objects, outcome)
 
-    def _standing(self, problem: SceneProblem) -> SceneEquations:
+    def _standing(self, name: PartName, problem: SceneProblem) -> SceneEquations:
         """Return where the part stands: as this process left it, or as it was written down."""
-        kept = _STANDING.found((self.folder, self.base))
+        kept = _HOME.standing(name, self.base)
         if kept is not None:
             return kept
         return read_table(scratch(self.folder), self.base, LinearisedPart).equations(problem)
 
-
-class _Kept:
-    """The last equations of a process, so that it need not make them again: the same bits."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[tuple[Path, str], SceneEquations] = OrderedDict()
-
-    def keep(self, name: tuple[Path, str], equations: SceneEquations) -> None:
-        self._of[name] = equations
-        while len(self._of) > 2 * _KEPT:
-            self._of.popitem(last=False)
-
-    def found(self, name: tuple[Path, str]) -> SceneEquations | None:
-        return self._of.get(name)
-
-    def clear(self) -> None:
-        self._of.clear()
-
-
-_STANDING = _Kept()
-
-
-@lru_cache(maxsize=_KEPT)
-def _problem(folder: Path, part: TableRef, models: SharedModels) -> SceneProblem:
-    """Return a part as a problem; kept, since each pass over its pixels asks for it."""
-    objects = scratch(folder)
-    if not objects.exists(part.name):
-        raise RunStoreError(
-            f"scene: {part.name} is not in {folder} on this worker; name a folder that every "
-            "worker reaches under the same path"
+    def _problem(self) -> SceneProblem:
+        """Return the part as a problem, read from the folder."""
+        objects = scratch(self.folder)
+        table, value, weight = self.part.table, self.part.value, self.part.weight
+        if not objects.exists(table.name):
+            raise RunStoreError(
+                f"scene: {table.name} is not in {self.folder} on this worker; name a folder that "
+                "every worker reaches under the same path"
+            )
+        pixels = PartPixels(
+            read_array(objects, value.name, value.checksum),
+            read_array(objects, weight.name, weight.checksum),
         )
-    table = read_table(objects, part.name, PartTable, part.checksum)
-    return SceneProblem(table.scene(models.unpacked()))
+        part = read_table(objects, table.name, PartTable, table.checksum)
+        return SceneProblem(part.scene(self.models.unpacked(), pixels))
+
+
+def _left(key: TaskKey) -> str:
+    return f"scene/{key.digest}/left.npz"
 
 
 def forget_parts() -> None:
     """Let go of the parts that this process keeps."""
-    _problem.cache_clear()
-    _STANDING.clear()
+    _HOME.forget()

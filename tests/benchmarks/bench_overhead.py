@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ from astropy.io import fits
 from alignsvc import api
 from alignsvc.config.load import parse_config
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.correction import Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import Status, TaskKey, TaskOutcome, TaskStatus, Verdict
 from alignsvc.domain.task import TableRef
@@ -32,7 +30,6 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.headers_read import find_headers, keep_headers
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
-from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.run import events, planning
 from alignsvc.run.plan import Plan
 from alignsvc.run.reading_headers import cores, read_headers
@@ -215,23 +212,6 @@ def _files_of(headers: Sequence[ExposureHeader], like: Path, folder: Path) -> Pa
     return folder
 
 
-def solves() -> str:
-    """Return what a joint solve of a raster of exposures costs the driver."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
-    from conftest import make_scene
-
-    centres = np.mgrid[0:56, 0:56].reshape(2, -1).T * 50.0
-    scene = make_scene(centres, Geometry.GENERAL, noise=1.0, density=30.0)
-    before_mb = peak_bytes() / 1e6
-    cpu_s, peak_mb = _needed(lambda: JointFitter()(scene.factors, scene.footprints))
-    rows = sum(len(factors) for factors in scene.factors)
-    return (
-        f"A joint solve of {len(centres)} exposures, each sharing half of the next in both "
-        f"directions, `general`, {rows} displacements: {cpu_s:.1f} s of CPU, {peak_mb:.0f} MB at "
-        f"the peak ({before_mb:.0f} before)."
-    )
-
-
 def moved(header: ExposureHeader, row: int, column: int) -> ExposureHeader:
     """Return the header of an exposure elsewhere: half a frame on."""
     step_deg = 1024 * 0.2 / 3600.0
@@ -249,7 +229,7 @@ def _shifted(wcs: CelestialWcs, ra_deg: float, dec_deg: float) -> CelestialWcs:
 
 def main() -> str:
     """Return all of it."""
-    return "\n\n".join([tasks(), books(), plans(), solves()])
+    return "\n\n".join([tasks(), books(), plans()])
 
 
 if __name__ == "__main__":

@@ -34,6 +34,13 @@ def overhead() -> str:
     return bench_overhead.main()
 
 
+def driver() -> str:
+    """What a driver occupies with a wide survey in hand."""
+    import bench_driver_memory
+
+    return bench_driver_memory.main()
+
+
 def stages() -> str:
     """Where the time of a run goes."""
     import bench_run
@@ -79,7 +86,18 @@ def workers() -> str:
 #: Each imports what it measures when it is called: a part needs its own peers only.
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
-    for part in (steps, executors, overhead, stages, programs, tutorial, noise, scenes, workers)
+    for part in (
+        steps,
+        executors,
+        overhead,
+        driver,
+        stages,
+        programs,
+        tutorial,
+        noise,
+        scenes,
+        workers,
+    )
 }
 
 

@@ -96,7 +96,7 @@ def show(dialect: str) -> None:
         elif dialect == "sge":
             print(f"    {number} 0.5 alignsvc {user} r 01/01/2026 00:00:00 all.q 1")
         else:
-            print(number)
+            print(number, "RUN" if "-o" in sys.argv else "")
     if dialect == "lsf" and not running():
         print("No unfinished job found", file=sys.stderr)
         raise SystemExit(255)

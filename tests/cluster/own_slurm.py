@@ -14,7 +14,7 @@ from pathlib import Path
 
 from own_cluster import wait_until
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 #: Where distributions put daemons, which a user's PATH may lack.
 DAEMONS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 CONF = """\
@@ -167,3 +167,7 @@ def _free_ports() -> tuple[int, int]:
 
 def _host() -> str:
     return socket.gethostname().split(".")[0]
+
+
+if __name__ == "__main__":
+    print(why_no_slurm())

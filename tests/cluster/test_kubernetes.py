@@ -18,7 +18,7 @@ from stand_in_kubernetes import HOST, NAMESPACE, StandIn, stand_in_kubernetes
 
 from alignsvc import api
 from alignsvc.engine.clusters import cluster_backend
-from alignsvc.engine.driver_places import DriverRun, driver_place
+from alignsvc.engine.driver_places import DriverRun, DriverStanding, DriverState, driver_place
 
 pytestmark = pytest.mark.cluster
 
@@ -73,6 +73,14 @@ def test_a_driver_is_a_job_that_is_seen_until_it_ends(kubernetes: StandIn, tmp_p
     made = kubernetes.objects["Job", job.id]
     (driver,) = made["spec"]["template"]["spec"]["containers"]
     assert driver["command"] == ["alignsvc", "resume", "/runs/first"]
-    assert place.is_there(job)
-    made["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
-    assert not place.is_there(job)
+    assert place.state_of(job) == DriverState(DriverStanding.WAITS, "no pod yet")
+    made["status"] = {"active": 1, "ready": 0}
+    assert place.state_of(job) == DriverState(DriverStanding.WAITS, "its pod is not ready")
+    made["status"] = {"active": 1, "ready": 1}
+    assert place.state_of(job) == DriverState(DriverStanding.RUNS, "its pod runs")
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+    made["status"] = {"conditions": [failed]}
+    assert place.state_of(job) == DriverState(DriverStanding.GONE, "Failed (BackoffLimitExceeded)")
+    place.remove(job)
+    assert place.state_of(job) == DriverState(DriverStanding.GONE)
+    place.remove(job)  # nothing is left to do

@@ -92,6 +92,15 @@ def test_it_gives_what_a_run_on_a_disk_gives_bit_for_bit(
     assert products(undisturbed) == wanted
 
 
+def test_tasks_and_disk_are_those_predicted(undisturbed: UrlPlace) -> None:
+    """Tasks to the last; what the bucket holds at the end within a factor of 1.5."""
+    report = json.loads(BucketObjects(undisturbed).get("report.json"))
+    for row in report["needs"]:
+        assert row["tasks"] == row["predicted_tasks"], row
+    found = report["disk"]
+    assert 1 / 1.5 < found["predicted_bytes"] / found["bytes"] < 1.5
+
+
 def test_the_commands_take_its_url(undisturbed: UrlPlace, sky: Path) -> None:
     status = alignsvc("status", undisturbed, "--json")
     assert json.loads(status.stdout)["standing"] == "finished"
@@ -101,7 +110,13 @@ def test_the_commands_take_its_url(undisturbed: UrlPlace, sky: Path) -> None:
     assert alignsvc("resume", undisturbed).returncode == again.returncode
     report = alignsvc("report", undisturbed)
     assert f"{undisturbed}/report.html" in report.stdout
-    for ended in (status, again, report):
+    copied = alignsvc("apply", undisturbed, "--to", f"{BUCKET}/copies")
+    assert copied.returncode == 0, copied.stderr
+    copies, there = BucketObjects(UrlPlace(f"{BUCKET}/copies")), BucketObjects(undisturbed)
+    assert {name: copies.get(name) for name in copies.list("")} == {
+        name.removeprefix("wcs/"): there.get(name) for name in there.list("wcs/")
+    }
+    for ended in (status, again, report, copied):
         assert "nobody-must-see-this" not in ended.stdout + ended.stderr
     kept = BucketObjects(undisturbed)
     for name in ("config.yaml", "report.json", *kept.list("journal/")):

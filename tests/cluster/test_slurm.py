@@ -100,6 +100,7 @@ def test_the_only_job_is_replaced_when_it_is_cancelled(
     assert content(result.directory) == wanted
 
 
+@pytest.mark.slow
 def test_a_walltime_that_is_over_costs_nothing(
     slurm: OwnSlurm, sky: Path, wanted: dict[str, str], tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_walltime_that_is_over_costs_nothing(
     assert content(result.directory) == wanted
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_no_worker_ends_and_can_be_resumed(
     slurm: OwnSlurm, sky: Path, wanted: dict[str, str], tmp_path: Path
 ) -> None:
@@ -156,12 +158,40 @@ def test_a_queue_that_is_not_there_is_told_in_its_own_words(
         api.align(config)
 
 
-def submitted(config: Path) -> Any:
-    """Submit as a user does, from a process that is gone afterwards."""
-    command = [sys.executable, "-m", "alignsvc.cli.main", "submit", str(config), "--json"]
+def told(*words: object) -> Any:
+    """Return what the command line says, as a user asks it: in a process that is gone then."""
+    command = [sys.executable, "-m", "alignsvc.cli.main", *map(str, words), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def submitted(config: Path) -> Any:
+    return told("submit", config)
+
+
+def test_a_driver_that_waits_in_the_queue_is_told_of_and_cancelled_there(
+    slurm: OwnSlurm, sky: Path, tmp_path: Path
+) -> None:
+    held = on_slurm(extra_directives=["--hold"])
+    config, run = write_config(tmp_path / "run.yaml", sky, cluster=held), tmp_path / "run"
+    first = submitted(config)["driver"]["job"]
+    status = told("status", run)
+    assert (status["standing"], status["submitted"]["words"]) == ("queued", "PENDING (JobHeldUser)")
+    assert told("cancel", run)["outcome"] == "withdrawn"
+    assert not slurm.jobs()
+    assert told("status", run)["standing"] == "cancelled"
+
+    second = submitted(config)
+    assert not second["attached"] and second["driver"]["job"] != first
+    assert (
+        f"queued as slurm job {second['driver']['job']}"
+        in told("list", tmp_path)["runs"][0]["driver"]
+    )
+    slurm.tell("scancel", second["driver"]["job"])
+    wait_until(lambda: not slurm.jobs())
+    status = told("status", run)
+    assert status["submitted"]["standing"] == "gone" and not status["submitted"]["began"]
 
 
 def test_a_driver_in_a_job_outlives_its_client_and_is_replaced_when_it_dies(

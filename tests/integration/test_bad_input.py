@@ -207,9 +207,13 @@ def test_a_run_directory_that_cannot_be_used_is_named(
 ) -> None:
     before = work.digests()
     directory = where.format(root=work.root)
-    ended = command("run", work.config({"run.directory": directory}))
+    config = work.config({"run.directory": directory})
+    ended = command("run", config)
     assert ended.code == code
     assert said in ended.sentence and directory in ended.sentence
+    for verb in (("check",), ("submit", "--dry-run")):
+        also = command(verb[0], config, *verb[1:])
+        assert (also.code, also.sentence) == (ended.code, ended.sentence)
     assert work.digests() == before
 
 
@@ -239,7 +243,7 @@ BAD_SETTINGS: list[tuple[str, object, str]] = [
     ("imags.paths", "x", "did you mean 'images'?"),
     ("detection.filters", ["brightness > 3"], "no column 'brightness'"),
     ("detection.filters", ["snr ist groß"], "not understood"),
-    ("detection.catalog", "/nowhere/stars.ecsv", "no such file"),
+    ("detection.catalog", "/nowhere/stars.ecsv", "the file does not exist"),
     (
         "detection.mask",
         "/nowhere/mask.fits",

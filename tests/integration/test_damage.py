@@ -127,7 +127,7 @@ def test_damage_that_comes_again_ends_the_run_and_names_it(sky: Path, tmp_path: 
             flip_a_byte(tmp_path / "run" / "contributions")
 
     config = write_config(tmp_path / "run.yaml", sky)
-    with pytest.raises(DamagedProduct, match=r"contribution \w+, tile .* damaged 4 times: look"):
+    with pytest.raises(DamagedProduct, match=r"contribution \w+, tile .* damaged 7 times: look"):
         api.align(config, api.RunOptions(listener=flips_always))
 
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -633,19 +634,26 @@ def test_a_scheduler_that_does_not_answer_is_a_transient_error(tmp_path: Path) -
         backend(RunContext(LocalObjects(tmp_path)))
 
 
+def listening() -> dict[str, str]:
+    """Return where this process and those that it started listen, and which of them."""
+    this, found = psutil.Process(), {}
+    for process in [this, *this.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for one in process.net_connections():
+                if one.status == psutil.CONN_LISTEN:
+                    found[f"{one.laddr.ip}:{one.laddr.port}"] = " ".join(process.cmdline())
+    return found
+
+
 def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
     workshop.shared._client.wait_for_workers(2, timeout=60)
-    this = psutil.Process()
-    family = [this, *this.children(recursive=True)]
-    listening = [
-        connection.laddr.ip
-        for process in family
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    ]
-    # The scheduler and its pages, two nannies, two workers with a page each.
-    assert len(listening) == 8
-    assert set(listening) == {"127.0.0.1"}
+    # The scheduler and its pages, two nannies, two workers with a page each. A worker that another
+    # test had restarted may still be on its way, or the one before it.
+    deadline = time.monotonic() + 60
+    while len(found := listening()) != 8 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert {address.split(":")[0] for address in found} == {"127.0.0.1"}
+    assert len(found) == 8, found
     assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
     assert workshop.shared._workers.pulse().threads == workshop.shared.workers == 2
 

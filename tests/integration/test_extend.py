@@ -289,3 +289,29 @@ def test_check_predicts_an_extension(nights: Nights, command: Command) -> None:
     }
     free = command("check", config, "--extend", nights.run, "--json").json
     assert found["tasks_per_pass"] < free["tasks_per_pass"]
+
+
+@pytest.mark.slow
+def test_a_damaged_mosaic_of_an_extension_is_made_again_with_the_tiles_that_it_keeps(
+    tonight: Tonight, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "damaged.yaml", [tonight.nights.new])
+    damaged: list[Path] = []
+
+    def damage(event: events.Event) -> None:
+        if isinstance(event, events.StageStarted) and event.stage == "measure" and not damaged:
+            store = tmp_path / "damaged" / "mosaic.zarr"
+            damaged.extend(sorted(store.glob("generation-000[1-9]/c0/weight/c/*/*")))
+            for chunk in damaged:
+                content = chunk.read_bytes()
+                chunk.unlink()  # tiles of two generations may be one file
+                chunk.write_bytes(content[:-9] + bytes(9))
+
+    options = api.RunOptions(listener=damage)
+    run = api.align(config, options, extend=tonight.nights.run, freeze=True).directory
+    assert len(damaged) > len(checked(tonight.nights).kept) > 0
+    assert tiles(run) == tiles(tonight.run)
+    found, wanted = rows_of(run), rows_of(tonight.run)
+    assert {name: numbers(row) for name, row in found.items()} == {
+        name: numbers(row) for name, row in wanted.items()
+    }

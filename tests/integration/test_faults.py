@@ -140,4 +140,5 @@ def test_what_was_needed_is_told_beside_what_was_predicted(sky: Path, tmp_path: 
         for key in ("predicted_memory_bytes", "memory_bytes")
     )
     assert predicted < 1.5 * found
-    assert "Work and memory" in (result.directory / "report.html").read_text()
+    page = (result.directory / "report.html").read_text()
+    assert "Work and memory" in page and "disk at the end, before it was tidied up" in page

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pytest
 from durable_runs import make_sky, write_config
+from workplaces import Command, Workplace
 
 from alignsvc import api
 from alignsvc.cli.main import exit_code
+from alignsvc.config.load import load_config
 from alignsvc.domain.outcome import ExitCode
+from alignsvc.io import journal_store
 from alignsvc.io.codec import sealed, unsealed
 from alignsvc.io.journal import EventKind
 from alignsvc.io.locations import FORMAT_VERSION, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.run import events
+from alignsvc.run import events, service
+from alignsvc.run.service import RunOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "run_store.md").read_text()
 
@@ -99,3 +103,16 @@ def test_another_format_is_refused_with_both_versions_by_every_command(
         assert exit_code([str(part) for part in command]) == ExitCode.RUN_STORE, command
         assert f"{wanted} {FORMAT_VERSION}" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_another_format_can_be_replaced(
+    work: Workplace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as past:
+        past.setattr(journal_store, "FORMAT_VERSION", FORMAT_VERSION - 1)
+        plan = service.ready(load_config(Path(work.config())), RunOptions())
+        service.prepare(plan, RunOptions())
+    ended = command("run", work.config())
+    assert ended.code == 3 and "--new" in ended.sentence
+    assert command("run", work.config(), "--new").code == 0
+    assert command("status", work.run).code == 0

@@ -15,12 +15,13 @@ from durable_runs import content
 from workplaces import Command, Workplace
 
 from alignsvc import api
-from alignsvc.engine.driver_places import DriverJob, DriverRun
+from alignsvc.engine.driver_places import DriverJob, DriverRun, DriverStanding, DriverState
 from alignsvc.engine.driver_places import local as local_place
 from alignsvc.engine.driver_places.local import DetachedProcess
+from alignsvc.errors import ResourceError
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.io.locations import RunLocations
-from alignsvc.run import submitting
+from alignsvc.run import submitted_driver, submitting
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Desk:
 
     taken: list[DriverRun] = field(default_factory=list)
     waits: bool = True
+    removed: list[str] = field(default_factory=list)
 
     def script(self, run: DriverRun) -> str:
         return f"resume {run.where}"
@@ -37,14 +39,20 @@ class Desk:
         self.taken.append(run)
         return DriverJob(str(len(self.taken)))
 
-    def is_there(self, job: DriverJob) -> bool:
-        return self.waits
+    def state_of(self, job: DriverJob) -> DriverState:
+        if self.waits and job.id not in self.removed:
+            return DriverState(DriverStanding.WAITS, "PENDING (Resources)")
+        return DriverState(DriverStanding.GONE)
+
+    def remove(self, job: DriverJob) -> None:
+        self.removed.append(job.id)
 
 
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk = Desk()
-    monkeypatch.setattr(submitting, "driver_place", lambda name, backend: desk)
+    for module in (submitting, submitted_driver):
+        monkeypatch.setattr(module, "driver_place", lambda name, backend: desk)
     return desk
 
 
@@ -95,6 +103,46 @@ def test_a_driver_that_died_is_replaced_with_what_the_configuration_says_now(
     assert "workers: 1" in (work.root / "run" / "config.yaml").read_text()
 
 
+def test_status_and_list_say_in_the_place_s_words_how_a_driver_waits(
+    work: Workplace, command: Command, desk: Desk
+) -> None:
+    run = api.submit(work.config()).directory
+    assert f"{run}: queued as serial job 1: PENDING (Resources)" in command("status", run).out
+    told = command("status", run, "--json").json
+    assert told["standing"] == "queued"
+    assert (told["submitted"]["standing"], told["submitted"]["began"]) == ("waits", False)
+    assert "queued as serial job 1: PENDING (Resources)" in command("list", work.root).out
+    desk.waits = False
+    said = command("status", run).out
+    assert "serial job 1 is gone, and its driver never began; see its output; submit again" in said
+    assert command("status", run, "--json").json["standing"] == "stopped"
+
+
+def test_a_run_whose_driver_waits_is_cancelled_and_can_be_submitted_again(
+    work: Workplace, command: Command, desk: Desk
+) -> None:
+    run = api.submit(work.config()).directory
+    ended = command("cancel", run, "--json")
+    assert (ended.code, ended.json["outcome"], desk.removed) == (0, "withdrawn", ["1"])
+    assert command("status", run, "--json").json["standing"] == "cancelled"
+    again = api.submit(work.config())
+    assert again.is_new and again.driver is not None and again.driver.job == "2"
+    assert command("status", run, "--json").json["standing"] == "queued"
+
+
+@pytest.mark.parametrize("verb", ["submit", "run"])
+def test_a_machine_without_the_batch_system_is_refused_before_anything_is_made(
+    verb: str, work: Workplace, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    slurm = {"backend": "slurm", "workers": 2, "memory": "2 GiB", "interface": "lo"}
+    config = work.config({f"cluster.{key}": value for key, value in slurm.items()})
+    ended = command(verb, config)
+    assert ended.code == 2
+    assert "slurm: there is no sbatch, squeue, scancel here; wanted a machine" in ended.sentence
+    assert not work.run.exists()
+
+
 def test_a_run_that_somebody_drives_gets_no_second_driver(work: Workplace, desk: Desk) -> None:
     run = api.submit(work.config()).directory
     desk.waits = False
@@ -117,12 +165,15 @@ def test_a_driver_here_has_a_session_of_its_own(
     try:
         assert os.getsid(pid) == pid
         until(lambda: Path(job.log).read_text() == "drives there\n")
-        assert place.is_there(job)
-        assert not place.is_there(DriverJob(job.id + "elsewhere"))
+        assert place.state_of(job).standing is DriverStanding.RUNS
+        with pytest.raises(ResourceError, match=rf"process {pid} on .* can only be asked there"):
+            place.state_of(DriverJob(job.id + "elsewhere"))
+        place.remove(job)
+        until(lambda: place.state_of(job).standing is DriverStanding.GONE)
+        place.remove(job)  # nothing is left to do
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert not place.is_there(job)
 
 
 @pytest.mark.slow

@@ -255,8 +255,10 @@ def test_a_mended_file_tried_again_gives_the_run_that_never_failed(
     run = config.with_suffix("")
     assert api.align(config).counts[Status.FAILED] == 1
     refused = command("retry", run, "--failed")
-    assert refused.code == 2 and "none of the 1 failed exposures can be read" in refused.sentence
+    assert refused.code == 2 and "of 1 failed exposure none can be read" in refused.sentence
     shutil.copy(sky / "exp001.fits", own)
+    ended = command("run", config)
+    assert ended.code == 2 and "exp001 had failed" in ended.sentence and "retry" in ended.sentence
     told = command("explain", run, "exp001").out
     assert "failed: unreadable" in told and f"alignsvc retry {run} --failed" in told
     ended = command("retry", run, "--failed", "--json")
@@ -332,6 +334,14 @@ def test_a_driver_that_dies_while_it_tries_again_is_followed_by_one_that_goes_on
 # Explained.
 
 
+def test_what_reading_the_headers_took_is_told_apart(whole: RunResult, command: Command) -> None:
+    for verb in ("status", "report"):
+        told = command(verb, whole.directory, "--json").json["planned"]
+        assert (told["headers_read"], told["headers_unchanged"]) == (3, 0)
+        assert told["reading_s"] > 0 and told["planning_s"] > 0
+        assert "headers: 3 exposures read" in command(verb, whole.directory).out
+
+
 def test_an_explanation_has_file_chips_passes_and_verdict(
     whole: RunResult, command: Command
 ) -> None:
@@ -342,7 +352,20 @@ def test_an_explanation_has_file_chips_passes_and_verdict(
     assert [one["number"] for one in told["passes"]] == [1, 2]
     assert all(0 < one["n_used"] <= one["n_sources"] for one in told["passes"])
     assert told["passes"][0]["movement_px"] > told["passes"][1]["movement_px"]
+    counted = ("n_used", "n_held_out", "n_rejected")
+    assert all(sum(one[n] for n in counted) == one["n_sources"] for one in told["passes"])
+    # What the passes hold out joins the last solve: both numbers are told, and which is which.
+    reported = command("report", whole.directory, "--json").json["exposures"]
+    (row,) = [one for one in reported if one["id"] == "exp001"]
+    assert told["final"] == {name: row[name] for name in ("n_sources", *counted)}
+    assert sum(row[n] for n in counted) == row["n_sources"]
     text = command("explain", whole.directory, "exp001").out
+    words = (
+        f"{row['n_used']} used in the fit, {row['n_held_out']} held out, {row['n_rejected']} "
+        f"rejected, of {row['n_sources']}"
+    )
+    assert f"in the end: sources {words};" in text
+    assert f"<td>{words}</td>" in (whole.directory / "report.html").read_text(encoding="utf-8")
     assert "exp001: aligned" in text and "pass 2" in text and "192 x 192 px" in text
 
 

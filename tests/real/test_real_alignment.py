@@ -187,31 +187,29 @@ def test_frames_without_a_wcs_end_in_one_sentence_that_says_what_to_do(tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("folder", "config", "files", "more", "farthest_px", "most_differ"),
+    ("folder", "config", "files", "more", "farthest_px"),
     [
-        ("vircam_h", "single_chip_zpn.yaml", "*.fits", (), 0.012, 1),
-        ("tn_rvi", "amateur_bands.yaml", "*.fits", (), 0.008, 0),
-        ("nircam_f200w", "stamps_with_noise.yaml", "*_stamp.fits", (), 0.025, 0),
-        ("decam_offset", "decam_sidecars.yaml", "*.fits", NO_SIDECARS, 0.040, 0),
-        ("decam_sparse", "decam_sidecars.yaml", "*_ooi_*.fits", (), 0.10, 0),
+        ("vircam_h", "single_chip_zpn.yaml", "*.fits", (), 0.012),
+        ("tn_rvi", "amateur_bands.yaml", "*.fits", (), 0.008),
+        ("nircam_f200w", "stamps_with_noise.yaml", "*_stamp.fits", (), 0.025),
+        ("decam_offset", "decam_sidecars.yaml", "*.fits", NO_SIDECARS, 0.040),
+        ("decam_sparse", "decam_sidecars.yaml", "*_ooi_*.fits", (), 0.10),
     ],
 )
-def test_the_model_says_what_the_correlation_says_or_that_it_does_not(
+def test_the_model_says_what_the_correlation_says(
     aligned: Aligned,
     folder: str,
     config: str,
     files: str,
     more: tuple[str, ...],
     farthest_px: float,
-    most_differ: int,
 ) -> None:
-    """Which exposures differ, and why, is in tests/README.md: PSFs that are lopsided."""
+    """How far they are apart, and why, is in tests/README.md: PSFs that are lopsided."""
     result = aligned(folder, config, files, "alignment.method={name: both}", *more).result
     compared = [row for row in result.agreement if row.verdict is not Agreement.NOT_COMPARED]
     for row in result.agreement:
         print(row)
     assert len(compared) == sum(row.status is Status.ALIGNED for row in result.corrections)
     assert max(row.largest_px for row in compared) < farthest_px
-    differ = [row for row in compared if row.verdict is Agreement.DIFFER]
-    assert len(differ) <= most_differ
-    assert len(result.warnings) == bool(differ)
+    assert all(row.verdict is Agreement.AGREE for row in compared)
+    assert not result.warnings

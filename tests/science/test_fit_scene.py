@@ -60,6 +60,30 @@ def test_from_farther_than_the_reach_the_fit_says_that_it_is_lost(
     assert all(correction is None for correction in fitted.corrections)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("nearest_px", "farthest_px", "most_turn_deg"), [(0.0, 15.0, 8.6), (15.0, 60.0, 17.0)]
+)
+def test_from_any_header_the_fit_is_right_or_says_that_it_has_not_converged(
+    nearest_px: float, farthest_px: float, most_turn_deg: float
+) -> None:
+    """Within 15 px and 8.6 degrees it is always right."""
+    random = np.random.default_rng(0)
+    for seed in range(50):
+        off, towards = random.uniform(nearest_px, farthest_px), random.uniform(0, 2 * math.pi)
+        shift = (off * math.cos(towards), off * math.sin(towards))
+        turn = math.radians(random.uniform(-most_turn_deg, most_turn_deg))
+        truth = replace(TUTORIAL, shift=shift, turn=turn)
+        fitted = alignsvc.fit_scene(exposures(truth, seed))
+        if fitted.outcome.is_answer:
+            errors = errors_of(fitted, truth)
+            assert (np.abs(errors.found) < 4.5 * errors.claimed).all(), seed
+        else:
+            assert nearest_px > 0.0, (seed, fitted.message)
+            assert fitted.message.startswith("not converged")
+            assert all(correction is None for correction in fitted.corrections)
+
+
 def test_the_residual_of_a_wrong_correction_is_a_dipole_that_the_right_one_removes() -> None:
     images = exposures(SHIFTED, seed=5)
 
@@ -138,6 +162,14 @@ def test_sources_and_fluxes_come_back_where_they_were_put() -> None:
         np.testing.assert_allclose(fitted.sources.flux[nearest], true, rtol=0.05)
 
 
+def test_windows_grow_with_the_seeing() -> None:
+    truth = replace(TUTORIAL, log_fwhm=(math.log(3.0), math.log(6.0)))
+    fitted = alignsvc.fit_scene(exposures(truth, seed=13))
+    for one, fwhm in zip(fitted.exposures, (3.0, 6.0), strict=True):
+        sides = [box.shape[0] for box in one.windows]
+        assert sides == pytest.approx([6.0 * fwhm] * 3, abs=3.0)
+
+
 def test_blended_stars_share_a_window() -> None:
     truth = replace(TUTORIAL, x=(40.2, 101.7, 95.0), y=(50.6, 62.1, 70.4))
     given = alignsvc.SceneSources(*header().all_pix2world(truth.x, truth.y, 0))
@@ -203,6 +235,8 @@ def test_a_galaxy_is_fitted_with_the_psf_of_the_stars(star: str) -> None:
     assert fitted.outcome.is_answer, fitted.message
     assert fitted.sources is not None
     assert math.exp(fitted.sources.shape[2, 0]) / SCALE == pytest.approx(5.0, rel=0.08)
+    first, second, wide = sorted(box.shape[0] for box in fitted.exposures[0].windows)
+    assert first == second < 0.8 * wide
     correction = fitted.exposures[1].correction
     assert correction is not None
     error = np.sqrt(np.diagonal(correction.covariance)[:2])

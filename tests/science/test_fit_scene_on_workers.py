@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tutorial_scene import TUTORIAL, exposures
 
 import alignsvc
+from alignsvc.domain.geometry import Points
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.engine.base import ClusterBackend, RunContext
 from alignsvc.engine.clusters.serial import SerialBackend
 from alignsvc.engine.serial import SerialExecutor
 from alignsvc.errors import AlignError, ConfigError, RunStoreError, TransientError
+from alignsvc.io.arrays import read_array
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.tables import read_table
 from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.scene import Scene, SkyModel, Sources
+from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.tasks.parts_at_home import PartName, PartsAtHome
 from alignsvc.tasks.scene_part import ScenePartTask, forget_parts
 
 TURNED = replace(TUTORIAL, turn=math.pi / 32)
@@ -159,6 +167,55 @@ def test_neither_order_nor_a_second_try_nor_another_worker_changes_a_bit(
 ) -> None:
     assert_same_bits(on(Backend(executor), tmp_path), serial)
     assert not list(tmp_path.iterdir())  # nothing is left in the folder
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is read from the folder, by which function."""
+
+    by: Callable[..., Any]
+    read: list[str] = field(default_factory=list)
+
+    def __call__(self, objects: ObjectStore, name: str, *more: object) -> Any:
+        self.read.append(name)
+        return self.by(objects, name, *more)
+
+
+def test_pixels_are_read_once_or_where_memory_is_short_in_each_pass_for_the_same_bits(
+    serial: FittedScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, tables = Counted(read_array), Counted(read_table)
+    monkeypatch.setattr("alignsvc.tasks.scene_part.read_array", pixels)
+    monkeypatch.setattr("alignsvc.tasks.scene_part.read_table", tables)
+    assert_same_bits(on(SerialBackend(), tmp_path), serial)
+    assert len(pixels.read) == 2 * 3  # values and weights of three stars, each a part
+    assert len(set(pixels.read)) == len(pixels.read)
+    assert len(tables.read) == 3  # where a part stands is never read
+    pixels.read.clear()
+    monkeypatch.setattr("alignsvc.tasks.parts_at_home._MOST_BYTES", 0)
+    assert_same_bits(on(SerialBackend(), tmp_path), serial)
+    assert serial.fit is not None
+    assert len(pixels.read) >= 2 * 3 * len(serial.fit.history)
+
+
+def test_parts_of_an_earlier_fit_are_let_go(tmp_path: Path) -> None:
+    home, problem = (
+        PartsAtHome(),
+        SceneProblem(Scene((), Sources.stars(Points(np.zeros(0), np.zeros(0))), (), SkyModel.NONE)),
+    )
+    made: list[str] = []
+
+    def asked(fit: str, number: int) -> SceneProblem:
+        def make() -> SceneProblem:
+            made.append(f"{fit} {number}")
+            return problem
+
+        return home.problem(PartName(tmp_path, number, f"{fit} {number}"), make)
+
+    for fit in ("first", "first", "second", "second"):
+        for number in range(2):
+            asked(fit, number)
+    assert made == ["first 0", "first 1", "second 0", "second 1"]
 
 
 def test_a_folder_that_workers_do_not_reach_is_named(tmp_path: Path) -> None:

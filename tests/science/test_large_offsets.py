@@ -117,6 +117,33 @@ def test_all_headers_off_at_random(tmp_path: Path) -> None:
     require_right(sky)
 
 
+MODEL = {"name": "model", "source": "moffat"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bootstrap", ["auto", False], ids=["matched", "loop-alone"])
+def test_models_converge_from_three_px_and_pi_over_32(
+    tmp_path: Path, bootstrap: bool | str
+) -> None:
+    sky = simulated(tmp_path, count=4, gross=[gross(1, shift_px=[2.4, -1.8], rotation_deg=5.625)])
+    result = aligned(sky, method=MODEL, bootstrap=bootstrap)
+    assert result.exit_code == ExitCode.DONE
+    assert set(ends_of(result).values()) == {FINE}
+    assert api.evaluate(tmp_path / "run", sky)["passes"] <= 3
+    require_right(sky)
+
+
+@pytest.mark.slow
+def test_models_from_farther_away_need_matches_and_without_them_align_nothing(
+    tmp_path: Path,
+) -> None:
+    sky = simulated(tmp_path, count=4, shift_px=[50.0, 150.0])
+    assert set(ends_of(aligned(sky, method=MODEL)).values()) == {FINE}
+    require_right(sky)
+    alone = aligned(sky, "alone", method=MODEL, bootstrap=False)
+    assert set(ends_of(alone).values()) == {(Status.SKIPPED, "too_few_sources")}
+
+
 def test_sound_headers_change_by_no_bit(tmp_path: Path) -> None:
     sky = simulated(tmp_path, count=3)
     for run, bootstrap in (("with", "auto"), ("without", False)):

@@ -1,10 +1,12 @@
 """What `import alignsvc` offers is there, and grows only on purpose."""
 
+import doctest
 import importlib
 
 import pytest
 
 import alignsvc
+from alignsvc.cli.main import app
 
 
 @pytest.mark.parametrize("name", alignsvc.__all__)
@@ -25,3 +27,15 @@ def test_public_names_are_those_of_the_api() -> None:
 
 def test_names_are_offered_before_they_are_imported() -> None:
     assert dir(alignsvc) == sorted(alignsvc.__all__)
+
+
+def test_examples_run() -> None:
+    found = doctest.testmod(importlib.import_module("alignsvc.building_blocks"))
+    assert found.attempted and not found.failed
+
+
+def test_every_command_can_be_called_from_python() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    named_otherwise = {"run": "align", "list": "list_runs", "version": "__version__"}
+    wanted = {named_otherwise.get(name, name) for name in commands}
+    assert wanted <= set(alignsvc.__all__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alignsvc.engine.base import ClusterBackend
+from alignsvc.engine.base import ClusterBackend, NeedsMore
 from alignsvc.engine.security import read_security
+from alignsvc.errors import ConfigError
 from alignsvc.registry import Registry
 
 CLUSTERS: Registry[ClusterBackend] = Registry("cluster backend", "alignsvc.engine.clusters")
@@ -22,3 +23,17 @@ def cluster_backend(name: str, settings: Mapping[str, object]) -> ClusterBackend
     if "security" in settings:
         settings = {**settings, "security": read_security(settings["security"])}
     return CLUSTERS.build(name, settings)
+
+
+def missing_here(backend: ClusterBackend) -> tuple[str, ...]:
+    """Return a sentence on each package and program that `backend` needs and this machine lacks.
+
+    A run could not be driven from here then, nor be submitted.
+    """
+    return backend.missing_here() if isinstance(backend, NeedsMore) else ()
+
+
+def require_here(backend: ClusterBackend) -> None:
+    """Raise ConfigError if this machine lacks what `backend` needs."""
+    if missing := missing_here(backend):
+        raise ConfigError("; ".join(missing))

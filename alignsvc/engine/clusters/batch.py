@@ -17,15 +17,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import dask.config
-from dask.utils import parse_bytes
 from distributed import Client, Security
 from distributed.utils import get_ip_interface
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.batch_jobs import JobKeeper, noting
 from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
+from alignsvc.engine.clusters import require_here
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
@@ -70,7 +71,7 @@ class DriverJobSettings:
 
     def __post_init__(self) -> None:
         seconds_of(self.walltime, "cluster.driver.walltime")
-        _bytes_of(self.memory, "cluster.driver.memory")
+        size_bytes(self.memory, "cluster.driver.memory")
         _require_count(self.cores, "cluster.driver.cores")
         _require_word(self.queue, "cluster.driver.queue")
 
@@ -164,7 +165,7 @@ class BatchBackend:
     @property
     def worker_memory_bytes(self) -> int:
         """What each worker may occupy."""
-        return _bytes_of(self.memory, "cluster.memory")
+        return size_bytes(self.memory, "cluster.memory")
 
     @property
     def more_memory(self) -> str:
@@ -227,6 +228,14 @@ class BatchBackend:
             f"cluster.interface: {self.interface} reaches this machine only: jobs on other nodes "
             "will not find the driver",
         )
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages and programs that this machine lacks."""
+        try:
+            host = "127.0.0.1" if self.is_loopback else "0.0.0.0"
+        except ConfigError:
+            return self.system.missing_here()  # of an interface that is not here `notes` tells
+        return (*self.system.missing_here(), *self.security.missing_here(host))
 
     def worker_script(self, run_id: str, logs: Path) -> str:
         """Return the script of a job of workers, with a stand-in for the scheduler's address."""
@@ -316,7 +325,7 @@ class BatchBackend:
         ConfigError
             A package, a program or an interface is not here.
         """
-        self.system.require_here()
+        require_here(self)
         logs = self.logs_of(context.objects, context.run_id)
         complaints: list[str] = []
         closing = ExitStack()
@@ -391,16 +400,6 @@ def _close(cluster: Any) -> None:
     """Cancel the jobs and end the scheduler, within a bounded time."""
     with suppress(TimeoutError):
         cluster.close(timeout=_CLOSE_TIMEOUT_S)
-
-
-def _bytes_of(text: object, key: str) -> int:
-    try:
-        size = int(parse_bytes(text)) if isinstance(text, str) else 0
-    except ValueError:
-        size = 0
-    if size < 1:
-        raise ConfigError(f'{key}: found {text!r}, wanted a size like "4 GiB"')
-    return size
 
 
 def _require_count(number: object, key: str) -> None:

@@ -9,16 +9,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from distributed import Client
-
 from alignsvc.engine.base import RunContext
+from alignsvc.engine.bounded import connected, within
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
-from alignsvc.engine.extras import extra_package
+from alignsvc.engine.extras import extra_package, missing_package
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
@@ -28,6 +28,8 @@ from alignsvc.redaction import redacted
 #: JUPYTERHUB_API_TOKEN), a ticket (Kerberos), or dask's own configuration file (basic).
 _AUTH = ("basic", "kerberos", "jupyterhub")
 _LOOK_S = 1.0
+#: How long one answer of the gateway, or of its scheduler, is waited for.
+_ANSWER_S = 60.0
 
 
 @CLUSTERS.register("gateway")
@@ -100,6 +102,20 @@ class GatewayBackend:
         """How many workers there may be."""
         return read_scaling(self.workers)
 
+    @property
+    def worker_memory_bytes(self) -> None:
+        """Unknown: the gateway's administrator says what workers are, and names the options."""
+        return
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "the option of this gateway for memory in cluster.options, or ask its administrator"
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        return missing_package("dask_gateway", "gateway", "gateway")
+
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Have a cluster started and return the executor that uses it.
 
@@ -122,9 +138,7 @@ class GatewayBackend:
             with self._in_our_words(library):
                 found = self._running(gateway, name)
                 self._scale(gateway, name)
-                client = Client(
-                    found.scheduler_address, security=found.security, set_as_default=False
-                )
+                client = connected(found.scheduler_address, _ANSWER_S, found.security)
             settings = DaskSettings(
                 task_timeout_s=self.task_timeout_s, no_worker_timeout_s=self.queue_timeout_s
             )
@@ -147,19 +161,20 @@ class GatewayBackend:
     def _submitted(self, library: Any, gateway: Any) -> str:
         """Ask for a cluster; return its name."""
         with self._in_our_words(library):
-            offered = gateway.cluster_options()
+            offered = within(_ANSWER_S, gateway.cluster_options)
             unknown = [name for name in self.options if name not in offered]
             if unknown:
                 raise ConfigError(
                     f"cluster.options: gateway {self.address} has no option {unknown[0]!r} "
                     f"(known: {', '.join(offered) or 'none'})"
                 )
-            return str(gateway.submit(offered, **self.options))
+            return str(within(_ANSWER_S, lambda: gateway.submit(offered, **self.options)))
 
     def _running(self, gateway: Any, name: str) -> Any:
         """Return what the gateway says of a cluster, once it runs."""
         last_s = time.monotonic() + self.start_timeout_s
-        while (found := gateway.get_cluster(name)).status.name != "RUNNING":
+        ask = partial(gateway.get_cluster, name)
+        while (found := within(_ANSWER_S, ask)).status.name != "RUNNING":
             status = found.status.name
             if status != "PENDING":
                 raise ResourceError(
@@ -199,14 +214,15 @@ class GatewayBackend:
     def _stop(self, library: Any, gateway: Any, name: str) -> None:
         # The run has ended, or failed for a better reason.
         with suppress(AlignError), self._in_our_words(library):
-            gateway.stop_cluster(name)
+            within(_ANSWER_S, lambda: gateway.stop_cluster(name))
 
     def _scale(self, gateway: Any, name: str) -> None:
         wanted = self.scaling
         if wanted.is_adaptive:
-            gateway.adapt_cluster(name, minimum=wanted.minimum, maximum=wanted.maximum)
+            scale = partial(gateway.adapt_cluster, minimum=wanted.minimum, maximum=wanted.maximum)
         else:
-            gateway.scale_cluster(name, wanted.maximum)
+            scale = partial(gateway.scale_cluster, n=wanted.maximum)
+        within(_ANSWER_S, partial(scale, name))
 
 
 def _closed_once(gateway: Any) -> Any:

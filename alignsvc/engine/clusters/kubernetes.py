@@ -20,9 +20,11 @@ from distributed import Client
 from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
+from alignsvc.engine.bounded import connected
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
+from alignsvc.engine.extras import missing_package
 from alignsvc.engine.kubernetes_api import KubernetesApi
 from alignsvc.engine.own_folder import log_folder
 from alignsvc.engine.pods import (
@@ -46,6 +48,12 @@ from alignsvc.io.objects import ObjectStore
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|[KMGT]i?)?\Z")
+#: Suffixes of quantities; a thousandth of a byte is allowed there, and never meant.
+_BYTES = {"m": 1e-3, "": 1.0} | {
+    f"{letter}{binary}": float((1024 if binary else 1000) ** power)
+    for power, letter in enumerate("kMGT", 1)
+    for binary in ("", "i")
+}
 _LOOK_S = 1.0
 
 
@@ -121,6 +129,11 @@ class KubernetesBackend:
                     f"cluster.{key}: found {getattr(self, key)!r}, wanted a quantity of Kubernetes "
                     "in quotes, such as '1', '500m' or '4Gi'"
                 )
+        if self.worker_memory_bytes < 1:
+            raise ConfigError(
+                f"cluster.memory: found {self.memory!r}, which is less than a byte; wanted a "
+                "quantity such as '4Gi'"
+            )
         for key in ("namespace", "tls_secret", "service_account"):
             _require_name(getattr(self, key), f"cluster.{key}")
         for key in ("secrets", "pull_secrets"):
@@ -142,6 +155,17 @@ class KubernetesBackend:
     def scaling(self) -> Scaling:
         """How many workers there may be."""
         return read_scaling(self.workers)
+
+    @property
+    def worker_memory_bytes(self) -> int:
+        """What each worker may occupy: the limit of its pod."""
+        number = self.memory.rstrip("kMGTim")
+        return int(float(number) * _BYTES[self.memory[len(number) :]])
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "cluster.memory higher"
 
     def pods(self, tls_secret: str | None) -> Pods:
         """Return what all pods have in common."""
@@ -165,6 +189,10 @@ class KubernetesBackend:
             Need(self.cpu, self.memory),
             Need("500m", self.scheduler_memory),
         )
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        return missing_package("kr8s", "kubernetes", "kubernetes")
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of these settings."""
@@ -244,9 +272,7 @@ class KubernetesBackend:
         protocol = "tls" if security.require_encryption else "tcp"
         address = f"{protocol}://{host}:{SCHEDULER_PORT}"
         try:
-            return Client(
-                address, timeout=self.start_timeout_s, security=security, set_as_default=False
-            )
+            return connected(address, self.start_timeout_s, security)
         except (OSError, TimeoutError) as error:
             raise TransientError(
                 f"kubernetes: no answer from {address} ({error}); the driver has to be a pod of "

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import dask.config
 from dask.system import CPU_COUNT
-from dask.utils import parse_bytes
 from distributed import Client, LocalCluster
 from distributed.system import MEMORY_LIMIT
 
@@ -22,11 +21,14 @@ from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, ONE_THREAD
 from alignsvc.errors import ConfigError, ResourceError
 
 _CLOSE_TIMEOUT_S = 30.0
+#: What `memory_limit` may be.
+LIMIT_WANTED = "auto or an amount such as 4 GiB"
 
 
 @CLUSTERS.register("local")
@@ -75,16 +77,9 @@ class LocalBackend:
         """
         if self.memory_limit == "auto":
             return int(MEMORY_LIMIT // (self.workers or CPU_COUNT))
-        try:
-            found = int(parse_bytes(self.memory_limit))
-        except ValueError:
-            found = 0
-        if found < 1:
-            raise ConfigError(
-                f"cluster.memory_limit: found {self.memory_limit!r}, wanted auto or an amount "
-                "such as 4 GiB"
-            )
-        return min(found, MEMORY_LIMIT)
+        return min(
+            size_bytes(self.memory_limit, "cluster.memory_limit", LIMIT_WANTED), MEMORY_LIMIT
+        )
 
     @property
     def more_memory(self) -> str:
@@ -118,6 +113,10 @@ class LocalBackend:
         except BaseException:
             closing.close()
             raise
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return a sentence on the package that this machine lacks, if certificates are made."""
+        return self.security.missing_here(self.interface)
 
     @property
     def _shown_on(self) -> str:

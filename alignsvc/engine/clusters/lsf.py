@@ -18,9 +18,15 @@ class LsfBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="lsf",
         cluster_class="LSFCluster",
+        submit_command="bsub",
+        cancel_command="bkill",
         account_field="project",
         walltime_format="{h}:{m}",
         pass_on=lambda names: f'-env "all, {", ".join(names)}"',
-        listing=("bjobs", "-noheader", "-o", "jobid", "-u"),
+        listing=("bjobs", "-noheader", "-o", "jobid stat"),
+        of_user=("-u",),
+        of_all=("-u", "all"),
+        state_column=1,
+        waiting="PEND|PSUSP|WAIT|PROV",
         none_listed="No unfinished job found",
     )

@@ -25,11 +25,26 @@ class PbsBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="pbs",
         cluster_class="PBSCluster",
+        submit_command="qsub",
+        cancel_command="qdel",
         account_field="account",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"-v {','.join(names)}",
-        listing=("qstat", "-u"),
+        listing=("qstat",),
+        of_user=("-u",),
+        of_all=("-a",),
         state_column=9,
+        waiting="[QHWT]",
+        ended="[CF]",
+        state_words={
+            "Q": "queued",
+            "H": "held",
+            "W": "waits for its time",
+            "T": "is being moved",
+            "R": "running",
+            "S": "suspended",
+            "E": "ending",
+        },
     )
 
     resource_spec: str | None = None

@@ -1,8 +1,5 @@
 """Workers of a dask scheduler that runs already, and goes on running afterwards."""
 
-# distributed is typed in parts only.
-# mypy: disable-error-code="no-untyped-call"
-
 from __future__ import annotations
 
 import json
@@ -11,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from distributed import Client
-
 from alignsvc.engine.base import RunContext
+from alignsvc.engine.bounded import connected
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
@@ -68,6 +64,16 @@ class SchedulerBackend:
         if self.address is not None:
             self.security.require_safe(self.address)
 
+    @property
+    def worker_memory_bytes(self) -> None:
+        """Unknown: its workers are somebody else's."""
+        return
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "--memory-limit higher where the workers are started"
+
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Connect and return the executor.
 
@@ -81,9 +87,7 @@ class SchedulerBackend:
         address = self.address or self._address_in_file()
         security = self.security.to_connect(address)
         try:
-            client = Client(
-                address, timeout=self.connect_timeout_s, security=security, set_as_default=False
-            )
+            client = connected(address, self.connect_timeout_s, security)
         except (OSError, TimeoutError) as error:
             raise TransientError(
                 f"scheduler {address}: no answer within {self.connect_timeout_s:g} s "

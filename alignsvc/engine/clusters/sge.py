@@ -25,10 +25,23 @@ class SgeBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="sge",
         cluster_class="SGECluster",
+        submit_command="qsub",
+        cancel_command="qdel",
         account_field="project",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"-v {','.join(names)}",
-        listing=("qstat", "-u"),
+        listing=("qstat",),
+        of_user=("-u",),
+        of_all=("-u", "*"),
+        state_column=4,
+        waiting=".*(qw|wq).*",
+        state_words={
+            "qw": "queued",
+            "hqw": "held",
+            "Eqw": "held after an error; see qstat -j",
+            "t": "starting",
+            "r": "running",
+        },
     )
 
     resource_spec: str | None = None

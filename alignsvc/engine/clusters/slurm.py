@@ -18,9 +18,16 @@ class SlurmBackend(BatchBackend):
     system: ClassVar[BatchSystem] = BatchSystem(
         name="slurm",
         cluster_class="SLURMCluster",
+        submit_command="sbatch",
+        cancel_command="scancel",
         account_field="account",
         walltime_format="{h}:{m}:{s}",
         pass_on=lambda names: f"--export=ALL,{','.join(names)}",
-        listing=("squeue", "--noheader", "--format=%A", "--user"),
+        listing=("squeue", "--noheader", "--format=%A %T %r"),
+        of_user=("--user",),
+        of_all=(),
+        state_column=1,
+        has_reasons=True,
+        waiting=r"PENDING|CONFIGURING|REQUEUED|REQUEUE_HOLD|REQUEUE_FED|SPECIAL_EXIT|RESV_DEL_HOLD",
         driver_directives=("--signal=B:TERM@60",),
     )

@@ -18,8 +18,11 @@ from distributed.security import Security
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
+from alignsvc.engine.clusters.local import LIMIT_WANTED
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
+from alignsvc.engine.extras import missing_package
+from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.remote_hosts import RemoteHosts
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, spawned_environment
@@ -93,6 +96,30 @@ class SshBackend:
             raise ConfigError(f"cluster.hosts: found {hosts!r}, wanted a list of one or more names")
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"cluster.workers: found {self.workers}, wanted 1 or more")
+        _ = self.worker_memory_bytes
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        """What each worker may occupy; None: its machine's share, which is known there.
+
+        Raises
+        ------
+        ConfigError
+            The limit is no amount of memory.
+        """
+        if self.memory_limit == "auto":
+            return None
+        return size_bytes(self.memory_limit, "cluster.memory_limit", LIMIT_WANTED)
+
+    @property
+    def more_memory(self) -> str:
+        """What gives each worker more."""
+        return "cluster.memory_limit higher, or fewer cluster.workers"
+
+    def missing_here(self) -> tuple[str, ...]:
+        """Return sentences on the packages that this machine lacks."""
+        host = "127.0.0.1" if self._is_here else "0.0.0.0"
+        return (*missing_package("asyncssh", "ssh", "ssh"), *self.security.missing_here(host))
 
     def __call__(self, context: RunContext) -> DaskExecutor:
         """Start scheduler and workers and return the executor that uses them.
@@ -128,6 +155,11 @@ class SshBackend:
         return tuple(dict.fromkeys((self.scheduler_host or self.hosts[0], *self.hosts)))
 
     @property
+    def _is_here(self) -> bool:
+        """Whether all of it is this machine."""
+        return all(is_loopback(host) for host in self._every_host)
+
+    @property
     def _login(self) -> dict[str, Any]:
         asked = {
             "username": self.user,
@@ -140,8 +172,7 @@ class SshBackend:
 
     def _trust(self, hosts: RemoteHosts, closing: ExitStack) -> tuple[Security, dict[str, Any]]:
         """Return what this process shows the cluster, and what its parts are started with."""
-        is_here = all(is_loopback(host) for host in self._every_host)
-        listen = {"host": "127.0.0.1"} if is_here else {}
+        listen = {"host": "127.0.0.1"} if self._is_here else {}
         if self.interface is not None:
             listen = {"interface": self.interface}
         mine = self.security
@@ -150,7 +181,7 @@ class SshBackend:
             keys = {"tls_ca_file": mine.tls_ca_file}
             for party in ("client", "scheduler", "worker"):
                 keys |= {f"tls_{party}_cert": mine.tls_cert, f"tls_{party}_key": mine.tls_key}
-        elif mine.trusted_network or (is_here and not mine.temporary and not self.interface):
+        elif mine.trusted_network or (self._is_here and not mine.temporary and not self.interface):
             return Security(), {**listen, "protocol": "tcp://"}
         else:
             made = hosts.put_certificates()

@@ -7,6 +7,7 @@ backend, so that what is said under ``cluster`` is said once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,36 @@ class DriverJob:
     log: str = ""
 
 
+class DriverStanding(StrEnum):
+    """How things are with a driver that was started somewhere, as its place says."""
+
+    WAITS = "waits"  #: for its turn
+    RUNS = "runs"
+    GONE = "gone"  #: its place knows it no more
+    UNKNOWN = "unknown"  #: nobody can tell
+
+
+@dataclass(frozen=True, slots=True)
+class DriverState:
+    """What its place says of a driver.
+
+    Parameters
+    ----------
+    standing : DriverStanding
+    words : str
+        In the place's own words, like ``PENDING (Resources)``; of an unknown one, why. May be
+        empty.
+    """
+
+    standing: DriverStanding
+    words: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it waits or runs, as far as one knows."""
+        return self.standing in (DriverStanding.WAITS, DriverStanding.RUNS)
+
+
 class DriverPlace(Protocol):
     """Starts drivers where they outlive the client; a frozen dataclass with the field `backend`.
 
@@ -72,8 +103,24 @@ class DriverPlace(Protocol):
         """
         ...
 
-    def is_there(self, job: DriverJob) -> bool:
-        """Return whether a driver waits for its turn or runs; False where nobody can tell."""
+    def state_of(self, job: DriverJob) -> DriverState:
+        """Return whether a driver waits for its turn, runs, or is gone; asked for a short while.
+
+        Raises
+        ------
+        AlignError
+            Nobody can tell: its place does not answer, or cannot be asked from here.
+        """
+        ...
+
+    def remove(self, job: DriverJob) -> None:
+        """Have a driver ended that waits for its turn or has just begun; return at once.
+
+        Raises
+        ------
+        AlignError
+            That is not possible from here.
+        """
         ...
 
 

@@ -6,8 +6,15 @@ import shlex
 import sys
 from dataclasses import dataclass
 
+from alignsvc.engine.clusters import require_here
 from alignsvc.engine.clusters.batch import BatchBackend
-from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
+from alignsvc.engine.driver_places import (
+    DRIVER_PLACES,
+    DriverJob,
+    DriverRun,
+    DriverStanding,
+    DriverState,
+)
 from alignsvc.engine.driver_places.local import resume_command
 
 
@@ -52,12 +59,19 @@ class BatchJob:
             It was not taken.
         """
         system = self.backend.system
-        system.require_here()
+        require_here(self.backend)
         run.logs.mkdir(parents=True, exist_ok=True)
         number = system.submitted(self.script(run), system.cluster().job_cls)
         return DriverJob(number, str(run.logs))
 
-    def is_there(self, job: DriverJob) -> bool:
-        """Return whether the job waits or runs; False if the batch system does not answer."""
-        listed = self.backend.system.jobs()
-        return listed is not None and job.id in listed
+    def state_of(self, job: DriverJob) -> DriverState:
+        """Return how the batch system lists the job; TransientError if it does not answer."""
+        found = self.backend.system.job(job.id)
+        if found is None:
+            return DriverState(DriverStanding.GONE)
+        standing = DriverStanding.WAITS if found.waits else DriverStanding.RUNS
+        return DriverState(standing, found.words)
+
+    def remove(self, job: DriverJob) -> None:
+        """Remove the job; ResourceError if the batch system does not."""
+        self.backend.system.remove(job.id)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
 
 from alignsvc.engine.clusters.kubernetes import KubernetesBackend, cluster_name
-from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
+from alignsvc.engine.driver_places import (
+    DRIVER_PLACES,
+    DriverJob,
+    DriverRun,
+    DriverStanding,
+    DriverState,
+)
 from alignsvc.engine.kubernetes_api import KubernetesApi
 from alignsvc.engine.pods import Manifest, Need, driver_job
+
+#: Conditions of a Job that is over.
+_ENDS = ("Complete", "Failed")
 
 
 @DRIVER_PLACES.register("kubernetes")
@@ -59,13 +69,33 @@ class KubernetesJob:
         name = made["metadata"]["name"]
         return DriverJob(name, f"kubectl logs --namespace {api.namespace} job/{name}")
 
-    def is_there(self, job: DriverJob) -> bool:
-        """Return whether the Job waits or runs; False if Kubernetes does not answer."""
-        api = KubernetesApi(self.backend.namespace)
-        wanted = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job.id}}
-        found = api.refreshed(wanted)
-        ends = {"Complete", "Failed"}
-        said = found.get("status", {}).get("conditions") or ()
-        return bool(found) and not any(
-            one["type"] in ends and one["status"] == "True" for one in said
-        )
+    def state_of(self, job: DriverJob) -> DriverState:
+        """Return how the Job stands; an error if Kubernetes does not answer, or is not here."""
+        found = KubernetesApi(self.backend.namespace).found(_named(job))
+        if found is None:
+            return DriverState(DriverStanding.GONE)
+        status = found.get("status", {})
+        for one in status.get("conditions") or ():
+            if one["status"] == "True" and one["type"] in _ENDS:
+                return DriverState(DriverStanding.GONE, _words(one))
+            if one["status"] == "True" and one["type"] == "Suspended":
+                return DriverState(DriverStanding.WAITS, _words(one))
+        if not status.get("active"):
+            return DriverState(DriverStanding.WAITS, "no pod yet")
+        # Old servers do not count the pods that are ready.
+        if status.get("ready", 1) == 0:
+            return DriverState(DriverStanding.WAITS, "its pod is not ready")
+        return DriverState(DriverStanding.RUNS, "its pod runs")
+
+    def remove(self, job: DriverJob) -> None:
+        """Delete the Job and its pods; an error if Kubernetes does not answer, or forbids it."""
+        KubernetesApi(self.backend.namespace).remove(_named(job))
+
+
+def _named(job: DriverJob) -> Manifest:
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job.id}}
+
+
+def _words(condition: Mapping[str, str]) -> str:
+    reason = condition.get("reason")
+    return f"{condition['type']} ({reason})" if reason else condition["type"]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from alignsvc.engine.base import ClusterBackend
-from alignsvc.engine.driver_places import DRIVER_PLACES, DriverJob, DriverRun
+from alignsvc.engine.driver_places import (
+    DRIVER_PLACES,
+    DriverJob,
+    DriverRun,
+    DriverStanding,
+    DriverState,
+)
 from alignsvc.errors import ResourceError
 from alignsvc.io.lease import LeaseOwner
 
@@ -74,10 +81,22 @@ class DetachedProcess:
             ) from error
         return DriverJob(_name(LeaseOwner.of_process(process)), str(log))
 
-    def is_there(self, job: DriverJob) -> bool:
-        """Return whether the process runs; False if it was started on another machine."""
-        owner = _owner(job.id)
-        return owner.host == LeaseOwner.this_process().host and not owner.is_gone
+    def state_of(self, job: DriverJob) -> DriverState:
+        """Return whether the process runs; ResourceError if it was started on another machine."""
+        process = _here(job)
+        return DriverState(DriverStanding.GONE if process.is_gone else DriverStanding.RUNS)
+
+    def remove(self, job: DriverJob) -> None:
+        """Tell the process to stop; ResourceError if that is not ours to say."""
+        process = _here(job)
+        if process.is_gone:
+            return
+        try:
+            os.kill(process.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+        except OSError as error:
+            raise ResourceError(f"{process}: {error.strerror}") from error
 
 
 def _log(run: DriverRun) -> Path:
@@ -89,6 +108,9 @@ def _name(process: LeaseOwner) -> str:
     return f"{process.pid}@{process.started}@{process.host}"
 
 
-def _owner(name: str) -> LeaseOwner:
-    pid, started, host = name.split("@", 2)
-    return LeaseOwner(host, int(pid), started)
+def _here(job: DriverJob) -> LeaseOwner:
+    pid, started, host = job.id.split("@", 2)
+    process = LeaseOwner(host, int(pid), started)
+    if host != LeaseOwner.this_process().host:
+        raise ResourceError(f"{process} can only be asked there")
+    return process

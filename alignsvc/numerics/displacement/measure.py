@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -155,7 +155,9 @@ class CorrelationMeasurement:
             parts.append(found.displacements)
             rows, flux = np.concatenate([rows, chunk]), np.concatenate([flux, found.flux])
         order = np.argsort(rows)
-        whole = _themselves(_concatenated(parts).select(order), flux[order], targets.fwhm_px)
+        whole = _themselves(
+            Displacements.concatenate(parts).select(order), flux[order], targets.fwhm_px
+        )
         is_taught = learnt.stars is not None and learnt.stars.has_profile
         wants_profile = self.stars is not None and len(whole) > 0
         return ChipDisplacements(whole, lacks_profile=wants_profile and not is_taught)
@@ -266,6 +268,8 @@ class CorrelationMeasurement:
             weight_share=share,
             peak=peaks.height,
             flags=peaks.flags | refined.flags | seen.flags | alone.flags,
+            profile_error=refined.common.profile,
+            convention_error=refined.common.convention,
         )
         return _Measured(displacements, flux)
 
@@ -416,14 +420,3 @@ def _chunks(members: IntArray, sides: Sides) -> Iterator[IntArray]:
     """Yield equal parts of which none has more pixels than are worked on at once."""
     n_parts = -(-len(members) * sides.template**2 // _PIXELS_AT_ONCE)
     yield from np.array_split(members, min(max(n_parts, 1), len(members)))
-
-
-def _concatenated(parts: list[Displacements]) -> Displacements:
-    if not parts:
-        none, whole = np.zeros(0), np.zeros(0, np.int64)
-        triple = np.zeros((0, 3))
-        return Displacements(
-            whole, whole, none, none, none, none, triple, triple, none, none, whole
-        )
-    names = [f.name for f in fields(Displacements)]
-    return Displacements(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))

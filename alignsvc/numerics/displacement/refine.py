@@ -19,6 +19,25 @@ _LONGEST_STEP_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CommonErrors:
+    """Errors that the places of a chip's sources have in common; see `Displacements`.
+
+    Parameters
+    ----------
+    profile, convention : float64 arrays, shapes (n, 2, k), (n, 2, c)
+        Pixels; 0 where there are none.
+    """
+
+    profile: FloatArray
+    convention: FloatArray
+
+    @classmethod
+    def none(cls, n: int) -> CommonErrors:
+        """Return n places that have none."""
+        return cls(np.zeros((n, 2, 0)), np.zeros((n, 2, 0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Refined:
     """Displacements and what they are worth.
 
@@ -29,20 +48,26 @@ class Refined:
     information : Information
     flags : int64 array, shape (n,)
         GOOD, NO_PEAK or NO_INFORMATION.
+    common : CommonErrors
+        What the places in the exposure have in common.
     """
 
     dx: FloatArray
     dy: FloatArray
     information: Information
     flags: IntArray
+    common: CommonErrors
 
     def with_rows(self, which: BoolArray, rows: Refined) -> Refined:
-        """Return the result with the rows that a mask names replaced."""
+        """Return the result with the rows that a mask names replaced, by such without errors
+        in common.
+        """
         return Refined(
             replaced(self.dx, which, rows.dx),
             replaced(self.dy, which, rows.dy),
             self.information.with_rows(which, rows.information),
             replaced(self.flags, which, rows.flags),
+            self.common,
         )
 
 
@@ -214,4 +239,5 @@ def judged(displacement: Points, information: Information) -> Refined:
         dy=np.where(found, displacement.y, np.nan),
         information=information,
         flags=flags.astype(np.int64),
+        common=CommonErrors.none(len(flags)),
     )

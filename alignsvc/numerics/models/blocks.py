@@ -197,11 +197,12 @@ class NormalBlocks:
             damped = part.matrices(free.group_matrix).copy()
             np.einsum("nii->ni", damped)[...] += part.vectors(group)
             white.append(whiteners(damped))
-        matrix, gradient, explained = free.matrix + np.diag(own), free.gradient.copy(), 0.0
+        matrix, gradient, explained = free.matrix.copy(), free.gradient.copy(), 0.0
+        np.einsum("ii->i", matrix)[...] += own
         for chunk in _chunks(free, tuple(white)):
             coupled, pull = chunk.whitened()
             at = chunk.touched
-            matrix[np.ix_(at, at)] -= coupled.T @ coupled
+            _add(matrix, at, -(coupled.T @ coupled))
             gradient[at] -= coupled.T @ pull
             explained += float(pull @ pull)
         return Elimination(
@@ -291,7 +292,7 @@ class Elimination:
             back = root * chunk.white.swapaxes(1, 2)
             by_reduced = (back @ coupled.reshape(n, size, len(at))).reshape(n * size, len(at))
             alone = (back @ pull.reshape(n, size, 1)).ravel()
-            matrix[np.ix_(at, at)] += by_reduced.T @ by_reduced
+            _add(matrix, at, by_reduced.T @ by_reduced)
             vector[at] += by_reduced.T @ alone
             constant += float(alone @ alone)
         return QuadraticForm(matrix, vector, constant)
@@ -342,8 +343,18 @@ class _Chunk:
         part = slice(ends[0], ends[-1])
         dense = np.zeros((len(ends) - 1, len(self.touched)))
         row = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-        dense[row, np.searchsorted(self.touched, coupling.indices[part])] = coupling.data[part]
+        column = np.zeros(coupling.shape[1], np.int64)
+        column[self.touched] = np.arange(len(self.touched))
+        dense[row, column[coupling.indices[part]]] = coupling.data[part]
         return dense
+
+
+def _add(matrix: FloatArray, at: IntArray, square: FloatArray) -> None:
+    """Add a square to the rows and columns `at`; to pick them out costs more than to add."""
+    if len(at) == len(matrix):
+        matrix += square
+    else:
+        matrix[np.ix_(at, at)] += square
 
 
 def _chunks(blocks: NormalBlocks, white: tuple[FloatArray, ...]) -> Iterator[_Chunk]:
@@ -354,5 +365,7 @@ def _chunks(blocks: NormalBlocks, white: tuple[FloatArray, ...]) -> Iterator[_Ch
             last = min(first + per, part.count)
             rows = slice(part.start + first * part.size, part.start + last * part.size)
             ends = blocks.coupling.indptr[[rows.start, rows.stop]]
-            touched = np.unique(blocks.coupling.indices[ends[0] : ends[1]]).astype(np.int64)
+            seen = np.zeros(width, bool)
+            seen[blocks.coupling.indices[ends[0] : ends[1]]] = True
+            touched = np.flatnonzero(seen).astype(np.int64)
             yield _Chunk(blocks, part, index, whole[first:last], rows, touched)

@@ -35,6 +35,7 @@ from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.close_sources import CloseSources, SkyOfChip, SourcesOnChip
 from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip
 from alignsvc.numerics.models.neighbours import Neighbours
+from alignsvc.numerics.models.place_errors import common_errors
 from alignsvc.numerics.models.source_profiles import KindsOnChip
 from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.models.unexplained import growth
@@ -128,7 +129,8 @@ class ModelOnChip:
         )
         off = on_catalogue(pairs.catalogued, placed.place, theirs.share)
         off = galaxies.off(off, placed.place)
-        return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
+        found = judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
+        return replace(found, common=common_errors(profiles, placed))
 
     def placed(
         self, profile: Psf, seen: tuple[PairStack, Points], start: Points, expected: Expected

@@ -24,6 +24,7 @@ from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.spline import Surface
 from alignsvc.numerics.displacement.star_fit import Psf, StarFit, StarStack
 from alignsvc.numerics.models.chip_field import ChipField
+from alignsvc.numerics.models.odd_errors import OddErrors
 from alignsvc.numerics.models.smoothed_star import SmoothedStar, reach_px
 from alignsvc.numerics.models.unexplained import growth
 
@@ -61,12 +62,15 @@ class OddPart:
     centre : float64 array, shape (m, 2)
         The star's place less its centre of symmetry (x, y), px; varies in the same way.
     field : ChipField
+    errors : OddErrors or None
+        How well it is known; None: exactly.
     """
 
     sigma_px: FloatArray
     light: FloatArray
     centre: FloatArray
     field: ChipField
+    errors: OddErrors | None = None
 
     def __post_init__(self) -> None:
         for name in ("sigma_px", "light", "centre"):
@@ -154,6 +158,9 @@ class OddPartFromStars:
         bright, speaks for all.
     reach_fwhm : float
         Pixels farther away tell nothing.
+    wider : float
+        Places are as sure as they stay the same if stars are smoothed to so many times the width:
+        by itself a star becomes sqrt(2) times as wide as it was, once more by itself sqrt(3) times.
     fit : StarFit
     """
 
@@ -164,6 +171,7 @@ class OddPartFromStars:
     fewest_for_slopes: int = 9
     scatter: float = 0.005
     reach_fwhm: float = 3.0
+    wider: float = float(np.sqrt(3 / 2))
     fit: StarFit = field(default_factory=StarFit)
 
     def __call__(
@@ -197,17 +205,24 @@ class OddPartFromStars:
             return None
         counts = (1, 3) if len(told) >= self.fewest_for_slopes else (1,)
         trust = self._trust([one.first(counts[-1]) for one in told])
-        light, best = None, 0.0
+        best, evidence = None, 0.0
         for m in counts:
             found = self._likeliest([one.first(m) for one in told], trust)
-            if found.evidence > best + self.least_evidence:
-                light, best = found.light.reshape(m, 2, -1) @ basis.T, found.evidence
-        if light is None:
+            if found.evidence > evidence + self.least_evidence:
+                best, evidence = found, found.evidence
+        if best is None:
             return None
-        star = SmoothedStar.of(middle, width, smoothed_px)
-        moved = star.moved_by(_columns(star.middle, star.side, sigma)[0])
-        centre = light.reshape(len(light), -1) @ moved
-        return OddPart(sigma, light, centre, chip_field)
+        # A row of coefficients each: the light, then what may be wrong with it.
+        rows = np.concatenate([best.light[None], np.linalg.cholesky(best.covariance).T])
+        shape = (len(rows), -1, 2, basis.shape[1])
+        light = rows.reshape(shape) @ basis.T
+        flat = light.reshape(*light.shape[:2], -1)
+        narrow, wide = (
+            flat @ _moved_by(SmoothedStar.of(middle, width, to_px), sigma)
+            for to_px in (smoothed_px, self.wider * smoothed_px)
+        )
+        errors = OddErrors(light[1:], narrow[1:], wide[0] - narrow[0])
+        return OddPart(sigma, light[0], narrow[0], chip_field, errors)
 
     def _told(
         self, profile: SymmetricStars, stars: KnownStars, chip_field: ChipField, sigma: FloatArray
@@ -230,7 +245,7 @@ class OddPartFromStars:
         counted = (weight > 0).astype(np.float32)
         grown = growth(left.astype(np.float32), weight.astype(np.float32), counted, _OWN)
         weight = weight / np.asarray(grown)[:, None, None]
-        odd = flux[:, None] * _columns(place, stack.side, sigma)
+        odd = flux[:, None] * slopes_of_gaussians(place, stack.side, sigma)
         own = _own_columns(psf, place, stack.side, flux)
         terms = chip_field.terms(Points(stars.on_chip.x[rows], stars.on_chip.y[rows]))
         for k in range(len(rows)):
@@ -261,13 +276,13 @@ class OddPartFromStars:
                 [np.kron(one.terms, one.data) for one in told],
             )
         )
-        best = _Likeliest(np.zeros(len(data)), -np.inf)
+        best = _Likeliest(np.zeros(len(data)), -np.inf, np.zeros_like(matrix))
         for strength in self.strengths:
             inner = strength**2 * matrix + np.eye(len(data))
             light = strength**2 * np.linalg.solve(inner, data)
             evidence = 0.5 * float(data @ light - np.linalg.slogdet(inner)[1])
             if evidence > best.evidence:
-                best = _Likeliest(light, evidence)
+                best = _Likeliest(light, evidence, strength**2 * np.linalg.inv(inner))
         return best
 
 
@@ -275,6 +290,7 @@ class OddPartFromStars:
 class _Likeliest:
     light: FloatArray
     evidence: float
+    covariance: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -341,7 +357,7 @@ def _basis(symmetric: Psf, sigma_px: FloatArray) -> FloatArray:
     middle = Points(np.array([float(half)]), np.array([float(half)]))
     surface = symmetric.at(middle, 2 * half + 1)
     k = len(sigma_px)
-    columns = _columns(middle, 2 * half + 1, sigma_px)[0, :k].reshape(k, -1)
+    columns = slopes_of_gaussians(middle, 2 * half + 1, sigma_px)[0, :k].reshape(k, -1)
     slope = surface.along_x[0].astype(np.float64).ravel()
     still = np.linalg.svd((columns @ slope)[None])[2][1:].T
     values, vectors = np.linalg.eigh(still.T @ (columns @ columns.T) @ still)
@@ -351,7 +367,12 @@ def _basis(symmetric: Psf, sigma_px: FloatArray) -> FloatArray:
     return basis
 
 
-def _columns(place: Points, side: int, sigma_px: FloatArray) -> FloatArray:
+def _moved_by(star: SmoothedStar, sigma_px: FloatArray) -> FloatArray:
+    """Return how far unit light along x, then y, of each width moves a star: (2 k, 2)."""
+    return star.moved_by(slopes_of_gaussians(star.middle, star.side, sigma_px)[0])
+
+
+def slopes_of_gaussians(place: Points, side: int, sigma_px: FloatArray) -> FloatArray:
     """Return what unit light along x, then y, of each width gives: (n, 2 k, side, side)."""
     step = np.arange(side)
     x = pixel_gaussians(step - place.x[:, None], sigma_px) * sigma_px

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.numerics.models.blocks import QuadraticForm, ReducedBlocks
 from alignsvc.numerics.models.scene_problem import SceneEquations
 
@@ -75,7 +75,7 @@ class PartSums:
         blocks = here.blocks
         found = here.eliminated_linear() if linear is not None else here.eliminated(damping)
         at = np.arange(len(blocks.gradient)) if linear is None else np.flatnonzero(linear)
-        upper = np.triu_indices(len(at))
+        upper = _upper(len(at))
         none = np.zeros(0)
         damped = QuadraticForm(none, none, 0.0)
         if damping > 0:
@@ -90,7 +90,7 @@ class PartSums:
             here.n_own + own,
             blocks.gradient,
             damping,
-            found.reduced.matrix[np.ix_(at, at)][upper],
+            _part(found.reduced.matrix, at)[upper],
             found.reduced.gradient[at],
             found.reduced.diagonal[at],
             found.explained,
@@ -166,7 +166,15 @@ class PartSums:
 
 def _symmetric(triangle: FloatArray, size: int) -> FloatArray:
     matrix = np.empty((size, size))
-    upper = np.triu_indices(size)
+    upper = _upper(size)
     matrix[upper] = triangle
     matrix.T[upper] = triangle
     return matrix
+
+
+def _upper(size: int) -> BoolArray:
+    return ~np.tri(size, k=-1, dtype=bool)
+
+
+def _part(matrix: FloatArray, at: IntArray) -> FloatArray:
+    return matrix if len(at) == len(matrix) else matrix[np.ix_(at, at)]

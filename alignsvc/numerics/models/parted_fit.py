@@ -33,7 +33,7 @@ from alignsvc.numerics.models.scene_fit import (
 )
 from alignsvc.numerics.models.scene_partition import (
     PIXELS_PER_PART,
-    PartTable,
+    CutPart,
     SceneModels,
     ScenePart,
     parts_of,
@@ -87,7 +87,7 @@ class PartsAtWork(Protocol):
 class PartsWorkshop(Protocol):
     """Takes the parts of a scene, with their pixels, to where they are worked on."""
 
-    def __call__(self, models: SceneModels, parts: Iterator[PartTable]) -> PartsAtWork:
+    def __call__(self, models: SceneModels, parts: Iterator[CutPart]) -> PartsAtWork:
         """Return the parts at work."""
         ...
 
@@ -249,10 +249,10 @@ class PartedSceneFitter:
             return nothing
         chosen = parts_of(scene, self.pixels_per_part)
         parts = tuple(ScenePart.of(scene, which) for which in chosen)
-        tables = (PartTable.of(scene.of_sources(which)) for which in chosen)
+        cut = (CutPart.of(scene.of_sources(which)) for which in chosen)
         problem = PartedProblem(
             whole.layout.table,
-            self.workshop(SceneModels.of(scene), tables),
+            self.workshop(SceneModels.of(scene), cut),
             _divided(whole, state, parts),
             self.search.damping,
         )

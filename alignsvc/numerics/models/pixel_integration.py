@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,8 +25,8 @@ from alignsvc.numerics.models.profile import (
     number_type,
 )
 
-#: Bytes of an array of values: a dozen such arrays stay in the second-level cache.
-_AT_ONCE = 1 << 17
+#: Bytes of an array of values, of which there are a dozen: with less calls cost as much as pixels.
+_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,10 @@ def integrated(
     dtype = number_type(pixelation.precision)
     value, d_x, d_y = (np.empty((n, side, side), dtype) for _ in range(3))
     columns = ProfileColumns(value, d_x, d_y, np.empty((n, shape.shape[1], side, side), dtype))
-    stars = _Stars.of(windows, shape, law, elliptical=pixelation.elliptical)
+    nodes = _Nodes.of(pixelation)
+    stars = _Stars.of(windows, shape, law, nodes)
     together = max(1, min(n, _AT_ONCE // (dtype.itemsize * side**2)))
-    summed = _SumOverPixels(law, pixelation, (together, side, side))
+    summed = _SumOverPixels(law, nodes, np.empty((0, together, side, side), dtype))
     for first in range(0, n, together):
         some = slice(first, min(first + together, n))
         part = stars.part(some)
@@ -135,78 +137,145 @@ def integrated(
     return columns
 
 
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Points of a rule, by the distances from the middle of a pixel that they have in common.
+
+    Parameters
+    ----------
+    right, up : tuple of float
+        All different distances.
+    at : tuple of (int, int, float)
+        Of each point: which of these, and its weight, in units of `weight`.
+    weight : float
+        That of the last point, which others have too: by 1 nothing need be multiplied.
+    elliptical : bool
+    single : bool
+    """
+
+    right: tuple[float, ...]
+    up: tuple[float, ...]
+    at: tuple[tuple[int, int, float], ...]
+    weight: float
+    elliptical: bool
+    single: bool
+
+    @classmethod
+    @lru_cache
+    def of(cls, pixelation: Pixelation) -> _Nodes:
+        rule = pixel_rule(pixelation.nodes)
+        x, y, weight = (each.tolist() for each in (rule.x, rule.y, rule.weight))
+        right, up = tuple(sorted(set(x))), tuple(sorted(set(y)))
+        at = [
+            (right.index(a), up.index(b), w / weight[-1])
+            for a, b, w in zip(x, y, weight, strict=True)
+        ]
+        is_single = pixelation.precision == "single"
+        return cls(right, up, tuple(at), weight[-1], pixelation.elliptical, is_single)
+
+    @property
+    def number(self) -> np.dtype[Any]:
+        """What arrays over pixels are made of."""
+        return np.dtype(np.float32 if self.single else np.float64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stars:
     """Stars of n shapes, or of one: then everything but places has one row."""
 
-    x: FloatArray  # (n, side): middle of the pixel less the centre
-    y: FloatArray
-    form: FloatArray  # (n or 1, 3): xx, xy, yy of t
-    d_form: FloatArray  # (n or 1, 2 or 0, 3): by e1 and e2
+    x: FloatArray  # (n, 1, side): middle of the pixel less the centre
+    y: FloatArray  # (n, side, 1)
+    along_x: FloatArray  # (distances, n, k, side): what of the law's argument varies along x, and
+    along_y: FloatArray  # (distances, n, side, k) along y: their product is the argument
     own: FloatArray
-    factor: FloatArray  # (n or 1, 1) and
-    offset: float  # of the law's argument
-    slope: FloatArray  # (n or 1,), and coefficients of terms, (n or 1, outputs, terms)
-    combinations: FloatArray
+    gradient: FloatArray  # (xx, xy, yy; n or 1, 1, 1): of t, times the slope's coefficient
+    by_ellipse: FloatArray  # (e1, e2 or none; xx, xy, yy; n or 1, 1, 1)
+    combinations: FloatArray  # (outputs, terms, n or 1, 1, 1): coefficients of terms
 
     @staticmethod
-    def of(windows: Places, shape: FloatArray, law: RadialLaw, *, elliptical: bool) -> _Stars:
+    def of(windows: Places, shape: FloatArray, law: RadialLaw, nodes: _Nodes) -> _Stars:
         step = np.arange(windows.side)
-        peak = 4 * np.exp(-2 * shape[:, :1])
-        e1, e2 = shape[:, 1:3].T if elliptical else np.zeros((2, len(shape)))
-        inverse = ellipses(e1, e2).inverse()
-        d_form = np.stack([inverse.d_e1, inverse.d_e2], axis=1) * peak[..., None]
-        own = shape[:, 3 if elliptical else 1 :]
-        counts = law.coefficients(own)
+        # Places are subtracted in double precision: what is rounded is small.
+        x, y = step - windows.x[:, None], step - windows.y[:, None]
+        forms = _Forms.of(shape, elliptical=nodes.elliptical)
+        own = shape[:, 3 if nodes.elliptical else 1 :]
+        counts, number = law.coefficients(own), nodes.number
         # F enters by the peak, F^-2, and by t, F^-2.
         by_width = -2 * (counts.value + counts.stretch)
         combinations = np.concatenate(
             [counts.value[:, None], by_width[:, None], counts.own], axis=1
         )
+        peak = nodes.weight * forms.peak
+        slope = (counts.slope * peak)[:, None]
+        factor = forms.matrix * law.factor(own)[:, None]
         return _Stars(
-            x=step - windows.x[:, None],
-            y=step - windows.y[:, None],
-            form=inverse.matrix * peak,
-            d_form=d_form if elliptical else d_form[:, :0],
-            own=own,
-            factor=law.factor(own)[:, None],
-            offset=law.offset,
-            slope=counts.slope * peak[:, 0],
-            combinations=combinations * peak[..., None],
+            x[:, None, :].astype(number),
+            y[:, :, None].astype(number),
+            _along_x(x, factor, law.offset, nodes),
+            _along_y(y, factor, nodes),
+            own.astype(number),
+            _columns(2 * slope * forms.matrix, number),
+            _columns(-slope[:, None] * forms.derivative, number),
+            _columns(combinations * peak[:, None, None], number),
         )
 
     def part(self, some: slice) -> _Stars:
         """Return some of the stars."""
-        shapes = some if len(self.form) > 1 else slice(None)
+        shapes = some if len(self.own) > 1 else slice(None)
         return _Stars(
             self.x[some],
             self.y[some],
-            self.form[shapes],
-            self.d_form[shapes],
+            self.along_x[:, some],
+            self.along_y[:, some],
             self.own[shapes],
-            self.factor[shapes],
-            self.offset,
-            self.slope[shapes],
-            self.combinations[shapes],
+            self.gradient[:, shapes],
+            self.by_ellipse[:, :, shapes],
+            self.combinations[:, :, shapes],
         )
 
-    def along_x(self, right: float) -> FloatArray:
-        """Return what of the law's argument varies along x, `right` of the middle of pixels."""
-        x, form = self.x + right, self.form * self.factor
-        factors = np.ones((len(x), 3 if self.d_form.size else 2, x.shape[1]))
-        factors[:, 1] = form[:, :1] * x**2 + self.offset
-        if self.d_form.size:
-            factors[:, 2] = 2 * form[:, 1:2] * x
-        return factors
 
-    def along_y(self, up: float) -> FloatArray:
-        """Return what varies along y: a product with `along_x` is the argument."""
-        y = self.y + up
-        factors = np.ones((*y.shape, 3 if self.d_form.size else 2))
-        factors[:, :, 0] = self.form[:, 2:] * self.factor * y**2
-        if self.d_form.size:
-            factors[:, :, 2] = y
-        return factors
+@dataclass(frozen=True, slots=True, eq=False)
+class _Forms:
+    """The quadratic form that t is, in units of nothing; ``peak`` is ``4 / F^2``."""
+
+    peak: FloatArray  # (n,)
+    matrix: FloatArray  # (n, 3): xx, xy, yy
+    derivative: FloatArray  # (n, 2 or 0, 3): by e1 and e2
+
+    @staticmethod
+    def of(shape: FloatArray, *, elliptical: bool) -> _Forms:
+        peak = 4 * np.exp(-2 * shape[:, 0])
+        if not elliptical:
+            matrix = peak[:, None] * np.array([1.0, 0.0, 1.0])
+            return _Forms(peak, matrix, np.zeros((len(shape), 0, 3)))
+        inverse = ellipses(*shape[:, 1:3].T).inverse()
+        derivative = np.stack([inverse.d_e1, inverse.d_e2], axis=1)
+        return _Forms(peak, inverse.matrix * peak[:, None], derivative * peak[:, None, None])
+
+
+def _columns(values: FloatArray, number: np.dtype[Any]) -> FloatArray:
+    """Return values (n, ...) as (..., n, 1, 1): factors of stars' pixels."""
+    return np.moveaxis(values, 0, -1)[..., None, None].astype(number)
+
+
+def _along_x(x: FloatArray, form: FloatArray, offset: float, nodes: _Nodes) -> FloatArray:
+    varying = 3 if nodes.elliptical else 2
+    factors = np.ones((len(nodes.right), len(x), varying, x.shape[1]), nodes.number)
+    for of_node, right in zip(factors, nodes.right, strict=True):
+        of_node[:, 1] = form[:, :1] * (x + right) ** 2 + offset
+        if nodes.elliptical:
+            of_node[:, 2] = 2 * form[:, 1:2] * (x + right)
+    return factors
+
+
+def _along_y(y: FloatArray, form: FloatArray, nodes: _Nodes) -> FloatArray:
+    varying = 3 if nodes.elliptical else 2
+    factors = np.ones((len(nodes.up), *y.shape, varying), nodes.number)
+    for of_node, up in zip(factors, nodes.up, strict=True):
+        of_node[:, :, 0] = form[:, 2:] * (y + up) ** 2
+        if nodes.elliptical:
+            of_node[:, :, 2] = y + up
+    return factors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,71 +288,114 @@ class _Sums:
 
     terms: FloatArray  # (terms, c, side, side)
     moment: dict[tuple[int, int], FloatArray]  # (c, side, side) each
+    free: FloatArray  # (2, c, side, side): not needed any more
 
 
 class _SumOverPixels:
     """Memory for sums, taken once and used for one part of the stars after the other."""
 
-    def __init__(self, law: RadialLaw, pixelation: Pixelation, shape: tuple[int, int, int]) -> None:
-        self._law, self._rule = law, pixel_rule(pixelation.nodes)
-        dtype = number_type(pixelation.precision)
+    def __init__(self, law: RadialLaw, nodes: _Nodes, like: FloatArray) -> None:
+        self._law, self._nodes = law, nodes
+        shape, dtype = like.shape[1:], like.dtype
         self._terms, self._totals = np.empty((2, law.count, *shape), dtype)
-        self._argument, self._moved = np.empty((2, *shape), dtype)
-        highest = 2 if pixelation.elliptical else 1
-        powers = [(a, b) for a in range(3) for b in range(3) if 1 <= a + b <= highest]
-        self._moments = {power: np.empty(shape, dtype) for power in powers}
+        self._free = np.empty((2, *shape), dtype)
+        self._moments = [(of, np.empty(shape, dtype)) for of in _moments_of(nodes)]
 
     def __call__(self, stars: _Stars) -> _Sums:
         """Return the sums of these stars, which last until the next call."""
-        count, dtype = len(stars.x), self._moved.dtype
-        argument, moved = self._argument[:count], self._moved[:count]
-        terms, totals = self._terms[:, :count], self._totals[:, :count]
-        moments = {power: each[:count] for power, each in self._moments.items()}
-        for each in (totals, *moments.values()):
-            each[...] = 0
-        nodes = [each.tolist() for each in (self._rule.x, self._rule.y, self._rule.weight)]
-        # Places are subtracted in double precision: what is rounded is small.
-        columns = {right: stars.along_x(right).astype(dtype) for right in set(nodes[0])}
-        rows = {up: stars.along_y(up).astype(dtype) for up in set(nodes[1])}
-        own = stars.own.astype(dtype)
-        for right, up, weight in zip(*nodes, strict=True):
-            np.matmul(rows[up], columns[right], out=argument)
-            self._law.terms(argument, own, weight, terms)
-            np.add(totals, terms, out=totals)
-            for (a, b), moment in moments.items():
-                factor = right**a * up**b
-                if factor:
-                    np.multiply(terms[-1], factor, out=moved)
-                    np.add(moment, moved, out=moment)
-        return _Sums(totals, {**moments, (0, 0): totals[-1]})
+        count = len(stars.x)
+        free, terms, totals = self._free[:, :count], self._terms[:, :count], self._totals[:, :count]
+        moments = [(of, each[:count]) for of, each in self._moments]
+        for k, (right, up, weight) in enumerate(self._nodes.at):
+            np.matmul(stars.along_y[up], stars.along_x[right], out=free[0])
+            found = terms if k else totals
+            self._law.terms(free[0], stars.own, weight, found)
+            for of, moment in moments:
+                of.add(k, found[-1], moment)
+            if k:
+                np.add(totals, terms, out=totals)
+        known = {(0, 0): totals[-1]}
+        for of, moment in moments:
+            moment *= of.size
+            if of.power in known:
+                known[of.power] += moment
+            else:
+                known[of.power] = moment
+        return _Sums(totals, known, free)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The nodes that add to a moment, or take from it, the same times their slope.
+
+    Parameters
+    ----------
+    power : (int, int)
+        Of the node's place in x and in y.
+    size : float
+        Of that product.
+    sign : tuple of int
+        1, -1, or 0, of each node.
+    """
+
+    power: tuple[int, int]
+    size: float
+    sign: tuple[int, ...]
+
+    def add(self, node: int, slope: FloatArray, moment: FloatArray) -> None:
+        """Add what a node has, or take it off; the first overwrites what was there."""
+        sign = self.sign[node]
+        if sign and not any(self.sign[:node]):
+            np.multiply(slope, sign, out=moment)
+        elif sign:
+            (np.add if sign > 0 else np.subtract)(moment, slope, out=moment)
+
+
+@lru_cache
+def _moments_of(nodes: _Nodes) -> tuple[_Moment, ...]:
+    """Return what makes all moments: nodes as far from the middle need but be added up."""
+    highest = 2 if nodes.elliptical else 1
+    found = []
+    for a, b in [(a, b) for a in range(3) for b in range(3) if 1 <= a + b <= highest]:
+        factors = [nodes.right[i] ** a * nodes.up[j] ** b for i, j, _ in nodes.at]
+        for size in dict.fromkeys(abs(factor) for factor in factors if factor):
+            sign = tuple(int(math.copysign(abs(one) == size, one)) for one in factors)
+            found.append(_Moment((a, b), size, sign))
+    return tuple(found)
 
 
 def _fill(columns: ProfileColumns, some: slice, stars: _Stars, sums: _Sums) -> None:
     """Write these stars' columns to their place in `columns`."""
-    dtype: np.dtype[Any] = columns.value.dtype
-    own = columns.d_shape[some, 1 + stars.d_form.shape[1] :].swapaxes(0, 1)
-    outputs = (columns.value[some], columns.d_shape[some, 0], *own)
-    for out, factors in zip(outputs, stars.combinations.swapaxes(0, 1), strict=True):
-        first, *others = factors.T[..., None, None].astype(dtype)
-        np.multiply(first, sums.terms[0], out=out)
-        for factor, term in zip(others, sums.terms[1:], strict=True):
-            if factor.any():
-                out += factor * term
-    x, y = stars.x[:, None, :].astype(dtype), stars.y[:, :, None].astype(dtype)
+    d_shape, free = columns.d_shape[some].swapaxes(0, 1), sums.free
+    ellipse = len(stars.by_ellipse)
+    outputs = (columns.value[some], d_shape[0], *d_shape[1 + ellipse :])
+    for out, factors in zip(outputs, stars.combinations, strict=True):
+        _combine(sums.terms, factors, out, free[0])
     moment = sums.moment
-    along_x, along_y = x * moment[0, 0], y * moment[0, 0]
+    along_x, along_y = free
+    np.multiply(stars.x, moment[0, 0], out=along_x)
     along_x += moment[1, 0]
+    np.multiply(stars.y, moment[0, 0], out=along_y)
     along_y += moment[0, 1]
-    slope = stars.slope[:, None]
-    xx, xy, yy = (2 * slope * stars.form).T[..., None, None].astype(dtype)
+    xx, xy, yy = stars.gradient
     np.multiply(xx, along_x, out=columns.d_x[some])
     np.multiply(yy, along_y, out=columns.d_y[some])
-    if stars.d_form.size:
+    if ellipse:
         columns.d_x[some] += xy * along_y
         columns.d_y[some] += xy * along_x
-        square_x = x * (along_x + moment[1, 0]) + moment[2, 0]
-        square_y = y * (along_y + moment[0, 1]) + moment[0, 2]
-        product = y * along_x + x * moment[0, 1] + moment[1, 1]
-        for k in range(2):
-            xx, xy, yy = (-slope * stars.d_form[:, k]).T[..., None, None].astype(dtype)
-            columns.d_shape[some, 1 + k] = xx * square_x + 2 * xy * product + yy * square_y
+        square_x = stars.x * (along_x + moment[1, 0]) + moment[2, 0]
+        square_y = stars.y * (along_y + moment[0, 1]) + moment[0, 2]
+        product = stars.y * along_x + stars.x * moment[0, 1] + moment[1, 1]
+        for k, (xx, xy, yy) in enumerate(stars.by_ellipse):
+            d_shape[1 + k] = xx * square_x + 2 * xy * product + yy * square_y
+
+
+def _combine(terms: FloatArray, factors: FloatArray, out: FloatArray, free: FloatArray) -> None:
+    """Write the sum of terms times factors to `out`, by way of `free`; most factors are 0."""
+    used = [k for k in range(len(terms)) if factors[k].any()]
+    if not used:
+        out[...] = 0
+    for k in used:
+        np.multiply(terms[k], factors[k], out=free if k != used[0] else out)
+        if k != used[0]:
+            out += free

@@ -189,7 +189,7 @@ class SceneProblem:
             blocks,
             self._freedom(state, blocks),
             float(sum(done.chi2.sum() for done in passes)),
-            sum(int(batch.views.windows.n_pixels.sum()) for batch in batches),
+            sum(batch.n_pixels for batch in batches),
             sum(done.n_determined for done in passes),
             float(sum(done.rounding for done in passes)),
             passes,
@@ -233,7 +233,7 @@ def assemble(scene: Scene, layout: SceneLayout, passes: tuple[WindowPass, ...]) 
     groups, r = layout.groups, len(layout.table)
     square, gradient = np.zeros(groups.n_elements + 1), np.zeros(groups.n_unknowns + 1)
     coupling = np.zeros(len(layout.coupling_indices) + 1)
-    matrix, reduced = np.zeros((r + 1) ** 2), np.zeros(r + 1)
+    matrix, reduced = np.zeros((r + 1, r + 1)), np.zeros(r + 1)
     for batch, done in zip(layout.batches, passes, strict=True):
         local, pull = _local_equations(scene, batch, done)
         chain = _chain(scene, batch, done)
@@ -245,9 +245,9 @@ def assemble(scene: Scene, layout: SceneLayout, passes: tuple[WindowPass, ...]) 
         coupling += _summed(batch.coupled, block[:, :a, a:], len(coupling))
         for _, at in batch.exposures:
             column = batch.reduced_column[at.start]
-            own, push = block[at, a:, a:].sum(axis=0), slope[at, a:].sum(axis=0)
-            matrix += _summed(column[:, None] * (r + 1) + column, own, len(matrix))
-            reduced += _summed(column, push, len(reduced))
+            # An unknown that an exposure has twice, by its name, stands twice in the column.
+            np.add.at(matrix, np.ix_(column, column), block[at, a:, a:].sum(axis=0))
+            np.add.at(reduced, column, slope[at, a:].sum(axis=0))
     return NormalBlocks(
         groups,
         square[:-1],
@@ -256,7 +256,7 @@ def assemble(scene: Scene, layout: SceneLayout, passes: tuple[WindowPass, ...]) 
             (coupling[:-1], layout.coupling_indices, layout.coupling_indptr),
             shape=(groups.n_unknowns, r),
         ),
-        matrix.reshape(r + 1, r + 1)[:r, :r],
+        matrix[:r, :r],
         reduced[:r],
     )
 

@@ -43,13 +43,16 @@ class WindowStack:
             )
         if self.corner.shape != (shape[0], 2):
             raise ValueError(f"windows: corners ({shape[0]}, 2) wanted, found {self.corner.shape}")
-        if not (np.isfinite(self.weight).all() and (self.weight >= 0).all()):
+        # There may be a gigabyte of pixels: nothing is copied unless something is masked.
+        lowest, highest = self.weight.min(initial=np.inf), self.weight.max(initial=0)
+        if not (lowest >= 0 and highest < np.inf):
             raise ValueError("windows: weights must be finite and not negative; 0 masks a pixel")
         used = self.weight > 0
-        if not np.isfinite(self.pixels[used]).all():
+        if not (np.isfinite(self.pixels) | ~used).all():
             raise ValueError("windows: a pixel that is not finite has a weight; 0 would mask it")
         dtype = np.float32 if self.pixels.dtype == np.float32 else np.float64
-        clean = np.where(used, self.pixels, 0).astype(dtype, copy=False)
+        clean = self.pixels if lowest > 0 else np.where(used, self.pixels, 0)
+        clean = clean.astype(dtype, copy=False)
         object.__setattr__(self, "pixels", read_only(clean))
         object.__setattr__(self, "weight", read_only(self.weight.astype(dtype, copy=False)))
         object.__setattr__(self, "corner", read_only(self.corner.astype(np.int64, copy=False)))

@@ -75,8 +75,8 @@ def _weighted_columns(
     count = n_shape + len(members) + n_sky + 1
     columns = np.empty((n, -(-count // _ROWS) * _ROWS, side, side), dtype)
     columns[:, count:] = 0
-    root = np.sqrt(windows.weight)
-    left = windows.pixels.astype(dtype)
+    root, left = np.sqrt(windows.weight), columns[:, count - 1]
+    seen: FloatArray | Float32Array = windows.pixels
     at = 0
     for k, member in enumerate(members):
         np.multiply(member.d_x, root, out=columns[:, at])
@@ -84,14 +84,18 @@ def _weighted_columns(
         n_own = member.d_shape.shape[1]
         np.multiply(member.d_shape, root[:, None], out=columns[:, at + 2 : at + 2 + n_own])
         at += 2 + n_own
-        np.multiply(member.value, root, out=columns[:, n_shape + k])
-        left -= values.flux[:, k, None, None].astype(dtype) * member.value
+        light = columns[:, n_shape + k]
+        np.multiply(member.value, values.flux[:, k, None, None].astype(dtype), out=light)
+        seen = np.subtract(seen, light, out=left)
+        np.multiply(member.value, root, out=light)
     at = n_shape + len(members)
     for term, level in zip(sky_terms(side, n_sky), values.sky.T, strict=True):
-        np.multiply(term.astype(dtype), root, out=columns[:, at])
-        left -= level[:, None, None].astype(dtype) * term.astype(dtype)
+        # The first term, often the only one, is 1.
+        slope = term.astype(dtype) if at > n_shape + len(members) else dtype.type(1)
+        seen = np.subtract(seen, level[:, None, None].astype(dtype) * slope, out=left)
+        np.multiply(root, slope, out=columns[:, at])
         at += 1
-    np.multiply(left, root, out=columns[:, at])
+    np.multiply(seen, root, out=left)
     return columns.reshape(n, -1, side * side)
 
 

@@ -174,7 +174,8 @@ def difference_of(first: Factors, second: Factors) -> Factors:
     -------
     Factors
         Residuals are differences. The information is that of the sum of both covariances: an
-        upper bound, as noise that both share is in neither's favour.
+        upper bound, as noise that both share is in neither's favour. Errors that rows have in
+        common are the second's: the first, a correlation, has none.
     """
     first, second = (one.with_held_out() for one in (first, second))
     one, other = _rows_of_both(first, second)
@@ -189,6 +190,8 @@ def difference_of(first: Factors, second: Factors) -> Factors:
         use=read_only(np.ones(len(one), bool)),
         held_out=read_only(np.zeros(len(one), bool)),
         chip=first.chip[one],
+        profile_error=second.profile_error[other],
+        convention_error=second.convention_error[other],
     )
 
 
@@ -237,7 +240,7 @@ class _Left:
     @property
     def judged(self) -> FloatArray:
         """The information on what the exposures' own fits leave of each row."""
-        information = self.rows.information
+        information = self.rows.information[:]
         taken = leverage(self.rows, information)
         return np.asarray(information / (1.0 - taken)[:, None, None], float)
 
@@ -246,7 +249,7 @@ class _Left:
         rows = self.rows
         lengths = lengths_from_mean(rows.source, rows.residual, self.judged, self.trust)
         n = int(rows.source.max(initial=-1)) + 1
-        weight = self.trust[:, None, None] * rows.information
+        weight = self.trust[:, None, None] * rows.information[:]
         total = sum_by(rows.source, weight, n)
         known = np.linalg.det(total) > 0
         mean = np.zeros((n, 2))
@@ -285,7 +288,7 @@ def _scales(left: _Left, scales: FloatArray, floor_arcsec: float) -> FloatArray:
     floor_arcsec : float
     """
     rows, judged = left.rows, left.judged
-    variance = 0.5 * np.trace(inverse_2x2(rows.information), axis1=1, axis2=2)
+    variance = 0.5 * np.trace(inverse_2x2(rows.information[:]), axis1=1, axis2=2)
     if not len(variance):
         return scales
     rough = lengths_from_median(rows.source, rows.residual, judged)
@@ -311,7 +314,7 @@ def _difference(
 ) -> MethodDifference:
     step = fit.steps[index]
     inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
-    covariance = inflation * fit.covariances[index]
+    covariance = inflation * fit.covariances[index] + fit.common_covariances[index]
     moved = footprint.jacobian @ step
     lengths = np.hypot(*moved.T)
     farthest = int(np.argmax(lengths))

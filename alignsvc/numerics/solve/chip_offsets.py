@@ -24,6 +24,7 @@ from scipy.sparse import csr_matrix
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.joint_problem import Solved
+from alignsvc.numerics.solve.row_matrices import averaging_of, whitened_of
 from alignsvc.numerics.solve.sums import apply_each, cholesky_2x2
 
 #: Offsets (px) whose error is larger than this are held at zero: no source tells of them.
@@ -113,10 +114,11 @@ def chip_step(solved: Solved, chips: ChipDesign, n_exposures: int) -> ChipStep:
         Rows of a catalogue, behind those of the exposures, are of no chip.
     """
     rows, system = solved.rows, solved.system
-    lower = cholesky_2x2(rows.information)
+    of_exposures, averaging = whitened_of(rows), averaging_of(rows)
+    lower = cholesky_2x2(rows.information(slice(None)))
     whitened = _whitened(solved, chips, lower)
-    averaged = (system.averaging @ whitened).tocsr()
-    pulls = system.whitened.T @ whitened - (system.averaging @ system.whitened).T @ averaged
+    averaged = (averaging @ whitened).tocsr()
+    pulls = of_exposures.T @ whitened - (averaging @ of_exposures).T @ averaged
     pulls = np.asarray(pulls.toarray(), float)
     response = -system.response(pulls) if pulls.size else np.zeros_like(pulls)
     own = (whitened.T @ whitened - averaged.T @ averaged).toarray()

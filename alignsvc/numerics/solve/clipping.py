@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
-from alignsvc.numerics.solve.sums import apply_each, inverse_2x2, sum_by
+from alignsvc.numerics.solve.sums import (
+    AnyIntArray,
+    Computed,
+    SumBy,
+    apply_each,
+    inverse_2x2,
+    parts_of,
+)
 
 #: Solutions with outliers trusted less, before any is rejected.
 N_REWEIGHTED = 4
@@ -91,7 +98,7 @@ def normalised_lengths(residual: FloatArray, covariance: FloatArray) -> FloatArr
 
 
 def lengths_from_median(
-    source: IntArray, residual: FloatArray, information: FloatArray
+    source: AnyIntArray, residual: FloatArray, information: FloatArray | Computed
 ) -> FloatArray:
     """Return normalised lengths about the weighted median of each source.
 
@@ -102,19 +109,30 @@ def lengths_from_median(
     source : int64, shape (n,)
         Index from 0, without gaps.
     residual : array, shape (n, 2)
-    information : array, shape (n, 2, 2)
+    information : array or Computed, shape (n, 2, 2)
     """
     n = int(source.max(initial=-1)) + 1
-    weight = np.linalg.det(information) ** 0.25  # 1 / sigma: that of least absolute values
+    total, weight = SumBy(n, (2, 2)), np.empty(len(source))
+    for some in parts_of(len(source)):
+        own = information[some]
+        weight[some] = np.linalg.det(own) ** 0.25  # 1 / sigma: that of least absolute values
+        total.add(source[some], own)
     middle = np.stack([weighted_median_by(source, axis, weight, n) for axis in residual.T], 1)
     # The variance of a median is pi/2 times that of the mean.
-    of_middle = 0.5 * np.pi * inverse_2x2(sum_by(source, information, n))
-    covariance = inverse_2x2(information) + of_middle[source]
-    return normalised_lengths(residual - middle[source], covariance)
+    of_middle = 0.5 * np.pi * inverse_2x2(total.total)
+    lengths = np.empty(len(source))
+    for some in parts_of(len(source)):
+        of_row = source[some]
+        covariance = inverse_2x2(information[some]) + of_middle[of_row]
+        lengths[some] = normalised_lengths(residual[some] - middle[of_row], covariance)
+    return lengths
 
 
 def lengths_from_mean(
-    source: IntArray, residual: FloatArray, information: FloatArray, trust: FloatArray
+    source: AnyIntArray,
+    residual: FloatArray,
+    information: FloatArray | Computed,
+    trust: FloatArray | BoolArray,
 ) -> FloatArray:
     """Return normalised lengths about the weighted mean of each source.
 
@@ -123,25 +141,42 @@ def lengths_from_mean(
 
     Parameters
     ----------
-    trust : array, shape (n,)
+    trust : array of floats or bool, shape (n,)
         Times which each row counts in the mean, 0 to 1.
     """
     n = int(source.max(initial=-1)) + 1
-    in_mean = trust[:, None, None] * information
-    total = sum_by(source, in_mean, n)
+    sums, pulls, squares = SumBy(n, (2, 2)), SumBy(n, (2,)), SumBy(n, (2, 2))
+    for some in parts_of(len(source)):
+        in_mean = trust[some, None, None] * information[some]
+        sums.add(source[some], in_mean)
+        pulls.add(source[some], apply_each(in_mean, residual[some]))
+        squares.add(source[some], trust[some, None, None] * in_mean)
     present = np.bincount(source, trust, n) > 0
-    of_mean = np.zeros_like(total)
-    of_mean[present] = inverse_2x2(total[present])
-    mean = apply_each(of_mean, sum_by(source, apply_each(in_mean, residual), n))
+    of_mean = sums.total
+    del sums
+    for some in parts_of(n):
+        own = np.zeros_like(of_mean[some])
+        own[present[some]] = inverse_2x2(of_mean[some][present[some]])
+        of_mean[some] = own
+    mean = apply_each(of_mean, pulls.total)
+    del pulls
     # The mean is sum_j t_j H^-1 I_j r_j with H = sum_j t_j I_j. Its variance is
     # H^-1 (sum_j t_j^2 I_j) H^-1, and t_i H^-1 is what it shares with row i.
-    squared = sum_by(source, trust[:, None, None] * in_mean, n)
-    own = inverse_2x2(information) - 2.0 * trust[:, None, None] * of_mean[source]
-    return normalised_lengths(residual - mean[source], own + (of_mean @ squared @ of_mean)[source])
+    squared = squares.total
+    del squares
+    for some in parts_of(n):
+        squared[some] = of_mean[some] @ squared[some] @ of_mean[some]
+    lengths = np.empty(len(source))
+    for some in parts_of(len(source)):
+        of_row = source[some]
+        own = inverse_2x2(information[some]) - 2.0 * trust[some, None, None] * of_mean[of_row]
+        covariance = own + squared[of_row]
+        lengths[some] = normalised_lengths(residual[some] - mean[of_row], covariance)
+    return lengths
 
 
 def weighted_median_by(
-    label: IntArray, values: FloatArray, weights: FloatArray, n_labels: int
+    label: AnyIntArray, values: FloatArray, weights: FloatArray, n_labels: int
 ) -> FloatArray:
     """Return the weighted median of each label's rows; 0 for labels without rows.
 
@@ -162,24 +197,28 @@ def weighted_median_by(
     if not len(label):
         return median
     order = np.lexsort((values, label))
-    sorted_label, sorted_values = label[order], values[order]
-    part = (weights / np.bincount(label, weights, n_labels)[label])[order]
-    running = np.cumsum(part)
+    share = np.cumsum((weights / np.bincount(label, weights, n_labels)[label])[order])
+    sorted_label, values = label[order], values[order]
+    starts = np.flatnonzero(np.append(True, sorted_label[1:] != sorted_label[:-1]))
     # The running sum within a label: minus what stood before the label's first row.
-    first = np.searchsorted(sorted_label, sorted_label)
-    share = running - (running - part)[first]
+    before = (
+        share[starts]
+        - weights[order[starts]] / np.bincount(label, weights, n_labels)[sorted_label[starts]]
+    )
+    share -= np.repeat(before, np.diff(np.append(starts, len(share))))
+    del order
     tolerance = 1e-9
-    lower = _first_of_each(sorted_label, share >= 0.5 - tolerance)
-    upper = _first_of_each(sorted_label, share > 0.5 + tolerance)
-    median[sorted_label[lower]] = 0.5 * (sorted_values[lower] + sorted_values[upper])
+    lower, upper = (
+        _next(np.flatnonzero(reached), starts)
+        for reached in (share >= 0.5 - tolerance, share > 0.5 + tolerance)
+    )
+    median[sorted_label[starts]] = 0.5 * (values[lower] + values[upper])
     return median
 
 
-def _first_of_each(label: IntArray, reached: BoolArray) -> IntArray:
-    """Index of the first row of each (sorted) label where `reached` holds; the last has it."""
-    rows = np.flatnonzero(reached)
-    firsts = np.unique(label[rows], return_index=True)[1]
-    return rows[firsts]
+def _next(rows: IntArray, starts: IntArray) -> IntArray:
+    """The first of some rows at or after each start."""
+    return rows[np.searchsorted(rows, starts)]
 
 
 def _scale_of(lengths: FloatArray) -> float:

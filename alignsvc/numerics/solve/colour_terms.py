@@ -20,6 +20,7 @@ from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.motions import less_steps
 from alignsvc.numerics.solve.relative_levels import LevelRows, LevelSolver
+from alignsvc.numerics.solve.seen_as import SeenAs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,18 +85,18 @@ class ColourTerms:
         error_east, error_north = (1e3 * self.error_arcsec[index]).tolist()
         return ColourTerm((east, north), (error_east, error_north))
 
-    def taken_off(self, factors: Sequence[Factors], colours: SourceColours) -> tuple[Factors, ...]:
+    def taken_off(self, factors: Sequence[Factors], colours: SourceColours) -> Sequence[Factors]:
         """Return factors as if all sources had the median colour.
 
         A source that appears at ``+k c`` lies so much nearer to, or farther from, the mosaic's
         place: its residual, what is to be added to its position, lacks ``k c``.
         """
-        return tuple(
-            replace(
-                one, residual=read_only(one.residual + colours.of_rows(one)[0][:, None] * shift)
-            )
-            for one, shift in zip(factors, self.shift_arcsec, strict=True)
-        )
+
+        def of_median(index: int, one: Factors) -> Factors:
+            moved = colours.of_rows(one)[0][:, None] * self.shift_arcsec[index]
+            return replace(one, residual=read_only(one.residual + moved))
+
+        return SeenAs(of_median, factors)
 
 
 @dataclass(frozen=True, slots=True)

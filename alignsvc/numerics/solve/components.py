@@ -7,10 +7,11 @@ from scipy.sparse import csr_matrix, triu
 from scipy.sparse.csgraph import connected_components
 
 from alignsvc.domain.arrays import IntArray
+from alignsvc.numerics.solve.sums import AnyIntArray
 
 
 def rigid_components(
-    exposure: IntArray, source: IntArray, n_exposures: int, min_shared: int
+    exposure: AnyIntArray, source: AnyIntArray, n_exposures: int, min_shared: int
 ) -> IntArray:
     """Return the component of each exposure: groups within which nothing can slide.
 
@@ -49,7 +50,7 @@ def rigid_components(
     return labels
 
 
-def _incidence(group: IntArray, source: IntArray) -> tuple[IntArray, IntArray]:
+def _incidence(group: IntArray, source: AnyIntArray) -> tuple[IntArray, AnyIntArray]:
     """Distinct (group, source) pairs, sorted by source and then group."""
     order = np.lexsort((group, source))
     group, source = group[order], source[order]
@@ -58,7 +59,7 @@ def _incidence(group: IntArray, source: IntArray) -> tuple[IntArray, IntArray]:
     return group[new], source[new]
 
 
-def _chain_links(group: IntArray, source: IntArray) -> csr_matrix:
+def _chain_links(group: IntArray, source: AnyIntArray) -> csr_matrix:
     """Sources shared by groups that are neighbours in some source's sorted list of groups."""
     same = source[1:] == source[:-1]
     n = int(group.max(initial=-1)) + 1
@@ -66,7 +67,7 @@ def _chain_links(group: IntArray, source: IntArray) -> csr_matrix:
     return csr_matrix((ones, (group[:-1][same], group[1:][same])), shape=(n, n))
 
 
-def _all_links(group: IntArray, source: IntArray) -> csr_matrix:
+def _all_links(group: IntArray, source: AnyIntArray) -> csr_matrix:
     """Sources shared by every pair of groups."""
     ones = np.ones(len(group), np.int64)
     seen = csr_matrix((ones, (group, source)))

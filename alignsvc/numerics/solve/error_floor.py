@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.solve.clipping import (
     MEDIAN_LENGTH,
     lengths_from_mean,
@@ -15,7 +15,7 @@ from alignsvc.numerics.solve.clipping import (
     normalised_lengths,
     weighted_median_by,
 )
-from alignsvc.numerics.solve.sums import inverse_2x2, sum_by
+from alignsvc.numerics.solve.sums import AnyIntArray, Computed, SumBy, inverse_2x2, parts_of
 
 #: Estimates of the floor: the first from a fit that knows none yet.
 N_FLOORS = 2
@@ -35,17 +35,24 @@ class FitRows:
         Indices from 0, without gaps.
     residual : array, shape (n, 2)
         Any unit; the offset that a source's rows have in common may be in it.
-    design : array, shape (n, 2, p)
+    design : array or Computed, shape (n, 2, p)
         Of the exposure's free parameters; 0 for an exposure that does not move.
-    information : array, shape (n, 2, 2)
+    information : array or Computed, shape (n, 2, 2)
         Positive definite, unit^-2.
     """
 
-    source: IntArray
-    exposure: IntArray
+    source: AnyIntArray
+    exposure: AnyIntArray
     residual: FloatArray
-    design: FloatArray
-    information: FloatArray
+    design: FloatArray | Computed
+    information: FloatArray | Computed
+
+    def trace(self, floor: float) -> FloatArray:
+        """Return the trace of each row's information with a floor."""
+        trace = np.empty(len(self.source))
+        for some in parts_of(len(trace)):
+            trace[some] = np.trace(with_floor(self.information[some], floor), axis1=1, axis2=2)
+        return trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +100,25 @@ class ErrorFloor:
 
     def _suffices(self, rows: FitRows, floor: float) -> bool:
         """Return whether residuals are no larger than errors with this floor explain."""
-        information = with_floor(rows.information, floor)
+        information = Computed(
+            lambda some: with_floor(rows.information[some], floor), len(rows.source)
+        )
         free = 1.0 - leverage(rows, information)
         # A row's own error comes into its residual times `free`, and squared into its square.
-        weight = free**2 * np.trace(information, axis1=1, axis2=2)
-        judged = information / free[:, None, None]
+        weight = free**2 * rows.trace(floor)
+        judged = Computed(lambda some: information[some] / free[some, None, None], len(rows.source))
         lengths = lengths_from_median(rows.source, rows.residual, judged)
         near = lengths <= self.widest * np.sqrt(2.0) * max(1.0, _scale(lengths, weight))
         # Only against others is a row tested: one that is left alone has length 0.
         near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1
         if not near.any():
             return True
-        sure = np.ones(int(near.sum()))
-        lengths = lengths_from_mean(rows.source[near], rows.residual[near], judged[near], sure)
-        return self._is_explained(lengths, weight[near])
+        del lengths
+        lengths = lengths_from_mean(rows.source, rows.residual, judged, near)
+        return self._is_explained(lengths[near], weight[near])
 
     def _suffices_alone(self, rows: FitRows, floor: float) -> bool:
-        information = with_floor(rows.information, floor)
+        information = with_floor(rows.information[:], floor)
         free = 1.0 - leverage(rows, information)
         weight = free**2 * np.trace(information, axis1=1, axis2=2)
         covariance = free[:, None, None] * inverse_2x2(information)
@@ -126,7 +135,7 @@ def _least(rows: FitRows, suffices: Callable[[FitRows, float], bool]) -> float:
     """Return the least floor that suffices, to 2 %."""
     if not len(rows.source) or suffices(rows, 0.0):
         return 0.0
-    weight = np.trace(rows.information, axis1=1, axis2=2)
+    weight = rows.trace(0.0)
     low, high = 0.0, float(np.sqrt(2.0 * weight.sum() / (weight**2).sum()))
     for _ in range(_MOST_DOUBLINGS):
         if suffices(rows, high):
@@ -138,7 +147,7 @@ def _least(rows: FitRows, suffices: Callable[[FitRows, float], bool]) -> float:
     return high
 
 
-def leverage(rows: FitRows, information: FloatArray) -> FloatArray:
+def leverage(rows: FitRows, information: FloatArray | Computed) -> FloatArray:
     """Return which part of each row's variance its exposure's own fit takes up, shape (n,).
 
     Half the trace of ``B N^-1 B^T I`` with N the exposure's normal matrix: the sum over an
@@ -147,17 +156,26 @@ def leverage(rows: FitRows, information: FloatArray) -> FloatArray:
     Parameters
     ----------
     rows : FitRows
-    information : array, shape (n, 2, 2)
+    information : array or Computed, shape (n, 2, 2)
     """
     n_exposures = int(rows.exposure.max(initial=-1)) + 1
-    weighted = information @ rows.design
-    normal = sum_by(rows.exposure, np.swapaxes(rows.design, 1, 2) @ weighted, n_exposures)
+    width = rows.design[:1].shape[2]
+    sums = SumBy(n_exposures, (width, width))
+    for some in parts_of(len(rows.source)):
+        design = rows.design[some]
+        own = np.swapaxes(design, 1, 2) @ (information[some] @ design)
+        sums.add(rows.exposure[some], own)
+    normal = sums.total
     diagonal = np.diagonal(normal, axis1=1, axis2=2)
     # Arcsec and radians side by side: to units in which every diagonal is 1, and back.
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     unit = normal * scale[:, :, None] * scale[:, None, :]
     inverse = np.linalg.pinv(unit, hermitian=True) * scale[:, :, None] * scale[:, None, :]
-    taken = 0.5 * np.einsum("niq,nqr,nir->n", weighted, inverse[rows.exposure], rows.design)
+    taken = np.empty(len(rows.source))
+    for some in parts_of(len(taken)):
+        design = rows.design[some]
+        between = inverse[rows.exposure[some]]
+        taken[some] = 0.5 * np.einsum("niq,nqr,nir->n", information[some] @ design, between, design)
     return np.asarray(np.clip(taken, 0.0, 1.0 - _LEAST_FREE), float)
 
 

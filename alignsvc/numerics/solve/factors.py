@@ -118,6 +118,8 @@ class FactorBuilder:
             use=read_only(sound & (measured.flags == DisplacementFlag.GOOD)),
             held_out=read_only(sound & (measured.flags == DisplacementFlag.HELD_OUT)),
             chip=measured.chip,
+            profile_error=_kept(to_plane @ measured.profile_error, sound),
+            convention_error=_kept(to_plane @ measured.convention_error, sound),
         )
 
     def _plane_from_chip(self, grid_from_chip: FloatArray) -> FloatArray:

@@ -119,11 +119,8 @@ class JointChipFitter:
             solved = problem.solve(trust, ())
             found = chip_step(solved, chips, len(factors))
             total = total + found.offset
-            moved = np.zeros_like(problem.stacked.residual)
-            every = np.concatenate(chips.moves(found.offset))
-            moved[: len(every)] = every
-            stacked = replace(problem.stacked, residual=problem.stacked.residual - moved)
-            problem = replace(problem, stacked=stacked)
+            factors = chips.taken_off(factors, found.offset)
+            problem = self.fitter.problem(factors, footprints, catalog)
             solved = problem.solve(trust, solved.selection.not_solved)
             trust = problem.trust_by_length(solved)
         steps = np.zeros((len(factors), 6))

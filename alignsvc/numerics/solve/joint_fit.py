@@ -17,19 +17,23 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.clipping import Clipping
+from alignsvc.numerics.solve.common_errors import common_covariances
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
+from alignsvc.numerics.solve.seen_as import WithOneMore
 from alignsvc.numerics.solve.selection import NotSolved, Selection, shared_sources, stack
 from alignsvc.numerics.solve.shared_prior import Departures, SharedPrior
-from alignsvc.numerics.solve.sums import apply_each, sum_by
+from alignsvc.numerics.solve.sums import AnyIntArray, apply_each, parts_of, sum_by
 from alignsvc.numerics.solve.unchecked import Unchecked
 
 #: Priors tried on the way to the one that fits the set: three or four do, as a rule.
 _MOST_PRIORS = 12
+#: Residuals whose squares are summed at once.
+_CHI2_ROWS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +47,9 @@ class JointFit:
     covariances : array, shape (n, 6, 6)
         In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have
         it: multiply by ``max(1, chi2 / dof)`` if they are not trusted.
+    common_covariances : array, shape (n, 6, 6)
+        What errors that rows have in common add to them: see `common_errors`. No residual tells
+        of these, so that chi2 is nothing to multiply them by.
     significance : array, shape (n,)
         How far the steps change an exposure's residuals, in units of their errors, root mean
         square over its free parameters: 1 is a step as large as noise alone makes. A motion
@@ -66,8 +73,6 @@ class JointFit:
         Error per axis that the rows turned out to have on top of their formal one.
     not_solved : tuple of NotSolved
         Exposures that took no part, and why.
-    covariance_is_simulated : bool
-        True: the system was too large to invert; standard deviations are good to 3.5 %.
     geometries : tuple of Geometry
         How free each exposure was.
     prior : ShapePrior
@@ -78,6 +83,7 @@ class JointFit:
 
     steps: FloatArray
     covariances: FloatArray
+    common_covariances: FloatArray
     significance: FloatArray
     used: tuple[BoolArray, ...]
     rmse_arcsec: FloatArray
@@ -89,7 +95,6 @@ class JointFit:
     dof: int
     floor_arcsec: float
     not_solved: tuple[NotSolved, ...]
-    covariance_is_simulated: bool
     geometries: tuple[Geometry, ...]
     prior: ShapePrior
     solved: Solved
@@ -114,7 +119,7 @@ class JointFitter:
         Whether an exposure whose sources do not carry its geometry is given a stiffer one,
         instead of being left out.
     seed : int
-        Of the noise that stands in for an inverse in very large systems.
+        Of what stands in for errors that rows have in common, where these are very many.
     error_floor : ErrorFloor or None
         None: the factors' errors are taken at their word.
     unchecked : Unchecked
@@ -179,11 +184,12 @@ class JointFitter:
         excluded: tuple[NotSolved, ...] = ()
         while True:
             solved = problem.solve_clipped(excluded)
-            covariance = solved.system.covariances(self.seed)
+            covariance = solved.system.covariances()
             loose = problem.too_loose(solved, covariance)
             if not loose:
                 covariances = solved.covariances(covariance) + self.unchecked(problem, solved)
-                return _result(problem, solved, covariances, given)
+                common = common_covariances(given.factors, solved, self.seed)
+                return _result(problem, solved, (covariances, common), given)
             excluded += loose
 
     def problem(
@@ -197,19 +203,20 @@ class JointFitter:
         return self._problem(given, self.shared.start(self.prior))
 
     def _problem(self, given: JointInput, prior: ShapePrior) -> JointProblem:
-        everyone, geometries = list(given.factors), list(given.geometries)
+        everyone, geometries = given.factors, list(given.geometries)
         immovable = np.zeros(len(everyone), bool)
         if isinstance(self.gauge, FixedGauge):
             immovable[list(self.gauge.exposures)] = True
         if given.catalog is not None:
-            everyone.append(given.catalog.as_factors(len(everyone)))
+            everyone = WithOneMore(everyone, given.catalog.as_factors(len(everyone)))
             geometries.append(Geometry.SHIFT)
             immovable = np.append(immovable, True)
         # What few shared sources leave loose, a prior on the linear part holds.
         needed = [1 if prior.holds(one) else one.min_sources for one in given.geometries]
+        stacked = stack(everyone, geometries, max(needed))
         return JointProblem(
-            stacked=stack(everyone, geometries, max(needed)),
-            usable=np.concatenate([f.use for f in everyone]),
+            stacked=stacked,
+            usable=stacked.use,
             footprints=given.footprints,
             immovable=immovable,
             prior=prior,
@@ -248,7 +255,7 @@ class JointFitter:
         problem = self._problem(given, widest)
         solved = problem.solve_clipped(())
         for left in reversed(range(_MOST_PRIORS)):
-            covariance = solved.system.covariances(self.seed)
+            covariance = solved.system.covariances()
             found = problem.departures(solved, covariance, widest)
             refined = self.shared.refined(problem.prior, found)
             if left == 0 or self.shared.agrees(problem.prior, refined):
@@ -268,40 +275,48 @@ class _Settled:
 
 
 def _result(
-    problem: JointProblem, solved: Solved, of_movers: FloatArray, given: JointInput
+    problem: JointProblem,
+    solved: Solved,
+    of_movers: tuple[FloatArray, FloatArray],
+    given: JointInput,
 ) -> JointFit:
-    """Return the public result, given the movers' covariances."""
+    """Return the public result, given the movers' covariances, own and common."""
     n, stacked, to_parameters = len(problem.footprints), problem.stacked, solved.to_parameters
     n_free = np.array([geometry.n_parameters for geometry in stacked.geometries])
     steps = np.zeros((n, N_PARAMETERS))
     steps[solved.movers] = given.undone[solved.movers] + apply_each(to_parameters, solved.phi)
-    covariances = np.zeros((n, N_PARAMETERS, N_PARAMETERS))
-    covariances[solved.movers] = of_movers
+    covariances, common = np.zeros((2, n, N_PARAMETERS, N_PARAMETERS))
+    covariances[solved.movers], common[solved.movers] = of_movers
     significance = np.zeros(n)
     significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
     rows = solved.rows
-    left = rows.residual - rows.moves(solved.phi) - rows.offsets(solved.phi)[rows.key]
-    chi2 = float(np.einsum("ni,nij,nj->", left, rows.information, left))
-    exposure = stacked.exposure[solved.index]
-    rmse, mae = _scatter(exposure, left, rows.information, stacked.n_exposures)
+    left = rows.residual - rows.moves(solved.phi)
+    left -= rows.offsets_of(left)[rows.key]
+    chi2, weight = 0.0, np.empty(len(rows))
+    for some in parts_of(len(rows), _CHI2_ROWS):
+        information = rows.information(some)
+        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
+        weight[some] = np.trace(information, axis1=1, axis2=2)
+    exposure = stacked.exposure[rows.index]
+    rmse, mae = _scatter(exposure, left, weight, stacked.n_exposures)
     fitted = 2 * rows.n_keys + int(n_free[solved.movers].sum()) - solved.system.border.shape[0]
     return JointFit(
         steps=read_only(steps),
         covariances=read_only(covariances),
+        common_covariances=read_only(common),
         significance=read_only(significance),
-        used=tuple(np.split(read_only(used), np.cumsum([len(f) for f in given.factors]))[:n]),
+        used=tuple(np.split(read_only(used), stacked.start[1:])[:n]),
         rmse_arcsec=read_only(rmse[:n]),
         mae_arcsec=read_only(mae[:n]),
         component=read_only(solved.selection.label[:n]),
         gauges=_gauges(problem, solved.selection),
         n_used=read_only(np.bincount(exposure, minlength=stacked.n_exposures)[:n]),
         chi2=chi2,
-        dof=2 * len(rows.key) - fitted,
+        dof=2 * len(rows) - fitted,
         floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
-        covariance_is_simulated=solved.system.covariance_is_simulated,
         geometries=given.geometries,
         prior=problem.prior,
         solved=solved,
@@ -320,10 +335,9 @@ def _gauges(problem: JointProblem, selection: Selection) -> tuple[GaugeKind, ...
 
 
 def _scatter(
-    exposure: IntArray, left: FloatArray, information: FloatArray, n_exposures: int
+    exposure: AnyIntArray, left: FloatArray, weight: FloatArray, n_exposures: int
 ) -> tuple[FloatArray, FloatArray]:
     """Weighted rms and mean length of residuals per exposure, NaN without rows."""
-    weight = np.trace(information, axis1=1, axis2=2)
     squared = (left**2).sum(axis=1)
     total = sum_by(exposure, weight, n_exposures)
     with np.errstate(invalid="ignore"):

@@ -12,6 +12,7 @@ from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.gauge import Footprint
 from alignsvc.numerics.solve.priors import CatalogOffsets
+from alignsvc.numerics.solve.seen_as import SeenAs
 from alignsvc.numerics.solve.sums import apply_each
 
 
@@ -21,14 +22,14 @@ class JointInput:
 
     Parameters
     ----------
-    factors : tuple of Factors, length n
+    factors : sequence of Factors, length n
     footprints : tuple of Footprint, length n
     catalog : CatalogOffsets or None
     undone : array, shape (n, 6)
         Steps that are in `factors` and `footprints` already.
     """
 
-    factors: tuple[Factors, ...]
+    factors: Sequence[Factors]
     footprints: tuple[Footprint, ...]
     catalog: CatalogOffsets | None
     undone: FloatArray
@@ -42,7 +43,7 @@ class JointInput:
     ) -> JointInput:
         """Return the input as it was measured."""
         undone = np.zeros((len(factors), N_PARAMETERS))
-        return cls(tuple(factors), tuple(footprints), catalog, undone)
+        return cls(factors, tuple(footprints), catalog, undone)
 
     @property
     def geometries(self) -> tuple[Geometry, ...]:
@@ -55,19 +56,21 @@ class JointInput:
         A total that has a rotation, of an exposure that is to have none, first steps back to
         the nearest that its geometry has; the measurements then lack that step.
         """
-        factors, footprints, undone = [], [], []
-        for own, footprint, geometry, before in zip(
-            self.factors, self.footprints, geometries, self.undone, strict=True
-        ):
-            back = np.zeros(N_PARAMETERS)
+        steps, footprints = np.zeros_like(self.undone), []
+        for i, (footprint, geometry) in enumerate(zip(self.footprints, geometries, strict=True)):
             if geometry is not footprint.geometry:
                 basis = geometry.basis
-                back = basis @ np.linalg.pinv(basis) @ footprint.departure - footprint.departure
-            factors.append(replace(own, residual=own.residual - _moved(own, back)))
-            footprints.append(replace(footprint.after(back), geometry=geometry))
-            undone.append(before + back)
+                steps[i] = basis @ np.linalg.pinv(basis) @ footprint.departure
+                steps[i] -= footprint.departure
+            footprints.append(replace(footprint.after(steps[i]), geometry=geometry))
         return replace(
-            self, factors=tuple(factors), footprints=tuple(footprints), undone=np.array(undone)
+            self,
+            factors=SeenAs(
+                lambda i, own: replace(own, residual=own.residual - _moved(own, steps[i])),
+                self.factors,
+            ),
+            footprints=tuple(footprints),
+            undone=self.undone + steps,
         )
 
 

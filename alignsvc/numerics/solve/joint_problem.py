@@ -19,10 +19,12 @@ from alignsvc.numerics.solve.clipping import (
 )
 from alignsvc.numerics.solve.conditioning import whitening
 from alignsvc.numerics.solve.constraints import Component
-from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows, with_floor
+from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows
 from alignsvc.numerics.solve.gauge import Footprint
 from alignsvc.numerics.solve.priors import ShapePrior
-from alignsvc.numerics.solve.reduced import ReducedSystem, Rows, reduce_rows
+from alignsvc.numerics.solve.reduced import ReducedSystem, reduce_rows
+from alignsvc.numerics.solve.row_matrices import Known
+from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.selection import (
     NotSolved,
     Selection,
@@ -34,7 +36,14 @@ from alignsvc.numerics.solve.selection import (
 )
 from alignsvc.numerics.solve.shared_prior import Departures
 from alignsvc.numerics.solve.steps import departure_after
-from alignsvc.numerics.solve.sums import apply_each, sum_by
+from alignsvc.numerics.solve.sums import (
+    AnyIntArray,
+    Computed,
+    SumBy,
+    apply_each,
+    numbered,
+    parts_of,
+)
 from alignsvc.reasons import SkipReason
 
 #: Largest variance of a correction, in units of what its exposure's sources would give against
@@ -49,9 +58,8 @@ class Solved:
     Parameters
     ----------
     selection : Selection
-    index : int64, shape (m,)
-        Rows of the stack that are in `rows`.
     rows : Rows
+        In the fit.
     trust : array
         Of every row of the stack, 0 to 1.
     movers : int64, shape (n,)
@@ -68,7 +76,6 @@ class Solved:
     """
 
     selection: Selection
-    index: IntArray
     rows: Rows
     trust: FloatArray
     movers: IntArray
@@ -77,6 +84,11 @@ class Solved:
     system: ReducedSystem
     phi: FloatArray
     floor: float
+
+    @property
+    def index(self) -> AnyIntArray:
+        """Rows of the stack that are in the fit, shape (m,)."""
+        return self.rows.index
 
     def covariances(self, of_phi: FloatArray) -> FloatArray:
         """Return covariances of phi as those of the six `PARAMETERS`, shape (n, 6, 6)."""
@@ -89,11 +101,15 @@ class Solved:
         In units of the errors. The sum over all is the decrease of chi2 that the solution
         promises.
         """
-        still = replace(self.rows, residual=np.zeros_like(self.rows.residual))
-        change = still.moves(self.phi) + still.offsets(self.phi)[still.key]
-        squared = np.einsum("ni,nij,nj->n", change, still.information, change)
-        moving = still.column >= 0
-        return sum_by(still.column[moving], squared[moving], len(self.phi))
+        moves, rows = self.rows.moves(self.phi), self.rows
+        offsets = rows.offsets_of(0.0 - moves)
+        sums = SumBy(len(self.phi), ())
+        for some in parts_of(len(rows)):
+            change = moves[some] + offsets[rows.key[some]]
+            squared = np.einsum("ni,nij,nj->n", change, rows.information(some), change)
+            column = rows.column(some)
+            sums.add(column[column >= 0], squared[column >= 0])
+        return sums.total
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +130,6 @@ class JointProblem:
     clipping : Clipping
     error_floor : ErrorFloor or None
         None: the formal errors are taken at their word.
-    floor : float
-        What the information of `stacked` has of it already.
     """
 
     stacked: Stack
@@ -125,7 +139,6 @@ class JointProblem:
     prior: ShapePrior
     clipping: Clipping
     error_floor: ErrorFloor | None = None
-    floor: float = 0.0
 
     def solve_clipped(self, excluded: Sequence[NotSolved]) -> Solved:
         """Solve, estimate the error floor, solve again; then reject, solve again."""
@@ -133,19 +146,25 @@ class JointProblem:
         solved = self._solve_trusting(excluded)
         for _ in range(N_FLOORS):
             floor = self._floor_of(solved)
-            if floor == problem.floor:
+            if floor == problem.stacked.floor:
                 break
-            information = with_floor(self.stacked.information, floor)
-            stacked = replace(self.stacked, information=information)
-            problem = replace(self, stacked=stacked, floor=floor)
-            solved = problem._solve_trusting(solved.selection.not_solved)
-        return problem._solve_rejecting(solved)
+            problem = replace(self, stacked=replace(self.stacked, floor=floor))
+            left_out = solved.selection.not_solved
+            del solved  # takes as much memory as the next one
+            solved = problem._solve_trusting(left_out)
+        for iteration in range(self.clipping.iterations):
+            trust = problem.trust_within(solved, iteration)
+            if (trust == solved.trust).all():
+                break
+            # Whoever is out stays out: its rejected sources would come back with it.
+            left_out = solved.selection.not_solved
+            del solved
+            solved = problem.solve(trust, left_out)
+        return solved
 
     def solve_as(self, solved: Solved) -> Solved:
         """Solve with the trust and the floor of a solution, whatever else has changed."""
-        information = with_floor(self.stacked.information, solved.floor)
-        stacked = replace(self.stacked, information=information)
-        problem = replace(self, stacked=stacked, floor=solved.floor)
+        problem = replace(self, stacked=replace(self.stacked, floor=solved.floor))
         return problem.solve(solved.trust, solved.selection.not_solved)
 
     def _solve_trusting(self, excluded: Sequence[NotSolved]) -> Solved:
@@ -156,7 +175,9 @@ class JointProblem:
         """
         solved = self.solve(self.usable.astype(float), excluded)
         for _ in range(N_REWEIGHTED if self._is_bent(solved) else 0):
-            solved = self.solve(self.trust_by_length(solved), solved.selection.not_solved)
+            trust, left_out = self.trust_by_length(solved), solved.selection.not_solved
+            del solved
+            solved = self.solve(trust, left_out)
         return solved
 
     def _floor_of(self, solved: Solved) -> float:
@@ -167,21 +188,14 @@ class JointProblem:
         moves = ~self.immovable[exposure]
         rows = FitRows(
             source=pair,
-            exposure=np.unique(exposure, return_inverse=True)[1],
+            exposure=numbered(exposure).astype(np.int32),
             residual=self._left(solved, index),
-            design=self.stacked.design[index] * moves[:, None, None],
-            information=self.stacked.information[index],
+            design=Computed(
+                lambda some: self.stacked.design(index[some]) * moves[some, None, None], len(index)
+            ),
+            information=self._informations(index),
         )
         return self.error_floor(rows)
-
-    def _solve_rejecting(self, solved: Solved) -> Solved:
-        for iteration in range(self.clipping.iterations):
-            trust = self.trust_within(solved, iteration)
-            if (trust == solved.trust).all():
-                break
-            # Whoever is out stays out: its rejected sources would come back with it.
-            solved = self.solve(trust, solved.selection.not_solved)
-        return solved
 
     def prior_information(self, prior: ShapePrior) -> FloatArray:
         """Return the information of a prior on the six `PARAMETERS`, shape ``(n, 6, 6)``."""
@@ -218,8 +232,8 @@ class JointProblem:
 
     def _floor_share(self, solved: Solved) -> float:
         """Return which part of the variance is the floor's, each row counting as in the fit."""
-        formal = np.trace(self.stacked.information[solved.index], axis1=1, axis2=2)
-        whole = np.trace(solved.rows.information, axis1=1, axis2=2)
+        formal = np.trace(self.stacked.information(solved.index), axis1=1, axis2=2)
+        whole = np.trace(solved.rows.information(slice(None)), axis1=1, axis2=2)
         trust = solved.trust[solved.index]
         return 1.0 - float((whole**2 / (trust * formal)).sum() / whole.sum()) if len(whole) else 0.0
 
@@ -233,31 +247,32 @@ class JointProblem:
     def solve(self, trust: FloatArray, excluded: Sequence[NotSolved]) -> Solved:
         """Solve with each measurement's information times its trust; 0 leaves it out."""
         basis, pinned = self.stacked.basis, self.stacked.pinned
-        stacked = replace(self.stacked, information=self.stacked.information * trust[:, None, None])
+        stacked = replace(self.stacked, trust=trust)
         prior = self.prior_information(self.prior)
         known = np.swapaxes(basis, 1, 2) @ prior @ basis + pinned
         selection = select(stacked, trust > 0, known, self.immovable, excluded)
         movers = np.flatnonzero((selection.label >= 0) & ~self.immovable)
-        white = whitening((own_information(stacked, selection.rows) + known)[movers])
-        rows, index = _rows_of(stacked, selection, movers, white)
+        white = whitening((selection.own + known)[movers])
+        rows = _rows_of(stacked, selection, movers, white)
         departures = np.array([self.footprints[i].departure for i in movers])
         pull = -apply_each(prior[movers], departures.reshape(-1, N_PARAMETERS))
         to_parameters, back = basis[movers] @ white, np.swapaxes(white, 1, 2)
         vector = apply_each(np.swapaxes(to_parameters, 1, 2), pull)
         border = self._border(selection, movers, to_parameters)
-        system = reduce_rows(rows, (back @ known[movers] @ white, vector), border)
-        phi = system.solve()
+        places = np.array([self.footprints[i].position.mean(axis=0) for i in movers])
+        system = reduce_rows(
+            rows, Known(back @ known[movers] @ white, vector), border, places.reshape(-1, 2)
+        )
         return Solved(
             selection=selection,
-            index=index,
             rows=rows,
             trust=trust,
             movers=movers,
             whitening=white,
             to_parameters=to_parameters,
             system=system,
-            phi=phi,
-            floor=self.floor,
+            phi=system.solve(),
+            floor=self.stacked.floor,
         )
 
     def _border(
@@ -295,9 +310,9 @@ class JointProblem:
         be right: both have the same normalised length, and both go.
         """
         pair, index = self._shared(solved)
-        information = self.stacked.information[index]
         near = self.clipping.trust_within(self._lengths(solved, pair, index), 0)
-        lengths = lengths_from_mean(pair, self._left(solved, index), information, near)
+        left, information = self._left(solved, index), self._informations(index)
+        lengths = lengths_from_mean(pair, left, information, near)
         trust = self._unsolved(solved).astype(float)
         trust[index] = near * self.clipping.trust_within(lengths, iteration)
         return trust
@@ -316,30 +331,32 @@ class JointProblem:
         lengths = self._lengths(solved, *self._shared(solved))
         return self.clipping.fraction_outside(lengths) > FEW_OUTLIERS
 
-    def _lengths(self, solved: Solved, pair: IntArray, index: IntArray) -> FloatArray:
-        information = self.stacked.information[index]
-        return lengths_from_median(pair, self._left(solved, index), information)
+    def _lengths(self, solved: Solved, pair: AnyIntArray, index: AnyIntArray) -> FloatArray:
+        return lengths_from_median(pair, self._left(solved, index), self._informations(index))
+
+    def _informations(self, index: AnyIntArray) -> Computed:
+        return Computed(lambda some: self.stacked.information(index[some]), len(index))
 
     def _unsolved(self, solved: Solved) -> BoolArray:
         """Usable rows of exposures that are not solved."""
         return self.usable & (solved.selection.label < 0)[self.stacked.exposure]
 
-    def _shared(self, solved: Solved) -> tuple[IntArray, IntArray]:
+    def _shared(self, solved: Solved) -> tuple[AnyIntArray, AnyIntArray]:
         """Index of the source, and of the row, of usable rows whose source others see."""
         stacked, label = self.stacked, solved.selection.label
         pair, index = stacked.pairs(label, self.usable & (label >= 0)[stacked.exposure])
         several = shared_by(stacked, pair, index)[pair] > 1
-        return np.unique(pair[several], return_inverse=True)[1], index[several]
+        return numbered(pair[several]).astype(np.int32), index[several].astype(np.int32)
 
-    def _left(self, solved: Solved, index: IntArray) -> FloatArray:
+    def _left(self, solved: Solved, index: AnyIntArray) -> FloatArray:
         """What the corrections leave of rows `index`."""
-        return self.stacked.residual[index] - self._moves(solved, index)
-
-    def _moves(self, solved: Solved, index: IntArray) -> FloatArray:
-        stacked = self.stacked
-        free = np.zeros((stacked.n_exposures, stacked.design.shape[2]))
+        free = np.zeros((self.stacked.n_exposures, self.stacked.basis.shape[2]))
         free[solved.movers] = apply_each(solved.whitening, solved.phi)
-        return apply_each(stacked.design[index], free[stacked.exposure[index]])
+        left = self.stacked.residual[index]
+        for part in parts_of(len(index)):
+            some = index[part]
+            left[part] -= apply_each(self.stacked.design(some), free[self.stacked.exposure[some]])
+        return left
 
     def too_loose(self, solved: Solved, covariance: FloatArray) -> tuple[NotSolved, ...]:
         """Return the exposures that the measurements do not tie down."""
@@ -356,16 +373,9 @@ class JointProblem:
         )
 
 
-def _rows_of(
-    stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray
-) -> tuple[Rows, IntArray]:
-    """Rows of the elimination, and their indices in the stack."""
-    pair, index = stacked.pairs(selection.label, selection.rows)
+def _rows_of(stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray) -> Rows:
+    """Rows of the elimination."""
+    key, index = stacked.pairs(selection.label, selection.rows)
     column_of = np.full(stacked.n_exposures, -1, np.int64)
     column_of[movers] = np.arange(len(movers))
-    column = column_of[stacked.exposure[index]]
-    design = np.zeros_like(stacked.design[index])
-    moving = column >= 0
-    design[moving] = stacked.design[index][moving] @ white[column[moving]]
-    rows = Rows(column, pair, stacked.residual[index], design, stacked.information[index])
-    return rows, index
+    return Rows(stacked, index.astype(np.int32), key.astype(np.int32), column_of, white)

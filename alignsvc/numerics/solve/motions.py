@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import SkyPoints, TangentPlane
 from alignsvc.domain.measurement import Factors
 from alignsvc.domain.reference_catalog import moved
 from alignsvc.numerics.solve.error_floor import with_floor
+from alignsvc.numerics.solve.seen_as import SeenAs
 from alignsvc.numerics.solve.sums import sum_by
 
 _MAS_PER_ARCSEC = 1e3
@@ -174,14 +175,15 @@ class DriftTest:
         span = float(np.nanmax(years) - np.nanmin(years)) if np.isfinite(years).any() else 0.0
         if np.isfinite(years).sum() < 3 or span < self.least_years:
             return np.zeros(0, np.int64)
-        time = np.concatenate([np.full(len(f), t) for f, t in zip(factors, years, strict=True)])
-        used = np.concatenate([f.use for f in factors]) & np.isfinite(time)
-        ids = np.concatenate([f.source for f in factors])[used]
-        residual = np.concatenate([f.residual for f in factors])[used]
-        information = np.concatenate([f.information for f in factors])[used]
+        rows = []
+        for one, year in zip(factors, years.tolist(), strict=True):
+            used = one.use & np.isfinite(year)
+            information = with_floor(one.information[used], floor_arcsec)
+            weight = 0.5 * np.trace(information, axis1=1, axis2=2)
+            rows.append((one.source[used], np.full(len(weight), year), one.residual[used], weight))
+        ids, time, residual, weight = (np.concatenate(each) for each in zip(*rows, strict=True))
         known, source = np.unique(ids, return_inverse=True)
-        weight = 0.5 * np.trace(with_floor(information, floor_arcsec), axis1=1, axis2=2)
-        drifting: IntArray = known[self._drifts(_lines(source, time[used], residual, weight), span)]
+        drifting: IntArray = known[self._drifts(_lines(source, time, residual, weight), span)]
         return drifting
 
     def _drifts(self, line: _Lines, span_years: float) -> BoolArray:
@@ -221,7 +223,7 @@ def _lines(source: IntArray, time: FloatArray, values: FloatArray, weight: Float
     return _Lines(np.bincount(source[weight > 0], minlength=n), slope, spread, chi2)
 
 
-def less_steps(factors: Sequence[Factors], steps: FloatArray) -> list[Factors]:
+def less_steps(factors: Sequence[Factors], steps: FloatArray) -> Sequence[Factors]:
     """Return factors whose residuals are what the steps leave of them.
 
     Parameters
@@ -229,16 +231,16 @@ def less_steps(factors: Sequence[Factors], steps: FloatArray) -> list[Factors]:
     factors : sequence of Factors, length n
     steps : array, shape (n, 6)
     """
-    return [
-        replace(one, residual=read_only(one.residual - one.jacobian @ step))
-        for one, step in zip(factors, steps, strict=True)
-    ]
+    return SeenAs(
+        lambda i, one: replace(one, residual=read_only(one.residual - one.jacobian @ steps[i])),
+        factors,
+    )
 
 
-def without_sources(factors: Sequence[Factors], ids: IntArray) -> tuple[Factors, ...]:
+def without_sources(factors: Sequence[Factors], ids: IntArray) -> Sequence[Factors]:
     """Return factors of which those of some sources are not used."""
-    return tuple(
-        replace(one, use=read_only(one.use & ~np.isin(one.source, ids))) for one in factors
+    return SeenAs(
+        lambda _, one: replace(one, use=read_only(one.use & ~np.isin(one.source, ids))), factors
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, read_only
 from alignsvc.numerics.solve.joint_fit import JointFit
 from alignsvc.numerics.solve.joint_problem import Solved
-from alignsvc.numerics.solve.sums import apply_each, cholesky_2x2
+from alignsvc.numerics.solve.sums import apply_each, cholesky_2x2, parts_of
 
 #: Simulated repetitions: with the three to six parameters of an exposure, good to a tenth.
 _N_SIMULATIONS = 16
@@ -78,14 +78,15 @@ class Repetition:
 def _responses(solved: Solved, error: FloatArray, seed: int) -> FloatArray:
     """Return what the differences of two draws do to phi, shape (simulations, movers, p)."""
     rows, system = solved.rows, solved.system
-    moving = rows.column >= 0
-    each = np.where(moving, error[np.maximum(rows.column, 0)], 0.0) * np.sqrt(2.0)
-    white = np.empty((2 * len(each), _N_SIMULATIONS))
-    upper = np.swapaxes(cholesky_2x2(rows.information), 1, 2)
+    column = rows.column(slice(None))
+    each = np.where(column >= 0, error[np.maximum(column, 0)], 0.0) * np.sqrt(2.0)
+    pulls = np.empty((solved.phi.size, _N_SIMULATIONS))
     generator = np.random.default_rng(seed)
     for k in range(_N_SIMULATIONS):
-        drawn = generator.standard_normal((len(each), 2)) * each[:, None]
-        white[:, k] = apply_each(upper, drawn).ravel()
-    white -= system.averaging.T @ (system.averaging @ white)
-    phi = system.response(system.whitened.T @ white)
+        white = generator.standard_normal((len(each), 2)) * each[:, None]
+        for some in parts_of(len(rows)):
+            upper = np.swapaxes(cholesky_2x2(rows.information(some)), 1, 2)
+            white[some] = apply_each(upper, white[some])
+        pulls[:, k] = system.pull(white)
+    phi = system.response(pulls)
     return np.asarray(phi.T.reshape(_N_SIMULATIONS, *solved.phi.shape), float)

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
-from alignsvc.numerics.solve.sums import sum_by
+from alignsvc.numerics.solve.error_floor import with_floor
+from alignsvc.numerics.solve.sums import Some, SumBy, numbered, parts_of
 from alignsvc.reasons import SkipReason
+from alignsvc.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +41,76 @@ class NotSolved:
 class Stack:
     """The factors of all exposures, one below the other, in the order given.
 
+    What takes the most room, the design, stays in the factors and is made when it is asked for:
+    of some rows at a time.
+
     Parameters
     ----------
-    exposure : int64, shape (m,)
+    factors : sequence of Factors, length n
+    start : int64, shape (n + 1,)
+        Row at which each exposure's begin.
+    exposure : int32, shape (m,)
         Index of the factors that the row came from.
-    source : int64, shape (m,)
+    source : int32, shape (m,)
         Index into the sorted distinct source ids.
-    residual, design, information : arrays, shapes (m, 2), (m, 2, p), (m, 2, 2)
-        The design is per unit of the free parameters of the row's exposure; 0 beyond those.
+    use : bool, shape (m,)
+        Measurements that may be used.
+    residual, formal : arrays, shapes (m, 2), (m, 2, 2)
+        `formal` is the information without floor and trust.
     geometries : tuple of Geometry
         Of each exposure.
+    basis : array, shape (n, 6, p)
+        Free directions of each exposure; 0 beyond its own.
     min_shared : int
         Sources that hold two groups of exposures together.
+    floor : float
+        Error in every row on top of its formal one, per axis, unit of the residuals.
+    trust : array, shape (m,), or None
+        Times which each row counts; None = all once.
     """
 
-    exposure: IntArray
-    source: IntArray
+    factors: Sequence[Factors]
+    start: IntArray
+    exposure: NDArray[np.int32]
+    source: NDArray[np.int32]
+    use: BoolArray
     residual: FloatArray
-    design: FloatArray
-    information: FloatArray
+    formal: FloatArray
     geometries: tuple[Geometry, ...]
+    basis: FloatArray
     min_shared: int
+    floor: float = 0.0
+    trust: FloatArray | None = None
 
     @property
     def n_exposures(self) -> int:
         """Number of exposures, those without rows among them."""
         return len(self.geometries)
 
-    @property
-    def basis(self) -> FloatArray:
-        """Free directions of each exposure, shape ``(n, 6, p)``; 0 beyond its own."""
-        return bases(self.geometries)
+    def information(self, rows: Some) -> FloatArray:
+        """Return the information of some rows, shape ``(k, 2, 2)``, floor and trust in it."""
+        information = with_floor(self.formal[rows], self.floor)
+        return information if self.trust is None else information * self.trust[rows][:, None, None]
+
+    def design(self, rows: Some) -> FloatArray:
+        """Return the design of some rows, shape ``(k, 2, p)``: per unit of free parameters.
+
+        Rows are rising; 0 beyond the free parameters of the row's exposure.
+        """
+        exposure = self.exposure[rows]
+        index = np.arange(len(self.exposure))[rows] if isinstance(rows, slice) else rows
+        jacobian = np.empty((len(exposure), 2, N_PARAMETERS))
+        ends = np.append(np.flatnonzero(np.diff(exposure)) + 1, len(exposure)).tolist()
+        for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+            if begin < end:
+                one = int(exposure[begin])
+                jacobian[begin:end] = self.factors[one].jacobian[index[begin:end] - self.start[one]]
+        return np.asarray(jacobian @ self.basis[exposure], float)
 
     @property
     def pinned(self) -> FloatArray:
         """Return information 1 on what is not free, shape ``(n, p, p)``: it stays 0, exactly."""
-        width = self.design.shape[2]
+        width = self.basis.shape[2]
         spare = [np.arange(width) >= geometry.n_parameters for geometry in self.geometries]
         return np.asarray(np.array(spare)[:, :, None] * np.eye(width), float)
 
@@ -84,8 +121,9 @@ class Stack:
         """
         index = np.flatnonzero(rows)
         n_sources = int(self.source.max(initial=0)) + 1
-        pair = label[self.exposure[index]] * n_sources + self.source[index]
-        return np.unique(pair, return_inverse=True)[1], index
+        pair = label[self.exposure[index]] * n_sources
+        pair += self.source[index]
+        return numbered(pair), index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,11 +137,14 @@ class Selection:
     rows : bool, shape (m,)
         Measurements in the fit: in use, of a source that two exposures of a component see.
     not_solved : tuple of NotSolved
+    own : array, shape (n, p, p)
+        Each exposure's own normal matrix from these rows.
     """
 
     label: IntArray
     rows: BoolArray
     not_solved: tuple[NotSolved, ...]
+    own: FloatArray
 
 
 def bases(geometries: Sequence[Geometry]) -> FloatArray:
@@ -124,16 +165,26 @@ def stack(factors: Sequence[Factors], geometries: Sequence[Geometry], min_shared
     geometries : sequence of Geometry, length n
     min_shared : int
     """
-    lengths = [len(f) for f in factors]
-    ids = np.concatenate([f.source for f in factors])
-    exposure = np.repeat(np.arange(len(factors)), lengths)
+    # Copies, so that nothing else of what a sequence reads stays.
+    ids = [np.array(one.source) for one in factors]
+    lengths = [len(each) for each in ids]
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    source = np.unique(np.concatenate(ids), return_inverse=True)[1].astype(np.int32)
+    residual, formal = np.empty((len(source), 2)), np.empty((len(source), 2, 2))
+    use = np.empty(len(source), bool)
+    for begin, end, one in zip(start[:-1].tolist(), start[1:].tolist(), factors, strict=True):
+        residual[begin:end], formal[begin:end] = one.residual, one.information
+        use[begin:end] = one.use
     return Stack(
-        exposure=exposure,
-        source=np.unique(ids, return_inverse=True)[1].astype(np.int64),
-        residual=np.concatenate([f.residual for f in factors]),
-        design=np.concatenate([f.jacobian for f in factors]) @ bases(geometries)[exposure],
-        information=np.concatenate([f.information for f in factors]),
+        factors=factors,
+        start=start,
+        exposure=np.repeat(np.arange(len(factors), dtype=np.int32), lengths),
+        source=source,
+        use=use,
+        residual=residual,
+        formal=formal,
         geometries=tuple(geometries),
+        basis=bases(geometries),
         min_shared=min_shared,
     )
 
@@ -171,27 +222,29 @@ def select(
         label, rows = _linked(stacked, active_rows)
         leaving = _too_few(stacked, active_rows, rows, active & ~immovable)
         if not leaving:
-            leaving = _undetermined(stacked, rows, prior, active & ~immovable)
+            own = own_information(stacked, rows)
+            leaving = _undetermined(stacked, own + prior, active & ~immovable)
         if not leaving:
             label = np.where(active, label, -1)
             _, numbered = np.unique(label[active], return_inverse=True)
             label[active] = numbered
-            return Selection(label, rows, tuple(left[i] for i in sorted(left)))
+            return Selection(label, rows, tuple(left[i] for i in sorted(left)), own)
         left |= {found.exposure: found for found in leaving}
 
 
 def shared_by(stacked: Stack, pair: IntArray, index: IntArray) -> IntArray:
     """Return how many exposures see each (component, source) pair among rows `index`."""
-    seen = np.unique(pair * stacked.n_exposures + stacked.exposure[index])
+    seen = pair * stacked.n_exposures
+    seen += stacked.exposure[index]
+    seen = _distinct(seen)
     return np.bincount(seen // stacked.n_exposures, minlength=int(pair.max(initial=-1)) + 1)
 
 
 def shared_sources(factors: Sequence[Factors]) -> IntArray:
     """Return how many sources each exposure has in use that another one has too."""
     stacked = stack(factors, [Geometry.SHIFT] * len(factors), 1)
-    use = np.concatenate([each.use for each in factors])
     together = np.zeros(len(factors), np.int64)
-    return _n_sources(stacked, _seen_twice(stacked, together, use))
+    return _n_sources(stacked, _seen_twice(stacked, together, stacked.use))
 
 
 def _linked(stacked: Stack, rows: BoolArray) -> tuple[IntArray, BoolArray]:
@@ -237,14 +290,19 @@ def _lacks_sources(exposure: int, found: int, geometry: Geometry) -> NotSolved:
 def _n_sources(stacked: Stack, rows: BoolArray) -> IntArray:
     """Number of distinct sources of each exposure among `rows`."""
     n_sources = int(stacked.source.max(initial=0)) + 1
-    seen = np.unique(stacked.exposure[rows] * n_sources + stacked.source[rows])
+    seen = stacked.exposure[rows].astype(np.int64) * n_sources
+    seen += stacked.source[rows]
+    seen = _distinct(seen)
     return np.bincount(seen // n_sources, minlength=stacked.n_exposures)
 
 
-def _undetermined(
-    stacked: Stack, rows: BoolArray, prior: FloatArray, movable: BoolArray
-) -> list[NotSolved]:
-    normal = own_information(stacked, rows) + prior
+def _distinct(values: IntArray) -> IntArray:
+    """Return the distinct values, rising; in less memory than a table of them. Sorts `values`."""
+    values.sort()
+    return values[np.append(True, values[1:] != values[:-1])] if len(values) else values
+
+
+def _undetermined(stacked: Stack, normal: FloatArray, movable: BoolArray) -> list[NotSolved]:
     bad = np.zeros(stacked.n_exposures, bool)
     for geometry in set(stacked.geometries):
         p = geometry.n_parameters
@@ -258,16 +316,20 @@ def _undetermined(
 
 def own_information(stacked: Stack, rows: BoolArray) -> FloatArray:
     """Return each exposure's own normal matrix, shape ``(n, p, p)``, from the rows in use."""
-    design, information = stacked.design[rows], stacked.information[rows]
-    own = np.swapaxes(design, 1, 2) @ information @ design
-    return sum_by(stacked.exposure[rows], own, stacked.n_exposures)
+    index, width = np.flatnonzero(rows), stacked.basis.shape[2]
+    sums = SumBy(stacked.n_exposures, (width, width))
+    for part in parts_of(len(index)):
+        some = index[part]
+        design = stacked.design(some)
+        own = np.swapaxes(design, 1, 2) @ stacked.information(some) @ design
+        sums.add(stacked.exposure[some], own)
+    return sums.total
 
 
 def too_few_message(found: int, geometry: Geometry) -> str:
     """Return the sentence for an exposure with too few sources."""
-    shared = "source" if found == 1 else "sources"
     return (
-        f"{found} {shared} left after clipping, geometry '{geometry}' needs "
+        f"{counted(found, 'source')} left after clipping, geometry '{geometry}' needs "
         f"{geometry.min_sources}; {_stiffer(geometry)}lower detection.threshold"
     )
 

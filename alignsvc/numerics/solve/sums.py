@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 
+#: Rows that are worked on at once, where a row needs kilobytes on the way.
+_AT_ONCE = 1 << 13
 
-def sum_by(label: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
+#: Integers, however wide: half the memory where there is one for each row.
+AnyIntArray: TypeAlias = NDArray[np.integer[Any]]
+#: Some of an array's rows.
+Some: TypeAlias = slice | AnyIntArray
+
+
+def sum_by(label: AnyIntArray, values: FloatArray, n_labels: int) -> FloatArray:
     """Return the sum of `values` over the rows of each label.
 
     Parameters
@@ -28,6 +41,68 @@ def sum_by(label: IntArray, values: FloatArray, n_labels: int) -> FloatArray:
     columns = values.reshape(len(label), -1)
     sums = [np.bincount(label, column, n_labels) for column in columns.T]
     return np.stack(sums, axis=1).reshape(shape)
+
+
+class SumBy:
+    """Sums as of `sum_by`, bit for bit, of rows that come some at a time.
+
+    Parameters
+    ----------
+    n_labels : int
+    shape : tuple of int
+        Of a row's value.
+    """
+
+    def __init__(self, n_labels: int, shape: tuple[int, ...]) -> None:
+        self._shape = (n_labels, *shape)
+        self._sums = np.zeros((int(np.prod(shape)), n_labels))
+
+    def add(self, label: AnyIntArray, values: FloatArray) -> None:
+        """Add rows, behind those added before."""
+        for sums, column in zip(self._sums, values.reshape(len(label), -1).T, strict=True):
+            np.add.at(sums, label, column)
+
+    @property
+    def total(self) -> FloatArray:
+        """The sums, shape ``(n_labels, ...)``."""
+        return np.ascontiguousarray(self._sums.T).reshape(self._shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Rows of an array that are computed when they are asked for, like `array[some]`.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the values of some rows.
+    n : int
+    """
+
+    compute: Callable[[Some], FloatArray]
+    n: int
+
+    def __getitem__(self, some: Some) -> FloatArray:
+        return self.compute(some)
+
+    def __len__(self) -> int:
+        return self.n
+
+
+def parts_of(n: int, size: int = _AT_ONCE) -> Iterator[slice]:
+    """Yield slices of n rows in order, `size` each but for the last."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def numbered(values: AnyIntArray) -> IntArray:
+    """Return each value's place among the distinct ones, from 0; values are not negative."""
+    n = int(values.max(initial=-1)) + 1
+    if n > 4 * len(values):
+        return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)
+    present = np.zeros(n, bool)
+    present[values] = True
+    return (np.cumsum(present) - 1)[values]
 
 
 def inverse_2x2(matrices: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ map, h = 0.8, 0.75, 0.7 and 0.3, one was 0.3 px wrong, at six of its errors.)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,8 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
-from alignsvc.numerics.solve.sums import inverse_2x2, sum_by
+from alignsvc.numerics.solve.rows import Rows
+from alignsvc.numerics.solve.sums import SumBy, inverse_2x2, parts_of
 
 #: Measurements trusted less are taken to be wrong.
 _REJECTED = 0.5
@@ -52,20 +54,24 @@ class Unchecked:
         Each row is compared with what the other exposures say of its source.
         """
         rows = _Rows.of(problem, solved)
-        n, width = len(solved.movers), rows.design.shape[2]
+        n, width = len(solved.movers), problem.stacked.basis.shape[2]
         basis = problem.stacked.basis[solved.movers]
         prior = problem.prior_information(problem.prior)[solved.movers]
         known = np.swapaxes(basis, 1, 2) @ prior @ basis + problem.stacked.pinned[solved.movers]
-        telling = np.swapaxes(rows.design, 1, 2) @ rows.weight @ rows.design
-        normal = known + sum_by(rows.column, telling, n)
-        normal += 1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(width)
-        inverse = np.linalg.inv(normal)
-        leverage = 0.5 * np.einsum("npq,nqp->n", inverse[rows.column], telling)
-        way = (leverage - self.from_leverage) / (self.to_leverage - self.from_leverage)
+        normal, suspect = SumBy(n, (width, width)), SumBy(n, (width, width))
+        for column, telling in rows.telling():
+            normal.add(column, telling)
+        whole = known + normal.total
+        whole += 1e-12 * np.trace(whole, axis1=1, axis2=2)[:, None, None] * np.eye(width)
+        inverse = np.linalg.inv(whole)
         rejected = _n_rejected(problem, solved)
-        wrong = (rejected + self.expected[0]) / (len(leverage) + rejected + self.expected[1])
-        part = wrong * self.size**2 * np.clip(way, 0.0, 1.0)
-        added = basis @ inverse @ sum_by(rows.column, part[:, None, None] * telling, n)
+        wrong = (rejected + self.expected[0]) / (len(rows.kept) + rejected + self.expected[1])
+        for column, telling in rows.telling():
+            leverage = 0.5 * np.einsum("npq,nqp->n", inverse[column], telling)
+            way = (leverage - self.from_leverage) / (self.to_leverage - self.from_leverage)
+            part = wrong * self.size**2 * np.clip(way, 0.0, 1.0)
+            suspect.add(column, part[:, None, None] * telling)
+        added = basis @ inverse @ suspect.total
         added = added @ inverse @ np.swapaxes(basis, 1, 2)
         return np.asarray(added.reshape(n, N_PARAMETERS, N_PARAMETERS), float)
 
@@ -76,26 +82,43 @@ class _Rows:
 
     Parameters
     ----------
-    column : int64, shape (n,)
-        Mover of the row.
-    design, weight : arrays, shapes (n, 2, p), (n, 2, 2)
-        The weight is the inverse covariance of the row less its source's offset.
+    problem : JointProblem
+    rows : Rows
+    total : array, shape (n_keys, 2, 2)
+        Information on each source.
+    kept : int64, shape (n,)
+        Rows of exposures that move, of sources that others see.
     """
 
-    column: IntArray
-    design: FloatArray
-    weight: FloatArray
+    problem: JointProblem
+    rows: Rows
+    total: FloatArray
+    kept: IntArray
 
     @classmethod
     def of(cls, problem: JointProblem, solved: Solved) -> _Rows:
-        information, source = solved.rows.information, solved.rows.key
-        others = sum_by(source, information, solved.rows.n_keys)[source] - information
-        # Rounding leaves 1e-16 of the whole where nobody else sees the source.
-        seen = np.linalg.det(others) > 1e-12 * np.linalg.det(information)
-        kept = seen & (solved.rows.column >= 0)
-        weight = inverse_2x2(inverse_2x2(information[kept]) + inverse_2x2(others[kept]))
-        design = problem.stacked.design[solved.index[kept]]
-        return cls(solved.rows.column[kept], design, weight)
+        rows, total = solved.rows, solved.rows.total_information()
+        kept = np.zeros(len(rows), bool)
+        for some in parts_of(len(rows)):
+            own = rows.information(some)
+            # Rounding leaves 1e-16 of the whole where nobody else sees the source.
+            others = np.linalg.det(total[rows.key[some]] - own)
+            kept[some] = (others > 1e-12 * np.linalg.det(own)) & (rows.column(some) >= 0)
+        return cls(problem, rows, total, np.flatnonzero(kept))
+
+    def telling(self) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield the movers of some rows, and what each row says of its mover's parameters.
+
+        With the inverse covariance of the row less its source's offset as the weight.
+        """
+        rows = self.rows
+        for part in parts_of(len(self.kept)):
+            some = self.kept[part]
+            own = rows.information(some)
+            others = self.total[rows.key[some]] - own
+            weight = inverse_2x2(inverse_2x2(own) + inverse_2x2(others))
+            design = self.problem.stacked.design(rows.index[some])
+            yield rows.column(some), np.swapaxes(design, 1, 2) @ weight @ design
 
 
 def _n_rejected(problem: JointProblem, solved: Solved) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from alignsvc.config.build import image_settings, margin_px
 from alignsvc.config.load import parse_config
+from alignsvc.config.resolved import resolved
 from alignsvc.config.schema import Config
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction
@@ -181,7 +182,7 @@ class FinishedRun:
 
     def _require_same_pixels(self, config: Config) -> None:
         grid = given_grid(config)
-        here = dict(setting_parts(config))
+        here = dict(setting_parts(resolved(config)))
         here["mosaic.grid"] = digest_of(grid) if grid is not None else ""
         there = dict(self.state.parts)
         for name in sorted(here.keys() & there.keys()):

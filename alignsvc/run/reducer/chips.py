@@ -16,6 +16,7 @@ from alignsvc.numerics.solve.chip_offsets import ChipStep
 from alignsvc.numerics.solve.displaced_chips import DisplacedChip, DisplacementTest, empty_chips
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reducer.cameras import Cameras, chip_jacobians
+from alignsvc.wording import counted
 
 #: Chips whose offset in one exposure differs by this (px) from that in others are named.
 _OWN_PX = 0.05
@@ -170,10 +171,11 @@ def _called(one: PlannedExposure, chip: int) -> str:
 
 def _left_out(solved: ChipsSolved) -> tuple[str, ...]:
     return tuple(
-        f"{_called(solved.cameras.members[each.exposure], each.chip)} lies {each.length_px:.3f} "
-        f"+- {each.error_px:.3f} px from where the exposure's other chips say; its "
-        f"{each.n_sources} sources have no part in the exposure's correction, which its header "
-        "gets all the same; leave it out, or set images.chip_offsets: true"
+        f"{_called(solved.cameras.members[each.exposure], each.chip)} lies {each.length_px:.3f} +- "
+        f"{each.error_px:.3f} px from where the exposure's other chips say; its "
+        f"{counted(each.n_sources, 'source has', 'sources have')} no part in the exposure's "
+        "correction, which its header gets all the same; leave it out, or set "
+        "images.chip_offsets: true"
         for each in solved.displaced
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from alignsvc.domain.measurement import Factors
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.numerics.solve.colour_terms import ColourFitter, ColourTerms, SourceColours
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -72,7 +73,7 @@ def jointly_fitted(
         if not len(found):
             break
         moving += found.tolist()
-        factors = without_sources(factors, found)
+        factors = ScratchRows(without_sources(factors, found))
         fitted = _fitted_once(tools, group, cameras, (fitter, factors, offsets))
     return replace(fitted, moving=tuple(sorted(moving)), colours=terms)
 

@@ -19,6 +19,7 @@ from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.stages import Tools
+from alignsvc.wording import counted
 
 #: Change of a flux scale that is worth making an exposure's part of the mosaic again. Less moves
 #: no source, and is what seeing does to an aperture.
@@ -64,9 +65,9 @@ def level_notes(state: LoopState) -> tuple[str, ...]:
     if not scales:
         return ()
     return (
-        f"{len(scales)} exposures were put on the others' flux scale by factors of "
-        f"{min(scales):.3g} to {max(scales):.3g} (column flux_scale): what exposure times and zero "
-        "points say, other filters or clouds",
+        f"{counted(len(scales), 'exposure was', 'exposures were')} put on the others' flux scale "
+        f"by factors of {min(scales):.3g} to {max(scales):.3g} (column flux_scale): what exposure "
+        "times and zero points say, other filters or clouds",
     )
 
 

@@ -16,6 +16,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.scratch_rows import ScratchRows
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.gauge import Footprint, footprint_of
 from alignsvc.numerics.solve.movement import chip_samples
@@ -68,7 +69,7 @@ class SolveGroup:
 
     grid: MosaicGrid
     members: tuple[PlannedExposure, ...]
-    factors: tuple[Factors, ...]
+    factors: Sequence[Factors]
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
     chips: tuple[ChipShifts | None, ...]
@@ -101,16 +102,16 @@ def group_of(
     """Return the exposures of a grid that were measured, with their factors and totals."""
     objects = RunLocations(tools.run).objects
     own = [one for one in measured if one.exposure.component == grid.component]
-    factors = [one.read(objects, index) for index, one in enumerate(own)]
-    if not tools.plan.config.alignment.use_weights:
-        factors = [equally_weighted(each) for each in factors]
+    read = (one.read(objects, index) for index, one in enumerate(own))
+    equal = not tools.plan.config.alignment.use_weights
+    factors = ScratchRows(equally_weighted(each) if equal else each for each in read)
     totals = tuple(corrections[one.exposure.id] for one in own)
     footprints = tuple(
         footprint_in(one.exposure, total, grid) for one, total in zip(own, totals, strict=True)
     )
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
     are_repeated = all(one.is_repeated for one in own)
-    return SolveGroup(grid, members, tuple(factors), footprints, totals, chips, are_repeated)
+    return SolveGroup(grid, members, factors, footprints, totals, chips, are_repeated)
 
 
 def footprint_in(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:

@@ -159,7 +159,7 @@ def _solved_jointly(
         component[one.id] = int(fit.component[i])
         if one.is_frozen:
             continue
-        covariance = inflation * fit.covariances[i]
+        covariance = inflation * fit.covariances[i] + fit.common_covariances[i]
         if fitted.chips is not None and not has_offsets:
             doubt = fitted.chips.doubt_px2(i) * one.header.wcs[0].pixel_scale_arcsec ** 2
             covariance[[0, 1], [0, 1]] += doubt
@@ -171,6 +171,7 @@ def _solved_jointly(
             int(fit.n_used[i]),
             float(fit.rmse_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
             float(fit.mae_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
+            int(group.factors[i].held_out.sum()),
         )
         if chips is not None and chips.cameras.first_column[i] >= 0:
             shifts[one.id] = chips.shifts_of(i, group.chips[i], corrections[one.id])
@@ -223,7 +224,10 @@ def _solved_independently(tools: Tools, group: SolveGroup) -> Solution:
         covariance = inflation * fit.covariance
         corrections[one.id] = stepped(total, step, covariance, total.geometry)
         scale = one.header.wcs[0].pixel_scale_arcsec
-        quality[one.id] = FitQuality(len(factors), fit.n_used, fit.rmse / scale, fit.mae / scale)
+        n_held_out = int(factors.held_out.sum())
+        quality[one.id] = FitQuality(
+            len(factors), fit.n_used, fit.rmse / scale, fit.mae / scale, n_held_out
+        )
     return Solution(corrections, quality, {}, dict.fromkeys(corrections, 0), tuple(ended))
 
 

@@ -12,10 +12,17 @@ from alignsvc.domain.result import ExposureResult
 from alignsvc.io.locations import REPORT_HTML, REPORT_JSON, RunLocations
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import AGREEMENT_HEAD, AGREEMENT_TITLE, agreement_cells
-from alignsvc.run.report.needs import NEEDS_HEAD, StageNeeds, needs_json, stage_needs
+from alignsvc.run.report.needs import (
+    NEEDS_HEAD,
+    DiskNeeds,
+    StageNeeds,
+    needs_json,
+    stage_needs,
+)
 from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.summary import extends, result_json, result_lines
 from alignsvc.run.result import RunResult, completion_of
+from alignsvc.run.source_counts import counts_text
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
 
@@ -33,14 +40,23 @@ def write_reports(tools: Tools, result: RunResult) -> None:
     """Write the reports that the configuration asks for."""
     objects = RunLocations(tools.run).objects
     about = {"version": VERSION, "identity": tools.plan.identity, "extends": extends(tools.plan)}
-    needs = stage_needs(predicted(tools.plan), tools.journal.events())
-    record = {**about, **result_json(result), "needs": needs_json(needs)}
+    wanted = predicted(tools.plan)
+    needs = stage_needs(wanted, tools.journal.events())
+    disk = DiskNeeds(wanted.end_bytes, sum(objects.sizes("").values()))
+    record = {
+        **about,
+        **result_json(result),
+        "needs": needs_json(needs),
+        "disk": disk.as_json(),
+    }
     objects.put(REPORT_JSON, json.dumps(record, indent=1, allow_nan=False).encode())
     if tools.plan.config.output.report == "html":
-        objects.put(REPORT_HTML, report_html(result, needs).encode())
+        objects.put(REPORT_HTML, report_html(result, needs, disk).encode())
 
 
-def report_html(result: RunResult, needs: Sequence[StageNeeds] = ()) -> str:
+def report_html(
+    result: RunResult, needs: Sequence[StageNeeds] = (), disk: DiskNeeds | None = None
+) -> str:
     """Return the page: the verdict first, then passes, then every exposure, trouble first."""
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in result_lines(result, most_notes=None))
     passes = _table(
@@ -55,7 +71,7 @@ def report_html(result: RunResult, needs: Sequence[StageNeeds] = ()) -> str:
     exposures = _table(
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
-            *("rotation [deg]", "sources used", "rmse [px]", "last movement [px]"),
+            *("rotation [deg]", "sources", "rmse [px]", "last movement [px]"),
             *("held-out sources off, before [px]", "after"),
             *(_COLOUR_TERM if has_colours else ()),
         ),
@@ -68,7 +84,7 @@ def report_html(result: RunResult, needs: Sequence[StageNeeds] = ()) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>alignsvc report</title>"
         f"<style>{_STYLE}</style><h1>{html.escape(_title(result))}</h1>{lines}{_reasons(result)}"
         f"<h2>Passes</h2>{passes}<h2>Exposures</h2>{exposures}{_agreement(result)}"
-        f"{_needs(needs)}"
+        f"{_needs(needs)}{'' if disk is None else f'<p>{disk.line()}</p>'}"
         f"<p>alignsvc {VERSION}</p></html>"
     )
 
@@ -119,7 +135,7 @@ def _cells(row: ExposureResult) -> tuple[str, ...]:
         f"{row.correction.shift[0]:+.5f}",
         f"{row.correction.shift[1]:+.5f}",
         f"{row.correction.rotation_deg:+.6f}",
-        f"{row.quality.n_used} of {row.quality.n_sources}",
+        counts_text(row.quality),
         f"{row.quality.rmse_px:.4f}",
         f"{row.last_move_px:.4f}",
         *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),

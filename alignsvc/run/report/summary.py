@@ -15,12 +15,15 @@ from alignsvc.io.locations import REPORT_HTML, RunLocations
 from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.redaction import redacted
+from alignsvc.run.header_progress import planned_json
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
 from alignsvc.run.result import RunResult, completion_of
+from alignsvc.run.source_counts import counts_json
+from alignsvc.wording import counted
 
 #: JSON-able values; keys are part of the public contract of ``--json``.
 Json = Any
@@ -39,6 +42,7 @@ def result_json(result: RunResult) -> Json:
         "ended_early": result.ended_early,
         "reasons": reasons_json(reason_rows(result.corrections)),
         "counts": {status.value: result.counts[status] for status in Status},
+        "planned": planned_json(result.planned),
         "passes": [
             {
                 "number": one.number,
@@ -75,8 +79,9 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     """Return how a run ended, in sentences, with so many notes at the most; None = all."""
     counts = result.counts
     lines = [
-        f"{result.verdict.value} after {_passes(len(result.history))}: {counts[Status.ALIGNED]} "
-        f"aligned, {counts[Status.SKIPPED]} skipped, {counts[Status.FAILED]} failed"
+        f"{result.verdict.value} after {counted(len(result.history), 'pass', 'passes')}: "
+        f"{counts[Status.ALIGNED]} aligned, {counts[Status.SKIPPED]} skipped, "
+        f"{counts[Status.FAILED]} failed"
     ]
     if result.ended_early:
         lines = [f"failed: {result.ended_early}"]
@@ -85,13 +90,13 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     lines += _first(row.message for row in result.corrections if row.message)
     if (sharper := result.sharpening) is not None and sharper.is_known:
         lines.append(
-            f"FWHM of {sharper.n_sources} sources on the mosaic, by the input headers and after: "
-            f"{sharper.before_fwhm_px:.2f} -> {sharper.after_fwhm_px:.2f} px"
+            f"FWHM of {counted(sharper.n_sources, 'source')} on the mosaic, by the input headers "
+            f"and after: {sharper.before_fwhm_px:.2f} -> {sharper.after_fwhm_px:.2f} px"
         )
     lines += agreement_lines(result.agreement)
     if result.headers:
         folder = common_folder(result.headers)
-        lines.append(f"corrected headers: {folder} ({_files(len(result.headers))})")
+        lines.append(f"corrected headers: {folder} ({counted(len(result.headers), 'file')})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
     if not result.ended_early:
         lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
@@ -104,17 +109,22 @@ def report_lines(report: Json) -> list[str]:
     run = RunLocations(run_place(report["directory"]))
     counts = ", ".join(f"{report['counts'][status.value]} {status.value}" for status in Status)
     lines = [
-        f"{report['verdict']} after {_passes(len(report['passes']))}: {counts}; "
+        f"{report['verdict']} after {counted(len(report['passes']), 'pass', 'passes')}: {counts}; "
         f"exit {report['exit_code']}"
     ]
     if report.get("ended_early"):
         lines = [f"failed: {report['ended_early']}"]
     lines += [
         f"pass {one['number']}{' (full)' if one['full'] else ''}: largest movement "
-        f"{one['movement_px']:.4f} px, {one['solved']} exposures solved"
+        f"{one['movement_px']:.4f} px, {counted(one['solved'], 'exposure')} solved"
         for one in report["passes"]
         if one["movement_px"] is not None
     ]
+    if planned := report.get("planned"):
+        lines.append(
+            f"headers: {planned['headers_read']} exposures read in {planned['reading_s']:.1f} s; "
+            f"planned in {planned['planning_s']:.1f} s"
+        )
     lines += [f"warning: {text}" for text in report.get("warnings", [])]
     lines += reported_agreement(report)
     lines += reported_reasons(report)
@@ -155,9 +165,8 @@ def plan_json(plan: Plan) -> Json:
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a run would do, in sentences."""
     n, parts = len(plan.moving), len(plan.grids)
-    components = "1 component" if parts == 1 else f"{parts} components"
     lines = [
-        f"{n} {'exposure' if n == 1 else 'exposures'} to align, in {components}"
+        f"{counted(n, 'exposure')} to align, in {counted(parts, 'component')}"
         if n
         else "nothing to align: no two usable exposures overlap"
     ]
@@ -168,8 +177,8 @@ def plan_lines(plan: Plan) -> list[str]:
         also = f" ({kept} kept)" if kept else ""
         lines.append(
             f"component {grid.component}: mosaic {nx} x {ny} px of {grid.scale_arcsec:.4f} arcsec, "
-            f"{n_tiles} tiles{also}, about RA {grid.plane.ra_deg:.5f} "
-            f"Dec {grid.plane.dec_deg:+.5f}"
+            f"{counted(n_tiles, 'tile')}{also}, about RA {grid.plane.ra_deg:.5f} Dec "
+            f"{grid.plane.dec_deg:+.5f}"
         )
     lines += prediction_lines(predicted(plan)) if plan.exposures else []
     reasons = Counter((e.status.value, e.reason) for e in plan.ended)
@@ -215,8 +224,7 @@ def _exposure(row: ExposureResult) -> Json:
         "shift_arcsec": None if found is None else found.shift.tolist(),
         "matrix": None if found is None else found.matrix.tolist(),
         "rotation_deg": None if found is None else found.rotation_deg,
-        "n_sources": row.quality.n_sources,
-        "n_used": row.quality.n_used,
+        **counts_json(row.quality),
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),
         "last_move_px": _number(row.last_move_px),
@@ -256,14 +264,6 @@ def _first(messages: Iterable[str]) -> list[str]:
     lines = [f"  {message}" for message in messages]
     more = len(lines) - _SHOWN
     return [*lines[:_SHOWN], *([f"  ... and {more} more"] if more > 0 else [])]
-
-
-def _passes(number: int) -> str:
-    return f"{number} pass" if number == 1 else f"{number} passes"
-
-
-def _files(number: int) -> str:
-    return f"{number} file" if number == 1 else f"{number} files"
 
 
 def _number(value: float) -> float | None:

@@ -29,6 +29,9 @@ def main() -> None:
     asked = json.load(sys.stdin)
     scene, fits, whole = Stars(**asked["stars"]).scene(), [], None
     for workers in asked["workers"]:
+        idle = cpu()
+        with fitter_on(workers):
+            pass
         before, begin = cpu(), time.perf_counter()
         with fitter_on(workers) as fitter:
             ready = time.perf_counter()
@@ -44,6 +47,8 @@ def main() -> None:
                 "wall_s": end - ready,
                 "driver_s": after[0] - before[0],
                 "workers_s": after[1] - before[1],
+                "workers_start_s": before[1] - idle[1],
+                "faults": after[2] - before[2],
                 "passes": len(fit.history),
                 "outcome": fit.outcome.value,
                 "off_sigma": float(off.max()),
@@ -52,10 +57,12 @@ def main() -> None:
     json.dump({"fits": fits}, sys.stdout)
 
 
-def cpu() -> tuple[float, float]:
-    """CPU time of this process, and of those that it started and that have ended."""
+def cpu() -> tuple[float, float, int]:
+    """CPU time of this process and of those that it started and that have ended; page faults."""
+    mine = resource.getrusage(resource.RUSAGE_SELF)
     theirs = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time(), theirs.ru_utime + theirs.ru_stime
+    faults = mine.ru_minflt + theirs.ru_minflt
+    return time.process_time(), theirs.ru_utime + theirs.ru_stime, faults
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from alignsvc.cli import show
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.run.events import Event, Note, PassSolved, StageStarted, TaskEnded
+from alignsvc.run.events import Event, HeadersRead, Note, PassSolved, StageStarted, TaskEnded
 
 SOLVED = PassSolved(2, 0.01234, 5, 77, True)
 
@@ -32,6 +32,18 @@ def test_a_log_file_holds_sentences_and_no_bars(capsys: pytest.CaptureFixture[st
         "note: mind [the] gap",
     ]
     assert said.out == ""
+
+
+def test_a_long_reading_of_headers_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with show.progress(quiet=False) as listener:
+        for done, seconds in ((50, 0.5), (2000, 10.0), (2050, 10.2), (4100, 20.5)):
+            listener(HeadersRead(done, 10_000, seconds))
+    assert capsys.readouterr().err.splitlines() == [
+        "headers: 2000 of 10000 read, 200 a second",
+        "headers: 4100 of 10000 read, 200 a second",
+    ]
 
 
 def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

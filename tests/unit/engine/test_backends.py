@@ -9,7 +9,7 @@ from pathlib import Path
 import dask.config
 import pytest
 
-from alignsvc.engine.base import RunContext
+from alignsvc.engine.base import KnowsItsMemory, RunContext
 from alignsvc.engine.clusters import CLUSTERS, cluster_backend
 from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.engine.serial import SerialExecutor
@@ -45,6 +45,8 @@ def test_every_backend_of_the_contract_is_there() -> None:
         ("ssh", {"hosts": ["a"], "workers": 0}, "cluster.workers: found 0"),
         ("kubernetes", {"image": "a", "workers": 0}, "cluster.workers: found 0"),
         ("kubernetes", {"image": "a", "workers": 1, "memory": "4 GiB"}, "cluster.memory: found"),
+        ("kubernetes", {"image": "a", "workers": 1, "memory": "500m"}, "less than a byte"),
+        ("ssh", {"hosts": ["a"], "memory_limit": "much"}, "cluster.memory_limit: found 'much'"),
         ("kubernetes", {"image": "a", "workers": 1, "volumes": [{"claim": "b"}]}, "volumes: found"),
         ("kubernetes", {"image": "a", "workers": 1, "secrets": ["A b"]}, "wanted a name of Kube"),
         ("kubernetes", {"image": "a", "workers": 1, "environment": {"A": 1}}, "wanted texts"),
@@ -114,3 +116,14 @@ def test_serial_runs_load_no_dask() -> None:
     code = "import sys, alignsvc.engine.serial; print('dask' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "size"),
+    [("4Gi", 4 << 30), ("512Mi", 512 << 20), ("1.5G", 1_500_000_000), ("800000k", 800_000_000)],
+)
+def test_a_pod_has_the_memory_that_kubernetes_reads(quantity: str, size: int) -> None:
+    settings = {"image": "a", "workers": 1, "memory": quantity}
+    backend = cluster_backend("kubernetes", settings)
+    assert isinstance(backend, KnowsItsMemory)
+    assert backend.worker_memory_bytes == size

@@ -16,12 +16,12 @@ from alignsvc.config.load import load_config
 from alignsvc.engine import batch_jobs, batch_system
 from alignsvc.engine.batch_jobs import JobKeeper
 from alignsvc.engine.batch_system import BatchSystem
-from alignsvc.engine.clusters import cluster_backend
+from alignsvc.engine.clusters import cluster_backend, missing_here, require_here
 from alignsvc.engine.clusters.batch import BatchBackend
 from alignsvc.engine.clusters.pbs import PbsBackend
 from alignsvc.engine.clusters.slurm import SlurmBackend
-from alignsvc.engine.driver_places import DriverRun, driver_place
-from alignsvc.errors import ConfigError, ResourceError
+from alignsvc.engine.driver_places import DriverJob, DriverRun, DriverStanding, driver_place
+from alignsvc.errors import ConfigError, ResourceError, TransientError
 
 SYSTEMS = ("slurm", "pbs", "sge", "lsf")
 ROOT = Path(__file__).resolve().parents[3]
@@ -209,8 +209,47 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 
 def test_a_machine_without_the_commands_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match="there is no qsub here"):
-        PbsBackend.system.require_here()
+    for system, programs in {
+        "slurm": "sbatch, squeue, scancel",
+        "pbs": "qsub, qstat, qdel",
+        "sge": "qsub, qstat, qdel",
+        "lsf": "bsub, bjobs, bkill",
+    }.items():
+        backend = batch(system, interface="lo")
+        with pytest.raises(ConfigError, match=f"there is no {programs} here; .* on PATH"):
+            require_here(backend)
+        job = backend.system.cluster().job_cls
+        assert (job.submit_command.split()[0], job.cancel_command.split()[0]) == (
+            backend.system.submit_command,
+            backend.system.cancel_command,
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "package", "extra"),
+    [
+        ({"backend": "slurm", "workers": 1, "memory": "1 GiB"}, "dask_jobqueue", "batch"),
+        ({"backend": "ssh", "hosts": ["localhost"]}, "asyncssh", "ssh"),
+        ({"backend": "kubernetes", "image": "a", "workers": 1}, "kr8s", "kubernetes"),
+        ({"backend": "gateway", "address": "https://a", "workers": 1}, "dask_gateway", "gateway"),
+        ({"backend": "local", "security": {"temporary": True}}, "cryptography", "tls"),
+    ],
+)
+def test_what_a_backend_lacks_here_is_told_before_anything_starts(
+    settings: dict[str, object], package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = {key: value for key, value in settings.items() if key != "backend"}
+    backend = cluster_backend(str(settings["backend"]), others)
+    had = missing_here(backend)
+    monkeypatch.setitem(sys.modules, package, None)
+    (more,) = set(missing_here(backend)) - set(had)
+    assert package in more
+    assert f"pip install 'alignsvc[{extra}]'" in more
+
+
+def test_a_backend_that_needs_nothing_more_lacks_nothing() -> None:
+    for name in ("serial", "local"):
+        assert missing_here(cluster_backend(name, {})) == ()
 
 
 def test_the_loopback_is_warned_of() -> None:
@@ -225,7 +264,7 @@ def test_the_loopback_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("system", "said", "code", "complaint", "found"),
     [
-        (SlurmBackend.system, "12\n13\n", 0, "", {"12", "13"}),
+        (SlurmBackend.system, "12 RUNNING None\n13 PENDING Priority\n", 0, "", {"12", "13"}),
         (SlurmBackend.system, "", 1, "Unable to contact slurm controller", None),
         (
             PbsBackend.system,
@@ -250,6 +289,63 @@ def test_jobs_are_read_from_what_the_system_prints(
     answer = SimpleNamespace(returncode=code, stdout=said, stderr=complaint)
     monkeypatch.setattr(batch_system.subprocess, "run", lambda *words, **settings: answer)
     assert system.jobs() == found
+
+
+@pytest.mark.parametrize(
+    ("system", "line", "words", "waits"),
+    [
+        ("slurm", "7 PENDING Resources", "PENDING (Resources)", True),
+        ("slurm", "7 PENDING (ReqNodeNotAvail, Reserved)", "PENDING (ReqNodeNotAvail, Res", True),
+        ("slurm", "7 RUNNING None", "RUNNING", False),
+        ("pbs", "7.host me batch w -- 1 1 1gb 01:00 Q --", "queued", True),
+        ("pbs", "7.host me batch w 12 1 1 1gb 01:00 R 00:01", "running", False),
+        ("sge", "  7 0.5 w me Eqw 01/01/2026 00:00:00 1", "held after an error", True),
+        ("sge", "  7 0.5 w me r 01/01/2026 00:00:00 all.q 1", "running", False),
+        ("lsf", "7 PEND", "PEND", True),
+        ("lsf", "7 USUSP", "USUSP", False),
+    ],
+)
+def test_how_a_driver_waits_is_told_in_the_system_s_words(
+    system: str, line: str, words: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = SimpleNamespace(returncode=0, stdout=f"{line}\n", stderr="")
+    monkeypatch.setattr(batch_system.subprocess, "run", lambda *words, **settings: answer)
+    place = driver_place(system, batch(system))
+    state = place.state_of(DriverJob("7"))
+    assert state.words.startswith(words)
+    assert (state.standing is DriverStanding.WAITS) is waits
+    assert place.state_of(DriverJob("8")).standing is DriverStanding.GONE
+
+
+def test_a_driver_that_somebody_else_submitted_is_not_taken_for_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def squeue(words: list[str], **settings: object) -> SimpleNamespace:
+        said = "" if "--user" in words else "7 PENDING Priority\n"
+        return SimpleNamespace(returncode=0, stdout=said, stderr="")
+
+    monkeypatch.setattr(batch_system.subprocess, "run", squeue)
+    state = driver_place("slurm", batch("slurm")).state_of(DriverJob("7"))
+    assert state.standing is DriverStanding.WAITS
+
+
+def test_a_batch_system_that_does_not_answer_or_refuses_is_told_in_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = SimpleNamespace(returncode=1, stdout="", stderr="error: Access denied")
+    monkeypatch.setattr(batch_system.subprocess, "run", lambda *words, **settings: answer)
+    place = driver_place("slurm", batch("slurm"))
+    with pytest.raises(TransientError, match="squeue: error: Access denied"):
+        place.state_of(DriverJob("7"))
+    with pytest.raises(ResourceError, match="scancel: error: Access denied"):
+        place.remove(DriverJob("7"))
+
+    def hangs(words: list[str], timeout: float, **settings: object) -> None:
+        raise subprocess.TimeoutExpired(words, timeout)
+
+    monkeypatch.setattr(batch_system.subprocess, "run", hangs)
+    with pytest.raises(TransientError, match="squeue gave no answer within 20 s"):
+        place.state_of(DriverJob("7"))
 
 
 @dataclass

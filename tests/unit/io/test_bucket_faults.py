@@ -6,6 +6,7 @@ The server is real enough for its conditions (`If-None-Match`); the faults are a
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 from faulty_proxy import PASSING, Fault, FaultyProxy, always, faulty_proxy, once
 from object_servers import hurry, objects_in, s3_bucket, use_server
 
-from alignsvc.errors import RunStoreError, TransientError
+from alignsvc.errors import ConfigError, RunStoreError, TransientError
 from alignsvc.io import buckets
 from alignsvc.io.buckets import BucketObjects
+from alignsvc.io.exposure_files import find_exposures
+from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.places import UrlPlace
 from alignsvc.run.run_directory import require_usable
 
@@ -108,6 +111,24 @@ def test_who_is_refused_hears_of_credentials_and_sees_none(
         objects.get("a")
     assert "nobody-must-see-this" not in str(told.value)
     assert "nobody-must-see-this" not in repr(objects)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (Fault.FORBIDDEN, ConfigError, r"refused .* check the credentials"),
+        (Fault.REFUSED, TransientError, r"did not answer well.* then try again"),
+    ],
+)
+def test_a_listing_of_inputs_that_fails_speaks_of_inputs_and_not_of_a_run(
+    proxy: FaultyProxy, objects: BucketObjects, fault: Fault, error: type[Exception], said: str
+) -> None:
+    proxy.plan = always(fault)
+    url = f"{objects.root}/night/*.fits"
+    place = rf"images.paths: {re.escape(url)}: inputs {objects.root}/night: listing"
+    with pytest.raises(error, match=f"{place}: {said}") as told:
+        find_exposures((url,), ImageSettings())
+    assert "run store" not in str(told.value) and "nobody-must-see-this" not in str(told.value)
 
 
 def test_a_bucket_that_is_not_there_is_named(proxy: FaultyProxy) -> None:

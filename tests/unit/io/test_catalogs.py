@@ -109,7 +109,7 @@ def test_selected_rows_keep_all_their_columns(table_file):
         ({"x": [1.0], "y": [2.0]}, "pixels say nothing about the sky"),
         ({"lon": [1.0], "lat": [2.0]}, "has columns lon, lat; wanted ra, dec"),
         ({"ra": ["10:00:00"], "dec": [2.0]}, "ra holds no numbers"),
-        ({"ra": [1.0, 400.0], "dec": [0.0, 0.0]}, "1 rows, the first of them row 2"),
+        ({"ra": [1.0, 400.0], "dec": [0.0, 0.0]}, "1 row, the first of them row 2"),
         ({"ra": [1.0], "dec": [91.0]}, "dec from -90 to 90"),
         ({"ra": [np.nan], "dec": [1.0]}, "ra from 0 to 360"),
         ({"ra": [1.0], "dec": [1.0], "w": [-1.0]}, "w of 0 or more"),
@@ -123,7 +123,7 @@ def test_a_catalogue_that_cannot_be_used_says_why(table_file, columns, says):
 
 
 def test_a_file_that_is_none_is_a_configuration_error(tmp_path):
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="the file does not exist"):
         read_user_catalog(tmp_path / "absent.ecsv")
     (tmp_path / "user.dat").write_text("1 2\n")
     with pytest.raises(ConfigError, match="suffix tells no format"):

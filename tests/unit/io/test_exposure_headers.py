@@ -38,6 +38,16 @@ def test_settings_name_other_keywords_or_give_numbers(tmp_path: Path) -> None:
     assert (header.chips[0].saturation, header.chips[0].gain) == (600.0, 4.0)
 
 
+def test_a_keyword_that_is_asked_for_and_not_there_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.fits", image(pixels_of(), EXPTIME=1.0))
+    assert inspected(path).warnings == ()
+    said = inspected(path, ImageSettings(gain="EGAIN", saturation="FULLWELL")).warnings
+    assert [text.partition(": ")[2] for text in said] == [
+        "no gain EGAIN in its header; it counts as not known",
+        "no saturation FULLWELL in its header; it counts as not known",
+    ]
+
+
 @pytest.mark.parametrize("value", [0.0, -5.0, "soon", True])
 def test_an_exposure_time_that_is_none_counts_as_one_second_with_a_warning(
     tmp_path: Path, value: object

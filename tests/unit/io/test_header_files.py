@@ -19,6 +19,8 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Correction, Geometry, rotation_matrix
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.errors import HeaderError
+from alignsvc.io.exposure_files import ExposureCandidate
+from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.header_cards import HeaderCards, new_card, value_of
 from alignsvc.io.header_files import (
     NamedHdu,
@@ -29,6 +31,7 @@ from alignsvc.io.header_files import (
     write_copy,
     write_in_place,
 )
+from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.scamp_head import head_text, write_head
 from alignsvc.io.wcs_edit import HeaderUpdate, Provenance, edited, restored
 from alignsvc.io.wcs_headers import celestial_from_header
@@ -300,6 +303,25 @@ def test_a_gzip_file_keeps_its_pixels_and_has_no_time_in_it(tmp_path: Path) -> N
     assert unzipped == (tmp_path / "c.fits").read_bytes()
     revert(tmp_path / "a.fits.gz")
     assert gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == plain.read_bytes()
+
+
+def test_a_gzip_file_taken_back_is_known_as_what_it_was(tmp_path: Path) -> None:
+    """Though it was compressed by somebody else, to another size."""
+    plain = written(tmp_path / "in.fits", cd_header())
+    path = tmp_path / "in.fits.gz"
+    path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=1))
+    size = path.stat().st_size
+
+    def known_as() -> str:
+        found = inspect_exposure(ExposureCandidate("in", (str(path),)), ImageSettings())
+        return found.ref.fingerprint
+
+    before = known_as()
+    write_in_place(path, updates(plain))
+    assert known_as() != before
+    revert(path)
+    assert path.stat().st_size != size
+    assert known_as() == before
 
 
 def test_tile_compressed_pixels_keep_their_bits(tmp_path: Path) -> None:

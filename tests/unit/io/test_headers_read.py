@@ -18,10 +18,17 @@ from exposure_samples import (
     sidecar_settings,
     write,
 )
+from object_servers import http_site
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
-from alignsvc.io.headers_read import find_headers, keep_headers
+from alignsvc.io.headers_read import (
+    find_headers,
+    has_headers_so_far,
+    keep_headers,
+    keep_headers_so_far,
+)
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import HEADERS_READ
 from alignsvc.io.objects import LocalObjects
@@ -42,7 +49,8 @@ def kept(
     objects: LocalObjects, path: Path, settings: ImageSettings = PLAIN
 ) -> ExposureHeader | None:
     """Return what the run knows of a file, having kept nothing of it since."""
-    return find_headers(objects, settings).header_of(candidate(path))
+    one = candidate(path)
+    return find_headers(objects, settings).unchanged_among(one.files).header_of(one)
 
 
 def bits_of(header: ExposureHeader) -> str:
@@ -170,3 +178,40 @@ def test_what_is_damaged_is_not_used_and_a_note_says_so(
 def test_a_run_that_keeps_nothing_has_nothing_to_say(objects: LocalObjects) -> None:
     found = find_headers(objects, PLAIN)
     assert not found.entries and found.note == ""
+
+
+def test_what_a_stopped_reading_kept_counts_until_all_is_kept_in_one(
+    tmp_path: Path, objects: LocalObjects
+) -> None:
+    paths = [write(tmp_path / f"{name}.fits", image(pixels_of(), X=name)) for name in "abc"]
+    candidates = [ExposureCandidate(path.stem, (str(path),)) for path in paths]
+    headers = [inspect_exposure(one, PLAIN) for one in candidates]
+
+    def known() -> list[bool]:
+        found = find_headers(objects, PLAIN).unchanged_among([str(path) for path in paths])
+        return [found.header_of(one) is not None for one in candidates]
+
+    keep_headers_so_far(objects, headers[:1], PLAIN)
+    keep_headers_so_far(objects, headers[1:2], PLAIN)
+    assert has_headers_so_far(objects) and known() == [True, True, False]
+    keep_headers(objects, headers, PLAIN)
+    assert not has_headers_so_far(objects) and known() == [True, True, True]
+
+
+def test_files_behind_urls_are_believed_as_long_as_they_are_what_they_were(
+    tmp_path: Path, objects: LocalObjects
+) -> None:
+    with http_site() as site:
+        urls = [f"{site.address}/{name}.fits" for name in "ab"]
+        for url in urls:
+            site.files[f"/{url[-6:]}"] = write(tmp_path / url[-6:], image(pixels_of())).read_bytes()
+        candidates = [ExposureCandidate(url[-6:-5], (url,)) for url in urls]
+        keep_headers(objects, [inspect_exposure(one, PLAIN) for one in candidates], PLAIN)
+        known = find_headers(objects, PLAIN)
+        same = known.unchanged_among(urls)
+        assert same.group_ids() == {url: url[-6:-5] for url in urls}
+        assert all(same.header_of(one) is not None for one in candidates)
+        changed = write(tmp_path / "c.fits", image(pixels_of(), OBSERVER="another"))
+        site.files["/b.fits"] = changed.read_bytes()
+        found = [known.unchanged_among(urls).header_of(one) for one in candidates]
+        assert [one is not None for one in found] == [True, False]

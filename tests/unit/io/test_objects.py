@@ -144,3 +144,12 @@ def test_headers_mirror_the_inputs_and_stay_inside(tmp_path: Path) -> None:
     assert locations.header_path("night 1/a.fits") == tmp_path / "wcs" / "night 1" / "a.fits"
     with pytest.raises(RunStoreError):
         locations.header_path("../a.fits")
+
+
+def test_what_is_deleted_while_sizes_are_taken_is_not_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = LocalObjects(tmp_path)
+    objects.put("here", b"four")
+    monkeypatch.setattr(LocalObjects, "list", lambda self, prefix: ("gone", "here"))
+    assert objects.sizes("") == {"here": 4}

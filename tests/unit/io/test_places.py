@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignsvc.errors import ConfigError
-from alignsvc.io.places import UrlPlace, common_folder, lies_in, place_of, run_place
+from alignsvc.io.places import UrlPlace, common_folder, folder_place, lies_in, place_of, run_place
 
 
 def test_a_text_with_a_scheme_is_a_url_and_any_other_a_path() -> None:
@@ -43,6 +43,8 @@ def test_places_are_compared_pickled_and_printed_by_their_url() -> None:
         ("memory://secrets/a", "memory:// is not offered"),
         ("ftp://host/a", "ftp:// is not offered"),
         ("s3:///a", "names no bucket"),
+        ("s3://bucket:9000/a", "a bucket has no port.*AWS_ENDPOINT_URL"),
+        ("http://host:first/a", "not a URL"),
         ("s3://bucket/../other", r"'\.\.'"),
         ("s3://bucket//a", "'//'"),
     ],
@@ -51,6 +53,19 @@ def test_what_no_url_may_be_is_refused_and_no_secret_is_told(url: str, said: str
     with pytest.raises(ConfigError, match=said) as caught:
         place_of(url)
     assert "secret@" not in str(caught.value) and "=secret" not in str(caught.value)
+
+
+def test_a_path_makes_no_detour_but_by_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "night").mkdir()
+    (tmp_path / "far/off").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far/off")
+    monkeypatch.chdir(tmp_path / "night")
+    assert place_of("../runs/./first") == tmp_path / "runs/first"
+    assert place_of("../far/off/../../runs") == tmp_path / "runs"
+    assert place_of("../link/../runs") == tmp_path / "link/../runs"  # which is far/runs
+    assert place_of("/../runs") == Path("/runs")
 
 
 def test_no_name_leads_out_of_a_place() -> None:
@@ -80,3 +95,10 @@ def test_the_folder_that_all_share() -> None:
     assert common_folder([run / "n1/x", run / "n2/y"]) == str(run)
     assert common_folder([run / "n1/x"]) == str(run / "n1")
     assert common_folder([Path("/x"), Path("/y")]) == "/"
+
+
+def test_files_are_written_to_folders_and_buckets_and_never_behind_a_plain_server() -> None:
+    assert folder_place("s3://bucket/out") == UrlPlace("s3://bucket/out")
+    assert folder_place("out") == Path("out").absolute()
+    with pytest.raises(ConfigError, match="https://host/out: nothing can be written behind https"):
+        folder_place("https://host/out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from astropy import units
 from astropy.table import Table
+from object_servers import http_site
 
 from alignsvc.errors import ConfigError
+from alignsvc.io.places import place_of
 from alignsvc.io.reference_catalogs import DEFAULT_ERROR_MAS, read_reference_catalog
 
 GAIA = {
@@ -55,6 +58,21 @@ def test_every_format_gives_the_same_stars(write: Write, suffix: str) -> None:
     assert any("parallaxes are not used" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("suffix", [*FORMATS, "csv.gz"])
+def test_a_catalogue_behind_a_url_is_what_it_is_on_a_disk(write: Write, suffix: str) -> None:
+    path = write(GAIA, suffix.removesuffix(".gz"))
+    content = path.read_bytes()
+    with http_site() as site:
+        site.files[f"/gaia.{suffix}"] = gzip.compress(content) if "gz" in suffix else content
+        found = read_reference_catalog(place_of(f"{site.address}/gaia.{suffix}"))
+        with pytest.raises(ConfigError, match=rf"catalogue {site.address}/none.csv: .* \(404\)"):
+            read_reference_catalog(place_of(f"{site.address}/none.csv"))
+    there = read_reference_catalog(path)
+    np.testing.assert_array_equal(found.sky.ra, there.sky.ra)
+    np.testing.assert_array_equal(found.motion_mas, there.motion_mas)
+    np.testing.assert_array_equal(found.covariance, there.covariance)
+
+
 def test_units_are_those_of_the_table(write: Write) -> None:
     table = Table(GAIA)
     table["pmra"] = np.array([0.005, 0.0]) * units.arcsec / units.yr
@@ -95,7 +113,7 @@ def test_a_bare_table_of_positions_will_do_and_says_what_is_assumed(write: Write
         ([], {"pmra": [1.0, 2.0] * units.deg}, "column pmra is in deg; wanted mas / yr"),
         ([], {"ra_error": [1.0, 2.0] * units.s}, "column ra_error is in s; wanted mas"),
         ([], {"pmra": ["fast", "slow"]}, "column pmra holds no numbers"),
-        ([], {"ra_error": [0.0, 1.0]}, "1 rows, the first of them row 1, have no position error"),
+        ([], {"ra_error": [0.0, 1.0]}, "1 row, the first of them row 1, have no position error"),
         ([], {"ra_dec_corr": [2.0, 0.0]}, "ra_dec_corr has values beyond -1 to 1"),
     ],
 )

@@ -17,6 +17,7 @@ from alignsvc.io.wcs_headers import (
     ReadWcs,
     celestial_from_file,
     celestial_from_header,
+    image_wcs_from_file,
     names_celestial,
 )
 from alignsvc.reasons import FailureKind
@@ -327,6 +328,13 @@ def test_a_text_header_without_a_size_has_crpix_at_its_centre(tmp_path: Path) ->
     header = header_of({"NAXIS1": None, "NAXIS2": None})
     (tmp_path / "a.head").write_text(header.tostring(sep="\n"))
     assert celestial_from_file(str(tmp_path / "a.head")).shape == (80, 100)
+
+
+def test_a_text_that_is_no_header_is_an_error_and_no_row_of_warnings(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("run: {directory: runs/first}\nimages: {paths: [a]}\n")
+    for read in (celestial_from_file, image_wcs_from_file):
+        with pytest.raises(DataError, match=r"run\.yaml"):
+            read(str(tmp_path / "run.yaml"))
 
 
 def test_a_file_without_a_wcs_is_named(tmp_path: Path) -> None:

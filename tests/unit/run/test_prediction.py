@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alignsvc.config.load import parse_config
 from alignsvc.engine.base import Executor, RunContext
+from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.clusters.serial import SerialBackend
 from alignsvc.errors import ConfigError
 from alignsvc.run.plan import Plan
 from alignsvc.run.planning import make_plan
-from alignsvc.run.prediction import Prediction, predicted, require_fits
-from alignsvc.run.report.needs import prediction_json
+from alignsvc.run.prediction import Counts, Prediction, predicted
+from alignsvc.run.report.needs import prediction_json, prediction_lines
+from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds
+from alignsvc.run.worker_memory import require_fits, unknown_memory
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
@@ -77,9 +82,9 @@ def test_runs_by_models_tell_sources_tile_by_tile(skies: dict[tuple[int, int], P
     by_model = needs(skies[2, 64], "alignment.method=model")
     both = needs(skies[2, 64], "alignment.method=both")
     plain = needs(skies[2, 64])
-    assert by_model.n_tasks == plain.n_tasks + 1
+    assert by_model.n_tasks == plain.n_tasks + 2  # they are told by a background, asked for again
     assert both.n_tasks == plain.n_tasks
-    assert both.n_once == plain.n_once + 1 + 2 * 2
+    assert both.n_once == plain.n_once + 2 + 2 * 2
     told = next(one for one in by_model.stages if one.stage == "tell")
     assert told.memory_bytes > next(
         one.memory_bytes for one in by_model.stages if one.stage == "detect"
@@ -89,6 +94,61 @@ def test_runs_by_models_tell_sources_tile_by_tile(skies: dict[tuple[int, int], P
 def test_what_is_not_written_takes_no_disk(skies: dict[tuple[int, int], Path]) -> None:
     lean = needs(skies[2, 256], "output.wcs=none", "output.mosaic=none")
     assert lean.product_bytes < needs(skies[2, 256]).product_bytes
+
+
+SIZES = st.builds(Sizes, *(st.floats(0.0, 1e9) for _ in fields(Sizes)))
+NEEDS = st.sampled_from([*OF_EXPOSURES.values(), *OF_TILES.values(), MEASURED_BY_MODEL])
+
+
+@given(NEEDS, SIZES, st.sampled_from([one.name for one in fields(Sizes)]), st.floats(1.0, 10.0))
+def test_larger_images_never_need_less(
+    need: TaskNeeds, sizes: Sizes, name: str, factor: float
+) -> None:
+    larger = replace(sizes, **{name: factor * getattr(sizes, name)})
+    assert need.memory_bytes(larger) >= need.memory_bytes(sizes) >= need.libraries
+    assert need.seconds(larger) >= need.seconds(sizes) >= need.start_s
+
+
+@given(NEEDS, SIZES)
+def test_what_is_left_in_the_heap_has_an_end(need: TaskNeeds, sizes: Sizes) -> None:
+    """For large images memory is in proportion to their pixels."""
+    planes = TaskNeeds.memory_bytes(replace(need, libraries=0.0, left=0.0), sizes)
+    assert need.memory_bytes(sizes) <= need.libraries + need.most_left + planes
+
+
+@given(*(st.integers(0, 50) for _ in range(4)), st.integers(1, 8), st.integers(1, 8))
+def test_a_pass_more_is_the_tasks_of_a_pass_more(
+    once: int, every: int, full: int, told: int, passes: int, n_full: int
+) -> None:
+    counts = Counts(once, every, full, told)
+    passes, n_full = max(passes, n_full), min(passes, n_full)
+    more = counts.of_a_run(passes + 1, n_full + 1) - counts.of_a_run(passes, n_full)
+    # The first pass has centroids: there is nothing to tell before the second.
+    assert more == counts.of_a_pass - (0 if n_full > 1 or passes == 1 else told)
+    assert counts.of_a_run(0, 0) == once
+
+
+def test_on_the_fly_the_mosaic_is_made_for_each_colour(skies: dict[tuple[int, int], Path]) -> None:
+    """Six exposures of one field share every tile: six colours."""
+    otf = ("alignment.solver=independent", "alignment.update=otf")
+    tasks = {one.stage: one.n_tasks for one in
+             needs(skies[6, 64], *otf, "mosaic.reject_cosmic_rays=false").stages}  # fmt: skip
+    assert (tasks["resample"], tasks["merge"], tasks["measure"]) == (36, 6, 6)
+
+
+def test_one_task_is_singular(skies: dict[tuple[int, int], Path]) -> None:
+    (line,) = (one for one in prediction_lines(needs(skies[2, 64])) if "detect" in one)
+    assert " 1 task  of about" in line
+
+
+def test_what_comes_once_more_is_told_and_small_disks_are_in_megabytes(
+    skies: dict[tuple[int, int], Path],
+) -> None:
+    """The mosaic is made once more when the loop has ended."""
+    *_, disk = lines = prediction_lines(needs(skies[2, 64]))
+    (resample,) = (one for one in lines if "resample" in one)
+    assert "; 2 more once)" in resample
+    assert disk.count(" MB") == 4
 
 
 @dataclass(frozen=True)
@@ -125,3 +185,66 @@ def test_the_plan_as_json_has_each_stage(skies: dict[tuple[int, int], Path]) -> 
     assert found["worker_memory_bytes"] == max(one["memory_bytes"] for one in found["stages"])
     assert found["disk_bytes"] >= sum(found["disk"].values()) - 1
     assert {"resample", "merge", "detect", "measure"} <= {one["stage"] for one in found["stages"]}
+
+
+@pytest.mark.parametrize(
+    ("backend", "settings", "setting"),
+    [
+        ("local", {"memory_limit": "100 MB"}, "cluster.memory_limit higher, or fewer"),
+        ("slurm", {"workers": 1, "memory": "100 MB"}, "cluster.memory higher"),
+        ("pbs", {"workers": 1, "memory": "100 MB"}, "cluster.memory higher"),
+        (
+            "sge",
+            {"workers": 1, "memory": "100 MB", "resource_spec": "m={memory}"},
+            "cluster.memory",
+        ),
+        ("lsf", {"workers": 1, "memory": "100 MB"}, "cluster.memory higher"),
+        ("kubernetes", {"workers": 1, "image": "a", "memory": "100Mi"}, "cluster.memory higher"),
+        ("ssh", {"hosts": ["a"], "memory_limit": "100 MB"}, "cluster.memory_limit higher"),
+    ],
+)
+def test_each_backend_names_the_setting_that_gives_more_memory(
+    skies: dict[tuple[int, int], Path], backend: str, settings: dict[str, object], setting: str
+) -> None:
+    plan = plan_of(skies[2, 64])
+    small = cluster_backend(backend, settings)
+    with pytest.raises(ConfigError, match=rf"memory: .* needs about .*; set {setting}"):
+        require_fits(plan, small)
+    assert unknown_memory(plan, small) == ()
+
+
+@pytest.mark.parametrize(
+    ("backend", "settings", "setting"),
+    [
+        ("scheduler", {"address": "tcp://127.0.0.1:1"}, "--memory-limit higher"),
+        ("gateway", {"address": "https://g.org", "workers": 1}, "cluster.options"),
+        ("ssh", {"hosts": ["a"]}, "cluster.memory_limit higher"),
+    ],
+)
+def test_where_memory_is_not_known_what_is_needed_is_told(
+    skies: dict[tuple[int, int], Path], backend: str, settings: dict[str, object], setting: str
+) -> None:
+    plan, somewhere = plan_of(skies[2, 64]), cluster_backend(backend, settings)
+    assert require_fits(plan, somewhere) == ()
+    (note,) = unknown_memory(plan, somewhere)
+    assert f"{predicted(plan).memory_bytes / 1e9:.2f} GB" in note
+    assert "not known from here" in note and setting in note
+
+
+@pytest.mark.parametrize(
+    ("exposure_bytes", "tile_bytes", "is_told"), [(4e8, 9e8, True), (8e8, 9e8, False)]
+)
+def test_smaller_tiles_are_advised_only_where_they_help(
+    skies: dict[tuple[int, int], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    exposure_bytes: float,
+    tile_bytes: float,
+    is_told: bool,
+) -> None:
+    """Where exposures are too large as well, smaller tiles would only lead to the next refusal."""
+    plan = plan_of(skies[2, 64])
+    monkeypatch.setitem(OF_EXPOSURES, "measure", TaskNeeds(libraries=exposure_bytes))
+    monkeypatch.setitem(OF_TILES, "detect", TaskNeeds(libraries=tile_bytes))
+    with pytest.raises(ConfigError, match=r"detect of .* cluster.memory_limit higher") as refused:
+        require_fits(plan, Cramped(int(5e8)))
+    assert ("mosaic.tile_shape smaller" in str(refused.value)) == is_told

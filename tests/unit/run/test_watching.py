@@ -10,9 +10,10 @@ import pytest
 from stored_runs import CREATED, ELSEWHERE, NOW_S, ONE_PASS, StoredRun
 
 from alignsvc.domain.outcome import Status
-from alignsvc.errors import RunCancelled
-from alignsvc.io.control import Progress, put_progress
-from alignsvc.io.driver_record import DriverRecord
+from alignsvc.engine.driver_places import DriverStanding, DriverState
+from alignsvc.errors import ResourceError, RunCancelled
+from alignsvc.io.control import Progress, cancel_request, put_progress
+from alignsvc.io.driver_record import DriverRecord, write_driver_record
 from alignsvc.io.journal import (
     Cancelled,
     DriverStarted,
@@ -27,10 +28,11 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.run import events, listing
 from alignsvc.run.attaching import attached
-from alignsvc.run.cancelling import Cancelling, cancel_run
+from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.listing import list_runs
 from alignsvc.run.status import JournalView, RunStanding, RunStatus, age_text, run_status, status_of
+from alignsvc.run.submitted_driver import AskingManyBriefly, AskingSeldom
 from alignsvc.run.watching import Looking, watched
 
 FAILED = ExposureEnded("b", Status.FAILED, "empty", "exposure b: the file is empty")
@@ -163,22 +165,148 @@ def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: 
     ]
 
 
-def test_a_cancel_waits_for_a_driver_that_waits_for_its_turn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Place:
+    """Where drivers wait: what is said of them, one answer after the other, and who was removed."""
+
+    def __init__(self, *said: DriverState, refuses: str = "") -> None:
+        self._said, self._refuses = list(said), refuses
+        self.removed: list[str] = []
+        self.n_asked = 0
+
+    def ask(self, run: object, record: DriverRecord) -> DriverState:
+        self.n_asked += 1
+        return self._said.pop(0) if len(self._said) > 1 else self._said[0]
+
+    def remove(self, run: object, record: DriverRecord) -> None:
+        if self._refuses:
+            raise ResourceError(self._refuses)
+        self.removed.append(record.job)
+
+    @property
+    def queue(self) -> Queue:
+        return Queue(self.ask, self.remove)
+
+
+WAITS = DriverState(DriverStanding.WAITS, "PENDING (Resources)")
+RUNS = DriverState(DriverStanding.RUNS, "RUNNING")
+GONE = DriverState(DriverStanding.GONE)
+UNKNOWN = DriverState(DriverStanding.UNKNOWN, "squeue gave no answer")
+
+
+def submitted(folder: Path) -> StoredRun:
+    """Return a run that nobody drives, whose driver was submitted just now."""
+    run = StoredRun.at(folder)
+    write_driver_record(run.objects, DriverRecord("slurm", "17", "logs", NOW_S + 1))
+    return run
+
+
+@pytest.mark.parametrize("found", [WAITS, RUNS])
+def test_a_cancel_removes_a_driver_that_waits_or_only_begins(
+    found: DriverState, tmp_path: Path
+) -> None:
+    run, place = submitted(tmp_path / "run"), Place(found, found, GONE)
+    ended = cancel_run(run.root, looking=Meanwhile().looking(), submitted=place.queue)
+    assert ended.outcome is Cancelling.WITHDRAWN and "slurm job 17" in ended.line()
+    assert place.removed == ["17"]
+    assert look_at(run).standing is RunStanding.CANCELLED
+
+
+def test_a_driver_that_waits_beside_one_that_drives_is_removed_too(tmp_path: Path) -> None:
+    """Or it would go on with the run when its turn comes."""
+    run, place = submitted(tmp_path / "run"), Place(WAITS, GONE)
+    run.held_by(ELSEWHERE, NOW_S)
+
+    def obey() -> None:
+        request = cancel_request(run.objects)
+        assert request is not None
+        run.add(Cancelled(request.id, request.by))
+
+    ended = cancel_run(run.root, looking=Meanwhile(obey).looking(), submitted=place.queue)
+    assert ended.outcome is Cancelling.OBEYED
+    assert place.removed == ["17"]
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [(Place(WAITS, refuses="scancel: Access denied"), "Access denied"), (Place(UNKNOWN), "squeue")],
+)
+def test_a_cancel_waits_for_a_driver_that_cannot_be_removed(
+    place: Place, why: str, tmp_path: Path
 ) -> None:
     """Marked as obeyed, it would be forgotten when the batch system starts that driver."""
-    run = StoredRun.at(tmp_path / "run")
-    record = DriverRecord("slurm", "17", "", NOW_S)
-    monkeypatch.setattr("alignsvc.run.cancelling.waiting_driver", lambda run: record)
-    found = cancel_run(run.root, looking=Meanwhile().looking())
-    assert found.outcome is Cancelling.WAITS and "slurm job 17" in found.line()
+    run = submitted(tmp_path / "run")
+    found = cancel_run(run.root, looking=Meanwhile().looking(), submitted=place.queue)
+    assert found.outcome is Cancelling.WAITS
+    assert "slurm job 17" in found.line() and why in found.line()
     assert look_at(run).state.cancelled is None
+    assert "asked it to stop, which it has not done yet" in "".join(look_at(run).lines())
     lease = take_lease(run.objects, Patience(lambda: NOW_S, print, print))
     with (
         pytest.raises(RunCancelled),
         Keeper(Kept("run", run.objects, lease, look_at(run).state.obeyed)) as driver,
     ):
         driver()
+
+
+def test_a_driver_that_began_and_is_gone_leaves_nothing_to_wait_for(tmp_path: Path) -> None:
+    run = submitted(tmp_path / "run")
+    write_driver_record(run.objects, DriverRecord("slurm", "17", "logs", NOW_S - 200))
+    run.add(DriverStarted(1, "x"))
+    ended = cancel_run(run.root, looking=Meanwhile().looking(), submitted=Place(UNKNOWN).queue)
+    assert ended.outcome is Cancelling.MARKED
+
+
+@pytest.mark.parametrize(
+    ("state", "standing", "said"),
+    [
+        (WAITS, RunStanding.QUEUED, "queued as slurm job 17: PENDING (Resources)"),
+        (RUNS, RunStanding.QUEUED, "slurm job 17 has begun (RUNNING), and has yet to take up"),
+        (GONE, RunStanding.STOPPED, "slurm job 17 is gone, and its driver never began"),
+        (UNKNOWN, RunStanding.STOPPED, "slurm job 17 waits for its turn: not known (squeue gave"),
+    ],
+)
+def test_how_a_driver_is_that_was_submitted_is_told_in_its_place_s_words(
+    state: DriverState, standing: RunStanding, said: str, tmp_path: Path
+) -> None:
+    run, place = submitted(tmp_path / "run"), Place(state)
+    view = JournalView().read_on(Journal(run.objects, lambda: NOW_S).entries())
+    found = status_of(run.root, view, NOW_S, place.ask)
+    assert found.standing is standing
+    assert said in found.lines()[0]
+    run.held_by(ELSEWHERE, NOW_S)
+    assert status_of(run.root, view, NOW_S, place.ask).standing is RunStanding.RUNNING
+    assert place.n_asked == 1
+
+
+def test_a_place_that_cannot_be_asked_is_told_and_not_raised(tmp_path: Path) -> None:
+    run = submitted(tmp_path / "run")  # whose configuration is of no slurm
+    found = run_status(run.root)
+    assert found.standing is RunStanding.STOPPED
+    assert "it was submitted to slurm, and cluster.backend is now" in found.lines()[0]
+
+
+def test_who_watches_asks_seldom_and_believes_an_answer_for_a_while(tmp_path: Path) -> None:
+    place, now_s = Place(WAITS, UNKNOWN, WAITS, UNKNOWN), [0.0]
+    ask, record = AskingSeldom(lambda: now_s[0], place.ask), DriverRecord("slurm", "17", "", 0.0)
+    seen = []
+    for now_s[0] in range(0, 1000, 2):
+        seen.append(ask(tmp_path, record))
+    last_known = max(n for n, state in enumerate(seen) if state == WAITS)
+    assert seen == [WAITS] * (last_known + 1) + [UNKNOWN] * (len(seen) - last_known - 1)
+    assert 600 <= 2 * last_known <= 700
+    assert place.n_asked < 40
+
+
+def test_many_runs_are_asked_for_until_that_takes_too_long(tmp_path: Path) -> None:
+    now_s, record = [0.0], DriverRecord("slurm", "17", "", 0.0)
+
+    def slow(run: object, record: DriverRecord) -> DriverState:
+        now_s[0] += 15.0
+        return WAITS
+
+    ask = AskingManyBriefly(lambda: now_s[0], slow)
+    standings = [ask(tmp_path, record).standing for _ in range(4)]
+    assert standings == [DriverStanding.WAITS] * 2 + [DriverStanding.UNKNOWN] * 2
 
 
 @pytest.mark.parametrize("ahead_s", [-5000.0, 5000.0])

@@ -26,6 +26,7 @@ LAYOUTS = {
 
 
 MORE_LAYOUTS = {
+    "pair": {"name": "stack", "count": 2},
     "long strip": {"name": "strip", "count": 5, "overlap": 0.3},
     "deep stack": {"name": "stack", "count": 12},
 }
@@ -132,6 +133,23 @@ def test_separate_fields_are_separate_frames() -> None:
     assert result.after.affine_rms_px < 1e-4
 
 
+@pytest.mark.parametrize(("layout", "expected"), [("pair", 2), ("stack", 4)])
+def test_equal_exposures_have_two_degrees_each_but_the_common_shift(
+    layout: str, expected: int
+) -> None:
+    alike = {"fwhm_arcsec": [1.0, 1.0], "sky": [6.0, 6.0]}
+    truth = _truth(layout, conditions=alike)
+    result = evaluate(truth, _true(truth), geometry=Geometry.SHIFT)
+    assert result.local_degrees == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("geometry", list(Geometry))
+def test_unequal_ones_have_fewer_degrees_than_numbers_to_be_found(geometry: Geometry) -> None:
+    truth = _truth("strip")
+    numbers = (len(truth.exposures) - 1) * geometry.n_parameters
+    assert 1 < evaluate(truth, _true(truth), geometry=geometry).local_degrees < numbers
+
+
 def test_chips_of_an_exposure_share_one_bound() -> None:
     camera = {"shape": [128, 128], "chips": [2, 2], "gap_px": 10}
     truth = _truth("stack", camera=camera)
@@ -180,3 +198,4 @@ def test_a_bound_that_does_not_exist_is_null_in_json() -> None:
     record = evaluate(truth, _true(truth)).as_json()
     assert record["bound_local_px"] is None
     assert record["ratio_local"] is None
+    assert record["local_degrees"] is None

@@ -48,7 +48,8 @@ class _GaussianLaw:
     def terms(self, argument: FloatArray, own: FloatArray, weight: float, out: FloatArray) -> None:
         stretch, value = out
         np.exp(argument, out=value)
-        value *= weight
+        if weight != 1:
+            value *= weight
         np.multiply(argument, value, out=stretch)
 
     def coefficients(self, own: FloatArray) -> RadialCoefficients:

@@ -91,7 +91,8 @@ class _GaussiansLaw:
         for j, (value, stretch) in enumerate(zip(values, stretches, strict=True)):
             np.multiply(argument, narrowing[:, j, None, None], out=value)
             np.exp(value, out=value)
-            value *= weight
+            if weight != 1:
+                value *= weight
             np.multiply(value, (share * narrowing**2)[:, j, None, None], out=stretch)
             slope += stretch
             np.multiply(argument, value, out=stretch)

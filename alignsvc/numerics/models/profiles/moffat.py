@@ -57,7 +57,8 @@ class _MoffatLaw:
         np.log(argument, out=log)
         np.multiply(log, -1 / own[:, :1, None], out=value)
         np.exp(value, out=value)
-        value *= weight
+        if weight != 1:
+            value *= weight
         log *= value
         np.divide(value, argument, out=slope)
 

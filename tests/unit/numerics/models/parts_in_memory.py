@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from alignsvc.io.tables import bytes_from_table, table_from_bytes
 from alignsvc.numerics.models.parted_fit import Standing
-from alignsvc.numerics.models.scene_partition import PartTable, SceneModels
+from alignsvc.numerics.models.scene_partition import CutPart, SceneModels
 from alignsvc.numerics.models.scene_parts import (
     Advance,
     BeginPart,
@@ -30,8 +30,9 @@ class PartsInMemory:
     asked: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, models: SceneModels, parts: Iterator[PartTable]) -> PartsInMemory:
-        return cls([SceneProblem(sent(part).scene(models)) for part in parts])
+    def of(cls, models: SceneModels, parts: Iterator[CutPart]) -> PartsInMemory:
+        each = ((sent(part.table), sent(part.pixels)) for part in parts)
+        return cls([SceneProblem(table.scene(models, pixels)) for table, pixels in each])
 
     def begin(self, actions: Sequence[BeginPart]) -> tuple[Standing, ...]:
         self.asked.append("begin")

@@ -18,7 +18,7 @@ from alignsvc.numerics.models.part_sums import PartSums
 from alignsvc.numerics.models.parted_fit import PartedSceneFitter
 from alignsvc.numerics.models.scene import FluxModel, Scene, SkyModel
 from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
-from alignsvc.numerics.models.scene_partition import PartTable, SceneModels, parts_of
+from alignsvc.numerics.models.scene_partition import CutPart, SceneModels, parts_of
 from alignsvc.numerics.models.scene_problem import SceneProblem
 
 STARS = 8
@@ -280,8 +280,8 @@ def test_a_part_comes_back_from_its_table(make: object) -> None:
     single = scene.views[0].windows.pixels.astype(np.float32)
     views = replace(scene.views[0], windows=replace(scene.views[0].windows, pixels=single))
     scene = replace(scene, views=(views, *scene.views[1:]))
-    table = sent(PartTable.of(scene))
-    back = table.scene(SceneModels.of(scene))
+    part = CutPart.of(scene)
+    back = sent(part.table).scene(SceneModels.of(scene), sent(part.pixels))
     for found, wanted in zip(back.views, scene.views, strict=True):
         for name in ("pixels", "weight", "corner"):
             one, other = getattr(found.windows, name), getattr(wanted.windows, name)

@@ -73,6 +73,23 @@ def test_a_shift_of_one_exposure_is_found_and_its_sources_do_not_hide_it(
     assert max(one.largest_arcsec for i, one in enumerate(each) if i != 3) < 0.0015
 
 
+def test_what_is_not_known_of_all_places_of_an_exposure_is_no_disagreement(
+    scene: Callable, layouts: dict[str, np.ndarray]
+) -> None:
+    made = scene(layouts["stack"], Geometry.RSHIFT, noise=1.0, density=30.0)
+    second = measured_again(made.factors, 0)
+    n = len(second[3])
+    second[3] = replace(
+        second[3],
+        residual=second[3].residual + np.array([0.004, 0.0]),
+        profile_error=np.broadcast_to(0.004 * np.eye(2), (n, 2, 2)),
+    )
+    each = MethodComparison()(made.factors, second, made.footprints)
+    assert each[3].error_arcsec == pytest.approx(0.0035, rel=0.1)
+    assert each[3].significance < 2
+    assert each[3].n_apart == 0
+
+
 def test_sources_that_a_way_misplaces_are_counted_and_move_nothing(
     scene: Callable, layouts: dict[str, np.ndarray]
 ) -> None:

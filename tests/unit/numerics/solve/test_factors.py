@@ -68,6 +68,30 @@ def test_the_templates_noise_counts_only_where_the_template_is_the_truth():
     np.testing.assert_allclose(others[0], [[3.1e-4, 2e-5], [2e-5, 1.1e-4]], rtol=1e-9)
 
 
+def test_errors_in_common_turn_with_the_displacements_and_are_not_in_the_information():
+    errors = np.zeros((N, 2, 3))
+    errors[:, 0, 0], errors[:, 1, 2] = 0.01, 0.02
+    common = measured(profile_error=errors, convention_error=errors[:, :, :1])
+    plain, found = (
+        FactorBuilder(GRID, COMMON).to_mosaic(0, one, places()) for one in (measured(), common)
+    )
+    assert plain.profile_error.shape == (N, 2, 0)
+    assert (found.information == plain.information).all()
+    # Chip x runs along north.
+    wanted = 0.05 * 1.5 * np.array([[0.0, 0.0, 0.02], [0.01, 0.0, 0.0]])
+    np.testing.assert_allclose(np.abs(found.profile_error), np.tile(wanted, (N, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(found.convention_error, found.profile_error[:, :, :1])
+
+
+def test_chips_with_fewer_errors_in_common_have_zeros():
+    one, other = measured(), measured(profile_error=np.ones((N, 2, 3)))
+    both = Displacements.concatenate([one, other])
+    assert both.profile_error.shape == (2 * N, 2, 3)
+    assert not both.profile_error[:N].any()
+    assert (both.profile_error[N:] == 1).all()
+    assert both.select(np.arange(N)).profile_error.shape == (N, 2, 3)
+
+
 def test_the_floor_keeps_one_bright_source_from_carrying_the_fit():
     own = np.tile([1e-4, 0.0, 1e-4], (N, 1))
     own[0] = [1e-12, 0.0, 1e-12]

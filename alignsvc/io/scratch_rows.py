@@ -1,0 +1,103 @@
+"""Tables of rows that a process reads again and again, kept outside its memory."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any, Generic, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.errors import ResourceError
+
+T = TypeVar("T")
+
+#: Up to so many bytes stay in memory.
+_IN_MEMORY = 1 << 23
+
+
+class ScratchRows(Sequence[T], Generic[T]):
+    """Values of one frozen dataclass, read-only, one at a time.
+
+    They lie in a temporary file without a name, which ends with this object or the process; few
+    of them in memory. What is read is what was given, bit for bit.
+
+    Parameters
+    ----------
+    values : iterable of T
+        Their fields are arrays of as many rows, of the same types in all values, or whole numbers.
+
+    Raises
+    ------
+    ResourceError
+        There is no room for them.
+    """
+
+    def __init__(self, values: Iterable[T]) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._type: type[T] | None = None
+        self._columns: list[tuple[str, np.dtype[Any]]] = []
+        self._numbers: list[str] = []
+        # Of each value's columns, the axes behind the rows: one object where they are the same.
+        self._axes: list[tuple[tuple[int, ...], ...]] = []
+        known: dict[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]] = {}
+        starts, lengths, numbers = [0], [], []
+        for value in values:
+            columns = self._columns_of(value)
+            content = b"".join(column.tobytes() for column in columns)
+            try:
+                self._file.write(content)
+            except OSError as error:
+                raise ResourceError(
+                    f"scratch: {starts[-1] + len(content)} bytes and more of measurements do not "
+                    f"fit into {tempfile.gettempdir()}: {error}; set TMPDIR to a place with more "
+                    "room, then resume"
+                ) from error
+            starts.append(starts[-1] + len(content))
+            lengths.append(len(columns[0]))
+            axes = tuple(column.shape[1:] for column in columns)
+            self._axes.append(known.setdefault(axes, axes))
+            numbers.append([int(getattr(value, name)) for name in self._numbers])
+        self._start, self._n_rows = np.array(starts), np.array(lengths)
+        self._number = np.array(numbers, np.int64).reshape(len(lengths), len(self._numbers))
+
+    def _columns_of(self, value: T) -> list[NDArray[Any]]:
+        if self._type is None:
+            self._type = type(value)
+            each = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+            arrays = {name: a for name, a in each.items() if isinstance(a, np.ndarray)}
+            # Wide types first: then all of them are aligned.
+            for name in sorted(arrays, key=lambda one: -arrays[one].dtype.itemsize):
+                self._columns.append((name, arrays[name].dtype))
+            self._numbers = [name for name in each if name not in arrays]
+        return [np.asarray(getattr(value, name), dtype) for name, dtype in self._columns]
+
+    def __len__(self) -> int:
+        return len(self._n_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(len(self))[index])
+        return self._read(range(len(self))[index])
+
+    def _read(self, index: int) -> T:
+        assert self._type is not None
+        start, end = self._start[index : index + 2].tolist()
+        self._file.seek(start)
+        content, n_rows, at = self._file.read(end - start), int(self._n_rows[index]), 0
+        found: dict[str, Any] = dict(zip(self._numbers, self._number[index].tolist(), strict=True))
+        for (name, dtype), shape in zip(self._columns, self._axes[index], strict=True):
+            size = n_rows * int(np.prod(shape))
+            found[name] = np.frombuffer(content, dtype, size, at).reshape(n_rows, *shape)
+            at += size * dtype.itemsize
+        return self._type(**found)

@@ -1,0 +1,119 @@
+"""What a task of each stage needs, by the sizes of what it allocates: memory and time.
+
+A worker occupies three things. Its *libraries*: the same for all sizes. What its earlier tasks
+left in its *heap*: small arrays come and go, and the holes between them stay (arrays of 16 MB and
+more do not count in that: `engine.clusters.local`). And the *planes* that this task holds, so many
+bytes for each pixel of exposure, grid and tile. All constants were measured (tests/README.md), in
+fields of about 900 sources a megapixel; `tests/integration/test_predictions.py` compares them with
+what runs need, and fails when the code has grown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Of the fields in which all was measured: sparse ones need less time in proportion, and up to a
+#: third less memory.
+SOURCES_PER_MPIX = 900
+#: A worker with all its libraries, and one that has listed sources only.
+LIBRARIES_BYTES, FIRST_LIBRARIES_BYTES = 205e6, 140e6
+#: What is left in the heap, for a pixel of the grid's box around an exposure, and at the most.
+_LEFT, _MOST_LEFT = 370.0, 235e6
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Pixels that a task of an exposure, or of a tile, deals with.
+
+    Parameters
+    ----------
+    read : float
+        Of all chips.
+    chip : float
+        Of the largest chip, or of the grid under it if that has more.
+    area : float
+        Of the grid's box around all chips; of a tile's tasks that of the largest exposure, which
+        the same process may have worked on.
+    tile : float
+        Of a whole tile, which is what is read and decompressed.
+    cut : float
+        Of a tile and its halo, within the grid.
+    """
+
+    read: float = 0.0
+    chip: float = 0.0
+    area: float = 0.0
+    tile: float = 0.0
+    cut: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNeeds:
+    """What a task of a stage needs.
+
+    Parameters
+    ----------
+    read, chip, area, tile, cut : float
+        Bytes for each of these pixels.
+    libraries : float
+        Bytes.
+    left, most_left : float
+        Bytes that earlier tasks have left in the heap, for a pixel of `area` and at the most.
+    start_s, mpix_s : float
+        Seconds of any task, and of a megapixel of it.
+    """
+
+    read: float = 0.0
+    chip: float = 0.0
+    area: float = 0.0
+    tile: float = 0.0
+    cut: float = 0.0
+    libraries: float = LIBRARIES_BYTES
+    left: float = _LEFT
+    most_left: float = _MOST_LEFT
+    start_s: float = 0.0
+    mpix_s: float = 0.0
+
+    def memory_bytes(self, sizes: Sizes) -> float:
+        """Return what the worker of a task of these sizes occupies."""
+        planes = (
+            self.read * sizes.read
+            + self.chip * sizes.chip
+            + self.area * sizes.area
+            + self.tile * sizes.tile
+            + self.cut * sizes.cut
+        )
+        return self.libraries + min(self.most_left, self.left * sizes.area) + planes
+
+    def seconds(self, sizes: Sizes) -> float:
+        """Return how long a task of these sizes takes, on one core of 2023."""
+        return self.start_s + self.mpix_s * max(sizes.read, sizes.cut) / 1e6
+
+
+_BY_CORRELATION = TaskNeeds(read=12, chip=64, tile=10, start_s=0.4, mpix_s=1.0)
+_BY_MODEL = TaskNeeds(read=12, chip=85, tile=10, start_s=0.5, mpix_s=8.0)
+#: Of exposures, each stage in the order of a run.
+OF_EXPOSURES: Mapping[str, TaskNeeds] = {
+    "list_sources": TaskNeeds(
+        read=12, chip=38, libraries=FIRST_LIBRARIES_BYTES, left=0, start_s=0.03, mpix_s=0.15
+    ),
+    # Of what lists of sources left, and of their lists.
+    "match_sources": TaskNeeds(
+        libraries=FIRST_LIBRARIES_BYTES + 15e6, left=48, most_left=100e6, start_s=0.03, mpix_s=0.02
+    ),
+    "resample": TaskNeeds(read=9, chip=10, area=17, start_s=0.06, mpix_s=0.2),
+    "reject": TaskNeeds(read=12, chip=91, tile=10, start_s=0.05, mpix_s=0.5),
+    "measure": _BY_CORRELATION,
+    # Each exposure by both methods: the more, and the mean.
+    "compare": TaskNeeds(read=12, chip=85, tile=10, start_s=0.45, mpix_s=4.5),
+}
+#: Of exposures whose sources a model places.
+MEASURED_BY_MODEL = _BY_MODEL
+#: Of tiles.
+OF_TILES: Mapping[str, TaskNeeds] = {
+    "merge": TaskNeeds(tile=16, cut=24, start_s=0.02, mpix_s=0.03),
+    "background": TaskNeeds(tile=8, cut=24, start_s=0.015, mpix_s=0.02),
+    "detect": TaskNeeds(tile=8, cut=60, start_s=0.03, mpix_s=0.1),
+    "tell": TaskNeeds(tile=8, cut=85, start_s=0.3, mpix_s=20.0),
+}
