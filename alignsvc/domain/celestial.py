@@ -3,12 +3,16 @@
 Threads: `astropy.wcs.WCS` is not thread-safe (it may crash or give wrong numbers in silence), so
 every worker process runs *one* thread of tasks. That is settled here and nowhere else. On top of
 it a `CelestialWcs` never shares its WCS object: it builds its own, and so does every copy.
+
+A `CelestialWcs` is plain numbers; the WCS object is built when it is asked for (23 us), and a few
+hundred of them are kept: 6 kB each would be 64 MB of a driver with ten thousand exposures.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,11 +54,10 @@ class CelestialWcs:
 
     Parameters
     ----------
-    wcs : astropy.wcs.WCS
+    given : astropy.wcs.WCS
         Two axes, both celestial, in either order and of either parity; SIP, look-up tables and
-        TPV as astropy read them. Copied: what is kept here holds the linear part, the projection
-        and the pixel distortions; a TPV polynomial moves to `surface`. Use this class's methods,
-        not the WCS inside it.
+        TPV as astropy read them. Copied: what `wcs` gives back holds the linear part, the
+        projection and the pixel distortions; a TPV polynomial moves to `surface`.
     shape : tuple of int
         ``(ny, nx)`` of the chip.
     surface : PlaneSurface, TpvSurface or None
@@ -67,20 +70,24 @@ class CelestialWcs:
         Not two celestial axes, an unknown frame, or a distortion that this class does not know.
     """
 
-    wcs: WCS
+    given: InitVar[WCS]
     shape: tuple[int, int]
     surface: PlaneSurface | TpvSurface | None = None
     _frame: SkyFrame = field(init=False, repr=False)
     _parts: WcsParts = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if self.wcs.naxis != 2 or not self.wcs.has_celestial:
+    def __post_init__(self, given: WCS) -> None:
+        if given.naxis != 2 or not given.has_celestial:
             raise ValueError(
-                f"WCS: {self.wcs.naxis} axes of types {list(self.wcs.wcs.ctype)}; "
+                f"WCS: {given.naxis} axes of types {list(given.wcs.ctype)}; "
                 "two celestial ones are needed"
             )
-        parts = parts_of(self.wcs)
-        _fill(self, parts, self.shape, self.surface or tpv_of(self.wcs))
+        _fill(self, parts_of(given), self.shape, self.surface or tpv_of(given))
+
+    @property
+    def wcs(self) -> WCS:
+        """What astropy computes with; use this class's methods instead, and change nothing."""
+        return _assembled(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle plain values: astropy's own pickle goes through a header and loses digits."""
@@ -297,6 +304,12 @@ class CelestialWcs:
         return places[0], slopes
 
 
+@lru_cache(maxsize=256)
+def _assembled(one: CelestialWcs) -> WCS:
+    """Return the WCS object of one `CelestialWcs`: its own, by identity."""
+    return assembled(one.parts)
+
+
 def _fill(
     target: CelestialWcs,
     parts: WcsParts,
@@ -308,7 +321,6 @@ def _fill(
         raise ValueError(f"WCS: a plane surface goes with TAN or ZPN, not {parts.ctype[0]}")
     letters = str(wcs.wcs.lngtyp).strip()
     values = {
-        "wcs": wcs,
         "shape": (int(shape[0]), int(shape[1])),
         "surface": surface,
         "_frame": sky_frame(letters, parts.radesys, parts.equinox),

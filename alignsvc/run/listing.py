@@ -55,10 +55,12 @@ class ListedRun:
         if self.trouble:
             return f"{self.directory}  {self.standing}: {self.trouble}"
         counts = self.counts
+        ended = ((counts.skipped, "skipped"), (counts.failed, "failed"))
+        well = ((counts.going, "going"), (counts.aligned, "aligned"))
         parts = [
             f"{self.directory}  {self.id or '-'}  {self.standing}",
             counted(self.passes, "pass", "passes"),
-            f"{counts.going + counts.aligned} ok, {counts.skipped} skipped, {counts.failed} failed",
+            *(f"{n} {how}" for n, how in (*(one for one in well if one[0]), *ended)),
         ]
         if self.silence_s is not None:
             parts.append(f"{age_text(self.silence_s)} ago")
@@ -139,7 +141,7 @@ def _listed(run: Place, now_s: float, ask: AskDriver) -> ListedRun:
         view = JournalView().read_on(journal.entries())
         status = status_of(run, view, now_s, ask)
     except (AlignError, ValueError, KeyError) as error:
-        return ListedRun(run, trouble=str(error))
+        return ListedRun(run, trouble=str(error).removeprefix(f"{run}: "))
     return ListedRun(
         run,
         status.state.run_id,

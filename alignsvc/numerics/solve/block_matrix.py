@@ -259,8 +259,8 @@ class _Elimination:
 
     def _eliminated(self, step: Step, keeps_all: bool) -> _Rest:
         """Eliminate a step and all before it; factors of large sets are kept, or all."""
-        rests = [self._eliminated(one, keeps_all) for one in step.parts]
-        front, n = self._front(step, rests), len(step.pivots) * self._matrix.block
+        front = self._front(step, [self._eliminated(one, keeps_all) for one in step.parts])
+        n = len(step.pivots) * self._matrix.block
         lower = _cholesky(front.matrix[:n, :n])
         across = np.concatenate([front.matrix[:n, n:], front.sides[:n]], axis=1)
         across = solve_triangular(lower, across, lower=True, check_finite=False)
@@ -268,8 +268,9 @@ class _Elimination:
             self._kept[step] = _Factor(lower, across)
         n_left = front.matrix.shape[0] - n
         left, sides = across[:, :n_left], across[:, n_left:]
+        taken = left.T @ left
         return _Rest(
-            front.matrix[n:, n:] - left.T @ left,
+            np.subtract(front.matrix[n:, n:], taken, out=taken),
             front.sides[n:] - left.T @ sides,
             front.corner - sides[:, : self._q].T @ sides,
         )
@@ -327,7 +328,7 @@ class _Elimination:
         into[step.pivots] = blocks[np.arange(k), :, np.arange(k), :]
         for part in step.parts:
             at = self._within(step, part)
-            inverse = _inverse_of_front(self._factor(part), found[np.ix_(at, at)])
+            inverse = _inverse_of_front(self._factor(part), found, at)
             self._back_to_inverse(part, inverse, into)
 
     def _within(self, step: Step, part: Step) -> IntArray:
@@ -345,11 +346,12 @@ class _Elimination:
         return self._kept.pop(step)
 
 
-def _inverse_of_front(factor: _Factor, later: FloatArray) -> FloatArray:
-    """Return the inverse's part at a step's pivots and what `later` (b, b) is of."""
+def _inverse_of_front(factor: _Factor, later: FloatArray, at: IntArray) -> FloatArray:
+    """Return the inverse's part at a step's pivots and at rows `at` of `later`, its part there."""
     lower, n = factor.lower, len(factor.lower)
-    whole = np.empty((n + len(later), n + len(later)))
-    whole[n:, n:] = later
+    whole = np.empty((n + len(at), n + len(at)))
+    whole[n:, n:] = later[np.ix_(at, at)]
+    later = whole[n:, n:]
     solved = solve_triangular(lower, factor.across, trans="T", lower=True, check_finite=False)
     whole[n:, :n] = -(later @ solved.T)
     whole[:n, n:] = whole[n:, :n].T

@@ -112,12 +112,15 @@ def lengths_from_median(
     information : array or Computed, shape (n, 2, 2)
     """
     n = int(source.max(initial=-1)) + 1
-    total, weight = SumBy(n, (2, 2)), np.empty(len(source))
+    weight = np.empty(len(source))
     for some in parts_of(len(source)):
-        own = information[some]
-        weight[some] = np.linalg.det(own) ** 0.25  # 1 / sigma: that of least absolute values
-        total.add(source[some], own)
+        # 1 / sigma: that of least absolute values
+        weight[some] = np.linalg.det(information[some]) ** 0.25
     middle = np.stack([weighted_median_by(source, axis, weight, n) for axis in residual.T], 1)
+    del weight
+    total = SumBy(n, (2, 2))
+    for some in parts_of(len(source)):
+        total.add(source[some], information[some])
     # The variance of a median is pi/2 times that of the mean.
     of_middle = 0.5 * np.pi * inverse_2x2(total.total)
     lengths = np.empty(len(source))
@@ -196,8 +199,11 @@ def weighted_median_by(
     median = np.zeros(n_labels)
     if not len(label):
         return median
+    share = np.bincount(label, weights, n_labels)[label]
+    np.divide(weights, share, out=share)
     order = np.lexsort((values, label))
-    share = np.cumsum((weights / np.bincount(label, weights, n_labels)[label])[order])
+    share = share[order]
+    np.cumsum(share, out=share)
     sorted_label, values = label[order], values[order]
     starts = np.flatnonzero(np.append(True, sorted_label[1:] != sorted_label[:-1]))
     # The running sum within a label: minus what stood before the label's first row.

@@ -104,10 +104,10 @@ class ErrorFloor:
             lambda some: with_floor(rows.information[some], floor), len(rows.source)
         )
         free = 1.0 - leverage(rows, information)
-        # A row's own error comes into its residual times `free`, and squared into its square.
-        weight = free**2 * rows.trace(floor)
         judged = Computed(lambda some: information[some] / free[some, None, None], len(rows.source))
         lengths = lengths_from_median(rows.source, rows.residual, judged)
+        # A row's own error comes into its residual times `free`, and squared into its square.
+        weight = free**2 * rows.trace(floor)
         near = lengths <= self.widest * np.sqrt(2.0) * max(1.0, _scale(lengths, weight))
         # Only against others is a row tested: one that is left alone has length 0.
         near &= np.bincount(rows.source[near], minlength=len(near))[rows.source] > 1

@@ -347,7 +347,9 @@ def test_a_list_has_every_run_below_whatever_state_it_is_in(tmp_path: Path) -> N
         "e": "unreadable",
     }
     assert "is damaged" in found["e"].line()
+    assert found["e"].line().count(str(tmp_path)) == 1
     assert "ab" * 8 in found["b"].line() and "10 s ago" in found["b"].line()
+    assert "2 going, 0 skipped, 0 failed" in found["b"].line()
     assert found["a/finished"].as_json()["exposures"] == {
         **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1}
     }

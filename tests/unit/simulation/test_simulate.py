@@ -187,5 +187,5 @@ def _lacking(chip: ChipTruth) -> np.ndarray:
 
 def test_a_chip_that_is_not_there_is_refused() -> None:
     errors = HeaderErrorSettings(chips=(ChipError(2, (1.0, 0.0)),))
-    with pytest.raises(ConfigError, match="names chip 2 of exposure None; found 1 chips in 2"):
+    with pytest.raises(ConfigError, match="names chip 2 of exposure None; found 1 chip in 2"):
         draw_truth(dataclasses.replace(SMALL, header_errors=errors))
