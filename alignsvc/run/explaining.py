@@ -27,12 +27,12 @@ from alignsvc.io.run_logs import LogKind, LogLine, log_lines
 from alignsvc.io.tables import read_table
 from alignsvc.reasons import NEXT_STEP, REASON_TEXT, FailureKind, SkipReason
 from alignsvc.run.extension.extending import earlier_in
+from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.service import stored_config
 from alignsvc.run.solved_table import SolvedTable
 from alignsvc.run.source_counts import counts_json, counts_text
 from alignsvc.run.state import RunState, after
 
-_INPUT = "input "
 #: Ids that a sentence names of those that are like a wrong one.
 _NEAREST = 3
 
@@ -211,9 +211,8 @@ def explain_exposure(run: Place, exposure: str) -> Explanation:
     state = _state(entries)
     rows = _rows(run, state)
     found = _candidates(run, config)
-    known = dict(state.parts)
-    ids = {name.removeprefix(_INPUT) for name in known if name.startswith(_INPUT)}
-    ids |= {*state.ended, *rows, *found.files}
+    known = fingerprints_among(state.parts)
+    ids = {*known, *state.ended, *rows, *found.files}
     if exposure not in ids:
         raise _unknown(run, exposure, sorted(ids))
     happened = (*_of_journal(entries, exposure), *_of_log(objects, exposure))
@@ -227,7 +226,7 @@ def explain_exposure(run: Place, exposure: str) -> Explanation:
         sentence="" if word is None else REASON_TEXT[word],
         next_step="" if word is None else NEXT_STEP[word].replace("RUN", str(run)),
         message=_message(entries, exposure) if reason else "",
-        input=_input(config, exposure, found, known.get(_INPUT + exposure, "")),
+        input=_input(config, exposure, found, known.get(exposure, "")),
         passes=tuple(_passes(objects, state, exposure)),
         happened=tuple(sorted(happened, key=lambda one: one.time_s)),
         verdict=state.verdicts[exposure].verdict.value if exposure in state.verdicts else "",

@@ -34,7 +34,7 @@ from alignsvc.numerics.sky.footprints import (
     share_grid,
 )
 from alignsvc.run.earlier_run import EarlierRun
-from alignsvc.run.identity import setting_parts
+from alignsvc.run.identity import input_part, setting_parts
 from alignsvc.run.inspecting import ended_alone, failure, on_grid, without_duplicates
 from alignsvc.run.kept_tiles import Extension, KeptTile, Member, Role
 from alignsvc.run.named_files import (
@@ -97,7 +97,7 @@ def make_plan(
     parts = (
         *_setting_parts(config, earlier, named, reference),
         _named_plane(config, usable.sound),
-        *((f"input {header.ref.id}", header.ref.fingerprint) for header in reading.headers),
+        *((input_part(header.ref.id), header.ref.fingerprint) for header in reading.headers),
     )
     plan = Plan(
         config=config,

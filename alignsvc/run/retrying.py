@@ -22,15 +22,13 @@ from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import forget_receipts
 from alignsvc.run import attaching, events
+from alignsvc.run.identity import input_part
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
 from alignsvc.run.service import RunOptions, stored_config, stored_plan
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unchanged import refuse_corrected, require_its_inputs, with_inputs_restored
 from alignsvc.wording import counted
-
-#: How the names of inputs begin among the parts of an identity.
-_INPUT = "input "
 
 
 def retry_failed(run: Place, options: RunOptions) -> RunResult:
@@ -107,7 +105,7 @@ def _retriable(run: Place, plan: Plan, known: RunState, failed: frozenset[str]) 
 
 def _as_it_was(plan: Plan, known: RunState, failed: frozenset[str]) -> Plan:
     """Return the plan as if the files of failed exposures had not changed: they may have."""
-    inputs = {_INPUT + name for name in failed}
+    inputs = {input_part(name) for name in failed}
     others = tuple(part for part in plan.parts if part[0] not in inputs)
     before = tuple(part for part in known.parts if part[0] in inputs)
     return replace(plan, identity="", parts=(*others, *before))

@@ -24,12 +24,11 @@ from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.header_progress import planned_json
+from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, ask_driver, submitted_driver
 from alignsvc.wording import counted
-
-_INPUT = "input "
 
 
 class RunStanding(StrEnum):
@@ -393,12 +392,6 @@ def _asked_by(objects: ObjectStore, state: RunState) -> str:
     return "" if request is None or request.id in state.obeyed else request.by
 
 
-def input_names(state: RunState) -> frozenset[str]:
-    """Return the ids of the exposures that a run was given, as far as their files could be read."""
-    names = (name for name, _ in state.parts if name.startswith(_INPUT))
-    return frozenset(name.removeprefix(_INPUT) for name in names)
-
-
 def _progress(objects: ObjectStore, view: JournalView, holder: Holder | None) -> Progress | None:
     """Return how far the present stage is, unless what is said of it is of another."""
     found = progress_of(objects)
@@ -415,7 +408,7 @@ def _counts(objects: ObjectStore, state: RunState) -> ExposureCounts:
         counts = json.loads(content)["counts"]
         return ExposureCounts(0, *(int(counts[status.value]) for status in Status))
     ended = Counter(end.status for end in state.ended.values())
-    going = len(input_names(state) - state.ended.keys())
+    going = len(fingerprints_among(state.parts).keys() - state.ended.keys())
     return ExposureCounts(
         0 if state.is_finished else going,
         going if state.is_finished else 0,

@@ -14,6 +14,7 @@ from alignsvc.io.header_files import correction_run, revert
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CORRECTIONS
 from alignsvc.io.places import Place, UrlPlace, place_of
+from alignsvc.run.identity import exposure_of, fingerprints_among
 from alignsvc.run.plan import Plan
 from alignsvc.run.planning import make_plan
 from alignsvc.run.state import RunState
@@ -161,14 +162,14 @@ def _is_new(header: ExposureHeader, known: RunState) -> bool:
     digest = header.ref.fingerprint
     mine = [one for one in known.headers if one.exposure == header.ref.id]
     states = {*(one.before for one in mine), *(one.after for one in mine)}
-    return digest not in {*states, dict(known.parts).get(f"input {header.ref.id}")}
+    return digest not in {*states, fingerprints_among(known.parts).get(header.ref.id)}
 
 
 def _is_ours(
     name: str, digests: tuple[str | None, str | None], plan: Plan, known: RunState
 ) -> bool:
-    exposure = name.removeprefix("input ")
-    if exposure == name:
+    exposure = exposure_of(name)
+    if exposure is None:
         return False
     if not known.is_finished:
         ours = {h.ref.id for h in plan.headers if h.corrected_by == known.run_id}
@@ -179,7 +180,7 @@ def _is_ours(
 
 def _difference(name: str, digests: tuple[str | None, str | None], known: RunState) -> str:
     old, new = digests
-    what = name.removeprefix("input ") if name.startswith("input ") else name
+    what = exposure_of(name) or name
     end = known.ended.get(what)
     if old is None and end is not None and end.status is Status.FAILED:
         return (

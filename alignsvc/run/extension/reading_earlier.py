@@ -43,7 +43,7 @@ from alignsvc.run.earlier_run import (
     science_files,
     stored_earlier,
 )
-from alignsvc.run.identity import setting_parts
+from alignsvc.run.identity import fingerprints_among, setting_parts
 from alignsvc.run.kept_tiles import is_part_of, tile_there
 from alignsvc.run.mosaicking import mosaic_record
 from alignsvc.run.named_files import given_grid
@@ -285,11 +285,7 @@ class FinishedRun:
 
 
 def _fingerprints(state: RunState) -> dict[str, tuple[str, str]]:
-    given = {
-        part.removeprefix("input "): digest
-        for part, digest in state.parts
-        if part.startswith("input ")
-    }
+    given = fingerprints_among(state.parts)
     found = {name: (digest, digest) for name, digest in given.items()}
     for applied in state.headers:
         # The run may have been given a file that it had written before.

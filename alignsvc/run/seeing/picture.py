@@ -12,11 +12,12 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.run_logs import LogLine, log_lines
+from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
 from alignsvc.run.service import require_run, stored_config
-from alignsvc.run.status import JournalView, RunStatus, input_names, status_of
+from alignsvc.run.status import JournalView, RunStatus, status_of
 
 #: Lines of the log that are shown: the last ones.
 _LOG_LINES = 200
@@ -67,7 +68,7 @@ class RunPicture:
     def exposures(self) -> tuple[SeenExposure, ...]:
         """Every exposure that the run knows of, in order of id."""
         state = self.status.state
-        names = {*input_names(state), *state.ended, *self.outlines.id.tolist()}
+        names = {*fingerprints_among(state.parts), *state.ended, *self.outlines.id.tolist()}
         if self.passes:
             names.update(self.passes[-1].id.tolist())
         going = Status.ALIGNED if state.is_finished else None
