@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test check test-slow test-cluster test-slurm bench docs lock clean
+.PHONY: help install demo lint test check test-slow test-browser test-cluster test-slurm bench docs lock clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,12 +33,16 @@ lint: install  ## style, types and layers
 	$(BIN)/lint-imports
 
 test: lint  ## lint, then the fast suite
-	$(PYTEST) -n 2 -m "not slow and not cluster"
+	$(PYTEST) -n 2 -m "not slow and not cluster and not browser"
 
 check: test  ## the same as test
 
 test-slow: install  ## the suites that take minutes
 	$(PYTEST) -n 2 -m "slow and not cluster"
+
+test-browser: install  ## pages and widgets in Chromium, skipped with the reason where it is not installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
+	$(PYTEST) -m browser -rs tests/browser
 
 test-cluster: install  ## whole runs on schedulers and workers of their own
 	$(PYTEST) -m cluster
