@@ -38,7 +38,7 @@ TASK_TIMEOUT_S = 3600.0
 #: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
 NO_ANSWER = (OSError, TimeoutError, CancelledError)
 #: Errors of a client that could not connect again and closed itself, unless it has not.
-_CLOSED = (RuntimeError, ClosedClientError)
+CLOSED = (RuntimeError, ClosedClientError)
 #: Between questions whether cancelled tasks are forgotten, seconds.
 _LETTING_GO_S = 0.02
 
@@ -190,7 +190,7 @@ class DaskWorkers:
             raise TransientError(
                 f"scheduler: no answer within {limit_s:g} s ({error!r}); resume the run"
             ) from error
-        except _CLOSED as error:
+        except CLOSED as error:
             if self.is_connected:
                 raise
             raise _gone(error) from error  # the client gave up, and closed itself, just before
@@ -224,7 +224,7 @@ class DaskWorkers:
             )
         except NO_ANSWER as error:
             raise _gone(error) from error
-        except _CLOSED as error:
+        except CLOSED as error:
             if self.is_connected:
                 raise
             raise _gone(error) from error
