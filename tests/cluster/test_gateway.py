@@ -28,7 +28,7 @@ pytestmark = pytest.mark.cluster
 def _nothing_is_left_to_later_tests() -> Iterator[None]:
     """Collect what the library leaves: an error of its holds, in a circle, the answer it came from.
 
-    Whichever is collected first, the connection may complain of being open, in whatever test that is.
+    If the connection is collected first, it complains of being open, in whatever test that is.
     """
     yield
     with warnings.catch_warnings():
