@@ -37,8 +37,9 @@ from alignsvc.wording import counted
 TASK_TIMEOUT_S = 3600.0
 #: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
 NO_ANSWER = (OSError, TimeoutError, CancelledError)
-#: Errors of a client that could not connect again and closed itself, unless it has not.
-CLOSED = (RuntimeError, ClosedClientError)
+#: Errors of a client that could not connect again and closed itself, unless it has not: its pool
+#: of connections is closed, or it has no scheduler any more to ask.
+CLOSED = (RuntimeError, AttributeError, ClosedClientError)
 #: Between questions whether cancelled tasks are forgotten, seconds.
 _LETTING_GO_S = 0.02
 
