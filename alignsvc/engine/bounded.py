@@ -39,7 +39,12 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
     thread.start()
     thread.join(seconds)
     if raised:
-        raise raised[0]
+        error = raised.pop()
+        try:
+            raise error
+        finally:
+            # The error knows this frame: a circle would keep whatever it holds open.
+            del error
     if not given:
         raise TimeoutError(f"no answer within {seconds:g} s")
     return given[0]

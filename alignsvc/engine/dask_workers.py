@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, get_worker
+from distributed.client import ClosedClientError
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.task import StaysAtHome, Task
@@ -36,6 +37,9 @@ from alignsvc.wording import counted
 TASK_TIMEOUT_S = 3600.0
 #: Errors by which a connection to a scheduler, or an answer that does not come, shows itself.
 NO_ANSWER = (OSError, TimeoutError, CancelledError)
+#: Errors of a client that could not connect again and closed itself, unless it has not: its pool
+#: of connections is closed, or it has no scheduler any more to ask.
+CLOSED = (RuntimeError, AttributeError, ClosedClientError)
 #: Between questions whether cancelled tasks are forgotten, seconds.
 _LETTING_GO_S = 0.02
 
@@ -187,6 +191,10 @@ class DaskWorkers:
             raise TransientError(
                 f"scheduler: no answer within {limit_s:g} s ({error!r}); resume the run"
             ) from error
+        except CLOSED as error:
+            if self.is_connected:
+                raise
+            raise _gone(error) from error  # the client gave up, and closed itself, just before
 
     def submit(self, task: Task, *, is_alone: bool = False, on: str | None = None) -> Future:
         """Hand a task over.
@@ -216,7 +224,11 @@ class DaskWorkers:
                 **self._where(task, on),
             )
         except NO_ANSWER as error:
-            raise TransientError(f"scheduler: it is gone ({error!r}); resume the run") from error
+            raise _gone(error) from error
+        except CLOSED as error:
+            if self.is_connected:
+                raise
+            raise _gone(error) from error
 
     def _where(self, task: Task, on: str | None) -> dict[str, Any]:
         """Return what tells dask which worker a task prefers; another takes it if that is gone."""
@@ -269,3 +281,7 @@ class DaskWorkers:
         # scheduler does not know any more has died meanwhile.
         with suppress(TransientError, KeyError):
             self._ask(restart, named)
+
+
+def _gone(error: BaseException) -> TransientError:
+    return TransientError(f"scheduler: it is gone ({error!r}); resume the run")

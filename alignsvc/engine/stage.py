@@ -27,7 +27,7 @@ from alignsvc.engine.base import (
     TaskStarted,
     Waited,
 )
-from alignsvc.engine.dask_workers import NO_ANSWER, DaskSettings, DaskWorkers
+from alignsvc.engine.dask_workers import CLOSED, NO_ANSWER, DaskSettings, DaskWorkers
 from alignsvc.engine.pulse import Pulse, Running, TaskName
 from alignsvc.engine.retry import Action, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
@@ -186,7 +186,7 @@ class Stage:
                 return error
             report: TaskReport = future.result(timeout=limit_s)
             return report
-        except (AlignError, KilledWorker, *NO_ANSWER) as error:
+        except (AlignError, KilledWorker, *NO_ANSWER, *CLOSED) as error:
             return error
 
     def _end_of(self, name: TaskName, answer: Answer) -> TaskOutcome | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -234,14 +235,14 @@ class BucketObjects:
         then = "resume" if self.purpose is Purpose.RUN_STORE else "try again"
         try:
             yield
-        except _REFUSED as error:
-            raise RunStoreError(
-                f"{where}: refused ({plain(error)}); check the credentials in the environment or "
-                "the credentials file, and what they may do in this bucket"
-            ) from error
         except _MISSING as error:
             raise RunStoreError(f"{where}: there is no such bucket or object") from error
         except exceptions.BaseError as error:
+            if refusal(error):
+                raise RunStoreError(
+                    f"{where}: refused ({plain(error)}); check the credentials in the environment "
+                    "or the credentials file, and what they may do in this bucket"
+                ) from error
             if has_no_credentials(error):
                 raise RunStoreError(f"{where}: {NO_CREDENTIALS}") from error
             raise TransientError(
@@ -266,6 +267,8 @@ class _Client(Protocol):
 #: What a store answers where there is no such object. HTTP servers' 410 is a GenericError.
 _MISSING = (exceptions.NotFoundError, FileNotFoundError)
 _REFUSED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+#: A status that asking again does not change.
+_CLIENT_ERROR = re.compile(r"\b(?:status(?: code)?:? )(4(?!08|29)\d\d)\b")
 _FINAL = (
     *_MISSING,
     *_REFUSED,
@@ -290,6 +293,17 @@ def plain(error: Exception) -> str:
     text = str(error).partition("Debug source")[0]
     words = (word.partition("?")[0] for word in text.split())
     return " ".join(words)[:_LONGEST_MESSAGE] or type(error).__name__
+
+
+def refusal(error: Exception) -> str | None:
+    """Return the status with which a server refused a request; None if that is not what it did.
+
+    Of listings, and of plain servers, the client makes errors without a type of their own.
+    """
+    status = _CLIENT_ERROR.search(str(error))
+    if status is not None:
+        return status.group(1)
+    return "403" if isinstance(error, _REFUSED) else None
 
 
 def has_no_credentials(error: Exception) -> bool:

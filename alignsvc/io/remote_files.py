@@ -27,6 +27,7 @@ from alignsvc.io.buckets import (
     has_no_credentials,
     object_key,
     plain,
+    refusal,
 )
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
 from alignsvc.reasons import FailureKind
@@ -36,7 +37,6 @@ _BUFFER = 1 << 17
 _MOST = 1 << 24
 _GZIP = b"\x1f\x8b"
 _PATTERN_SIGNS = re.compile(r"[*?\[]")
-_CLIENT_ERROR = re.compile(r"\b(?:status(?: code)?:? )(4(?!08|29)\d\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +239,12 @@ def _raise(place: UrlPlace, error: Exception) -> NoReturn:
             FailureKind.MISSING,
             f"{place}: the file does not exist (404); mend the URL or leave it out",
         ) from error
-    refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
-    status = _CLIENT_ERROR.search(str(error))
-    if refused or status:
-        what = status.group(1) if status else "403"
+    status = refusal(error)
+    if status is not None:
         raise DataError(
             FailureKind.UNREADABLE,
-            f"{place}: the server refuses to give it ({what}); see that the file may be read with "
-            "the credentials in the environment, or leave it out",
+            f"{place}: the server refuses to give it ({status}); see that the file may be read "
+            "with the credentials in the environment, or leave it out",
         ) from error
     if has_no_credentials(error):
         raise RunStoreError(f"{place}: {NO_CREDENTIALS}") from error

@@ -84,7 +84,7 @@ def test_a_run_comes_home(seed: int, skies: Skies, disk: Path) -> None:
     config = write_config(disk / "run.yaml", whole.sky)
     told = told_by(config, seed, whole.moments, disk)
     *bad, last = told["codes"]
-    assert set(bad) <= BAD_ENDS, told
+    assert set(bad) <= BAD_ENDS, (told["codes"], told["happened"], told["said"][-4000:])
     run = config.with_suffix("")
     assert digests(whole.sky) == inputs
     assert {path.name for path in run.iterdir()} == LEFT

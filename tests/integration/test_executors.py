@@ -577,6 +577,21 @@ def test_a_task_that_the_scheduler_forgets_is_handed_over_again(
     assert events.retried
 
 
+def test_a_client_that_gave_up_is_a_scheduler_that_is_gone(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """dask's client closes itself when it cannot connect again, and then raises RuntimeError."""
+    client = Client(workshop.shared._client.scheduler.address, set_as_default=False)
+    executor = DaskExecutor(
+        client, RunContext(LocalObjects(tmp_path), "run", events), DaskSettings(), lambda: None
+    )
+    client.close()
+    with pytest.raises(TransientError, match="resume the run"):
+        list(executor.run([Toy(1, tmp_path)]))
+    with pytest.raises(TransientError, match="resume the run"):
+        executor._workers.pulse()
+
+
 def test_an_iterator_that_is_left_leaves_nothing_behind(
     workshop: Workshop, tmp_path: Path, events: Events
 ) -> None:

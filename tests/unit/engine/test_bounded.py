@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,28 @@ def silent() -> Iterator[int]:
         if thread.name == "alignsvc-asking":
             thread.join(30)
             assert not thread.is_alive()
+
+
+def test_what_an_error_holds_is_let_go_with_it() -> None:
+    """An error that holds itself, by the frames it came through, would keep connections open."""
+
+    class Held:
+        pass
+
+    def fails() -> None:
+        held = Held()
+        alive.append(weakref.ref(held))
+        raise OSError(f"with {held}")
+
+    alive: list[weakref.ref[Held]] = []
+    gc.disable()
+    try:
+        with pytest.raises(OSError, match="with") as raised:
+            within(10.0, fails)
+        del raised
+        assert alive[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

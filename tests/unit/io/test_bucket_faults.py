@@ -117,7 +117,7 @@ def test_who_is_refused_hears_of_credentials_and_sees_none(
     ("fault", "error", "said"),
     [
         (Fault.FORBIDDEN, ConfigError, r"refused .* check the credentials"),
-        (Fault.REFUSED, TransientError, r"did not answer well.* then try again"),
+        (Fault.REFUSED, TransientError, r"the server did not answer well.* then try again"),
     ],
 )
 def test_a_listing_of_inputs_that_fails_speaks_of_inputs_and_not_of_a_run(
