@@ -53,14 +53,21 @@ class Plane {
     this.left = left;
     this.draw = draw;
     this.spots = [];
+    this.isReady = false;
     this.canvas.addEventListener("mousemove", (event) => this.#hover(event));
     this.canvas.addEventListener("mouseleave", () => { this.says.textContent = ""; });
     new ResizeObserver(() => this.redraw()).observe(this.root);
   }
 
+  // Draw from now on: there is something to see.
+  show() {
+    this.isReady = true;
+    this.redraw();
+  }
+
   redraw() {
     const width = this.root.clientWidth;
-    if (!width) return;
+    if (!width || !this.isReady) return;
     const ratio = window.devicePixelRatio || 1;
     this.width = width;
     this.canvas.width = width * ratio;

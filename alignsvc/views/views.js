@@ -53,7 +53,7 @@ class RunView {
   }
 
   redraw() {
-    for (const plane of [this.convergence, this.sky, this.timeline]) plane.redraw();
+    for (const plane of [this.convergence, this.sky, this.timeline]) plane.show();
     this.table.update();
     this.#describe();
   }
