@@ -168,13 +168,7 @@ def run_place(text: str) -> Place:
     ConfigError
         A URL of a kind that is not offered, with credentials in it, or that cannot be written to.
     """
-    place = place_of(text)
-    if isinstance(place, UrlPlace) and place.scheme not in STORE_SCHEMES:
-        raise ConfigError(
-            f"run.directory: {place}: a run cannot be kept behind {place.scheme}://; wanted a "
-            f"path or one of {', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}"
-        )
-    return place
+    return _writable(text, "run.directory: {}: a run cannot be kept")
 
 
 def folder_place(text: str) -> Place:
@@ -185,10 +179,14 @@ def folder_place(text: str) -> Place:
     ConfigError
         A URL of a kind that is not offered, with credentials in it, or that cannot be written to.
     """
+    return _writable(text, "{}: nothing can be written")
+
+
+def _writable(text: str, refusal: str) -> Place:
     place = place_of(text)
     if isinstance(place, UrlPlace) and place.scheme not in STORE_SCHEMES:
         raise ConfigError(
-            f"{place}: nothing can be written behind {place.scheme}://; wanted a path or one of "
+            f"{refusal.format(place)} behind {place.scheme}://; wanted a path or one of "
             f"{', '.join(f'{scheme}://' for scheme in STORE_SCHEMES)}"
         )
     return place
