@@ -22,7 +22,7 @@ from alignsvc.run.report.needs import (
 from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.summary import extends, result_json, result_lines
 from alignsvc.run.result import RunResult, completion_of
-from alignsvc.run.source_counts import counts_text
+from alignsvc.run.source_counts import COUNTS_HEAD, counts_cells
 from alignsvc.run.stages import Tools
 from alignsvc.version import VERSION
 
@@ -71,7 +71,7 @@ def report_html(
     exposures = _table(
         (
             *("exposure", "status", "reason", "verdict", "shift east [arcsec]", "shift north"),
-            *("rotation [deg]", "sources", "rmse [px]", "last movement [px]"),
+            *("rotation [deg]", *COUNTS_HEAD, "rmse [px]", "last movement [px]"),
             *("held-out sources off, before [px]", "after"),
             *(_COLOUR_TERM if has_colours else ()),
         ),
@@ -129,13 +129,13 @@ def _table(head: Iterable[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> 
 def _cells(row: ExposureResult) -> tuple[str, ...]:
     head = (row.id, row.status.value, _remark(row), row.verdict.value)
     if row.correction is None:
-        return (*head, *[""] * 8)
+        return (*head, *[""] * (7 + len(COUNTS_HEAD)))
     return (
         *head,
         f"{row.correction.shift[0]:+.5f}",
         f"{row.correction.shift[1]:+.5f}",
         f"{row.correction.rotation_deg:+.6f}",
-        counts_text(row.quality),
+        *counts_cells(row.quality),
         f"{row.quality.rmse_px:.4f}",
         f"{row.last_move_px:.4f}",
         *(_or_nothing(px) for px in (row.held_out.before_px, row.held_out.after_px)),
