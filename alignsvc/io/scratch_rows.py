@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alignsvc.domain.made_when_asked import MadeWhenAsked
 from alignsvc.errors import ResourceError
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ T = TypeVar("T")
 _IN_MEMORY = 1 << 23
 
 
-class ScratchRows(Sequence[T], Generic[T]):
+class ScratchRows(MadeWhenAsked[T]):
     """Values of one frozen dataclass, read-only, one at a time.
 
     They lie in a temporary file without a name, which ends with this object or the process; few
@@ -79,18 +80,7 @@ class ScratchRows(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return len(self._n_rows)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(len(self))[index])
-        return self._read(range(len(self))[index])
-
-    def _read(self, index: int) -> T:
+    def _made(self, index: int) -> T:
         assert self._type is not None
         start, end = self._start[index : index + 2].tolist()
         self._file.seek(start)

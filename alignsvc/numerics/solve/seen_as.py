@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
 
+from alignsvc.domain.made_when_asked import MadeWhenAsked
 from alignsvc.domain.measurement import Factors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SeenAs(Sequence[Factors]):
+class SeenAs(MadeWhenAsked[Factors]):
     """Exposures' factors, each changed in one way.
 
     A set of ten thousand exposures has a gigabyte of them: a solve looks at those of some
@@ -29,20 +29,12 @@ class SeenAs(Sequence[Factors]):
     def __len__(self) -> int:
         return len(self.factors)
 
-    @overload
-    def __getitem__(self, index: int) -> Factors: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Factors, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Factors | tuple[Factors, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(len(self))[index])
-        return self.change(range(len(self))[index], self.factors[index])
+    def _made(self, index: int) -> Factors:
+        return self.change(index, self.factors[index])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WithOneMore(Sequence[Factors]):
+class WithOneMore(MadeWhenAsked[Factors]):
     """Exposures' factors, and others behind them: a catalogue's.
 
     Parameters
@@ -57,14 +49,5 @@ class WithOneMore(Sequence[Factors]):
     def __len__(self) -> int:
         return len(self.factors) + 1
 
-    @overload
-    def __getitem__(self, index: int) -> Factors: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Factors, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Factors | tuple[Factors, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(len(self))[index])
-        place = range(len(self))[index]
-        return self.last if place == len(self.factors) else self.factors[place]
+    def _made(self, index: int) -> Factors:
+        return self.last if index == len(self.factors) else self.factors[index]
