@@ -32,7 +32,7 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run import attaching, events, service
+from alignsvc.run import attaching, events, service, stored
 from alignsvc.run.applying import Target, apply_run, each_written
 from alignsvc.run.applying import apply_from as put_on_files
 from alignsvc.run.applying import destination as target_of
@@ -272,7 +272,7 @@ def report(run: Place | str) -> Any:
         The run has not ended.
     """
     run = _run(run)
-    service.require_run(run)
+    stored.require_run(run)
     content = RunLocations(run).objects.find(REPORT_JSON)
     if content is None:
         raise ConfigError(
@@ -389,7 +389,7 @@ def simulate(sky: Path | str, directory: Path | str) -> int:
 def evaluate(run: Place | str, directory: Path | str) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     run = _run(run)
-    state, config = service.state_of(run), service.stored_config(run)
+    state, config = stored.state_of(run), stored.stored_config(run)
     plan = service.stored_plan(run, config)
     rows = read_corrections(RunLocations(run).path(CORRECTIONS))
     of_id = {row.id: row for row in rows}

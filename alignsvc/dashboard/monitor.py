@@ -15,7 +15,8 @@ from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes_json
-from alignsvc.run.service import RunOptions, stored_config
+from alignsvc.run.service import RunOptions
+from alignsvc.run.stored import stored_config
 from alignsvc.run.submitting import submit
 from alignsvc.views import style, widget_script
 

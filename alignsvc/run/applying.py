@@ -25,7 +25,8 @@ from alignsvc.run.headers import (
     journal_edit,
     write_headers,
 )
-from alignsvc.run.service import state_of, stored_config, stored_plan
+from alignsvc.run.service import stored_plan
+from alignsvc.run.stored import state_of, stored_config
 from alignsvc.run.unchanged import require_its_inputs, with_half_written_restored
 
 T = TypeVar("T")

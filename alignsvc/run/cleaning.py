@@ -24,8 +24,8 @@ from alignsvc.io.places import Place
 from alignsvc.run.beginning_anew import remove_pixels
 from alignsvc.run.finish import tidy
 from alignsvc.run.mosaicking import EARLIER_GENERATION
-from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.stored import require_run, stored_config
 from alignsvc.wording import counted
 
 #: Tables that a run is asked for which has ended: corrections of passes, what mosaics were made of,

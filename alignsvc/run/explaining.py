@@ -28,10 +28,10 @@ from alignsvc.io.tables import read_table
 from alignsvc.reasons import NEXT_STEP, REASON_TEXT, FailureKind, SkipReason
 from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.identity import fingerprints_among
-from alignsvc.run.service import stored_config
 from alignsvc.run.solved_table import SolvedTable
 from alignsvc.run.source_counts import counts_json, counts_text
 from alignsvc.run.state import RunState, after
+from alignsvc.run.stored import stored_config
 
 #: Ids that a sentence names of those that are like a wrong one.
 _NEAREST = 3

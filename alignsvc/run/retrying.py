@@ -25,8 +25,9 @@ from alignsvc.run import attaching, events
 from alignsvc.run.identity import input_part
 from alignsvc.run.plan import Plan
 from alignsvc.run.result import RunResult
-from alignsvc.run.service import RunOptions, stored_config, stored_plan
+from alignsvc.run.service import RunOptions, stored_plan
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.stored import stored_config
 from alignsvc.run.unchanged import refuse_corrected, require_its_inputs, with_inputs_restored
 from alignsvc.wording import counted
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from threadpoolctl import threadpool_limits
 
 from alignsvc.config.build import build_cluster, image_settings
-from alignsvc.config.load import dump_config, parse_config
+from alignsvc.config.load import dump_config
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
 from alignsvc.engine.clusters import require_here
@@ -61,6 +61,7 @@ from alignsvc.run.run_directory import (
 from alignsvc.run.settled_products import require_whole_past
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
+from alignsvc.run.stored import is_begun_in, state_of, stored_config
 from alignsvc.run.unchanged import (
     difference,
     files_of,
@@ -224,7 +225,7 @@ def _keeper(run: Place, config: Config) -> Keep:
 def _may_have(run: Place) -> bool:
     """Return whether a directory is free, or of a run that goes on, for all that is known yet."""
     try:
-        if not _is_begun_in(run):
+        if not is_begun_in(run):
             return not is_occupied(run)
         known = state_of(run)
         return not known.is_finished if known.identity else never_began(run)
@@ -234,32 +235,6 @@ def _may_have(run: Place) -> bool:
 
 def _headers_read(run: Place, config: Config) -> HeadersRead:
     return find_headers(RunLocations(run).objects, image_settings(config.images))
-
-
-def stored_config(run: Place) -> Config:
-    """Return the configuration that a run was begun with."""
-    require_run(run)
-    content = RunLocations(run).objects.get(CONFIG)
-    return parse_config(content.decode(), str(run / CONFIG))
-
-
-def state_of(run: Place) -> RunState:
-    """Return where the run in a directory stands."""
-    require_run(run)
-    return fold(Journal(RunLocations(run).objects, time.time).events())
-
-
-def require_run(run: Place) -> None:
-    """Raise RunStoreError unless `run` is a run directory."""
-    if not _is_begun_in(run):
-        raise RunStoreError(
-            f"{run}: not a run directory (no {CONFIG} in it); give the directory that "
-            "run.directory named"
-        )
-
-
-def _is_begun_in(run: Place) -> bool:
-    return RunLocations(run).objects.exists(CONFIG)
 
 
 def _anywhere(plan: Plan, run: Place) -> Config:
@@ -305,7 +280,7 @@ def require_room(run: Place, plan: Plan) -> RunState:
     ConfigError
         It holds another run, or something else; or corrected headers could not be written.
     """
-    known = state_of(run) if _is_begun_in(run) else RunState()
+    known = state_of(run) if is_begun_in(run) else RunState()
     if known.identity:
         require_same(run, plan, known)
     elif is_occupied(run) and not never_began(run):
@@ -340,7 +315,7 @@ def _known_in(run: Place, *, is_replaced: bool) -> RunState | None:
 
     None: there is one that this version cannot read, and it is to be replaced.
     """
-    if not _is_begun_in(run):
+    if not is_begun_in(run):
         return RunState()
     try:
         return state_of(run)

@@ -25,8 +25,8 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.header_progress import planned_json
 from alignsvc.run.identity import fingerprints_among
-from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.state import RunState, after
+from alignsvc.run.stored import require_run, stored_config
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, ask_driver, submitted_driver
 from alignsvc.wording import counted
 

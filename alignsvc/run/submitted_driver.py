@@ -22,7 +22,7 @@ from alignsvc.errors import AlignError, ResourceError
 from alignsvc.io.driver_record import DriverRecord, read_driver_record
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.service import stored_config
+from alignsvc.run.stored import stored_config
 
 #: From a run and its driver to what is known of that now; raises nothing.
 AskDriver: TypeAlias = Callable[[Place, DriverRecord], DriverState]

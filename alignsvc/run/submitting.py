@@ -18,12 +18,8 @@ from alignsvc.run import events
 from alignsvc.run.checking import checked
 from alignsvc.run.plan import Plan
 from alignsvc.run.run_directory import absolute_directory
-from alignsvc.run.service import (
-    RunOptions,
-    prepare,
-    ready,
-    state_of,
-)
+from alignsvc.run.service import RunOptions, prepare, ready
+from alignsvc.run.stored import state_of
 from alignsvc.run.submitted_driver import ask_driver
 
 

@@ -11,8 +11,8 @@ from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import PATIENCE_S, Holder
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.service import stored_config
 from alignsvc.run.status import JournalView, RunStatus, status_of
+from alignsvc.run.stored import stored_config
 from alignsvc.run.submitted_driver import AskingSeldom
 from alignsvc.wording import counted
 

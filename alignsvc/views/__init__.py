@@ -12,7 +12,16 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-_PARTS = ("plot.js", "convergence.js", "sky.js", "timeline.js", "table.js", "views.js")
+_PARTS = (
+    "plot.js",
+    "convergence.js",
+    "sky.js",
+    "timeline.js",
+    "table.js",
+    "chosen.js",
+    "log.js",
+    "views.js",
+)
 
 
 def script() -> str:

@@ -59,8 +59,8 @@ class Plane {
     new ResizeObserver(() => this.redraw()).observe(this.root);
   }
 
-  // Draw from now on: there is something to see.
-  show() {
+  // Draw, now and whenever the size changes: there is something to see.
+  update() {
     this.isReady = true;
     this.redraw();
   }

@@ -4,6 +4,7 @@
 const SHADES = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
 
 function skyMap(view) {
+  let colourBy = "status";
   const plane = new Plane("Footprints and corrections", 420, (on) => {
     const { exposures } = view.picture;
     if (!exposures.outlines.length) {
@@ -21,7 +22,7 @@ function skyMap(view) {
       { low: midX + halfX, high: midX - halfX, name: "east of the middle [arcmin]", ticks: ticks(midX - halfX, midX + halfX) },
       { low: midY - halfY, high: midY + halfY, name: "north of the middle [arcmin]" },
     );
-    const colour = view.colourBy === "shift" ? shadesOfShift(view) : (row) => COLOURS[exposures.status[row]];
+    const colour = colourBy === "shift" ? shadesOfShift(view) : (row) => COLOURS[exposures.status[row]];
     on.pen.save();
     on.pen.beginPath();
     on.pen.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
@@ -60,7 +61,11 @@ function skyMap(view) {
     const spot = plane.nearest(event);
     if (spot) view.choose(spot.row);
   });
-  return plane;
+  const colour = element(
+    "select", { "aria-label": "colour of footprints", onchange: (event) => { colourBy = event.target.value; plane.redraw(); } },
+    element("option", { value: "status" }, "coloured by status"), element("option", { value: "shift" }, "coloured by shift"),
+  );
+  return { root: element("div", {}, plane.root, colour), update: () => plane.update() };
 }
 
 // The sky about the middle of all exposures, gnomonic, in arcmin east and north.

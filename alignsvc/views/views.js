@@ -1,30 +1,27 @@
 // A run in a page: one view, told again and again how the run stands now.
 
+// The panels of a view, from top to bottom. Each is made by a function of the view and has a `root`
+// and an `update()`, called whenever the picture or what is chosen has changed; `title` is optional.
+const PANELS = [
+  { make: (view) => sideBySide(convergence(view), skyMap(view)) },
+  { title: "Exposures", make: (view) => new ExposureTable(view) },
+  { make: (view) => new ChosenExposure(view) },
+  { title: "Stages", make: (view) => timeline(view) },
+  { title: "Log", make: (view) => new LogPanel(view) },
+];
+
 class RunView {
   constructor(root) {
     this.root = root;
     this.chosen = null;
-    this.colourBy = "status";
     this.passes = [];
     this.title = element("h1");
     this.lines = element("div", { class: "lines" });
-    this.convergence = convergence(this);
-    this.sky = skyMap(this);
-    this.timeline = timeline(this);
-    this.table = new ExposureTable(this);
-    this.detail = element("section", { class: "detail", "aria-live": "polite" });
-    this.log = element("ol", { class: "log" });
-    const colour = element(
-      "select", { "aria-label": "colour of footprints", onchange: (event) => { this.colourBy = event.target.value; this.sky.redraw(); } },
-      element("option", { value: "status" }, "coloured by status"), element("option", { value: "shift" }, "coloured by shift"),
-    );
+    this.panels = PANELS.map(({ title, make }) => ({ title, panel: make(this) }));
     root.classList.add("alignsvc");
     root.replaceChildren(
       this.title, this.lines,
-      element("div", { class: "pair" }, this.convergence.root, element("div", {}, this.sky.root, colour)),
-      element("h2", {}, "Exposures"), this.table.root, this.detail,
-      element("h2", {}, "Stages"), this.timeline.root,
-      element("h2", {}, "Log"), this.log,
+      ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
     );
   }
 
@@ -40,10 +37,6 @@ class RunView {
     const { standing, exit_code: code } = picture.status;
     this.title.textContent = code === null ? standing : `${standing}, exit ${code}`;
     this.lines.replaceChildren(...picture.lines.map((line) => element("p", {}, line)));
-    this.log.replaceChildren(...picture.log.slice().reverse().map(([time, what, stage, subject, text]) => element(
-      "li", { class: what }, element("time", {}, new Date(time * 1000).toISOString().replace("T", " ").slice(0, 19)),
-      ` ${[what.replaceAll("_", " "), stage, subject].filter(Boolean).join(" ")}: ${text}`,
-    )));
     this.redraw();
   }
 
@@ -53,21 +46,13 @@ class RunView {
   }
 
   redraw() {
-    for (const plane of [this.convergence, this.sky, this.timeline]) plane.show();
-    this.table.update();
-    this.#describe();
+    for (const { panel } of this.panels) panel.update();
   }
+}
 
-  #describe() {
-    if (this.chosen === null) return this.detail.replaceChildren();
-    const { id, status, reason, message } = this.picture.exposures, row = this.chosen;
-    this.detail.replaceChildren(
-      element("h3", {}, id[row]),
-      element("p", {}, [status[row], reason[row]].filter(Boolean).join(": "), message[row] ? `. ${message[row]}` : ""),
-      element("table", {}, ...this.passes.map((pass) => element(
-        "tr", {}, element("td", {}, `pass ${pass.number}`), element("td", {}, `moved ${number(pass.move_px[row])} px`),
-        element("td", {}, `${number(pass.used[row])} of ${number(pass.measured[row])} sources`), element("td", {}, `rms ${number(pass.rmse_px[row])} px`),
-      ))),
-    );
-  }
+function sideBySide(...panels) {
+  return {
+    root: element("div", { class: "pair" }, ...panels.map((one) => one.root)),
+    update() { for (const one of panels) one.update(); },
+  };
 }

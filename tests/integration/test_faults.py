@@ -18,7 +18,7 @@ from workplaces import Command
 from alignsvc import api
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.errors import ResourceError
-from alignsvc.run import service
+from alignsvc.run import stored
 from alignsvc.tasks.merge import MergeTask
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_a_notebook_whose_kernel_is_killed_goes_on_where_it_was(
     kernel.stdout.close()
     assert workers
     assert psutil.wait_procs(workers, timeout=60)[1] == []
-    assert service.state_of(config.with_suffix("")).is_finished is False
+    assert stored.state_of(config.with_suffix("")).is_finished is False
     assert content(api.align(config).directory) == wanted
 
 

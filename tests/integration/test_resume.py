@@ -25,7 +25,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run import events, passes, service
+from alignsvc.run import events, passes, service, stored
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic
 from alignsvc.run.passes import PassSettings, begin_pass, run_pass
@@ -226,12 +226,12 @@ def test_what_was_not_settled_is_forgotten_by_the_next_driver(
     monkeypatch.setattr(passes, "solve", die)
     with pytest.raises(KeyboardInterrupt):
         api.align(config)
-    assert len(service.state_of(config.with_suffix("")).ended) == 1
+    assert len(stored.state_of(config.with_suffix("")).ended) == 1
     monkeypatch.setattr(passes, "run_stage", run_stage)
     monkeypatch.setattr(passes, "solve", solve)
     result = api.resume(config.with_suffix(""))
     assert [one.status for one in result.corrections] == [Status.ALIGNED] * 3
-    assert service.state_of(config.with_suffix("")).ended == {}
+    assert stored.state_of(config.with_suffix("")).ended == {}
 
 
 def test_the_users_no_is_remembered(

@@ -22,7 +22,7 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.reasons import FailureKind
-from alignsvc.run import attaching, driving, events, keeping, passes, service
+from alignsvc.run import attaching, driving, events, keeping, passes, service, stored
 from alignsvc.run.cancelling import Cancelling, cancel_run
 from alignsvc.run.keeping import Keeper
 from alignsvc.run.result import RunResult
@@ -100,7 +100,7 @@ def test_a_cancelled_run_stops_says_so_and_resumed_changes_no_bit(
 
     with pytest.raises(RunCancelled, match=f"{run}: cancelled, as somebody asked"):
         api.align(config, api.RunOptions(listener=After(1, cancel)))
-    state = service.state_of(run)
+    state = stored.state_of(run)
     assert state.cancelled is not None and len(state.solved_passes) == 1
     assert command("status", run, "--json").json["standing"] == "cancelled"
     ended = command("watch", run)
@@ -266,7 +266,7 @@ def test_a_mended_file_tried_again_gives_the_run_that_never_failed(
     assert ended.json["counts"] == {"aligned": 3, "skipped": 0, "failed": 0}
     assert results(run) == results(whole.directory)
     assert {path.name for path in run.iterdir()} == LEFT
-    assert service.state_of(run).identity == service.state_of(whole.directory).identity
+    assert stored.state_of(run).identity == stored.state_of(whole.directory).identity
     assert api.align(config).exit_code == whole.exit_code  # the same run, and finished
     assert "no exposure has failed" in command("retry", run, "--failed").sentence
 
@@ -302,13 +302,13 @@ def test_nothing_is_tried_again_where_something_else_has_changed(sky: Path, tmp_
     config = write_config(tmp_path / "run.yaml", own)
     run = config.with_suffix("")
     api.align(config)
-    before = service.state_of(run)
+    before = stored.state_of(run)
     shutil.copy(sky / "exp001.fits", own)
     other = own / "exp000.fits"
     other.write_bytes(other.read_bytes().replace(b"EXPTIME ", b"EXPTIMF ", 1))
     with pytest.raises(ConfigError, match="exposure exp000 differs"):
         retry_failed(run, api.RunOptions())
-    assert service.state_of(run) == before
+    assert stored.state_of(run) == before
 
 
 @pytest.mark.slow
@@ -408,7 +408,7 @@ def test_a_cleaned_run_that_had_not_ended_begins_anew_and_ends_the_same(
     run = stopped_after_first_pass(write_config(tmp_path / "run.yaml", sky))
     kept = command("clean", run, "--keep-mosaic").out
     assert "0 objects" in kept and "anew" not in kept
-    assert len(service.state_of(run).solved_passes) == 1
+    assert len(stored.state_of(run).solved_passes) == 1
     assert "begins its loop anew" in command("clean", run).out
     assert not (run / "contributions").exists() and not (run / "mosaic.zarr").exists()
     assert command("clean", run, "--json").json["objects"] == 0

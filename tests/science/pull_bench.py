@@ -42,7 +42,7 @@ from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import chip_samples
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
-from alignsvc.run import service
+from alignsvc.run import stored
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.planning import make_plan
 from alignsvc.run.solved_table import SolvedTable, pass_name
@@ -212,7 +212,7 @@ class _Measured:
 
 
 def _seen(run: Path, truth: Truth) -> SeenSet:
-    plan = make_plan(service.stored_config(run))
+    plan = make_plan(stored.stored_config(run))
     objects = RunLocations(run.absolute()).objects
     passes = len(list((run / "tables" / "solved").glob("pass-????.npz")))
     solved = read_table(objects, pass_name(passes), SolvedTable)

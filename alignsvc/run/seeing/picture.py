@@ -16,8 +16,8 @@ from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
-from alignsvc.run.service import require_run, stored_config
 from alignsvc.run.status import JournalView, RunStatus, status_of
+from alignsvc.run.stored import require_run, stored_config
 
 #: Lines of the log that are shown: the last ones.
 _LOG_LINES = 200
