@@ -7,7 +7,7 @@ class ChosenExposure {
     this.state = element("p", { class: "state", role: "status" });
     this.quiver = new ResidualQuiver((row) => this.#look(row));
     this.cutouts = new SourceCutouts((row) => this.#look(row));
-    this.near = element("div", { hidden: "" }, element("div", { class: "near" }, this.quiver.root, this.cutouts.root), this.cutouts.pixels);
+    this.near = element("div", { hidden: "" }, element("div", { class: "near" }, this.quiver.root, this.cutouts.root, this.cutouts.said), this.cutouts.grids);
     this.root = element("section", { class: "detail" }, this.told, this.state, this.near);
     this.asked = "";
   }
