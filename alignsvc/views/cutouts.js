@@ -11,7 +11,7 @@ class SourceCutouts {
     const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.list);
     this.said = element("table", { class: "numbers" });
     this.grids = element("div", { class: "grids" });
-    this.root = element("div", { class: "rows worst", "aria-label": "sources whose pixels are kept, worst first" }, table);
+    this.root = element("div", { class: "worst", "aria-label": "sources whose pixels are kept, worst first" }, table);
   }
 
   show(detail, chosen) {
