@@ -19,6 +19,7 @@ _PARTS = (
     "timeline.js",
     "table.js",
     "chosen.js",
+    "mosaic.js",
     "log.js",
     "views.js",
 )

@@ -7,7 +7,7 @@ function render({ model, el }) {
   const cancel = ask("cancel", "Cancel the run"), resume = ask("resume", "Resume it");
   el.replaceChildren(element("div", { class: "alignsvc asks" }, cancel, " ", resume, " ", answer), root);
   const view = new RunView(root);
-  const parts = ["moment", "exposures", "passes"];
+  const parts = ["moment", "exposures", "passes", "mosaic"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
     if (!picture.status || !picture.exposures || !picture.passes) return;
