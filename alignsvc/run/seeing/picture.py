@@ -18,6 +18,7 @@ from alignsvc.io.worker_samples import WORKER_SAMPLES
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
+from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
 from alignsvc.run.seeing.task_times import TaskRecords
@@ -65,6 +66,8 @@ class RunPicture:
     tasks : Records of TaskEnd
         The same value as at the look before if nothing is new; so are the samples.
     samples : Records of WorkerSample
+    mosaic : MosaicPreviews or None
+        Before and after, as far as there are pictures.
     """
 
     status: RunStatus
@@ -74,6 +77,7 @@ class RunPicture:
     log: tuple[LogLine, ...] = ()
     tasks: TaskRecords = field(default_factory=Records)
     samples: SampleRecords = field(default_factory=Records)
+    mosaic: MosaicPreviews | None = None
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -120,6 +124,7 @@ class RunViewer:
         self._outlines = Outlines.none()
         self._tasks = PieceReader(self._objects, TASK_ENDS)
         self._samples = PieceReader(self._objects, WORKER_SAMPLES)
+        self._mosaic: MosaicPreviews | None = None
 
     def look(self) -> RunPicture:
         """Return the run as it is now.
@@ -134,6 +139,7 @@ class RunViewer:
         self._stages = stages_read_on(self._stages, news)
         if not len(self._outlines.id):
             self._outlines = find_outlines(self._objects)
+        self._mosaic = find_mosaic_previews(self._objects, self._mosaic)
         status = status_of(self.run, self._view, self._clock())
         return RunPicture(
             replace(status, eps_shift_px=self._eps_shift_px),
@@ -143,6 +149,7 @@ class RunViewer:
             tuple(log_lines(self._objects))[-_LOG_LINES:],
             self._tasks(),
             self._samples(),
+            self._mosaic,
         )
 
     def detail(self, exposure_id: str) -> ExposureDetail | None:
