@@ -1,0 +1,20 @@
+// The page of a report: its static part is there already, the view joins it.
+
+function showReport(root, picture) {
+  const view = new RunView(root, { heading: false });
+  view.update(picture);
+  const rowOf = new Map(picture.exposures.id.map((id, row) => [id, row]));
+  // Names in the table of the worst exposures choose them.
+  for (const cell of document.querySelectorAll("#worst tbody td:first-child")) {
+    const row = rowOf.get(cell.textContent);
+    if (row === undefined) continue;
+    cell.replaceChildren(element("button", {
+      type: "button",
+      onclick: () => {
+        if (view.chosen !== row) view.choose(row);
+        root.querySelector(".detail").scrollIntoView({ block: "center" });
+      },
+    }, cell.textContent));
+  }
+  return view;
+}
