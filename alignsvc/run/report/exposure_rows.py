@@ -9,8 +9,8 @@ from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.run.source_counts import COUNTS_HEAD, counts_cells
 
-#: Rows that the table has at the most.
-MOST_ROWS = 40
+#: Rows that the table has at the most, of exposures that are not aligned and of aligned ones.
+_MOST_ENDED, _MOST_ALIGNED = 20, 30
 _COLOUR_TERM = ("redder by a magnitude: shift east [mas]", "north", "its error")
 _ORDER = {Status.FAILED: 0, Status.SKIPPED: 1, Status.ALIGNED: 3}
 
@@ -24,13 +24,17 @@ def worst_first(rows: Sequence[ExposureResult]) -> list[ExposureResult]:
     return sorted(rows, key=_badness)
 
 
-def worst_aligned(rows: Sequence[ExposureResult]) -> list[str]:
-    """Return the ids of aligned exposures, the worst first."""
-    return [row.id for row in worst_first(rows) if row.status is Status.ALIGNED]
+def shown_rows(rows: Sequence[ExposureResult]) -> list[ExposureResult]:
+    """Return those that are to be looked at first: as many of each kind as a page shall have."""
+    ordered = worst_first(rows)
+    ended = [row for row in ordered if row.status is not Status.ALIGNED]
+    return [*ended[:_MOST_ENDED], *ordered[len(ended) :][:_MOST_ALIGNED]]
 
 
 def _badness(row: ExposureResult) -> tuple[int, float, str]:
-    kind = 2 if row.chips_apart and row.status is Status.ALIGNED else _ORDER[row.status]
+    if row.status is not Status.ALIGNED:
+        return (_ORDER[row.status], 0.0, row.id)
+    kind = 2 if row.chips_apart else _ORDER[row.status]
     after_px = row.held_out.after_px
     size = after_px if math.isfinite(after_px) else row.quality.rmse_px
     return (kind, -size if math.isfinite(size) else 0.0, row.id)

@@ -9,7 +9,7 @@ import numpy as np
 from alignsvc.domain.outcome import Status
 from alignsvc.run.report.agreement import AGREEMENT_HEAD, AGREEMENT_TITLE, agreement_cells
 from alignsvc.run.report.contents import ReportContents
-from alignsvc.run.report.exposure_rows import MOST_ROWS, exposure_head, exposure_rows, worst_first
+from alignsvc.run.report.exposure_rows import exposure_head, exposure_rows, shown_rows
 from alignsvc.run.report.histogram import Bars, Histogram
 from alignsvc.run.report.markup import (
     Markup,
@@ -25,7 +25,7 @@ from alignsvc.run.report.markup import (
 from alignsvc.run.report.needs import NEEDS_HEAD
 from alignsvc.run.report.performance import RATE_HEAD
 from alignsvc.run.report.pulls import Pulls
-from alignsvc.run.report.reasons import REASONS_HEAD, reason_lines, reason_rows
+from alignsvc.run.report.reasons import REASONS_HEAD, reason_rows
 from alignsvc.run.report.residual_statistics import RESIDUALS_HEAD, ResidualHistogram
 from alignsvc.run.report.summary import result_lines
 from alignsvc.run.report.trust import Trust, trust_of
@@ -60,14 +60,10 @@ def verdict(contents: ReportContents) -> Markup:
 
 
 def _said(contents: ReportContents) -> list[str]:
-    """Return the run's own sentences; warnings stand above, and the table of reasons below."""
+    """Return the run's own sentences; warnings stand above, what is said of single ones below."""
     lines = result_lines(contents.result, most_notes=None)
-    elsewhere = {
-        *(f"warning: {one}" for one in contents.result.warnings),
-        *reason_lines(reason_rows(contents.result.corrections)),
-    }
     return [
-        *(one for one in lines if one not in elsewhere),
+        *(one for one in lines if not one.startswith(("warning: ", "  "))),
         *(f"not shown: {one}" for one in contents.missing),
     ]
 
@@ -89,7 +85,7 @@ def numbers(contents: ReportContents) -> Markup:
 def reasons(contents: ReportContents) -> Markup:
     """Return the table of reasons; nothing if all exposures are aligned."""
     rows = ((row.status.value, row.cells) for row in reason_rows(contents.result.corrections))
-    return section("Reasons", table(REASONS_HEAD, rows))
+    return section("Reasons", table(REASONS_HEAD, rows), anchor="reasons")
 
 
 def residuals(contents: ReportContents) -> Markup:
@@ -137,10 +133,13 @@ def _pull_histogram(found: Pulls) -> Markup:
 
 def worst(contents: ReportContents) -> Markup:
     """Return the exposures that are to be looked at first."""
-    rows = worst_first(contents.result.corrections)
-    shown = rows[:MOST_ROWS]
+    rows = contents.result.corrections
+    shown = shown_rows(rows)
     more = (
-        [f"The first {len(shown)} of {len(rows)}; corrections.ecsv and report.json have all."]
+        [
+            f"{len(shown)} of {len(rows)}: the first of those that are not aligned, and of those "
+            "that are; corrections.ecsv and report.json have all."
+        ]
         if len(rows) > len(shown)
         else []
     )
