@@ -23,6 +23,9 @@ _PARTS = (
     "sky.js",
     "timeline.js",
     "table.js",
+    "pixels.js",
+    "residuals.js",
+    "cutouts.js",
     "chosen.js",
     "log.js",
     "views.js",
@@ -44,7 +47,11 @@ def style() -> str:
     return _content("views.css")
 
 
-def view_html(picture: Mapping[str, Any], element_id: str = "run") -> str:
+def view_html(
+    picture: Mapping[str, Any],
+    element_id: str = "run",
+    details: Mapping[str, Any] | None = None,
+) -> str:
     """Return an element with a run in it, whole: data, script and style.
 
     Parameters
@@ -53,16 +60,23 @@ def view_html(picture: Mapping[str, Any], element_id: str = "run") -> str:
         As `picture_json` gives it.
     element_id : str
         Of the element.
+    details : mapping of exposure id to mapping, or None
+        As `detail_json` gives them: of the exposures that can be looked at closely.
     """
     name = escape(element_id)
-    shown = f"new RunView({_found(name)}).update({_read(name)});"
     return (
-        f'<style>{style()}</style><div id="{name}"></div>{_data(name, picture)}'
-        f'<script type="module">{script()}\n{shown}</script>'
+        f'<style>{style()}</style><div id="{name}"></div>{_data(name, picture, details)}'
+        f'<script type="module">{script()}\n{_read(name)}'
+        'new RunView(root, { detail }).update(data("picture"));</script>'
     )
 
 
-def page_html(title: str, body: str, picture: Mapping[str, Any] | None) -> str:
+def page_html(
+    title: str,
+    body: str,
+    picture: Mapping[str, Any] | None,
+    details: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page of a report: it asks no network, and runs no script but the views'.
 
     The browser is told so: it compares the script with its digest, and fetches nothing.
@@ -74,11 +88,15 @@ def page_html(title: str, body: str, picture: Mapping[str, Any] | None) -> str:
         Markup, with an element `PAGE_VIEW` in it if there is a picture.
     picture : mapping or None
         As `picture_json` gives it; None: there is nothing to draw.
+    details : mapping of exposure id to mapping, or None
+        As of `view_html`; the first one is shown at once.
     """
     shown = (
-        f"{script()}\n{_content('report.js')}showReport({_found(PAGE_VIEW)}, {_read(PAGE_VIEW)});"
+        f"{script()}\n{_content('report.js')}{_read(PAGE_VIEW)}"
+        'showReport(root, data("picture"), detail, Object.keys(data("details"))[0]);'
     )
-    scripts = "" if picture is None else f'<script type="module">{shown}</script>'
+    script_element = f'<script type="module">{shown}</script>'
+    drawn = "" if picture is None else f"{_data(PAGE_VIEW, picture, details)}{script_element}"
     digest = base64.b64encode(hashlib.sha256(shown.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
@@ -89,22 +107,30 @@ def page_html(title: str, body: str, picture: Mapping[str, Any] | None) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style()}{_content('report.css')}</style></head>"
-        f"<body>{body}{'' if picture is None else _data(PAGE_VIEW, picture)}{scripts}</body></html>"
+        f"<body>{body}{drawn}</body></html>"
     )
 
 
-def _found(name: str) -> str:
-    return f'document.getElementById("{name}")'
-
-
 def _read(name: str) -> str:
-    return f'JSON.parse(document.getElementById("{name}-picture").textContent)'
+    """Return a script that defines ``root``, ``data(part)`` and ``detail(id)`` of an element."""
+    return (
+        f'const root = document.getElementById("{name}");\n'
+        "const data = (part) => JSON.parse("
+        f'document.getElementById("{name}-" + part).textContent);\n'
+        "let details = null;\n"
+        'const detail = async (id) => { details ??= data("details"); '
+        "return Object.hasOwn(details, id) ? details[id] : null; };\n"
+    )
 
 
-def _data(name: str, picture: Mapping[str, Any]) -> str:
-    # No text within can end the element that it stands in, or begin another.
-    data = json.dumps(picture, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}-picture">{data}</script>'
+def _data(name: str, picture: Mapping[str, Any], details: Mapping[str, Any] | None) -> str:
+    """Return elements of JSON, of which no text can end the element or begin another."""
+    return "".join(
+        f'<script type="application/json" id="{name}-{part}">'
+        + json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        + "</script>"
+        for part, value in (("picture", picture), ("details", details or {}))
+    )
 
 
 def _content(name: str) -> str:

@@ -1,7 +1,8 @@
 // The page of a report: its static part is there already, the view joins it.
 
-function showReport(root, picture) {
-  const view = new RunView(root, { heading: false });
+// `first`: the id of the exposure that is shown from near at once; undefined: none.
+function showReport(root, picture, detail, first) {
+  const view = new RunView(root, { detail, heading: false });
   view.update(picture);
   const rowOf = new Map(picture.exposures.id.map((id, row) => [id, row]));
   // Names in the table of the worst exposures choose them.
@@ -16,5 +17,6 @@ function showReport(root, picture) {
       },
     }, cell.textContent));
   }
+  if (rowOf.has(first)) view.choose(rowOf.get(first));
   return view;
 }

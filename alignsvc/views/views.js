@@ -11,9 +11,11 @@ const PANELS = [
 ];
 
 class RunView {
-  // heading: whether it says itself how the run stands; a page may have said so already.
-  constructor(root, { heading = true } = {}) {
+  // `detail(id)` promises the detail of an exposure, as `detail_json` has it, or null; `heading`:
+  // whether the view says itself how the run stands, which a page may have said before.
+  constructor(root, { detail = null, heading = true } = {}) {
     this.root = root;
+    this.detail = detail;
     this.chosen = null;
     this.passes = [];
     this.title = element("h1");
