@@ -40,6 +40,7 @@ from alignsvc.run.loop_state import LoopState
 from alignsvc.run.method_agreement import agreement_rows
 from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.previewing import find_preview, keep_after, remove_thumbnails
 from alignsvc.run.reducer.levelling import level_notes
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
@@ -64,7 +65,8 @@ class _Written:
 
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
     """Write everything that a run leaves for people, remove the rest; return its result."""
-    mosaics = _final_mosaic(tools, end.state) if tools.plan.exposures else ()
+    mosaic = _final_mosaic(tools, end.state) if tools.plan.exposures else None
+    mosaics = _exported(tools, mosaic) if mosaic is not None else ()
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
@@ -79,6 +81,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         tools.listener(events.Note(note))
     known = fold(tools.journal.events())
     sharper = mosaic_sharpening(tools.run, known)
+    unseen = keep_after(tools, mosaic, sharper)
     result = RunResult(
         directory=tools.run,
         verdict=end.verdict,
@@ -94,8 +97,10 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *end.state.chip_notes,
             *level_notes(end.state),
             *written.notes,
+            *unseen,
         ),
         sharpening=sharper,
+        preview=find_preview(tools.run),
         agreement=agreement,
         planned=known.planned,
     )
@@ -159,6 +164,7 @@ def tidy(run: Place, keep_mosaics: str) -> None:
         mosaics.remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
         objects.delete_below(f"{MOSAIC_STORE}/")
+    remove_thumbnails(objects)
     remove_control(objects)
     objects.remove_partial()
     objects.delete_below(CONTRIBUTIONS)  # last: while they are there, the rest may be too
@@ -169,17 +175,14 @@ def is_tidy(run: Place) -> bool:
     return CONTRIBUTIONS.removesuffix("/") not in RunLocations(run).objects.folders("")
 
 
-def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Place, ...]:
-    """Make the mosaic with the final corrections; return the FITS files of it."""
+def _final_mosaic(tools: Tools, state: LoopState) -> Mosaic | None:
+    """Make the mosaic with the final corrections; return it, None if nobody is in it."""
     members = _members(tools, state)
     if not members:
-        return ()
+        return None
     views = {one.id: view_of(tools, one, _final_standing(one, state)) for one in members}
     turn = Turn(0, state.next_generation, is_detected=False)
-    made = make_mosaic(tools, turn, members, views, state.mosaic)
-    if tools.plan.config.output.mosaic == "none":
-        return ()
-    return _exported(tools, made.mosaic)
+    return make_mosaic(tools, turn, members, views, state.mosaic).mosaic
 
 
 def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
@@ -203,7 +206,9 @@ def _final_standing(exposure: PlannedExposure, state: LoopState) -> Standing:
 
 
 def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
-    """Write one FITS file a component: mosaic.fits, mosaic_1.fits, ..."""
+    """Write one FITS file a component, if asked for: mosaic.fits, mosaic_1.fits, ..."""
+    if tools.plan.config.output.mosaic == "none":
+        return ()
     locations, paths = RunLocations(tools.run), []
     for grid in tools.plan.grids:
         suffix = f"_{grid.component}.fits" if grid.component else ".fits"

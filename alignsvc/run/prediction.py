@@ -18,6 +18,7 @@ from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan, PlannedExposure, comparable
+from alignsvc.run.previewing import n_preview_tasks, preview_bytes
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds
 
@@ -204,6 +205,7 @@ class _Measures:
             "tell": Counts(once=n_tiles * both, told=by_model),
             "measure": Counts(every=n_measured),
             "compare": Counts(once=2 * n_measured * both),
+            "preview": Counts(once=2 * n_preview_tasks(plan)),
         }
 
     @property
@@ -299,7 +301,7 @@ class _Measures:
         full = self.plan.config.alignment.max_full_passes
         tasks = sum(one.of_a_run(_PASSES, min(full, _PASSES)) for one in self.counts.values())
         tables = _TABLES * _PASSES * sum(one.read for _, one in self.exposures)
-        return int(tables + _RECEIPT * tasks + _JOURNAL)
+        return int(tables + _RECEIPT * tasks + _JOURNAL + preview_bytes(self.plan))
 
     def _mosaic_px(self) -> float:
         return sum(

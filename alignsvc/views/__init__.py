@@ -27,6 +27,7 @@ _PARTS = (
     "residuals.js",
     "cutouts.js",
     "chosen.js",
+    "mosaic.js",
     "log.js",
     "views.js",
 )

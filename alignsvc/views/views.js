@@ -6,6 +6,7 @@ const PANELS = [
   { make: (view) => sideBySide(convergence(view), skyMap(view)) },
   { title: "Exposures", make: (view) => new ExposureTable(view) },
   { make: (view) => new ChosenExposure(view) },
+  { title: "Mosaic", make: (view) => new MosaicPanel(view) },
   { title: "Stages", make: (view) => timeline(view) },
   { title: "Log", make: (view) => new LogPanel(view) },
 ];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +31,10 @@ class ReportContents:
     pulls : Pulls or None
     picture : mapping or None
         What the drawings show, as `reported_picture` returns it.
+    details : mapping of exposure id to mapping
+        As `worst_details` returns them.
     tables : tuple of str
-        Names of tables in the run's directory that hold what `picture` shows.
+        Names of tables and pictures in the run's directory that hold what `picture` shows.
     missing : tuple of str
         What could not be shown, and why.
     """
@@ -44,6 +47,7 @@ class ReportContents:
     provenance: Provenance | None = None
     pulls: Pulls | None = None
     picture: Any = None
+    details: Mapping[str, Any] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     residuals: ResidualStatistics = field(init=False)
@@ -75,6 +79,7 @@ class ReportContents:
             "inputs": None if made_of is None else made_of.inputs.as_json(),
             "configuration": None if made_of is None else dict(made_of.configuration),
             "provenance": None if made_of is None else made_of.as_json(),
+            "seen_from_near": list(self.details),
             "tables": list(self.tables),
             "missing": list(self.missing),
         }

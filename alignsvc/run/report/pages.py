@@ -10,11 +10,19 @@ from typing import Any, TypeVar
 from alignsvc import views
 from alignsvc.errors import AlignError
 from alignsvc.io.journal_store import Entry
-from alignsvc.io.locations import CORRECTIONS, HISTORY, REPORT_HTML, REPORT_JSON, RunLocations
+from alignsvc.io.locations import (
+    CORRECTIONS,
+    HISTORY,
+    PREVIEWS,
+    REPORT_HTML,
+    REPORT_JSON,
+    RunLocations,
+)
 from alignsvc.run.outlines import OUTLINES
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report import sections
 from alignsvc.run.report.contents import ReportContents
+from alignsvc.run.report.exposure_rows import worst_first
 from alignsvc.run.report.markup import Markup, joined, paragraphs, section
 from alignsvc.run.report.needs import DiskNeeds, stage_needs
 from alignsvc.run.report.performance import performance_of
@@ -22,6 +30,7 @@ from alignsvc.run.report.provenance import provenance_of
 from alignsvc.run.report.pulls import find_pulls
 from alignsvc.run.report.reported_picture import reported_picture
 from alignsvc.run.report.summary import extends
+from alignsvc.run.report.worst_details import worst_details
 from alignsvc.run.result import RunResult
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.seeing.stage_times import stages_read_on
@@ -64,6 +73,7 @@ def report_html(contents: ReportContents) -> str:
             ]
         ),
         contents.picture,
+        contents.details,
     )
 
 
@@ -82,9 +92,11 @@ def _contents(tools: Tools, result: RunResult) -> ReportContents:
     objects = RunLocations(tools.run).objects
     entries = tuple(tools.journal.entries())
     events = [entry.event for entry in entries]
+    state = fold(events)
     wanted = predicted(tools.plan)
     missing: list[str] = []
-    picture = _tried("pictures", missing, lambda: RunViewer(tools.run).look())
+    picture = _tried("drawings", missing, lambda: RunViewer(tools.run).look())
+    worst = [row.id for row in worst_first(result.corrections) if row.correction is not None]
     solver = tools.plan.config.alignment.solver
     return ReportContents(
         result=result,
@@ -93,9 +105,10 @@ def _contents(tools: Tools, result: RunResult) -> ReportContents:
         disk=DiskNeeds(wanted.end_bytes, sum(objects.sizes("").values())),
         performance=_performance(tools, entries),
         provenance=provenance_of(tools.run, tools.plan),
-        pulls=_tried("pulls", missing, lambda: find_pulls(objects, fold(events), solver)),
+        pulls=_tried("pulls", missing, lambda: find_pulls(objects, state, solver)),
         picture=None if picture is None else reported_picture(picture, result),
-        tables=_tables(result, picture),
+        details=_tried("sources", missing, lambda: worst_details(objects, state, worst)) or {},
+        tables=(*_tables(result, picture), *objects.list(PREVIEWS)),
         missing=tuple(missing),
     )
 

@@ -56,6 +56,7 @@ def result_json(result: RunResult) -> Json:
         ],
         "exposures": [_exposure(row) for row in result.corrections],
         "mosaic": [str(path) for path in result.mosaic],
+        "preview": None if result.preview is None else str(result.preview),
         "headers": [str(path) for path in result.headers],
         "sharpening": _sharpening(result.sharpening),
         **({"method_agreement": agreement_json(result.agreement)} if result.agreement else {}),
@@ -99,6 +100,8 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         folder = common_folder(result.headers)
         lines.append(f"corrected headers: {folder} ({counted(len(result.headers), 'file')})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
+    if result.preview is not None:
+        lines.append(f"picture of the mosaic: {result.preview}")
     if not result.ended_early:
         lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
     lines += [f"note: {redacted(note)}" for note in result.notes[:most_notes]]

@@ -15,6 +15,7 @@ from alignsvc.io.run_logs import LogLine, log_lines
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
+from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
 from alignsvc.run.status import JournalView, RunStatus, status_of
@@ -57,6 +58,8 @@ class RunPicture:
     outlines : Outlines
     log : tuple of LogLine
         The last of it.
+    mosaic : MosaicPreviews or None
+        Before and after, as far as there are pictures.
     """
 
     status: RunStatus
@@ -64,6 +67,7 @@ class RunPicture:
     stages: tuple[StageTime, ...] = ()
     outlines: Outlines = field(default_factory=Outlines.none)
     log: tuple[LogLine, ...] = ()
+    mosaic: MosaicPreviews | None = None
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -108,6 +112,7 @@ class RunViewer:
         self._stages: tuple[StageTime, ...] = ()
         self._passes: dict[str, PassColumns] = {}
         self._outlines = Outlines.none()
+        self._mosaic: MosaicPreviews | None = None
 
     def look(self) -> RunPicture:
         """Return the run as it is now.
@@ -122,6 +127,7 @@ class RunViewer:
         self._stages = stages_read_on(self._stages, news)
         if not len(self._outlines.id):
             self._outlines = find_outlines(self._objects)
+        self._mosaic = find_mosaic_previews(self._objects, self._mosaic)
         status = status_of(self.run, self._view, self._clock())
         return RunPicture(
             replace(status, eps_shift_px=self._eps_shift_px),
@@ -129,6 +135,7 @@ class RunViewer:
             self._stages,
             self._outlines,
             tuple(log_lines(self._objects))[-_LOG_LINES:],
+            self._mosaic,
         )
 
     def detail(self, exposure_id: str) -> ExposureDetail | None:

@@ -26,7 +26,12 @@ _DIGITS, _SKY_DECIMALS = 6, 8
 
 def picture_json(picture: RunPicture) -> Json:
     """Return a picture as JSON values: what changes with each look, and what seldom does."""
-    return {**moment_json(picture), **exposures_json(picture), **passes_json(picture)}
+    return {
+        **moment_json(picture),
+        **exposures_json(picture),
+        **passes_json(picture),
+        **mosaic_json(picture),
+    }
 
 
 def moment_json(picture: RunPicture) -> Json:
@@ -57,6 +62,11 @@ def passes_json(picture: RunPicture) -> Json:
     """Return what each pass did to each exposure."""
     ids = [one.id for one in picture.exposures]
     return {"passes": [pass_json(one, picture.outlines, ids) for one in picture.passes]}
+
+
+def mosaic_json(picture: RunPicture) -> Json:
+    """Return pictures of the mosaic; null where there are none."""
+    return {"mosaic": None if picture.mosaic is None else picture.mosaic.json}
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:

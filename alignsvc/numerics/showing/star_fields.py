@@ -1,0 +1,84 @@
+"""Where a mosaic is worth a look at full resolution: where many bright stars are well covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.showing.binning import shown
+
+#: A star's brightest pixel stands out by so many sigma; one that stands out by more than the
+#: second number counts no more, or one bright star would be worth more than a field.
+_LEAST_SNR, _MOST_SNR = 15.0, 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class StarField:
+    """A square of pixels of the grid, and what it is worth: 0 = no star."""
+
+    box: PixelBox
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
+class StarFieldSearch:
+    """Finds the square of a tile that has most bright stars.
+
+    Parameters
+    ----------
+    side_px : int
+        Of the square; a smaller tile is taken whole.
+    """
+
+    side_px: int
+
+    def __call__(self, tile: Contribution) -> StarField:
+        """Return the best of the squares that cover a tile, the first of equals.
+
+        Each star is worth the signal-to-noise ratio of its brightest pixel, up to a limit; a
+        square in part not covered loses by the square of the part.
+        """
+        box, value = tile.box, shown(tile)
+        covered = np.isfinite(value)
+        worth = _worth_of_pixels(value, covered)
+        best = StarField(self._square(box, box.x0, box.y0), -1.0)
+        for y0 in self._starts(box.y0, box.y1):
+            for x0 in self._starts(box.x0, box.x1):
+                square = self._square(box, x0, y0)
+                inside = square.slices_in(box)
+                found = float(worth[inside].sum()) * float(covered[inside].mean()) ** 2
+                if found > best.worth:
+                    best = StarField(square, found)
+        return best
+
+    def _starts(self, first: int, last: int) -> list[int]:
+        """Return where squares begin that cover ``first <= x < last``, by halves twice."""
+        most = max(last - self.side_px, first)
+        steps = 1 + -(-2 * (most - first) // self.side_px)
+        return [round(x) for x in np.linspace(first, most, steps)]
+
+    def _square(self, box: PixelBox, x0: int, y0: int) -> PixelBox:
+        return PixelBox(x0, y0, x0 + self.side_px, y0 + self.side_px).intersect(box)
+
+
+def _worth_of_pixels(value: FloatArray, covered: BoolArray) -> FloatArray:
+    """Return the worth of each star at its brightest pixel, 0 elsewhere."""
+    if not covered.any():
+        return np.zeros(value.shape)
+    sky = np.median(value[covered])
+    sigma = 1.4826 * np.median(np.abs(value[covered] - sky))
+    if not sigma > 0:
+        return np.zeros(value.shape)
+    snr = np.where(covered, (value - sky) / sigma, -np.inf)
+    around = np.pad(snr, 1, constant_values=-np.inf)
+    ny, nx = snr.shape
+    highest = snr > _LEAST_SNR
+    for dy in (0, 1, 2):
+        for dx in (0, 1, 2):
+            if (dy, dx) != (1, 1):
+                highest &= snr >= around[dy : dy + ny, dx : dx + nx]
+    return np.where(highest, np.minimum(snr, _MOST_SNR), 0.0)
