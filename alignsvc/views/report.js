@@ -1,8 +1,14 @@
 // The page of a report: its static part is there already, the view joins it.
 
+// Pictures first: what the mosaic looks like comes before the table.
+const isMosaic = (panel) => panel.title === "Mosaic";
+const REPORT_PANELS = [
+  PANELS[0], ...PANELS.filter(isMosaic), ...PANELS.slice(1).filter((panel) => !isMosaic(panel)),
+];
+
 // `first`: the id of the exposure that is shown from near at once; undefined: none.
 function showReport(root, picture, detail, first) {
-  const view = new RunView(root, { detail, heading: false });
+  const view = new RunView(root, { detail, heading: false, panels: REPORT_PANELS });
   view.update(picture);
   const rowOf = new Map(picture.exposures.id.map((id, row) => [id, row]));
   // Names in the table of the worst exposures choose them.

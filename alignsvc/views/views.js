@@ -13,15 +13,16 @@ const PANELS = [
 
 class RunView {
   // `detail(id)` promises the detail of an exposure, as `detail_json` has it, or null; `heading`:
-  // whether the view says itself how the run stands, which a page may have said before.
-  constructor(root, { detail = null, heading = true } = {}) {
+  // whether the view says itself how the run stands, which a page may have said before; `panels`:
+  // others than all, or in another order.
+  constructor(root, { detail = null, heading = true, panels = PANELS } = {}) {
     this.root = root;
     this.detail = detail;
     this.chosen = null;
     this.passes = [];
     this.title = element("h1");
     this.lines = element("div", { class: "lines" });
-    this.panels = PANELS.map(({ title, make }) => ({ title, panel: make(this) }));
+    this.panels = panels.map(({ title, make }) => ({ title, panel: make(this) }));
     root.classList.add("alignsvc");
     root.replaceChildren(
       ...(heading ? [this.title, this.lines] : []),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from durable_runs import make_sky, write_config
+from durable_runs import write_config
 
 from alignsvc.api import align
 from alignsvc.domain.measurement import Factors
@@ -19,6 +19,8 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.run.report.pulls import find_pulls
 from alignsvc.run.result import RunResult
 from alignsvc.run.stored import state_of
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +53,21 @@ class Page(HTMLParser):
             self.headings[-1] += data
         elif self._in in ("td", "th"):
             self.rows[self.headings[-1]][-1][-1] += data
-        elif self._in == "data":
+        elif self._in == "data" and self.picture is None:
             self.picture = json.loads(data)
 
 
 @pytest.fixture(scope="module")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sky = make_sky(tmp_path_factory.mktemp("report") / "sky", chips=(2, 1))
+    """Three exposures of a field with sources enough to hold some out, and an empty file."""
+    sky = tmp_path_factory.mktemp("report") / "sky"
+    settings = {
+        "seed": 5,
+        "layout": {"name": "stack", "count": 3, "ra": 10.0, "dec": 20.0, "jitter_arcsec": 4.0},
+        "camera": {"shape": [288, 288], "scale_arcsec": 0.2},
+        "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02},
+    }
+    simulate_to(sky, sky_settings(settings))
     (sky / "none.fits").touch()
     return sky
 

@@ -132,7 +132,7 @@ def _y_axis(y: Callable[[float], float], most: float, name: str) -> list[str]:
     parts = [
         f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}" class="grid"/>'
         f'<text x="{_LEFT - 6}" y="{y(t) + 4:.1f}" text-anchor="end">{t:.6g}</text>'
-        for t in _ticks(0.0, most, _TICKS)
+        for t in _ticks(0.0, most, min(_TICKS, max(1, int(most))))
     ]
     middle = (_TOP + _BOTTOM) / 2
     parts.append(

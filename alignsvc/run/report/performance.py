@@ -50,7 +50,7 @@ class StageRate:
     def cells(self) -> tuple[str, ...]:
         """Of the page: time that passed, and megapixels for each second of it."""
         rate = self.mpix_per_s
-        return (f"{self.wall_s:.1f}", "" if rate is None else f"{rate:.1f}")
+        return (f"{self.wall_s:.1f}", "" if rate is None else f"{rate:.2g}")
 
 
 RATE_HEAD = ("s that passed", "Mpix/s")
@@ -81,7 +81,7 @@ class Performance:
     def line(self) -> str:
         """Return it in a sentence."""
         busy_s = sum(one.wall_s for one in self.stages)
-        rate = f", {self.n_pixels / 1e6 / busy_s:.1f} Mpix/s for all passes" if busy_s > 0 else ""
+        rate = f", {self.n_pixels / 1e6 / busy_s:.2g} Mpix/s for all passes" if busy_s > 0 else ""
         return (
             f"from {_when(self.began_s)} to {_when(self.ended_s)}: "
             f"{self.ended_s - self.began_s:.1f} s, of which {busy_s:.1f} s in stages, by "

@@ -60,7 +60,8 @@ def _answer(result: RunResult) -> tuple[Trust, str]:
     if failed:
         return Trust.USE_IN_PART, (
             f"the loop converged and {counted(aligned, 'exposure is', 'exposures are')} aligned; "
-            f"{failed} failed and take part in nothing. {written.capitalize()}."
+            f"{counted(failed, 'that failed is', 'that failed are')} left out. "
+            f"{written.capitalize()}."
         )
     found = f"the loop converged and {counted(aligned, 'exposure is', 'exposures are')} aligned"
     if result.warnings:
