@@ -33,6 +33,7 @@ from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing, solved_passes
+from alignsvc.run.exposure_results import exposure_results
 from alignsvc.run.failed_fraction import TooManyFailed
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
@@ -44,7 +45,6 @@ from alignsvc.run.previewing import find_preview, keep_after, remove_thumbnails
 from alignsvc.run.reducer.levelling import level_notes
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
-from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools

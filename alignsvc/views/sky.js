@@ -35,7 +35,7 @@ function skyMap(view) {
     exposures.outlines.forEach(([row], k) => {
       if (row === view.chosen) on.path(sky.outlines[k].map(([x, y]) => [on.x(x), on.y(y)]), COLOURS.chosen, 3, true);
     });
-    const pass = view.passes[view.passes.length - 1];
+    const pass = view.present;
     const longest = view.longest;
     exposures.id.forEach((id, row) => {
       const place = sky.middle[row];
@@ -92,7 +92,7 @@ function flatSky(exposures) {
 }
 
 function shadesOfShift(view) {
-  const pass = view.passes[view.passes.length - 1];
+  const pass = view.present;
   return (row) => {
     if (!pass || pass.east_mas[row] === null) return COLOURS.line;
     const share = Math.hypot(pass.east_mas[row], pass.north_mas[row]) / (view.longest || 1);

@@ -19,6 +19,7 @@ from alignsvc.run.header_progress import planned_json
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
+from alignsvc.run.report.correction_errors import rotation_error_deg, shift_error_arcsec
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
 from alignsvc.run.result import RunResult, completion_of
@@ -227,6 +228,10 @@ def _exposure(row: ExposureResult) -> Json:
         "shift_arcsec": None if found is None else found.shift.tolist(),
         "matrix": None if found is None else found.matrix.tolist(),
         "rotation_deg": None if found is None else found.rotation_deg,
+        "shift_error_arcsec": None if found is None else shift_error_arcsec(found).tolist(),
+        "rotation_error_deg": None if found is None else rotation_error_deg(found),
+        "geometry": row.geometry.value,
+        "passes": row.passes,
         **counts_json(row.quality),
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),

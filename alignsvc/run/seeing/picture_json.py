@@ -61,7 +61,7 @@ def exposures_json(picture: RunPicture) -> Json:
 def passes_json(picture: RunPicture) -> Json:
     """Return what each pass did to each exposure."""
     ids = [one.id for one in picture.exposures]
-    return {"passes": [_pass(one, picture.outlines, ids) for one in picture.passes]}
+    return {"passes": [pass_json(one, picture.outlines, ids) for one in picture.passes]}
 
 
 def mosaic_json(picture: RunPicture) -> Json:
@@ -96,18 +96,19 @@ def _held_out(picture: RunPicture, ids: Sequence[str]) -> Json:
     given = [picture.status.state.verdicts.get(name) for name in ids]
     return {
         "verdict": ["" if one is None else one.verdict.value for one in given],
-        "before_px": [None if one is None else _short(one.before_px) for one in given],
-        "after_px": [None if one is None else _short(one.after_px) for one in given],
+        "before_px": [None if one is None else short(one.before_px) for one in given],
+        "after_px": [None if one is None else short(one.after_px) for one in given],
     }
 
 
-def _pass(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
+def pass_json(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
+    """Return columns of exposures as JSON values, for each of `ids`, which are in order."""
     rows, n = _rows(columns.id, ids), len(ids)
     moved = columns.displacement_arcsec(_middles_in_planes(columns.id, outlines))
     return {
         "number": columns.number,
         "full": columns.is_full,
-        "movement_px": _short(columns.movement_px),
+        "movement_px": short(columns.movement_px),
         "catalogued": columns.n_catalogued,
         "move_px": _column(columns.move_px, rows, n),
         "east_mas": _column(1e3 * moved.x, rows, n),
@@ -139,7 +140,7 @@ def _stage(one: StageTime) -> Json:
         "skipped": one.n_skipped,
         "failed": one.n_failed,
         "reused": one.n_reused,
-        "work_s": _short(one.work_s),
+        "work_s": short(one.work_s),
         "peak_bytes": one.peak_bytes,
         "lost": one.is_lost,
     }
@@ -158,9 +159,10 @@ def _column(
     """Return values at their rows, null elsewhere and for what is not finite."""
     column: list[float | None] = [None] * n
     for row, value in zip(rows.tolist(), values.tolist(), strict=True):
-        column[row] = _short(value) if decimals is None else round(value, decimals)
+        column[row] = short(value) if decimals is None else round(value, decimals)
     return column
 
 
-def _short(value: float) -> float | None:
+def short(value: float) -> float | None:
+    """Return a number with the digits that a page needs; None for what is not finite."""
     return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
