@@ -45,6 +45,7 @@ class ReuseCount:
 
     def __init__(self, listener: events.Listener = events.silent) -> None:
         self.count = 0
+        self.is_last_reused = False
         self.peak_bytes = 0
         self.anew: list[str] = []
         self._listener = listener
@@ -57,6 +58,7 @@ class ReuseCount:
         """Take one event of the executor."""
         if isinstance(event, engine.TaskEnded):
             self.count += event.is_reused
+            self.is_last_reused = event.is_reused
             self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
             if not event.is_reused:
                 self.anew.append(event.outcome.key.subject)
@@ -105,7 +107,8 @@ def run_stage(
     by_key: dict[str, TaskOutcome] = {}
     for outcome in tools.executor.run(tasks):
         by_key[outcome.key.digest] = outcome
-        tools.listener(events.TaskEnded(stage, outcome))
+        is_reused = tools.reuse.is_last_reused
+        tools.listener(events.TaskEnded(stage, outcome, is_reused, tools.executor.workers))
         tools.heartbeat()
     outcomes = tuple(by_key[task.key.digest] for task in tasks)
     count = [outcome.status for outcome in outcomes].count

@@ -11,9 +11,11 @@ from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import PATIENCE_S, Holder
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.status import JournalView, RunStatus, status_of
-from alignsvc.run.stored import stored_config
-from alignsvc.run.submitted_driver import AskingSeldom
+from alignsvc.run.pace import Forecast
+from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.status import RunStatus, status_of
+from alignsvc.run.stored import require_run, stored_config
+from alignsvc.run.submitted_driver import AskingSeldom, ask_driver
 from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
@@ -52,10 +54,11 @@ class Seen:
 
     status: RunStatus
     news: tuple[Entry, ...]
+    progress: RunProgress
 
     def lines(self) -> list[str]:
         """Return the news in sentences."""
-        return [text for entry in self.news if (text := entry_line(entry.event))]
+        return [text for entry in self.news if (text := entry_line(entry.event, self.progress))]
 
 
 def watched(
@@ -80,17 +83,49 @@ def watched(
     """
     run, looking = run.absolute(), looking or Looking()
     ask = AskingSeldom(looking.elapsed) if follows_queue else None
-    eps_shift_px = stored_config(run).alignment.eps_shift
-    book, view, silence = Journal(RunLocations(run).objects, time.time), JournalView(), _Silence()
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    book, silence = Journal(RunLocations(run).objects, time.time), _Silence()
     while True:
-        news = tuple(book.entries(after=view.n_entries))
-        view = view.read_on(news)
-        status = replace(status_of(run, view, looking.clock(), ask), eps_shift_px=eps_shift_px)
+        news = tuple(book.entries(after=progress.view.n_entries))
+        progress = progress.read_on(news)
+        status = status_of(run, progress.view, looking.clock(), ask)
         status = silence.judged(status, looking.elapsed())
-        yield Seen(status, news)
+        progress = progress.counted(status.progress, driver_time_s(status))
+        yield Seen(_with_forecast(status, progress), news, progress)
         if not status.standing.is_going:
             return
         looking.wait()
+
+
+def run_status(run: Place) -> RunStatus:
+    """Return where the run in a directory stands.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    run = run.absolute()
+    require_run(run)
+    entries = Journal(RunLocations(run).objects, time.time).entries()
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift).read_on(entries)
+    status = status_of(run, progress.view, time.time(), ask_driver)
+    return _with_forecast(status, progress.counted(status.progress, driver_time_s(status)))
+
+
+def driver_time_s(status: RunStatus) -> float:
+    """Return when it was said how far the stage is, by the clock of the driver that said so.
+
+    With it, as other clocks may be off. Seconds since 1970; 0 if nobody said anything.
+    """
+    holder = status.holder
+    return 0.0 if holder is None or holder.last is None else holder.last.time_s
+
+
+def _with_forecast(status: RunStatus, progress: RunProgress) -> RunStatus:
+    goes_on = status.standing.is_going
+    forecast = progress.forecast(driver_time_s(status)) if goes_on else Forecast()
+    return replace(status, eps_shift_px=progress.eps_shift_px, forecast=forecast)
 
 
 class _Silence:
@@ -111,8 +146,16 @@ class _Silence:
         return replace(status, owner=None if is_silent else holder.owner)
 
 
-def entry_line(event: journal.Event) -> str:
-    """Return what an event says to whoever watches; empty if nothing."""
+def entry_line(event: journal.Event, progress: RunProgress) -> str:
+    """Return what an event says to people; empty if nothing.
+
+    Parameters
+    ----------
+    event : Event
+        Of the journal.
+    progress : RunProgress
+        Of the run, after it.
+    """
     match event:
         case journal.DriverStarted():
             return f"driven by {event.owner}"
@@ -124,9 +167,12 @@ def entry_line(event: journal.Event) -> str:
             counts = ", ".join(f"{n} {how}" for n, how in ended if n)
             return f"{where}{event.stage.replace('_', ' ')}: {counts or 'nothing to do'}"
         case journal.Solved():
+            records = progress.view.state.passes
+            n_sources = next((r.n_sources for r in records if r.number == event.pass_number), 0)
             return (
-                f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                f"{counted(event.n_solved, 'exposure')} solved"
+                f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px (eps_shift "
+                f"{progress.eps_shift_px:g}), {counted(event.n_solved, 'exposure')}"
+                + (f", {counted(n_sources, 'source')}" if n_sources else "")
             )
         case journal.ExposureEnded():
             return f"{event.status.value}: {event.message}"
