@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,28 @@ def test_stages_tell_when_and_how_much(picture: RunPicture) -> None:
         assert one.ended_s >= one.began_s
         assert not one.is_lost
     assert all(one.n_tasks == 3 and one.work_s > 0 for one in measured)
+
+
+def test_every_task_is_told_of_with_its_time_and_the_driver_with_its_memory(
+    picture: RunPicture,
+) -> None:
+    counts = Counter((one.stage, one.pass_number) for one in picture.tasks.records)
+    wanted: Counter[tuple[str, int]] = Counter()
+    for stage in picture.stages:
+        wanted[stage.stage, stage.pass_number] += stage.n_tasks
+    assert counts == +wanted
+    for one in picture.tasks.records:
+        within = [
+            stage
+            for stage in picture.stages
+            if (stage.stage, stage.pass_number) == (one.stage, one.pass_number)
+            and stage.began_s - 0.1 <= one.began_s <= one.ended_s <= (stage.ended_s or 0.0) + 0.1
+        ]
+        assert within
+        assert one.worker.endswith("/driver")
+    samples = picture.samples.records
+    assert samples
+    assert all(one.driver_bytes > 50e6 for one in samples)
 
 
 def test_a_second_look_reads_no_table_again(ended: Path, monkeypatch: pytest.MonkeyPatch) -> None:

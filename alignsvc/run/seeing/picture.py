@@ -11,11 +11,16 @@ from alignsvc.domain.outcome import Status
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
+from alignsvc.io.record_pieces import PieceReader, Records
 from alignsvc.io.run_logs import LogLine, log_lines
+from alignsvc.io.task_ends import TASK_ENDS
+from alignsvc.io.worker_samples import WORKER_SAMPLES
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
+from alignsvc.run.seeing.task_times import TaskRecords
+from alignsvc.run.seeing.worker_samples import SampleRecords
 from alignsvc.run.status import JournalView, RunStatus, status_of
 from alignsvc.run.stored import require_run, stored_config
 
@@ -56,6 +61,9 @@ class RunPicture:
     outlines : Outlines
     log : tuple of LogLine
         The last of it.
+    tasks : Records of TaskEnd
+        The same value as at the look before if nothing is new; so are the samples.
+    samples : Records of WorkerSample
     """
 
     status: RunStatus
@@ -63,6 +71,8 @@ class RunPicture:
     stages: tuple[StageTime, ...] = ()
     outlines: Outlines = field(default_factory=Outlines.none)
     log: tuple[LogLine, ...] = ()
+    tasks: TaskRecords = field(default_factory=Records)
+    samples: SampleRecords = field(default_factory=Records)
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -107,6 +117,8 @@ class RunViewer:
         self._stages: tuple[StageTime, ...] = ()
         self._passes: dict[str, PassColumns] = {}
         self._outlines = Outlines.none()
+        self._tasks = PieceReader(self._objects, TASK_ENDS)
+        self._samples = PieceReader(self._objects, WORKER_SAMPLES)
 
     def look(self) -> RunPicture:
         """Return the run as it is now.
@@ -128,6 +140,8 @@ class RunViewer:
             self._stages,
             self._outlines,
             tuple(log_lines(self._objects))[-_LOG_LINES:],
+            self._tasks(),
+            self._samples(),
         )
 
     def _solved_passes(self) -> tuple[PassColumns, ...]:
