@@ -174,15 +174,7 @@ class LiveDisplay:
         self._elapsed = elapsed
         self._scene: _Scene | None = None
         self._headers: HeadersRead | None = None
-        self._live = Live(
-            console=console,
-            get_renderable=self._drawn,
-            refresh_per_second=_FRAMES_PER_S,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=console.stderr,
-            vertical_overflow="crop",
-        )
+        self._live = self._new_live()
 
     def show(self, progress: RunProgress, now_s: float) -> None:
         """Draw it with the next frame."""
@@ -206,7 +198,20 @@ class LiveDisplay:
         try:
             yield
         finally:
+            # A new one: the old one would take as many lines away as it had drawn.
+            self._live = self._new_live()
             self._live.start()
+
+    def _new_live(self) -> Live:
+        return Live(
+            console=self._console,
+            get_renderable=self._drawn,
+            refresh_per_second=_FRAMES_PER_S,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=self._console.stderr,
+            vertical_overflow="crop",
+        )
 
     def _drawn(self) -> Text:
         """Return the present frame; one column stays free, where some terminals wrap."""

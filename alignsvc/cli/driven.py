@@ -53,6 +53,8 @@ class Driven:
             case events.Counted():
                 self._ahead_s = self._clock() - event.time_s
                 self._progress = self._progress.counted(event.progress, event.time_s)
+            case events.Sampled():
+                self._progress = self._progress.sampled(event.sample)
         self._display.show(self._progress, self._now_s)
 
     def _said(self, event: JournalEvent) -> None:

@@ -10,6 +10,7 @@ from alignsvc.run.pace import Forecast
 from alignsvc.run.seeing.progress import RunProgress
 from alignsvc.run.stage_words import count_words, rate_words, stage_words, task_words
 from alignsvc.run.status import age_text
+from alignsvc.run.worker_words import worker_words
 
 #: Of a bar: what is done, and what is not; the second where a terminal knows ASCII alone.
 BLOCKS, HASHES = "█░", "#."
@@ -37,6 +38,7 @@ def progress_lines(
         *_wrapped(_speed(progress, progress.forecast(now_s)), width),
         *_wrapped(_exposures(progress), width),
         movement_line(progress, width),
+        *_wrapped([] if progress.sample is None else worker_words(progress.sample), width),
     ]
     return [line[:width] for line in blocks if line]
 
@@ -71,6 +73,7 @@ def progress_line(progress: RunProgress, now_s: float) -> str:
         f"{count_words(stage.stage, stage.n_tasks)}",
         *_troubles(progress.done),
         *_speed(progress, progress.forecast(now_s)),
+        *([] if progress.sample is None else worker_words(progress.sample)),
     ]
     return ", ".join(parts)
 

@@ -71,6 +71,8 @@ def attached(
                     listener(event)
         if seen.progress.done is not None:
             listener(events.Counted(seen.progress.done, driver_time_s(seen.status)))
+        if seen.progress.sample is not None:
+            listener(events.Sampled(seen.progress.sample))
         is_first = False
     return seen.status
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.redaction import redacted
 
 
@@ -92,7 +93,24 @@ class Counted:
     time_s: float
 
 
-Event = HeadersRead | StageStarted | TaskEnded | PassSolved | Note | Begun | Recorded | Counted
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """So the workers and the driver are, about once a second while tasks go on."""
+
+    sample: WorkerSample
+
+
+Event = (
+    HeadersRead
+    | StageStarted
+    | TaskEnded
+    | PassSolved
+    | Note
+    | Begun
+    | Recorded
+    | Counted
+    | Sampled
+)
 
 
 class Listener(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +17,12 @@ from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.places import Place
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
+from alignsvc.run.worker_words import workers_then
+from alignsvc.tasks.memory import occupied_bytes
 
 #: How often a task of the mosaic is tried before the run stops.
 _TRIES = 3
@@ -40,10 +44,17 @@ class ReuseCount:
     Parameters
     ----------
     listener : Listener
-        Is told of workers that are left out.
+        Is told how workers are, and of those that are left out.
+    clock : callable
+        Seconds since 1970.
     """
 
-    def __init__(self, listener: events.Listener = events.silent) -> None:
+    def __init__(
+        self,
+        listener: events.Listener = events.silent,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self.count = 0
         self.is_last_reused = False
         self.peak_bytes = 0
@@ -64,6 +75,10 @@ class ReuseCount:
                 self.anew.append(event.outcome.key.subject)
         if isinstance(event, engine.WorkerLeftOut):
             self._listener(events.Note(event.why))
+        if isinstance(event, engine.WorkersSeen):
+            now_s, workers = self._clock(), workers_then(event, is_working=True)
+            sample = WorkerSample(0, now_s, now_s, occupied_bytes(), 0, workers)
+            self._listener(events.Sampled(sample))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,12 +22,14 @@ from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.run.header_progress import planned_json
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.pace import Forecast
 from alignsvc.run.stage_words import rate_words
 from alignsvc.run.state import RunState, after
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, submitted_driver
+from alignsvc.run.worker_words import worker_words, workers_json
 from alignsvc.wording import counted
 
 
@@ -131,6 +133,8 @@ class RunStatus:
         Who asked it to, if that is still to be obeyed.
     forecast : Forecast
         How fast the present stage goes, and how long it and its pass still take.
+    workers : WorkerSample or None
+        How workers and driver are; None if nobody drives it, or said so lately.
     """
 
     directory: Place
@@ -146,6 +150,7 @@ class RunStatus:
     submitted: SubmittedDriver | None = None
     asked_to_stop_by: str = ""
     forecast: Forecast = field(default_factory=Forecast)
+    workers: WorkerSample | None = None
 
     @property
     def standing(self) -> RunStanding:
@@ -205,6 +210,8 @@ class RunStatus:
         ]
         if self.doing:
             lines.append(", ".join((self.doing, *self._speed())))
+        if self.workers is not None and (words := worker_words(self.workers)):
+            lines.append(", ".join(words))
         if self.movement_px is not None and not state.is_finished:
             lines.append(
                 f"largest movement {self.movement_px:.4f} px; the loop ends below "
@@ -293,6 +300,7 @@ class RunStatus:
             "movement_px": self.movement_px,
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),
+            "workers": workers_json(self.workers),
             "asked_to_stop_by": self.asked_to_stop_by or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,

@@ -13,6 +13,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.run.pace import Forecast
 from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.seeing.worker_samples import WorkReader
 from alignsvc.run.status import RunStatus, status_of
 from alignsvc.run.stored import require_run, stored_config
 from alignsvc.run.submitted_driver import AskingSeldom, ask_driver
@@ -20,6 +21,8 @@ from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
+#: So long what a driver said of its workers holds.
+_FRESH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,14 @@ def watched(
     run, looking = run.absolute(), looking or Looking()
     ask = AskingSeldom(looking.elapsed) if follows_queue else None
     progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
-    book, silence = Journal(RunLocations(run).objects, time.time), _Silence()
+    objects = RunLocations(run).objects
+    book, work, silence = Journal(objects, time.time), WorkReader(objects), _Silence()
     while True:
         news = tuple(book.entries(after=progress.view.n_entries))
         progress = progress.read_on(news)
         status = status_of(run, progress.view, looking.clock(), ask)
         status = silence.judged(status, looking.elapsed())
-        progress = progress.counted(status.progress, driver_time_s(status))
+        progress = _looked_at(progress, status, work)
         yield Seen(_with_forecast(status, progress), news, progress)
         if not status.standing.is_going:
             return
@@ -107,10 +111,11 @@ def run_status(run: Place) -> RunStatus:
     """
     run = run.absolute()
     require_run(run)
-    entries = Journal(RunLocations(run).objects, time.time).entries()
-    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift).read_on(entries)
+    objects = RunLocations(run).objects
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    progress = progress.read_on(Journal(objects, time.time).entries())
     status = status_of(run, progress.view, time.time(), ask_driver)
-    return _with_forecast(status, progress.counted(status.progress, driver_time_s(status)))
+    return _with_forecast(status, _looked_at(progress, status, WorkReader(objects)))
 
 
 def driver_time_s(status: RunStatus) -> float:
@@ -122,10 +127,23 @@ def driver_time_s(status: RunStatus) -> float:
     return 0.0 if holder is None or holder.last is None else holder.last.time_s
 
 
+def _looked_at(progress: RunProgress, status: RunStatus, work: WorkReader) -> RunProgress:
+    """Return what goes on with what the driver says beside the journal, while there is one."""
+    sample = work.look().sample if status.standing.is_going and status.holder is not None else None
+    if sample is not None and status.holder is not None:
+        is_old = driver_time_s(status) - sample.until_s > _FRESH_S
+        sample = None if is_old or sample.epoch != status.holder.epoch else sample
+    return progress.counted(status.progress, driver_time_s(status)).sampled(sample)
+
+
 def _with_forecast(status: RunStatus, progress: RunProgress) -> RunStatus:
     goes_on = status.standing.is_going
-    forecast = progress.forecast(driver_time_s(status)) if goes_on else Forecast()
-    return replace(status, eps_shift_px=progress.eps_shift_px, forecast=forecast)
+    return replace(
+        status,
+        eps_shift_px=progress.eps_shift_px,
+        forecast=progress.forecast(driver_time_s(status)) if goes_on else Forecast(),
+        workers=progress.sample,
+    )
 
 
 class _Silence:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.run.pace import Forecast, StageSteps, Step
 from alignsvc.run.seeing.pass_time import rest_of_pass_s
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
@@ -34,6 +35,8 @@ class RunProgress:
         How far the present stage is, if that is known.
     steps : StageSteps or None
         How it got there; None between two stages.
+    sample : WorkerSample or None
+        How workers and driver were last; None if nobody knows.
     """
 
     view: JournalView = field(default_factory=JournalView)
@@ -41,6 +44,7 @@ class RunProgress:
     stages: tuple[StageTime, ...] = ()
     done: Progress | None = None
     steps: StageSteps | None = None
+    sample: WorkerSample | None = None
 
     def read_on(self, entries: Iterable[Entry]) -> RunProgress:
         """Return it with entries of the journal that follow."""
@@ -68,6 +72,10 @@ class RunProgress:
             return self
         step = Step(time_s, done.n_ended, done.n_reused)
         return replace(self, done=done, steps=self.steps.after(step, done.n_places))
+
+    def sampled(self, sample: WorkerSample | None) -> RunProgress:
+        """Return it with how workers and driver are; None: nobody knows."""
+        return replace(self, sample=sample)
 
     def forecast(self, now_s: float) -> Forecast:
         """Return how fast it goes at a time, by the driver's clock, and how long it still takes."""
