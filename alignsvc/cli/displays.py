@@ -40,11 +40,11 @@ class Display(Protocol):
         """Take how far a reading of headers is."""
         ...
 
-    def say(self, sentence: str) -> None:
-        """Print what is to stay in sight."""
+    def say(self, sentence: str, time_s: float | None = None) -> None:
+        """Print what is to stay in sight, and was so at a time; None = now."""
         ...
 
-    def log(self, sentence: str) -> None:
+    def log(self, sentence: str, time_s: float | None = None) -> None:
         """Print what a display shows by itself: of use in a log only."""
         ...
 
@@ -79,10 +79,10 @@ class NoDisplay:
     def read(self, headers: HeadersRead) -> None:
         """Take no notice."""
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, time_s: float | None = None) -> None:
         """Take no notice."""
 
-    def log(self, sentence: str) -> None:
+    def log(self, sentence: str, time_s: float | None = None) -> None:
         """Take no notice."""
 
     def paused(self) -> AbstractContextManager[None]:
@@ -121,14 +121,15 @@ class LinesDisplay:
         if self._is_time("headers", headers.done / max(1, headers.total)):
             self.say(headers.text)
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, time_s: float | None = None) -> None:
         """Print a line."""
-        text = f"{datetime.fromtimestamp(self._clock(), UTC):%Y-%m-%dT%H:%M:%SZ} {sentence}"
+        then = datetime.fromtimestamp(self._clock() if time_s is None else time_s, UTC)
+        text = f"{then:%Y-%m-%dT%H:%M:%SZ} {sentence}"
         self._console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
-    def log(self, sentence: str) -> None:
+    def log(self, sentence: str, time_s: float | None = None) -> None:
         """Print a line."""
-        self.say(sentence)
+        self.say(sentence, time_s)
 
     def paused(self) -> AbstractContextManager[None]:
         """Do nothing: lines are in nobody's way."""
@@ -184,11 +185,11 @@ class LiveDisplay:
         """Draw it with the next frame."""
         self._headers = headers
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, time_s: float | None = None) -> None:
         """Print a line above what is shown."""
         self._console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False)
 
-    def log(self, sentence: str) -> None:
+    def log(self, sentence: str, time_s: float | None = None) -> None:
         """Take no notice: it is in the picture."""
 
     @contextmanager

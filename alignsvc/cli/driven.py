@@ -9,7 +9,7 @@ from alignsvc.cli.displays import Display
 from alignsvc.cli.output import ask
 from alignsvc.io.control import Progress
 from alignsvc.io.journal import DriverStarted, Finished, PassStarted, StageFinished
-from alignsvc.io.journal import Event as JournalEvent
+from alignsvc.io.journal_store import Entry
 from alignsvc.run import events
 from alignsvc.run.keeping import progress_after
 from alignsvc.run.seeing.progress import RunProgress
@@ -46,7 +46,7 @@ class Driven:
                 self._progress = RunProgress(eps_shift_px=event.eps_shift_px).read_on(event.entries)
             case events.Recorded():
                 self._progress = self._progress.read_on((event.entry,))
-                self._said(event.entry.event)
+                self._said(event.entry)
             case events.StageStarted() | events.TaskEnded():
                 self._done = progress_after(self._done, event, epoch=0)
                 self._progress = self._progress.counted(self._done, self._now_s)
@@ -57,12 +57,12 @@ class Driven:
                 self._progress = self._progress.sampled(event.sample)
         self._display.show(self._progress, self._now_s)
 
-    def _said(self, event: JournalEvent) -> None:
-        """Tell what an event of the journal says; that it begins and ends is no news here."""
-        if isinstance(event, DriverStarted | Finished):
-            self._display.log(entry_line(event, self._progress))
+    def _said(self, entry: Entry) -> None:
+        """Tell what an entry of the journal says; that it begins and ends is no news here."""
+        if isinstance(entry.event, DriverStarted | Finished):
+            self._display.log(entry_line(entry.event, self._progress), entry.time_s)
         else:
-            say_event(self._display, event, self._progress)
+            say_entry(self._display, entry, self._progress)
 
     @property
     def _now_s(self) -> float:
@@ -75,12 +75,12 @@ class Driven:
             return not ask(question).lower().startswith("n")
 
 
-def say_event(display: Display, event: JournalEvent, progress: RunProgress) -> None:
-    """Tell a display what an event of the journal says, if anything."""
-    sentence = entry_line(event, progress)
+def say_entry(display: Display, entry: Entry, progress: RunProgress) -> None:
+    """Tell a display what an entry of the journal says, if anything."""
+    sentence = entry_line(entry.event, progress)
     if not sentence:
         return
-    if isinstance(event, StageFinished | PassStarted):
-        display.log(sentence)
+    if isinstance(entry.event, StageFinished | PassStarted):
+        display.log(sentence, entry.time_s)
     else:
-        display.say(sentence)
+        display.say(sentence, entry.time_s)

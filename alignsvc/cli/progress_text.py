@@ -67,9 +67,9 @@ def progress_line(progress: RunProgress, now_s: float) -> str:
     stage = progress.view.stage
     if stage is None:
         return ""
-    n_ended = 0 if progress.done is None else progress.done.n_ended
+    ended = "" if progress.done is None else f"{progress.done.n_ended} of "
     parts = [
-        f"{stage_words(stage.stage, stage.pass_number)}: {n_ended} of "
+        f"{stage_words(stage.stage, stage.pass_number)}: {ended}"
         f"{count_words(stage.stage, stage.n_tasks)}",
         *_troubles(progress.done),
         *_speed(progress, progress.forecast(now_s)),
@@ -114,9 +114,11 @@ def _stage_line(progress: RunProgress, width: int, marks: str) -> str:
             return "after the loop" if state.loop_end is not None else f"pass {going.number} solved"
         is_measured = bool(progress.stages) and progress.stages[-1].stage == "measure"
         return f"pass {going.number} solve" if is_measured else f"pass {going.number}"
-    n_ended = 0 if progress.done is None else progress.done.n_ended
     is_full = bool(stage.pass_number and state.passes and state.passes[-1].is_full)
     name = stage_words(stage.stage, stage.pass_number) + " (full pass)" * is_full
+    if progress.done is None:
+        return f"{name}{_GAP}{count_words(stage.stage, stage.n_tasks)}"
+    n_ended = progress.done.n_ended
     count = _of(n_ended, stage.n_tasks, f" {task_words(stage.stage)}")
     return _with_bar(name, count, _Bar(n_ended / max(1, stage.n_tasks), marks), width)
 

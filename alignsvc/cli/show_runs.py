@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from alignsvc.cli.displays import display
-from alignsvc.cli.driven import say_event
+from alignsvc.cli.driven import say_entry
 from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.run.explaining import Explanation
@@ -39,7 +39,7 @@ def watched(looks: Iterable[Seen], output: Output) -> RunStatus:
             if output.as_json and (last is None or _is_news(seen, last)):
                 print_json(seen.status.as_json())
             for entry in seen.news:
-                say_event(shown, entry.event, seen.progress)
+                say_entry(shown, entry, seen.progress)
             shown.show(seen.progress, driver_time_s(seen.status))
             last = seen.status
     assert last is not None  # there is at least one look

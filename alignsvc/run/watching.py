@@ -14,6 +14,7 @@ from alignsvc.io.places import Place
 from alignsvc.run.pace import Forecast
 from alignsvc.run.seeing.progress import RunProgress
 from alignsvc.run.seeing.worker_samples import WorkReader
+from alignsvc.run.stage_words import stage_words
 from alignsvc.run.status import RunStatus, status_of
 from alignsvc.run.stored import require_run, stored_config
 from alignsvc.run.submitted_driver import AskingSeldom, ask_driver
@@ -180,10 +181,9 @@ def entry_line(event: journal.Event, progress: RunProgress) -> str:
         case journal.PassStarted():
             return f"pass {event.pass_number}{' (full)' if event.is_full else ''} begins"
         case journal.StageFinished():
-            where = f"pass {event.pass_number} " if event.pass_number else ""
             ended = ((event.n_ok, "done"), (event.n_skipped, "skipped"), (event.n_failed, "failed"))
             counts = ", ".join(f"{n} {how}" for n, how in ended if n)
-            return f"{where}{event.stage.replace('_', ' ')}: {counts or 'nothing to do'}"
+            return f"{stage_words(event.stage, event.pass_number)}: {counts or 'nothing to do'}"
         case journal.Solved():
             records = progress.view.state.passes
             n_sources = next((r.n_sources for r in records if r.number == event.pass_number), 0)

@@ -91,3 +91,10 @@ def test_between_stages_it_says_what_is_awaited() -> None:
     assert first(ended) == "pass 3 solve"
     assert first(ended, solved) == "pass 3 solved"
     assert progress_lines(RunProgress(), 0.0, 80)[0].startswith("exposures 0 going")
+
+
+def test_what_nobody_has_counted_yet_is_not_said_to_be_none() -> None:
+    """Who watches hears of a stage before the driver has said how far it is."""
+    begun = going(0)
+    assert progress_lines(begun, 0.0, 80)[0] == "pass 3 measure  48 exposures"
+    assert progress_line(begun, 0.0) == "pass 3 measure: 48 exposures"
