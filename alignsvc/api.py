@@ -47,11 +47,11 @@ from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.service import RunOptions
-from alignsvc.run.status import RunStatus, run_status
+from alignsvc.run.status import RunStatus
 from alignsvc.run.submitting import Rehearsal, Submission
 from alignsvc.run.submitting import rehearse as rehearse_config
 from alignsvc.run.submitting import submit as submit_config
-from alignsvc.run.watching import Looking, Seen, watched
+from alignsvc.run.watching import Looking, Seen, run_status, watched
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
 from alignsvc.simulation.settings import sky_settings

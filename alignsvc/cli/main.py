@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from alignsvc.cli.options import AsJson, Output, with_output
 from alignsvc.cli.output import print_error, print_lines
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import (
@@ -60,7 +61,6 @@ Extend = Annotated[
 Freeze = Annotated[
     bool, typer.Option("--freeze", help="Keep the corrections of that run: they hold the frame.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 def main() -> NoReturn:
@@ -145,6 +145,7 @@ def _internal(error: Exception) -> str:
 
 
 @app.command()
+@with_output
 def run(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -153,13 +154,14 @@ def run(
     new: Annotated[bool, typer.Option(help="Replace a run of another identity.")] = False,
     extend: Extend = None,
     freeze: Freeze = False,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Align the exposures that CONFIG names."""
     from alignsvc import api
     from alignsvc.cli import show
 
-    with _run_named(), show.progress(quiet=as_json) as listener:
+    with _run_named(), show.progress(output) as listener:
         result = api.align(
             config,
             api.RunOptions(
@@ -172,37 +174,41 @@ def run(
             extend=extend,
             freeze=freeze,
         )
-    show.result(result, as_json=as_json)
+    show.result(result, output)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
+@with_output
 def check(
     config: ConfigFile,
     overrides: Overrides = None,
     extend: Extend = None,
     freeze: Freeze = False,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Read every header and show the plan; run nothing."""
     from alignsvc import api
     from alignsvc.cli import show
 
     given = tuple(overrides or ())
-    with show.progress(quiet=as_json) as listener:
+    with show.progress(output) as listener:
         plan = api.check(config, given, extend=extend, freeze=freeze, listener=listener)
-    show.plan(plan, as_json=as_json)
+    show.plan(plan, as_json=output.as_json)
     raise typer.Exit(plan.exit_code)
 
 
 @app.command()
+@with_output
 def submit(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and the scripts; start nothing.")
     ] = False,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Hand the run to the cluster that CONFIG names, and return; it goes on by itself."""
     from alignsvc import api
@@ -210,13 +216,13 @@ def submit(
 
     given = tuple(overrides or ())
     if dry_run:
-        with show.progress(quiet=as_json) as listener:
+        with show.progress(output) as listener:
             rehearsal = api.rehearse(config, given, listener=listener)
-        show.rehearsal(rehearsal, as_json=as_json)
+        show.rehearsal(rehearsal, as_json=output.as_json)
         raise typer.Exit(rehearsal.plan.exit_code)
-    with show.progress(quiet=as_json) as listener:
+    with show.progress(output) as listener:
         submission = api.submit(config, api.RunOptions(overrides=given, listener=listener))
-    show.submission(submission, as_json=as_json)
+    show.submission(submission, output)
 
 
 @app.command()
@@ -229,19 +235,21 @@ def status(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@with_output
 def watch(
     run_directory: RunDirectory,
     interval: Annotated[
         float, typer.Option(min=0.2, max=60.0, help="Seconds between two looks.")
     ] = 2.0,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Follow a run until it has ended, was cancelled, or nobody drives it any more."""
     from alignsvc import api
     from alignsvc.cli import show_runs
 
     try:
-        last = show_runs.watched(api.watch(run_directory, interval), as_json=as_json)
+        last = show_runs.watched(api.watch(run_directory, interval), output)
     except KeyboardInterrupt as error:
         raise _Stopped(f"{run_directory}: no longer watched; the run goes on") from error
     if last.state.exit_code is None:
@@ -259,27 +267,31 @@ def cancel(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@with_output
 def resume(
     run_directory: RunDirectory,
     workers: Workers = None,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Go on with a run that was stopped; on a finished one do nothing."""
     from alignsvc import api
     from alignsvc.cli import show
 
-    with _run_named(), show.progress(quiet=as_json) as listener:
+    with _run_named(), show.progress(output) as listener:
         result = api.resume(run_directory, api.RunOptions(workers=workers, listener=listener))
-    show.result(result, as_json=as_json)
+    show.result(result, output)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
+@with_output
 def retry(
     run_directory: RunDirectory,
     failed: Annotated[bool, typer.Option("--failed", help="The exposures that failed.")] = False,
     workers: Workers = None,
-    as_json: AsJson = False,
+    *,
+    output: Output,
 ) -> None:
     """Try failed exposures again, once files are mended or workers are well."""
     from alignsvc import api
@@ -287,9 +299,9 @@ def retry(
 
     if not failed:
         raise ConfigError("retry: wanted --failed: the exposures that failed are tried again")
-    with _run_named(), show.progress(quiet=as_json) as listener:
+    with _run_named(), show.progress(output) as listener:
         result = api.retry(run_directory, api.RunOptions(workers=workers, listener=listener))
-    show.result(result, as_json=as_json)
+    show.result(result, output)
     raise typer.Exit(result.exit_code)
 
 

@@ -27,6 +27,14 @@ def print_lines(lines: Iterable[str]) -> None:
         terminal.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
+def printable(text: str) -> str:
+    """Return a text in one line, without what a terminal would take for an order.
+
+    Names of files and what is in them may hold anything.
+    """
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
 def print_json(value: object) -> None:
     """Print a JSON value on one line, at once."""
     _print(json.dumps(value, allow_nan=False), sys.stdout)

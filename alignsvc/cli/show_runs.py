@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from rich.console import Console
-from rich.status import Status as Spinner
-
+from alignsvc.cli.displays import display
+from alignsvc.cli.driven import say_entry
+from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.status import RunStatus
-from alignsvc.run.watching import Seen
+from alignsvc.run.watching import Seen, driver_time_s
 
 
 class Told(Protocol):
@@ -28,31 +27,31 @@ class Told(Protocol):
         ...
 
 
-def watched(looks: Iterable[Seen], *, as_json: bool) -> RunStatus:
+def watched(looks: Iterable[Seen], output: Output) -> RunStatus:
     """Print what is new about a run with each look; return how it stands at the last one.
 
-    On a terminal what is being done stands below, with how far it is; elsewhere there are lines
-    only. With JSON there is one object a line for each look that tells something new.
+    On a terminal what is being done stands below, with how far it is. With JSON there is one object
+    a line for each look that tells something new. Quietly, the last look is told alone.
     """
-    console = Terminal()
     last: RunStatus | None = None
-    with _spinner(console, is_wanted=not as_json) as spinner:
+    with display(Terminal(), output) as shown:
         for seen in looks:
-            if as_json:
-                if last is None or seen.news or seen.status.standing is not last.standing:
-                    print_json(seen.status.as_json())
-            else:
-                for line in seen.lines():
-                    console.print(line, soft_wrap=True, highlight=False, markup=False)
-                if spinner is not None:
-                    spinner.update(seen.status.doing or seen.status.standing.value)
+            if output.as_json and (last is None or _is_news(seen, last)):
+                print_json(seen.status.as_json())
+            for entry in seen.news:
+                say_entry(shown, entry, seen.progress)
+            shown.show(seen.progress, driver_time_s(seen.status))
             last = seen.status
     assert last is not None  # there is at least one look
+    if output.is_quiet and not output.as_json:
+        print_lines(last.lines()[:1])
     return last
 
 
-def _spinner(console: Console, *, is_wanted: bool) -> AbstractContextManager[Spinner | None]:
-    return console.status("") if is_wanted and console.is_terminal else nullcontext()
+def _is_news(seen: Seen, last: RunStatus) -> bool:
+    """Return whether a look tells what the last one did not: where it stands, or how far it is."""
+    status = seen.status
+    return bool(seen.news) or (status.standing, status.progress) != (last.standing, last.progress)
 
 
 def told(found: Told, *, as_json: bool) -> None:

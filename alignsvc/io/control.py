@@ -58,6 +58,10 @@ class Progress:
         0 is what is not of a pass.
     n_tasks, n_ended, n_skipped, n_failed : int
         In all; those that have ended; those of them that did not go well.
+    n_reused : int
+        Of those that have ended: answered by a receipt, with no work.
+    n_places : int
+        Tasks that can run at one time; 0 = not known.
     """
 
     epoch: int
@@ -67,6 +71,8 @@ class Progress:
     n_ended: int = 0
     n_skipped: int = 0
     n_failed: int = 0
+    n_reused: int = 0
+    n_places: int = 0
 
 
 def put_cancel_request(objects: ObjectStore, request: CancelRequest) -> None:
@@ -91,8 +97,14 @@ def put_progress(objects: ObjectStore, progress: Progress) -> None:
 
 
 def progress_of(objects: ObjectStore) -> Progress | None:
-    """Return what a driver said last; None if nothing. Errors as of `cancel_request`."""
-    return _find(objects, _PROGRESS, Progress)
+    """Return what a driver said last; None if nothing, or nothing that this version knows.
+
+    Nothing depends on it, and the next sign of life replaces it.
+    """
+    try:
+        return _find(objects, _PROGRESS, Progress)
+    except RunStoreError:
+        return None
 
 
 def remove_control(objects: ObjectStore) -> None:

@@ -36,6 +36,10 @@ class Entry:
     event: Event
 
 
+def _nobody(entry: Entry) -> None:
+    """Take no notice."""
+
+
 class Journal:
     """The events of one run: read by anyone, appended to by the driver that holds the lease.
 
@@ -44,11 +48,19 @@ class Journal:
     objects : ObjectStore
     clock : callable
         Seconds since 1970.
+    told : callable
+        Takes each entry that is written.
     """
 
-    def __init__(self, objects: ObjectStore, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        clock: Callable[[], float],
+        told: Callable[[Entry], None] = _nobody,
+    ) -> None:
         self._objects = objects
         self._clock = clock
+        self._told = told
         self._last: int | None = None
 
     def append(self, event: Event) -> Entry:
@@ -65,6 +77,7 @@ class Journal:
         if not self._objects.put_if_absent(_name(entry.sequence), bytes_from_entry(entry)):
             raise _taken_over(entry.sequence)
         self._last = entry.sequence
+        self._told(entry)
         return entry
 
     def require_ours(self) -> None:

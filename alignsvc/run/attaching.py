@@ -15,7 +15,7 @@ from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import absolute_directory
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus
-from alignsvc.run.watching import Looking, watched
+from alignsvc.run.watching import Looking, driver_time_s, watched
 
 
 def begin(config: Config, options: RunOptions) -> RunResult:
@@ -57,34 +57,42 @@ def attached(
     owner : LeaseOwner
         Who drives it.
     listener : Listener
-        Hears of stages and passes as if the run were its own, from now on.
+        Hears of stages, passes and entries of the journal as if the run were its own, from now on.
     looking : Looking or None
     """
     listener(events.Note(f"{owner} drives this run already; attached to it, only reading"))
     is_first = True
     for seen in watched(run, looking):
-        if not is_first:
+        if is_first:
+            listener(events.Begun(seen.news, seen.progress.eps_shift_px))
+        else:
             for entry in seen.news:
                 for event in _events(entry, seen.status):
                     listener(event)
+        if seen.progress.done is not None:
+            listener(events.Counted(seen.progress.done, driver_time_s(seen.status)))
+        if seen.progress.sample is not None:
+            listener(events.Sampled(seen.progress.sample))
         is_first = False
     return seen.status
 
 
 def _events(entry: Entry, status: RunStatus) -> list[events.Event]:
+    recorded = events.Recorded(entry)
     match entry.event:
         case journal.StageStarted() as stage:
-            return [events.StageStarted(stage.stage, stage.pass_number, stage.n_tasks)]
+            return [recorded, events.StageStarted(stage.stage, stage.pass_number, stage.n_tasks)]
         case journal.Solved() as solved:
             record = next((r for r in status.state.passes if r.number == solved.pass_number), None)
             return [
+                recorded,
                 events.PassSolved(
                     solved.pass_number,
                     solved.movement_px,
                     solved.n_solved,
                     0 if record is None else record.n_sources,
                     record is not None and record.is_full,
-                )
+                ),
             ]
         case _:
-            return []
+            return [recorded]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alignsvc.domain.outcome import TaskOutcome
+from alignsvc.io.control import Progress
+from alignsvc.io.journal_store import Entry
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.redaction import redacted
 
 
@@ -20,10 +23,15 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded:
-    """One task of the present stage has ended."""
+    """One task of the present stage has ended.
+
+    `n_places` is how many tasks can run at one time; 0 = not known.
+    """
 
     stage: str
     outcome: TaskOutcome
+    is_reused: bool = False
+    n_places: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,47 @@ class HeadersRead:
         return f"headers: {self.done} of {self.total} read{rate}"
 
 
-Event = HeadersRead | StageStarted | TaskEnded | PassSolved | Note
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A driver begins, or somebody to follow one: what the journal says so far."""
+
+    entries: tuple[Entry, ...]
+    eps_shift_px: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """The journal has one more entry."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So far is the present stage of a driver elsewhere, by its last sign of life."""
+
+    progress: Progress
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """So the workers and the driver are, about once a second while tasks go on."""
+
+    sample: WorkerSample
+
+
+Event = (
+    HeadersRead
+    | StageStarted
+    | TaskEnded
+    | PassSolved
+    | Note
+    | Begun
+    | Recorded
+    | Counted
+    | Sampled
+)
 
 
 class Listener(Protocol):

@@ -40,6 +40,25 @@ class Kept:
     obeyed: Container[str]
 
 
+def progress_after(progress: Progress | None, event: events.Event, epoch: int) -> Progress | None:
+    """Return how far a driver's stage is after an event of its own."""
+    match event:
+        case events.StageStarted():
+            return Progress(epoch, event.stage, event.pass_number, event.total)
+        case events.TaskEnded() if progress is not None:
+            status = event.outcome.status
+            return replace(
+                progress,
+                n_ended=progress.n_ended + 1,
+                n_skipped=progress.n_skipped + (status is TaskStatus.SKIPPED),
+                n_failed=progress.n_failed + (status is TaskStatus.FAILED),
+                n_reused=progress.n_reused + event.is_reused,
+                n_places=event.n_places,
+            )
+        case _:
+            return progress
+
+
 class Keeper:
     """Renews the lease every few seconds, in a thread, as a solve may take minutes.
 
@@ -83,18 +102,7 @@ class Keeper:
 
     def event(self, event: events.Event) -> None:
         """Take notice of how far a stage is."""
-        match event:
-            case events.StageStarted():
-                epoch = self._kept.lease.epoch
-                self._progress = Progress(epoch, event.stage, event.pass_number, event.total)
-            case events.TaskEnded() if self._progress is not None:
-                now, status = self._progress, event.outcome.status
-                self._progress = replace(
-                    now,
-                    n_ended=now.n_ended + 1,
-                    n_skipped=now.n_skipped + (status is TaskStatus.SKIPPED),
-                    n_failed=now.n_failed + (status is TaskStatus.FAILED),
-                )
+        self._progress = progress_after(self._progress, event, self._kept.lease.epoch)
 
     def beat(self) -> None:
         """Give one sign of life, and look for a request to cancel.

@@ -148,7 +148,7 @@ def prepare(plan: Plan, options: RunOptions) -> None:
     """
     run = absolute_directory(plan.config.run.directory)
     with _lease(run, options) as lease:
-        _renew_config(run, _recorded(run, plan).plan, lease)
+        _renew_config(run, _recorded(run, plan, options.listener).plan, lease)
 
 
 def resume(run: Place, options: RunOptions) -> RunResult:
@@ -364,7 +364,7 @@ def _lease(run: Place, options: RunOptions) -> Lease:
 
 def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease, damage: Damage) -> RunResult:
     """Go on from where the journal ends, after damage was found or without."""
-    begun = _recorded(run, plan)
+    begun = _recorded(run, plan, options.listener)
     if begun.known.is_finished:
         tidy(run, plan.config.run.keep_mosaics)
         return _ended(run, plan, begun.known)
@@ -390,15 +390,19 @@ class _Begun:
     known: RunState
 
 
-def _recorded(run: Place, plan: Plan) -> _Begun:
+def _recorded(run: Place, plan: Plan, listener: events.Listener) -> _Begun:
     """See that the journal of a run whose lease is held says what it is.
 
     It is read to its end, so that an event of somebody else since then stops this driver.
     """
-    book = Journal(RunLocations(run).objects, time.time)
-    known = fold(book.events())
+    book = Journal(
+        RunLocations(run).objects, time.time, lambda entry: listener(events.Recorded(entry))
+    )
+    entries = tuple(book.entries())
+    known = fold(entry.event for entry in entries)
     if known.is_finished:
         return _Begun(plan, book, known)
+    listener(events.Begun(entries, plan.config.alignment.eps_shift))
     plan = with_inputs_restored(plan, known, book)
     require_same(run, plan, known)
     objects = RunLocations(run).objects

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +17,12 @@ from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.places import Place
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
+from alignsvc.run.worker_words import workers_then
+from alignsvc.tasks.memory import occupied_bytes
 
 #: How often a task of the mosaic is tried before the run stops.
 _TRIES = 3
@@ -40,11 +44,19 @@ class ReuseCount:
     Parameters
     ----------
     listener : Listener
-        Is told of workers that are left out.
+        Is told how workers are, and of those that are left out.
+    clock : callable
+        Seconds since 1970.
     """
 
-    def __init__(self, listener: events.Listener = events.silent) -> None:
+    def __init__(
+        self,
+        listener: events.Listener = events.silent,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self.count = 0
+        self.is_last_reused = False
         self.peak_bytes = 0
         self.anew: list[str] = []
         self._listener = listener
@@ -57,11 +69,16 @@ class ReuseCount:
         """Take one event of the executor."""
         if isinstance(event, engine.TaskEnded):
             self.count += event.is_reused
+            self.is_last_reused = event.is_reused
             self.peak_bytes = max(self.peak_bytes, event.peak_bytes)
             if not event.is_reused:
                 self.anew.append(event.outcome.key.subject)
         if isinstance(event, engine.WorkerLeftOut):
             self._listener(events.Note(event.why))
+        if isinstance(event, engine.WorkersSeen):
+            now_s, workers = self._clock(), workers_then(event, is_working=True)
+            sample = WorkerSample(0, now_s, now_s, occupied_bytes(), 0, workers)
+            self._listener(events.Sampled(sample))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +122,8 @@ def run_stage(
     by_key: dict[str, TaskOutcome] = {}
     for outcome in tools.executor.run(tasks):
         by_key[outcome.key.digest] = outcome
-        tools.listener(events.TaskEnded(stage, outcome))
+        is_reused = tools.reuse.is_last_reused
+        tools.listener(events.TaskEnded(stage, outcome, is_reused, tools.executor.workers))
         tools.heartbeat()
     outcomes = tuple(by_key[task.key.digest] for task in tasks)
     count = [outcome.status for outcome in outcomes].count

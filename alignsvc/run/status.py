@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
@@ -18,16 +17,19 @@ from alignsvc.io.journal import (
     StageFinished,
     StageStarted,
 )
-from alignsvc.io.journal_store import Entry, Journal
+from alignsvc.io.journal_store import Entry
 from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.run.header_progress import planned_json
 from alignsvc.run.identity import fingerprints_among
+from alignsvc.run.pace import Forecast
+from alignsvc.run.stage_words import rate_words
 from alignsvc.run.state import RunState, after
-from alignsvc.run.stored import require_run, stored_config
-from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, ask_driver, submitted_driver
+from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, submitted_driver
+from alignsvc.run.worker_words import worker_words, workers_json
 from alignsvc.wording import counted
 
 
@@ -129,6 +131,10 @@ class RunStatus:
         What `alignsvc submit` started last; None if the run was not submitted.
     asked_to_stop_by : str
         Who asked it to, if that is still to be obeyed.
+    forecast : Forecast
+        How fast the present stage goes, and how long it and its pass still take.
+    workers : WorkerSample or None
+        How workers and driver are; None if nobody drives it, or said so lately.
     """
 
     directory: Place
@@ -143,6 +149,8 @@ class RunStatus:
     now_s: float = 0.0
     submitted: SubmittedDriver | None = None
     asked_to_stop_by: str = ""
+    forecast: Forecast = field(default_factory=Forecast)
+    workers: WorkerSample | None = None
 
     @property
     def standing(self) -> RunStanding:
@@ -201,7 +209,9 @@ class RunStatus:
             for r in state.passes
         ]
         if self.doing:
-            lines.append(self.doing)
+            lines.append(", ".join((self.doing, *self._speed())))
+        if self.workers is not None and (words := worker_words(self.workers)):
+            lines.append(", ".join(words))
         if self.movement_px is not None and not state.is_finished:
             lines.append(
                 f"largest movement {self.movement_px:.4f} px; the loop ends below "
@@ -216,6 +226,16 @@ class RunStatus:
         if self.silence_s is not None and not state.is_finished:
             lines.append(f"last sign of life {age_text(self.silence_s)} ago")
         return lines
+
+    def _speed(self) -> list[str]:
+        """Return how fast the stage goes and how long it takes, in words, as far as is known."""
+        assert self.stage is not None
+        pace, pass_left_s = self.forecast.pace, self.forecast.pass_left_s
+        words = [] if pace.per_s is None else [rate_words(self.stage.stage, pace.per_s)]
+        words += [] if pace.left_s is None else [f"{age_text(pace.left_s)} left"]
+        return words + (
+            [] if pass_left_s is None else [f"{age_text(pass_left_s)} to the end of the pass"]
+        )
 
     def _how(self) -> str:
         resume = f"`alignsvc resume {self.directory}`"
@@ -280,6 +300,7 @@ class RunStatus:
             "movement_px": self.movement_px,
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),
+            "workers": workers_json(self.workers),
             "asked_to_stop_by": self.asked_to_stop_by or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,
@@ -297,6 +318,10 @@ class RunStatus:
             "ended": None if done is None else done.n_ended,
             "skipped": None if done is None else done.n_skipped,
             "failed": None if done is None else done.n_failed,
+            "reused": None if done is None else done.n_reused,
+            "rate_per_s": self.forecast.pace.per_s,
+            "left_s": self.forecast.pace.left_s,
+            "pass_left_s": self.forecast.pass_left_s,
         }
 
     def _driver_json(self) -> dict[str, object] | None:
@@ -334,22 +359,6 @@ def extension_json(extended: Extended) -> dict[str, object]:
         "old": extended.n_known,
         "new": extended.n_new,
     }
-
-
-def run_status(run: Place) -> RunStatus:
-    """Return where the run in a directory stands.
-
-    Raises
-    ------
-    RunStoreError
-        There is no run, or its journal cannot be trusted.
-    """
-    run = run.absolute()
-    require_run(run)
-    journal = Journal(RunLocations(run).objects, time.time)
-    view = JournalView().read_on(journal.entries())
-    status = status_of(run, view, time.time(), ask_driver)
-    return replace(status, eps_shift_px=stored_config(run).alignment.eps_shift)
 
 
 def status_of(
@@ -407,6 +416,11 @@ def _counts(objects: ObjectStore, state: RunState) -> ExposureCounts:
     if content is not None:
         counts = json.loads(content)["counts"]
         return ExposureCounts(0, *(int(counts[status.value]) for status in Status))
+    return counts_of(state)
+
+
+def counts_of(state: RunState) -> ExposureCounts:
+    """Return how exposures stand, by the journal alone."""
     ended = Counter(end.status for end in state.ended.values())
     going = len(fingerprints_among(state.parts).keys() - state.ended.keys())
     return ExposureCounts(

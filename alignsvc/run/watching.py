@@ -11,13 +11,19 @@ from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import PATIENCE_S, Holder
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.status import JournalView, RunStatus, status_of
-from alignsvc.run.stored import stored_config
-from alignsvc.run.submitted_driver import AskingSeldom
+from alignsvc.run.pace import Forecast
+from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.seeing.worker_samples import WorkReader
+from alignsvc.run.stage_words import stage_words
+from alignsvc.run.status import RunStatus, status_of
+from alignsvc.run.stored import require_run, stored_config
+from alignsvc.run.submitted_driver import AskingSeldom, ask_driver
 from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
+#: So long what a driver said of its workers holds.
+_FRESH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,11 @@ class Seen:
 
     status: RunStatus
     news: tuple[Entry, ...]
+    progress: RunProgress
 
     def lines(self) -> list[str]:
         """Return the news in sentences."""
-        return [text for entry in self.news if (text := entry_line(entry.event))]
+        return [text for entry in self.news if (text := entry_line(entry.event, self.progress))]
 
 
 def watched(
@@ -80,17 +87,64 @@ def watched(
     """
     run, looking = run.absolute(), looking or Looking()
     ask = AskingSeldom(looking.elapsed) if follows_queue else None
-    eps_shift_px = stored_config(run).alignment.eps_shift
-    book, view, silence = Journal(RunLocations(run).objects, time.time), JournalView(), _Silence()
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    objects = RunLocations(run).objects
+    book, work, silence = Journal(objects, time.time), WorkReader(objects), _Silence()
     while True:
-        news = tuple(book.entries(after=view.n_entries))
-        view = view.read_on(news)
-        status = replace(status_of(run, view, looking.clock(), ask), eps_shift_px=eps_shift_px)
+        news = tuple(book.entries(after=progress.view.n_entries))
+        progress = progress.read_on(news)
+        status = status_of(run, progress.view, looking.clock(), ask)
         status = silence.judged(status, looking.elapsed())
-        yield Seen(status, news)
+        progress = _looked_at(progress, status, work)
+        yield Seen(_with_forecast(status, progress), news, progress)
         if not status.standing.is_going:
             return
         looking.wait()
+
+
+def run_status(run: Place) -> RunStatus:
+    """Return where the run in a directory stands.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    run = run.absolute()
+    require_run(run)
+    objects = RunLocations(run).objects
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    progress = progress.read_on(Journal(objects, time.time).entries())
+    status = status_of(run, progress.view, time.time(), ask_driver)
+    return _with_forecast(status, _looked_at(progress, status, WorkReader(objects)))
+
+
+def driver_time_s(status: RunStatus) -> float:
+    """Return when it was said how far the stage is, by the clock of the driver that said so.
+
+    With it, as other clocks may be off. Seconds since 1970; 0 if nobody said anything.
+    """
+    holder = status.holder
+    return 0.0 if holder is None or holder.last is None else holder.last.time_s
+
+
+def _looked_at(progress: RunProgress, status: RunStatus, work: WorkReader) -> RunProgress:
+    """Return what goes on with what the driver says beside the journal, while there is one."""
+    sample = work.look().sample if status.standing.is_going and status.holder is not None else None
+    if sample is not None and status.holder is not None:
+        is_old = driver_time_s(status) - sample.until_s > _FRESH_S
+        sample = None if is_old or sample.epoch != status.holder.epoch else sample
+    return progress.counted(status.progress, driver_time_s(status)).sampled(sample)
+
+
+def _with_forecast(status: RunStatus, progress: RunProgress) -> RunStatus:
+    goes_on = status.standing.is_going
+    return replace(
+        status,
+        eps_shift_px=progress.eps_shift_px,
+        forecast=progress.forecast(driver_time_s(status)) if goes_on else Forecast(),
+        workers=progress.sample,
+    )
 
 
 class _Silence:
@@ -111,22 +165,32 @@ class _Silence:
         return replace(status, owner=None if is_silent else holder.owner)
 
 
-def entry_line(event: journal.Event) -> str:
-    """Return what an event says to whoever watches; empty if nothing."""
+def entry_line(event: journal.Event, progress: RunProgress) -> str:
+    """Return what an event says to people; empty if nothing.
+
+    Parameters
+    ----------
+    event : Event
+        Of the journal.
+    progress : RunProgress
+        Of the run, after it.
+    """
     match event:
         case journal.DriverStarted():
             return f"driven by {event.owner}"
         case journal.PassStarted():
             return f"pass {event.pass_number}{' (full)' if event.is_full else ''} begins"
         case journal.StageFinished():
-            where = f"pass {event.pass_number} " if event.pass_number else ""
             ended = ((event.n_ok, "done"), (event.n_skipped, "skipped"), (event.n_failed, "failed"))
             counts = ", ".join(f"{n} {how}" for n, how in ended if n)
-            return f"{where}{event.stage.replace('_', ' ')}: {counts or 'nothing to do'}"
+            return f"{stage_words(event.stage, event.pass_number)}: {counts or 'nothing to do'}"
         case journal.Solved():
+            records = progress.view.state.passes
+            n_sources = next((r.n_sources for r in records if r.number == event.pass_number), 0)
             return (
-                f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px, "
-                f"{counted(event.n_solved, 'exposure')} solved"
+                f"pass {event.pass_number}: largest movement {event.movement_px:.4f} px (eps_shift "
+                f"{progress.eps_shift_px:g}), {counted(event.n_solved, 'exposure')}"
+                + (f", {counted(n_sources, 'source')}" if n_sources else "")
             )
         case journal.ExposureEnded():
             return f"{event.status.value}: {event.message}"

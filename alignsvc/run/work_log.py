@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median_low
 from types import TracebackType
 
 from alignsvc.engine.base import TaskEnded, TaskEvent, WorkersSeen
@@ -27,6 +26,7 @@ from alignsvc.io.worker_samples import (
 )
 from alignsvc.run import events
 from alignsvc.run.run_log import Clocks
+from alignsvc.run.worker_words import workers_then
 from alignsvc.tasks.memory import occupied_bytes
 
 #: Seconds between two samples, each of which is written; the first ones come sooner.
@@ -164,20 +164,9 @@ class WorkLog:
             return None
         heard_s, seen = self._seen
         works = self._n_left > 0
-        if seen.is_here:
-            return WorkersThen(1, int(works), int(works))
-        if self._clocks.elapsed_s() - heard_s > _FRESH_S:
+        if not seen.is_here and self._clocks.elapsed_s() - heard_s > _FRESH_S:
             return None
-        memory = sorted(seen.memory_bytes) or [0]
-        return WorkersThen(
-            seen.n_known,
-            seen.n_busy if works else 0,
-            seen.n_running if works else 0,
-            memory[0],
-            median_low(memory),
-            memory[-1],
-            seen.limit_bytes,
-        )
+        return workers_then(seen, is_working=works)
 
     def _tell_trouble(self) -> None:
         if self._trouble is not None and not self._is_told:

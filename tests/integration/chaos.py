@@ -29,6 +29,7 @@ from own_cluster import OwnCluster, own_cluster
 from small_disks import fill
 
 from alignsvc.cli import main, show
+from alignsvc.cli.options import Output
 from alignsvc.run import events
 
 #: Where a run works, by seed, and what may befall it there.
@@ -114,7 +115,7 @@ def life(arguments: list[str], fault: Fault, strike: Callable[[], object]) -> in
         fate = Fate(fault, strike)
 
         @contextmanager
-        def progress(*, quiet: bool) -> Iterator[show.Progressing]:
+        def progress(output: Output) -> Iterator[show.Progressing]:
             yield fate
 
         show.progress = progress

@@ -197,6 +197,34 @@ def test_json_is_all_that_is_printed(finished: Workplace, command: Command) -> N
 _LOOKS = ("status", "report", "resume")
 
 
+@pytest.mark.parametrize("words", ["run", "check", "resume", "status", "watch", "list"])
+def test_every_key_of_its_json_is_in_the_page_on_that(
+    finished: Workplace, command: Command, words: str
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command_line.md").read_text()
+    place = {"run": finished.config(), "check": finished.config(), "list": finished.root}
+    ended = command(words, place.get(words, finished.run), "--json")
+    assert ended.code == 0 and ended.out.count("\n") == 1
+    assert ended.json and [key for key in ended.json if f"`{key}`" not in page] == []
+
+
+def test_quiet_leaves_the_last_lines(finished: Workplace, command: Command) -> None:
+    loud, quiet = command("run", finished.config()), command("run", finished.config(), "-q")
+    assert loud.out.endswith(quiet.out) and quiet.out.startswith("converged after")
+    assert "exp001  " in loud.out and "exp001  " not in quiet.out and not quiet.err
+    ended = command("watch", finished.run, "--quiet")
+    assert (ended.code, ended.out, ended.err) == (0, f"{finished.run}: ended, exit 0\n", "")
+    assert "eps_shift" in command("watch", finished.run).out
+
+
+def test_with_json_an_error_is_all_that_the_standard_error_has(
+    work: Workplace, command: Command
+) -> None:
+    for words in (["run", "nowhere.yaml"], ["watch", "nowhere"], ["list", "nowhere"]):
+        ended = command(*words, "--json")
+        assert ended.code != 0 and ended.out == "" and ended.err.count("\n") == 1
+
+
 def test_a_finished_run_is_only_read(finished: Workplace, command: Command) -> None:
     (report, written) = (digests(finished.run / "wcs"), digests(finished.run / "journal"))
     first = command("run", finished.config())

@@ -10,6 +10,7 @@ import pytest
 
 from alignsvc.cli import output, show
 from alignsvc.cli.main import exit_code
+from alignsvc.cli.options import Output
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.run import events
 
@@ -34,9 +35,9 @@ def test_a_command_ends_with_its_own_exit_code() -> None:
 
 @pytest.mark.usefixtures("unread")
 def test_a_run_goes_on_that_has_nobody_to_tell() -> None:
-    with show.progress(quiet=False) as listener:
+    with show.progress(Output()) as listener:
         for number in range(1, 4):
-            listener(events.PassSolved(number, 0.1, 4, 50, True))
+            listener(events.Note(f"the {number}th"))
     for _ in range(2):
         output.print_json({"status": "aligned"})
         output.print_lines(["one", "two"])
