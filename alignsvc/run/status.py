@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
-from alignsvc.io.control import Progress, cancel_request, progress_of
+from alignsvc.io.control import LivePages, Progress, cancel_request, live_pages, progress_of
 from alignsvc.io.journal import (
     DriverStarted,
     Extended,
@@ -129,6 +129,8 @@ class RunStatus:
         What `alignsvc submit` started last; None if the run was not submitted.
     asked_to_stop_by : str
         Who asked it to, if that is still to be obeyed.
+    pages : LivePages
+        What is shown while its driver is there.
     """
 
     directory: Place
@@ -143,6 +145,7 @@ class RunStatus:
     now_s: float = 0.0
     submitted: SubmittedDriver | None = None
     asked_to_stop_by: str = ""
+    pages: LivePages = field(default_factory=lambda: LivePages(0))
 
     @property
     def standing(self) -> RunStanding:
@@ -215,6 +218,9 @@ class RunStatus:
         lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
         if self.silence_s is not None and not state.is_finished:
             lines.append(f"last sign of life {age_text(self.silence_s)} ago")
+        if self.pages.run:
+            where = f" (on {self.pages.host})" if self.pages.host else ""
+            lines.append(f"live page: {self.pages.run}{where}")
         return lines
 
     def _how(self) -> str:
@@ -280,6 +286,9 @@ class RunStatus:
             "movement_px": self.movement_px,
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),
+            "live_page": self.pages.run or None,
+            "dashboard": self.pages.dashboard or None,
+            "pages_on": self.pages.host or None,
             "asked_to_stop_by": self.asked_to_stop_by or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,
@@ -384,7 +393,16 @@ def status_of(
         asked_to_stop_by=_asked_by(objects, view.state),
         last_sign_s=max(beaten_s, view.last_s),
         now_s=now_s,
+        pages=_pages(objects, holder if is_alive else None),
     )
+
+
+def _pages(objects: ObjectStore, holder: Holder | None) -> LivePages:
+    """Return the pages of the driver that is there; those of an earlier one lead nowhere."""
+    if holder is None:
+        return LivePages(0)
+    found = live_pages(objects)
+    return found if found is not None and found.epoch == holder.epoch else LivePages(0)
 
 
 def _asked_by(objects: ObjectStore, state: RunState) -> str:

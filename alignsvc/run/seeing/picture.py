@@ -56,6 +56,8 @@ class RunPicture:
     outlines : Outlines
     log : tuple of LogLine
         The last of it.
+    n_events : int
+        Of the journal: while they are as many, exposures and passes are what they were.
     """
 
     status: RunStatus
@@ -63,6 +65,7 @@ class RunPicture:
     stages: tuple[StageTime, ...] = ()
     outlines: Outlines = field(default_factory=Outlines.none)
     log: tuple[LogLine, ...] = ()
+    n_events: int = 0
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -128,6 +131,7 @@ class RunViewer:
             self._stages,
             self._outlines,
             tuple(log_lines(self._objects))[-_LOG_LINES:],
+            self._view.n_entries,
         )
 
     def _solved_passes(self) -> tuple[PassColumns, ...]:
