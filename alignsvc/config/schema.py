@@ -267,6 +267,9 @@ class OutputSection(Section):
     mosaic: Literal["fits", "none"] = "fits"
     report: Literal["html", "none"] = "html"
     history: Literal["all", "last", "none"] = "last"
+    diagnostics_mb: Annotated[
+        float, Field(ge=0.0, allow_inf_nan=False), _words("a number of MB, 0 or more")
+    ] = 200.0
     write_unconverged: bool = False
     also: tuple[Literal["weight", "variance", "mask"], ...] = ("weight", "variance", "mask")
 

@@ -13,6 +13,7 @@ import traitlets
 from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
+from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes_json
 from alignsvc.run.service import RunOptions
@@ -93,9 +94,25 @@ class RunMonitor(anywidget.AnyWidget):
             await asyncio.sleep(self._interval_s)
 
     def _on_message(self, _widget: object, content: dict[str, Any], _buffers: object) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(str(content.get("ask"))))
+        asked = str(content.get("ask"))
+        answer = self._detail(content) if asked == "exposure" else self._answer(asked)
+        task = asyncio.get_running_loop().create_task(answer)
         self._asked.add(task)
         task.add_done_callback(self._asked.discard)
+
+    async def _detail(self, asked: dict[str, Any]) -> None:
+        """Send what the run keeps of an exposure, or why it cannot be had."""
+        name, number = str(asked.get("id")), asked.get("number")
+        answer: dict[str, Any] = {"answer": number, "detail": None}
+        try:
+            answer["detail"] = await asyncio.to_thread(self._detail_json, name)
+        except (AlignError, OSError) as error:
+            answer["trouble"] = str(error)
+        self.send(answer)
+
+    def _detail_json(self, exposure_id: str) -> dict[str, Any] | None:
+        found = self._viewer.detail(exposure_id)
+        return None if found is None else detail_json(found)
 
     async def _answer(self, asked: str) -> None:
         """Do what a button asks for, and tell what came of it."""

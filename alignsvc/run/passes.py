@@ -17,7 +17,7 @@ from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.failed_fraction import require_enough
-from alignsvc.run.history import kept_name, write_pass_history
+from alignsvc.run.history import kept_name, rooms_for_pixels, write_pass_history
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import (
@@ -331,12 +331,14 @@ def measure_tasks(
     assert state.mosaic is not None
     assert state.sources is not None
     tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    rooms = rooms_for_pixels(tools, state)
     return [
         replace(
             task,
             measurement=task.measurement.in_pass(settings.number),
             levels=_levels(tools, settings),
             history=kept_name(tools, settings.number, one.id),
+            room_bytes=rooms.get(one.id, 0),
         )
         for task, one in zip(tasks, exposures, strict=True)
     ]

@@ -22,7 +22,8 @@ from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.source_pixels import SourcePixels, telling_sources
+from alignsvc.numerics.displacement.pictured import Pictured
+from alignsvc.numerics.displacement.worst_sources import WorstSources
 from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sky.pixel_map import PixelMap
@@ -34,14 +35,16 @@ from alignsvc.numerics.sources.level_measurement import (
 )
 from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
 from alignsvc.numerics.sources.selection import held_out
+from alignsvc.tasks.diagnostics import (
+    SourcePlaces,
+    diagnostics_are_whole,
+    write_diagnostics,
+    write_pixels,
+)
 from alignsvc.tasks.merge import Part, mosaic_store
 from alignsvc.tasks.placed import ExposureView, place
 from alignsvc.tasks.resample import contribution_store
 
-#: Sources of an exposure whose pixels are kept, when asked.
-KEPT_SOURCES = 20
-#: How the names of files that are kept for people end.
-PIXELS, DISPLACEMENTS = "-pixels.npz", "-displacements.npz"
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
@@ -94,9 +97,11 @@ class _ChipMeasured:
 
     displacements: Displacements
     places: GridPlaces
-    pixels: SourcePixels
+    pictured: Pictured
     levels: MeasuredLevels
     lacks_profile: bool
+    index: int
+    shape: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,10 @@ class MeasureTask:
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
     history : str
-        Where displacements and the pixels of some sources are kept for people: the names of
+        Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
+    room_bytes : int
+        How much these pixels may take; 0 = none are kept. No part of the key either.
     """
 
     run: Place
@@ -132,6 +139,7 @@ class MeasureTask:
     against_all: bool
     levels: LevelMeasurement | None = None
     history: str = ""
+    room_bytes: int = 0
 
     @property
     def key(self) -> TaskKey:
@@ -157,9 +165,7 @@ class MeasureTask:
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
         if self.history:
-            pixels = SourcePixels.concatenate([one.pixels for one in found])
-            write_table(objects, self.history + PIXELS, pixels)
-            write_table(objects, self.history + DISPLACEMENTS, measured)
+            self._write_diagnostics(sources, measured, found)
         write_table(objects, displacements_name(self.key), measured)
         if self.levels is not None:
             levels = MeasuredLevels.concatenate([one.levels for one in found])
@@ -179,12 +185,26 @@ class MeasureTask:
         tables: list[tuple[str, type]] = [(displacements_name(self.key), Displacements)]
         if self.levels is not None:
             tables.append((levels_name(self.key), MeasuredLevels))
-        if self.history:
-            tables.append((self.history + PIXELS, SourcePixels))
-            tables.append((self.history + DISPLACEMENTS, Displacements))
-        return product_is_whole(objects, outcome) and all(
-            table_is_whole(objects, name, type_) for name, type_ in tables
+        return (
+            product_is_whole(objects, outcome)
+            and all(table_is_whole(objects, name, type_) for name, type_ in tables)
+            and (not self.history or diagnostics_are_whole(objects, self.history, self.room_bytes))
         )
+
+    def _write_diagnostics(
+        self, sources: SourceCatalog, measured: Displacements, found: Sequence[_ChipMeasured]
+    ) -> None:
+        """Write what is kept for people."""
+        objects = RunLocations(self.run).objects
+        snr = np.nan_to_num(sources.snr[np.searchsorted(sources.id, measured.source)])
+        shapes = np.zeros((len(self.view.exposure.chips), 2), np.int64)
+        for one in found:
+            shapes[one.index] = one.shape
+        places = SourcePlaces.of(self.factors, _all_places(found), snr, shapes)
+        write_diagnostics(objects, self.history, (measured, places))
+        if self.room_bytes:
+            seen = Pictured.joined([one.pictured for one in found])
+            write_pixels(objects, self.history, seen, self.room_bytes)
 
     def _chips(self) -> Iterator[ChipView]:
         for index, chip in enumerate(self.view.read(self.run).chips):
@@ -201,22 +221,25 @@ class MeasureTask:
         reference = Reference.build(
             leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
         )
-        on_chip = method.on_chip(chip, reference, sources)
+        shown = WorstSources() if self.history and self.room_bytes else None
+        on_chip = method.on_chip(chip, reference, sources, shown)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
         where = Points(measured.x, measured.y)
         places = GridPlaces(chip.pixel_map.to_grid(where), chip.pixel_map.jacobian(where))
-        pixels = SourcePixels.concatenate([])
-        if self.history:
-            most = max(2, KEPT_SOURCES // len(self.view.exposure.chips))
-            pixels = self.measurement.pixels(chip, reference, _telling(measured, sources, most))
         levels = MeasuredLevels.concatenate([])
         if self.levels is not None:
             sound = measured.source[measured.flags == DisplacementFlag.GOOD]
             levels = self.levels(seen, sources.select(np.isin(sources.id, sound)))
         return _ChipMeasured(
-            replace(measured, flags=flags), places, pixels, levels, on_chip.lacks_profile
+            replace(measured, flags=flags),
+            places,
+            on_chip.pictured,
+            levels,
+            on_chip.lacks_profile,
+            chip.index,
+            chip.chip.shape,
         )
 
     def _around(self, pixel_map: PixelMap) -> OwnAndAll:
@@ -263,10 +286,3 @@ def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:
         np.concatenate([p.position.y for p in places]),
     )
     return GridPlaces(position, np.concatenate([p.jacobian for p in places]))
-
-
-def _telling(measured: Displacements, sources: SourceCatalog, count: int) -> SourceCatalog:
-    """Return the measured sources that are worth looking at."""
-    known = sources.select(np.searchsorted(sources.id, measured.source))
-    offset_px = np.hypot(measured.dx, measured.dy)
-    return known.select(telling_sources(known.snr, offset_px, count))

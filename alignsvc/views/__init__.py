@@ -18,6 +18,9 @@ _PARTS = (
     "sky.js",
     "timeline.js",
     "table.js",
+    "pixels.js",
+    "residuals.js",
+    "cutouts.js",
     "chosen.js",
     "log.js",
     "views.js",
@@ -69,7 +72,11 @@ def style() -> str:
     return _content("views.css")
 
 
-def view_html(picture: Mapping[str, Any], element_id: str = "run") -> str:
+def view_html(
+    picture: Mapping[str, Any],
+    element_id: str = "run",
+    details: Mapping[str, Any] | None = None,
+) -> str:
     """Return an element with a run in it, whole: data, script and style.
 
     Parameters
@@ -78,17 +85,28 @@ def view_html(picture: Mapping[str, Any], element_id: str = "run") -> str:
         As `picture_json` gives it.
     element_id : str
         Of the element.
+    details : mapping of exposure id to mapping, or None
+        As `detail_json` gives them: of the exposures that can be looked at closely.
     """
     name = escape(element_id)
-    # No text within can end the element that it stands in, or begin another.
-    data = json.dumps(picture, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<style>{style()}</style><div id="{name}"></div>'
-        f'<script type="application/json" id="{name}-picture">{data}</script>'
+        f'<script type="application/json" id="{name}-picture">{_data(picture)}</script>'
+        f'<script type="application/json" id="{name}-details">{_data(details or {})}</script>'
         f'<script type="module">{script()}\n'
-        f'const picture = JSON.parse(document.getElementById("{name}-picture").textContent);\n'
-        f'new RunView(document.getElementById("{name}")).update(picture);</script>'
+        f"const text = (part) => document.getElementById('{name}-' + part).textContent;\n"
+        f"const data = (part) => JSON.parse(text(part));\n"
+        f"let details = null;\n"
+        f'const detail = async (id) => {{ details ??= data("details"); '
+        f"return Object.hasOwn(details, id) ? details[id] : null; }};\n"
+        f'new RunView(document.getElementById("{name}"), {{ detail }}).update(data("picture"));'
+        f"</script>"
     )
+
+
+def _data(value: Mapping[str, Any]) -> str:
+    """Return JSON of which no text can end the element that it stands in, or begin another."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _content(name: str) -> str:

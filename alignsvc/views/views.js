@@ -11,8 +11,10 @@ const PANELS = [
 ];
 
 class RunView {
-  constructor(root) {
+  // `detail(id)` promises the detail of an exposure, as `detail_json` has it, or null.
+  constructor(root, { detail = null } = {}) {
     this.root = root;
+    this.detail = detail;
     this.chosen = null;
     this.passes = [];
     this.title = element("h1");

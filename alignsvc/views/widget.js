@@ -1,12 +1,23 @@
 // The view in a notebook: parts of the picture come when they change; what is asked goes back.
 
+// So long an answer of the kernel is waited for: it may be at work in another cell.
+const PATIENCE_MS = 120_000;
+
 function render({ model, el }) {
   const root = element("div");
   const answer = element("p", { class: "answer", role: "status" });
   const ask = (kind, text) => element("button", { type: "button", "data-ask": kind, onclick: () => model.send({ ask: kind }) }, text);
   const cancel = ask("cancel", "Cancel the run"), resume = ask("resume", "Resume it");
   el.replaceChildren(element("div", { class: "alignsvc asks" }, cancel, " ", resume, " ", answer), root);
-  const view = new RunView(root);
+  const waiting = new Map();
+  const detail = (id) => new Promise((found, failed) => {
+    // Answers come to all views of one widget: each knows its own questions.
+    const number = `${Date.now()} ${Math.random()}`;
+    waiting.set(number, { found, failed });
+    setTimeout(() => failed(new Error("the kernel does not answer")), PATIENCE_MS);
+    model.send({ ask: "exposure", id, number });
+  });
+  const view = new RunView(root, { detail });
   const parts = ["moment", "exposures", "passes"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
@@ -16,7 +27,13 @@ function render({ model, el }) {
     resume.disabled = goes || picture.status.finished;
     view.update(picture);
   };
-  const told = (message) => { answer.textContent = message.text ?? ""; };
+  const told = (message) => {
+    if (message.answer === undefined) { answer.textContent = message.text ?? ""; return; }
+    const one = waiting.get(message.answer);
+    waiting.delete(message.answer);
+    if (one && message.trouble) one.failed(new Error(message.trouble));
+    else one?.found(message.detail);
+  };
   for (const part of parts) model.on(`change:${part}`, show);
   model.on("msg:custom", told);
   show();

@@ -18,8 +18,9 @@ from displacement_scenes import catalog, drizzled_noise, reference_of, stars, vi
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.measure import CorrelationMeasurement, correlated
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import PolynomialPeak

@@ -26,8 +26,9 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
+from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.measure import CorrelationMeasurement, correlated
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.peak import PolynomialPeak
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit

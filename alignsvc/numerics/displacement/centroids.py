@@ -8,6 +8,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.numerics.displacement.information import Equations, Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, judged
@@ -147,6 +148,12 @@ def on_catalogue(catalogue: Points, own: Points, share: FloatArray) -> Points:
     # Sources with a share near 1 are flagged as dominated, whatever comes out here.
     others = np.maximum(1 - share, _LEAST_OTHERS)
     return Points((catalogue.x - own.x) / others, (catalogue.y - own.y) / others)
+
+
+def own_places(catalogue: Points, measured: Displacements) -> Points:
+    """Return where an exposure has sources whose displacements `on_catalogue` gave."""
+    others = np.maximum(1 - measured.weight_share, _LEAST_OTHERS)
+    return Points(catalogue.x - measured.dx * others, catalogue.y - measured.dy * others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

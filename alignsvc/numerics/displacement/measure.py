@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
@@ -23,12 +23,14 @@ from alignsvc.numerics.displacement.circumstances import (
     not_another,
     not_dominated,
 )
+from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import MaskedStack, cut, middles
+from alignsvc.numerics.displacement.cutouts import cut
 from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
-from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.peak import PolynomialPeak
+from alignsvc.numerics.displacement.pictured import Pictured, pictured
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement
 from alignsvc.numerics.displacement.seams import SeamFit
@@ -37,6 +39,7 @@ from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_methods import LearntStars, StarMethod
+from alignsvc.numerics.displacement.worst_sources import Badness, WorstSources
 
 #: Pixels worked on at once: few enough to stay in a cache, and so many that the calls, which cost
 #: 2 ms however few the sources, hardly count.
@@ -55,10 +58,13 @@ class ChipDisplacements:
     lacks_profile : bool
         Whether stars were to be placed by a profile, and the chip's own did not give one: other
         ways took its place.
+    pictured : Pictured
+        Of the sources that were to be shown.
     """
 
     displacements: Displacements
     lacks_profile: bool
+    pictured: Pictured
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +147,21 @@ class CorrelationMeasurement:
         return self.on_chip(view, reference, sources).displacements
 
     def on_chip(
-        self, view: ChipView, reference: Reference, sources: SourceCatalog
+        self,
+        view: ChipView,
+        reference: Reference,
+        sources: SourceCatalog,
+        shown: WorstSources | None = None,
     ) -> ChipDisplacements:
-        """Return the same, with what the chip did not have for it."""
+        """Return the same, with what the chip did not have for it, and pixels of some sources.
+
+        Parameters
+        ----------
+        view, reference, sources
+            As of the call.
+        shown : WorstSources or None
+            Chooses the sources whose pixels are wanted; None: none are. It changes no number.
+        """
         targets = Targets.on_chip(view, sources)
         learnt = _Learnt(
             self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
@@ -160,7 +178,14 @@ class CorrelationMeasurement:
         )
         is_taught = learnt.stars is not None and learnt.stars.has_profile
         wants_profile = self.stars is not None and len(whole) > 0
-        return ChipDisplacements(whole, lacks_profile=wants_profile and not is_taught)
+        seen = Pictured.joined([])
+        if shown is not None:
+            bad = Badness.of(whole, targets.snr)
+            rows = shown(bad)
+            wanted = _Shown(targets.select(rows), whole.select(rows), bad.select(rows))
+            seen = self._pictured(view, reference, wanted, learnt)
+        lacks_profile = wants_profile and not is_taught
+        return ChipDisplacements(whole, lacks_profile, seen)
 
     def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.
@@ -276,33 +301,43 @@ class CorrelationMeasurement:
     def pixels(self, view: ChipView, reference: Reference, sources: SourceCatalog) -> SourcePixels:
         """Return what the measurement sees of sources; for a few of them, to be looked at.
 
-        Parameters are those of the call; sources come by size of their cutouts.
+        Templates are as the mosaic has them, not in the chip's seeing. Parameters are those of the
+        call; sources come by size of their cutouts.
         """
         targets = Targets.on_chip(view, sources)
         return SourcePixels.concatenate(
             [
-                self._seen(view, reference, targets.select(chunk), replace(sides, compared=None))
-                for chunk, sides in self._chunks(targets)
+                pictured(targets.select(chunk), frames, view.index, self.correlator)
+                for chunk, frames in self._whole_frames(view, reference, targets)
             ]
         )
 
-    def _seen(
-        self, view: ChipView, reference: Reference, targets: Targets, sides: Sides
-    ) -> SourcePixels:
-        """Return the pixels of targets of one size class."""
-        frames = self._frames(view, reference, targets, sides)
-        cutouts, pairs = frames.cutouts, frames.middles()
-        nan = np.float32(np.nan)
-        blots = np.where(frames.blots.good, frames.blots.values, nan)
-        return SourcePixels(
-            targets.source,
-            np.full(len(targets.source), view.index, np.int64),
-            cutouts.corner_x,
-            cutouts.corner_y,
-            np.where(pairs.good, cutouts.pixels, nan),
-            middles(blots, sides.cutout),
-            correlation_maps(self.correlator, pairs, sides).astype(np.float32, copy=False),
-        )
+    def _pictured(
+        self,
+        view: ChipView,
+        reference: Reference,
+        shown: _Shown,
+        learnt: _Learnt,
+    ) -> Pictured:
+        """Return the pixels of measured targets, templates in the seeing of the chip."""
+        parts = []
+        for chunk, frames in self._whole_frames(view, reference, shown.targets):
+            some = frames.matched(learnt.kernel)
+            seen = pictured(shown.targets.select(chunk), some, view.index, self.correlator)
+            if learnt.stars is not None:
+                model = learnt.stars.pictured(some.middles(), shown.measured.select(chunk))
+                if np.isfinite(model).any():
+                    seen = replace(seen, model=model)
+            parts.append(Pictured(seen, shown.badness.select(chunk)))
+        return Pictured.joined(parts)
+
+    def _whole_frames(
+        self, view: ChipView, reference: Reference, targets: Targets
+    ) -> Iterator[tuple[IntArray, Frames]]:
+        """Yield indices of targets of one size with their frames, all of the cutout compared."""
+        for chunk, sides in self._chunks(targets):
+            whole = replace(sides, compared=None)
+            yield chunk, self._frames(view, reference, targets.select(chunk), whole)
 
     def _frames(
         self, view: ChipView, reference: Reference, targets: Targets, sides: Sides
@@ -336,26 +371,6 @@ class CorrelationMeasurement:
         return radius
 
 
-def correlated(
-    correlator: Correlator, pairs: PairStack, sides: Sides, peak: PolynomialPeak
-) -> Peaks:
-    """Return the peaks of the interlaced maps of four half-pixel blots."""
-    return peak(correlation_maps(correlator, pairs, sides))
-
-
-def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> Float32Array:
-    """Return the interlaced maps of four half-pixel blots, shape (n, map side, map side).
-
-    The sources should lie in the middles of the boxes, by the present WCS.
-    """
-    # Boxes have room for the soft edge of a fit; here apertures end where they end.
-    sides = sides.holding(float(pairs.aperture_px.max()))
-    blots = pairs.spline.half_pixel(sides.correlated)
-    good = middles(pairs.template_good, sides.correlated)
-    image = MaskedStack(middles(pairs.pixels, sides.box), middles(pairs.searched, sides.box))
-    return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
     """Displacements, and the fluxes of the sources over their templates', shape (n,)."""
@@ -376,6 +391,15 @@ def _themselves(measured: Displacements, flux: FloatArray, fwhm_px: FloatArray) 
         own_covariance=own / _least_trust(judged.trust)[:, :, 0],
         flags=measured.flags | judged.flags,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """Sources whose pixels are wanted."""
+
+    targets: Targets
+    measured: Displacements
+    badness: Badness
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,17 +18,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, on_catalogue
+from alignsvc.numerics.displacement.centroids import (
+    CatalogCentroids,
+    on_catalogue,
+    own_places,
+)
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.effective_psf import EffectivePsf
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import OVERSAMPLING, interlaced
+from alignsvc.numerics.displacement.pictured import with_flux_and_sky
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -135,6 +141,19 @@ class StarsOnChip:
         )
         off = on_catalogue(pairs.catalogued, fitted.place, theirs.share)
         return judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
+
+    def pictured(self, pairs: PairStack, measured: Displacements) -> Float32Array:
+        """Return what the PSF says of boxes; see `LearntStars`."""
+        model = np.full(pairs.pixels.shape, np.nan, np.float32)
+        rows = np.flatnonzero(np.isin(measured.source, self.source) & np.isfinite(measured.dx))
+        if self.psf is None or not len(rows):
+            return model
+        some = pairs.select(rows)
+        place = own_places(some.catalogued, measured.select(rows))
+        light = self.psf.at(place, some.side).value
+        weight = some.weight * some.good * some.searched
+        model[rows] = with_flux_and_sky(light, some.pixels, weight)
+        return model
 
 
 @dataclass(frozen=True, slots=True)

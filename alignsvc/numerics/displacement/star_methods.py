@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
@@ -42,6 +43,21 @@ class LearntStars(Protocol):
             Finite.
         source : int64 array, shape (n,)
             Ids of the pairs.
+        """
+        ...
+
+    def pictured(self, pairs: PairStack, measured: Displacements) -> Float32Array:
+        """Return what the profile says of boxes, shape (n, side, side), for people to look at.
+
+        The source where it was found, with the flux and the sky that fit best there, and its
+        neighbours. NaN where a source is not placed by a profile, or has no displacement.
+
+        Parameters
+        ----------
+        pairs : PairStack
+            Boxes that have not been moved.
+        measured : Displacements
+            Of the same sources.
         """
         ...
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
@@ -43,6 +44,10 @@ class OnlyModelOnChip:
         nowhere = np.full(len(pairs), np.nan)
         nothing = replace(refined.information, informative=np.zeros(len(pairs), bool))
         return judged(Points(nowhere, nowhere), nothing)
+
+    def pictured(self, pairs: PairStack, measured: Displacements) -> Float32Array:
+        """Return what the profile says of boxes; see `LearntStars`."""
+        return self.found.pictured(pairs, measured)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
+from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.centroids import on_catalogue
+from alignsvc.numerics.displacement.centroids import on_catalogue, own_places
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
 from alignsvc.numerics.displacement.information import Information
 from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.pictured import with_flux_and_sky
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
@@ -131,6 +133,30 @@ class ModelOnChip:
         off = galaxies.off(off, placed.place)
         found = judged(Points(off.x - pairs.whole.x, off.y - pairs.whole.y), information)
         return replace(found, common=common_errors(profiles, placed))
+
+    def pictured(self, pairs: PairStack, measured: Displacements) -> Float32Array:
+        """Return what the profile says of boxes; see `LearntStars`.
+
+        A galaxy is shown where its displacement puts it from the place in the catalogue, which is
+        that in its template to a few hundredths of a pixel.
+        """
+        model = np.full(pairs.pixels.shape, np.nan, np.float32)
+        rows = np.flatnonzero(np.isfinite(measured.dx))
+        if self.profile is None or self.sky is None or not len(rows):
+            return model
+        some, found = pairs.select(rows), measured.select(rows)
+        own, near = self.sky.own(found.source), self.sky.neighbours
+        profiles = near.psf.select(own)
+        stars = own_places(some.catalogued, found)
+        place = Points(
+            np.where(profiles.is_galaxy, some.catalogued.x - found.dx, stars.x),
+            np.where(profiles.is_galaxy, some.catalogued.y - found.dy, stars.y),
+        )
+        others = near.around(found.source, self.sky.known(some.catalogued, own), some.side)
+        weight = some.weight * some.good * some.searched
+        light = profiles.at(place, some.side).value
+        model[rows] = with_flux_and_sky(light, some.pixels - others, weight) + others
+        return model
 
     def placed(
         self, profile: Psf, seen: tuple[PairStack, Points], start: Points, expected: Expected

@@ -14,6 +14,7 @@ from alignsvc.io.places import Place
 from alignsvc.io.run_logs import LogLine, log_lines
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
+from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
 from alignsvc.run.status import JournalView, RunStatus, status_of
@@ -133,6 +134,13 @@ class RunViewer:
             tuple(log_lines(self._objects))[-_LOG_LINES:],
             self._view.n_entries,
         )
+
+    def detail(self, exposure_id: str) -> ExposureDetail | None:
+        """Return what the run keeps of an exposure, as of the last look; None: it has no such one.
+
+        It may be asked for while another thread looks.
+        """
+        return find_exposure_detail(self._objects, exposure_id, self._view.state)
 
     def _solved_passes(self) -> tuple[PassColumns, ...]:
         """Return what solved passes left; what was read once is not read again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.numerics.displacement.source_pixels import SourcePixels, telling_sources
+from alignsvc.numerics.displacement.source_pixels import SourcePixels
 
 
 def pixels(side: int, lags: int, source: int) -> SourcePixels:
@@ -12,7 +12,9 @@ def pixels(side: int, lags: int, source: int) -> SourcePixels:
     cutout = np.full((1, side, side), source, np.float32)
     scores = np.zeros((1, lags, lags), np.float32)
     scores[0, lags // 2, lags // 2] = 1
-    return SourcePixels(one, one * 0, np.array([10]), np.array([20]), cutout, cutout, scores)
+    corner = (np.array([10]), np.array([20]))
+    none = np.zeros((1, 0, 0), np.float32)
+    return SourcePixels(one, one * 0, *corner, cutout, cutout, scores, none)
 
 
 def test_small_cutouts_get_a_frame_and_keep_their_place() -> None:
@@ -30,14 +32,3 @@ def test_small_cutouts_get_a_frame_and_keep_their_place() -> None:
 
 def test_nothing_together_is_nothing() -> None:
     assert len(SourcePixels.concatenate([])) == 0
-
-
-def test_half_are_the_brightest_and_half_the_farthest_off() -> None:
-    snr = np.array([10.0, 500.0, 20.0, 30.0, 400.0, 15.0])
-    offset_px = np.array([0.9, 2.0, 0.1, np.nan, 0.2, 0.5])
-    assert telling_sources(snr, offset_px, 4).tolist() == [0, 1, 4, 5]
-
-
-def test_few_sources_are_all_kept_once() -> None:
-    assert telling_sources(np.array([3.0, 9.0]), np.array([np.nan, 0.1]), 20).tolist() == [0, 1]
-    assert telling_sources(np.zeros(0), np.zeros(0), 20).tolist() == []

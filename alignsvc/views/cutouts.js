@@ -1,0 +1,69 @@
+// The worst sources of an exposure, one of them as pixels: the dipole before, and what is left.
+
+const BRIGHT = ramp(SHADES), DIFFERENCE = ramp(SIGNED);
+
+class SourceCutouts {
+  // `choose(row)` is called with the source that is chosen.
+  constructor(choose) {
+    this.choose = choose;
+    this.list = element("tbody");
+    const head = ["source", "", "sigma", "S/N"].map((name) => element("th", { scope: "col" }, name));
+    const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.list);
+    this.said = element("table", { class: "numbers" });
+    this.grids = element("div", { class: "grids" });
+    this.worst = element("div", { class: "rows worst", "aria-label": "sources whose pixels are kept, worst first" }, table);
+    this.root = element("div", {}, this.worst);
+    this.pixels = element("div", { class: "pixels" }, this.grids, this.said);
+  }
+
+  show(detail, chosen) {
+    const { cutouts, sources } = detail;
+    this.worst.hidden = !cutouts.length;
+    this.list.replaceChildren(...cutouts.map(({ row }) => element(
+      "tr", { "data-source": sources.id[row], class: row === chosen ? "chosen" : null, onclick: () => this.choose(row) },
+      element("td", {}, element("button", { type: "button" }, String(sources.id[row]))),
+      ...[sources.fate[row], number(sources.sigma[row], 3), number(sources.snr[row], 3)].map((text) => element("td", {}, text)),
+    )));
+    const one = cutouts.find(({ row }) => row === chosen);
+    this.grids.replaceChildren(...(one ? figures(one, detail) : [element("p", {}, "No pixels are kept of this source.")]));
+    if (chosen === null) this.grids.replaceChildren();
+    this.said.replaceChildren(...(chosen === null ? [] : numbers(sources, chosen, one, detail.solved).map(([name, text]) => element(
+      "tr", {}, element("th", { scope: "row" }, name), element("td", { "data-number": name }, text),
+    ))));
+  }
+}
+
+function figures(one, { solved }) {
+  const lags = one.map ? (one.map.side - 1) / 4 : 0;
+  const at = one.peak.every((part) => part !== null) ? one.peak.map((lag) => 0.5 + 2 * lag / one.map?.side) : null;
+  const shown = [
+    gridFigure("Exposure", one.exposure, BRIGHT),
+    gridFigure("Mosaic without it", one.mosaic, BRIGHT),
+    gridFigure("Difference before: where the header has it", one.before, DIFFERENCE),
+    gridFigure(solved ? "Difference after the correction" : "Difference as measured: not solved yet", one.after, DIFFERENCE),
+    gridFigure(`Correlation map, lags to ${number(lags)} px; cross: displacement`, one.map, BRIGHT, { mark: at }),
+  ];
+  if (one.model) {
+    shown.push(gridFigure("Model", one.model, BRIGHT), gridFigure("Exposure less model", one.residual, DIFFERENCE));
+  }
+  return shown;
+}
+
+function numbers(sources, row, one, solved) {
+  const pair = (x, y) => (sources[x][row] === null ? "not known" : `${number(sources[x][row])}, ${number(sources[y][row])} px`);
+  const said = [
+    ["source", `${sources.id[row]}: ${sources.fate[row]}${sources.why[row] ? ` (${sources.why[row]})` : ""}`],
+    ["place", `${pair("x", "y")}, chip ${sources.chip[row]}`],
+    ["displacement", pair("dx", "dy")],
+    ["error", pair("error_x", "error_y")],
+    ["correction", solved ? pair("fit_x", "fit_y") : "not solved yet"],
+    ["residual", pair("left_x", "left_y")],
+    ["sigma", number(sources.sigma[row])],
+    ["S/N in the mosaic", number(sources.snr[row])],
+  ];
+  if (one && one.header_px[0] !== null) {
+    const moved = `${number(one.header_px[0])}, ${number(one.header_px[1])} px`;
+    said.push(["header's place, from that measured with", moved], ["first pixel shown", one.corner.join(", ")]);
+  }
+  return said;
+}
