@@ -16,7 +16,7 @@ class ServedRun {
       )),
       this.place,
     );
-    this.view = new RunView(this.place);
+    this.view = new RunView(this.place, { detail: (id) => this.detail(id) });
   }
 
   // Look for ever. Who does not look at the page does not make anybody read the run.
@@ -39,6 +39,7 @@ class ServedRun {
     const { runs, pages } = await (await this.ask("runs")).json();
     const asked = new URLSearchParams(location.search).get("run");
     const run = runs.find(([name]) => name === asked) ?? (asked ? null : runs[0]);
+    this.run = run?.[0];
     this.link(runs, pages, run);
     if (!run) {
       this.view.trouble(asked ? "the scheduler does not know this run: it was started anew since, or many runs came after it" : "no run has come to this scheduler yet");
@@ -66,6 +67,14 @@ class ServedRun {
     const answer = await this.ask(`parts/${key}`, known ? { "If-None-Match": known.tag } : {});
     if (answer.status !== 304) this.known[key] = { tag: answer.headers.get("ETag"), part: await answer.json() };
     return this.known[key].part;
+  }
+
+  // What the run keeps of one exposure.
+  async detail(id) {
+    const query = new URLSearchParams({ run: this.run, id });
+    const found = await (await this.ask(`exposure?${query}`)).json();
+    if (found.trouble) throw new Error(found.trouble);
+    return found.detail;
   }
 
   async ask(path, headers = {}) {

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -112,12 +113,22 @@ class _Runs(_Handler):
         self.finish(json.dumps({"runs": self.pages.runs, "pages": self.pages.dasks_pages}))
 
 
-class _Part(_Handler):
-    async def get(self, name: str) -> None:
-        """Answer with a part of a run's picture, unless the page has it."""
+class _OfRun(_Handler):
+    """What is read of a run, where nobody waits for it: the scheduler has other work."""
+
+    async def answer(self, read: Callable[[ServedRun], ServedPart]) -> None:
+        """Answer with a part of a run, unless the page has it."""
+
+        def made(served: ServedRun) -> ServedPart:
+            part = read(served)
+            _ = part.tag, part.compressed
+            return part
+
         try:
             served = self.pages.served(self.get_query_argument("run"))
-            part = await self._in_thread(served, name)
+            part = await asyncio.get_running_loop().run_in_executor(
+                self.pages.readers, made, served
+            )
         except KeyError:
             raise web.HTTPError(404) from None
         self.set_header("Content-Type", "application/json")
@@ -125,22 +136,24 @@ class _Part(_Handler):
         self.set_header("ETag", f'"{part.tag}"')
         if self.check_etag_header():
             self.set_status(304)
-            return
-        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
+        elif "gzip" in self.request.headers.get("Accept-Encoding", ""):
             self.set_header("Content-Encoding", "gzip")
             await self.finish(part.compressed)
         else:
             await self.finish(part.content)
 
-    async def _in_thread(self, served: ServedRun, name: str) -> ServedPart:
-        """Read the run where nobody waits for it: the scheduler has other work."""
 
-        def read() -> ServedPart:
-            part = served.part(name)
-            _ = part.tag, part.compressed
-            return part
+class _Part(_OfRun):
+    async def get(self, name: str) -> None:
+        """Answer with a part of a run's picture."""
+        await self.answer(lambda served: served.part(name))
 
-        return await asyncio.get_running_loop().run_in_executor(self.pages.readers, read)
+
+class _Exposure(_OfRun):
+    async def get(self) -> None:
+        """Answer with what the run keeps of one exposure."""
+        name = self.get_query_argument("id")
+        await self.answer(lambda served: served.detail(name))
 
 
 def application(pages: RunPages) -> web.Application:
@@ -153,6 +166,7 @@ def application(pages: RunPages) -> web.Application:
             (rf"{at}/page\.(js|css)", _File, given),
             (rf"{at}/runs", _Runs, given),
             (rf"{at}/parts/([a-z_]+)", _Part, given),
+            (rf"{at}/exposure", _Exposure, given),
         ]
     )
 

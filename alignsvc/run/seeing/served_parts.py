@@ -14,6 +14,7 @@ from functools import cached_property
 
 from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
+from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.seeing.picture_json import PARTS, SETTLED, Json
 
@@ -84,6 +85,18 @@ class ServedRun:
             if name not in PARTS:
                 raise KeyError(name)
             return self._parts[name]
+
+    def detail(self, exposure_id: str) -> ServedPart:
+        """Return what the run keeps of an exposure: ``{"detail": ...}``, null if it has no such."""
+        now = self.part("moment")
+        viewer = self._viewer
+        if viewer is None:
+            return now
+        try:
+            found = viewer.detail(exposure_id)
+            return _part({"detail": None if found is None else detail_json(found)})
+        except (AlignError, OSError) as error:
+            return _part({"trouble": str(error)})
 
     def _look(self) -> None:
         try:
