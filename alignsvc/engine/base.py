@@ -133,6 +133,23 @@ def heard_by(*listeners: Listener) -> Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPages:
+    """Pages of a scheduler.
+
+    Parameters
+    ----------
+    run, dashboard : str
+        Links to the run's own page and to dask's; empty if there is none.
+    host : str
+        Where the links hold, if they are addresses that mean another machine on each.
+    """
+
+    run: str = ""
+    dashboard: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """What an engine has to know of the run that it works for.
 
@@ -143,11 +160,14 @@ class RunContext:
     run_id : str
         Tells the tasks of this run from those of others on one scheduler.
     on_event : Listener
+    preload : tuple of str
+        Modules that a scheduler loads which is started for the run: what shows it.
     """
 
     objects: ObjectStore
     run_id: str = "run"
     on_event: Listener = nobody_listens
+    preload: tuple[str, ...] = ()
 
 
 class Executor(Protocol):
@@ -159,8 +179,8 @@ class Executor(Protocol):
         ...
 
     @property
-    def dashboard_link(self) -> str:
-        """URL of the live dashboard; empty if there is none."""
+    def pages(self) -> ShownPages:
+        """What can be seen of the run while this executor works for it."""
         ...
 
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:

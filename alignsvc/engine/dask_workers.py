@@ -72,6 +72,8 @@ class DaskSettings:
         workers where all share one machine.
     expected_workers : int
         So many may come if there are tasks for them: as many are handed over.
+    dashboard_link : str
+        To dask's own pages, where dask cannot know it: behind somebody's proxy.
     policy : RetryPolicy
     is_straggler : StragglerRule
     """
@@ -84,6 +86,7 @@ class DaskSettings:
     poll_s: float = 1.0
     memory_when_alone: float = 1.0
     expected_workers: int = 1
+    dashboard_link: str = ""
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     is_straggler: StragglerRule = field(default_factory=StragglerRule)
 

@@ -17,8 +17,9 @@ from distributed import Client
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
-from alignsvc.engine.base import RunContext
+from alignsvc.engine.base import RunContext, ShownPages
 from alignsvc.engine.dask_workers import DaskSettings, DaskWorkers, always_hope
+from alignsvc.engine.run_pages import shown_pages
 from alignsvc.engine.stage import Stage
 
 
@@ -51,6 +52,12 @@ class DaskExecutor:
         self._close_cluster = close_cluster
         self._workers = DaskWorkers(client, context, settings, require_hope)
         self._is_closed = False
+        self._pages = shown_pages(
+            client,
+            context,
+            link=settings.dashboard_link,
+            timeout_s=settings.answer_timeout_s,
+        )
 
     @property
     def workers(self) -> int:
@@ -58,9 +65,9 @@ class DaskExecutor:
         return self._workers.threads
 
     @property
-    def dashboard_link(self) -> str:
-        """URL of dask's dashboard; empty if there is none."""
-        return str(self._client.dashboard_link or "")
+    def pages(self) -> ShownPages:
+        """What the scheduler shows, found out when this executor began."""
+        return self._pages
 
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
         """Yield one outcome for each task, as they end (see `engine.base.Executor`)."""

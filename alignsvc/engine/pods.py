@@ -58,6 +58,8 @@ class Pods:
         Secrets for the registry of the image.
     tls_secret : str or None
         Holds ``ca.crt``, ``tls.crt`` and ``tls.key``; None = no encryption.
+    preload : tuple of str
+        Modules that the scheduler loads: what shows the run.
     """
 
     image: str
@@ -67,6 +69,7 @@ class Pods:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: tuple[str, ...] = ()
     tls_secret: str | None = None
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ def _scheduler(pods: Pods, need: Need) -> Manifest:
     command = [
         *("dask", "scheduler", "--protocol", _protocol(pods)),
         *("--port", str(SCHEDULER_PORT), "--dashboard-address", f":{_PAGES_PORT}"),
+        *(word for module in pods.preload for word in ("--preload", module)),
         *_tls_options(pods),
     ]
     health = {"httpGet": {"path": "/health", "port": "http-dashboard"}}

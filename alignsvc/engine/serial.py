@@ -9,7 +9,14 @@ from types import TracebackType
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
-from alignsvc.engine.base import RunContext, TaskRetried, TaskStarted, WorkersSeen, ended_with
+from alignsvc.engine.base import (
+    RunContext,
+    ShownPages,
+    TaskRetried,
+    TaskStarted,
+    WorkersSeen,
+    ended_with,
+)
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
 from alignsvc.errors import AlignError, MemoryShortage, TransientError
@@ -28,7 +35,7 @@ class SerialExecutor:
     """
 
     workers = 1
-    dashboard_link = ""
+    pages = ShownPages()
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 ``control/cancel.json`` asks it to stop. The request carries an id, and the journal says which ids
 were obeyed, so that one that is left behind, or read twice, stops nobody. ``lease/progress`` is how
 far the present stage is: for people, renewed with the signs of life, and nothing depends on it.
+Nor on ``lease/pages``: where a scheduler shows the run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _CANCEL = f"{CONTROL}cancel.json"
 _PROGRESS = f"{LEASE}progress"
+_PAGES = f"{LEASE}pages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,26 @@ class Progress:
     n_places: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LivePages:
+    """Pages that the scheduler of a run shows while its driver is there.
+
+    Parameters
+    ----------
+    epoch : int
+        The lease of the driver that says so.
+    run, dashboard : str
+        Links to the run's own page and to dask's; empty if there is none.
+    host : str
+        Where the links hold; empty if they do everywhere.
+    """
+
+    epoch: int
+    run: str = ""
+    dashboard: str = ""
+    host: str = ""
+
+
 def put_cancel_request(objects: ObjectStore, request: CancelRequest) -> None:
     """Ask the driver of a run to stop."""
     _put(objects, _CANCEL, request)
@@ -107,13 +129,30 @@ def progress_of(objects: ObjectStore) -> Progress | None:
         return None
 
 
+def put_live_pages(objects: ObjectStore, pages: LivePages) -> None:
+    """Say where a run is shown."""
+    _put(objects, _PAGES, pages)
+
+
+def live_pages(objects: ObjectStore) -> LivePages | None:
+    """Return where a driver said last that its run is shown; None if it never did.
+
+    Raises
+    ------
+    RunStoreError
+        It is damaged.
+    """
+    return _find(objects, _PAGES, LivePages)
+
+
 def remove_control(objects: ObjectStore) -> None:
     """Remove what is of no use to a run that has ended."""
     objects.delete(_CANCEL)
     objects.delete(_PROGRESS)
+    objects.delete(_PAGES)
 
 
-def _put(objects: ObjectStore, name: str, value: CancelRequest | Progress) -> None:
+def _put(objects: ObjectStore, name: str, value: CancelRequest | Progress | LivePages) -> None:
     data = json_from(value, type(value))
     assert isinstance(data, dict)
     objects.put(name, sealed(data))

@@ -58,6 +58,8 @@ from alignsvc.run.run_directory import (
     require_usable,
     unusable,
 )
+from alignsvc.run.seeing import SCHEDULER_PAGE
+from alignsvc.run.seeing.live_pages import tell_pages
 from alignsvc.run.settled_products import require_whole_past
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
@@ -429,10 +431,10 @@ def _worked(
         for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
             wheel.listener(events.Note(note))
         reuse = ReuseCount(wheel.listener)
-        context = RunContext(RunLocations(run).objects, plan.run_id, wheel.with_tasks_of(reuse))
+        objects, hears = RunLocations(run).objects, wheel.with_tasks_of(reuse)
+        context = RunContext(objects, plan.run_id, hears, (SCHEDULER_PAGE,))
         with backend(context) as executor:
-            if executor.dashboard_link:
-                wheel.listener(events.Note(f"live dashboard: {executor.dashboard_link}"))
+            tell_pages(objects, lease.epoch, executor.pages, wheel.listener)
             tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
             with told_damage(tools, damage):
                 return _looped(tools, known, options.go_on, damage)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
-from alignsvc.io.control import Progress, cancel_request, progress_of
+from alignsvc.io.control import LivePages, Progress, cancel_request, live_pages, progress_of
 from alignsvc.io.journal import (
     DriverStarted,
     Extended,
@@ -135,6 +135,8 @@ class RunStatus:
         How fast the present stage goes, and how long it and its pass still take.
     workers : WorkerSample or None
         How workers and driver are; None if nobody drives it, or said so lately.
+    pages : LivePages
+        What is shown while its driver is there.
     """
 
     directory: Place
@@ -151,6 +153,7 @@ class RunStatus:
     asked_to_stop_by: str = ""
     forecast: Forecast = field(default_factory=Forecast)
     workers: WorkerSample | None = None
+    pages: LivePages = field(default_factory=lambda: LivePages(0))
 
     @property
     def standing(self) -> RunStanding:
@@ -225,6 +228,9 @@ class RunStatus:
         lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
         if self.silence_s is not None and not state.is_finished:
             lines.append(f"last sign of life {age_text(self.silence_s)} ago")
+        if self.pages.run:
+            where = f" (on {self.pages.host})" if self.pages.host else ""
+            lines.append(f"live page: {self.pages.run}{where}")
         return lines
 
     def _speed(self) -> list[str]:
@@ -301,6 +307,9 @@ class RunStatus:
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),
             "workers": workers_json(self.workers),
+            "live_page": self.pages.run or None,
+            "dashboard": self.pages.dashboard or None,
+            "pages_on": self.pages.host or None,
             "asked_to_stop_by": self.asked_to_stop_by or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,
@@ -393,7 +402,16 @@ def status_of(
         asked_to_stop_by=_asked_by(objects, view.state),
         last_sign_s=max(beaten_s, view.last_s),
         now_s=now_s,
+        pages=_pages(objects, holder if is_alive else None),
     )
+
+
+def _pages(objects: ObjectStore, holder: Holder | None) -> LivePages:
+    """Return the pages of the driver that is there; those of an earlier one lead nowhere."""
+    if holder is None:
+        return LivePages(0)
+    found = live_pages(objects)
+    return found if found is not None and found.epoch == holder.epoch else LivePages(0)
 
 
 def _asked_by(objects: ObjectStore, state: RunState) -> str:

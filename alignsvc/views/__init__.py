@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
@@ -41,6 +41,36 @@ def script() -> str:
 def widget_script() -> str:
     """Return the module of a notebook's widget, as anywidget has it."""
     return f"{script()}\n{_content('widget.js')}"
+
+
+def served_script(parts: Sequence[str]) -> str:
+    """Return the module of a page that asks its server for what it shows (`page_html`).
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Names of the parts of a picture.
+    """
+    named = f"const PARTS_SERVED = {json.dumps(list(parts))};"
+    return f"{script()}\n{named}\n{_content('served.js')}"
+
+
+def page_html(title: str, below: str) -> str:
+    """Return a page that is nothing by itself: a server gives it script, style and runs.
+
+    Parameters
+    ----------
+    title : str
+    below : str
+        Folder, relative to the page, of ``page.js`` and all that it asks for: no address is
+        whole, so that any proxy may stand between.
+    """
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width">'
+        '<link rel="icon" href="data:,">'
+        f'<div id="page"></div><script type="module" src="{escape(below)}/page.js"></script></html>'
+    )
 
 
 def style() -> str:

@@ -21,11 +21,12 @@ class RunView {
     this.chosen = null;
     this.passes = [];
     this.title = element("h1");
+    this.alarm = element("p", { class: "trouble", role: "alert", hidden: "" });
     this.lines = element("div", { class: "lines" });
     this.panels = panels.map(({ title, make }) => ({ title, panel: make(this) }));
     root.classList.add("alignsvc");
     root.replaceChildren(
-      ...(heading ? [this.title, this.lines] : []),
+      ...(heading ? [this.title, this.alarm, this.lines] : []),
       ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
     );
   }
@@ -44,8 +45,14 @@ class RunView {
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;
     const { standing, exit_code: code } = picture.status;
     this.title.textContent = code === null ? standing : `${standing}, exit ${code}`;
-    this.lines.replaceChildren(...picture.lines.map((line) => element("p", {}, line)));
+    this.lines.replaceChildren(...picture.lines.map((line) => element("p", {}, line)), ...livePages(picture.status));
     this.redraw();
+  }
+
+  // Say what hinders looking; what was seen before stays, and is as old as it says.
+  trouble(text) {
+    this.alarm.textContent = text;
+    this.alarm.hidden = !text;
   }
 
   choose(row) {
@@ -56,6 +63,13 @@ class RunView {
   redraw() {
     for (const { panel } of this.panels) panel.update();
   }
+}
+
+// Links to what a scheduler shows while the driver is there; addresses of pages only.
+function livePages({ live_page: page, dashboard, pages_on: host }) {
+  const links = [["this run, live", page], ["dask's own pages", dashboard]].filter(([, to]) => /^(https?:\/\/|\/)/.test(to ?? ""));
+  if (!links.length) return [];
+  return [element("p", { class: "live" }, ...links.flatMap(([text, to]) => [element("a", { href: to }, text), " "]), host ? `(on ${host})` : "")];
 }
 
 function sideBySide(...panels) {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from labs import Lab, running_lab
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -26,3 +28,12 @@ def browser() -> Iterator[object]:
         )
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab; tests are skipped, saying so, where it is not installed."""
+    if importlib.util.find_spec("jupyterlab") is None:
+        pytest.skip("jupyterlab is not installed: what is seen in it was not looked at")
+    with running_lab(tmp_path_factory.mktemp("lab")) as opened:
+        yield opened

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from labs import PATIENCE_S, Lab, execute, wait_for
 
 from alignsvc.api import simulate, status
 
@@ -28,62 +21,6 @@ SKY = {
     "camera": {"shape": [512, 512], "scale_arcsec": 0.2},
     "header_errors": {"shift_px": [0.5, 2.0], "rotation_deg": 0.02},
 }
-#: Seconds that a lab, a kernel or a run on a busy machine may take.
-PATIENCE_S = 300
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A JupyterLab that serves a folder."""
-
-    folder: Path
-    url: str
-
-    def notebook(self, name: str, *cells: str) -> str:
-        """Write a notebook; return its address."""
-        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
-        made = [{**cell, "id": f"cell{k}", "source": source} for k, source in enumerate(cells)]
-        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        content = {"cells": made, "metadata": {"kernelspec": kernel}}
-        (self.folder / name).write_text(json.dumps({**content, "nbformat": 4, "nbformat_minor": 5}))
-        return f"{self.url}/lab/tree/{name}"
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    if importlib.util.find_spec("jupyterlab") is None:
-        pytest.skip("jupyterlab is not installed: the monitor was not looked at in it")
-    folder = tmp_path_factory.mktemp("lab")
-    own = folder / "jupyter"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {f"JUPYTER_{name}_DIR": str(own) for name in ("CONFIG", "DATA", "RUNTIME")}
-    with (folder / "lab.log").open("w") as log:
-        served = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
-                *(f"--port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
-                *("--IdentityProvider.token=", "--LabApp.check_for_updates_class="
-                  "jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"),
-            ],
-            stdout=log, stderr=log, env={**os.environ, **environment},
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    straight = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        last_s = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                straight.open(f"{url}/api", timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < last_s, (folder / "lab.log").read_text()
-                time.sleep(0.5)
-        yield Lab(folder, url)
-    finally:
-        served.terminate()
-        served.wait(30)
 
 
 @pytest.fixture
@@ -114,10 +51,10 @@ def test_a_run_is_seen_cancelled_and_resumed_from_a_notebook(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_default_timeout(PATIENCE_S * 1000)
     try:
-        _wait_for(lambda: (run / "config.yaml").exists())
+        wait_for(lambda: (run / "config.yaml").exists())
         source = f"import alignsvc\nalignsvc.monitor({str(run)!r}, interval_s=0.5)"
         page.goto(lab.notebook("watch.ipynb", source))
-        _execute(page)
+        execute(page)
         assert page.inner_text(".alignsvc h1") == "running"
         # It changes by itself: the first pass is solved.
         page.wait_for_function(
@@ -141,24 +78,3 @@ def test_a_run_is_seen_cancelled_and_resumed_from_a_notebook(
         driver.kill()
         driver.wait()
         page.close()
-
-
-def _execute(page: Any) -> None:
-    """Run the cell; JupyterLab drops what is asked before the kernel is really there."""
-    page.wait_for_selector(".jp-Notebook .jp-Cell")
-
-    def has_begun() -> bool:
-        page.click(".jp-Notebook .jp-Cell")
-        page.keyboard.press("Control+Enter")
-        page.wait_for_timeout(3000)
-        return page.inner_text(".jp-Notebook .jp-InputPrompt").strip() != "[ ]:"
-
-    _wait_for(has_begun)
-    page.wait_for_selector(".alignsvc h1")
-
-
-def _wait_for(happened: Any) -> None:
-    last_s = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < last_s
-        time.sleep(0.1)

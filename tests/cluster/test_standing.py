@@ -156,7 +156,7 @@ def test_workers_of_ours_on_another_interface_are_encrypted(tmp_path: Path) -> N
         assert told["address"].startswith(f"tls://{own}:")
         assert all(worker.startswith(f"tls://{own}:") for worker in told["workers"])
         # Its pages are not encrypted, so that only this machine sees them.
-        page = urlsplit(executor.dashboard_link)
+        page = urlsplit(executor.pages.dashboard)
         assert page.hostname == "127.0.0.1"
         socket.create_connection(("127.0.0.1", page.port or 0), timeout=5).close()
         with pytest.raises(OSError):

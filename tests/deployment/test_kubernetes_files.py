@@ -19,6 +19,7 @@ from alignsvc.engine.clusters.kubernetes import KubernetesBackend
 from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.engine.pods import autoscaler, owned_secret
 from alignsvc.engine.worker_environment import LINEAR_ALGEBRA
+from alignsvc.run.seeing import SCHEDULER_PAGE
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 FILES = sorted(set(FOLDER.glob("*.yaml")) - {FOLDER / "run.yaml"})
@@ -74,7 +75,7 @@ def test_the_driver_of_the_file_is_the_one_that_submit_makes() -> None:
 
 
 def test_the_cluster_that_stands_is_made_as_those_of_runs_are() -> None:
-    wanted = backend(workers=4, tls_secret="alignsvc-tls").manifest("alignsvc")
+    wanted = backend(workers=4, tls_secret="alignsvc-tls").manifest("alignsvc", (SCHEDULER_PAGE,))
     wanted["spec"]["idleTimeout"] = 0  # it stands
     assert read("cluster.yaml") == [wanted]
 

@@ -695,7 +695,7 @@ def test_only_this_machine_can_reach_the_cluster(workshop: Workshop) -> None:
         time.sleep(0.2)
     assert {address.split(":")[0] for address in found} == {"127.0.0.1"}
     assert len(found) == 8, found
-    assert workshop.shared.dashboard_link.startswith("http://127.0.0.1:")
+    assert workshop.shared.pages.dashboard.startswith("http://127.0.0.1:")
     assert workshop.shared._workers.pulse().threads == workshop.shared.workers == 2
 
 

@@ -28,6 +28,7 @@ from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
+from alignsvc.engine.run_pages import PAGES_ON, links_to, with_page
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import (
@@ -342,7 +343,8 @@ class BatchBackend:
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
             closing.enter_context(keeper.at_work())
-            return DaskExecutor(client, context, settings, closing.close, keeper.require_hope)
+            with dask.config.set(links_to(PAGES_ON)):
+                return DaskExecutor(client, context, settings, closing.close, keeper.require_hope)
         except BaseException:
             closing.close()
             raise
@@ -361,13 +363,14 @@ class BatchBackend:
         security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
         if security.require_encryption and not self.security.has_files:
             security = _in_file(security, closing.enter_context(key_folder(objects, run_id)))
-        with dask.config.set(DASK_SETTINGS):  # read while the cluster starts, and kept by it
+        settings = DASK_SETTINGS | (with_page(context) if self.dashboard else {})
+        with dask.config.set(settings):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
                 security=security if security.require_encryption else None,
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
-                    "dashboard_address": "127.0.0.1:0",
+                    "dashboard_address": f"{PAGES_ON}:0",
                     "dashboard": self.dashboard,
                 },
                 silence_logs=logging.CRITICAL,

@@ -140,7 +140,9 @@ class GatewayBackend:
                 self._scale(gateway, name)
                 client = connected(found.scheduler_address, _ANSWER_S, found.security)
             settings = DaskSettings(
-                task_timeout_s=self.task_timeout_s, no_worker_timeout_s=self.queue_timeout_s
+                task_timeout_s=self.task_timeout_s,
+                no_worker_timeout_s=self.queue_timeout_s,
+                dashboard_link=str(found.dashboard_link or ""),
             )
             return DaskExecutor(client, context, settings, closing.close)
         except BaseException:

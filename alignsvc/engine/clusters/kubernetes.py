@@ -11,7 +11,7 @@ import secrets as randomness
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,12 +179,12 @@ class KubernetesBackend:
             tls_secret=tls_secret,
         )
 
-    def manifest(self, cluster: str) -> Manifest:
-        """Return the cluster as the operator is asked for it."""
+    def manifest(self, cluster: str, preload: tuple[str, ...] = ()) -> Manifest:
+        """Return the cluster as the operator is asked for it, whose scheduler loads modules."""
         made = None if self.security.trusted_network else f"{cluster}-tls"
         return dask_cluster(
             cluster,
-            self.pods(self.tls_secret or made),
+            replace(self.pods(self.tls_secret or made), preload=preload),
             self.scaling.minimum,
             Need(self.cpu, self.memory),
             Need("500m", self.scheduler_memory),
@@ -226,7 +226,7 @@ class KubernetesBackend:
         name = f"{cluster_name(context.run_id)}-{randomness.token_hex(3)}"
         closing = ExitStack()
         try:
-            made = api.create(self.manifest(name))
+            made = api.create(self.manifest(name, context.preload))
             closing.callback(api.delete, made)
             security = self._trust(api, made)
             if self.scaling.is_adaptive:

@@ -22,6 +22,7 @@ from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.memory_size import size_bytes
+from alignsvc.engine.run_pages import links_to, with_page
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, ONE_THREAD
 from alignsvc.errors import ConfigError, ResourceError
@@ -46,8 +47,8 @@ class LocalBackend:
     memory_limit : str
         For each worker, like ``"4 GiB"``; ``"auto"`` = an equal share of the machine's.
     dashboard : bool
-        Whether the scheduler shows dask's own pages: not encrypted, so on 127.0.0.1, and on
-        `interface` only if the network is trusted.
+        Whether the scheduler shows the run and dask's own pages: not encrypted, so on 127.0.0.1,
+        and on `interface` only if the network is trusted.
     task_timeout_s : float
         Longest time that one task may run.
     security : ClusterSecurity
@@ -96,11 +97,10 @@ class LocalBackend:
         ResourceError
             The workers did not start.
         """
-        cluster = self._cluster()
+        cluster = self._cluster(context)
         closing = ExitStack()
         closing.callback(close_cluster, cluster)
-        link = {"distributed.dashboard.link": f"{{scheme}}://{self._shown_on}:{{port}}/status"}
-        closing.enter_context(dask.config.set({**KEEP_NANNIES, **link}))
+        closing.enter_context(dask.config.set({**KEEP_NANNIES, **links_to(self._shown_on)}))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(
@@ -123,12 +123,13 @@ class LocalBackend:
         """Address of dask's own pages."""
         return self.interface if self.security.trusted_network else "127.0.0.1"
 
-    def _cluster(self) -> LocalCluster:
+    def _cluster(self, context: RunContext) -> LocalCluster:
         _check_listens(self.interface)
         security = self.security.of_own(self.interface)
         try:
             # Both are read while the cluster starts, and kept by it.
-            with dask.config.set(DASK_SETTINGS), _environment(ONE_THREAD):
+            settings = DASK_SETTINGS | (with_page(context) if self.dashboard else {})
+            with dask.config.set(settings), _environment(ONE_THREAD):
                 return LocalCluster(
                     n_workers=self.workers or CPU_COUNT,
                     threads_per_worker=1,

@@ -24,6 +24,7 @@ from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.extras import missing_package
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.remote_hosts import RemoteHosts
+from alignsvc.engine.run_pages import PAGES_ON, links_to, with_page
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, spawned_environment
 from alignsvc.errors import ConfigError, ResourceError
@@ -139,7 +140,10 @@ class SshBackend:
         closing = ExitStack()
         try:
             spawned = {"distributed.nanny.pre-spawn-environ": spawned_environment()}
-            closing.enter_context(dask.config.set({**_SETTINGS, **KEEP_NANNIES, **spawned}))
+            pages = with_page(context) | links_to(PAGES_ON)
+            closing.enter_context(
+                dask.config.set({**_SETTINGS, **KEEP_NANNIES, **spawned, **pages})
+            )
             here, options = self._trust(hosts, closing)
             cluster = self._cluster(python, here, options)
             closing.callback(cluster.close, timeout=_CLOSE_TIMEOUT_S)
@@ -193,12 +197,14 @@ class SshBackend:
         return here, {**listen, "protocol": "tls://", "security": files}
 
     def _cluster(self, python: str, here: Security, options: dict[str, Any]) -> SpecCluster:
+        # The page is for whoever is on the scheduler's machine: it asks for no password.
+        shown = {"port": 0, "dashboard": False, "dashboard_address": f"{PAGES_ON}:0"}
         workers = list(islice(cycle(self.hosts), self.workers or len(self.hosts)))
         try:
             return SSHCluster(
                 [self._every_host[0], *workers],
                 connect_options=self._login,
-                scheduler_options={**options, "port": 0, "dashboard": False},
+                scheduler_options={**options, **shown},
                 worker_options={**options, "nthreads": 1, "memory_limit": self.memory_limit},
                 remote_python=python,
                 security=here,

@@ -68,6 +68,8 @@ class RunPicture:
     samples : Records of WorkerSample
     mosaic : MosaicPreviews or None
         Before and after, as far as there are pictures.
+    n_events : int
+        Of the journal: while they are as many, exposures and passes are what they were.
     """
 
     status: RunStatus
@@ -78,6 +80,7 @@ class RunPicture:
     tasks: TaskRecords = field(default_factory=Records)
     samples: SampleRecords = field(default_factory=Records)
     mosaic: MosaicPreviews | None = None
+    n_events: int = 0
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -150,6 +153,7 @@ class RunViewer:
             self._tasks(),
             self._samples(),
             self._mosaic,
+            self._view.n_entries,
         )
 
     def detail(self, exposure_id: str) -> ExposureDetail | None:

@@ -5,7 +5,8 @@ Every column has a number, or null, for each of ``exposures.id``, which are in o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,12 +27,7 @@ _DIGITS, _SKY_DECIMALS = 6, 8
 
 def picture_json(picture: RunPicture) -> Json:
     """Return a picture as JSON values: what changes with each look, and what seldom does."""
-    return {
-        **moment_json(picture),
-        **exposures_json(picture),
-        **passes_json(picture),
-        **mosaic_json(picture),
-    }
+    return {name: value for make in PARTS.values() for name, value in make(picture).items()}
 
 
 def moment_json(picture: RunPicture) -> Json:
@@ -67,6 +63,19 @@ def passes_json(picture: RunPicture) -> Json:
 def mosaic_json(picture: RunPicture) -> Json:
     """Return pictures of the mosaic; null where there are none."""
     return {"mosaic": None if picture.mosaic is None else picture.mosaic.json}
+
+
+#: The parts of a picture, for whoever sends each when it has changed.
+PARTS: Mapping[str, Callable[[RunPicture], Json]] = MappingProxyType(
+    {
+        "moment": moment_json,
+        "exposures": exposures_json,
+        "passes": passes_json,
+        "mosaic": mosaic_json,
+    }
+)
+#: Those that change only with the journal (`RunPicture.n_events`).
+SETTLED = frozenset({"exposures", "passes"})
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:

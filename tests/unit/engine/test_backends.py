@@ -9,7 +9,7 @@ from pathlib import Path
 import dask.config
 import pytest
 
-from alignsvc.engine.base import KnowsItsMemory, RunContext
+from alignsvc.engine.base import KnowsItsMemory, RunContext, ShownPages
 from alignsvc.engine.clusters import CLUSTERS, cluster_backend
 from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.engine.serial import SerialExecutor
@@ -25,7 +25,7 @@ def test_by_default_only_this_machine_can_reach_it() -> None:
 def test_serial_needs_no_cluster(tmp_path: Path) -> None:
     executor = cluster_backend("serial", {})(RunContext(LocalObjects(tmp_path)))
     assert isinstance(executor, SerialExecutor)
-    assert (executor.workers, executor.dashboard_link) == (1, "")
+    assert (executor.workers, executor.pages) == (1, ShownPages())
 
 
 def test_every_backend_of_the_contract_is_there() -> None:
