@@ -102,7 +102,6 @@ def _draw_exposures(axes: Axes, numbers: FloatArray, moves: FloatArray) -> None:
         colors=BLUE,
         linewidths=THIN_LINE,
         alpha=alpha,
-        label=f"each of {n} exposures" if n > 1 else "the exposure",
         rasterized=shown.size > MOST_VECTORS,
     )
     axes.add_collection(lines, autolim=False)
@@ -111,6 +110,7 @@ def _draw_exposures(axes: Axes, numbers: FloatArray, moves: FloatArray) -> None:
         color=BLUE,
         ms=2,
         alpha=alpha,
-        label="_points",
         rasterized=shown.size > MOST_VECTORS,
     )
+    # One faint line of many would hardly be seen in the legend.
+    axes.plot([], [], color=BLUE, lw=THIN_LINE, label=f"each of {n}" if n > 1 else "the exposure")

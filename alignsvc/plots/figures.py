@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
@@ -90,6 +91,7 @@ def figure_of(axes: Axes) -> Figure:
 
 def say_nothing_to_show(axes: Axes, why: str) -> None:
     """Write on an empty panel why it is empty."""
+    axes.set(xticks=[], yticks=[])
     axes.text(
         *(0.5, 0.5, why),
         transform=axes.transAxes,
@@ -105,6 +107,20 @@ def legend(axes: Axes, **where: Any) -> None:
     axes.legend(fontsize=SMALL_TEXT, framealpha=0.85, edgecolor="none", **where)
 
 
+def legend_above(axes: Axes, marks: Sequence[Artist]) -> None:
+    """Name marks above a panel, where they hide nothing."""
+    legend(
+        axes,
+        handles=marks,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=len(marks),
+        borderaxespad=0.2,
+        handlelength=1.2,
+        columnspacing=1.0,
+    )
+
+
 def scale_beside(axes: Axes, shades: ScalarMappable, label: str) -> Colorbar:
     """Draw what the shades of a panel mean beside it, as high as the panel turns out to be."""
     bar = figure_of(axes).colorbar(shades, cax=axes.inset_axes((1.03, 0.0, 0.05, 1.0)))
@@ -116,7 +132,7 @@ def scale_beside(axes: Axes, shades: ScalarMappable, label: str) -> Colorbar:
 def scale_arrow(axes: Axes, arrows: Quiver, length: float, label: str) -> None:
     """Draw an arrow of a known length above a panel, beside its title, which makes room for it."""
     axes.quiverkey(
-        *(arrows, 0.88, 1.04, length, label),
+        *(arrows, 0.84, 1.04, length, label),
         color=BLACK,
         labelpos="W",
         labelsep=0.05,

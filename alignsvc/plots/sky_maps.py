@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from alignsvc.plots.figures import (
     TEXT,
     THIN_LINE,
     figure_of,
-    legend,
+    legend_above,
     panel,
     round_below,
     say_nothing_to_show,
@@ -40,6 +41,11 @@ from alignsvc.run.seeing.picture import RunPicture
 _NO_MAP = "no map: the run has not begun,\nor an earlier version of alignsvc began it"
 #: The longest arrow, and the room around all outlines, in sides of the map.
 _ARROW, _MARGIN = 0.15, 0.05
+#: And the longest in mean distances of exposures, as many would cover each other; from so many
+#: exposures on it is that of 95 %, since one that is far off would make dots of all others.
+_ARROW_SPACINGS, _MANY = 2.5, 20
+#: The shorter side of a map, in longer ones.
+_NARROWEST = 0.5
 #: Outlines are drawn behind arrows unless there are more.
 _MOST_BEHIND = 300
 
@@ -68,7 +74,7 @@ def plot_footprints(
     Returns
     -------
     Figure
-        Gnomonic about the middle of all exposures, arcmin, north up and east left.
+        Gnomonic, arcmin from the mean of the exposures' middles, north up and east left.
 
     Examples
     --------
@@ -76,20 +82,12 @@ def plot_footprints(
     """
     sky = _Sky.of(picture.outlines)
     axes = _map(sky, axes, width_in)
-    n = len(sky.polygons)
-    if not n:
+    if not sky.polygons:
         return figure_of(axes)
-    lines = LineCollection(
-        sky.polygons,
-        linewidths=2 * THIN_LINE if n <= _MOST_BEHIND else THIN_LINE,
-        alpha=float(np.clip(200 / n, 0.25, 0.9)),
-        rasterized=sum(map(len, sky.polygons)) > 2 * MOST_VECTORS,
-    )
-    axes.add_collection(lines, autolim=False)
     if colour == "shift":
-        _colour_by_shift(axes, lines, sky, picture)
+        _draw_by_shift(axes, sky, picture)
     else:
-        _colour_by_status(axes, lines, sky, picture)
+        _draw_by_status(axes, sky, picture)
     return figure_of(axes)
 
 
@@ -136,11 +134,12 @@ def plot_corrections(
         behind = LineCollection(sky.polygons, linewidths=THIN_LINE, colors=GREY, alpha=0.4)
         axes.add_collection(behind, autolim=False)
     shifts = _Shifts.of(kept, picture.outlines, sky)
-    longest = float(np.max(np.hypot(shifts.mas.x, shifts.mas.y), initial=0.0))
+    longest = shifts.longest_mas
     if longest == 0.0:
         say_nothing_to_show(axes, "nothing was moved")
         return figure_of(axes)
-    mas_per_arcmin = longest / (_ARROW * sky.side)
+    spacing = sky.side / np.sqrt(len(shifts.at.x))
+    mas_per_arcmin = longest / min(_ARROW * sky.side, _ARROW_SPACINGS * spacing)
     arrows = axes.quiver(
         *(shifts.at.x, shifts.at.y, shifts.mas.x, shifts.mas.y),
         color=BLACK,
@@ -232,53 +231,66 @@ def _map(sky: _Sky, axes: Axes | None, width_in: float) -> Axes:
         say_nothing_to_show(axes, _NO_MAP)
         return axes
     low, high = sky.box
-    width, height = high - low
-    axes = panel(axes, width_in, float(np.clip(0.8 * height / width + 0.2, 0.4, 1.3)))
-    room = _MARGIN * sky.side
-    axes.set_xlim(high[0] + room, low[0] - room)
-    axes.set_ylim(low[1] - room, high[1] + room)
+    middle = 0.5 * (low + high)
+    # A strip has sky beside it, or there would be no room for the names of its axes.
+    half = np.maximum(0.5 * (high - low), _NARROWEST * 0.5 * sky.side) + _MARGIN * sky.side
+    axes = panel(axes, width_in, float(0.8 * half[1] / half[0] + 0.2))
+    axes.set_xlim(middle[0] + half[0], middle[0] - half[0])
+    axes.set_ylim(middle[1] - half[1], middle[1] + half[1])
     axes.set_aspect("equal")
-    axes.set_xlabel("east of the middle [arcmin]")
-    axes.set_ylabel("north of the middle [arcmin]")
+    axes.set_xlabel("east [arcmin]")
+    axes.set_ylabel("north [arcmin]")
     return axes
 
 
-def _colour_by_status(axes: Axes, lines: LineCollection, sky: _Sky, picture: RunPicture) -> None:
+def _draw_by_status(axes: Axes, sky: _Sky, picture: RunPicture) -> None:
     status = {
         one.id: "going" if one.status is None else one.status.value for one in picture.exposures
     }
-    lines.set_color([OF_STATUS[status[str(name)]] for name in sky.id[sky.owner]])
+    kinds = [status[str(name)] for name in sky.id[sky.owner]]
+    # What is not aligned lies on top, and is not faint: it is what one looks for.
+    order = np.argsort([list(OF_STATUS).index(kind) for kind in kinds], kind="stable")
+    faint = float(np.clip(300 / len(kinds), 0.4, 1.0))
+    lines = _outlines(axes, sky, order)
+    lines.set_color(
+        [
+            to_rgba(OF_STATUS[kinds[k]], faint if kinds[k] in ("aligned", "going") else 1.0)
+            for k in order
+        ]
+    )
     counts = Counter(status.values())
     marks = [
         Line2D([], [], color=colour, label=f"{kind} ({counts[kind]})")
         for kind, colour in OF_STATUS.items()
         if counts[kind]
     ]
-    _legend_above(axes, marks)
+    legend_above(axes, marks)
 
 
-def _legend_above(axes: Axes, marks: list[Line2D]) -> None:
-    legend(
-        axes,
-        handles=marks,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=len(marks),
-        borderaxespad=0.2,
-        handlelength=1.2,
-        columnspacing=1.0,
-    )
-
-
-def _colour_by_shift(axes: Axes, lines: LineCollection, sky: _Sky, picture: RunPicture) -> None:
+def _draw_by_shift(axes: Axes, sky: _Sky, picture: RunPicture) -> None:
     length = np.full(len(sky.id), np.nan)
     if (kept := picture.kept_pass) is not None:
         moved = kept.displacement_arcsec(picture.outlines.middles_in_planes(kept.id))
         rows = picture.outlines.rows_of(kept.id)
         length[rows[rows >= 0]] = 1e3 * np.hypot(moved.x, moved.y)[rows >= 0]
+    values = length[sky.owner]
+    # The largest lie on top.
+    order = np.argsort(np.nan_to_num(values, nan=-1.0), kind="stable")
+    lines = _outlines(axes, sky, order)
     lines.set_cmap(colormaps["viridis"].with_extremes(bad=GREY))
-    lines.set_array(np.ma.masked_invalid(length[sky.owner]))
+    lines.set_array(np.ma.masked_invalid(values[order]))
     scale_beside(axes, lines, "shift [mas]")
+
+
+def _outlines(axes: Axes, sky: _Sky, order: IntArray) -> LineCollection:
+    """Draw the outlines, the last of `order` on top of all others."""
+    lines = LineCollection(
+        [sky.polygons[k] for k in order],
+        linewidths=2 * THIN_LINE if len(order) <= _MOST_BEHIND else THIN_LINE,
+        rasterized=sum(map(len, sky.polygons)) > 2 * MOST_VECTORS,
+    )
+    axes.add_collection(lines, autolim=False)
+    return lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,6 +312,13 @@ class _Shifts:
             Points(1e3 * moved.x[there], 1e3 * moved.y[there]),
             1e3 * last.error_arcsec[there],
         )
+
+    @property
+    def longest_mas(self) -> float:
+        """The longest that sets the scale of all; 0 if nothing was moved."""
+        length = np.hypot(self.mas.x, self.mas.y)
+        longest = float(np.max(length, initial=0.0))
+        return longest if len(length) < _MANY else float(np.quantile(length, 0.95)) or longest
 
     def bars(self, times: float, mas_per_arcmin: float) -> list[FloatArray]:
         """Return the bars at the tips of the arrows: of the first east and north, of the next..."""

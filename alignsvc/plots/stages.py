@@ -18,7 +18,7 @@ from alignsvc.plots.figures import (
     TWO_COLUMNS_IN,
     VERMILION,
     figure_of,
-    legend,
+    legend_above,
     panel,
     say_nothing_to_show,
 )
@@ -90,7 +90,7 @@ def plot_stages(
     axes.set_xlim(0.0, max(length / unit, 1e-3) * 1.01)
     axes.set_xlabel(f"time since the first stage began [{name}]")
     if set(hows) != {"ended"}:
-        legend(axes)
+        legend_above(axes, axes.get_legend_handles_labels()[0])
     return figure_of(axes)
 
 

@@ -68,7 +68,7 @@ def test_convergence_has_a_line_for_each_exposure_and_where_the_loop_ends() -> N
     assert set(line(axes, "eps_shift")[:, 1]) == {EPS_PX}
     low, high = axes.get_ylim()
     assert low < 0.0005 < 2.5 < high
-    assert labels(axes) == ["each of 3 exposures", "largest", "eps_shift, 0.003 px"]
+    assert labels(axes) == ["each of 3", "largest", "eps_shift, 0.003 px"]
 
 
 def test_an_exposure_that_did_not_move_leaves_a_gap_on_a_log_scale() -> None:
@@ -91,23 +91,30 @@ def test_footprints_lie_where_they_are_with_east_to_the_left() -> None:
     for one in polygons:
         assert np.ptp(one, axis=0) == pytest.approx(60 * SIDE, rel=1e-3)
         np.testing.assert_array_equal(one[0], one[-1])
-    assert axes.get_xlabel() == "east of the middle [arcmin]"
+    assert axes.get_xlabel() == "east [arcmin]"
     assert labels(axes) == ["aligned (3)", "failed (1)"]
 
 
-def test_footprints_are_coloured_by_how_exposures_ended() -> None:
+def test_footprints_are_coloured_by_how_exposures_ended_those_that_did_not_on_top() -> None:
     picture = many_exposures(20, 1)
     (axes,) = plots.plot_footprints(picture).axes
-    colours = [to_hex(one) for one in only(axes, LineCollection).get_colors()]
-    wanted = [OF_STATUS["skipped" if k % 10 == 0 else "aligned"] for k in range(20)]
-    assert colours == wanted
+    drawn = only(axes, LineCollection)
+    colours = [to_hex(one) for one in drawn.get_colors()]
+    assert colours == [OF_STATUS["aligned"]] * 18 + [OF_STATUS["skipped"]] * 2
+    plain = only(plots.plot_footprints(replace(picture, passes=())).axes[0], LineCollection)
+    assert len(plain.get_segments()) == 20
+    # The first and the eleventh were skipped: rows of five, the eleventh in the third.
+    places = [one[:4].mean(axis=0) for one in drawn.get_segments()[18:]]
+    assert places[1][0] - places[0][0] == pytest.approx(2 * 3.6, rel=1e-3)
 
 
-def test_footprints_are_shaded_by_how_far_exposures_were_moved() -> None:
+def test_footprints_are_shaded_by_how_far_exposures_were_moved_the_farthest_on_top() -> None:
     (axes,) = plots.plot_footprints(three_exposures(), colour="shift").axes
-    # Of the exposures in the order of the outlines: b, a, c.
-    shades = only(axes, LineCollection).get_array()
-    np.testing.assert_allclose(np.asarray(shades), [100.0, 50.0, 10.0])
+    drawn = only(axes, LineCollection)
+    np.testing.assert_allclose(np.asarray(drawn.get_array()), [10.0, 50.0, 100.0])
+    # c, a, b.
+    middles = [one[:4, 0].mean() for one in drawn.get_segments()]
+    np.testing.assert_allclose(middles, [6.0, -6.0, 0.0], atol=1e-3)
     assert axes.child_axes[0].get_ylabel() == "shift [mas]"
 
 
