@@ -27,6 +27,7 @@ PAGES = {
     "Design": "alignsvc/DESIGN.md",
     "Running it": "deploy/README.md",
     "What the tests show": "tests/README.md",
+    "Figures": "docs/plots.md",
     "From AstroPhot": "docs/from_astrophot.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",
     "Changes": "CHANGELOG.md",
