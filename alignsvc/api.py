@@ -19,7 +19,7 @@ from alignsvc.config.schema import Config, RunSection
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
-from alignsvc.errors import ConfigError
+from alignsvc.errors import ConfigError, DamagedProduct
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.header_files import revert as revert_file
@@ -44,9 +44,13 @@ from alignsvc.run.explaining import Explanation, explain_exposure
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.listing import list_runs as runs_below
 from alignsvc.run.plan import Plan
+from alignsvc.run.report.pulls import Pulls, find_pulls
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
+from alignsvc.run.seeing.exposure_residuals import ExposureResiduals, find_exposure_residuals
+from alignsvc.run.seeing.mosaic_image import MosaicImage, SkySquare, find_mosaic_image
+from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus, run_status
 from alignsvc.run.submitting import Rehearsal, Submission
@@ -67,13 +71,17 @@ __all__ = [
     "Cleaning",
     "DisplacementSettings",
     "Explanation",
+    "ExposureResiduals",
     "LinearFit",
     "LinearFitSettings",
     "LinearFitter",
     "ListedRun",
+    "MosaicImage",
     "Plan",
+    "Pulls",
     "Rehearsal",
     "RunOptions",
+    "RunPicture",
     "RunResult",
     "RunStatus",
     "SceneExposure",
@@ -81,6 +89,7 @@ __all__ = [
     "SceneSources",
     "SceneWorkers",
     "Seen",
+    "SkySquare",
     "Submission",
     "Target",
     "align",
@@ -98,9 +107,13 @@ __all__ = [
     "find_linear_fit",
     "fit_scene",
     "list_runs",
+    "look",
     "monitor",
+    "pulls",
+    "read_mosaic",
     "rehearse",
     "report",
+    "residuals",
     "resume",
     "retry",
     "revert",
@@ -261,6 +274,84 @@ def monitor(run: Place | str, interval_s: float = 2.0) -> RunMonitor:
             f"monitor: needs a package that is not here ({error}); pip install 'alignsvc[jupyter]'"
         ) from error
     return RunMonitor(_run(run), interval_s)
+
+
+def look(run: Place | str) -> RunPicture:
+    """Return all that is shown of a run as it is now, live or ended, for `alignsvc.plots`.
+
+    Raises
+    ------
+    RunStoreError
+        There is no run, one of another format, or its journal cannot be trusted.
+    """
+    return RunViewer(_run(run)).look()
+
+
+def residuals(run: Place | str, exposure: str, pass_number: int | None = None) -> ExposureResiduals:
+    """Return where an exposure's sources lie from those of the other exposures, one by one.
+
+    Parameters
+    ----------
+    run : path or URL
+    exposure : str
+        Its id.
+    pass_number : int or None
+        None: the last that is solved.
+
+    Raises
+    ------
+    ConfigError
+        That pass did not measure the exposure, or `clean` removed its tables.
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    return find_exposure_residuals(_run(run), exposure, pass_number)
+
+
+def pulls(run: Place | str) -> Pulls | None:
+    """Return the residuals of held-out sources over their errors, as in the run's report.
+
+    None if no pass is solved, or no source was held out.
+
+    Raises
+    ------
+    ConfigError
+        Tables of the solve are gone: `clean` removes them.
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    run = _run(run)
+    config = stored.stored_config(run)
+    try:
+        return find_pulls(RunLocations(run).objects, stored.state_of(run), config.alignment.solver)
+    except DamagedProduct as error:
+        raise ConfigError(
+            f"{run}: pulls cannot be found any more ({error}); `alignsvc clean` removes what they "
+            "are made of, the report keeps them"
+        ) from error
+
+
+def read_mosaic(
+    run: Place | str, within: SkySquare | None = None, *, component: int = 0
+) -> MosaicImage:
+    """Return pixels of the mosaic that a run has published last.
+
+    Parameters
+    ----------
+    run : path or URL
+    within : SkySquare or None
+        A part of it; None: all, if that is no more than 8 megapixels.
+    component : int
+        Of exposures that overlap, from 0: each has a mosaic of its own.
+
+    Raises
+    ------
+    ConfigError
+        There is no mosaic, or not there, or it is too large to be read at once.
+    RunStoreError
+        There is no run, or a tile is damaged.
+    """
+    return find_mosaic_image(_run(run), within, component)
 
 
 def report(run: Place | str) -> Any:

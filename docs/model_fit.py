@@ -177,6 +177,6 @@ def html() -> str:
     return plots.page("Shift, rotation and stars together", pictures)
 
 
-# In a notebook: `from bokeh.io import show; show(plots.plot_scene(best))`.
+# In a notebook `plots.plot_scene(best)` at the end of a cell shows itself.
 if __name__ == "__main__" and len(sys.argv) > 1:
     Path(sys.argv[1]).write_text(html())

@@ -103,6 +103,20 @@ class Outlines:
             dec=_joined(outline.dec for _, outline in drawn),
         )
 
+    def middles_in_planes(self, names: NDArray[Any]) -> Points:
+        """Return the middle of each named exposure in its plane, arcsec.
+
+        Of one that is not known here, its tangent point: planes are about the middles, nearly.
+        """
+        rows = self.rows_of(names)
+        x, y = (np.append(column, 0.0)[rows] for column in (self.middle_x, self.middle_y))
+        return Points(x, y)
+
+    def rows_of(self, names: NDArray[Any]) -> IntArray:
+        """Return the row of each named exposure, -1 where there is none."""
+        known = dict(zip(self.id.tolist(), range(len(self.id)), strict=True))
+        return np.array([known.get(name, -1) for name in names.tolist()], np.int64)
+
 
 def write_outlines(objects: ObjectStore, plan: Plan) -> None:
     """Keep the outlines of a plan's exposures in its run."""

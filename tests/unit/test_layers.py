@@ -42,11 +42,25 @@ def test_only_the_layers_that_touch_files_import(module: str) -> None:
         ("import alignsvc.numerics.resampling.resamplers.drizzle", "dask"),
         ("import alignsvc.numerics.solve.joint_fit", "zarr"),
         ("import alignsvc.api", "distributed"),
+        ("import alignsvc.api", "matplotlib"),
+        ("import alignsvc.plots", "dask"),
+        ("import alignsvc.plots", "matplotlib.pyplot"),
     ],
 )
 def test_an_import_stays_light(statement: str, forbidden: str) -> None:
     code = f"import sys; {statement}; sys.exit({forbidden!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_plots_without_matplotlib_say_how_to_get_it() -> None:
+    code = "import sys; sys.modules['matplotlib'] = None; from alignsvc import plots"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.stderr.splitlines()[-1] == (
+        "ImportError: alignsvc.plots draws with matplotlib, which is not here: "
+        "pip install 'alignsvc[plots]'"
+    )
 
 
 def test_importing_leaves_no_trace_in_the_working_directory(tmp_path: Path) -> None:

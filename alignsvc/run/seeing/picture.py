@@ -64,6 +64,17 @@ class RunPicture:
     outlines: Outlines = field(default_factory=Outlines.none)
     log: tuple[LogLine, ...] = ()
 
+    @property
+    def kept_pass(self) -> PassColumns | None:
+        """The pass whose corrections the run keeps; the last solved one while it goes on.
+
+        None before the first. Sources that were held out join the fit once more after it, so that
+        the run's table of corrections may differ by a part of their errors.
+        """
+        end = self.status.state.loop_end
+        known = {one.number: one for one in self.passes}
+        return known.get(max(known, default=0) if end is None else end.kept_pass)
+
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
         """Every exposure that the run knows of, in order of id."""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.domain.geometry import Points
 from alignsvc.run.outlines import Outlines
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture, SeenExposure
@@ -93,7 +92,7 @@ def _held_out(picture: RunPicture, ids: Sequence[str]) -> Json:
 
 def _pass(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
     rows, n = _rows(columns.id, ids), len(ids)
-    moved = columns.displacement_arcsec(_middles_in_planes(columns.id, outlines))
+    moved = columns.displacement_arcsec(outlines.middles_in_planes(columns.id))
     return {
         "number": columns.number,
         "full": columns.is_full,
@@ -109,14 +108,6 @@ def _pass(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
         "used": _column(columns.n_used.astype(float), rows, n),
         "measured": _column(columns.n_sources.astype(float), rows, n),
     }
-
-
-def _middles_in_planes(names: NDArray[Any], outlines: Outlines) -> Points:
-    """Return the middle of each exposure in its plane; its tangent point where nobody knows it."""
-    known = dict(zip(outlines.id.tolist(), range(len(outlines.id)), strict=True))
-    rows = np.array([known.get(name, -1) for name in names.tolist()], np.int64)
-    x, y = (np.append(column, 0.0)[rows] for column in (outlines.middle_x, outlines.middle_y))
-    return Points(x, y)
 
 
 def _stage(one: StageTime) -> Json:
