@@ -39,6 +39,7 @@ from alignsvc.run.applying import destination as target_of
 from alignsvc.run.cancelling import Cancellation, cancel_run
 from alignsvc.run.checking import checked
 from alignsvc.run.cleaning import Cleaning, clean_run
+from alignsvc.run.describing import describe
 from alignsvc.run.explaining import Explanation, explain_exposure
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.listing import list_runs as runs_below
@@ -98,6 +99,7 @@ __all__ = [
     "check",
     "clean",
     "correct_wcs",
+    "describe",
     "destination",
     "evaluate",
     "explain",
