@@ -44,7 +44,7 @@ def widget_script() -> str:
 
 
 def served_script(parts: Sequence[str]) -> str:
-    """Return the module of a page that asks its server for what it shows (`page_html`).
+    """Return the module of a page that asks its server for what it shows (`served_page`).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def served_script(parts: Sequence[str]) -> str:
     return f"{script()}\n{named}\n{_content('served.js')}"
 
 
-def page_html(title: str, below: str) -> str:
+def served_page(title: str, below: str) -> str:
     """Return a page that is nothing by itself: a server gives it script, style and runs.
 
     Parameters

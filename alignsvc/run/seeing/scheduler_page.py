@@ -23,7 +23,7 @@ from alignsvc.engine.run_pages import PAGE, RUN_PAGES, has_dashboard
 from alignsvc.io.places import place_of
 from alignsvc.run.seeing.picture_json import PARTS
 from alignsvc.run.seeing.served_parts import ServedPart, ServedRun
-from alignsvc.views import page_html, served_script, style
+from alignsvc.views import served_page, served_script, style
 
 #: A scheduler that stands for months has worked for more runs than anybody looks for.
 _RUNS_KEPT = 50
@@ -93,7 +93,7 @@ class _Handler(web.RequestHandler):
 class _Page(_Handler):
     def get(self) -> None:
         """Answer with the page, which asks for all that it shows."""
-        self.finish(page_html("alignsvc: runs of this scheduler", PAGE))
+        self.finish(served_page("alignsvc: runs of this scheduler", PAGE))
 
 
 class _File(_Handler):
