@@ -28,8 +28,10 @@ _HALO_PX = 64
 #: float64, and its segmentation): weights, labels and sums of few compress well, noise does not.
 _CONTRIBUTION, _MOSAIC = 4.5, 7.0
 #: What is left for people: a pixel of a FITS file of the mosaic, and of a plane of an input that is
-#: copied; and the history of an exposure.
-_MOSAIC_FITS, _COPY, _HISTORY = 8.0, 4.0, 0.8e6
+#: copied.
+_MOSAIC_FITS, _COPY = 8.0, 4.0
+#: Of an exposure and a pass: displacements with their places, and pixels of the worst sources.
+_NUMBERS, _PIXELS = 0.1e6, 0.7e6
 #: Tables of a pass, for a pixel of an exposure (550 bytes for a source, 900 to the megapixel), and
 #: in how many passes; what tells that a task is done, a block of the disk; and the journal.
 _TABLES, _PASSES, _RECEIPT, _JOURNAL = 0.5, 3, 4096, 3e5
@@ -293,7 +295,8 @@ class _Measures:
         mosaic = _MOSAIC_FITS * self._mosaic_px() if output.mosaic == "fits" else 0.0
         copied = sum(_planes_px(one) for one in moving) if output.wcs == "copy" else 0.0
         kept = {"none": 0, "last": 1, "all": _PASSES}[output.history]
-        return int(mosaic + _COPY * copied + _HISTORY * kept * len(moving))
+        pixels = min(_PIXELS * kept * len(moving), 1e6 * output.diagnostics_mb)
+        return int(mosaic + _COPY * copied + _NUMBERS * kept * len(moving) + pixels)
 
     @property
     def table_bytes(self) -> int:

@@ -32,6 +32,11 @@ from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES, SourcePlac
 
 #: What became of a source: these words stand in the JSON, too.
 IN_THE_FIT, HELD_OUT, REJECTED = "in the fit", "held out", "rejected"
+#: What is not taken off where sources are placed by a model.
+_CATALOGUE = (
+    "sources placed by a model are compared with the catalogue's places: where these are wrong, "
+    "all exposures have the same residual, which the solve takes up and this does not show"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,6 +261,8 @@ def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]
     except DamagedProduct as error:
         if objects.exists(stem + PIXELS):
             missing.append(f"its pixels cannot be read: {error}")
+    if any(one.model is not None for one in cutouts):
+        missing.append(_CATALOGUE)
     if not cutouts:
         missing.append("no pixels are kept of it: output.diagnostics_mb has no room for them")
     return ExposureDetail(
@@ -387,20 +394,21 @@ def _cutouts(
             zip(residuals.source.tolist(), residuals.chip.tolist(), strict=True)
         )
     }
+    widths = pixels.widths
     for n in range(len(pixels)):
-        row = rows[int(pixels.source[n]), int(pixels.chip[n])]
-        blot = pixels.blot[n]
+        one = pixels.select(np.array([n])).without_frames(widths[n])
+        row = rows[int(one.source[0]), int(one.chip[0])]
+        blot = one.blot[0]
         header, end = ((float(x), float(y)) for x, y in (moved.to_header[row], moved.to_end[row]))
-        model = pixels.model[n]
         yield SourceCutout(
             row,
-            (int(pixels.corner_x[n]), int(pixels.corner_y[n])),
-            pixels.cutout[n],
+            (int(one.corner_x[0]), int(one.corner_y[0])),
+            one.cutout[0],
             blot,
             shifted_plane(blot, header),
             shifted_plane(blot, end) if np.isfinite(end).all() else blot,
-            pixels.correlation[n],
-            model if np.isfinite(model).any() else None,
+            one.correlation[0],
+            one.model[0] if one.model.size else None,
             header,
         )
 
