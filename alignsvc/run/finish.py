@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.errors import FileNotWritten, HeaderError, ResourceError
@@ -27,7 +26,7 @@ from alignsvc.io.locations import (
     SOURCES,
     RunLocations,
 )
-from alignsvc.io.mosaic_fits import export_mosaic
+from alignsvc.io.mosaic_fits import MosaicSource, export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
@@ -39,6 +38,7 @@ from alignsvc.run.failed_fraction import TooManyFailed
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.method_agreement import agreement_rows
+from alignsvc.run.mosaic_facts import final_standing, mosaic_facts
 from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.previewing import find_preview, keep_after, remove_thumbnails
@@ -48,7 +48,6 @@ from alignsvc.run.report.pages import write_reports
 from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
-from alignsvc.run.standing import Standing
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unmodelled import unmodelled_notes
 from alignsvc.tasks.merge import mosaic_store
@@ -66,7 +65,7 @@ class _Written:
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
     """Write everything that a run leaves for people, remove the rest; return its result."""
     mosaic = _final_mosaic(tools, end.state) if tools.plan.exposures else None
-    mosaics = _exported(tools, mosaic) if mosaic is not None else ()
+    mosaics = _exported(tools, mosaic, end) if mosaic is not None else ()
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
@@ -180,7 +179,7 @@ def _final_mosaic(tools: Tools, state: LoopState) -> Mosaic | None:
     members = _members(tools, state)
     if not members:
         return None
-    views = {one.id: view_of(tools, one, _final_standing(one, state)) for one in members}
+    views = {one.id: view_of(tools, one, final_standing(one.id, state)) for one in members}
     turn = Turn(0, state.next_generation, is_detected=False)
     return make_mosaic(tools, turn, members, views, state.mosaic).mosaic
 
@@ -195,17 +194,7 @@ def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     )
 
 
-def _final_standing(exposure: PlannedExposure, state: LoopState) -> Standing:
-    """Return where an exposure stands; a skipped one keeps its header's WCS."""
-    found = state.standing_of(exposure.id)
-    if exposure.id not in state.ended:
-        return found
-    total = found.correction
-    input_wcs = Correction.identity(total.plane, total.geometry)
-    return replace(found, correction=input_wcs, chip_shifts=())
-
-
-def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
+def _exported(tools: Tools, mosaic: Mosaic, end: LoopEnd) -> tuple[Place, ...]:
     """Write one FITS file a component, if asked for: mosaic.fits, mosaic_1.fits, ..."""
     if tools.plan.config.output.mosaic == "none":
         return ()
@@ -214,7 +203,8 @@ def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
         suffix = f"_{grid.component}.fits" if grid.component else ".fits"
         path = locations.path(MOSAIC_FITS.removesuffix(".fits") + suffix)
         tools.journal.require_ours()
-        export_mosaic(mosaic_store(tools.run), mosaic.generation, grid.component, path)
+        source = MosaicSource(mosaic_store(tools.run), mosaic.generation, grid.component)
+        export_mosaic(source, mosaic_facts(tools.plan, end, mosaic, grid.component), path)
         paths.append(path)
     return tuple(paths)
 

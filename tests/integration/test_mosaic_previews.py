@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,13 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ended(sky: Path) -> Path:
     """A run to its end."""
-    align(write_config(sky.parent / "run.yaml", sky))
+    align(config(sky.parent / "run.yaml", sky))
     return sky.parent / "run"
+
+
+def config(path: Path, sky: Path, **sections: dict[str, Any]) -> Path:
+    """Write a configuration that detects sources on both mosaics."""
+    return write_config(path, sky, alignment={"max_iterations": [2, 2]}, **sections)
 
 
 def previews(run: Path) -> MosaicPreviews:
@@ -110,7 +116,7 @@ def test_what_pictures_were_made_of_is_gone_and_the_result_names_the_picture(
 def test_a_run_that_is_killed_and_resumed_still_has_both(
     sky: Path, ended: Path, tmp_path: Path
 ) -> None:
-    configs = [write_config(tmp_path / f"{name}.yaml", sky) for name in ("whole", "killed")]
+    configs = [config(tmp_path / f"{name}.yaml", sky) for name in ("whole", "killed")]
     (whole,) = tell([{"config": str(configs[0]), "kills": []}])
     solved = [moment for name, moment in whole["events"] if name == "solved"]
     tell([{"config": str(configs[1]), "kills": [solved[0] + 1, 40]}])
@@ -120,7 +126,7 @@ def test_a_run_that_is_killed_and_resumed_still_has_both(
 def test_without_a_mosaic_there_is_no_picture_and_the_page_says_why(
     sky: Path, ended: Path, tmp_path: Path
 ) -> None:
-    result = align(write_config(tmp_path / "run.yaml", sky, output={"mosaic": "none"}))
+    result = align(config(tmp_path / "run.yaml", sky, output={"mosaic": "none"}))
     assert result.preview is None
     assert not (tmp_path / "run" / "preview.png").exists()
     pictures = previews(tmp_path / "run").pictures
@@ -137,7 +143,7 @@ def test_a_picture_that_cannot_be_made_fails_no_run(
         raise ValueError("odd")
 
     monkeypatch.setattr(picture_drawing, "png_bytes", broken)
-    result = align(write_config(tmp_path / "run.yaml", sky))
+    result = align(config(tmp_path / "run.yaml", sky))
     assert result.exit_code is ExitCode.DONE or result.exit_code is ExitCode.NOT_CONVERGED
     assert [note for note in result.notes if "pictures of the final mosaic are missing" in note]
     assert products(tmp_path / "run") == products(ended)
@@ -152,7 +158,7 @@ def test_a_row_that_cannot_be_binned_is_told_and_fails_no_run(
         raise RunStoreError("this row is damaged")
 
     monkeypatch.setattr("alignsvc.tasks.preview.binned", broken)
-    align(write_config(tmp_path / "run.yaml", sky))
+    align(config(tmp_path / "run.yaml", sky))
     pictures = previews(tmp_path / "run").pictures
     assert pictures.grids == ()
     assert "this row is damaged" in pictures.missing
@@ -163,7 +169,7 @@ def test_a_run_whose_first_pass_kept_none_says_so(
     sky: Path, ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(previewing, "find_thumbnail", lambda *_: None)
-    align(write_config(tmp_path / "run.yaml", sky))
+    align(config(tmp_path / "run.yaml", sky))
     pictures = previews(tmp_path / "run").pictures
     assert pictures.grids[0].before is None
     assert pictures.grids[0].after is not None
