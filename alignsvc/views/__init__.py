@@ -102,7 +102,7 @@ def view_html(
     )
 
 
-def page_html(
+def report_page(
     title: str,
     body: str,
     picture: Mapping[str, Any] | None,

@@ -27,6 +27,9 @@ function convergence(view) {
     if (view.chosen !== null) on.path(passes.map((p) => at(p, view.chosen)), COLOURS.chosen, 2.5);
     const largest = passes.map((p) => (p.movement_px > 0 ? [on.x(p.number), on.y(p.movement_px)] : null));
     on.path(largest, COLOURS.strong, 2);
+    // One pass makes no line.
+    on.pen.fillStyle = COLOURS.strong;
+    for (const point of largest) if (point) on.pen.fillRect(point[0] - 3, point[1] - 3, 6, 6);
     on.pen.setLineDash([6, 4]);
     on.path([[on.inner.left, on.y(eps)], [on.inner.right, on.y(eps)]], COLOURS.limit, 1.5);
     on.pen.setLineDash([]);

@@ -20,7 +20,8 @@ class Comparison {
 
   arrange(mode, isBefore, wiped) {
     const over = mode !== "side" && this.frames.length === 2;
-    this.stage.className = `stage ${over ? "over" : "side"}`;
+    this.stage.className = `stage ${over ? `over ${mode}` : "side"}`;
+    this.stage.style.setProperty("--wiped", `${wiped}%`);
     for (const one of this.frames) {
       one.style.clipPath = "";
       one.style.visibility = "";
@@ -140,7 +141,6 @@ class MosaicPanel {
     }
     this.speed.hidden = mode !== "blink";
     this.slider.hidden = mode !== "wipe";
-    this.says.dataset.mode = mode;
     this.says.textContent = !this.isPair ? this.#why()
       : mode === "blink" ? `now: ${this.isBefore ? "before" : "after"} (b stops)`
       : mode === "wipe" ? `before is left of the edge at ${this.wiped} %, after right of it`

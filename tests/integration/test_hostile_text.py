@@ -15,7 +15,7 @@ from durable_runs import make_sky, write_config
 from alignsvc.cli.main import exit_code
 from alignsvc.domain.outcome import ExitCode, TaskOutcome
 from alignsvc.tasks.resample import ResampleTask
-from alignsvc.views import page_html
+from alignsvc.views import report_page
 
 SCRIPT = "<script>alert(1)</script>"
 SECRET = "wJalrXUtnFEMI0K7MDENGbPxRfiCYEXAMPLEKEY"
@@ -110,7 +110,7 @@ def test_a_run_shows_hostile_text_as_text_and_keeps_no_credential(
     # from outside is data, of which no text can end the element that it stands in.
     (script,) = [content for kind, content in page.scripts if kind == "module"]
     own = Seen()
-    own.feed(page_html("a title", "", {}))
+    own.feed(report_page("a title", "", {}))
     assert ("module", script) in own.scripts
     assert f"script-src 'sha256-{digest(script)}';" in page.policy
     assert "default-src 'none'" in page.policy

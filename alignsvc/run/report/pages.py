@@ -56,7 +56,7 @@ def write_reports(tools: Tools, result: RunResult) -> None:
 
 def report_html(contents: ReportContents) -> str:
     """Return the page: the verdict first, then pictures, then tables, then details."""
-    return views.page_html(
+    return views.report_page(
         "alignsvc report",
         joined(
             [

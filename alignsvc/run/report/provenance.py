@@ -16,6 +16,7 @@ from alignsvc.io.places import Place
 from alignsvc.redaction import HIDDEN, redacted
 from alignsvc.run.plan import Plan
 from alignsvc.version import VERSION
+from alignsvc.wording import counted
 
 #: Packages that numbers, or how they came about, may depend on.
 _PACKAGES = (
@@ -93,7 +94,7 @@ class Provenance:
         one = self.inputs
         return (
             ("inputs", ", ".join(one.paths)),
-            ("sound exposures", f"{one.n_exposures} in {one.n_files} files"),
+            ("sound exposures", f"{one.n_exposures} in {counted(one.n_files, 'file')}"),
             ("digest of their fingerprints", one.digest),
             ("identity of the run", self.identity),
             ("seed", str(self.seed)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
+from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.result import RunResult, completion_of
 from alignsvc.wording import counted
@@ -40,7 +41,7 @@ def trust_of(contents: ReportContents) -> TrustLines:
 
 def _heading(result: RunResult) -> str:
     ended = completion_of(result).value if result.ended_early else result.verdict.value
-    return f"{ended}, exit {int(result.exit_code)}"
+    return f"{ended.replace('_', ' ')}, exit {int(result.exit_code)}"
 
 
 def _answer(result: RunResult) -> tuple[Trust, str]:
@@ -91,6 +92,18 @@ def _of_held_out(contents: ReportContents) -> tuple[str, ...]:
         f"{after.median:.4f} px of the others after, {before.median:.4f} px before; 95 % within "
         f"{after.p95:.4f} px, {before.p95:.4f} px before; the worst is {after.worst_id} with "
         f"{after.worst:.4f} px.",
+        *_of_last_step(contents.result),
+    )
+
+
+def _of_last_step(result: RunResult) -> tuple[str, ...]:
+    """Return what is to be known of the residuals after a loop that did not converge."""
+    moved = [one.movement_px for one in result.history]
+    if result.verdict is Convergence.CONVERGED or not moved or min(moved) < moved[-1]:
+        return ()
+    return (
+        f"These are of the last measurement, which came before the last step of {moved[-1]:.4f} px "
+        "and not after it.",
     )
 
 

@@ -105,6 +105,30 @@ def test_held_out_sources_are_told_with_those_that_were_put_back() -> None:
     assert "the worst is a with 0.5000 px" in told.lines[1]
 
 
+def test_a_step_that_was_not_measured_again_is_told() -> None:
+    rows = (row("a", 2.0, 2.0),)
+    stopped = result(*rows, verdict=Convergence.MAX_ITERATIONS)
+    assert "before the last step of 0.0010 px" in trust_of(ReportContents(stopped)).lines[-1]
+    # The pass that is kept was measured by the one after it.
+    worse_since = replace(stopped, history=stopped.history[::-1])
+    assert "last step" not in " ".join(trust_of(ReportContents(worse_since)).lines)
+    assert "last step" not in " ".join(trust_of(ReportContents(result(*rows))).lines)
+
+
+@pytest.mark.slow
+def test_a_page_of_five_thousand_exposures_is_small_enough_to_open() -> None:
+    names = [f"night{k % 70:02d}/exposure{k:06d}" for k in range(5000)]
+    rows = [row(name, 1.0, 0.01 + k / 1e6) for k, name in enumerate(names)]
+    names.sort()
+    seen = picture(*names)
+    contents = ReportContents(
+        result(*sorted(rows, key=lambda one: one.id)),
+        picture=reported_picture(replace(seen, passes=seen.passes * 5), result(*rows)),
+    )
+    assert len(report_html(contents).encode()) < 20e6
+    assert len(json.dumps(contents.as_json())) < 20e6
+
+
 def test_distributions_are_of_aligned_exposures_that_were_judged() -> None:
     values = np.linspace(0.01, 1.0, 101)
     rows = [row(f"e{k:03d}", 2.0, after) for k, after in enumerate(values)]
