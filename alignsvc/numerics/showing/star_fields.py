@@ -14,6 +14,9 @@ from alignsvc.numerics.showing.binning import shown
 #: A star's brightest pixel stands out by so many sigma; one that stands out by more than the
 #: second number counts no more, or one bright star would be worth more than a field.
 _LEAST_SNR, _MOST_SNR = 15.0, 100.0
+#: It stands out of what lies so many pixels away by this part of that: the noise in the halo of a
+#: bright star does not.
+_AROUND_PX, _LEAST_PART = 6, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class StarFieldSearch:
     def __call__(self, tile: Contribution) -> StarField:
         """Return the best of the squares that cover a tile, the first of equals.
 
-        Each star is worth the signal-to-noise ratio of its brightest pixel, up to a limit; a
-        square in part not covered loses by the square of the part.
+        Each star is worth what its brightest pixel stands out by, in sigma of the sky and up to
+        a limit; a square in part not covered loses by the square of the part.
         """
         box, value = tile.box, shown(tile)
         covered = np.isfinite(value)
@@ -74,11 +77,21 @@ def _worth_of_pixels(value: FloatArray, covered: BoolArray) -> FloatArray:
     if not sigma > 0:
         return np.zeros(value.shape)
     snr = np.where(covered, (value - sky) / sigma, -np.inf)
-    around = np.pad(snr, 1, constant_values=-np.inf)
-    ny, nx = snr.shape
-    highest = snr > _LEAST_SNR
-    for dy in (0, 1, 2):
-        for dx in (0, 1, 2):
-            if (dy, dx) != (1, 1):
-                highest &= snr >= around[dy : dy + ny, dx : dx + nx]
-    return np.where(highest, np.minimum(snr, _MOST_SNR), 0.0)
+    highest = covered.copy()
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            highest &= snr >= _moved(snr, dy, dx)
+    k = _AROUND_PX
+    four = [np.maximum(_moved(snr, *by), 0.0) for by in ((k, 0), (-k, 0), (0, k), (0, -k))]
+    away = np.mean(four, axis=0)
+    above = np.where(highest, snr, 0.0) - away
+    stands_out = (above > _LEAST_SNR) & (above > _LEAST_PART * away)
+    return np.where(stands_out, np.minimum(above, _MOST_SNR), 0.0)
+
+
+def _moved(plane: FloatArray, dy: int, dx: int) -> FloatArray:
+    """Return a plane moved by whole pixels; minus infinity comes in from beyond its edges."""
+    k = max(abs(dy), abs(dx))
+    padded = np.pad(plane, k, constant_values=-np.inf)
+    ny, nx = plane.shape
+    return padded[k + dy : k + dy + ny, k + dx : k + dx + nx]
