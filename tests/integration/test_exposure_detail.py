@@ -6,12 +6,16 @@ import asyncio
 import base64
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from durable_runs import make_sky, write_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "io"))
+from object_servers import objects_in, s3_bucket
 
 from alignsvc import api
 from alignsvc.dashboard.monitor import RunMonitor
@@ -243,6 +247,20 @@ def test_a_monitor_answers_for_the_exposure_that_is_asked_for(
     monkeypatch.setattr(RunViewer, "detail", broken)
     asyncio.run(ask({"id": "exp001", "number": "c"}, {"id": "exp000"}, {}))
     assert {"answer": "c", "detail": None, "trouble": "the bucket is gone"} in sent
+
+
+@pytest.mark.cluster
+def test_a_run_in_a_bucket_is_seen_from_near_as_well(run: Path) -> None:
+    here = LocalObjects(run)
+    with s3_bucket() as bucket:
+        objects = objects_in(bucket)
+        for name in here.list(""):
+            if name.startswith(("journal/", "history/pass-0002/", "tables/solved/")):
+                objects.put(name, here.get(name))
+        found = find_exposure_detail(objects, "exp001")
+        objects.delete_below("")
+    assert found is not None
+    assert detail_json(found) == detail_json(detail_of(run))
 
 
 def test_what_is_not_there_says_why(run: Path, tmp_path: Path) -> None:
