@@ -73,6 +73,7 @@ class SourcePlaces:
         to_plane = plane_jacobian(common, grid.plane, plane) @ grid.plane_jacobian
         to_plane = to_plane @ places.jacobian
         known = np.isfinite(to_plane).all(axis=(1, 2))
+        known[known] = np.linalg.det(to_plane[known]) != 0
         back = np.full(to_plane.shape, np.nan)
         back[known] = np.linalg.inv(to_plane[known])
         return cls(

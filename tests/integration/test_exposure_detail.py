@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from durable_runs import make_sky, write_config
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "io"))
+from object_servers import objects_in, s3_bucket
+
 from alignsvc import api
+from alignsvc.dashboard.monitor import RunMonitor
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
+from alignsvc.errors import RunStoreError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import read_table
+from alignsvc.numerics.displacement import measure
 from alignsvc.numerics.displacement.worst_sources import MOST_SOURCES
 from alignsvc.run import passes
 from alignsvc.run.seeing.detail_json import detail_json
@@ -198,6 +207,60 @@ def test_a_run_whose_budget_changes_goes_on(
         assert (again / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
         assert bool(detail_of(again).cutouts) == bool(then)
     assert any("diagnostics_mb" in one for one in detail_of(again).missing)
+
+
+def test_pixels_that_cannot_be_made_cost_no_exposure(
+    sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no picture today")
+
+    monkeypatch.setattr(measure, "pictured", fail)
+    again = Path(api.align(write_config(tmp_path / "run.yaml", sky)).directory)
+    assert (again / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
+    found = detail_of(again)
+    assert found.residuals is not None
+    assert not found.cutouts
+    assert "not made" in found.missing[0]
+
+
+def test_a_monitor_answers_for_the_exposure_that_is_asked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(RunMonitor, "send", lambda _, content, **__: sent.append(content))
+
+    async def ask(*questions: dict[str, str]) -> None:
+        shown = RunMonitor(run)
+        for question in questions:
+            shown._on_message(shown, {"ask": "exposure", **question}, [])
+        while len(sent) < len(questions):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(ask({"id": "exp001", "number": "a"}, {"id": "nobody", "number": "b"}))
+    answers = {one["answer"]: one["detail"] for one in sent}
+    assert answers == {"a": detail_json(detail_of(run)), "b": None}
+
+    def broken(*_: object) -> None:
+        raise RunStoreError("the bucket is gone")
+
+    monkeypatch.setattr(RunViewer, "detail", broken)
+    asyncio.run(ask({"id": "exp001", "number": "c"}, {"id": "exp000"}, {}))
+    assert {"answer": "c", "detail": None, "trouble": "the bucket is gone"} in sent
+
+
+@pytest.mark.cluster
+def test_a_run_in_a_bucket_is_seen_from_near_as_well(run: Path) -> None:
+    here = LocalObjects(run)
+    with s3_bucket() as bucket:
+        objects = objects_in(bucket)
+        for name in here.list(""):
+            if name.startswith(("journal/", "history/pass-0002/", "tables/solved/")):
+                objects.put(name, here.get(name))
+        found = find_exposure_detail(objects, "exp001")
+        objects.delete_below("")
+    assert found is not None
+    assert detail_json(found) == detail_json(detail_of(run))
 
 
 def test_what_is_not_there_says_why(run: Path, tmp_path: Path) -> None:

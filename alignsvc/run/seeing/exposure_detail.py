@@ -32,6 +32,7 @@ from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES, SourcePlac
 
 #: What became of a source: these words stand in the JSON, too.
 IN_THE_FIT, HELD_OUT, REJECTED = "in the fit", "held out", "rejected"
+_NO_PIXELS = "no pixels are kept of it: output.diagnostics_mb has no room, or they were not made"
 #: What is not taken off where sources are placed by a model.
 _CATALOGUE = (
     "sources placed by a model are compared with the catalogue's places: where these are wrong, "
@@ -264,7 +265,7 @@ def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]
     if any(one.model is not None for one in cutouts):
         missing.append(_CATALOGUE)
     if not cutouts:
-        missing.append("no pixels are kept of it: output.diagnostics_mb has no room for them")
+        missing.append(_NO_PIXELS)
     return ExposureDetail(
         name,
         record.number,
@@ -397,7 +398,9 @@ def _cutouts(
     widths = pixels.widths
     for n in range(len(pixels)):
         one = pixels.select(np.array([n])).without_frames(widths[n])
-        row = rows[int(one.source[0]), int(one.chip[0])]
+        row = rows.get((int(one.source[0]), int(one.chip[0])))
+        if row is None:  # pixels of another attempt: these numbers are not theirs
+            continue
         blot = one.blot[0]
         header, end = ((float(x), float(y)) for x, y in (moved.to_header[row], moved.to_end[row]))
         yield SourceCutout(
