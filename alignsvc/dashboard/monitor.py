@@ -14,9 +14,8 @@ from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.detail_json import detail_json
-from alignsvc.run.seeing.mosaic_previews import MosaicPreviews
+from alignsvc.run.seeing.parts import PARTS, ShownParts
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import exposures_json, moment_json, mosaic_json, passes_json
 from alignsvc.run.service import RunOptions
 from alignsvc.run.stored import stored_config
 from alignsvc.run.submitting import submit
@@ -46,12 +45,14 @@ class RunMonitor(anywidget.AnyWidget):
         There is no run, or one of another format.
     """
 
-    _esm = widget_script()
+    _esm = widget_script([part.name for part in PARTS])
     _css = style()
     moment = traitlets.Dict().tag(sync=True)
     exposures = traitlets.Dict().tag(sync=True)
     passes = traitlets.Dict().tag(sync=True)
     mosaic = traitlets.Dict().tag(sync=True)
+    tasks = traitlets.Dict().tag(sync=True)
+    workers = traitlets.Dict().tag(sync=True)
 
     def __init__(self, run: Place, interval_s: float = 2.0) -> None:
         super().__init__()
@@ -60,7 +61,7 @@ class RunMonitor(anywidget.AnyWidget):
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
         self._patient_until_s = 0.0
-        self._seen_mosaic: MosaicPreviews | None = None
+        self._shown = ShownParts()
         self.on_msg(self._on_message)
         self.refresh()
         self._go_on_looking()
@@ -70,14 +71,9 @@ class RunMonitor(anywidget.AnyWidget):
         self._show(self._viewer.look())
 
     def _show(self, picture: RunPicture) -> None:
-        # A part that is what it was is not sent again.
-        self.moment = moment_json(picture)
-        self.exposures = exposures_json(picture)
-        if picture.mosaic is not self._seen_mosaic:
-            self._seen_mosaic = picture.mosaic
-            self.mosaic = mosaic_json(picture)
-        if len(picture.passes) != len(self.passes.get("passes", ())):
-            self.passes = passes_json(picture)
+        with self.hold_sync():  # what was sent belongs together
+            for part in self._shown.news(picture):
+                self.set_trait(part.name, part.made(picture))
 
     def _go_on_looking(self) -> None:
         """Look again and again while the run goes on, where there is a loop to do so in."""

@@ -22,6 +22,9 @@ _PARTS = (
     "convergence.js",
     "sky.js",
     "timeline.js",
+    "tasks.js",
+    "workers.js",
+    "failures.js",
     "table.js",
     "pixels.js",
     "residuals.js",
@@ -38,9 +41,15 @@ def script() -> str:
     return "\n".join(_content(part) for part in _PARTS)
 
 
-def widget_script() -> str:
-    """Return the module of a notebook's widget, as anywidget has it."""
-    return f"{script()}\n{_content('widget.js')}"
+def widget_script(parts: Sequence[str]) -> str:
+    """Return the module of a notebook's widget, as anywidget has it.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        Names of the parts of a picture, which are traits of the widget.
+    """
+    return f"{script()}\n{_named(parts)}\n{_content('widget.js')}"
 
 
 def served_script(parts: Sequence[str]) -> str:
@@ -51,8 +60,7 @@ def served_script(parts: Sequence[str]) -> str:
     parts : sequence of str
         Names of the parts of a picture.
     """
-    named = f"const PARTS_SERVED = {json.dumps(list(parts))};"
-    return f"{script()}\n{named}\n{_content('served.js')}"
+    return f"{script()}\n{_named(parts)}\n{_content('served.js')}"
 
 
 def served_page(title: str, below: str) -> str:
@@ -162,6 +170,10 @@ def _data(name: str, picture: Mapping[str, Any], details: Mapping[str, Any] | No
         + "</script>"
         for part, value in (("picture", picture), ("details", details or {}))
     )
+
+
+def _named(parts: Sequence[str]) -> str:
+    return f"const PICTURE_PARTS = {json.dumps(list(parts))};"
 
 
 def _content(name: str) -> str:

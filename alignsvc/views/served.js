@@ -46,8 +46,8 @@ class ServedRun {
       return true;
     }
     const parts = {};
-    for (const name of PARTS_SERVED) parts[name] = await this.part(name, run[0]);
-    const trouble = PARTS_SERVED.map((name) => parts[name].trouble).find(Boolean);
+    for (const name of PICTURE_PARTS) parts[name] = await this.part(name, run[0]);
+    const trouble = PICTURE_PARTS.map((name) => parts[name].trouble).find(Boolean);
     if (trouble) {
       this.view.trouble(trouble);
       return true;

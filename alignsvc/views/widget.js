@@ -18,10 +18,9 @@ function render({ model, el }) {
     model.send({ ask: "exposure", id, number });
   });
   const view = new RunView(root, { detail });
-  const parts = ["moment", "exposures", "passes", "mosaic"];
   const show = () => {
-    const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
-    if (!picture.status || !picture.exposures || !picture.passes) return;
+    const picture = Object.assign({}, ...PICTURE_PARTS.map((part) => model.get(part)));
+    if (!PICTURE_PARTS.every((part) => Object.keys(model.get(part)).length)) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;
     resume.disabled = goes || picture.status.finished;
@@ -34,11 +33,11 @@ function render({ model, el }) {
     if (one && message.trouble) one.failed(new Error(message.trouble));
     else one?.found(message.detail);
   };
-  for (const part of parts) model.on(`change:${part}`, show);
+  model.on("change", show);
   model.on("msg:custom", told);
   show();
   return () => {
-    for (const part of parts) model.off(`change:${part}`, show);
+    model.off("change", show);
     model.off("msg:custom", told);
   };
 }

@@ -16,8 +16,8 @@ import yaml
 from labs import PATIENCE_S, Lab, wait_for
 
 from alignsvc.api import simulate, status
+from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.seeing.picture_json import picture_json
 
 pytestmark = pytest.mark.browser
 

@@ -19,8 +19,8 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.objects import LocalObjects
 from alignsvc.run import picture_drawing, previewing
 from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
+from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.seeing.picture_json import picture_json
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,8 @@ from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.objects import LocalObjects
 from alignsvc.run import events
 from alignsvc.run.seeing import SCHEDULER_PAGE
+from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.seeing.picture_json import picture_json
 from alignsvc.run.seeing.scheduler_page import RunPages, application, dask_setup
 from alignsvc.run.seeing.served_parts import ServedRun
 from alignsvc.run.service import RunOptions

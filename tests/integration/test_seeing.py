@@ -22,8 +22,8 @@ from alignsvc.io.journal import DriverStarted, StageStarted
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
 from alignsvc.run.outlines import OUTLINES
+from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import picture_json
 from alignsvc.run.status import RunStanding
 
 

@@ -5,8 +5,7 @@ Every column has a number, or null, for each of ``exposures.id``, which are in o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,19 +13,16 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.run.outlines import Outlines
+from alignsvc.run.seeing.failures import failure_groups
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture, SeenExposure
 from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.seeing.work_json import sample_columns, task_columns
 from alignsvc.version import VERSION
 
 Json: TypeAlias = dict[str, Any]
 #: Digits that a page needs of a measured number, and of a place on the sky (4e-9 degrees).
 _DIGITS, _SKY_DECIMALS = 6, 8
-
-
-def picture_json(picture: RunPicture) -> Json:
-    """Return a picture as JSON values: what changes with each look, and what seldom does."""
-    return {name: value for make in PARTS.values() for name, value in make(picture).items()}
 
 
 def moment_json(picture: RunPicture) -> Json:
@@ -50,6 +46,16 @@ def exposures_json(picture: RunPicture) -> Json:
     return {
         "exposures": _exposures(picture.exposures, picture.outlines, ids),
         "held_out": _held_out(picture, ids),
+        "failures": [
+            {
+                "status": one.status.value,
+                "reason": one.reason,
+                "text": one.text,
+                "next": one.next_step,
+                "rows": list(one.rows),
+            }
+            for one in failure_groups(picture.exposures)
+        ],
     }
 
 
@@ -64,17 +70,14 @@ def mosaic_json(picture: RunPicture) -> Json:
     return {"mosaic": None if picture.mosaic is None else picture.mosaic.json}
 
 
-#: The parts of a picture, for whoever sends each when it has changed.
-PARTS: Mapping[str, Callable[[RunPicture], Json]] = MappingProxyType(
-    {
-        "moment": moment_json,
-        "exposures": exposures_json,
-        "passes": passes_json,
-        "mosaic": mosaic_json,
-    }
-)
-#: Those that change only with the journal (`RunPicture.n_events`).
-SETTLED = frozenset({"exposures", "passes"})
+def tasks_json(picture: RunPicture) -> Json:
+    """Return when and where tasks were done, a bounded number of them."""
+    return {"tasks": task_columns(picture.tasks)}
+
+
+def workers_json(picture: RunPicture) -> Json:
+    """Return how workers and driver were over time, a bounded number of samples."""
+    return {"workers": sample_columns(picture.samples)}
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:

@@ -21,7 +21,7 @@ from tornado import web
 
 from alignsvc.engine.run_pages import PAGE, RUN_PAGES, has_dashboard
 from alignsvc.io.places import place_of
-from alignsvc.run.seeing.picture_json import PARTS
+from alignsvc.run.seeing.parts import PARTS
 from alignsvc.run.seeing.served_parts import ServedPart, ServedRun
 from alignsvc.views import served_page, served_script, style
 
@@ -103,7 +103,7 @@ class _File(_Handler):
         """Answer with one of them."""
         type_ = {"js": "javascript", "css": "css"}[kind]
         self.set_header("Content-Type", f"text/{type_}; charset=utf-8")
-        self.finish(served_script(tuple(PARTS)) if kind == "js" else style())
+        self.finish(served_script([part.name for part in PARTS]) if kind == "js" else style())
 
 
 class _Runs(_Handler):

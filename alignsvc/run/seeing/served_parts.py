@@ -15,8 +15,9 @@ from functools import cached_property
 from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
 from alignsvc.run.seeing.detail_json import detail_json
+from alignsvc.run.seeing.parts import PARTS, ShownParts
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import PARTS, SETTLED, Json
+from alignsvc.run.seeing.picture_json import Json
 
 #: However many pages there are, and however often they ask: no two looks within so many seconds.
 _LEAST_S = 1.0
@@ -65,7 +66,7 @@ class ServedRun:
         self._viewer: RunViewer | None = None
         self._looked_s = -_LEAST_S
         self._parts: dict[str, ServedPart] = {}
-        self._n_events = -1
+        self._shown = ShownParts()
 
     def part(self, name: str) -> ServedPart:
         """Return a part of the picture as it is now, or was less than a second ago.
@@ -82,8 +83,6 @@ class ServedRun:
             if now_s - self._looked_s >= _LEAST_S:
                 self._look()
                 self._looked_s = self._elapsed()
-            if name not in PARTS:
-                raise KeyError(name)
             return self._parts[name]
 
     def detail(self, exposure_id: str) -> ServedPart:
@@ -104,18 +103,16 @@ class ServedRun:
                 self._viewer = RunViewer(self.run)
             self._show(self._viewer.look())
         except (AlignError, OSError) as error:
-            self._viewer, self._n_events = None, -1
-            self._parts = dict.fromkeys(PARTS, _part({"trouble": self._trouble(error)}))
+            self._viewer, self._shown = None, ShownParts()
+            trouble = _part({"trouble": self._trouble(error)})
+            self._parts = {part.name: trouble for part in PARTS}
 
     def _show(self, picture: RunPicture) -> None:
-        is_news = picture.n_events != self._n_events
-        for name, made in PARTS.items():
-            if is_news or name not in SETTLED:
-                part = _part(made(picture))
-                # The same again keeps what was compressed.
-                if name not in self._parts or part.tag != self._parts[name].tag:
-                    self._parts[name] = part
-        self._n_events = picture.n_events
+        for part in self._shown.news(picture):
+            made = _part(part.made(picture))
+            # The same again keeps what was compressed.
+            if part.name not in self._parts or made.tag != self._parts[part.name].tag:
+                self._parts[part.name] = made
 
     def _trouble(self, error: Exception) -> str:
         return (
