@@ -157,6 +157,8 @@ def _speed(progress: RunProgress, forecast: Forecast) -> list[str]:
 
 def _exposures(progress: RunProgress) -> list[str]:
     """Return how the exposures stand, and what did not go well in the present stage."""
+    if not progress.view.n_entries:
+        return []
     counts = progress.counts
     told = [f"exposures {counts.going} going, {counts.skipped} skipped, {counts.failed} failed"]
     return told + [f"of this stage {text}" for text in _troubles(progress.done)]
