@@ -14,7 +14,13 @@ from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes_json
+from alignsvc.run.seeing.picture_json import (
+    exposures_json,
+    moment_json,
+    passes_json,
+    tasks_json,
+    workers_json,
+)
 from alignsvc.run.service import RunOptions
 from alignsvc.run.stored import stored_config
 from alignsvc.run.submitting import submit
@@ -49,11 +55,14 @@ class RunMonitor(anywidget.AnyWidget):
     moment = traitlets.Dict().tag(sync=True)
     exposures = traitlets.Dict().tag(sync=True)
     passes = traitlets.Dict().tag(sync=True)
+    tasks = traitlets.Dict().tag(sync=True)
+    workers = traitlets.Dict().tag(sync=True)
 
     def __init__(self, run: Place, interval_s: float = 2.0) -> None:
         super().__init__()
         self._viewer = RunViewer(run)
         self._interval_s = interval_s
+        self._work: tuple[object, object] = (None, None)
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
         self._patient_until_s = 0.0
@@ -71,6 +80,12 @@ class RunMonitor(anywidget.AnyWidget):
         self.exposures = exposures_json(picture)
         if len(picture.passes) != len(self.passes.get("passes", ())):
             self.passes = passes_json(picture)
+        tasks, samples = self._work
+        if picture.tasks is not tasks:
+            self.tasks = tasks_json(picture)
+        if picture.samples is not samples:
+            self.workers = workers_json(picture)
+        self._work = (picture.tasks, picture.samples)
 
     def _go_on_looking(self) -> None:
         """Look again and again while the run goes on, where there is a loop to do so in."""

@@ -7,10 +7,10 @@ function render({ model, el }) {
   const cancel = ask("cancel", "Cancel the run"), resume = ask("resume", "Resume it");
   el.replaceChildren(element("div", { class: "alignsvc asks" }, cancel, " ", resume, " ", answer), root);
   const view = new RunView(root);
-  const parts = ["moment", "exposures", "passes"];
+  const parts = ["moment", "exposures", "passes", "tasks", "workers"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
-    if (!picture.status || !picture.exposures || !picture.passes) return;
+    if (!picture.status || !picture.exposures || !picture.passes || !picture.tasks || !picture.workers) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;
     resume.disabled = goes || picture.status.finished;

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.run.outlines import Outlines
+from alignsvc.run.seeing.failures import failure_groups
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture, SeenExposure
 from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.seeing.work_json import sample_columns, task_columns
 from alignsvc.version import VERSION
 
 Json: TypeAlias = dict[str, Any]
@@ -26,7 +28,13 @@ _DIGITS, _SKY_DECIMALS = 6, 8
 
 def picture_json(picture: RunPicture) -> Json:
     """Return a picture as JSON values: what changes with each look, and what seldom does."""
-    return {**moment_json(picture), **exposures_json(picture), **passes_json(picture)}
+    return {
+        **moment_json(picture),
+        **exposures_json(picture),
+        **passes_json(picture),
+        **tasks_json(picture),
+        **workers_json(picture),
+    }
 
 
 def moment_json(picture: RunPicture) -> Json:
@@ -50,6 +58,16 @@ def exposures_json(picture: RunPicture) -> Json:
     return {
         "exposures": _exposures(picture.exposures, picture.outlines, ids),
         "held_out": _held_out(picture, ids),
+        "failures": [
+            {
+                "status": one.status.value,
+                "reason": one.reason,
+                "text": one.text,
+                "next": one.next_step,
+                "rows": list(one.rows),
+            }
+            for one in failure_groups(picture.exposures)
+        ],
     }
 
 
@@ -57,6 +75,16 @@ def passes_json(picture: RunPicture) -> Json:
     """Return what each pass did to each exposure."""
     ids = [one.id for one in picture.exposures]
     return {"passes": [_pass(one, picture.outlines, ids) for one in picture.passes]}
+
+
+def tasks_json(picture: RunPicture) -> Json:
+    """Return when and where tasks were done, a bounded number of them."""
+    return {"tasks": task_columns(picture.tasks)}
+
+
+def workers_json(picture: RunPicture) -> Json:
+    """Return how workers and driver were over time, a bounded number of samples."""
+    return {"workers": sample_columns(picture.samples)}
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:

@@ -35,6 +35,11 @@ class ShownTasks:
     ends: tuple[TaskEnd, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def every(self) -> tuple[TaskEnd | TaskSum, ...]:
+        """All that is drawn."""
+        return (*self.sums, *self.ends)
+
 
 def shown_tasks(
     found: TaskRecords, most_single: int = _MOST_SINGLE, most_sums: int = _MOST_SUMS
