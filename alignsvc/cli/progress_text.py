@@ -91,7 +91,7 @@ def movement_line(progress: RunProgress, width: int) -> str:
 
 
 def _movement(told: list[str], how: str, is_cut: bool) -> str:
-    return f"movement {'... ' * is_cut}{' > '.join(told)} px: {how}"
+    return f"movement {'... ' * is_cut}{' -> '.join(told)} px: {how}"
 
 
 def _trend(moved: tuple[float, ...], eps_shift_px: float) -> str:
