@@ -91,7 +91,7 @@ def movement_line(progress: RunProgress, width: int) -> str:
 
 
 def _movement(told: list[str], how: str, is_cut: bool) -> str:
-    return f"movement {'... ' * is_cut}{' > '.join(told)} px: {how}"
+    return f"movement {'... ' * is_cut}{' -> '.join(told)} px: {how}"
 
 
 def _trend(moved: tuple[float, ...], eps_shift_px: float) -> str:
@@ -157,6 +157,8 @@ def _speed(progress: RunProgress, forecast: Forecast) -> list[str]:
 
 def _exposures(progress: RunProgress) -> list[str]:
     """Return how the exposures stand, and what did not go well in the present stage."""
+    if not progress.view.n_entries:
+        return []
     counts = progress.counts
     told = [f"exposures {counts.going} going, {counts.skipped} skipped, {counts.failed} failed"]
     return told + [f"of this stage {text}" for text in _troubles(progress.done)]

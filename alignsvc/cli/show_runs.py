@@ -11,7 +11,7 @@ from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.listing import ListedRun
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status import RunStanding, RunStatus
 from alignsvc.run.watching import Seen, driver_time_s
 
 
@@ -38,14 +38,23 @@ def watched(looks: Iterable[Seen], output: Output) -> RunStatus:
         for seen in looks:
             if output.as_json and (last is None or _is_news(seen, last)):
                 print_json(seen.status.as_json())
+            waits = _waits(seen.status)
+            if waits and waits != (last and _waits(last)):
+                shown.say(waits)
             for entry in seen.news:
                 say_entry(shown, entry, seen.progress)
             shown.show(seen.progress, driver_time_s(seen.status))
             last = seen.status
     assert last is not None  # there is at least one look
-    if output.is_quiet and not output.as_json:
+    if output.is_quiet and not output.as_json and last.state.is_finished:
         print_lines(last.lines()[:1])
     return last
+
+
+def _waits(status: RunStatus) -> str:
+    """Return what a run waits for that nobody drives; empty if it does not."""
+    is_waiting = status.standing in (RunStanding.NEVER_BEGUN, RunStanding.QUEUED)
+    return status.lines()[0] if is_waiting else ""
 
 
 def _is_news(seen: Seen, last: RunStatus) -> bool:

@@ -12,6 +12,7 @@ from stored_runs import CREATED, ELSEWHERE, NOW_S, ONE_PASS, StoredRun
 from alignsvc.domain.outcome import Status
 from alignsvc.engine.driver_places import DriverStanding, DriverState
 from alignsvc.errors import ResourceError, RunCancelled
+from alignsvc.io.codec import sealed
 from alignsvc.io.control import Progress, cancel_request, put_progress
 from alignsvc.io.driver_record import DriverRecord, write_driver_record
 from alignsvc.io.journal import (
@@ -26,6 +27,8 @@ from alignsvc.io.journal import (
 )
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
+from alignsvc.io.record_pieces import PieceWriter
+from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES, WorkerSample, WorkersThen
 from alignsvc.run import events, listing
 from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
@@ -146,6 +149,57 @@ def test_watching_ends_with_a_cancel_and_with_a_driver_that_gave_the_lease_back(
     run.add(DriverStarted(1, "x"))
     given_back = Meanwhile(lambda: run.objects.delete("lease/00000001.json"))
     assert list(watched(run.root, given_back.looking()))[-1].status.standing is RunStanding.STOPPED
+
+
+def test_who_watches_is_told_rate_time_left_and_workers_by_the_driver_s_clock(
+    tmp_path: Path,
+) -> None:
+    """The driver's clock is an hour behind; its stage began 100 s before its last sign of life."""
+    run = StoredRun.at(tmp_path / "run", (*ONE_PASS, StageStarted("measure", 2, 40)))
+    put_progress(run.objects, Progress(1, "measure", 2, 40, 14, n_reused=4, n_places=2))
+    samples = PieceWriter(run.objects, WORKER_SAMPLES, 1, SAMPLE_PIECES)
+    workers = WorkersThen(2, 2, 2, 10**9, 10**9, 2 * 10**9, 4 * 10**9)
+    samples.add(WorkerSample(1, NOW_S - 3, NOW_S - 3, 3 * 10**8, 24, workers))
+    samples.flush()
+    run.held_by(ELSEWHERE, NOW_S)
+    an_hour_later = lambda: NOW_S + 3600.0  # noqa: E731
+    seen = next(iter(watched(run.root, Looking(2.0, print, an_hour_later, an_hour_later))))
+    stage = seen.status.as_json()["stage"]
+    assert isinstance(stage, dict)
+    assert (stage["ended"], stage["reused"]) == (14, 4)
+    assert stage["rate_per_s"] == pytest.approx(0.1, rel=0.2)
+    assert stage["left_s"] == pytest.approx(260.0, rel=0.2)
+    told = seen.status.as_json()["workers"]
+    assert isinstance(told, dict)
+    assert (told["known"], told["highest_bytes"], told["driver_bytes"]) == (2, 2 * 10**9, 3 * 10**8)
+    assert "workers 2 of 2 busy, memory 1.00 GB to 2.00 GB of 4.00 GB each" in "".join(
+        seen.status.lines()
+    )
+    (doing,) = [line for line in seen.status.lines() if "14 of 40 tasks" in line]
+    assert " exposures/min, " in doing and doing.endswith(" left")
+
+
+@pytest.mark.parametrize(
+    ("epoch", "taken_s"), [(2, NOW_S), (1, NOW_S - 3600.0)], ids=["another driver's", "old"]
+)
+def test_workers_of_another_driver_or_of_long_ago_are_not_shown(
+    tmp_path: Path, epoch: int, taken_s: float
+) -> None:
+    run = StoredRun.at(tmp_path / "run", (*ONE_PASS, StageStarted("measure", 2, 40)))
+    samples = PieceWriter(run.objects, WORKER_SAMPLES, epoch, SAMPLE_PIECES)
+    samples.add(WorkerSample(epoch, taken_s, taken_s, 3 * 10**8, 24, WorkersThen(2, 2, 2)))
+    samples.flush()
+    run.held_by(ELSEWHERE, NOW_S)
+    now = lambda: NOW_S  # noqa: E731
+    seen = next(iter(watched(run.root, Looking(2.0, print, now, now))))
+    assert seen.status.standing is RunStanding.RUNNING and seen.status.workers is None
+
+
+def test_how_far_a_stage_is_that_another_version_tells_is_not_known(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run", (*ONE_PASS, StageStarted("measure", 2, 40)))
+    run.objects.put("lease/progress", sealed({"epoch": 1, "stage": "measure", "more": 3}))
+    run.held_by(ELSEWHERE, NOW_S)
+    assert look_at(run).doing == "pass 2 measure: 40 tasks"
 
 
 def test_who_is_attached_hears_of_passes_that_are_solved_from_then_on(tmp_path: Path) -> None:
