@@ -39,7 +39,9 @@ class RunView {
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;
     const { standing, exit_code: code } = picture.status;
     this.title.textContent = code === null ? standing : `${standing}, exit ${code}`;
-    this.lines.replaceChildren(...picture.lines.map((line) => element("p", {}, line)), ...livePages(picture.status));
+    // The link itself stands below the lines.
+    const lines = picture.lines.filter((line) => !picture.status.live_page || !line.startsWith("live page: "));
+    this.lines.replaceChildren(...lines.map((line) => element("p", {}, line)), ...livePages(picture.status));
     this.redraw();
   }
 

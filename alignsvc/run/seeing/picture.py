@@ -11,7 +11,7 @@ from alignsvc.domain.outcome import Status
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.io.run_logs import LogLine, log_lines
+from alignsvc.io.run_logs import LogLine, last_log_lines
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
@@ -131,7 +131,7 @@ class RunViewer:
             self._solved_passes(),
             self._stages,
             self._outlines,
-            tuple(log_lines(self._objects))[-_LOG_LINES:],
+            last_log_lines(self._objects, _LOG_LINES),
             self._view.n_entries,
         )
 
