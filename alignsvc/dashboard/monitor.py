@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from alignsvc.errors import AlignError
+from alignsvc.errors import AlignError, TransientError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.detail_json import detail_json
@@ -42,7 +42,7 @@ class RunMonitor(anywidget.AnyWidget):
     Raises
     ------
     RunStoreError
-        There is no run, or one of another format.
+        There is no run. Of one that cannot be read, of another format say, the widget says why.
     """
 
     _esm = widget_script()
@@ -58,17 +58,28 @@ class RunMonitor(anywidget.AnyWidget):
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
         self._patient_until_s = 0.0
+        self._n_events = -1
         self.on_msg(self._on_message)
         self.refresh()
         self._go_on_looking()
 
     def refresh(self) -> None:
         """Look at the run now."""
-        self._show(self._viewer.look())
+        try:
+            self._show(self._viewer.look())
+        except AlignError as error:
+            self._tell(error)
+
+    def _tell(self, error: AlignError) -> None:
+        """Say what hinders looking, above what was seen before."""
+        self.moment = {**self.moment, "trouble": str(error)}
 
     def _show(self, picture: RunPicture) -> None:
-        # A part that is what it was is not sent again.
         self.moment = moment_json(picture)
+        # What is as it was is not sent again.
+        if picture.n_events == self._n_events:
+            return
+        self._n_events = picture.n_events
         self.exposures = exposures_json(picture)
         if len(picture.passes) != len(self.passes.get("passes", ())):
             self.passes = passes_json(picture)
@@ -84,8 +95,12 @@ class RunMonitor(anywidget.AnyWidget):
         while True:
             try:
                 picture = await asyncio.to_thread(self._viewer.look)
+            except TransientError as error:  # a store that will answer again
+                self._tell(error)
+                await asyncio.sleep(self._interval_s)
+                continue
             except AlignError as error:
-                self.send({"text": str(error)})
+                self._tell(error)
                 return
             self._show(picture)
             is_over = picture.status.state.is_finished or time.monotonic() > self._patient_until_s

@@ -34,6 +34,7 @@ class RunView {
   // Show a picture.
   update(picture) {
     this.picture = picture;
+    this.trouble(picture.trouble ?? "");
     this.passes = picture.passes;
     const pass = this.passes[this.passes.length - 1];
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;

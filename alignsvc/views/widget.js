@@ -21,6 +21,11 @@ function render({ model, el }) {
   const parts = ["moment", "exposures", "passes"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
+    if (picture.trouble && !picture.status) {
+      view.trouble(picture.trouble);
+      cancel.disabled = resume.disabled = true;
+      return;
+    }
     if (!picture.status || !picture.exposures || !picture.passes) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;

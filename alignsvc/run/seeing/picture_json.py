@@ -38,6 +38,7 @@ def moment_json(picture: RunPicture) -> Json:
         "status": picture.status.as_json(),
         "lines": picture.status.lines(),
         "now_s": picture.status.now_s,
+        "trouble": picture.trouble,
         "stages": [_stage(one) for one in picture.stages],
         "log": [
             [line.time_s, line.what.value, line.stage, line.subject, line.text]
