@@ -21,7 +21,7 @@ class RunView {
     this.alarm = element("p", { class: "trouble", role: "alert", hidden: "" });
     this.lines = element("div", { class: "lines" });
     this.panels = PANELS.map(({ title, make }) => ({ title, panel: make(this) }));
-    root.classList.add("alignsvc");
+    root.classList.add("alignsvc", "unseen");
     root.replaceChildren(
       this.title, this.alarm, this.lines,
       ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
@@ -34,6 +34,7 @@ class RunView {
   // Show a picture.
   update(picture) {
     this.picture = picture;
+    this.root.classList.remove("unseen");
     this.trouble(picture.trouble ?? "");
     this.passes = picture.passes;
     const pass = this.passes[this.passes.length - 1];

@@ -148,4 +148,4 @@ def test_a_run_that_the_schedulers_host_cannot_read(
     show: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     said = show(tmp_path / "elsewhere").inner_text(".trouble")
-    assert f"{tmp_path}/elsewhere cannot be shown from " in said
+    assert f"{tmp_path}/elsewhere cannot be shown by " in said

@@ -140,7 +140,7 @@ def test_nothing_can_be_done_from_it_and_no_text_is_a_script(server: Server, run
 def test_a_run_that_this_host_cannot_read_says_so(server: Server, tmp_path: Path) -> None:
     at = server.pages.show(str(tmp_path / "elsewhere")).removeprefix("alignsvc?")
     told = server.get(f"alignsvc/parts/passes?{at}").json["trouble"]
-    assert f"{tmp_path}/elsewhere cannot be shown from " in told
+    assert f"{tmp_path}/elsewhere cannot be shown by " in told
     assert "not a run directory" in told
 
 

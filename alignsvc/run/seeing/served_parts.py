@@ -118,9 +118,7 @@ class ServedRun:
         self._n_events = picture.n_events
 
     def _trouble(self, error: Exception) -> str:
-        return (
-            f"{self.run} cannot be shown from {platform.node()}, where this page is made: {error}"
-        )
+        return f"{self.run} cannot be shown by {platform.node()}, where this page is made: {error}"
 
 
 def _part(value: Json) -> ServedPart:
