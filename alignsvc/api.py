@@ -265,7 +265,7 @@ def monitor(run: Place | str, interval_s: float = 2.0) -> RunMonitor:
     ConfigError
         The package that shows widgets is not installed.
     RunStoreError
-        There is no run, or one of another format.
+        There is no run. Of one that cannot be read the widget says why.
     """
     try:
         from alignsvc.dashboard.monitor import RunMonitor

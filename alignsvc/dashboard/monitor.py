@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from alignsvc.errors import AlignError
+from alignsvc.errors import AlignError, TransientError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.detail_json import detail_json
@@ -42,7 +42,7 @@ class RunMonitor(anywidget.AnyWidget):
     Raises
     ------
     RunStoreError
-        There is no run, or one of another format.
+        There is no run. Of one that cannot be read, of another format say, the widget says why.
     """
 
     _esm = widget_script([part.name for part in PARTS])
@@ -68,7 +68,14 @@ class RunMonitor(anywidget.AnyWidget):
 
     def refresh(self) -> None:
         """Look at the run now."""
-        self._show(self._viewer.look())
+        try:
+            self._show(self._viewer.look())
+        except AlignError as error:
+            self._tell(error)
+
+    def _tell(self, error: AlignError) -> None:
+        """Say what hinders looking, above what was seen before."""
+        self.moment = {**self.moment, "trouble": str(error)}
 
     def _show(self, picture: RunPicture) -> None:
         with self.hold_sync():  # what was sent belongs together
@@ -86,8 +93,12 @@ class RunMonitor(anywidget.AnyWidget):
         while True:
             try:
                 picture = await asyncio.to_thread(self._viewer.look)
+            except TransientError as error:  # a store that will answer again
+                self._tell(error)
+                await asyncio.sleep(self._interval_s)
+                continue
             except AlignError as error:
-                self.send({"text": str(error)})
+                self._tell(error)
                 return
             self._show(picture)
             is_over = picture.status.state.is_finished or time.monotonic() > self._patient_until_s

@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import types
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -62,7 +63,7 @@ def value_from(data: Json, type_: type[T]) -> T:
     TypeError or ValueError
         The data do not spell a value of that type; fields too many or too few included.
     """
-    return cast(T, _value_from(data, type_))
+    return cast(T, _reader(cast(Any, type_))(data))
 
 
 def dumps(data: Json) -> bytes:
@@ -93,31 +94,57 @@ def unsealed(content: bytes) -> dict[str, Json]:
     return data
 
 
-def _value_from(data: Json, type_: Any) -> Any:
-    type_ = _present(data, type_)
+#: What reads a value of one type.
+_Reader: TypeAlias = Callable[[Any], Any]
+
+
+@cache
+def _reader(type_: Any) -> _Reader:
+    """Return what reads values of a type; found once, since most are read by the thousand."""
+    origin = get_origin(type_)
+    if origin in (Union, types.UnionType):
+        present = _reader(_member(type_))
+        return lambda data: None if data is None else present(data)
+    if origin is tuple:
+        return partial(_tuple_from, type_)
+    if type_ is float:
+        return _float_from
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        return type_
+    if isinstance(type_, type) and is_dataclass(type_):
+        return partial(_dataclass_from, type_)
+    return partial(_plain_from, type_)
+
+
+def _plain_from(type_: Any, data: Json) -> Any:
     if data is None and type_ is type(None):
         return None
-    if get_origin(type_) is tuple and isinstance(data, list):
-        pairs = zip(data, _items(type_, len(data)), strict=True)
-        return tuple(_value_from(*pair) for pair in pairs)
-    if isinstance(type_, type):
-        if type_ is float:
-            return _float_from(data)
-        if issubclass(type_, Enum):
-            return type_(data)
-        if type_ in (str, bool, int) and type(data) is type_:
-            return data
-        if is_dataclass(type_) and isinstance(data, dict):
-            return _dataclass_from(data, type_)
+    if type_ in (str, bool, int) and type(data) is type_:
+        return data
     raise TypeError(f"wanted {type_}, found {data!r}")
 
 
-def _dataclass_from(data: dict[str, Json], type_: Any) -> Any:
+def _tuple_from(type_: Any, data: Json) -> Any:
+    if not isinstance(data, list):
+        raise TypeError(f"wanted {type_}, found {data!r}")
+    return tuple(
+        _reader(item)(one) for one, item in zip(data, _items(type_, len(data)), strict=True)
+    )
+
+
+def _dataclass_from(type_: Any, data: Json) -> Any:
+    if not isinstance(data, dict):
+        raise TypeError(f"wanted {type_}, found {data!r}")
+    readers = _field_readers(type_)
+    if readers.keys() != data.keys():
+        raise ValueError(f"{type_.__name__}: wanted fields {[*readers]}, found {sorted(data)}")
+    return type_(**{name: read(data[name]) for name, read in readers.items()})
+
+
+@cache
+def _field_readers(type_: Any) -> dict[str, _Reader]:
     hints = _field_types(type_)
-    names = [field.name for field in fields(type_)]
-    if set(names) != set(data):
-        raise ValueError(f"{type_.__name__}: wanted fields {names}, found {sorted(data)}")
-    return type_(**{name: _value_from(data[name], hints[name]) for name in names})
+    return {field.name: _reader(hints[field.name]) for field in fields(type_)}
 
 
 @cache
@@ -130,10 +157,15 @@ def _present(value: object, type_: Any) -> Any:
     """Return the member of ``X | None`` that `value` belongs to; any other type as it is."""
     if get_origin(type_) not in (Union, types.UnionType):
         return type_
+    return type(None) if value is None else _member(type_)
+
+
+def _member(type_: Any) -> Any:
+    """Return X of ``X | None``."""
     members = [member for member in get_args(type_) if member is not type(None)]
     if len(members) != 1:
         raise TypeError(f"codec: of unions only X | None can be written, not {type_}")
-    return type(None) if value is None else members[0]
+    return members[0]
 
 
 def _items(type_: Any, length: int) -> tuple[Any, ...]:

@@ -123,11 +123,30 @@ class LogWriter:
 def log_lines(objects: ObjectStore) -> Iterator[LogLine]:
     """Yield what is left of a run's log, in order; what cannot be read is left out."""
     for name in objects.list(_PREFIX):
-        for text in (objects.find(name) or b"").splitlines():
-            try:
-                yield value_from(json.loads(text), LogLine)
-            except (TypeError, ValueError):
-                continue
+        yield from _lines(objects.find(name) or b"")
+
+
+def last_log_lines(objects: ObjectStore, count: int) -> tuple[LogLine, ...]:
+    """Return the last lines of a run's log, in order, reading no more pieces than that takes."""
+    found: tuple[LogLine, ...] = ()
+    for name in reversed(objects.list(_PREFIX)):
+        texts = (objects.find(name) or b"").splitlines()
+        # Some may not be readable, and then others before them count.
+        while texts and len(found) < count:
+            wanted = count - len(found)
+            found = (*_lines(b"\n".join(texts[-wanted:])), *found)
+            texts = texts[:-wanted]
+        if len(found) >= count:
+            break
+    return found
+
+
+def _lines(content: bytes) -> Iterator[LogLine]:
+    for text in content.splitlines():
+        try:
+            yield value_from(json.loads(text), LogLine)
+        except (TypeError, ValueError):
+            continue
 
 
 def _short(text: str) -> str:

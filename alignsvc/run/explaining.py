@@ -30,7 +30,7 @@ from alignsvc.run.extension.extending import earlier_in
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.solved_table import SolvedTable
 from alignsvc.run.source_counts import counts_json, counts_text
-from alignsvc.run.state import RunState, after
+from alignsvc.run.state import RunState, after_all
 from alignsvc.run.stored import stored_config
 
 #: Ids that a sentence names of those that are like a wrong one.
@@ -237,7 +237,7 @@ def explain_exposure(run: Place, exposure: str) -> Explanation:
 def _state(entries: Sequence[Entry]) -> RunState:
     state = RunState()
     for entry in entries:
-        state = after(state, entry.event)
+        state = after_all(state, (entry.event,))
     return state
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.journal import (
     Event,
+    EventKind,
     ExposureEnded,
     ExposureState,
     HeaderApplied,
@@ -179,13 +181,26 @@ def fold(events: Iterable[Event]) -> RunState:
     RunStoreError
         The events do not make a run: a pass out of order, or one solved that never began.
     """
-    state = RunState()
-    for event in events:
-        state = after(state, event)
+    return after_all(RunState(), events)
+
+
+def after_all(state: RunState, events: Iterable[Event]) -> RunState:
+    """Return the state after more events, one by one; errors as of `fold`.
+
+    Exposures end, and are judged, by the thousand: what is said of each goes into one mapping.
+    """
+    for kind, group in groupby(events, key=lambda event: event.kind):
+        if kind is EventKind.EXPOSURE_ENDED:
+            state = replace(state, ended=_with(state.ended, group))
+        elif kind is EventKind.VERDICT:
+            state = replace(state, verdicts=_with(state.verdicts, group))
+        else:
+            for event in group:
+                state = _after(state, event)
     return state
 
 
-def after(state: RunState, event: Event) -> RunState:
+def _after(state: RunState, event: Event) -> RunState:
     """Return the state after one more event."""
     match event:
         case journal.RunCreated():
@@ -206,12 +221,8 @@ def after(state: RunState, event: Event) -> RunState:
             return _solved(state, event)
         case journal.States():
             return replace(state, states=MappingProxyType({s.exposure: s for s in event.exposures}))
-        case journal.ExposureEnded():
-            return replace(state, ended=_with(state.ended, event.exposure, event))
         case journal.LoopEnded():
             return replace(state, loop_end=event)
-        case journal.VerdictGiven():
-            return replace(state, verdicts=_with(state.verdicts, event.exposure, event))
         case journal.SourcesFound():
             return replace(state, sources=event)
         case journal.Published():
@@ -277,5 +288,5 @@ def _solved(
     return replace(state, passes=(*state.passes[:-1], last), settled=settled)
 
 
-def _with(mapping: Mapping[str, V], key: str, value: V) -> Mapping[str, V]:
-    return MappingProxyType({**mapping, key: value})
+def _with(mapping: Mapping[str, V], events: Iterable[Any]) -> Mapping[str, V]:
+    return MappingProxyType({**mapping, **{event.exposure: event for event in events}})

@@ -27,7 +27,7 @@ from alignsvc.run.header_progress import planned_json
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.pace import Forecast
 from alignsvc.run.stage_words import rate_words
-from alignsvc.run.state import RunState, after
+from alignsvc.run.state import RunState, after_all
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, submitted_driver
 from alignsvc.run.worker_words import worker_words, workers_json
 from alignsvc.wording import counted
@@ -74,17 +74,19 @@ class JournalView:
 
     def read_on(self, entries: Iterable[Entry]) -> JournalView:
         """Return it with entries that follow."""
-        view = self
+        entries = tuple(entries)
+        if not entries:
+            return self
+        stage, begun_s = self.stage, self.begun_s
         for entry in entries:
-            event, stage = entry.event, view.stage
-            if isinstance(event, StageStarted):
-                stage = event
-            elif isinstance(event, StageFinished | DriverStarted | Finished):
+            if isinstance(entry.event, StageStarted):
+                stage = entry.event
+            elif isinstance(entry.event, StageFinished | DriverStarted | Finished):
                 stage = None
-            state = after(view.state, event)
-            begun_s = entry.time_s if isinstance(event, DriverStarted) else view.begun_s
-            view = JournalView(state, entry.sequence, entry.time_s, stage, begun_s)
-        return view
+            if isinstance(entry.event, DriverStarted):
+                begun_s = entry.time_s
+        state = after_all(self.state, (entry.event for entry in entries))
+        return JournalView(state, entries[-1].sequence, entries[-1].time_s, stage, begun_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ function convergence(view) {
     }
     on.pen.globalAlpha = 1;
     if (view.chosen !== null) on.path(passes.map((p) => at(p, view.chosen)), COLOURS.chosen, 2.5);
+    // A line of one point is none.
+    if (passes.length === 1) ids.forEach((_, row) => { const point = at(passes[0], row); if (point) on.path([[point[0] - 4, point[1]], [point[0] + 4, point[1]]], COLOURS.aligned); });
     const largest = passes.map((p) => (p.movement_px > 0 ? [on.x(p.number), on.y(p.movement_px)] : null));
     on.path(largest, COLOURS.strong, 2);
     // One pass makes no line.

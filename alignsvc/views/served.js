@@ -47,16 +47,14 @@ class ServedRun {
     }
     const parts = {};
     for (const name of PICTURE_PARTS) parts[name] = await this.part(name, run[0]);
-    const trouble = PICTURE_PARTS.map((name) => parts[name].trouble).find(Boolean);
-    if (trouble) {
-      this.view.trouble(trouble);
+    const picture = Object.assign({}, ...Object.values(parts));
+    if (!picture.status) {
+      this.view.trouble(picture.trouble);
       return true;
     }
-    const picture = Object.assign({}, ...Object.values(parts));
     // Two looks may meet while the first headers are read.
     const rows = picture.exposures.id.length;
     if (!picture.passes.every((pass) => pass.move_px.length === rows)) return true;
-    this.view.trouble("");
     this.view.update(picture);
     return ["never begun", "running", "queued"].includes(picture.status.standing);
   }

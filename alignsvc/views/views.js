@@ -27,7 +27,7 @@ class RunView {
     this.alarm = element("p", { class: "trouble", role: "alert", hidden: "" });
     this.lines = element("div", { class: "lines" });
     this.panels = panels.map(({ title, make }) => ({ title, panel: make(this) }));
-    root.classList.add("alignsvc");
+    root.classList.add("alignsvc", "unseen");
     root.replaceChildren(
       ...(heading ? [this.title, this.alarm, this.lines] : []),
       ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
@@ -43,12 +43,16 @@ class RunView {
   // Show a picture.
   update(picture) {
     this.picture = picture;
+    this.root.classList.remove("unseen");
+    this.trouble(picture.trouble ?? "");
     this.passes = picture.passes;
     const pass = this.present;
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;
     const { standing, exit_code: code } = picture.status;
     this.title.textContent = code === null ? standing : `${standing}, exit ${code}`;
-    this.lines.replaceChildren(...picture.lines.map((line) => element("p", {}, line)), ...livePages(picture.status));
+    // The link itself stands below the lines.
+    const lines = picture.lines.filter((line) => !picture.status.live_page || !line.startsWith("live page: "));
+    this.lines.replaceChildren(...lines.map((line) => element("p", {}, line)), ...livePages(picture.status));
     this.redraw();
   }
 

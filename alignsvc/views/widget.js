@@ -20,6 +20,11 @@ function render({ model, el }) {
   const view = new RunView(root, { detail });
   const show = () => {
     const picture = Object.assign({}, ...PICTURE_PARTS.map((part) => model.get(part)));
+    if (picture.trouble && !picture.status) {
+      view.trouble(picture.trouble);
+      cancel.disabled = resume.disabled = true;
+      return;
+    }
     if (!PICTURE_PARTS.every((part) => Object.keys(model.get(part)).length)) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;

@@ -83,6 +83,13 @@ def workers() -> str:
     return bench_model_fits.workers()
 
 
+def seeing() -> str:
+    """A run of 5,000 exposures, looked at."""
+    import bench_seeing
+
+    return bench_seeing.main()
+
+
 #: Each imports what it measures when it is called: a part needs its own peers only.
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
@@ -97,6 +104,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         noise,
         scenes,
         workers,
+        seeing,
     )
 }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,9 +17,9 @@ from urllib.error import HTTPError
 import dask.config
 import pytest
 from durable_runs import make_sky, write_config
-from tornado.httpserver import HTTPServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from page_servers import page_server
 from synthetic_runs import SyntheticRun
 
 from alignsvc.api import align, status
@@ -35,7 +33,7 @@ from alignsvc.run import events
 from alignsvc.run.seeing import SCHEDULER_PAGE
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.seeing.scheduler_page import RunPages, application, dask_setup
+from alignsvc.run.seeing.scheduler_page import RunPages, dask_setup
 from alignsvc.run.seeing.served_parts import ServedRun
 from alignsvc.run.service import RunOptions
 
@@ -76,28 +74,8 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    loop, made = asyncio.new_event_loop(), Server(RunPages(("status",)))
-    ready = threading.Event()
-
-    async def listen() -> None:
-        listening = HTTPServer(application(made.pages))
-        listening.listen(0, "127.0.0.1")
-        (socket,) = listening._sockets.values()
-        made.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-        ready.set()
-        await over.wait()
-        listening.stop()
-        await listening.close_all_connections()
-
-    over = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(listen(),))
-    thread.start()
-    assert ready.wait(20)
-    yield made
-    loop.call_soon_threadsafe(over.set)
-    thread.join()
-    loop.close()
-    made.pages.readers.shutdown()
+    with page_server() as made:
+        yield Server(made.pages, made.url)
 
 
 @pytest.fixture
@@ -162,7 +140,7 @@ def test_nothing_can_be_done_from_it_and_no_text_is_a_script(server: Server, run
 def test_a_run_that_this_host_cannot_read_says_so(server: Server, tmp_path: Path) -> None:
     at = server.pages.show(str(tmp_path / "elsewhere")).removeprefix("alignsvc?")
     told = server.get(f"alignsvc/parts/passes?{at}").json["trouble"]
-    assert f"{tmp_path}/elsewhere cannot be shown from " in told
+    assert f"{tmp_path}/elsewhere cannot be shown by " in told
     assert "not a run directory" in told
 
 

@@ -17,13 +17,17 @@ from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import RunStoreError
+from alignsvc.io.codec import sealed, unsealed
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.journal import DriverStarted, StageStarted
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import LocalObjects
+from alignsvc.io.run_logs import LogKind, LogLine, LogSize, LogWriter, last_log_lines, log_lines
 from alignsvc.run.outlines import OUTLINES
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
+from alignsvc.run.seeing.picture_json import _column
 from alignsvc.run.status import RunStanding
 
 
@@ -207,3 +211,56 @@ def test_a_monitor_has_the_picture_and_nothing_to_press_on_an_ended_run(ended: P
     shown.refresh()
     assert shown.passes is before
     shown.close()
+
+
+def test_a_run_of_another_format_is_told_of_instead_of_a_stack_trace(
+    ended: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ended, run)
+    for file in (run / "journal").iterdir():
+        file.write_bytes(sealed({**unsealed(file.read_bytes()), "format": FORMAT_VERSION - 1}))
+    with pytest.raises(RunStoreError, match="resume with the version that began the run"):
+        RunViewer(run).look()
+    shown = monitor(run)
+    assert f"in format {FORMAT_VERSION - 1}, this version" in shown.moment["trouble"]
+    assert "exposures" not in shown.exposures
+    shown.close()
+
+
+def test_what_comes_before_a_damaged_event_is_shown_with_what_is_wrong(
+    ended: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ended, run)
+    names = LocalObjects(run).list("journal/")
+    (run / names[-1]).write_bytes((run / names[-1]).read_bytes()[:50])
+    (run / "journal/.partial-abc").write_bytes(b"half of an eve")
+    viewer = RunViewer(run)
+    for _ in range(2):
+        found = viewer.look()
+        assert f"{names[-1]} is damaged" in found.trouble
+        assert [one.number for one in found.passes] == [1, 2]
+        assert found.status.standing is not RunStanding.FINISHED
+    (run / names[-1]).write_bytes((ended / names[-1]).read_bytes())
+    assert viewer.look().trouble == ""
+    assert viewer.look().status.standing is RunStanding.FINISHED
+
+
+def test_the_last_lines_of_a_log_are_read_from_its_end(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    log = LogWriter(objects, 1, LogSize(piece_bytes=400))
+    for k in range(30):
+        log.add(LogLine(float(k), LogKind.NOTE, text=f"note {k}"))
+    log.flush()
+    assert last_log_lines(objects, 7) == tuple(log_lines(objects))[-7:]
+    assert last_log_lines(objects, 100) == tuple(log_lines(objects))
+    last = tmp_path / objects.list("logs/")[-1]
+    last.write_bytes(last.read_bytes() + b"{half a li")
+    assert [line.text for line in last_log_lines(objects, 3)] == ["note 27", "note 28", "note 29"]
+
+
+def test_numbers_have_as_many_digits_as_eyes_need() -> None:
+    values = np.array([0.0, 1.23456789e-7, -123456.789, 1234567.89, 2 / 3, np.nan, np.inf, 1e-300])
+    wanted = [0.0, 1.23457e-7, -123457.0, 1.23457e6, 0.666667, None, None, 1e-300]
+    assert _column(values, np.arange(8), 8) == wanted

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from alignsvc.domain.outcome import Status
-from alignsvc.io.journal_store import Journal
+from alignsvc.errors import RunStoreError
+from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.record_pieces import PieceReader, Records
-from alignsvc.io.run_logs import LogLine, log_lines
+from alignsvc.io.run_logs import LogLine, last_log_lines
 from alignsvc.io.task_ends import TASK_ENDS
 from alignsvc.io.worker_samples import WORKER_SAMPLES
 from alignsvc.run.identity import fingerprints_among
@@ -70,6 +71,8 @@ class RunPicture:
         Before and after, as far as there are pictures.
     n_events : int
         Of the journal: while they are as many, exposures and passes are what they were.
+    trouble : str
+        Why the journal cannot be read to its end, if it cannot.
     """
 
     status: RunStatus
@@ -81,6 +84,7 @@ class RunPicture:
     samples: SampleRecords = field(default_factory=Records)
     mosaic: MosaicPreviews | None = None
     n_events: int = 0
+    trouble: str = ""
 
     @property
     def kept_pass(self) -> PassColumns | None:
@@ -122,14 +126,14 @@ class RunViewer:
     Raises
     ------
     RunStoreError
-        There is no run, or one of another format.
+        There is no run.
     """
 
     def __init__(self, run: Place, clock: Callable[[], float] = time.time) -> None:
         self.run = run.absolute()
         require_run(self.run)
         self._clock = clock
-        self._eps_shift_px = stored_config(self.run).alignment.eps_shift
+        self._eps_shift_px: float | None = None
         self._objects = RunLocations(self.run).objects
         self._book = Journal(self._objects, clock)
         self._view = JournalView()
@@ -146,26 +150,41 @@ class RunViewer:
         Raises
         ------
         RunStoreError
-            Its journal cannot be trusted.
+            Nothing of its journal can be read: it is of another format, say.
         """
-        news = tuple(self._book.entries(after=self._view.n_entries))
+        news, trouble = self._news()
         self._view = self._view.read_on(news)
         self._stages = stages_read_on(self._stages, news)
         if not len(self._outlines.id):
             self._outlines = find_outlines(self._objects)
         self._mosaic = find_mosaic_previews(self._objects, self._mosaic)
+        if self._eps_shift_px is None:  # after the journal: of another format, it means another
+            self._eps_shift_px = stored_config(self.run).alignment.eps_shift
         status = status_of(self.run, self._view, self._clock())
         return RunPicture(
             replace(status, eps_shift_px=self._eps_shift_px),
             self._solved_passes(),
             self._stages,
             self._outlines,
-            tuple(log_lines(self._objects))[-_LOG_LINES:],
+            last_log_lines(self._objects, _LOG_LINES),
             self._tasks(),
             self._samples(),
             self._mosaic,
             self._view.n_entries,
+            trouble,
         )
+
+    def _news(self) -> tuple[tuple[Entry, ...], str]:
+        """Return the events since the last look, as far as they can be read, and what hinders."""
+        found: list[Entry] = []
+        try:
+            for entry in self._book.entries(after=self._view.n_entries):
+                found.append(entry)  # noqa: PERF402 - those before a damaged one count
+        except RunStoreError as error:
+            if not found and not self._view.n_entries:
+                raise
+            return tuple(found), str(error)
+        return tuple(found), ""
 
     def detail(self, exposure_id: str) -> ExposureDetail | None:
         """Return what the run keeps of an exposure, as of the last look; None: it has no such one.

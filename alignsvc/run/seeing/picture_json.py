@@ -6,6 +6,7 @@ Every column has a number, or null, for each of ``exposures.id``, which are in o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,6 +33,7 @@ def moment_json(picture: RunPicture) -> Json:
         "status": picture.status.as_json(),
         "lines": picture.status.lines(),
         "now_s": picture.status.now_s,
+        "trouble": picture.trouble,
         "stages": [_stage(one) for one in picture.stages],
         "log": [
             [line.time_s, line.what.value, line.stage, line.subject, line.text]
@@ -161,9 +163,21 @@ def _column(
 ) -> list[float | None]:
     """Return values at their rows, null elsewhere and for what is not finite."""
     column: list[float | None] = [None] * n
-    for row, value in zip(rows.tolist(), values.tolist(), strict=True):
-        column[row] = short(value) if decimals is None else round(value, decimals)
+    digits = _rounded(values) if decimals is None else np.round(values, decimals)
+    for row, value in zip(rows.tolist(), digits.tolist(), strict=True):
+        column[row] = value if isfinite(value) else None
     return column
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """Return values of so many digits; what is not finite stays."""
+    size = np.abs(values)
+    power = np.floor(np.log10(size, where=(size > 0) & np.isfinite(size), out=np.zeros(len(size))))
+    digits = _DIGITS - 1 - power
+    # A whole number over, or times, a power of ten is what is written with so many digits.
+    up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+    rounded: FloatArray = np.round(values * up / down) / up * down
+    return rounded
 
 
 def short(value: float) -> float | None:

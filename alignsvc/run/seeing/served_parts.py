@@ -115,9 +115,7 @@ class ServedRun:
                 self._parts[part.name] = made
 
     def _trouble(self, error: Exception) -> str:
-        return (
-            f"{self.run} cannot be shown from {platform.node()}, where this page is made: {error}"
-        )
+        return f"{self.run} cannot be shown by {platform.node()}, where this page is made: {error}"
 
 
 def _part(value: Json) -> ServedPart:

@@ -35,7 +35,7 @@ from alignsvc.io.journal import (
     StepSolved,
     VerdictGiven,
 )
-from alignsvc.run.state import RunState, after, fold
+from alignsvc.run.state import RunState, after_all, fold
 
 CREATED = RunCreated("ab" * 20, (("format", "1"), ("input a", "2")))
 TABLE = TableRef("tables/x.npz", "0")
@@ -89,7 +89,7 @@ def test_reading_in_two_parts_is_reading_at_once(events: list[Event], data: st.D
     cut = data.draw(st.integers(0, len(events)))
     state = fold(events[:cut])
     for event in events[cut:]:
-        state = after(state, event)
+        state = after_all(state, [event])
     assert state == fold(events)
 
 
@@ -116,7 +116,7 @@ def test_what_is_history_changes_no_state(events: list[Event]) -> None:
 def test_a_state_is_never_changed_only_followed(events: list[Event], event: Event) -> None:
     state = fold(events)
     kept = (dict(state.ended), dict(state.verdicts), dict(state.states), state.passes)
-    after(state, event)
+    after_all(state, [event])
     assert kept == (dict(state.ended), dict(state.verdicts), dict(state.states), state.passes)
 
 
@@ -126,8 +126,8 @@ def test_saying_the_last_word_twice_is_saying_it_once(events: Sequence[Event]) -
     """A driver that dies right after an event may decide the same again when it resumes."""
     state = fold(events)
     for event in (Published(3), Finished(1), ExposureEnded("a", Status.FAILED, "empty", "x")):
-        once = after(state, event)
-        assert after(once, event) == once
+        once = after_all(state, [event])
+        assert after_all(once, [event]) == once
 
 
 @given(journals(), st.lists(loose, max_size=4))
@@ -150,7 +150,7 @@ def test_what_a_solved_pass_knew_is_settled() -> None:
     assert (state.settled.sources, state.settled.generation) == (found, 1)
     assert state.settled.solution == solved(1)
     assert state.passes[0].n_sources == 8
-    assert dict(after(state, DriverStarted(2, "b")).ended) == {"a": end}
+    assert dict(after_all(state, [DriverStarted(2, "b")]).ended) == {"a": end}
 
 
 def test_a_pass_that_is_solved_in_part_is_not_a_solved_pass() -> None:
@@ -158,7 +158,7 @@ def test_a_pass_that_is_solved_in_part_is_not_a_solved_pass() -> None:
     state = fold([PassStarted(1, True), step])
     assert state.is_within_pass and not state.solved_passes
     assert state.settled.solution == step
-    whole = after(state, solved(1))
+    whole = after_all(state, [solved(1)])
     assert not whole.is_within_pass and len(whole.solved_passes) == 1
     with pytest.raises(RunStoreError, match="cannot be trusted"):
         fold([step])
@@ -169,7 +169,7 @@ def test_a_pass_that_knows_its_cosmic_rays_is_settled_in_part() -> None:
     state = fold([PassStarted(1, True), Published(1), found])
     assert state.is_within_pass and not state.solved_passes
     assert (state.settled.solution, state.settled.generation) == (found, 1)
-    assert not after(state, solved(1)).is_within_pass
+    assert not after_all(state, [solved(1)]).is_within_pass
 
 
 def test_nothing_has_no_state() -> None:
@@ -218,7 +218,7 @@ def test_a_cancelled_run_is_so_until_a_driver_goes_on_and_a_request_counts_once(
     asked = Cancelled("7", "somebody")
     state = fold([CREATED, PassStarted(1, True), solved(1), asked])
     assert state.cancelled == asked and len(state.solved_passes) == 1
-    going_on = after(state, DriverStarted(2, "b"))
+    going_on = after_all(state, [DriverStarted(2, "b")])
     assert going_on.cancelled is None
     assert going_on.obeyed == {"7"}
 
