@@ -27,9 +27,9 @@ PAGES = {
     "Design": "alignsvc/DESIGN.md",
     "Running it": "deploy/README.md",
     "What the tests show": "tests/README.md",
-    "Figures": "docs/plots.md",
     "From AstroPhot": "docs/from_astrophot.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",
+    "Figures": "docs/plots.md",
     "Changes": "CHANGELOG.md",
 }
 
