@@ -28,9 +28,9 @@ PAGES = {
     "Running it": "deploy/README.md",
     "What the tests show": "tests/README.md",
     "What the commands print": "docs/command_line.md",
-    "Figures": "docs/plots.md",
     "From AstroPhot": "docs/from_astrophot.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",
+    "Figures": "docs/plots.md",
     "Changes": "CHANGELOG.md",
 }
 
