@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import model_fit
 import notebook_files
 import pdoc
 import pdoc.render
@@ -130,29 +129,35 @@ def linked(text: str, file: str, names: Mapping[str, str], goal: Path) -> str:
     return "```".join(parts)
 
 
-def write_pages(goal: Path) -> None:
-    """Write Markdown files and notebooks as pages; the first is the index."""
+def write_page(goal: Path, name: str, text: str) -> None:
+    """Write a Markdown text as a page; its first line is the title."""
     names = page_names()
     links = " ".join(f'<a href="{names[file]}">{title}</a>' for title, file in PAGES.items())
     links += ' <a href="model-fit.html">Model fit</a>'
     links += ' <a href="modules.html">Modules</a> <a href="api/alignsvc.html">In Python</a>'
+    title = html.escape(text.partition("\n")[0].lstrip("# "))
+    page = PAGE.format(
+        title=title, version=alignsvc.__version__, links=links, content=to_html(text)
+    )
+    (goal / name).write_text(page)
+
+
+def write_documents(goal: Path) -> None:
+    """Write Markdown files and notebooks as pages; the first is the index."""
+    names = page_names()
     known = {**names, "docs/model_fit.py": "model-fit.html"}
-    texts = {name: linked(text_of(file), file, known, goal) for file, name in names.items()}
-    texts["modules.html"] = table_of_modules()
-    for name, text in texts.items():
-        title = html.escape(text.partition("\n")[0].lstrip("# "))
-        page = PAGE.format(
-            title=title, version=alignsvc.__version__, links=links, content=to_html(text)
-        )
-        (goal / name).write_text(page)
+    for file, name in names.items():
+        write_page(goal, name, linked(text_of(file), file, known, goal))
 
 
 def main(goal: Path) -> None:
     """Build everything below `goal`."""
     goal.mkdir(parents=True, exist_ok=True)
     write_api(goal / "api")
-    write_pages(goal)
-    (goal / "model-fit.html").write_text(model_fit.html())
+    write_documents(goal)
+    write_page(goal, "modules.html", table_of_modules())
+    tutorial = importlib.import_module("model_fit")  # which fits when it is imported
+    (goal / "model-fit.html").write_text(tutorial.html())
 
 
 if __name__ == "__main__":

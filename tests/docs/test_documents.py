@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import notebook_files
+import numpy as np
 import pytest
+from astropy.wcs import WCS
 from told_names import (
     blocks,
     commands_in,
@@ -20,6 +23,7 @@ from told_names import (
     require_configuration,
 )
 
+import alignsvc
 from alignsvc.cli.main import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +122,46 @@ def test_keys_of_another_program_are_its_keys(document: str, programs: tuple[str
     }
     assert len(said) > 25
     assert [word for word in sorted(said) if word not in known] == []
+
+
+def test_settings_named_for_users_of_astrophot_are_settings() -> None:
+    text = (ROOT / "docs" / "from_astrophot.md").read_text()
+    known = {field.name for field in dataclasses.fields(alignsvc.SceneSettings)}
+    named = set(re.findall(r'(\w+)="(\w+)"', text))
+    named |= {("sky", word) for word in re.findall(r'"(\w+)"', text.split("| `sky=")[1][:120])}
+    said = [(key, value) for key, value in named if key in known]
+    assert len(said) > 12
+    for key, value in said:
+        alignsvc.SceneSettings(**{key: value})
+
+
+def test_a_turn_of_pixels_as_users_of_astrophot_know_it() -> None:
+    """By the document's own code: the second image is turned by 0.03 rad and shifted."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ("RA---TAN", "DEC--TAN"), (150.0, 2.0)
+    wcs.wcs.crpix, wcs.wcs.cd = (40.5, 40.5), np.diag([-0.2, 0.2]) / 3600
+    at = np.array([[20.3, 60.2, 41.0, 22.0], [22.1, 30.4, 62.5, 55.0]]) - 39.5
+    cos, sin = np.cos(0.03), np.sin(0.03)
+    moved = np.array([[cos, sin], [-sin, cos]]) @ at + np.array([[0.4], [-0.3]])
+
+    def image(places: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[:80, :80] - 39.5
+        lights = [np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8) for a, b in places.T]
+        noise = np.random.default_rng(3).normal(0, 2, (80, 80))
+        return np.asarray(500 * sum(lights) + noise)
+
+    (code,) = blocks((ROOT / "docs" / "from_astrophot.md").read_text(), "python")
+    ra, dec = wcs.all_pix2world(*(at + 39.5), 0)
+    names = {
+        "alignsvc": alignsvc,
+        "wcs": wcs,
+        "first": alignsvc.SceneExposure(image(at), wcs, 4.0),
+        "pixels": image(moved),
+        "stars": alignsvc.SceneSources(ra, dec),
+    }
+    exec(compile(code, "from_astrophot.md", "exec"), names)  # noqa: S102
+    fit = names["fitted"].fit  # type: ignore[attr-defined]
+    assert abs(abs(fit.value_of("phi")) - 0.03) < 5 * fit.error_of("phi") < 0.01
 
 
 def test_the_kernel_of_subpixal_beside_ours() -> None:
