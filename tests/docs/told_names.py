@@ -25,7 +25,7 @@ _KEY = re.compile(
 _PLUG_IN_SETTINGS = {
     "alignment.method": {"name", "correlation", "refine", "source"},
     "mosaic.resampler": {"name", "kernel", "pixfrac"},
-    "images.sky": {"name", "box"},
+    "images.sky": {"name", "box", "clip_sigma", "filter_size"},
 }
 
 
@@ -55,9 +55,16 @@ def is_key(key: str) -> bool:
     return True
 
 
+def fenced(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the language and the text of each fenced block."""
+    for part in re.split(r"^```", text, flags=re.MULTILINE)[1::2]:
+        language, _, body = part.partition("\n")
+        yield language.strip(), body
+
+
 def blocks(text: str, language: str) -> list[str]:
     """Return the fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [body for found, body in fenced(text) if found == language]
 
 
 def require_configuration(text: str) -> None:
@@ -69,11 +76,12 @@ def require_configuration(text: str) -> None:
 
 def commands_in(text: str) -> Iterator[list[str]]:
     """Yield the words of each command line of ours in the fenced blocks of a text."""
-    for block in re.findall(r"^```(?:sh|bash|)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["alignsvc"]:
-                yield words[1:]
+    for language, body in fenced(text):
+        if language not in ("", "sh", "bash"):
+            continue
+        for line in body.replace("\\\n", " ").splitlines():
+            if line.startswith("alignsvc "):
+                yield shlex.split(line, comments=True)[1:]
 
 
 def require_command(words: list[str]) -> None:
