@@ -156,6 +156,15 @@ def test_a_model_is_shown_with_what_it_leaves(by_model: Path) -> None:
     assert any(one["model"] and one["residual"] for one in told["cutouts"])
 
 
+@pytest.mark.slow
+def test_by_both_methods_the_correlation_s_is_shown_as_the_run_is_its_own(
+    sky: Path, run: Path, tmp_path: Path
+) -> None:
+    alignment = {"max_iterations": [2, 1], "method": "both"}
+    both = Path(api.align(write_config(tmp_path / "run.yaml", sky, alignment=alignment)).directory)
+    assert detail_json(detail_of(both)) == detail_json(detail_of(run))
+
+
 def test_as_json_it_is_small_and_says_the_same(run: Path) -> None:
     found = detail_of(run)
     text = json.dumps(detail_json(found), allow_nan=False)
