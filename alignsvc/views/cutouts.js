@@ -37,14 +37,18 @@ function figures(one, { solved }) {
   const shown = [
     gridFigure("Exposure", one.exposure, BRIGHT),
     gridFigure("Mosaic without it", one.mosaic, BRIGHT),
-    gridFigure("Difference before: where the header has it", one.before, DIFFERENCE),
-    gridFigure(solved ? "Difference after the correction" : "Difference as measured: not solved yet", one.after, DIFFERENCE),
-    gridFigure(`Correlation map, lags to ${number(lags)} px; cross: displacement`, one.map, BRIGHT, { mark: at }),
+    gridFigure("Difference before", one.before, DIFFERENCE),
+    gridFigure(solved ? "Difference after" : "Difference as measured", one.after, DIFFERENCE),
+    gridFigure("Correlation map", one.map, BRIGHT, { mark: at }),
   ];
   if (one.model) {
     shown.push(gridFigure("Model", one.model, BRIGHT), gridFigure("Exposure less model", one.residual, DIFFERENCE));
   }
-  return shown;
+  const legend = "Pixels of the chip, x to the right, y up, in its own units. Before: where the input header has the mosaic; "
+    + `after: where the correction puts it. Correlation map: lags to ${number(lags)} px, the cross is the displacement. `
+    + "Brightness by an asinh stretch, the same for exposure, mosaic and model; differences linear, blue below zero, vermilion above. "
+    + "Grey: not known, or another source's.";
+  return [...shown, element("p", { class: "legend" }, legend)];
 }
 
 function numbers(sources, row, one, solved) {
@@ -55,6 +59,7 @@ function numbers(sources, row, one, solved) {
     ["displacement", pair("dx", "dy")],
     ["error", pair("error_x", "error_y")],
     ["correction of the pass", solved ? pair("fit_x", "fit_y") : "not solved yet"],
+    ...(sources.shared_x.every((part) => part === 0) ? [] : [["seen by others as well", pair("shared_x", "shared_y")]]),
     ["residual", pair("left_x", "left_y")],
     ["sigma", number(sources.sigma[row])],
     ["S/N in the mosaic", number(sources.snr[row])],

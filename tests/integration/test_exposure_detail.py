@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from durable_runs import make_sky, write_config
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "io"))
+from object_servers import objects_in, s3_bucket
+
 from alignsvc import api
+from alignsvc.dashboard.monitor import RunMonitor
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
+from alignsvc.errors import RunStoreError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import read_table
+from alignsvc.numerics.displacement import measure
 from alignsvc.numerics.displacement.worst_sources import MOST_SOURCES
 from alignsvc.run import passes
 from alignsvc.run.seeing.detail_json import detail_json
@@ -126,19 +135,34 @@ def test_the_worst_come_first(run: Path) -> None:
     assert np.nanargmax(left.sigma[everyone]) == everyone.index(sound[0])
 
 
+@pytest.mark.slow
 def test_a_model_is_shown_with_what_it_leaves(by_model: Path) -> None:
     found = detail_of(by_model)
     modelled = [one for one in found.cutouts if one.model is not None]
     assert len(modelled) > 3
     assert any("the catalogue's places" in one for one in found.missing)
+    # What all exposures see off alike is not this one's residual.
+    left = found.residuals
+    assert left is not None
+    used = np.array(left.fate) == IN_THE_FIT
+    assert np.nanmax(np.abs(left.shared_px[used])) > 0.01
+    pulls = left.residual_px[used] / left.error_px[used]
+    assert 0.6 < np.sqrt(np.nanmean(pulls**2)) < 1.5
     for one in modelled:
         assert one.model is not None
-        peak = float(np.nanmax(one.exposure))
-        left = one.exposure - one.model
-        if peak > 30:
-            assert np.nanstd(left) < 0.25 * np.nanstd(one.exposure)
+        if float(np.nanmax(one.exposure)) > 30:
+            assert np.nanstd(one.exposure - one.model) < 0.25 * np.nanstd(one.exposure)
     told = detail_json(found)
     assert any(one["model"] and one["residual"] for one in told["cutouts"])
+
+
+@pytest.mark.slow
+def test_by_both_methods_the_correlation_s_is_shown_as_the_run_is_its_own(
+    sky: Path, run: Path, tmp_path: Path
+) -> None:
+    alignment = {"max_iterations": [2, 1], "method": "both"}
+    both = Path(api.align(write_config(tmp_path / "run.yaml", sky, alignment=alignment)).directory)
+    assert detail_json(detail_of(both)) == detail_json(detail_of(run))
 
 
 def test_as_json_it_is_small_and_says_the_same(run: Path) -> None:
@@ -176,6 +200,7 @@ def test_what_is_kept_stays_within_its_budget_and_changes_no_number(
     assert (small / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_whose_budget_changes_goes_on(
     sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +223,61 @@ def test_a_run_whose_budget_changes_goes_on(
         assert (again / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
         assert bool(detail_of(again).cutouts) == bool(then)
     assert any("diagnostics_mb" in one for one in detail_of(again).missing)
+
+
+@pytest.mark.slow
+def test_pixels_that_cannot_be_made_cost_no_exposure(
+    sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no picture today")
+
+    monkeypatch.setattr(measure, "pictured", fail)
+    again = Path(api.align(write_config(tmp_path / "run.yaml", sky)).directory)
+    assert (again / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
+    found = detail_of(again)
+    assert found.residuals is not None
+    assert not found.cutouts
+    assert "not made" in found.missing[0]
+
+
+def test_a_monitor_answers_for_the_exposure_that_is_asked_for(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(RunMonitor, "send", lambda _, content, **__: sent.append(content))
+
+    async def ask(*questions: dict[str, str]) -> None:
+        shown = RunMonitor(run)
+        for question in questions:
+            shown._on_message(shown, {"ask": "exposure", **question}, [])
+        while len(sent) < len(questions):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(ask({"id": "exp001", "number": "a"}, {"id": "nobody", "number": "b"}))
+    answers = {one["answer"]: one["detail"] for one in sent}
+    assert answers == {"a": detail_json(detail_of(run)), "b": None}
+
+    def broken(*_: object) -> None:
+        raise RunStoreError("the bucket is gone")
+
+    monkeypatch.setattr(RunViewer, "detail", broken)
+    asyncio.run(ask({"id": "exp001", "number": "c"}, {"id": "exp000"}, {}))
+    assert {"answer": "c", "detail": None, "trouble": "the bucket is gone"} in sent
+
+
+@pytest.mark.cluster
+def test_a_run_in_a_bucket_is_seen_from_near_as_well(run: Path) -> None:
+    here = LocalObjects(run)
+    with s3_bucket() as bucket:
+        objects = objects_in(bucket)
+        for name in here.list(""):
+            if name.startswith(("journal/", "history/pass-0002/", "tables/solved/")):
+                objects.put(name, here.get(name))
+        found = find_exposure_detail(objects, "exp001")
+        objects.delete_below("")
+    assert found is not None
+    assert detail_json(found) == detail_json(detail_of(run))
 
 
 def test_what_is_not_there_says_why(run: Path, tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_a_wide_source_that_would_take_the_room_of_many_is_left_out() -> None:
     assert kept.corner_x.tolist() == [10, 10, 10]
 
 
+def test_of_nothing_nothing_is_kept() -> None:
+    none = SourcePixels.concatenate([])
+    assert len(within_room(none, np.zeros(0, np.int64), 1 << 20)) == 0
+    assert len(SourcePixels.concatenate([none, none])) == 0
+
+
 def test_the_most_wanted_come_first() -> None:
     kept = within_room(several([16, 16, 16]), np.array([2, 0, 1]), 1 << 20)
     assert kept.source.tolist() == [2, 0, 1]
