@@ -35,6 +35,8 @@ class _Limits:
 # Together, with two crops, below 3 MB in base64 (tests/unit/run/test_picture_drawing.py).
 _LARGEST = _Limits(1000, 550_000, 200_000)
 _OTHERS = _Limits(420, 80_000, 40_000)
+#: Sigma that a pixel counts for at most where before and after are compared.
+_MOST_SIGMA = 10.0
 #: Part of the squares whose weight is beyond the brightest colour.
 _BEYOND = 1e-3
 
@@ -150,11 +152,15 @@ def _crop(
 
 
 def _difference(before: FloatArray, after: FloatArray) -> float:
-    """Return the mean difference of two crops in units of the scatter of the second."""
+    """Return the mean difference of two crops in units of the scatter of the second.
+
+    A pixel counts for so much at most: one bright star is not all that there is to see.
+    """
     both = np.isfinite(before) & np.isfinite(after)
     if not both.any():
         return 0.0
-    return float(np.mean(np.abs(after[both] - before[both]))) / AsinhStretch.of(after).sigma
+    differences = np.abs(after[both] - before[both]) / AsinhStretch.of(after).sigma
+    return float(np.mean(np.minimum(differences, _MOST_SIGMA)))
 
 
 def _put(objects: ObjectStore, content: bytes | None, shape: tuple[int, ...]) -> PictureFile | None:

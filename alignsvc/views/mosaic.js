@@ -188,7 +188,8 @@ function frame(name, one) {
   const file = one[name];
   const tall = (100 * file.height) / file.width;
   const marks = svg("svg", { viewBox: `0 0 100 ${tall}`, "aria-hidden": "true" });
-  const length = roundBelow(0.3 * file.width * one.px);
+  const [unit, mark] = 0.3 * file.width * one.px >= 60 ? [60, "'"] : [1, '"'];
+  const length = unit * roundBelow((0.3 * file.width * one.px) / unit);
   const bar = (100 * length) / (file.width * one.px);
   const corner = Math.min(12, tall / 3);
   for (const outline of [true, false]) {
@@ -200,7 +201,7 @@ function frame(name, one) {
     }
     marks.append(
       svg("line", { ...dress, x1: 4, y1: tall - 4, x2: 4 + bar, y2: tall - 4 }),
-      svg("text", { ...dress, x: 4 + bar / 2, y: tall - 5.5 }, length >= 60 ? `${number(length / 60)}'` : `${number(length)}"`));
+      svg("text", { ...dress, x: 4 + bar / 2, y: tall - 5.5 }, `${number(length / unit)}${mark}`));
   }
   return element("div", { class: "frame", "data-which": name },
     pictureOf(file, `mosaic ${name} the alignment`), marks, element("span", { class: "name" }, name));

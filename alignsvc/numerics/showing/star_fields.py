@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from alignsvc.numerics.showing.binning import shown
 #: A star's brightest pixel stands out by so many sigma; one that stands out by more than the
 #: second number counts no more, or one bright star would be worth more than a field.
 _LEAST_SNR, _MOST_SNR = 15.0, 100.0
+#: It stands out of what lies so many pixels away by this part of that: the noise in the halo of a
+#: bright star does not.
+_AROUND_PX, _LEAST_PART = 6, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class StarFieldSearch:
     def __call__(self, tile: Contribution) -> StarField:
         """Return the best of the squares that cover a tile, the first of equals.
 
-        Each star is worth the signal-to-noise ratio of its brightest pixel, up to a limit; a
-        square in part not covered loses by the square of the part.
+        Each star is worth what its brightest pixel stands out by, in sigma of the sky and up to
+        a limit; a square in part not covered loses by the square of the part.
         """
         box, value = tile.box, shown(tile)
         covered = np.isfinite(value)
@@ -74,11 +78,18 @@ def _worth_of_pixels(value: FloatArray, covered: BoolArray) -> FloatArray:
     if not sigma > 0:
         return np.zeros(value.shape)
     snr = np.where(covered, (value - sky) / sigma, -np.inf)
-    around = np.pad(snr, 1, constant_values=-np.inf)
-    ny, nx = snr.shape
-    highest = snr > _LEAST_SNR
-    for dy in (0, 1, 2):
-        for dx in (0, 1, 2):
-            if (dy, dx) != (1, 1):
-                highest &= snr >= around[dy : dy + ny, dx : dx + nx]
-    return np.where(highest, np.minimum(snr, _MOST_SNR), 0.0)
+    # Only what is bright is looked at closely: few of a tile's pixels are.
+    y, x = np.nonzero(snr > _LEAST_SNR)
+    k = _AROUND_PX
+    around = np.pad(snr, k, constant_values=-np.inf)
+    own = snr[y, x]
+    highest = np.ones(len(own), bool)
+    for dy, dx in product((-1, 0, 1), repeat=2):
+        highest &= own >= around[y + k + dy, x + k + dx]
+    four = [around[y + k + dy, x + k + dx] for dy, dx in ((k, 0), (-k, 0), (0, k), (0, -k))]
+    away = np.mean(np.maximum(four, 0.0), axis=0)
+    above = own - away
+    stands_out = highest & (above > _LEAST_SNR) & (above > _LEAST_PART * away)
+    worth = np.zeros(value.shape)
+    worth[y, x] = np.where(stands_out, np.minimum(above, _MOST_SNR), 0.0)
+    return worth

@@ -29,6 +29,15 @@ def test_the_square_with_most_stars_is_found() -> None:
     assert found.worth > StarFieldSearch(32)(tile([(70, 40)])).worth > 0
 
 
+def test_noise_in_the_halo_of_a_bright_star_is_no_star() -> None:
+    one = tile([(100, 80), (110, 85)])
+    y, x = np.mgrid[:96, :128]
+    halo = 1e4 * np.exp(-0.5 * ((x - 30) ** 2 + (y - 30) ** 2) / 8.0**2)
+    noisy = one.numerator + halo + np.sqrt(halo) * np.random.default_rng(3).normal(size=halo.shape)
+    found = StarFieldSearch(32)(Contribution(one.box, noisy, one.weight))
+    assert found.box.x0 > 1064
+
+
 def test_a_field_that_is_half_covered_is_worth_less() -> None:
     stars = [(10, 10), (20, 20), (100, 80)]
     found = StarFieldSearch(32)(tile(stars, PixelBox(0, 0, 40, 9)))
