@@ -59,6 +59,7 @@ function numbers(sources, row, one, solved) {
     ["displacement", pair("dx", "dy")],
     ["error", pair("error_x", "error_y")],
     ["correction of the pass", solved ? pair("fit_x", "fit_y") : "not solved yet"],
+    ...(sources.shared_x.every((part) => part === 0) ? [] : [["seen by others as well", pair("shared_x", "shared_y")]]),
     ["residual", pair("left_x", "left_y")],
     ["sigma", number(sources.sigma[row])],
     ["S/N in the mosaic", number(sources.snr[row])],

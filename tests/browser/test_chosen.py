@@ -48,6 +48,7 @@ def detail() -> ExposureDetail:
         y=random.uniform(0, 300, n),
         measured_px=fitted + 0.02 * random.normal(size=(n, 2)),
         fitted_px=fitted,
+        shared_px=np.zeros((n, 2)),
         covariance_px2=np.tile([4e-4, 0.0, 4e-4], (n, 1)),
         snr=random.uniform(10, 1000, n),
         flags=flags,

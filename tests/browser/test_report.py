@@ -136,7 +136,10 @@ def test_a_name_among_the_worst_shows_the_exposure_from_near(page: Page, told: A
     assert marked == [str(row["n_used"])]
 
 
-def test_histograms_say_their_numbers_and_the_mosaic_is_there(page: Page, told: Any) -> None:
+def test_histograms_say_their_numbers_and_the_mosaic_is_there(
+    page: Page, told: Any, tmp_path: Path
+) -> None:
+    page.page.screenshot(path=tmp_path / "report.png", full_page=True)
     after = told["residuals"]["held_out_after_px"]
     cells = " ".join(page.texts("main section:has(.figures) td"))
     assert f"{after['median']:.4f}" in cells and f"{after['worst']:.4f}" in cells

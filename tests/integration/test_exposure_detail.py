@@ -135,19 +135,34 @@ def test_the_worst_come_first(run: Path) -> None:
     assert np.nanargmax(left.sigma[everyone]) == everyone.index(sound[0])
 
 
+@pytest.mark.slow
 def test_a_model_is_shown_with_what_it_leaves(by_model: Path) -> None:
     found = detail_of(by_model)
     modelled = [one for one in found.cutouts if one.model is not None]
     assert len(modelled) > 3
     assert any("the catalogue's places" in one for one in found.missing)
+    # What all exposures see off alike is not this one's residual.
+    left = found.residuals
+    assert left is not None
+    used = np.array(left.fate) == IN_THE_FIT
+    assert np.nanmax(np.abs(left.shared_px[used])) > 0.01
+    pulls = left.residual_px[used] / left.error_px[used]
+    assert 0.6 < np.sqrt(np.nanmean(pulls**2)) < 1.5
     for one in modelled:
         assert one.model is not None
-        peak = float(np.nanmax(one.exposure))
-        left = one.exposure - one.model
-        if peak > 30:
-            assert np.nanstd(left) < 0.25 * np.nanstd(one.exposure)
+        if float(np.nanmax(one.exposure)) > 30:
+            assert np.nanstd(one.exposure - one.model) < 0.25 * np.nanstd(one.exposure)
     told = detail_json(found)
     assert any(one["model"] and one["residual"] for one in told["cutouts"])
+
+
+@pytest.mark.slow
+def test_by_both_methods_the_correlation_s_is_shown_as_the_run_is_its_own(
+    sky: Path, run: Path, tmp_path: Path
+) -> None:
+    alignment = {"max_iterations": [2, 1], "method": "both"}
+    both = Path(api.align(write_config(tmp_path / "run.yaml", sky, alignment=alignment)).directory)
+    assert detail_json(detail_of(both)) == detail_json(detail_of(run))
 
 
 def test_as_json_it_is_small_and_says_the_same(run: Path) -> None:
@@ -185,6 +200,7 @@ def test_what_is_kept_stays_within_its_budget_and_changes_no_number(
     assert (small / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_whose_budget_changes_goes_on(
     sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +225,7 @@ def test_a_run_whose_budget_changes_goes_on(
     assert any("diagnostics_mb" in one for one in detail_of(again).missing)
 
 
+@pytest.mark.slow
 def test_pixels_that_cannot_be_made_cost_no_exposure(
     sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

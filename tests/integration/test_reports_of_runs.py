@@ -120,6 +120,8 @@ def test_the_report_is_whole_as_json(run: Path, result: RunResult, told: Any) ->
     page = Page(run)
     assert page.headings[0] == f"{told['verdict']}, exit {told['exit_code']}"
     assert told["exit_code"] == page.picture["status"]["exit_code"] == int(result.exit_code)
+    assert told["trust"]["heading"] == page.headings[0]
+    assert told["trust"]["answer"] == "use what is aligned"
     after = {row["id"]: row["held_out_after_px"] for row in told["exposures"]}
     judged = {name: px for name, px in after.items() if px is not None}
     found = told["residuals"]["held_out_after_px"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -77,21 +78,18 @@ def _worth_of_pixels(value: FloatArray, covered: BoolArray) -> FloatArray:
     if not sigma > 0:
         return np.zeros(value.shape)
     snr = np.where(covered, (value - sky) / sigma, -np.inf)
-    highest = covered.copy()
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            highest &= snr >= _moved(snr, dy, dx)
+    # Only what is bright is looked at closely: few of a tile's pixels are.
+    y, x = np.nonzero(snr > _LEAST_SNR)
     k = _AROUND_PX
-    four = [np.maximum(_moved(snr, *by), 0.0) for by in ((k, 0), (-k, 0), (0, k), (0, -k))]
-    away = np.mean(four, axis=0)
-    above = np.where(highest, snr, 0.0) - away
-    stands_out = (above > _LEAST_SNR) & (above > _LEAST_PART * away)
-    return np.where(stands_out, np.minimum(above, _MOST_SNR), 0.0)
-
-
-def _moved(plane: FloatArray, dy: int, dx: int) -> FloatArray:
-    """Return a plane moved by whole pixels; minus infinity comes in from beyond its edges."""
-    k = max(abs(dy), abs(dx))
-    padded = np.pad(plane, k, constant_values=-np.inf)
-    ny, nx = plane.shape
-    return padded[k + dy : k + dy + ny, k + dx : k + dx + nx]
+    around = np.pad(snr, k, constant_values=-np.inf)
+    own = snr[y, x]
+    highest = np.ones(len(own), bool)
+    for dy, dx in product((-1, 0, 1), repeat=2):
+        highest &= own >= around[y + k + dy, x + k + dx]
+    four = [around[y + k + dy, x + k + dx] for dy, dx in ((k, 0), (-k, 0), (0, k), (0, -k))]
+    away = np.mean(np.maximum(four, 0.0), axis=0)
+    above = own - away
+    stands_out = highest & (above > _LEAST_SNR) & (above > _LEAST_PART * away)
+    worth = np.zeros(value.shape)
+    worth[y, x] = np.where(stands_out, np.minimum(above, _MOST_SNR), 0.0)
+    return worth

@@ -13,6 +13,8 @@ from alignsvc.io.journal_store import Entry
 from alignsvc.io.locations import (
     CORRECTIONS,
     HISTORY,
+    JOURNAL,
+    LOGS,
     PREVIEWS,
     REPORT_HTML,
     REPORT_JSON,
@@ -30,6 +32,7 @@ from alignsvc.run.report.provenance import provenance_of
 from alignsvc.run.report.pulls import find_pulls
 from alignsvc.run.report.reported_picture import reported_picture
 from alignsvc.run.report.summary import extends
+from alignsvc.run.report.trust import trust_of
 from alignsvc.run.report.worst_details import worst_details
 from alignsvc.run.result import RunResult
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
@@ -49,7 +52,8 @@ def write_reports(tools: Tools, result: RunResult) -> None:
     """Write the reports that the configuration asks for."""
     objects = RunLocations(tools.run).objects
     contents = _contents(tools, result)
-    objects.put(REPORT_JSON, json.dumps(contents.as_json(), indent=1, allow_nan=False).encode())
+    record = {**contents.as_json(), "trust": trust_of(contents).as_json()}
+    objects.put(REPORT_JSON, json.dumps(record, indent=1, allow_nan=False).encode())
     if tools.plan.config.output.report == "html":
         objects.put(REPORT_HTML, report_html(contents).encode())
 
@@ -57,7 +61,7 @@ def write_reports(tools: Tools, result: RunResult) -> None:
 def report_html(contents: ReportContents) -> str:
     """Return the page: the verdict first, then pictures, then tables, then details."""
     return views.report_page(
-        "alignsvc report",
+        f"{contents.result.directory}: {trust_of(contents).heading}",
         joined(
             [
                 Markup('<main class="report">'),
@@ -118,12 +122,13 @@ def _performance(tools: Tools, entries: Sequence[Entry]) -> Any:
 
 
 def _tables(result: RunResult, picture: RunPicture | None) -> tuple[str, ...]:
-    """Return the names of the tables that hold what is drawn."""
+    """Return the names of the tables and folders that hold what is drawn."""
     passes = () if picture is None else picture.passes
     return (
         *(() if result.ended_early else (CORRECTIONS,)),
         *(f"{HISTORY}pass-{one.number:04d}/{CORRECTIONS}" for one in passes),
         *((OUTLINES,) if picture is not None and len(picture.outlines.id) else ()),
+        *(JOURNAL, LOGS),
     )
 
 

@@ -64,15 +64,29 @@ def _said(contents: ReportContents) -> list[str]:
     lines = result_lines(contents.result, most_notes=None)
     return [
         *(one for one in lines if not one.startswith(("warning: ", "  "))),
+        *_extended(contents),
         *(f"not shown: {one}" for one in contents.missing),
     ]
+
+
+def _extended(contents: ReportContents) -> list[str]:
+    """Return which run this one extends, in a sentence; nothing if none."""
+    known = contents.extends
+    if known is None:
+        return []
+    frozen = " (frozen)" if known["frozen"] else ""
+    return [f"extends {known['run']}: {known['old']} old{frozen}, {known['new']} new"]
 
 
 def numbers(contents: ReportContents) -> Markup:
     """Return the main numbers."""
     result = contents.result
     given = [("exposures", str(len(result.corrections)))] if not result.ended_early else []
-    rows = [*given, *((status.value, str(result.counts[status])) for status in Status)]
+    rows = [
+        ("run", str(result.directory)),
+        *given,
+        *((status.value, str(result.counts[status])) for status in Status),
+    ]
     rows.append(("passes", str(len(result.history))))
     if result.history:
         limit = contents.eps_shift_px

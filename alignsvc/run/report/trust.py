@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
 from alignsvc.numerics.solve.movement import Convergence
@@ -29,6 +30,10 @@ class TrustLines:
     trust: Trust
     heading: str
     lines: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"answer": self.trust.value, "heading": self.heading, "lines": list(self.lines)}
 
 
 def trust_of(contents: ReportContents) -> TrustLines:

@@ -72,6 +72,8 @@ def _sources(found: SourceResiduals) -> Json:
         "dy": _column(found.measured_px[:, 1]),
         "fit_x": _column(found.fitted_px[:, 0]),
         "fit_y": _column(found.fitted_px[:, 1]),
+        "shared_x": _column(found.shared_px[:, 0]),
+        "shared_y": _column(found.shared_px[:, 1]),
         "left_x": _column(residual[:, 0]),
         "left_y": _column(residual[:, 1]),
         "error_x": _column(error[:, 0]),

@@ -120,7 +120,7 @@ def find_mosaic_previews(
     Returns
     -------
     MosaicPreviews or None
-        None where there are none yet, or of an earlier version, or they are damaged.
+        None where there are none yet, or of an earlier version; damaged ones say that they are.
     """
     index = find_index(objects)
     if index is None:
@@ -129,6 +129,7 @@ def find_mosaic_previews(
         return known
     try:
         pictures, contents = read_pictures(objects, index)
-    except DamagedProduct:  # or they are just being replaced: the next look finds the new ones
-        return known
+    except DamagedProduct as error:
+        # Or they are just being replaced: then the next look finds another list.
+        return MosaicPreviews(MosaicPictures(missing=f"no pictures: {error}"), {}, index)
     return MosaicPreviews(pictures, contents, index)

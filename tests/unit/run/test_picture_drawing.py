@@ -109,4 +109,7 @@ def test_what_is_still_the_same_is_not_read_again(
     assert find_mosaic_previews(objects, first) is first
     monkeypatch.undo()
     objects.delete(made.files[0].name)
-    assert find_mosaic_previews(objects) is None
+    damaged = find_mosaic_previews(objects)
+    assert damaged is not None
+    assert (damaged.after, damaged.pictures.grids) == (None, ())
+    assert made.files[0].name in damaged.pictures.missing
