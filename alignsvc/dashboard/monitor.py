@@ -72,7 +72,7 @@ class RunMonitor(anywidget.AnyWidget):
         # A part that is what it was is not sent again.
         self.moment = moment_json(picture)
         self.exposures = exposures_json(picture)
-        if picture.mosaic is not self._seen_mosaic:
+        if picture.mosaic is not self._seen_mosaic or not self.mosaic:
             self._seen_mosaic = picture.mosaic
             self.mosaic = mosaic_json(picture)
         if len(picture.passes) != len(self.passes.get("passes", ())):
