@@ -13,7 +13,7 @@ from astropy.io import fits
 from durable_runs import make_sky, products, tell, write_config
 from PIL import Image
 
-from alignsvc.api import align
+from alignsvc.api import align, monitor
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import RunStoreError
 from alignsvc.io.objects import LocalObjects
@@ -102,6 +102,15 @@ def test_pages_and_widgets_get_them_as_a_part_of_the_picture(ended: Path) -> Non
     assert len(json.dumps(told)) < 3e6
 
 
+def test_a_widget_is_sent_the_pictures_once(ended: Path) -> None:
+    widget = monitor(ended)
+    assert widget.mosaic == {"mosaic": previews(ended).json}
+    sent = []
+    widget.observe(sent.append, "mosaic")
+    widget.refresh()
+    assert sent == []
+
+
 def test_what_pictures_were_made_of_is_gone_and_the_result_names_the_picture(
     sky: Path, ended: Path
 ) -> None:
@@ -123,6 +132,7 @@ def test_a_run_that_is_killed_and_resumed_still_has_both(
     assert previews(configs[1].with_suffix("")).contents == previews(ended).contents
 
 
+@pytest.mark.slow
 def test_without_a_mosaic_there_is_no_picture_and_the_page_says_why(
     sky: Path, ended: Path, tmp_path: Path
 ) -> None:
@@ -165,6 +175,7 @@ def test_a_row_that_cannot_be_binned_is_told_and_fails_no_run(
     assert products(tmp_path / "run") == products(ended)
 
 
+@pytest.mark.slow
 def test_a_run_whose_first_pass_kept_none_says_so(
     sky: Path, ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
