@@ -143,3 +143,19 @@ def test_many_exposures_of_one_reason_are_named_when_asked(page: Page) -> None:
     assert page.page.locator(".failures [data-row]").count() == 40
     page.page.locator(".failures .more").click()
     assert page.page.locator(".failures [data-row]").count() == 300
+
+
+def test_a_reason_that_was_closed_stays_so(page: Page) -> None:
+    page.show(picture())
+    page.page.locator(".failures summary").first.click()
+    page.page.locator(".failures details").nth(1).locator("button").first.click()
+    opened = page.page.locator(".failures details").evaluate_all("(all) => all.map((o) => o.open)")
+    assert opened == [False, True, False]
+
+
+def test_parts_that_have_not_come_yet_are_waited_for(page: Page) -> None:
+    shown = picture()
+    for name in ("tasks", "workers", "failures"):
+        del shown[name]
+    page.show(shown)
+    assert page.texts(".tasks .rate") == page.texts(".workers .now") == [""]
