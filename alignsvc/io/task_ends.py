@@ -150,17 +150,18 @@ def summed_tasks(
     span_s = max(one.begin_s for one in parts) - min(one.begin_s for one in parts)
     apart = list(dict.fromkeys(one.worker for one in parts if one.worker != OTHERS))
     for named in (frozenset(apart[:_MOST_WORKERS]), frozenset[str]()):
-        trial_s = width_s
+        trial_s, found = width_s, tuple(parts)
         while True:
-            found = _put_together(parts, _Together(trial_s, named))
+            # What lies in one while lies in the next longer one: no need to begin anew.
+            found = _put_together(found, _Together(trial_s, named))
             if len(found) <= most:
                 return found
             if trial_s > _COARSEST_SHARE * span_s:
                 break
             trial_s *= 2
-    alike = [replace(one, stage=SEVERAL, pass_number=0) for one in parts]
+    found = tuple(replace(one, stage=SEVERAL, pass_number=0) for one in found)
     while True:
-        found = _put_together(alike, _Together(trial_s, frozenset()))
+        found = _put_together(found, _Together(trial_s, frozenset()))
         if len(found) <= most:
             return found
         trial_s *= 2

@@ -28,13 +28,14 @@ class TaskPanel {
     const { tasks } = workOf(this.view.picture);
     this.names = [...new Set(tasks.kinds.map((one) => one.stage))];
     this.colour = (kind) => stageColour(tasks.kinds[kind].stage);
-    if (tasks !== this.shown) this.#tell(tasks);
-    this.shown = tasks;
+    const { standing } = this.view.picture.status;
+    if (tasks !== this.shown || standing !== this.standing) this.#tell(tasks, standing === "running");
+    [this.shown, this.standing] = [tasks, standing];
     this.plane.update();
   }
 
   // The numbers of each stage, in words.
-  #tell(tasks) {
+  #tell(tasks, isGoing) {
     const { single, sums, rate } = tasks;
     const stages = new Map(this.names.map((name) => [name, { tasks: 0, failed: 0, skipped: 0, reused: 0, work: 0, longest: 0, subject: "", peak: 0 }]));
     const add = (kind, more) => {
@@ -62,7 +63,9 @@ class TaskPanel {
     );
     this.legend.hidden = !stages.size;
     const workers = tasks.n_workers === 1 ? "1 worker" : `${tasks.n_workers} workers`;
-    this.rate.textContent = rate ? `${workers}; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} tasks ended, ${number(rate.per_second, 3)} a second` : "";
+    const late = isGoing && rate ? `; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} ended, ${number(rate.per_second, 3)} a second` : "";
+    const all = [...stages.values()].reduce((sum, one) => sum + one.tasks, 0);
+    this.rate.textContent = all ? `${workers} did ${all} tasks${late}` : "";
     this.notes.replaceChildren(...tasks.notes.map((note) => element("p", {}, note)));
   }
 
