@@ -10,7 +10,7 @@ function render({ model, el }) {
   const parts = ["moment", "exposures", "passes", "tasks", "workers"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
-    if (!picture.status || !picture.exposures || !picture.passes) return;
+    if (!picture.status || !picture.exposures || !picture.passes || !picture.tasks || !picture.workers) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;
     resume.disabled = goes || picture.status.finished;
