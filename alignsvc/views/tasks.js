@@ -65,7 +65,8 @@ class TaskPanel {
     const workers = tasks.n_workers === 1 ? "1 worker" : `${tasks.n_workers} workers`;
     const late = isGoing && rate ? `; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} ended, ${number(rate.per_second, 3)} a second` : "";
     const all = [...stages.values()].reduce((sum, one) => sum + one.tasks, 0);
-    this.rate.textContent = all ? `${workers} did ${all} tasks${late}` : "";
+    const gaps = (runTime(this.view)?.gaps ?? []).map(({ seconds }) => `; nothing was done for ${ageText(seconds)}`);
+    this.rate.textContent = all ? `${workers} did ${all} tasks${late}${gaps.join("")}` : "";
     this.notes.replaceChildren(...tasks.notes.map((note) => element("p", {}, note)));
   }
 
@@ -75,7 +76,7 @@ class TaskPanel {
     const height = MARGIN.top + MARGIN.bottom + LANE_PX * Math.max(2, lanes.length);
     if (on.height !== height) { on.height = height; return on.redraw(); }
     const time = runTime(this.view), names = laneNames(tasks, on);
-    on.axes(time.axis, { low: lanes.length - 0.5, high: -0.5, name: "", ticks: lanes.map((_, k) => k), label: (k) => names[k] });
+    timeAxes(on, time, { low: lanes.length - 0.5, high: -0.5, name: "", ticks: lanes.map((_, k) => k), label: (k) => names[k] });
     const at = (began) => on.x(time.of(tasks.start_s + began));
     const tall = Math.min(LANE_PX - 3, on.y(1) - on.y(0) - 2);
     const what = (kind) => `${kinds[kind].pass ? `pass ${kinds[kind].pass} ` : ""}${kinds[kind].stage.replaceAll("_", " ")}`;

@@ -34,7 +34,7 @@ class WorkerPanel {
     const most = Math.max(0, ...extent(samples.known.filter((v) => v !== null)));
     if (!most) return nothing(on, samples.time.length ? "nobody has asked workers how they are" : NO_SAMPLES);
     const time = runTime(this.view);
-    on.axes(time.axis, { low: 0, high: most * 1.35, name: "workers", ticks: ticks(0, most, 4).filter(Number.isInteger) });
+    timeAxes(on, time, { low: 0, high: most * 1.35, name: "workers", ticks: ticks(0, most, 4).filter(Number.isInteger) });
     const known = this.#points(on, time, "known"), busy = this.#points(on, time, "busy");
     filled(on, stepped(busy), stepped(busy).map((point) => point && [point[0], on.inner.bottom]), BAND);
     on.path(stepped(known), COLOURS.strong, 2);
@@ -50,7 +50,7 @@ class WorkerPanel {
     const [, most] = extent(columns), [unit, scale] = most >= 2000 ? ["GB", 1000] : ["MB", 1];
     const time = runTime(this.view);
     const marks = ticks(0, most / scale, 5).map((value) => value * scale);
-    on.axes(time.axis, { low: 0, high: most * 1.2, name: `memory [${unit}]`, ticks: marks, label: (value) => number(value / scale) });
+    timeAxes(on, time, { low: 0, high: most * 1.2, name: `memory [${unit}]`, ticks: marks, label: (value) => number(value / scale) });
     const low = this.#points(on, time, "lowest_mb", 1), high = this.#points(on, time, "highest_mb", 1);
     const middle = this.#points(on, time, "median_mb", 1), driver = this.#points(on, time, "driver_mb", 1);
     const limit = this.#points(on, time, "limit_mb", 1);
