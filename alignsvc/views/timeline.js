@@ -10,8 +10,8 @@ const NO_WORKERS = { start_s: 0, samples: { time: [], known: [], busy: [], drive
 // The part of a picture that tells of tasks, workers and failures.
 function workOf({ tasks = NO_TASKS, workers = NO_WORKERS, failures = [] }) { return { tasks, workers, failures }; }
 
-// The time of a run, for all drawings over time: `of` says where a time is drawn. Whiles in which
-// nothing was done, as between two drivers, are cut short where they would hide all else.
+// The time of a run, for all drawings over time: `of` says where a time is drawn. Whiles of which
+// nothing is on record, as between two drivers, are cut short where they would hide all else.
 function runTime(view) {
   const { stages, now_s: now } = view.picture, { tasks, workers } = workOf(view.picture);
   const done = stages.map((one) => [one.began_s, one.ended_s ?? (one.lost ? one.began_s : now)]);

@@ -56,7 +56,7 @@ def test_every_stage_has_its_colour_and_its_numbers(page: Page) -> None:
     assert len(set(shades)) == 4
     every = len(task_ends(6, NAMES))
     assert page.texts(".tasks .rate") == [
-        f"6 workers did {every} tasks; nothing was done for 3 min"
+        f"6 workers did {every} tasks; nothing is on record for 3 min"
     ]
 
 
@@ -106,7 +106,7 @@ def test_hundreds_of_workers_share_forty_lanes_and_one(page: Page) -> None:
     assert len(told["single"]["lane"]) + len(told["sums"]["lane"]) <= 5000
     assert sum(told["sums"]["tasks"]) + len(told["single"]["lane"]) == len(ends)
     page.show(picture(tasks=told, now_s=START_S + 900.0))
-    assert page.texts(".tasks .rate") == ["300 workers did 12000 tasks; nothing was done for 3 min"]
+    assert page.texts(".tasks .rate") == ["300 workers did 12000 tasks; nothing is on record for 3 min"]
     assert [row.split("\t")[1] for row in page.texts(".tasks tr")[1:]] == ["3000"] * 4
     height = canvas_of(page, ".tasks").bounding_box()["height"]
     assert height < 800
