@@ -106,7 +106,9 @@ def test_hundreds_of_workers_share_forty_lanes_and_one(page: Page) -> None:
     assert len(told["single"]["lane"]) + len(told["sums"]["lane"]) <= 5000
     assert sum(told["sums"]["tasks"]) + len(told["single"]["lane"]) == len(ends)
     page.show(picture(tasks=told, now_s=START_S + 900.0))
-    assert page.texts(".tasks .rate") == ["300 workers did 12000 tasks; nothing is on record for 3 min"]
+    assert page.texts(".tasks .rate") == [
+        "300 workers did 12000 tasks; nothing is on record for 3 min"
+    ]
     assert [row.split("\t")[1] for row in page.texts(".tasks tr")[1:]] == ["3000"] * 4
     height = canvas_of(page, ".tasks").bounding_box()["height"]
     assert height < 800
