@@ -3,21 +3,78 @@
 // Room for names at the left: the same for all that has this time axis, so that they can be compared.
 const TIME_LEFT = 130;
 
-// The time of a run, in a unit that suits its length: for all drawings over time.
+// What is shown of a part of the picture that has not come yet.
+const NO_TASKS = { start_s: 0, lanes: [], n_workers: 0, kinds: [], single: { lane: [], kind: [], began: [] }, sums: { lane: [], kind: [], began: [] }, rate: null, notes: [] };
+const NO_WORKERS = { start_s: 0, samples: { time: [], known: [], busy: [], driver_mb: [], lowest_mb: [], median_mb: [], highest_mb: [], limit_mb: [] }, notes: [] };
+
+// The part of a picture that tells of tasks, workers and failures.
+function workOf({ tasks = NO_TASKS, workers = NO_WORKERS, failures = [] }) { return { tasks, workers, failures }; }
+
+// The time of a run, for all drawings over time: `of` says where a time is drawn. Whiles of which
+// nothing is on record, as between two drivers, are cut short where they would hide all else.
 function runTime(view) {
-  const { stages, tasks, workers, now_s: now } = view.picture;
-  const ends = stages.map((one) => one.ended_s ?? (one.lost ? one.began_s : now));
-  const began = stages.map((one) => one.began_s);
+  const { stages, now_s: now } = view.picture, { tasks, workers } = workOf(view.picture);
+  const done = stages.map((one) => [one.began_s, one.ended_s ?? (one.lost ? one.began_s : now)]);
   const { single, sums } = tasks;
-  for (const [k, at] of single.began.entries()) { began.push(tasks.start_s + at); ends.push(tasks.start_s + at + single.seconds[k]); }
-  for (const [k, at] of sums.began.entries()) { began.push(tasks.start_s + at); ends.push(Math.min(now, tasks.start_s + at + sums.width[k])); }
-  for (const at of workers.samples.time) if (at !== null) { began.push(workers.start_s + at); ends.push(workers.start_s + at); }
-  const [start] = extent(began), [, end] = extent(ends);
-  if (start === undefined) return null;
-  const length = Math.max(end - start, 1e-3);
+  single.began.forEach((at, k) => done.push([tasks.start_s + at, tasks.start_s + at + single.seconds[k]]));
+  sums.began.forEach((at, k) => done.push([tasks.start_s + at, tasks.start_s + Math.min(at + sums.width[k], Math.max(at, now - tasks.start_s))]));
+  for (const at of workers.samples.time) if (at !== null) done.push([workers.start_s + at, workers.start_s + at]);
+  if (!done.length) return null;
+  done.sort(([a], [b]) => a - b);
+  const short = joined(done, 60);
+  const parts = joined(short, Math.max(120, 0.5 * short.reduce((sum, [from, to]) => sum + to - from, 0)));
+  const length = Math.max(1e-3, parts.reduce((sum, [from, to]) => sum + to - from, 0));
+  const cut = length * Math.min(0.05, 0.4 / parts.length), start = parts[0][0];
   const [unit, name] = length < 300 ? [1, "s"] : length < 18000 ? [60, "min"] : [3600, "h"];
+  const all = length + cut * (parts.length - 1), marks = new Map(), gaps = [];
+  let at = 0;
+  const drawn = parts.map(([from, to], k) => {
+    const part = { from, to, at };
+    for (const value of ticks((from - start) / unit, (to - start) / unit, Math.max(1, Math.round(7 * (to - from) / all)))) {
+      if (to > from || !k) marks.set(at + value * unit - (from - start), number(value, 6));
+    }
+    at += to - from;
+    if (k + 1 < parts.length) gaps.push({ from: at, to: at += cut, seconds: parts[k + 1][0] - to });
+    return part;
+  });
   const since = new Date(start * 1000).toISOString().replace("T", " ").slice(0, 19);
-  return { start, of: (time) => (time - start) / unit, axis: { low: 0, high: length / unit, name: `since ${since} UTC [${name}]` } };
+  return {
+    gaps,
+    of(time) {
+      let part = drawn[0];
+      for (const one of drawn) if (one.from <= time) part = one;
+      return part.at + Math.min(time, part.to) - part.from;
+    },
+    axis: { low: 0, high: all, name: `since ${since} UTC [${name}]`, ticks: [...marks.keys()], label: (value) => marks.get(value) },
+  };
+}
+
+// Whiles in order, those put together that are no farther apart than so many seconds.
+function joined(whiles, apart) {
+  const found = [];
+  for (const [from, to] of whiles) {
+    const last = found[found.length - 1];
+    if (last && from - last[1] <= apart) last[1] = Math.max(last[1], to);
+    else found.push([from, to]);
+  }
+  return found;
+}
+
+// Draw the axes of a time and the whiles that are cut short.
+function timeAxes(on, time, y) {
+  on.axes(time.axis, y);
+  const box = on.inner;
+  for (const { from, to, seconds } of time.gaps) {
+    const [x0, x1] = [on.x(from), on.x(to)];
+    on.pen.fillStyle = "#eeeeee";
+    on.pen.fillRect(x0, box.top, x1 - x0, box.bottom - box.top);
+    on.pen.setLineDash([2, 3]);
+    on.path([[x0, box.top], [x0, box.bottom], null, [x1, box.top], [x1, box.bottom]], COLOURS.line);
+    on.pen.setLineDash([]);
+    on.pen.fillStyle = "#555555";
+    on.pen.textAlign = "center";
+    on.pen.fillText(ageText(seconds), (x0 + x1) / 2, (box.top + box.bottom) / 2 + 4);
+  }
 }
 
 function timeline(view) {
@@ -28,7 +85,7 @@ function timeline(view) {
     const height = MARGIN.top + MARGIN.bottom + 24 * names.length;
     if (on.height !== height) { on.height = height; return on.redraw(); }
     const time = runTime(view);
-    on.axes(time.axis, { low: names.length - 0.5, high: -0.5, name: "", ticks: names.map((_, k) => k), label: (k) => names[k].replaceAll("_", " ") });
+    timeAxes(on, time, { low: names.length - 0.5, high: -0.5, name: "", ticks: names.map((_, k) => k), label: (k) => names[k].replaceAll("_", " ") });
     for (const one of stages) {
       const stop = one.ended_s ?? (one.lost ? one.began_s : view.picture.now_s);
       const x0 = on.x(time.of(one.began_s)), x1 = Math.max(on.x(time.of(stop)), x0 + 2);
