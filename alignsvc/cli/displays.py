@@ -24,6 +24,8 @@ from alignsvc.run.seeing.progress import RunProgress
 
 #: Frames a second of the display of a terminal.
 _FRAMES_PER_S = 4
+#: Columns of a frame at the most: a terminal that is made narrower than what it shows wraps that.
+_WIDEST = 100
 #: Lines of a log on one stage: so far apart at least, in seconds and as part of the stage, or in
 #: any case after so long.
 _LEAST_S, _LEAST_PART, _MOST_S = 30.0, 0.1, 60.0
@@ -216,7 +218,7 @@ class LiveDisplay:
 
     def _drawn(self) -> Text:
         """Return the present frame; one column stays free, where some terminals wrap."""
-        width = max(1, self._console.width - 1)
+        width = max(1, min(_WIDEST, self._console.width - 1))
         marks = HASHES if self._console.options.ascii_only else BLOCKS
         lines: list[str] = []
         if self._headers is not None:

@@ -43,7 +43,7 @@ def tell(listener: show.Progressing, word: str) -> None:
             time.sleep(0.1)
             listener(task())
     elif word == "ask":
-        print(f"answer {listener.ask_to_go_on(SOLVED)}")
+        listener(events.Note(f"answer {listener.ask_to_go_on(SOLVED)}"))
     elif word == "long":
         listener(events.Note("word " * 60))
     elif word == "note":

@@ -34,7 +34,7 @@ def test_a_display_is_drawn_in_place_gives_way_to_a_question_and_leaves_nothing(
         assert terminal.end() == 130
         assert terminal.echoes and terminal.screen.cursor_is_shown
     left = [line for line in terminal.screen.shown() if line]
-    assert left[:2] == [f"{question} n", "answer False"]
+    assert left[:2] == [f"{question} n", "note: answer False"]
     assert left[2].startswith("note: word word") and left[-1] == "interrupted"
     assert not any("measure" in line or "exposures" in line for line in left)
 
