@@ -5,7 +5,9 @@ All three are told the same, by whoever drives a run (`Driven`) and by whoever w
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -177,7 +179,12 @@ class LiveDisplay:
         self._elapsed = elapsed
         self._scene: _Scene | None = None
         self._headers: HeadersRead | None = None
-        self._live = self._new_live()
+        # One thread draws and prints: Ctrl-C, which comes to the main one, leaves no half of it.
+        self._said: deque[str] = deque()
+        self._turn = threading.Lock()
+        self._wake, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="alignsvc-display", daemon=True)
+        self._live: Live | None = None
 
     def show(self, progress: RunProgress, now_s: float) -> None:
         """Draw it with the next frame."""
@@ -189,7 +196,8 @@ class LiveDisplay:
 
     def say(self, sentence: str, time_s: float | None = None) -> None:
         """Print a line above what is shown."""
-        self._console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False)
+        self._said.append(printable(sentence))
+        self._wake.set()
 
     def log(self, sentence: str, time_s: float | None = None) -> None:
         """Take no notice: it is in the picture."""
@@ -197,24 +205,46 @@ class LiveDisplay:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Take the picture away meanwhile: it would write over the question."""
-        self._live.stop()
+        self._take_away()
         try:
             yield
         finally:
-            # A new one: the old one would take as many lines away as it had drawn.
-            self._live = self._new_live()
+            self._put_up()
+
+    def _put_up(self) -> None:
+        """Show the picture; each time by a new `Live`, as an old one erases what it drew before."""
+        with self._turn:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._drawn,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=self._console.stderr,
+                vertical_overflow="crop",
+            )
             self._live.start()
 
-    def _new_live(self) -> Live:
-        return Live(
-            console=self._console,
-            get_renderable=self._drawn,
-            refresh_per_second=_FRAMES_PER_S,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=self._console.stderr,
-            vertical_overflow="crop",
-        )
+    def _take_away(self) -> None:
+        with self._turn:
+            self._print_said()
+            if self._live is not None:
+                self._live.stop()
+            self._live = None
+
+    def _print_said(self) -> None:
+        while self._said:
+            text = self._said.popleft()
+            self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def _go_on(self) -> None:
+        while not self._over.is_set():
+            self._wake.wait(1.0 / _FRAMES_PER_S)
+            self._wake.clear()
+            with self._turn:
+                self._print_said()
+                if self._live is not None:
+                    self._live.refresh()
 
     def _drawn(self) -> Text:
         """Return the present frame; one column stays free, where some terminals wrap."""
@@ -229,8 +259,12 @@ class LiveDisplay:
         return Text("\n".join(lines), no_wrap=True, overflow="crop")
 
     def __enter__(self) -> LiveDisplay:
-        self._live.start()
+        self._put_up()
+        self._thread.start()
         return self
 
     def __exit__(self, *ended: object) -> None:
-        self._live.stop()
+        self._over.set()
+        self._wake.set()
+        self._thread.join()
+        self._take_away()
