@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from alignsvc.domain.outcome import TaskStatus
@@ -93,21 +95,6 @@ class TaskSum:
     longest: str
     peak_bytes: int
 
-    def with_more(self, other: TaskSum) -> TaskSum:
-        """Return the sum with the tasks of another one; stage, worker and while are of this."""
-        longer = max(self, other, key=lambda one: one.longest_s)
-        return replace(
-            self,
-            n_tasks=self.n_tasks + other.n_tasks,
-            n_failed=self.n_failed + other.n_failed,
-            n_skipped=self.n_skipped + other.n_skipped,
-            n_reused=self.n_reused + other.n_reused,
-            work_s=round(self.work_s + other.work_s, 3),
-            longest_s=longer.longest_s,
-            longest=longer.longest,
-            peak_bytes=max(self.peak_bytes, other.peak_bytes),
-        )
-
 
 def sum_of_one(end: TaskEnd) -> TaskSum:
     """Return a task as a sum, where it ended."""
@@ -150,47 +137,55 @@ def summed_tasks(
     span_s = max(one.begin_s for one in parts) - min(one.begin_s for one in parts)
     apart = list(dict.fromkeys(one.worker for one in parts if one.worker != OTHERS))
     for named in (frozenset(apart[:_MOST_WORKERS]), frozenset[str]()):
-        trial_s = width_s
+        trial_s, found = width_s, tuple(parts)
         while True:
-            found = _put_together(parts, _Together(trial_s, named))
+            # What lies in one while lies in the next longer one: no need to begin anew.
+            found = _put_together(found, trial_s, named)
             if len(found) <= most:
                 return found
             if trial_s > _COARSEST_SHARE * span_s:
                 break
             trial_s *= 2
-    alike = [replace(one, stage=SEVERAL, pass_number=0) for one in parts]
+    found = tuple(replace(one, stage=SEVERAL, pass_number=0) for one in found)
     while True:
-        found = _put_together(alike, _Together(trial_s, frozenset()))
+        found = _put_together(found, trial_s, frozenset())
         if len(found) <= most:
             return found
         trial_s *= 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Together:
-    """Which tasks are summed up together: within a while, of named workers apart."""
-
-    width_s: float
-    named: frozenset[str]
-
-    def __call__(self, one: TaskSum) -> TaskSum:
-        """Return a sum as a part of the one that it belongs to."""
-        return replace(
-            one,
-            worker=one.worker if one.worker in self.named else OTHERS,
-            begin_s=one.begin_s // self.width_s * self.width_s,
-            width_s=self.width_s,
-        )
-
-
 def _put_together(
-    parts: Iterable[TaskSum], together: Callable[[TaskSum], TaskSum]
+    parts: Iterable[TaskSum], width_s: float, named: frozenset[str]
 ) -> tuple[TaskSum, ...]:
-    found: dict[tuple[float, str, int, str], TaskSum] = {}
-    for part in map(together, parts):
-        where = (part.begin_s, part.stage, part.pass_number, part.worker)
-        found[where] = found[where].with_more(part) if where in found else part
-    return tuple(found[where] for where in sorted(found))
+    """Return sums of what ended within the same whiles, of named workers apart."""
+    groups: dict[tuple[float, str, int, str], list[TaskSum]] = defaultdict(list)
+    for part in parts:
+        worker = part.worker if part.worker in named else OTHERS
+        begin_s = part.begin_s // width_s * width_s
+        groups[begin_s, part.stage, part.pass_number, worker].append(part)
+    return tuple(_of_group(where, width_s, groups[where]) for where in sorted(groups))
+
+
+def _of_group(
+    where: tuple[float, str, int, str], width_s: float, parts: Sequence[TaskSum]
+) -> TaskSum:
+    begin_s, stage, pass_number, worker = where
+    longest = max(parts, key=attrgetter("longest_s"))
+    return TaskSum(
+        stage,
+        pass_number,
+        worker,
+        begin_s,
+        width_s,
+        sum([part.n_tasks for part in parts]),
+        sum([part.n_failed for part in parts]),
+        sum([part.n_skipped for part in parts]),
+        sum([part.n_reused for part in parts]),
+        sum([part.work_s for part in parts]),
+        longest.longest_s,
+        longest.longest,
+        max([part.peak_bytes for part in parts]),
+    )
 
 
 def _end_row(end: TaskEnd) -> Row:

@@ -7,10 +7,11 @@ class FailurePanel {
     this.view = view;
     this.root = element("section", { class: "failures" });
     this.all = new Set();
+    this.closed = new Set();
   }
 
   update() {
-    const { failures, log, exposures } = this.view.picture;
+    const { log, exposures } = this.view.picture, { failures } = workOf(this.view.picture);
     if (failures === this.failures && log === this.log && this.chosen === this.view.chosen) return;
     [this.failures, this.log, this.chosen] = [failures, log, this.view.chosen];
     const tasks = taskTroubles(log, new Set(failures.flatMap(({ rows }) => rows.map((row) => exposures.id[row]))));
@@ -23,7 +24,11 @@ class FailurePanel {
     const name = `${status} ${reason}`, shown = this.all.has(name) ? rows : rows.slice(0, NAMED_AT_ONCE);
     const more = rows.length - shown.length, told = rows.includes(this.view.chosen) ? this.view.chosen : rows[0];
     return element(
-      "details", { open: "", class: status, "data-reason": reason },
+      "details",
+      {
+        open: this.closed.has(name) ? null : "", class: status, "data-reason": reason,
+        ontoggle: (event) => { if (event.target.open) this.closed.delete(name); else this.closed.add(name); },
+      },
       element("summary", {}, `${rows.length} ${status}: ${reason.replaceAll("_", " ")}`),
       element("p", {}, text ? `${text[0].toUpperCase()}${text.slice(1)}. ` : "", next ? element("strong", {}, `To do: ${next}.`) : ""),
       element(

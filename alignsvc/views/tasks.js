@@ -2,7 +2,13 @@
 
 const LANE_PX = 16;
 // Colours of stages that people with any kind of sight can tell apart, beside that of failures.
-const STAGE_COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442", "#332288", "#999999", "#661100", "#44aa99"];
+const STAGE_COLOURS = {
+  measure: "#0072b2", resample: "#e69f00", merge: "#009e73", detect: "#cc79a7", reject: "#56b4e9", background: "#f0e442",
+  list_sources: "#332288", match_sources: "#117733", tell: "#882255", compare: "#000000", preview: "#661100",
+};
+const OTHER_STAGE = "#999999";
+
+function stageColour(name) { return STAGE_COLOURS[name] ?? OTHER_STAGE; }
 
 class TaskPanel {
   constructor(view) {
@@ -19,16 +25,17 @@ class TaskPanel {
   }
 
   update() {
-    const { tasks } = this.view.picture;
+    const { tasks } = workOf(this.view.picture);
     this.names = [...new Set(tasks.kinds.map((one) => one.stage))];
-    this.colour = (kind) => STAGE_COLOURS[this.names.indexOf(tasks.kinds[kind].stage) % STAGE_COLOURS.length];
-    if (tasks !== this.shown) this.#tell(tasks);
-    this.shown = tasks;
+    this.colour = (kind) => stageColour(tasks.kinds[kind].stage);
+    const { standing } = this.view.picture.status;
+    if (tasks !== this.shown || standing !== this.standing) this.#tell(tasks, standing === "running");
+    [this.shown, this.standing] = [tasks, standing];
     this.plane.update();
   }
 
   // The numbers of each stage, in words.
-  #tell(tasks) {
+  #tell(tasks, isGoing) {
     const { single, sums, rate } = tasks;
     const stages = new Map(this.names.map((name) => [name, { tasks: 0, failed: 0, skipped: 0, reused: 0, work: 0, longest: 0, subject: "", peak: 0 }]));
     const add = (kind, more) => {
@@ -48,20 +55,22 @@ class TaskPanel {
     const head = ["stage", "tasks", "failed", "skipped", "done before", "work [s]", "mean [s]", "longest [s]", "which", "most memory [MB]"];
     this.legend.replaceChildren(
       element("tr", {}, ...head.map((name) => element("th", { scope: "col" }, name))),
-      ...[...stages].map(([name, one], k) => element(
-        "tr", {}, element("td", {}, element("span", { class: "swatch", style: `background:${STAGE_COLOURS[k % STAGE_COLOURS.length]}` }), name.replaceAll("_", " ")),
+      ...[...stages].map(([name, one]) => element(
+        "tr", {}, element("td", {}, element("span", { class: "swatch", style: `background:${stageColour(name)}` }), name.replaceAll("_", " ")),
         ...[one.tasks, one.failed, one.skipped, one.reused, number(one.work, 3), number(one.work / Math.max(1, one.tasks - one.reused), 3), number(one.longest, 3), one.subject, one.peak || ""]
           .map((cell) => element("td", {}, String(cell))),
       )),
     );
     this.legend.hidden = !stages.size;
     const workers = tasks.n_workers === 1 ? "1 worker" : `${tasks.n_workers} workers`;
-    this.rate.textContent = rate ? `${workers}; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} tasks ended, ${number(rate.per_second, 3)} a second` : "";
+    const late = isGoing && rate ? `; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} ended, ${number(rate.per_second, 3)} a second` : "";
+    const all = [...stages.values()].reduce((sum, one) => sum + one.tasks, 0);
+    this.rate.textContent = all ? `${workers} did ${all} tasks${late}` : "";
     this.notes.replaceChildren(...tasks.notes.map((note) => element("p", {}, note)));
   }
 
   #draw(on) {
-    const { tasks } = this.view.picture, { lanes, single, sums, kinds } = tasks;
+    const { tasks } = workOf(this.view.picture), { lanes, single, sums, kinds } = tasks;
     if (!lanes.length) return nothing(on, "no task is on record: none has ended, or an earlier version of alignsvc did them");
     const height = MARGIN.top + MARGIN.bottom + LANE_PX * Math.max(2, lanes.length);
     if (on.height !== height) { on.height = height; return on.redraw(); }

@@ -3,9 +3,16 @@
 // Room for names at the left: the same for all that has this time axis, so that they can be compared.
 const TIME_LEFT = 130;
 
+// What is shown of a part of the picture that has not come yet.
+const NO_TASKS = { start_s: 0, lanes: [], n_workers: 0, kinds: [], single: { lane: [], kind: [], began: [] }, sums: { lane: [], kind: [], began: [] }, rate: null, notes: [] };
+const NO_WORKERS = { start_s: 0, samples: { time: [], known: [], busy: [], driver_mb: [], lowest_mb: [], median_mb: [], highest_mb: [], limit_mb: [] }, notes: [] };
+
+// The part of a picture that tells of tasks, workers and failures.
+function workOf({ tasks = NO_TASKS, workers = NO_WORKERS, failures = [] }) { return { tasks, workers, failures }; }
+
 // The time of a run, in a unit that suits its length: for all drawings over time.
 function runTime(view) {
-  const { stages, tasks, workers, now_s: now } = view.picture;
+  const { stages, now_s: now } = view.picture, { tasks, workers } = workOf(view.picture);
   const ends = stages.map((one) => one.ended_s ?? (one.lost ? one.began_s : now));
   const began = stages.map((one) => one.began_s);
   const { single, sums } = tasks;

@@ -13,7 +13,7 @@ class WorkerPanel {
   }
 
   update() {
-    const { workers } = this.view.picture;
+    const { workers } = workOf(this.view.picture);
     if (workers !== this.shown) {
       this.now.textContent = newest(workers, this.view.picture.now_s);
       this.notes.replaceChildren(...workers.notes.map((note) => element("p", {}, note)));
@@ -25,12 +25,12 @@ class WorkerPanel {
 
   // The points of a column, null where there is a gap.
   #points(on, time, column, least = 0) {
-    const { workers } = this.view.picture, { samples } = workers;
+    const { workers } = workOf(this.view.picture), { samples } = workers;
     return samples.time.map((at, k) => (at === null || samples[column][k] === null || samples[column][k] < least ? null : [on.x(time.of(workers.start_s + at)), on.y(samples[column][k])]));
   }
 
   #drawCounts(on) {
-    const { workers } = this.view.picture, { samples } = workers;
+    const { workers } = workOf(this.view.picture), { samples } = workers;
     const most = Math.max(0, ...extent(samples.known.filter((v) => v !== null)));
     if (!most) return nothing(on, samples.time.length ? "nobody has asked workers how they are" : NO_SAMPLES);
     const time = runTime(this.view);
@@ -44,7 +44,7 @@ class WorkerPanel {
   }
 
   #drawMemory(on) {
-    const { samples } = this.view.picture.workers;
+    const { samples } = workOf(this.view.picture).workers;
     const columns = ["driver_mb", "highest_mb", "limit_mb"].flatMap((name) => samples[name].filter((v) => v > 0));
     if (!columns.length) return nothing(on, samples.time.length ? "the system does not tell what processes occupy" : NO_SAMPLES);
     const [, most] = extent(columns), [unit, scale] = most >= 2000 ? ["GB", 1000] : ["MB", 1];
@@ -90,9 +90,11 @@ function told(samples, k) {
 function newest({ samples, start_s: start }, now) {
   const last = samples.time.length - 1;
   if (last < 0) return "";
-  const when = new Date((start + samples.time[last]) * 1000).toISOString().slice(11, 19);
+  const when = (k) => new Date((start + samples.time[k]) * 1000).toISOString().slice(11, 19);
   const age = now - start - samples.time[last];
-  return `At ${when} UTC${age > 60 ? `, ${ageText(age)} ago` : ""}: ${told(samples, last)}`;
+  const asked = samples.known.findLastIndex((v) => v !== null);
+  const before = asked >= 0 && asked < last ? `. Last asked, at ${when(asked)} UTC: ${told(samples, asked)}` : "";
+  return `At ${when(last)} UTC${age > 60 ? `, ${ageText(age)} ago` : ""}: ${told(samples, last)}${before}`;
 }
 
 function ageText(seconds) {

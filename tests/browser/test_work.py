@@ -54,7 +54,8 @@ def test_every_stage_has_its_colour_and_its_numbers(page: Page) -> None:
         "(all) => all.map((one) => one.style.background)"
     )
     assert len(set(shades)) == 4
-    assert "6 workers" in page.texts(".tasks .rate")[0]
+    every = len(task_ends(6, NAMES))
+    assert page.texts(".tasks .rate") == [f"6 workers did {every} tasks"]
 
 
 def test_a_task_is_named_under_the_mouse_and_by_the_arrows(page: Page) -> None:
@@ -87,6 +88,14 @@ def test_workers_and_memory_are_told_in_words_and_drawn(page: Page) -> None:
     assert "1 worker, 1 busy, 1 task running" in page.texts(".workers .says")[0]
 
 
+def test_while_a_run_goes_on_its_rate_is_told(page: Page) -> None:
+    page.show(picture(status={**picture()["status"], "standing": "running", "exit_code": None}))
+    rate = picture()["tasks"]["rate"]
+    assert page.texts(".tasks .rate")[0].endswith(
+        f"of pass 2 measure {rate['ended']} ended, {rate['per_second']:.3g} a second"
+    )
+
+
 def test_hundreds_of_workers_share_forty_lanes_and_one(page: Page) -> None:
     ends = task_ends(300, [f"e{k}" for k in range(1500)])
     told = task_columns(Records(records=tuple(ends)))
@@ -94,7 +103,7 @@ def test_hundreds_of_workers_share_forty_lanes_and_one(page: Page) -> None:
     assert len(told["single"]["lane"]) + len(told["sums"]["lane"]) <= 5000
     assert sum(told["sums"]["tasks"]) + len(told["single"]["lane"]) == len(ends)
     page.show(picture(tasks=told, now_s=START_S + 900.0))
-    assert "300 workers" in page.texts(".tasks .rate")[0]
+    assert page.texts(".tasks .rate") == ["300 workers did 12000 tasks"]
     assert [row.split("\t")[1] for row in page.texts(".tasks tr")[1:]] == ["3000"] * 4
     height = canvas_of(page, ".tasks").bounding_box()["height"]
     assert height < 800
@@ -118,7 +127,7 @@ def test_a_driver_that_does_the_tasks_itself_has_one_lane(page: Page) -> None:
         none["samples"][name] = [v if v is None else 0 for v in none["samples"][name]]
     page.show(picture(tasks=task_columns(Records(records=tuple(ends))), workers=none))
     assert "tasks are done by the driver itself" in page.texts(".workers .now")[0]
-    assert "1 worker;" in page.texts(".tasks .rate")[0]
+    assert page.texts(".tasks .rate")[0].startswith("1 worker did 160 tasks")
 
 
 def test_a_reason_is_told_once_with_what_to_do_and_whom_it_struck(page: Page) -> None:
@@ -143,3 +152,19 @@ def test_many_exposures_of_one_reason_are_named_when_asked(page: Page) -> None:
     assert page.page.locator(".failures [data-row]").count() == 40
     page.page.locator(".failures .more").click()
     assert page.page.locator(".failures [data-row]").count() == 300
+
+
+def test_a_reason_that_was_closed_stays_so(page: Page) -> None:
+    page.show(picture())
+    page.page.locator(".failures summary").first.click()
+    page.page.locator(".failures details").nth(1).locator("button").first.click()
+    opened = page.page.locator(".failures details").evaluate_all("(all) => all.map((o) => o.open)")
+    assert opened == [False, True, False]
+
+
+def test_parts_that_have_not_come_yet_are_waited_for(page: Page) -> None:
+    shown = picture()
+    for name in ("tasks", "workers", "failures"):
+        del shown[name]
+    page.show(shown)
+    assert page.texts(".tasks .rate") == page.texts(".workers .now") == [""]

@@ -203,7 +203,9 @@ def test_a_monitor_has_the_picture_and_nothing_to_press_on_an_ended_run(ended: P
     assert shown.moment["status"]["exit_code"] == 4
     assert len(shown.passes["passes"]) == 2
     assert shown.exposures["exposures"]["id"][-1] == "none"
-    before = shown.passes
+    assert shown.tasks["tasks"]["kinds"]
+    before = (shown.passes, shown.tasks, shown.workers)
     shown.refresh()
-    assert shown.passes is before
+    after = (shown.passes, shown.tasks, shown.workers)
+    assert all(one is other for one, other in zip(before, after, strict=True))
     shown.close()

@@ -210,7 +210,7 @@ ends = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(ends, max_size=30), max_size=5), st.integers(1, 40))
 def test_sums_are_bounded_and_hold_every_task(groups: list[list[TaskEnd]], most: int) -> None:
     sums: tuple[TaskSum, ...] = ()
@@ -229,7 +229,7 @@ def test_sums_are_bounded_and_hold_every_task(groups: list[list[TaskEnd]], most:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(ends, max_size=60), st.integers(1, 60))
 def test_a_sum_is_of_tasks_that_ended_within_it(group: list[TaskEnd], most: int) -> None:
     found = summed_tasks((), group, most)
@@ -244,7 +244,7 @@ def test_a_sum_is_of_tasks_that_ended_within_it(group: list[TaskEnd], most: int)
         assert holders
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=120).map(sorted), st.integers(1, 40))
 def test_thinned_samples_are_bounded_and_keep_the_extremes(epochs: list[int], most: int) -> None:
     samples = [
