@@ -5,7 +5,9 @@ All three are told the same, by whoever drives a run (`Driven`) and by whoever w
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ from alignsvc.run.seeing.progress import RunProgress
 
 #: Frames a second of the display of a terminal.
 _FRAMES_PER_S = 4
+#: Columns of a frame at the most: a terminal that is made narrower than what it shows wraps that.
+_WIDEST = 100
 #: Lines of a log on one stage: so far apart at least, in seconds and as part of the stage, or in
 #: any case after so long.
 _LEAST_S, _LEAST_PART, _MOST_S = 30.0, 0.1, 60.0
@@ -175,7 +179,12 @@ class LiveDisplay:
         self._elapsed = elapsed
         self._scene: _Scene | None = None
         self._headers: HeadersRead | None = None
-        self._live = self._new_live()
+        # One thread draws and prints: Ctrl-C, which comes to the main one, leaves no half of it.
+        self._said: deque[str] = deque()
+        self._turn = threading.Lock()
+        self._wake, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="alignsvc-display", daemon=True)
+        self._live: Live | None = None
 
     def show(self, progress: RunProgress, now_s: float) -> None:
         """Draw it with the next frame."""
@@ -187,7 +196,8 @@ class LiveDisplay:
 
     def say(self, sentence: str, time_s: float | None = None) -> None:
         """Print a line above what is shown."""
-        self._console.print(printable(sentence), soft_wrap=True, highlight=False, markup=False)
+        self._said.append(printable(sentence))
+        self._wake.set()
 
     def log(self, sentence: str, time_s: float | None = None) -> None:
         """Take no notice: it is in the picture."""
@@ -195,28 +205,50 @@ class LiveDisplay:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Take the picture away meanwhile: it would write over the question."""
-        self._live.stop()
+        self._take_away()
         try:
             yield
         finally:
-            # A new one: the old one would take as many lines away as it had drawn.
-            self._live = self._new_live()
+            self._put_up()
+
+    def _put_up(self) -> None:
+        """Show the picture; each time by a new `Live`, as an old one erases what it drew before."""
+        with self._turn:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._drawn,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=self._console.stderr,
+                vertical_overflow="crop",
+            )
             self._live.start()
 
-    def _new_live(self) -> Live:
-        return Live(
-            console=self._console,
-            get_renderable=self._drawn,
-            refresh_per_second=_FRAMES_PER_S,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=self._console.stderr,
-            vertical_overflow="crop",
-        )
+    def _take_away(self) -> None:
+        with self._turn:
+            self._print_said()
+            if self._live is not None:
+                self._live.stop()
+            self._live = None
+
+    def _print_said(self) -> None:
+        while self._said:
+            text = self._said.popleft()
+            self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def _go_on(self) -> None:
+        while not self._over.is_set():
+            self._wake.wait(1.0 / _FRAMES_PER_S)
+            self._wake.clear()
+            with self._turn:
+                self._print_said()
+                if self._live is not None:
+                    self._live.refresh()
 
     def _drawn(self) -> Text:
         """Return the present frame; one column stays free, where some terminals wrap."""
-        width = max(1, self._console.width - 1)
+        width = max(1, min(_WIDEST, self._console.width - 1))
         marks = HASHES if self._console.options.ascii_only else BLOCKS
         lines: list[str] = []
         if self._headers is not None:
@@ -227,8 +259,12 @@ class LiveDisplay:
         return Text("\n".join(lines), no_wrap=True, overflow="crop")
 
     def __enter__(self) -> LiveDisplay:
-        self._live.start()
+        self._put_up()
+        self._thread.start()
         return self
 
     def __exit__(self, *ended: object) -> None:
-        self._live.stop()
+        self._over.set()
+        self._wake.set()
+        self._thread.join()
+        self._take_away()

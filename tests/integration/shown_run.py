@@ -1,6 +1,7 @@
 """A program that shows a run which nobody drives, as `alignsvc run` would: for terminals in tests.
 
-What it does stands in its argument: words of ``stage`` (half a stage), ``ask`` (the question after
+What it does stands in its argument: words of ``stage`` (half a stage),
+``more`` (of it), ``ask`` (the question after
 a pass), ``long`` (a line that no terminal is wide enough for), ``pause`` (two
 frames), ``wait`` (until it is interrupted).
 """
@@ -42,8 +43,11 @@ def tell(listener: show.Progressing, word: str) -> None:
         for _ in range(5):
             time.sleep(0.1)
             listener(task())
+    elif word == "more":
+        for _ in range(3):
+            listener(task())
     elif word == "ask":
-        print(f"answer {listener.ask_to_go_on(SOLVED)}")
+        listener(events.Note(f"answer {listener.ask_to_go_on(SOLVED)}"))
     elif word == "long":
         listener(events.Note("word " * 60))
     elif word == "note":

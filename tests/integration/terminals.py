@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -102,6 +103,7 @@ class Terminal:
         self.screen = Screen(width)
         self.frames: list[list[str]] = []
         self.raw = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.resize(width)
         known = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "TERM")}
         self.process = subprocess.Popen(
@@ -165,7 +167,7 @@ class Terminal:
     def _read(self) -> bool:
         if not select.select([self._own], [], [], 0.05)[0]:
             return False
-        text = os.read(self._own, 65536).decode(errors="replace")
+        text = self._decoder.decode(os.read(self._own, 65536))
         self.raw += text
         self.screen.write(text)
         self.frames.append(self.screen.shown())

@@ -13,8 +13,8 @@ PROGRAM = [sys.executable, str(Path(__file__).with_name("shown_run.py"))]
 
 
 def test_a_display_is_drawn_in_place_gives_way_to_a_question_and_leaves_nothing() -> None:
-    """Half a stage in 60 columns, a question, a line that wraps, half a stage in 100, Ctrl-C."""
-    with Terminal([*PROGRAM, "stage", "pause", "ask", "long", "stage", "wait"], 60) as terminal:
+    """Half a stage in 60 columns, a question, a line that wraps, more of it in 100, Ctrl-C."""
+    with Terminal([*PROGRAM, "stage", "pause", "ask", "long", "more", "wait"], 60) as terminal:
         terminal.wait_for(lambda screen: "5/10 exposures" in "\n".join(screen.shown()))
         assert not terminal.screen.cursor_is_shown
         shown = [line for line in terminal.screen.shown() if line]
@@ -27,14 +27,14 @@ def test_a_display_is_drawn_in_place_gives_way_to_a_question_and_leaves_nothing(
         n_frames = len(terminal.frames)
         terminal.resize(100)
         terminal.type("n\n")
-        terminal.wait_for(lambda screen: "5/10 exposures" in "\n".join(screen.shown()))
+        terminal.wait_for(lambda screen: "8/10 exposures" in "\n".join(screen.shown()))
         seen = terminal.frames[n_frames:]
         assert max(len(line) for frame in seen for line in frame) in range(61, 101)
         terminal.interrupt()
         assert terminal.end() == 130
         assert terminal.echoes and terminal.screen.cursor_is_shown
     left = [line for line in terminal.screen.shown() if line]
-    assert left[:2] == [f"{question} n", "answer False"]
+    assert left[:2] == [f"{question} n", "note: answer False"]
     assert left[2].startswith("note: word word") and left[-1] == "interrupted"
     assert not any("measure" in line or "exposures" in line for line in left)
 
