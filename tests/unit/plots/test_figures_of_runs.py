@@ -119,6 +119,11 @@ def test_footprints_are_shaded_by_how_far_exposures_were_moved_the_farthest_on_t
     assert axes.child_axes[0].get_ylabel() == "shift [mas]"
 
 
+def test_a_colour_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="colour 'shifts' wanted, there are 'status' and 'shift'"):
+        plots.plot_footprints(three_exposures(), colour="shifts")
+
+
 def test_arrows_are_corrections_at_the_middles_of_their_exposures() -> None:
     (axes,) = plots.plot_corrections(three_exposures()).axes
     arrows = only(axes, Quiver)
