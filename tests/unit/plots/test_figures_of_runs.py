@@ -310,11 +310,10 @@ def test_a_figure_is_written_as_vectors_and_changes_no_setting(
     assert figure.get_figwidth() in (plots.ONE_COLUMN_IN, plots.TWO_COLUMNS_IN)
 
 
-@pytest.mark.parametrize("draw", OF_PICTURES.values(), ids=OF_PICTURES)
-def test_a_notebook_shows_a_figure(draw: Callable[[RunPicture], Figure]) -> None:
-    figure = draw(three_exposures())
-    assert isinstance(figure, PlotFigure)
-    assert figure._repr_png_().startswith(b"\x89PNG")
+def test_a_notebook_shows_a_figure() -> None:
+    figures = [draw(three_exposures()) for draw in OF_PICTURES.values()]
+    assert {type(figure) for figure in figures} == {PlotFigure}
+    assert figures[-1]._repr_png_().startswith(b"\x89PNG")
 
 
 def test_axes_of_the_user_are_drawn_in_and_their_figure_is_returned() -> None:
