@@ -22,8 +22,9 @@ class ExposureResiduals:
     """Sources of an exposure as one pass measured them, a row each.
 
     A residual is what must be added to a source's place in the exposure to reach its place in the
-    mosaic of all the others, by the corrections with which the pass *began*. So in the last pass of
-    a run that has converged it is what is left, but for a step below ``eps_shift``.
+    mosaic of all the others (of sources that a model places: in the catalogue, whose own error is
+    in it), by the corrections with which the pass *began*. So in the last pass of a run that has
+    converged it is what is left, but for a step below ``eps_shift``.
 
     Parameters
     ----------
