@@ -33,6 +33,7 @@ PAGES = {
     "Running it": "deploy/README.md",
     "What the tests show": "tests/README.md",
     "Benchmarks": "tests/benchmarks/RESULTS.md",
+    "Figures": "docs/plots.md",
     "Changes": "CHANGELOG.md",
 }
 

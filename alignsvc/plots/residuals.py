@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.outcome import Verdict
+from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.plots.figures import (
     BLACK,
     BLUE,
@@ -27,7 +32,6 @@ from alignsvc.plots.figures import (
     scale_arrow,
 )
 from alignsvc.run.report.pulls import Pulls
-from alignsvc.run.seeing.exposure_residuals import ExposureResiduals
 from alignsvc.run.seeing.picture import RunPicture
 
 _MARKS = {
@@ -147,8 +151,32 @@ def plot_pulls(
     return figure_of(axes)
 
 
+class ResidualColumns(Protocol):
+    """Residuals of sources, a row each: what `plot_exposure_residuals` draws."""
+
+    @property
+    def chip(self) -> IntArray:
+        """Index of the chip, shape (n,)."""
+
+    @property
+    def x(self) -> FloatArray:
+        """Where the source lies in the chip, 0-based pixels, shape (n,); `y` alike."""
+
+    @property
+    def y(self) -> FloatArray:
+        """See `x`."""
+
+    @property
+    def residual_px(self) -> FloatArray:
+        """What must be added along x and y, shape (n, 2)."""
+
+    @property
+    def flags(self) -> IntArray:
+        """Bits of `DisplacementFlag`, shape (n,)."""
+
+
 def plot_exposure_residuals(
-    residuals: ExposureResiduals,
+    residuals: ResidualColumns,
     axes: Axes | None = None,
     *,
     chip: int = 0,
@@ -158,7 +186,7 @@ def plot_exposure_residuals(
 
     Parameters
     ----------
-    residuals : ExposureResiduals
+    residuals : ResidualColumns
         What `alignsvc.residuals` returns.
     axes : Axes or None
         Where to draw; None: in a new figure.
@@ -170,26 +198,34 @@ def plot_exposure_residuals(
     Returns
     -------
     Figure
-        Arrows are residuals, in mpx by the scale arrow above the chip; sources that the fit did not
-        use are orange.
+        Arrows are residuals, in mpx by the scale arrow above the chip; those of held-out sources
+        are orange. Sources that the measurement rejected are counted, not drawn.
+
+    Examples
+    --------
+    >>> plot_exposure_residuals(alignsvc.residuals("runs/m51", "night2_017"))  # doctest: +SKIP
     """
     rows = residuals.chip == chip
-    x, y = residuals.x[rows], residuals.y[rows]
-    axes = panel(axes, width_in, 0.95)
+    held_out = (residuals.flags == DisplacementFlag.HELD_OUT)[rows]
+    sound = held_out | (residuals.flags == DisplacementFlag.GOOD)[rows]
+    sound &= np.isfinite(residuals.residual_px[rows]).all(axis=1)
+    held_out = held_out[sound]
+    axes = panel(axes, width_in, 1.0)
     axes.set_xlabel("x [px]")
     axes.set_ylabel("y [px]")
-    axes.set_title(f"{residuals.exposure}, pass {residuals.pass_number}", loc="left", fontsize=TEXT)
-    if not rows.any():
+    axes.set_title(f"chip {chip}", loc="left", fontsize=TEXT)
+    if not sound.any():
         say_nothing_to_show(axes, f"no sound measurement on chip {chip}")
         return figure_of(axes)
-    offset_mpx = 1e3 * residuals.residual_px[rows]
+    x, y = residuals.x[rows][sound], residuals.y[rows][sound]
+    offset_mpx = 1e3 * residuals.residual_px[rows][sound]
     length = np.hypot(offset_mpx[:, 0], offset_mpx[:, 1])
     side = float(max(np.ptp(x), np.ptp(y), 1.0))
     # One wild source would make dots of all others.
     typical = float(np.quantile(length, 0.95)) or float(length.max()) or 1.0
     arrows = axes.quiver(
         *(x, y, offset_mpx[:, 0], offset_mpx[:, 1]),
-        color=[ORANGE if out else BLUE for out in residuals.held_out[rows]],
+        color=[ORANGE if out else BLUE for out in held_out],
         angles="xy",
         scale_units="xy",
         scale=typical / (_ARROW * side),
@@ -200,10 +236,22 @@ def plot_exposure_residuals(
     axes.set_xlim(x.min() - _ARROW * side, x.max() + _ARROW * side)
     axes.set_ylim(y.min() - _ARROW * side, y.max() + _ARROW * side)
     axes.set_aspect("equal")
-    for colour, name, some in (
-        (BLUE, "used", ~residuals.held_out[rows]),
-        (ORANGE, "held out", residuals.held_out[rows]),
-    ):
-        axes.plot([], [], color=colour, lw=2, label=f"{name} ({int(some.sum())})")
-    legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    _name_arrows(axes, int((~held_out).sum()), int(held_out.sum()), int((~sound).sum()))
     return figure_of(axes)
+
+
+def _name_arrows(axes: Axes, n_used: int, n_held_out: int, n_rejected: int) -> None:
+    marks = [
+        Line2D([], [], color=BLUE, lw=2, label=f"used ({n_used})"),
+        Line2D([], [], color=ORANGE, lw=2, label=f"held out ({n_held_out})"),
+        Line2D([], [], lw=0, label=f"rejected ({n_rejected})"),
+    ]
+    legend(
+        axes,
+        handles=marks,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=3,
+        handlelength=1.0,
+        columnspacing=1.0,
+    )

@@ -80,13 +80,13 @@ def plot_footprints(
     --------
     >>> plot_footprints(alignsvc.look("runs/m51"), colour="shift")  # doctest: +SKIP
     """
+    if colour not in ("status", "shift"):
+        raise ValueError(f"footprints: colour {colour!r} wanted, there are 'status' and 'shift'")
     sky = _Sky.of(picture.outlines)
     axes = _map(sky, axes, width_in)
-    if not sky.polygons:
-        return figure_of(axes)
-    if colour == "shift":
+    if sky.polygons and colour == "shift":
         _draw_by_shift(axes, sky, picture)
-    else:
+    elif sky.polygons:
         _draw_by_status(axes, sky, picture)
     return figure_of(axes)
 
@@ -134,32 +134,15 @@ def plot_corrections(
         behind = LineCollection(sky.polygons, linewidths=THIN_LINE, colors=GREY, alpha=0.4)
         axes.add_collection(behind, autolim=False)
     shifts = _Shifts.of(kept, picture.outlines, sky)
-    longest = shifts.longest_mas
-    if longest == 0.0:
+    if shifts.longest_mas == 0.0:
         say_nothing_to_show(axes, "nothing was moved")
         return figure_of(axes)
-    spacing = sky.side / np.sqrt(len(shifts.at.x))
-    mas_per_arcmin = longest / min(_ARROW * sky.side, _ARROW_SPACINGS * spacing)
-    arrows = axes.quiver(
-        *(shifts.at.x, shifts.at.y, shifts.mas.x, shifts.mas.y),
-        color=BLACK,
-        angles="xy",
-        scale_units="xy",
-        scale=mas_per_arcmin,
-        width=0.005 if len(shifts.at.x) <= _MOST_BEHIND else 0.002,
-        zorder=3,
-    )
-    key = round_below(longest)
-    scale_arrow(axes, arrows, key, f"{key:g} mas")
+    mas_per_arcmin = _draw_arrows(axes, sky, shifts)
     said = rf", bars of {error_times:g} $\sigma$" if error_times > 0 else ""
     axes.set_title(f"pass {kept.number}{said}", loc="left", fontsize=TEXT)
     if error_times > 0:
-        bars = LineCollection(
-            shifts.bars(error_times, mas_per_arcmin),
-            colors=SKY_BLUE,
-            linewidths=THIN_LINE,
-            zorder=4,
-        )
+        segments = shifts.bars(error_times, mas_per_arcmin)
+        bars = LineCollection(segments, colors=SKY_BLUE, linewidths=THIN_LINE, zorder=4)
         axes.add_collection(bars, autolim=False)
     return figure_of(axes)
 
@@ -241,6 +224,25 @@ def _map(sky: _Sky, axes: Axes | None, width_in: float) -> Axes:
     axes.set_xlabel("east [arcmin]")
     axes.set_ylabel("north [arcmin]")
     return axes
+
+
+def _draw_arrows(axes: Axes, sky: _Sky, shifts: _Shifts) -> float:
+    """Draw the arrows and their scale; return how many mas an arcmin of the map stands for."""
+    n = len(shifts.at.x)
+    length = min(_ARROW * sky.side, _ARROW_SPACINGS * sky.side / np.sqrt(n))
+    mas_per_arcmin = shifts.longest_mas / float(length)
+    arrows = axes.quiver(
+        *(shifts.at.x, shifts.at.y, shifts.mas.x, shifts.mas.y),
+        color=BLACK,
+        angles="xy",
+        scale_units="xy",
+        scale=mas_per_arcmin,
+        width=0.005 if n <= _MOST_BEHIND else 0.002,
+        zorder=3,
+    )
+    key = round_below(shifts.longest_mas)
+    scale_arrow(axes, arrows, key, f"{key:g} mas")
+    return mas_per_arcmin
 
 
 def _draw_by_status(axes: Axes, sky: _Sky, picture: RunPicture) -> None:

@@ -43,7 +43,6 @@ def test_only_the_layers_that_touch_files_import(module: str) -> None:
         ("import alignsvc.numerics.solve.joint_fit", "zarr"),
         ("import alignsvc.api", "distributed"),
         ("import alignsvc.api", "matplotlib"),
-        ("import alignsvc.plots", "dask"),
         ("import alignsvc.plots", "matplotlib.pyplot"),
     ],
 )

@@ -2,10 +2,12 @@
 
 import doctest
 import importlib
+from pathlib import Path
 
 import pytest
 
 import alignsvc
+from alignsvc import plots
 from alignsvc.cli.main import app
 
 
@@ -32,6 +34,11 @@ def test_names_are_offered_before_they_are_imported() -> None:
 def test_examples_run() -> None:
     found = doctest.testmod(importlib.import_module("alignsvc.building_blocks"))
     assert found.attempted and not found.failed
+
+
+def test_every_plot_is_in_the_page_about_figures() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "plots.md").read_text()
+    assert [name for name in plots.__all__ if name.islower() and f"`{name}(" not in page] == []
 
 
 def test_every_command_can_be_called_from_python() -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.measurement import Displacements
-from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.errors import ConfigError, DamagedProduct
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
@@ -20,7 +19,7 @@ from alignsvc.run.stored import state_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureResiduals:
-    """Sources of an exposure as one pass measured them, a row each; sound measurements only.
+    """Sources of an exposure as one pass measured them, a row each.
 
     A residual is what must be added to a source's place in the exposure to reach its place in the
     mosaic of all the others, by the corrections with which the pass *began*. So in the last pass of
@@ -36,11 +35,11 @@ class ExposureResiduals:
     x, y : float64, shape (n,)
         Where it lies, 0-based pixels of the chip.
     residual_px : float64, shape (n, 2)
-        Along x and y, pixels of the chip.
+        Along x and y, pixels of the chip; NaN where it could not be measured.
     error_px : float64, shape (n, 2)
         By the noise of the exposure and of the mosaic of the others.
-    held_out : bool, shape (n,)
-        Whether it was kept out of the fit to test it.
+    flags : int64, shape (n,)
+        Bits of `DisplacementFlag`: 0 where the fit could use it.
     """
 
     exposure: str
@@ -51,26 +50,23 @@ class ExposureResiduals:
     y: FloatArray
     residual_px: FloatArray
     error_px: FloatArray
-    held_out: BoolArray
+    flags: IntArray
 
     def __len__(self) -> int:
         return len(self.source)
 
     @classmethod
     def of(cls, exposure: str, pass_number: int, measured: Displacements) -> ExposureResiduals:
-        """Return the sound rows of what a pass measured."""
+        """Return what a pass measured as residuals."""
         covariance = measured.own_covariance + measured.template_covariance
-        residual = np.stack([measured.dx, measured.dy], axis=1)
-        variance = covariance[:, [0, 2]]
-        sound = (measured.flags & ~int(DisplacementFlag.HELD_OUT)) == DisplacementFlag.GOOD
-        sound &= np.isfinite(residual).all(axis=1) & np.isfinite(variance).all(axis=1)
+        known = np.where(covariance >= 0, covariance, np.nan)
         return cls(
             exposure,
             pass_number,
-            *(measured.source[sound], measured.chip[sound], measured.x[sound], measured.y[sound]),
-            residual[sound],
-            np.sqrt(variance[sound]),
-            measured.flags[sound] == DisplacementFlag.HELD_OUT,
+            *(measured.source, measured.chip, measured.x, measured.y),
+            np.stack([measured.dx, measured.dy], axis=1),
+            np.sqrt(known[:, [0, 2]]),
+            measured.flags,
         )
 
 

@@ -21,6 +21,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import GridAxes, MosaicGrid
+from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.io.journal import LoopEnded
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.plots.figures import OF_STATUS, SKY_BLUE, PlotFigure, round_below
@@ -116,6 +117,11 @@ def test_footprints_are_shaded_by_how_far_exposures_were_moved_the_farthest_on_t
     middles = [one[:4, 0].mean() for one in drawn.get_segments()]
     np.testing.assert_allclose(middles, [6.0, -6.0, 0.0], atol=1e-3)
     assert axes.child_axes[0].get_ylabel() == "shift [mas]"
+
+
+def test_a_colour_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="colour 'shifts' wanted, there are 'status' and 'shift'"):
+        plots.plot_footprints(three_exposures(), colour="shifts")
 
 
 def test_arrows_are_corrections_at_the_middles_of_their_exposures() -> None:
@@ -218,13 +224,13 @@ def residuals() -> ExposureResiduals:
     return ExposureResiduals(
         "a",
         2,
-        np.array([1, 2, 3]),
-        np.array([0, 0, 1]),
-        np.array([10.0, 90.0, 50.0]),
-        np.array([20.0, 80.0, 50.0]),
-        np.array([[0.010, 0.0], [0.0, -0.020], [1.0, 1.0]]),
-        np.full((3, 2), 0.01),
-        np.array([False, True, False]),
+        np.array([1, 2, 3, 4]),
+        np.array([0, 0, 1, 0]),
+        np.array([10.0, 90.0, 50.0, 60.0]),
+        np.array([20.0, 80.0, 50.0, 60.0]),
+        np.array([[0.010, 0.0], [0.0, -0.020], [1.0, 1.0], [5.0, 5.0]]),
+        np.full((4, 2), 0.01),
+        np.array([0, int(DisplacementFlag.HELD_OUT), 0, int(DisplacementFlag.SATURATED)]),
     )
 
 
@@ -234,7 +240,7 @@ def test_residuals_of_a_chip_are_arrows_in_mpx() -> None:
     np.testing.assert_allclose(np.column_stack([arrows.X, arrows.Y]), [[10, 20], [90, 80]])
     np.testing.assert_allclose(np.column_stack([arrows.U, arrows.V]), [[10, 0], [0, -20]])
     assert only(axes, QuiverKey).text.get_text() == "10 mpx"
-    assert labels(axes) == ["used (1)", "held out (1)"]
+    assert labels(axes) == ["used (1)", "held out (1)", "rejected (1)"]
     assert len({tuple(one) for one in arrows.get_facecolor()}) == 2
     (other,) = plots.plot_exposure_residuals(residuals(), chip=1).axes
     np.testing.assert_allclose(only(other, Quiver).U, [1000])
