@@ -323,10 +323,7 @@ def _of_journal(entries: Sequence[Entry], exposure: str) -> Iterator[Happened]:
                 where = f" in pass {number}" if number else ""
                 text = f"{end.status.value}{where} ({end.reason}): {end.message}"
             case journal.VerdictGiven() as given if given.exposure == exposure:
-                text = (
-                    f"held-out sources: {given.verdict.value}, {given.before_px:.4f} px off "
-                    f"before, {given.after_px:.4f} px after"
-                )
+                text = verdict_text(given)
             case journal.HeaderApplied() as applied if applied.exposure == exposure:
                 text = f"header written in {applied.file}"
             case journal.HeaderReverted() as reverted if reverted.exposure == exposure:
@@ -339,6 +336,16 @@ def _of_journal(entries: Sequence[Entry], exposure: str) -> Iterator[Happened]:
                 number, text = 0, "the loop begins anew: its pixels were removed"
         if text:
             yield Happened(entry.time_s, text)
+
+
+def verdict_text(given: journal.VerdictGiven) -> str:
+    """Return what held-out sources said, in a sentence."""
+    if not np.isfinite([given.before_px, given.after_px]).all():
+        return f"held-out sources: {given.verdict.value}, as too few could be held out"
+    return (
+        f"held-out sources: {given.verdict.value}, {given.before_px:.4f} px off before, "
+        f"{given.after_px:.4f} px after"
+    )
 
 
 def _of_log(objects: ObjectStore, exposure: str) -> Iterator[Happened]:

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
-#: How many figures each shows, and whether there is a widget.
+#: How many figures each shows; on_a_cluster has the monitor's widget besides.
 SHOWN = {
     "correlation_and_models": 2,
     "on_a_cluster": 1,
@@ -50,6 +50,10 @@ def test_a_notebook_runs_in_a_kernel_and_its_page_shows_all(
     assert page.locator(".jp-OutputArea-output img").count() == SHOWN[name]
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     page.close()
+    has_widget = "application/vnd.jupyter.widget-view+json" in (
+        tmp_path / f"{name}.html"
+    ).read_text(encoding="utf-8")
+    assert has_widget == (name == "on_a_cluster")
 
 
 def _own_folders(folder: Path) -> dict[str, str]:
