@@ -63,7 +63,7 @@ def value_from(data: Json, type_: type[T]) -> T:
     TypeError or ValueError
         The data do not spell a value of that type; fields too many or too few included.
     """
-    return cast(T, _reader(type_)(data))
+    return cast(T, _reader(cast(Any, type_))(data))
 
 
 def dumps(data: Json) -> bytes:

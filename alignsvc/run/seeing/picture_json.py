@@ -171,7 +171,8 @@ def _rounded(values: FloatArray) -> FloatArray:
     digits = _DIGITS - 1 - power
     # A whole number over, or times, a power of ten is what is written with so many digits.
     up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
-    return np.round(values * up / down) / up * down
+    rounded: FloatArray = np.round(values * up / down) / up * down
+    return rounded
 
 
 def _short(value: float) -> float | None:
