@@ -14,8 +14,9 @@ from alignsvc.errors import AlignError, TransientError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.detail_json import detail_json
+from alignsvc.run.seeing.mosaic_previews import MosaicPreviews
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import exposures_json, moment_json, passes_json
+from alignsvc.run.seeing.picture_json import exposures_json, moment_json, mosaic_json, passes_json
 from alignsvc.run.service import RunOptions
 from alignsvc.run.stored import stored_config
 from alignsvc.run.submitting import submit
@@ -50,6 +51,7 @@ class RunMonitor(anywidget.AnyWidget):
     moment = traitlets.Dict().tag(sync=True)
     exposures = traitlets.Dict().tag(sync=True)
     passes = traitlets.Dict().tag(sync=True)
+    mosaic = traitlets.Dict().tag(sync=True)
 
     def __init__(self, run: Place, interval_s: float = 2.0) -> None:
         super().__init__()
@@ -59,6 +61,7 @@ class RunMonitor(anywidget.AnyWidget):
         self._asked: set[asyncio.Task[None]] = set()
         self._patient_until_s = 0.0
         self._n_events = -1
+        self._seen_mosaic: MosaicPreviews | None = None
         self.on_msg(self._on_message)
         self.refresh()
         self._go_on_looking()
@@ -77,6 +80,9 @@ class RunMonitor(anywidget.AnyWidget):
     def _show(self, picture: RunPicture) -> None:
         self.moment = moment_json(picture)
         # What is as it was is not sent again.
+        if picture.mosaic is not self._seen_mosaic:
+            self._seen_mosaic = picture.mosaic
+            self.mosaic = mosaic_json(picture)
         if picture.n_events == self._n_events:
             return
         self._n_events = picture.n_events

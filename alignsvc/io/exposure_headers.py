@@ -46,6 +46,8 @@ class ChipFacts:
     units : str
         BUNIT, or the configured name; may be empty.
     warnings : tuple of str
+    has_exposure_time : bool
+        Whether the header says how long it was.
     """
 
     saturation: float | None
@@ -55,6 +57,7 @@ class ChipFacts:
     zero_point: float | None
     units: str
     warnings: tuple[str, ...] = ()
+    has_exposure_time: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +81,8 @@ class ExposureHeader:
         The run whose correction the WCS already holds (ALIGNRUN); empty if none.
     airmass : float or None
         None if not known.
+    telescope, instrument : str
+        TELESCOP, INSTRUME; empty if not known.
     blocks : tuple of HeaderBlocks
         Of all files, sidecars included, that were opened to read it; of what describes pixels
         that are being read, none.
@@ -91,6 +96,8 @@ class ExposureHeader:
     warnings: tuple[str, ...] = ()
     corrected_by: str = ""
     airmass: float | None = None
+    telescope: str = ""
+    instrument: str = ""
     blocks: tuple[HeaderBlocks, ...] = ()
 
     @property
@@ -160,6 +167,8 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
         tuple(said),
         next(filter(None, runs), ""),
         _airmass(headers),
+        _text(headers, "TELESCOP"),
+        _text(headers, "INSTRUME"),
     )
 
 
@@ -215,6 +224,7 @@ def _chip_facts(headers: tuple[fits.Header, ...], settings: ImageSettings) -> Ch
         zero_point,
         units.name,
         tuple(said),
+        time is not None,
     )
 
 

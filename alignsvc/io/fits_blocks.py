@@ -103,10 +103,24 @@ def renewed_checksums(cards: HeaderCards, stream: BinaryIO, hdu: RawHdu) -> Head
     data_sum = _data_sum(stream, hdu)
     if has_datasum and _as_int(cards.value("DATASUM")) != data_sum:
         cards = _with(cards, "DATASUM", str(data_sum))
-    if not wants_checksum:
-        return cards
+    return _with_checksum(cards, data_sum) if wants_checksum else cards
+
+
+def with_checksums(cards: HeaderCards, data_sum: int) -> HeaderCards:
+    """Return a header with its DATASUM and CHECKSUM cards, which it must have, made right.
+
+    Parameters
+    ----------
+    cards : HeaderCards
+    data_sum : int
+        As `ones_complement_sum` adds it up over the data.
+    """
+    return _with_checksum(_with(cards, "DATASUM", str(data_sum)), data_sum)
+
+
+def _with_checksum(cards: HeaderCards, data_sum: int) -> HeaderCards:
     cards = _with(cards, "CHECKSUM", _NO_CHECKSUM)
-    total = _ones_complement_sum(cards.to_bytes(), data_sum)
+    total = ones_complement_sum(cards.to_bytes(), data_sum)
     return _with(cards, "CHECKSUM", _encoded(~total & 0xFFFFFFFF))
 
 
@@ -136,12 +150,13 @@ def _data_sum(stream: BinaryIO, hdu: RawHdu) -> int:
         chunk = stream.read(min(_CHUNK, left))
         if not chunk:
             raise HeaderError("cut short within its data; fetch it again")
-        total = _ones_complement_sum(chunk, total)
+        total = ones_complement_sum(chunk, total)
         left -= len(chunk)
     return total
 
 
-def _ones_complement_sum(content: bytes, start: int) -> int:
+def ones_complement_sum(content: bytes, start: int) -> int:
+    """Return a sum of data with some more of it: whole words of 4 bytes, in any order."""
     # FITS standard 4.0, appendix J: 32-bit words, big-endian, carries added back at the low end.
     total = start + int(np.frombuffer(content, ">u4").sum(dtype=np.uint64))
     while total >> 32:

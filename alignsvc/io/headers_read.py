@@ -78,6 +78,8 @@ class _Entry:
     warnings: tuple[str, ...]
     corrected_by: str
     airmass: float | None
+    telescope: str
+    instrument: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +207,7 @@ def _ignored(name: str, why: str) -> str:
 
 def _title(settings: ImageSettings, n: int) -> dict[str, Json]:
     return {
-        "format": 1,
+        "format": 2,
         "versions": [VERSION, astropy.__version__],
         "settings": digest_of(settings),
         "headers": n,
@@ -232,6 +234,8 @@ def _line(header: ExposureHeader) -> bytes:
         warnings=header.warnings,
         corrected_by=header.corrected_by,
         airmass=header.airmass,
+        telescope=header.telescope,
+        instrument=header.instrument,
     )
     data = json_from(entry, _Entry)
     assert isinstance(data, dict)
@@ -248,6 +252,8 @@ def _header(entry: _Entry) -> ExposureHeader:
         entry.warnings,
         entry.corrected_by,
         entry.airmass,
+        entry.telescope,
+        entry.instrument,
         entry.blocks,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -9,29 +10,45 @@ from astropy.io import fits
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
+from alignsvc.io.fits_blocks import ones_complement_sum, with_checksums
+from alignsvc.io.header_cards import BLOCK, HeaderCards
+from alignsvc.io.mosaic_header import MosaicFacts, fact_cards, inputs_hdu, weight_cards
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.objects import explained
 from alignsvc.io.places import Place
 from alignsvc.io.whole_files import replaced
 
-_FITS_BLOCK = 2880
 _BYTES_PER_PIXEL = 4
 
 
-def export_mosaic(store: MosaicStore, generation: int, component: int, path: Place) -> None:
-    """Write one component's mosaic: the mean in the primary HDU, its weight in ``WEIGHT``.
+@dataclass(frozen=True, slots=True)
+class MosaicSource:
+    """Which mosaic of a store: its generation, and the component."""
 
-    Both float32, in a TAN projection. Where nothing contributed the mean is NaN and the weight 0.
-    One row of tiles is in memory at a time; the file appears whole.
+    store: MosaicStore
+    generation: int
+    component: int
+
+    @property
+    def grid(self) -> MosaicGrid:
+        """The grid of the component."""
+        return self.store.grid(self.generation, self.component)
+
+
+def export_mosaic(source: MosaicSource, facts: MosaicFacts, path: Place) -> None:
+    """Write one component's mosaic: the mean in the primary HDU, ``SCI``, its weight in ``WEIGHT``.
+
+    Both float32, in a TAN projection. Where nothing contributed the mean is NaN and the weight 0,
+    which is the inverse variance. A binary table, ``INPUTS``, lists the exposures. All have
+    checksums. One row of tiles is in memory at a time; the file appears whole.
 
     Raises
     ------
     RunStoreError
         A tile is missing or damaged, or the file cannot be written.
     """
-    grid = store.grid(generation, component)
     with explained(str(path)), replaced(path) as file:
-        _write(file, store, generation, grid)
+        _write(file, source, facts)
 
 
 def grid_header(grid: MosaicGrid) -> fits.Header:
@@ -48,31 +65,42 @@ def grid_header(grid: MosaicGrid) -> fits.Header:
     # Written although it is the default: at the north pole the default is 0.
     header["LONPOLE"] = 180.0
     header["RADESYS"] = "ICRS"
+    # ICRS has no equinox; programs older than it ask for one.
+    header["EQUINOX"] = 2000.0
     return header
 
 
-def _write(file: BinaryIO, store: MosaicStore, generation: int, grid: MosaicGrid) -> None:
+def _write(file: BinaryIO, source: MosaicSource, facts: MosaicFacts) -> None:
+    grid = source.grid
     ny, nx = grid.shape
-    size = ny * nx * _BYTES_PER_PIXEL
-    primary, weight = (_header_bytes(grid, is_primary=first) for first in (True, False))
-    image_at = len(primary)
-    extension_at = image_at + _padded(size)
-    weight_at = extension_at + len(weight)
-    file.write(primary)
-    file.seek(extension_at)
-    file.write(weight)
-    file.truncate(weight_at + _padded(size))  # what is not written reads as zeros
+    size = _padded(ny * nx * _BYTES_PER_PIXEL)
+    headers = [_cards(grid, facts, is_primary=first) for first in (True, False)]
+    starts, offset = list[int](), 0
+    for header in headers:
+        starts.append(offset)
+        offset += len(header.to_bytes()) + size
+    file.truncate(offset)  # what is not written reads as zeros
+    sums = [0, 0]
     for y0 in range(0, ny, grid.tile_shape[0]):
         band = PixelBox(0, y0, nx, min(y0 + grid.tile_shape[0], ny))
-        sums = store.read(generation, grid.component, band)
-        value, hole = sums.mean()
+        found = source.store.read(source.generation, grid.component, band)
+        value, hole = found.mean()
         value[hole] = np.nan
-        for start, plane in ((image_at, value), (weight_at, sums.weight)):
-            file.seek(start + y0 * nx * _BYTES_PER_PIXEL)
-            file.write(plane.astype(">f4").tobytes())
+        for k, plane in enumerate((value, found.weight)):
+            content = plane.astype(">f4").tobytes()
+            # Summed while it is at hand: to read a file of 80 GB once more takes minutes.
+            sums[k] = ones_complement_sum(content, sums[k])
+            file.seek(starts[k] + len(headers[k].to_bytes()) + y0 * nx * _BYTES_PER_PIXEL)
+            file.write(content)
+    for k in (0, 1):
+        file.seek(starts[k])
+        file.write(with_checksums(headers[k], sums[k]).to_bytes())
+    file.seek(offset)
+    file.write(inputs_hdu(facts.inputs))
 
 
-def _header_bytes(grid: MosaicGrid, *, is_primary: bool) -> bytes:
+def _cards(grid: MosaicGrid, facts: MosaicFacts, *, is_primary: bool) -> HeaderCards:
+    """Return a header whose checksums are still to be filled in."""
     header = fits.Header()
     if is_primary:
         header["SIMPLE"] = (True, "conforms to FITS standard")
@@ -85,11 +113,14 @@ def _header_bytes(grid: MosaicGrid, *, is_primary: bool) -> bytes:
         header["EXTEND"] = True
     else:
         header["PCOUNT"], header["GCOUNT"] = 0, 1
-        header["EXTNAME"] = "WEIGHT"
+    header["EXTNAME"] = "SCI" if is_primary else "WEIGHT"
+    header.extend(fact_cards(facts) if is_primary else weight_cards(facts))
     header.extend(grid_header(grid))
+    header["DATASUM"] = ("0", "data unit checksum")
+    header["CHECKSUM"] = ("0" * 16, "HDU checksum")
     text: str = header.tostring()
-    return text.encode("ascii")
+    return HeaderCards.from_bytes(text.encode("ascii"))
 
 
 def _padded(size: int) -> int:
-    return -(-size // _FITS_BLOCK) * _FITS_BLOCK
+    return -(-size // BLOCK) * BLOCK

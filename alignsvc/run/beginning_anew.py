@@ -17,6 +17,8 @@ from alignsvc.io.locations import (
     METHOD_AGREEMENT,
     MOSAIC_FITS,
     MOSAIC_STORE,
+    PREVIEW_PNG,
+    PREVIEWS,
     REPORT_HTML,
     REPORT_JSON,
     SOURCES,
@@ -29,8 +31,8 @@ from alignsvc.io.places import Place
 from alignsvc.run.mosaicking import EARLIER_GENERATION
 
 #: Files and folders of a loop's result and record, mosaics and contributions apart.
-_FILES = (CORRECTIONS, SOURCES, METHOD_AGREEMENT, REPORT_JSON, REPORT_HTML)
-_FOLDERS = (HEADERS, HISTORY, f"{TABLES}solved/", f"{TABLES}mosaic/")
+_FILES = (CORRECTIONS, SOURCES, METHOD_AGREEMENT, REPORT_JSON, REPORT_HTML, PREVIEW_PNG)
+_FOLDERS = (HEADERS, HISTORY, PREVIEWS, f"{TABLES}solved/", f"{TABLES}mosaic/")
 
 
 def forget_loop(run: Place) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.errors import FileNotWritten, HeaderError, ResourceError
@@ -27,27 +26,28 @@ from alignsvc.io.locations import (
     SOURCES,
     RunLocations,
 )
-from alignsvc.io.mosaic_fits import export_mosaic
+from alignsvc.io.mosaic_fits import MosaicSource, export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.driver import LoopEnd, is_worth_writing, solved_passes
+from alignsvc.run.exposure_results import exposure_results
 from alignsvc.run.failed_fraction import TooManyFailed
 from alignsvc.run.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.method_agreement import agreement_rows
+from alignsvc.run.mosaic_facts import final_standing, mosaic_facts
 from alignsvc.run.mosaicking import EARLIER_GENERATION, Mosaic, Turn, make_mosaic, view_of
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.previewing import find_preview, keep_after, remove_thumbnails
 from alignsvc.run.reducer.levelling import level_notes
 from alignsvc.run.reference import flagged_sources, reference_notes
 from alignsvc.run.report.pages import write_reports
-from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.stages import Tools
-from alignsvc.run.standing import Standing
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.unmodelled import unmodelled_notes
 from alignsvc.tasks.merge import mosaic_store
@@ -64,7 +64,8 @@ class _Written:
 
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
     """Write everything that a run leaves for people, remove the rest; return its result."""
-    mosaics = _final_mosaic(tools, end.state) if tools.plan.exposures else ()
+    mosaic = _final_mosaic(tools, end.state) if tools.plan.exposures else None
+    mosaics = _exported(tools, mosaic, end) if mosaic is not None else ()
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
     locations = RunLocations(tools.run)
@@ -79,6 +80,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         tools.listener(events.Note(note))
     known = fold(tools.journal.events())
     sharper = mosaic_sharpening(tools.run, known)
+    unseen = keep_after(tools, mosaic, sharper)
     result = RunResult(
         directory=tools.run,
         verdict=end.verdict,
@@ -94,8 +96,10 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *end.state.chip_notes,
             *level_notes(end.state),
             *written.notes,
+            *unseen,
         ),
         sharpening=sharper,
+        preview=find_preview(tools.run),
         agreement=agreement,
         planned=known.planned,
     )
@@ -159,6 +163,7 @@ def tidy(run: Place, keep_mosaics: str) -> None:
         mosaics.remove(EARLIER_GENERATION)
     if keep_mosaics == "none":
         objects.delete_below(f"{MOSAIC_STORE}/")
+    remove_thumbnails(objects)
     remove_control(objects)
     objects.remove_partial()
     objects.delete_below(CONTRIBUTIONS)  # last: while they are there, the rest may be too
@@ -169,17 +174,14 @@ def is_tidy(run: Place) -> bool:
     return CONTRIBUTIONS.removesuffix("/") not in RunLocations(run).objects.folders("")
 
 
-def _final_mosaic(tools: Tools, state: LoopState) -> tuple[Place, ...]:
-    """Make the mosaic with the final corrections; return the FITS files of it."""
+def _final_mosaic(tools: Tools, state: LoopState) -> Mosaic | None:
+    """Make the mosaic with the final corrections; return it, None if nobody is in it."""
     members = _members(tools, state)
     if not members:
-        return ()
-    views = {one.id: view_of(tools, one, _final_standing(one, state)) for one in members}
+        return None
+    views = {one.id: view_of(tools, one, final_standing(one.id, state)) for one in members}
     turn = Turn(0, state.next_generation, is_detected=False)
-    made = make_mosaic(tools, turn, members, views, state.mosaic)
-    if tools.plan.config.output.mosaic == "none":
-        return ()
-    return _exported(tools, made.mosaic)
+    return make_mosaic(tools, turn, members, views, state.mosaic).mosaic
 
 
 def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
@@ -192,24 +194,17 @@ def _members(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
     )
 
 
-def _final_standing(exposure: PlannedExposure, state: LoopState) -> Standing:
-    """Return where an exposure stands; a skipped one keeps its header's WCS."""
-    found = state.standing_of(exposure.id)
-    if exposure.id not in state.ended:
-        return found
-    total = found.correction
-    input_wcs = Correction.identity(total.plane, total.geometry)
-    return replace(found, correction=input_wcs, chip_shifts=())
-
-
-def _exported(tools: Tools, mosaic: Mosaic) -> tuple[Place, ...]:
-    """Write one FITS file a component: mosaic.fits, mosaic_1.fits, ..."""
+def _exported(tools: Tools, mosaic: Mosaic, end: LoopEnd) -> tuple[Place, ...]:
+    """Write one FITS file a component, if asked for: mosaic.fits, mosaic_1.fits, ..."""
+    if tools.plan.config.output.mosaic == "none":
+        return ()
     locations, paths = RunLocations(tools.run), []
     for grid in tools.plan.grids:
         suffix = f"_{grid.component}.fits" if grid.component else ".fits"
         path = locations.path(MOSAIC_FITS.removesuffix(".fits") + suffix)
         tools.journal.require_ours()
-        export_mosaic(mosaic_store(tools.run), mosaic.generation, grid.component, path)
+        source = MosaicSource(mosaic_store(tools.run), mosaic.generation, grid.component)
+        export_mosaic(source, mosaic_facts(tools.plan, end, mosaic, grid.component), path)
         paths.append(path)
     return tuple(paths)
 

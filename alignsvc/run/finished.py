@@ -22,6 +22,7 @@ from alignsvc.io.places import Place
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.driver import solved_passes
 from alignsvc.run.finish import summaries
+from alignsvc.run.previewing import find_preview
 from alignsvc.run.result import RunResult
 from alignsvc.run.sharpness import mosaic_sharpening
 from alignsvc.run.state import RunState
@@ -44,6 +45,7 @@ def finished_result(run: Place, config: Config, known: RunState) -> RunResult:
         sharpening=mosaic_sharpening(run, known),
         agreement=_agreement(locations, config),
         planned=known.planned,
+        preview=find_preview(run),
     )
 
 

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.locations import CORRECTIONS, HISTORY, RunLocations
+from alignsvc.run.exposure_results import exposure_results
 from alignsvc.run.loop_state import LoopState
-from alignsvc.run.report.tables import exposure_results
 from alignsvc.run.stages import Tools
 from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES
 

@@ -29,6 +29,7 @@ from alignsvc.run.mosaicking import (
     view_of,
 )
 from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.previewing import keep_before
 from alignsvc.run.reducer.levelling import levelled
 from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.reducer.solving import Solution, frame_held, solve
@@ -120,7 +121,10 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
 
 def _all_at_once(tools: Tools, settings: PassSettings, state: LoopState) -> LoopState:
     """Return the state after a pass in which all exposures are compared with one mosaic."""
-    state = _catalogued(tools, settings, _mosaic_made(tools, settings, state))
+    state = _mosaic_made(tools, settings, state)
+    assert state.mosaic is not None
+    keep_before(tools, settings.number, state.mosaic)
+    state = _catalogued(tools, settings, state)
     measured, state = _measured(tools, settings, state, seen_exposures(tools, state))
     references = grid_references(tools, state)
     solution = solve(tools, measured, state.corrections, references, _choice(tools, settings))
@@ -171,7 +175,11 @@ def _one_after_the_other(tools: Tools, settings: PassSettings, state: LoopState)
     while waiting := _waiting(tools, settings, state):
         is_first = len(waiting) == len(state.going(tools.plan.moving))
         turn = settings if is_first else replace(settings, is_full=False)
-        state = _catalogued(tools, turn, _mosaic_made(tools, turn, state))
+        state = _mosaic_made(tools, turn, state)
+        assert state.mosaic is not None
+        if is_first:
+            keep_before(tools, settings.number, state.mosaic)
+        state = _catalogued(tools, turn, state)
         members = _next_colour(state, _waiting(tools, settings, state))
         measured, state = _measured(tools, settings, state, members)
         state = _taken_up(tools, state, solve(tools, measured, state.corrections, {}, None))

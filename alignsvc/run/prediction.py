@@ -18,6 +18,7 @@ from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.plan import Plan, PlannedExposure, comparable
+from alignsvc.run.previewing import n_preview_tasks, preview_bytes
 from alignsvc.run.rejecting import components_with_search
 from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds
 
@@ -27,8 +28,10 @@ _HALO_PX = 64
 #: float64, and its segmentation): weights, labels and sums of few compress well, noise does not.
 _CONTRIBUTION, _MOSAIC = 4.5, 7.0
 #: What is left for people: a pixel of a FITS file of the mosaic, and of a plane of an input that is
-#: copied; and the history of an exposure.
-_MOSAIC_FITS, _COPY, _HISTORY = 8.0, 4.0, 0.8e6
+#: copied.
+_MOSAIC_FITS, _COPY = 8.0, 4.0
+#: Of an exposure and a pass: displacements with their places, and pixels of the worst sources.
+_NUMBERS, _PIXELS = 0.1e6, 0.7e6
 #: Tables of a pass, for a pixel of an exposure (550 bytes for a source, 900 to the megapixel), and
 #: in how many passes; what tells that a task is done, a block of the disk; and the journal.
 _TABLES, _PASSES, _RECEIPT, _JOURNAL = 0.5, 3, 4096, 3e5
@@ -204,6 +207,7 @@ class _Measures:
             "tell": Counts(once=n_tiles * both, told=by_model),
             "measure": Counts(every=n_measured),
             "compare": Counts(once=2 * n_measured * both),
+            "preview": Counts(once=2 * n_preview_tasks(plan)),
         }
 
     @property
@@ -291,7 +295,8 @@ class _Measures:
         mosaic = _MOSAIC_FITS * self._mosaic_px() if output.mosaic == "fits" else 0.0
         copied = sum(_planes_px(one) for one in moving) if output.wcs == "copy" else 0.0
         kept = {"none": 0, "last": 1, "all": _PASSES}[output.history]
-        return int(mosaic + _COPY * copied + _HISTORY * kept * len(moving))
+        pixels = min(_PIXELS * kept * len(moving), 1e6 * output.diagnostics_mb)
+        return int(mosaic + _COPY * copied + _NUMBERS * kept * len(moving) + pixels)
 
     @property
     def table_bytes(self) -> int:
@@ -299,7 +304,7 @@ class _Measures:
         full = self.plan.config.alignment.max_full_passes
         tasks = sum(one.of_a_run(_PASSES, min(full, _PASSES)) for one in self.counts.values())
         tables = _TABLES * _PASSES * sum(one.read for _, one in self.exposures)
-        return int(tables + _RECEIPT * tasks + _JOURNAL)
+        return int(tables + _RECEIPT * tasks + _JOURNAL + preview_bytes(self.plan))
 
     def _mosaic_px(self) -> float:
         return sum(

@@ -66,6 +66,8 @@ class RunResult:
         ended, none of them aligned. Empty if it came to its end.
     planned : Planned or None
         How many headers were read for it, and in what time: the largest reading.
+    preview : Place or None
+        A picture of the mosaic, PNG, of the largest component; None if there is none.
     """
 
     directory: Place
@@ -79,6 +81,7 @@ class RunResult:
     agreement: tuple[MethodAgreement, ...] = ()
     ended_early: str = ""
     planned: Planned | None = None
+    preview: Place | None = None
 
     @property
     def counts(self) -> Counter[Status]:

@@ -116,4 +116,6 @@ OF_TILES: Mapping[str, TaskNeeds] = {
     "background": TaskNeeds(tile=8, cut=24, start_s=0.015, mpix_s=0.02),
     "detect": TaskNeeds(tile=8, cut=60, start_s=0.03, mpix_s=0.1),
     "tell": TaskNeeds(tile=8, cut=85, start_s=0.3, mpix_s=20.0),
+    # A row of tiles, one in memory at a time.
+    "preview": TaskNeeds(tile=16, cut=64, start_s=0.02, mpix_s=0.1),
 }

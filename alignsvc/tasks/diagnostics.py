@@ -72,7 +72,8 @@ class SourcePlaces:
         here = plane.from_sky(grid.plane.to_sky(common))
         to_plane = plane_jacobian(common, grid.plane, plane) @ grid.plane_jacobian
         to_plane = to_plane @ places.jacobian
-        known = np.isfinite(to_plane).all(axis=(1, 2))
+        finite = np.where(np.isfinite(to_plane), to_plane, 0.0)
+        known = np.isfinite(to_plane).all(axis=(1, 2)) & (np.linalg.det(finite) != 0)
         back = np.full(to_plane.shape, np.nan)
         back[known] = np.linalg.inv(to_plane[known])
         return cls(

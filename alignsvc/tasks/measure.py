@@ -21,7 +21,7 @@ from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
-from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
 from alignsvc.numerics.resampling.coadd import leave_one_out
@@ -221,8 +221,7 @@ class MeasureTask:
         reference = Reference.build(
             leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
         )
-        shown = WorstSources() if self.history and self.room_bytes else None
-        on_chip = method.on_chip(chip, reference, sources, shown)
+        on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
@@ -241,6 +240,23 @@ class MeasureTask:
             chip.index,
             chip.chip.shape,
         )
+
+    def _on_chip(
+        self,
+        method: CorrelationMeasurement,
+        chip: ChipView,
+        reference: Reference,
+        sources: SourceCatalog,
+    ) -> ChipDisplacements:
+        """Return what a chip measured, with the pixels of its worst sources where they are kept."""
+        if self.history and self.room_bytes:
+            try:
+                return method.on_chip(chip, reference, sources, WorstSources())
+            except (ArithmeticError, LookupError, MemoryError, ValueError):
+                # What is only shown may not cost a run its exposure. If it was the measurement
+                # itself, that fails again without it.
+                pass
+        return method.on_chip(chip, reference, sources)
 
     def _around(self, pixel_map: PixelMap) -> OwnAndAll:
         """Return the exposure and the mosaic of all around a chip."""

@@ -6,11 +6,16 @@ a widget is given one module, and nobody needs a tool to build it.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
+
+#: Id of the element of a report's page in which the views draw.
+PAGE_VIEW = "run"
 
 _PARTS = (
     "plot.js",
@@ -22,6 +27,7 @@ _PARTS = (
     "residuals.js",
     "cutouts.js",
     "chosen.js",
+    "mosaic.js",
     "log.js",
     "views.js",
 )
@@ -90,23 +96,72 @@ def view_html(
     """
     name = escape(element_id)
     return (
-        f'<style>{style()}</style><div id="{name}"></div>'
-        f'<script type="application/json" id="{name}-picture">{_data(picture)}</script>'
-        f'<script type="application/json" id="{name}-details">{_data(details or {})}</script>'
-        f'<script type="module">{script()}\n'
-        f"const text = (part) => document.getElementById('{name}-' + part).textContent;\n"
-        f"const data = (part) => JSON.parse(text(part));\n"
-        f"let details = null;\n"
-        f'const detail = async (id) => {{ details ??= data("details"); '
-        f"return Object.hasOwn(details, id) ? details[id] : null; }};\n"
-        f'new RunView(document.getElementById("{name}"), {{ detail }}).update(data("picture"));'
-        f"</script>"
+        f'<style>{style()}</style><div id="{name}"></div>{_data(name, picture, details)}'
+        f'<script type="module">{script()}\n{_read(name)}'
+        'new RunView(root, { detail }).update(data("picture"));</script>'
     )
 
 
-def _data(value: Mapping[str, Any]) -> str:
-    """Return JSON of which no text can end the element that it stands in, or begin another."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+def report_page(
+    title: str,
+    body: str,
+    picture: Mapping[str, Any] | None,
+    details: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the page of a report: it asks no network, and runs no script but the views'.
+
+    The browser is told so: it compares the script with its digest, and fetches nothing.
+
+    Parameters
+    ----------
+    title : str
+    body : str
+        Markup, with an element `PAGE_VIEW` in it if there is a picture.
+    picture : mapping or None
+        As `picture_json` gives it; None: there is nothing to draw.
+    details : mapping of exposure id to mapping, or None
+        As of `view_html`; the first one is shown at once.
+    """
+    shown = (
+        f"{script()}\n{_content('report.js')}{_read(PAGE_VIEW)}"
+        'showReport(root, data("picture"), detail, Object.keys(data("details"))[0]);'
+    )
+    script_element = f'<script type="module">{shown}</script>'
+    drawn = "" if picture is None else f"{_data(PAGE_VIEW, picture, details)}{script_element}"
+    digest = base64.b64encode(hashlib.sha256(shown.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{style()}{_content('report.css')}</style></head>"
+        f"<body>{body}{drawn}</body></html>"
+    )
+
+
+def _read(name: str) -> str:
+    """Return a script that defines ``root``, ``data(part)`` and ``detail(id)`` of an element."""
+    return (
+        f'const root = document.getElementById("{name}");\n'
+        "const data = (part) => JSON.parse("
+        f'document.getElementById("{name}-" + part).textContent);\n'
+        "let details = null;\n"
+        'const detail = async (id) => { details ??= data("details"); '
+        "return Object.hasOwn(details, id) ? details[id] : null; };\n"
+    )
+
+
+def _data(name: str, picture: Mapping[str, Any], details: Mapping[str, Any] | None) -> str:
+    """Return elements of JSON, of which no text can end the element or begin another."""
+    return "".join(
+        f'<script type="application/json" id="{name}-{part}">'
+        + json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        + "</script>"
+        for part, value in (("picture", picture), ("details", details or {}))
+    )
 
 
 def _content(name: str) -> str:

@@ -7,8 +7,8 @@ class ChosenExposure {
     this.state = element("p", { class: "state", role: "status" });
     this.quiver = new ResidualQuiver((row) => this.#look(row));
     this.cutouts = new SourceCutouts((row) => this.#look(row));
-    this.near = element("div", { hidden: "" }, element("div", { class: "near" }, this.quiver.root, this.cutouts.root), this.cutouts.pixels);
-    this.root = element("section", { class: "detail" }, this.told, this.state, this.near);
+    this.near = element("div", {}, element("div", { class: "near" }, this.quiver.root, this.cutouts.root, this.cutouts.said), this.cutouts.grids);
+    this.root = element("section", { class: "detail" }, this.told, this.state);
     this.asked = "";
   }
 
@@ -71,6 +71,7 @@ class ChosenExposure {
 
   #say(sentences, isThere = false) {
     this.state.textContent = sentences.join("; ");
-    this.near.hidden = !isThere;
+    if (isThere) this.root.append(this.near);
+    else this.near.remove();
   }
 }

@@ -29,6 +29,9 @@ function convergence(view) {
     if (passes.length === 1) ids.forEach((_, row) => { const point = at(passes[0], row); if (point) on.path([[point[0] - 4, point[1]], [point[0] + 4, point[1]]], COLOURS.aligned); });
     const largest = passes.map((p) => (p.movement_px > 0 ? [on.x(p.number), on.y(p.movement_px)] : null));
     on.path(largest, COLOURS.strong, 2);
+    // One pass makes no line.
+    on.pen.fillStyle = COLOURS.strong;
+    for (const point of largest) if (point) on.pen.fillRect(point[0] - 3, point[1] - 3, 6, 6);
     on.pen.setLineDash([6, 4]);
     on.path([[on.inner.left, on.y(eps)], [on.inner.right, on.y(eps)]], COLOURS.limit, 1.5);
     on.pen.setLineDash([]);

@@ -11,18 +11,16 @@ class SourceCutouts {
     const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.list);
     this.said = element("table", { class: "numbers" });
     this.grids = element("div", { class: "grids" });
-    this.worst = element("div", { class: "rows worst", "aria-label": "sources whose pixels are kept, worst first" }, table);
-    this.root = element("div", {}, this.worst);
-    this.pixels = element("div", { class: "pixels" }, this.grids, this.said);
+    this.root = element("div", { class: "worst", "aria-label": "sources whose pixels are kept, worst first" }, table);
   }
 
   show(detail, chosen) {
     const { cutouts, sources } = detail;
-    this.worst.hidden = !cutouts.length;
+    this.root.hidden = !cutouts.length;
     this.list.replaceChildren(...cutouts.map(({ row }) => element(
       "tr", { "data-source": sources.id[row], class: row === chosen ? "chosen" : null, onclick: () => this.choose(row) },
       element("td", {}, element("button", { type: "button" }, String(sources.id[row]))),
-      ...[sources.fate[row], number(sources.sigma[row], 3), number(sources.snr[row], 3)].map((text) => element("td", {}, text)),
+      ...[sources.fate[row], sources.fate[row] === "rejected" ? "" : number(sources.sigma[row], 3), number(sources.snr[row], 3)].map((text) => element("td", {}, text)),
     )));
     const one = cutouts.find(({ row }) => row === chosen);
     this.grids.replaceChildren(...(one ? figures(one, detail) : [element("p", {}, "No pixels are kept of this source.")]));
@@ -39,14 +37,18 @@ function figures(one, { solved }) {
   const shown = [
     gridFigure("Exposure", one.exposure, BRIGHT),
     gridFigure("Mosaic without it", one.mosaic, BRIGHT),
-    gridFigure("Difference before: where the header has it", one.before, DIFFERENCE),
-    gridFigure(solved ? "Difference after the correction" : "Difference as measured: not solved yet", one.after, DIFFERENCE),
-    gridFigure(`Correlation map, lags to ${number(lags)} px; cross: displacement`, one.map, BRIGHT, { mark: at }),
+    gridFigure("Difference before", one.before, DIFFERENCE),
+    gridFigure(solved ? "Difference after" : "Difference as measured", one.after, DIFFERENCE),
+    gridFigure("Correlation map", one.map, BRIGHT, { mark: at }),
   ];
   if (one.model) {
     shown.push(gridFigure("Model", one.model, BRIGHT), gridFigure("Exposure less model", one.residual, DIFFERENCE));
   }
-  return shown;
+  const legend = "Pixels of the chip, x to the right, y up, in its own units. Before: where the input header has the mosaic; "
+    + `after: where the correction puts it. Correlation map: lags to ${number(lags)} px, the cross is the displacement. `
+    + "Brightness by an asinh stretch, the same for exposure, mosaic and model; differences linear, blue below zero, vermilion above. "
+    + "Grey: not known, or another source's.";
+  return [...shown, element("p", { class: "legend" }, legend)];
 }
 
 function numbers(sources, row, one, solved) {
@@ -56,14 +58,15 @@ function numbers(sources, row, one, solved) {
     ["place", `${pair("x", "y")}, chip ${sources.chip[row]}`],
     ["displacement", pair("dx", "dy")],
     ["error", pair("error_x", "error_y")],
-    ["correction", solved ? pair("fit_x", "fit_y") : "not solved yet"],
+    ["correction of the pass", solved ? pair("fit_x", "fit_y") : "not solved yet"],
+    ...(sources.shared_x.every((part) => part === 0) ? [] : [["seen by others as well", pair("shared_x", "shared_y")]]),
     ["residual", pair("left_x", "left_y")],
     ["sigma", number(sources.sigma[row])],
     ["S/N in the mosaic", number(sources.snr[row])],
   ];
   if (one && one.header_px[0] !== null) {
-    const moved = `${number(one.header_px[0])}, ${number(one.header_px[1])} px`;
-    said.push(["header's place, from that measured with", moved], ["first pixel shown", one.corner.join(", ")]);
+    const since = one.header_px.map((part, k) => number(sources[k ? "fit_y" : "fit_x"][row] - part));
+    said.push(["since the header", `${since.join(", ")} px`], ["first pixel shown", one.corner.join(", ")]);
   }
   return said;
 }

@@ -1,10 +1,11 @@
 // What the correction leaves of each source's displacement, on the outline of its chip.
 
 const FATES = {
-  "in the fit": COLOURS.aligned, "held out": COLOURS.skipped, rejected: "#8c8c8c",
+  "in the fit": COLOURS.aligned, "held out": COLOURS.skipped, rejected: "#707070",
 };
-// An arrow as long as those of nine tenths of the sources in the fit are at the most, on the screen.
-const ARROW_PX = 36, LONGEST_ARROW_PX = 90;
+// So long, on the screen, is the arrow that nine tenths of the better half of the sources in the fit
+// do not reach; none is longer than the other. Sources of larger errors are paler.
+const ARROW_PX = 36, LONGEST_ARROW_PX = 90, PALEST = 0.2;
 
 class ResidualQuiver {
   // `choose(row)` is called with the source that is chosen.
@@ -54,8 +55,13 @@ class ResidualQuiver {
     const corners = [[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]];
     on.path(corners.map(([x, y]) => [on.x(x), on.y(y)]), COLOURS.line, 1.5, true);
     const unit = this.#unit();
+    on.pen.save();
+    on.pen.beginPath();
+    on.pen.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+    on.pen.clip();
     const rows = sources.id.map((_, row) => row).filter((row) => sources.chip[row] === this.chip);
     for (const row of rows) this.#source(on, row, unit);
+    on.pen.restore();
     if (unit === null) return;
     on.pen.fillStyle = "rgba(255, 255, 255, 0.85)";
     on.pen.fillRect(box.left + 4, box.top + 4, 150, 24);
@@ -68,16 +74,27 @@ class ResidualQuiver {
   // The length, in px of the chip, of the arrow that is the scale; null if nothing was measured.
   #unit() {
     const { sources } = this.detail;
-    const lengths = (wanted) => sources.fate.map((fate, row) => (wanted(fate) && sources.left_x[row] !== null ? Math.hypot(sources.left_x[row], sources.left_y[row]) : null)).filter((one) => one !== null).sort((a, b) => a - b);
-    const found = [(fate) => fate === "in the fit", () => true].map(lengths).find((one) => one.length);
-    return found ? Number((found[Math.floor(0.9 * (found.length - 1))] || 1e-3).toPrecision(2)) : null;
+    const measured = sources.left_x.map((_, row) => row).filter((row) => sources.left_x[row] !== null);
+    const fitted = measured.filter((row) => sources.fate[row] === "in the fit");
+    const chosen = (fitted.length ? fitted : measured).sort((a, b) => this.#error(a) - this.#error(b));
+    this.typical = chosen.length ? this.#error(chosen[Math.floor(chosen.length / 2)]) : 1;
+    const lengths = chosen.slice(0, Math.ceil(chosen.length / 2)).map((row) => Math.hypot(sources.left_x[row], sources.left_y[row])).sort((a, b) => a - b);
+    return lengths.length ? Number((lengths[Math.floor(0.9 * (lengths.length - 1))] || 1e-3).toPrecision(2)) : null;
+  }
+
+  #error(row) {
+    const { error_x: x, error_y: y } = this.detail.sources;
+    return x[row] === null ? Infinity : Math.hypot(x[row], y[row]);
   }
 
   #source(on, row, unit) {
     const { sources } = this.detail;
     const [x, y] = [on.x(sources.x[row]), on.y(sources.y[row])], colour = row === this.chosen ? COLOURS.chosen : FATES[sources.fate[row]];
+    on.pen.globalAlpha = row === this.chosen ? 1 : Math.max(PALEST, Math.min(1, this.typical / this.#error(row)));
     on.pen.fillStyle = colour;
-    on.pen.fillRect(x - 1.5, y - 1.5, 3, 3);
+    if (sources.fate[row] === "rejected") on.path([[x - 3, y - 3], [x + 3, y + 3], null, [x - 3, y + 3], [x + 3, y - 3]], colour, 1.2);
+    else if (sources.fate[row] === "held out") on.path([[x - 2.5, y - 2.5], [x + 2.5, y - 2.5], [x + 2.5, y + 2.5], [x - 2.5, y + 2.5]], colour, 1.2, true);
+    else on.pen.fillRect(x - 2, y - 2, 4, 4);
     if (row === this.chosen) {
       on.pen.strokeStyle = colour;
       on.pen.lineWidth = 2;

@@ -31,7 +31,7 @@ function skyMap(view) {
     exposures.outlines.forEach(([row], k) => {
       on.path(sky.outlines[k].map(([x, y]) => [on.x(x), on.y(y)]), colour(row), 1, true);
     });
-    const pass = view.passes[view.passes.length - 1];
+    const pass = view.present;
     const longest = view.longest;
     // Arrows as long as there is room for so many, the chosen one and its outline above all others.
     const size = Math.max(9, Math.min(40, 2 * Math.sqrt((box.right - box.left) * (box.bottom - box.top) / exposures.id.length)));
@@ -99,7 +99,7 @@ function flatSky(exposures) {
 }
 
 function shadesOfShift(view) {
-  const pass = view.passes[view.passes.length - 1];
+  const pass = view.present;
   return (row) => {
     if (!pass || pass.east_mas[row] === null) return COLOURS.line;
     const share = Math.hypot(pass.east_mas[row], pass.north_mas[row]) / (view.longest || 1);

@@ -3,8 +3,8 @@
 const ROW_PX = 24, TABLE_PX = 380;
 
 function columnsOf(view) {
-  const { exposures, held_out } = view.picture;
-  const pass = view.passes[view.passes.length - 1];
+  const { exposures, held_out, columns = [] } = view.picture;
+  const pass = view.present;
   const of = (name) => (row) => (pass ? pass[name][row] : null);
   return [
     ["exposure", (row) => exposures.id[row]],
@@ -21,6 +21,7 @@ function columnsOf(view) {
     ["measured", of("measured")],
     ["held out, before [px]", (row) => held_out.before_px[row]],
     ["after [px]", (row) => held_out.after_px[row]],
+    ...columns.map(({ name, values }) => [name, (row) => values[row]]),
   ];
 }
 

@@ -6,13 +6,16 @@ const PANELS = [
   { make: (view) => sideBySide(convergence(view), skyMap(view)) },
   { title: "Exposures", make: (view) => new ExposureTable(view) },
   { make: (view) => new ChosenExposure(view) },
+  { title: "Mosaic", make: (view) => new MosaicPanel(view) },
   { title: "Stages", make: (view) => timeline(view) },
   { title: "Log", make: (view) => new LogPanel(view) },
 ];
 
 class RunView {
-  // `detail(id)` promises the detail of an exposure, as `detail_json` has it, or null.
-  constructor(root, { detail = null } = {}) {
+  // `detail(id)` promises the detail of an exposure, as `detail_json` has it, or null; `heading`:
+  // whether the view says itself how the run stands, which a page may have said before; `panels`:
+  // others than all, or in another order.
+  constructor(root, { detail = null, heading = true, panels = PANELS } = {}) {
     this.root = root;
     this.detail = detail;
     this.chosen = null;
@@ -20,10 +23,10 @@ class RunView {
     this.title = element("h1");
     this.alarm = element("p", { class: "trouble", role: "alert", hidden: "" });
     this.lines = element("div", { class: "lines" });
-    this.panels = PANELS.map(({ title, make }) => ({ title, panel: make(this) }));
+    this.panels = panels.map(({ title, make }) => ({ title, panel: make(this) }));
     root.classList.add("alignsvc", "unseen");
     root.replaceChildren(
-      this.title, this.alarm, this.lines,
+      ...(heading ? [this.title, this.alarm, this.lines] : [this.alarm]),
       ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
     );
   }
@@ -31,13 +34,16 @@ class RunView {
   get eps() { return this.picture.status.eps_shift_px; }
   get ids() { return this.picture.exposures.id; }
 
+  // The corrections as they stand: what the run has left, or else what its last pass found.
+  get present() { return this.picture.final ?? this.passes[this.passes.length - 1]; }
+
   // Show a picture.
   update(picture) {
     this.picture = picture;
     this.root.classList.remove("unseen");
     this.trouble(picture.trouble ?? "");
     this.passes = picture.passes;
-    const pass = this.passes[this.passes.length - 1];
+    const pass = this.present;
     this.longest = pass ? Math.max(0, ...extent(pass.east_mas.map((east, row) => (east === null ? 0 : Math.hypot(east, pass.north_mas[row]))))) : 0;
     const { standing, exit_code: code } = picture.status;
     this.title.textContent = code === null ? standing : `${standing}, exit ${code}`;

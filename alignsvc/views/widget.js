@@ -18,7 +18,7 @@ function render({ model, el }) {
     model.send({ ask: "exposure", id, number });
   });
   const view = new RunView(root, { detail });
-  const parts = ["moment", "exposures", "passes"];
+  const parts = ["moment", "exposures", "passes", "mosaic"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
     if (picture.trouble && !picture.status) {

@@ -12,6 +12,8 @@ import yaml
 from labs import PATIENCE_S, Lab, execute, wait_for
 
 from alignsvc.api import simulate, status
+from alignsvc.io.objects import LocalObjects
+from alignsvc.run.seeing.exposure_detail import find_exposure_detail
 
 pytestmark = pytest.mark.browser
 
@@ -73,8 +75,25 @@ def test_a_run_is_seen_cancelled_and_resumed_from_a_notebook(
         told = status(run)
         assert f"{told.counts.aligned} aligned" in page.inner_text(".alignsvc .lines")
         assert page.locator("button[data-ask=cancel]").is_disabled()
+        _look_closely(page, run)
         assert errors == []
     finally:
         driver.kill()
         driver.wait()
         page.close()
+
+
+def _look_closely(page: Any, run: Path) -> None:
+    """Choose an exposure: the kernel sends its sources, and they are those of the store."""
+    page.fill(".alignsvc input[type=search]", "exp007")
+    page.click(".alignsvc tbody tr[data-row]")
+    page.wait_for_selector(".alignsvc .detail .grid canvas")
+    found = find_exposure_detail(LocalObjects(run), "exp007")
+    assert found is not None
+    assert found.residuals is not None
+    worst = found.cutouts[0].row
+    shown = page.inner_text(".alignsvc .detail td[data-number=residual]")
+    numbers = [float(one) for one in shown.removesuffix(" px").split(", ")]
+    assert numbers == pytest.approx(found.residuals.residual_px[worst], rel=1e-3)
+    listed = page.locator(".alignsvc .worst tbody tr td:first-child").all_inner_texts()
+    assert listed == [str(found.residuals.source[one.row]) for one in found.cutouts]

@@ -99,9 +99,9 @@ class Page:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self._file = folder / "page.html"
 
-    def show(self, shown: dict[str, Any]) -> Page:
+    def show(self, shown: dict[str, Any], details: dict[str, Any] | None = None) -> Page:
         title = "<!doctype html><html lang=en><meta charset=utf-8><title>run</title>"
-        self._file.write_text(title + view_html(shown), encoding="utf-8")
+        self._file.write_text(title + view_html(shown, details=details), encoding="utf-8")
         self.page.goto(self._file.as_uri())
         self.page.wait_for_selector(".alignsvc h1")
         return self

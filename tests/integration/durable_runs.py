@@ -23,7 +23,7 @@ from alignsvc.simulation.simulate import simulate_to
 LEFT = {
     *("config.yaml", "headers.jsonl", "journal", "lease", "receipts", "tables", "history", "logs"),
     *("mosaic.zarr", "mosaic.fits", "corrections.ecsv", "sources.ecsv", "wcs"),
-    *("report.html", "report.json"),
+    *("report.html", "report.json", "previews", "preview.png"),
 }
 
 

@@ -28,7 +28,9 @@ def test_too_many_bad_files_end_a_run_before_a_pixel_is_read_and_fewer_do_not(
     report = command("report", work.run, "--json").json
     assert (report["completion"], report["counts"]["aligned"]) == ("failed", 0)
     assert [row["exposures"] for row in report["reasons"]] == [["cloud", "moon"]]
-    assert "<h1>failed</h1>" in (work.run / "report.html").read_text()
+    page = (work.run / "report.html").read_text()
+    assert "<h1>failed, exit 1</h1>" in page
+    assert "Nothing to use: the run ended before its loop did, no headers are written." in page
     # Two of five may fail: the same directory goes on.
     settings = {"run.max_failed_fraction": 0.4, "alignment.eps_shift": 50.0}
     again = command("run", work.config(settings), "--json")

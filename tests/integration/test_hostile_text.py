@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from durable_runs import make_sky, write_config
 from alignsvc.cli.main import exit_code
 from alignsvc.domain.outcome import ExitCode, TaskOutcome
 from alignsvc.tasks.resample import ResampleTask
+from alignsvc.views import report_page
 
 SCRIPT = "<script>alert(1)</script>"
 SECRET = "wJalrXUtnFEMI0K7MDENGbPxRfiCYEXAMPLEKEY"
@@ -34,20 +38,37 @@ def sky(tmp_path: Path) -> Path:
 
 
 class Seen(HTMLParser):
-    """What a browser would make of a page."""
+    """What a browser would make of a page: scripts by their type, and the text that is read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.elements: set[str] = set()
         self.attributes: set[str] = set()
+        self.scripts: list[tuple[str, str]] = []
+        self.policy = ""
         self.text = ""
+        self._script: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
         self.elements.add(tag)
-        self.attributes |= {name for name, _ in attrs}
+        self.attributes |= given.keys()
+        self._script = given.get("type", "") if tag == "script" else None
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policy = given["content"]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = None
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self._script is None:
+            self.text += data
+        else:
+            self.scripts.append((self._script, data))
+
+
+def digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def test_a_run_shows_hostile_text_as_text_and_keeps_no_credential(
@@ -79,10 +100,24 @@ def test_a_run_shows_hostile_text_as_text_and_keeps_no_credential(
 
     page = Seen()
     page.feed((run / "report.html").read_text())
-    assert {"script", "img", "i", "b"} & page.elements == set()
-    assert page.attributes <= {"lang", "charset", "class", "href"}
+    assert {"img", "i", "b", "iframe", "object", "embed", "link"} & page.elements == set()
+    # Nothing is fetched, and no attribute runs anything.
+    assert {name for name in page.attributes if name.startswith("on")} == set()
+    assert {"src", "href", "srcdoc", "action"} & page.attributes == set()
     assert "<img src=x onerror=alert(1)>&" in page.text
     assert SCRIPT in page.text
+    # What runs is what the program brings, the same for every run; the browser is told so. What is
+    # from outside is data, of which no text can end the element that it stands in.
+    (script,) = [content for kind, content in page.scripts if kind == "module"]
+    own = Seen()
+    own.feed(report_page("a title", "", {}))
+    assert ("module", script) in own.scripts
+    assert f"script-src 'sha256-{digest(script)}';" in page.policy
+    assert "default-src 'none'" in page.policy
+    assert {kind for kind, _ in page.scripts} == {"application/json", "module"}
+    data = [content for kind, content in page.scripts if kind == "application/json"]
+    assert not any("<" in content for content in data)
+    assert any("onerror" in one for one in json.loads(data[0])["exposures"]["id"])
 
 
 def content(file: Path) -> str:

@@ -135,6 +135,8 @@ def _bytes_of(sides: IntArray) -> int:
 def _bare_sides(planes: tuple[Float32Array, ...]) -> IntArray:
     """Return the side of the middle of each source's planes that holds all that is known."""
     side = planes[0].shape[-1]
+    if not side:
+        return np.zeros(len(planes[0]), np.int64)
     known = np.zeros((len(planes[0]), side), bool)
     for plane in planes:
         seen = np.isfinite(plane)

@@ -23,6 +23,8 @@ _ONE_REJECTED_IN = 4
 _FEWEST_FOR_A_MAP = 8
 #: Rounds of reweighting, and robust deviations beyond which a source counts little (Cauchy).
 _ROUNDS, _REACH = 5, 2.0
+#: Added to each error for the common displacement, px, so that no single star is all of it.
+_FLOOR_PX = 0.005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +73,8 @@ class WorstSources:
     A quarter of them are sources with a flag (not held-out ones, which are sound), the brightest
     first: a bright source that is not used is what people ask about. The others are sound ones, by
     how many of their own errors they lie off what the chip's sources have in common: a linear map
-    of the chip (Cauchy weights) or, of fewer than eight, a median. Where there are too few of one
-    kind the other fills up.
+    of the chip (inverse variances, Cauchy weights) or, of fewer than eight, a median. Where there
+    are too few of one kind the other fills up.
 
     Parameters
     ----------
@@ -136,18 +138,23 @@ def significance(off_px: FloatArray, covariance: FloatArray) -> FloatArray:
 def _common(measured: Displacements, sound: BoolArray) -> FloatArray:
     """Return what the sound sources share, at every source, shape (n, 2)."""
     off = np.stack([measured.dx[sound], measured.dy[sound]], axis=1)
-    median = np.median(off, axis=0)
     n = len(measured)
+    common = np.broadcast_to(np.median(off, axis=0), (n, 2))
     if sound.sum() < _FEWEST_FOR_A_MAP:
-        return np.broadcast_to(median, (n, 2))
+        return common
     x, y = (axis - axis[sound].mean() for axis in (measured.x, measured.y))
     scale = max(float(np.abs(x).max()), float(np.abs(y).max()), 1.0)
     terms = np.stack([np.ones(n), x / scale, y / scale], axis=1)
-    common = np.broadcast_to(median, (n, 2))
+    covariance = (measured.own_covariance + measured.template_covariance)[sound]
+    variance = 0.5 * (covariance[:, 0] + covariance[:, 2])
+    # Those of unknown error take no part; if all are such, the median stands.
+    inverse = np.where(np.isfinite(variance) & (variance > 0), 1 / (variance + _FLOOR_PX**2), 0.0)
+    if np.count_nonzero(inverse) < _FEWEST_FOR_A_MAP:
+        return common
     for _ in range(_ROUNDS):
-        left = np.hypot(*(off - common[sound]).T)
-        spread = max(1.4826 * float(np.median(left)), 1e-9)
-        weight = np.sqrt(1.0 / (1.0 + (left / (_REACH * spread)) ** 2))[:, None]
-        map_, *_ = np.linalg.lstsq(terms[sound] * weight, off * weight, rcond=None)
-        common = terms @ map_
+        errors = np.hypot(*(off - common[sound]).T) * np.sqrt(inverse)
+        typical = max(float(np.median(errors[inverse > 0])), 1e-6)
+        weight = np.sqrt(inverse / (1.0 + (errors / (_REACH * typical)) ** 2))[:, None]
+        linear, *_ = np.linalg.lstsq(terms[sound] * weight, off * weight, rcond=None)
+        common = terms @ linear
     return np.asarray(common, float)

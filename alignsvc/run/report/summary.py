@@ -19,6 +19,7 @@ from alignsvc.run.header_progress import planned_json
 from alignsvc.run.plan import Plan
 from alignsvc.run.prediction import predicted
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
+from alignsvc.run.report.correction_errors import rotation_error_deg, shift_error_arcsec
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
 from alignsvc.run.result import RunResult, completion_of
@@ -55,6 +56,7 @@ def result_json(result: RunResult) -> Json:
         ],
         "exposures": [_exposure(row) for row in result.corrections],
         "mosaic": [str(path) for path in result.mosaic],
+        "preview": None if result.preview is None else str(result.preview),
         "headers": [str(path) for path in result.headers],
         "sharpening": _sharpening(result.sharpening),
         **({"method_agreement": agreement_json(result.agreement)} if result.agreement else {}),
@@ -98,6 +100,8 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         folder = common_folder(result.headers)
         lines.append(f"corrected headers: {folder} ({counted(len(result.headers), 'file')})")
     lines += [f"mosaic: {path}" for path in result.mosaic]
+    if result.preview is not None:
+        lines.append(f"picture of the mosaic: {result.preview}")
     if not result.ended_early:
         lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
     lines += [f"note: {redacted(note)}" for note in result.notes[:most_notes]]
@@ -224,6 +228,10 @@ def _exposure(row: ExposureResult) -> Json:
         "shift_arcsec": None if found is None else found.shift.tolist(),
         "matrix": None if found is None else found.matrix.tolist(),
         "rotation_deg": None if found is None else found.rotation_deg,
+        "shift_error_arcsec": None if found is None else shift_error_arcsec(found).tolist(),
+        "rotation_error_deg": None if found is None else rotation_error_deg(found),
+        "geometry": row.geometry.value,
+        "passes": row.passes,
         **counts_json(row.quality),
         "rmse_px": _number(row.quality.rmse_px),
         "mae_px": _number(row.quality.mae_px),

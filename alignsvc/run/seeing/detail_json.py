@@ -8,7 +8,7 @@ A grid is ``{"side": n, "low": v, "high": v, "bytes": base64}``, row after row f
 ``asinh``
     of exposure, mosaic and model: ``asinh(10 t) / asinh(10)`` of the part t of the way from low to
     high, the same low and high for the three: from 2 robust deviations below the median to the
-    brightest pixel of the exposure and the mosaic.
+    brightest pixel, of the exposure's known pixels and the mosaic there.
 ``linear``
     of differences, symmetric about 0 and the same for all of a source: to the largest of them; and
     of the correlation map, from its lowest to its highest value.
@@ -72,6 +72,8 @@ def _sources(found: SourceResiduals) -> Json:
         "dy": _column(found.measured_px[:, 1]),
         "fit_x": _column(found.fitted_px[:, 0]),
         "fit_y": _column(found.fitted_px[:, 1]),
+        "shared_x": _column(found.shared_px[:, 0]),
+        "shared_y": _column(found.shared_px[:, 1]),
         "left_x": _column(residual[:, 0]),
         "left_y": _column(residual[:, 1]),
         "error_x": _column(error[:, 0]),
@@ -86,7 +88,7 @@ def _sources(found: SourceResiduals) -> Json:
 def _cutout(one: SourceCutout, residuals: SourceResiduals) -> Json:
     exposure, before, after = (_shown(plane) for plane in (one.exposure, one.before, one.after))
     model = None if one.model is None else _shown(one.model)
-    low, high = _brightness(exposure, after)
+    low, high = _brightness(exposure, after[np.isfinite(exposure)])
     differences = [exposure - before, exposure - after]
     if model is not None:
         differences.append(exposure - model)

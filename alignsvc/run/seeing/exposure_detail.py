@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alignsvc.config.load import parse_config
+from alignsvc.config.schema import Config
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import FLAG_TEXT, DisplacementFlag
@@ -26,12 +27,32 @@ from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.worst_sources import significance
 from alignsvc.run.history import kept_folders
 from alignsvc.run.identity import fingerprints_among
-from alignsvc.run.solved_table import SolvedTable
+from alignsvc.run.outlines import find_outlines
+from alignsvc.run.seeing.corrections_at_sources import (
+    CorrectionOfPass,
+    SourcesMoved,
+    find_solved,
+)
+from alignsvc.run.seeing.shared_offsets import (
+    MOST_OTHERS,
+    SharedOffsets,
+    find_shared_offsets,
+    own_offsets,
+)
 from alignsvc.run.state import PassRecord, RunState, fold
 from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES, SourcePlaces
 
 #: What became of a source: these words stand in the JSON, too.
 IN_THE_FIT, HELD_OUT, REJECTED = "in the fit", "held out", "rejected"
+_NO_PIXELS = "no pixels are kept of it: output.diagnostics_mb has no room, or they were not made"
+#: What residuals are where sources are placed by a model.
+_CATALOGUE = (
+    "sources placed by a model are compared with the catalogue's places, less what the nearest "
+    f"{MOST_OTHERS} other exposures see off as well"
+)
+_NOT_SOLVED = (
+    "pass {} has no solution yet: no correction is taken off, nor what others see off as well"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,11 +66,15 @@ class SourceResiduals:
         Where the source should lie in the chip by the WCS that it was measured with.
     measured_px : float64, shape (n, 2)
         The displacement: what must be added to its place in the exposure to come to that in the
-        mosaic of the others. NaN where it could not be measured.
+        mosaic of the others; of sources placed by a model, to the catalogue's. NaN where it could
+        not be measured.
     fitted_px : float64, shape (n, 2)
         What the correction of this pass adds there; NaN while the pass is not solved.
+    shared_px : float64, shape (n, 2)
+        What other exposures see off as well (`SharedOffsets`), where places are compared with the
+        catalogue's; NaN if none of them sees the source. 0 where the mosaic of the others is.
     covariance_px2 : float64, shape (n, 3)
-        xx, xy, yy of the displacement: of the exposure's noise and the template's.
+        xx, xy, yy of the residual: of the exposure's noise, and that of what it is compared with.
     snr : float64, shape (n,)
         In the mosaic.
     flags : int64, shape (n,)
@@ -62,14 +87,15 @@ class SourceResiduals:
     y: FloatArray
     measured_px: FloatArray
     fitted_px: FloatArray
+    shared_px: FloatArray
     covariance_px2: FloatArray
     snr: FloatArray
     flags: IntArray
 
     @property
     def residual_px(self) -> FloatArray:
-        """The displacement less what the correction adds; the displacement itself before that."""
-        return self.measured_px - np.nan_to_num(self.fitted_px)
+        """The displacement less what the correction adds, once it is known, and what is shared."""
+        return self.measured_px - np.nan_to_num(self.fitted_px) - self.shared_px
 
     @property
     def error_px(self) -> FloatArray:
@@ -201,7 +227,7 @@ def find_exposure_detail(
     for record, folder in zip(reversed(state.passes), _folders(state), strict=True):
         stem = f"{folder}{exposure_id}"
         if objects.exists(stem + DISPLACEMENTS):
-            return _measured_in(objects, record, (exposure_id, stem))
+            return _measured_in(objects, record, folder, exposure_id)
     return ExposureDetail(exposure_id, missing=(_why_nothing(objects, exposure_id, state),))
 
 
@@ -225,18 +251,25 @@ def _why_nothing(objects: ObjectStore, exposure_id: str, state: RunState) -> str
 
 
 def _history_setting(objects: ObjectStore) -> str:
+    config = _stored_config(objects)
+    return "" if config is None else config.output.history
+
+
+def _stored_config(objects: ObjectStore) -> Config | None:
     content = objects.find(CONFIG)
     if content is None:
-        return ""
+        return None
     try:
-        return parse_config(content.decode(), CONFIG).output.history
-    except AlignError:  # of another version: what it says of history is not known
-        return ""
+        return parse_config(content.decode(), CONFIG)
+    except AlignError:  # of another version: what it says is not known
+        return None
 
 
-def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]) -> ExposureDetail:
-    """Return an exposure as a pass measured it; `kept`: its id, and how its files' names begin."""
-    name, stem = kept
+def _measured_in(
+    objects: ObjectStore, record: PassRecord, folder: str, name: str
+) -> ExposureDetail:
+    """Return an exposure as a pass measured it, which keeps its files in a folder."""
+    stem = folder + name
     missing: list[str] = []
     try:
         measured = read_table(objects, stem + DISPLACEMENTS, Displacements)
@@ -244,11 +277,18 @@ def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]
     except DamagedProduct as error:
         why = f"its displacements cannot be read, or another version of alignsvc left them: {error}"
         return ExposureDetail(name, record.number, missing=(why,))
-    correction = _CorrectionOfPass.found(objects, record, name)
+    table = find_solved(objects, record)
+    correction = None if table is None else CorrectionOfPass.of(table, name)
     if correction is None:
-        missing.append(f"pass {record.number} has no solution yet: no correction is taken off")
-    moved = _Moved.of(measured, places, correction)
-    residuals = _residuals(measured, places, moved)
+        missing.append(_NOT_SOLVED.format(record.number))
+    moved = SourcesMoved.of(measured, places, correction)
+    residuals = _against_others(measured, places, moved)
+    config = _stored_config(objects)
+    if table is not None and config is not None and config.alignment.method.name == "model":
+        missing.append(_CATALOGUE)
+        solved = (table, find_outlines(objects))
+        shared = find_shared_offsets(objects, folder, (name, measured.source), solved)
+        residuals = _against_catalogue(residuals, measured, places, shared)
     cutouts: tuple[SourceCutout, ...] = ()
     try:
         pixels = read_table(objects, stem + PIXELS, SourcePixels)
@@ -257,7 +297,7 @@ def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]
         if objects.exists(stem + PIXELS):
             missing.append(f"its pixels cannot be read: {error}")
     if not cutouts:
-        missing.append("no pixels are kept of it: output.diagnostics_mb has no room for them")
+        missing.append(_NO_PIXELS)
     return ExposureDetail(
         name,
         record.number,
@@ -270,100 +310,10 @@ def _measured_in(objects: ObjectStore, record: PassRecord, kept: tuple[str, str]
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _CorrectionOfPass:
-    """The totals of an exposure's chips with which a pass began and ended.
-
-    ``new = M (old + s_k) + shift`` of chip k, in the plane of the correction.
-
-    Parameters
-    ----------
-    start, end : float64, shape (6,)
-        Parameters: shift, then M.
-    chip_start, chip_end : float64, shape (m, 2) or (0, 2)
-        Shifts of chips s_k; none if no chip has any.
-    n_used : int
-    """
-
-    start: FloatArray
-    end: FloatArray
-    chip_start: FloatArray
-    chip_end: FloatArray
-    n_used: int
-
-    @classmethod
-    def found(
-        cls, objects: ObjectStore, record: PassRecord, exposure_id: str
-    ) -> _CorrectionOfPass | None:
-        """Return those of a solved pass; None if it is not solved, or did not solve this one."""
-        if record.solution is None:
-            return None
-        try:
-            table = read_table(objects, record.solution.table, SolvedTable, record.solution.digest)
-        except DamagedProduct:
-            return None
-        rows = np.flatnonzero(table.id == exposure_id)
-        if not len(rows) or not np.isfinite(table.move_px[rows[0]]):
-            return None
-        row = int(rows[0])
-        own = table.chip_owner == row
-        return cls(
-            table.pass_start[row],
-            table.parameters[row],
-            table.chip_start[own],
-            table.chip_shift[own],
-            int(table.n_used[row]),
-        )
-
-    def header_place(self, now: FloatArray, chip: IntArray) -> FloatArray:
-        """Return where the header has what the pass began with at `now`, (n, 2) arcsec."""
-        matrix = self.start[2:].reshape(2, 2)
-        return (now - self.start[:2]) @ np.linalg.inv(matrix).T - _of(self.chip_start, chip)
-
-    def end_place(self, header: FloatArray, chip: IntArray) -> FloatArray:
-        """Return where the pass has put what the header has at `header`, (n, 2) arcsec."""
-        matrix = self.end[2:].reshape(2, 2)
-        return (header + _of(self.chip_end, chip)) @ matrix.T + self.end[:2]
-
-
-def _of(shifts: FloatArray, chip: IntArray) -> FloatArray | float:
-    return shifts[chip] if len(shifts) else 0.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Moved:
-    """How far places of sources are moved, px of the chip: shapes (n, 2); NaN where not known.
-
-    Parameters
-    ----------
-    to_header : float64
-        From the WCS that was measured with to the input header's.
-    to_end : float64
-        To the corrected one.
-    """
-
-    to_header: FloatArray
-    to_end: FloatArray
-
-    @classmethod
-    def of(
-        cls, measured: Displacements, places: SourcePlaces, correction: _CorrectionOfPass | None
-    ) -> _Moved:
-        now = np.stack([places.x, places.y], axis=1)
-        if correction is None:
-            return cls(np.full(now.shape, np.nan), np.full(now.shape, np.nan))
-        header = correction.header_place(now, measured.chip)
-        end = correction.end_place(header, measured.chip)
-        in_pixels = places.pixel_from_plane.astype(np.float64)
-
-        def pixels(off: FloatArray) -> FloatArray:
-            moved: FloatArray = (in_pixels @ off[:, :, None])[:, :, 0]
-            return moved
-
-        return cls(pixels(header - now), pixels(end - now))
-
-
-def _residuals(measured: Displacements, places: SourcePlaces, moved: _Moved) -> SourceResiduals:
+def _against_others(
+    measured: Displacements, places: SourcePlaces, moved: SourcesMoved
+) -> SourceResiduals:
+    """Return residuals of displacements to the mosaic of the others."""
     return SourceResiduals(
         measured.source,
         measured.chip,
@@ -371,14 +321,34 @@ def _residuals(measured: Displacements, places: SourcePlaces, moved: _Moved) -> 
         measured.y,
         np.stack([measured.dx, measured.dy], axis=1),
         moved.to_end,
+        np.zeros_like(moved.to_end),
         measured.own_covariance + measured.template_covariance,
         places.snr.astype(np.float64),
         measured.flags,
     )
 
 
+def _against_catalogue(
+    residuals: SourceResiduals,
+    measured: Displacements,
+    places: SourcePlaces,
+    shared: SharedOffsets,
+) -> SourceResiduals:
+    """Return residuals of offsets from the catalogue's places, less what others see as well."""
+    in_pixels = places.pixel_from_plane.astype(np.float64)
+    pixels_per_area = np.abs(np.linalg.det(in_pixels))
+    variance = shared.variance_arcsec2 * pixels_per_area
+    both_axes = np.stack([variance, np.zeros_like(variance), variance], axis=1)
+    return replace(
+        residuals,
+        measured_px=own_offsets(measured),
+        shared_px=(in_pixels @ shared.offset_arcsec[:, :, None])[:, :, 0],
+        covariance_px2=measured.own_covariance + both_axes,
+    )
+
+
 def _cutouts(
-    pixels: SourcePixels, residuals: SourceResiduals, moved: _Moved
+    pixels: SourcePixels, residuals: SourceResiduals, moved: SourcesMoved
 ) -> Iterator[SourceCutout]:
     """Yield the sources whose pixels are kept, in the order in which they are."""
     rows = {
@@ -387,20 +357,23 @@ def _cutouts(
             zip(residuals.source.tolist(), residuals.chip.tolist(), strict=True)
         )
     }
+    widths = pixels.widths
     for n in range(len(pixels)):
-        row = rows[int(pixels.source[n]), int(pixels.chip[n])]
-        blot = pixels.blot[n]
+        one = pixels.select(np.array([n])).without_frames(widths[n])
+        row = rows.get((int(one.source[0]), int(one.chip[0])))
+        if row is None:  # pixels of another attempt: these numbers are not theirs
+            continue
+        blot = one.blot[0]
         header, end = ((float(x), float(y)) for x, y in (moved.to_header[row], moved.to_end[row]))
-        model = pixels.model[n]
         yield SourceCutout(
             row,
-            (int(pixels.corner_x[n]), int(pixels.corner_y[n])),
-            pixels.cutout[n],
+            (int(one.corner_x[0]), int(one.corner_y[0])),
+            one.cutout[0],
             blot,
             shifted_plane(blot, header),
             shifted_plane(blot, end) if np.isfinite(end).all() else blot,
-            pixels.correlation[n],
-            model if np.isfinite(model).any() else None,
+            one.correlation[0],
+            one.model[0] if one.model.size else None,
             header,
         )
 

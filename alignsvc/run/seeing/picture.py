@@ -16,6 +16,7 @@ from alignsvc.io.run_logs import LogLine, last_log_lines
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
+from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
 from alignsvc.run.status import JournalView, RunStatus, status_of
@@ -58,6 +59,8 @@ class RunPicture:
     outlines : Outlines
     log : tuple of LogLine
         The last of it.
+    mosaic : MosaicPreviews or None
+        Before and after, as far as there are pictures.
     n_events : int
         Of the journal: while they are as many, exposures and passes are what they were.
     trouble : str
@@ -69,6 +72,7 @@ class RunPicture:
     stages: tuple[StageTime, ...] = ()
     outlines: Outlines = field(default_factory=Outlines.none)
     log: tuple[LogLine, ...] = ()
+    mosaic: MosaicPreviews | None = None
     n_events: int = 0
     trouble: str = ""
 
@@ -115,6 +119,7 @@ class RunViewer:
         self._stages: tuple[StageTime, ...] = ()
         self._passes: dict[str, PassColumns] = {}
         self._outlines = Outlines.none()
+        self._mosaic: MosaicPreviews | None = None
 
     def look(self) -> RunPicture:
         """Return the run as it is now.
@@ -131,6 +136,7 @@ class RunViewer:
             self._outlines = find_outlines(self._objects)
         if self._eps_shift_px is None:  # after the journal: of another format, it means another
             self._eps_shift_px = stored_config(self.run).alignment.eps_shift
+        self._mosaic = find_mosaic_previews(self._objects, self._mosaic)
         status = status_of(self.run, self._view, self._clock())
         return RunPicture(
             replace(status, eps_shift_px=self._eps_shift_px),
@@ -138,6 +144,7 @@ class RunViewer:
             self._stages,
             self._outlines,
             last_log_lines(self._objects, _LOG_LINES),
+            self._mosaic,
             self._view.n_entries,
             trouble,
         )

@@ -6,6 +6,7 @@ Every column has a number, or null, for each of ``exposures.id``, which are in o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -28,7 +29,7 @@ _DIGITS, _SKY_DECIMALS = 6, 8
 
 def picture_json(picture: RunPicture) -> Json:
     """Return a picture as JSON values: what changes with each look, and what seldom does."""
-    return {name: value for make in PARTS.values() for name, value in make(picture).items()}
+    return {name: value for one in PARTS.values() for name, value in one.make(picture).items()}
 
 
 def moment_json(picture: RunPicture) -> Json:
@@ -59,15 +60,43 @@ def exposures_json(picture: RunPicture) -> Json:
 def passes_json(picture: RunPicture) -> Json:
     """Return what each pass did to each exposure."""
     ids = [one.id for one in picture.exposures]
-    return {"passes": [_pass(one, picture.outlines, ids) for one in picture.passes]}
+    return {"passes": [pass_json(one, picture.outlines, ids) for one in picture.passes]}
 
 
-#: The parts of a picture, for whoever sends each when it has changed.
-PARTS: Mapping[str, Callable[[RunPicture], Json]] = MappingProxyType(
-    {"moment": moment_json, "exposures": exposures_json, "passes": passes_json}
+def mosaic_json(picture: RunPicture) -> Json:
+    """Return pictures of the mosaic; null where there are none."""
+    return {"mosaic": None if picture.mosaic is None else picture.mosaic.json}
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePart:
+    """A part of a picture, for whoever sends each when it has changed.
+
+    Parameters
+    ----------
+    make : callable
+        Returns its JSON values.
+    basis : callable
+        Returns what it follows from: while that is the same, so is the part.
+    """
+
+    make: Callable[[RunPicture], Json]
+    basis: Callable[[RunPicture], object]
+
+
+def _journal_of(picture: RunPicture) -> object:
+    return picture.n_events
+
+
+#: All of a picture.
+PARTS: Mapping[str, PicturePart] = MappingProxyType(
+    {
+        "moment": PicturePart(moment_json, lambda picture: picture),
+        "exposures": PicturePart(exposures_json, _journal_of),
+        "passes": PicturePart(passes_json, _journal_of),
+        "mosaic": PicturePart(mosaic_json, lambda picture: picture.mosaic),
+    }
 )
-#: Those that change only with the journal (`RunPicture.n_events`).
-SETTLED = frozenset({"exposures", "passes"})
 
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:
@@ -97,18 +126,19 @@ def _held_out(picture: RunPicture, ids: Sequence[str]) -> Json:
     given = [picture.status.state.verdicts.get(name) for name in ids]
     return {
         "verdict": ["" if one is None else one.verdict.value for one in given],
-        "before_px": [None if one is None else _short(one.before_px) for one in given],
-        "after_px": [None if one is None else _short(one.after_px) for one in given],
+        "before_px": [None if one is None else short(one.before_px) for one in given],
+        "after_px": [None if one is None else short(one.after_px) for one in given],
     }
 
 
-def _pass(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
+def pass_json(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> Json:
+    """Return columns of exposures as JSON values, for each of `ids`, which are in order."""
     rows, n = _rows(columns.id, ids), len(ids)
     moved = columns.displacement_arcsec(_middles_in_planes(columns.id, outlines))
     return {
         "number": columns.number,
         "full": columns.is_full,
-        "movement_px": _short(columns.movement_px),
+        "movement_px": short(columns.movement_px),
         "catalogued": columns.n_catalogued,
         "move_px": _column(columns.move_px, rows, n),
         "east_mas": _column(1e3 * moved.x, rows, n),
@@ -140,7 +170,7 @@ def _stage(one: StageTime) -> Json:
         "skipped": one.n_skipped,
         "failed": one.n_failed,
         "reused": one.n_reused,
-        "work_s": _short(one.work_s),
+        "work_s": short(one.work_s),
         "peak_bytes": one.peak_bytes,
         "lost": one.is_lost,
     }
@@ -158,8 +188,8 @@ def _column(
 ) -> list[float | None]:
     """Return values at their rows, null elsewhere and for what is not finite."""
     column: list[float | None] = [None] * n
-    short = _rounded(values) if decimals is None else np.round(values, decimals)
-    for row, value in zip(rows.tolist(), short.tolist(), strict=True):
+    digits = _rounded(values) if decimals is None else np.round(values, decimals)
+    for row, value in zip(rows.tolist(), digits.tolist(), strict=True):
         column[row] = value if isfinite(value) else None
     return column
 
@@ -175,5 +205,6 @@ def _rounded(values: FloatArray) -> FloatArray:
     return rounded
 
 
-def _short(value: float) -> float | None:
+def short(value: float) -> float | None:
+    """Return a number with the digits that a page needs; None for what is not finite."""
     return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None

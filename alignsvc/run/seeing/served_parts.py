@@ -16,7 +16,7 @@ from alignsvc.errors import AlignError
 from alignsvc.io.places import Place
 from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import PARTS, SETTLED, Json
+from alignsvc.run.seeing.picture_json import PARTS, Json
 
 #: However many pages there are, and however often they ask: no two looks within so many seconds.
 _LEAST_S = 1.0
@@ -65,7 +65,7 @@ class ServedRun:
         self._viewer: RunViewer | None = None
         self._looked_s = -_LEAST_S
         self._parts: dict[str, ServedPart] = {}
-        self._n_events = -1
+        self._bases: dict[str, object] = {}
 
     def part(self, name: str) -> ServedPart:
         """Return a part of the picture as it is now, or was less than a second ago.
@@ -104,18 +104,19 @@ class ServedRun:
                 self._viewer = RunViewer(self.run)
             self._show(self._viewer.look())
         except (AlignError, OSError) as error:
-            self._viewer, self._n_events = None, -1
+            self._viewer, self._bases = None, {}
             self._parts = dict.fromkeys(PARTS, _part({"trouble": self._trouble(error)}))
 
     def _show(self, picture: RunPicture) -> None:
-        is_news = picture.n_events != self._n_events
-        for name, made in PARTS.items():
-            if is_news or name not in SETTLED:
-                part = _part(made(picture))
-                # The same again keeps what was compressed.
-                if name not in self._parts or part.tag != self._parts[name].tag:
-                    self._parts[name] = part
-        self._n_events = picture.n_events
+        for name, one in PARTS.items():
+            basis = one.basis(picture)
+            if name in self._bases and basis == self._bases[name]:
+                continue
+            self._bases[name] = basis
+            part = _part(one.make(picture))
+            # The same again keeps what was compressed.
+            if name not in self._parts or part.tag != self._parts[name].tag:
+                self._parts[name] = part
 
     def _trouble(self, error: Exception) -> str:
         return f"{self.run} cannot be shown by {platform.node()}, where this page is made: {error}"

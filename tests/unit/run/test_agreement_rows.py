@@ -19,6 +19,7 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.agreement_table import agreement_to_ecsv, read_agreement
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import SkipReason
+from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.pages import report_html
 from alignsvc.run.report.summary import report_lines, result_json, result_lines
 from alignsvc.run.result import RunResult
@@ -69,7 +70,7 @@ def test_what_differs_is_warned_of_and_what_was_not_compared_is_never_agreed() -
     assert told["method_agreement"][2]["reason"] == "no_model"
     for lines in (result_lines(result), report_lines(told)):
         assert any(counted in line for line in lines) and f"warning: {warning}" in lines
-    assert f"<td>{NONE.text}</td>" in report_html(result)
+    assert f"<td>{NONE.text}</td>" in report_html(ReportContents(result))
 
 
 def test_a_measurement_that_failed_is_warned_of_with_what_failed() -> None:
@@ -80,7 +81,7 @@ def test_a_measurement_that_failed_is_warned_of_with_what_failed() -> None:
     assert f"broken: {BROKEN.message}" in warning
     told = json.loads(json.dumps(result_json(result), allow_nan=False))
     assert told["method_agreement"][1]["message"] == BROKEN.message
-    assert "its measurement by the model failed: LinAlgError" in report_html(result)
+    assert "its measurement by the model failed: LinAlgError" in report_html(ReportContents(result))
 
 
 def test_every_reason_has_a_text_and_those_of_the_solve_are_among_them() -> None:

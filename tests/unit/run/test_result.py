@@ -13,6 +13,7 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
 from alignsvc.domain.result import ChipApart, ExposureResult, FitQuality
 from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.pages import report_html
 from alignsvc.run.report.summary import report_lines, result_json, result_lines
 from alignsvc.run.result import RunResult
@@ -44,7 +45,7 @@ def test_aligned_exposures_whose_chips_are_not_are_warned_of_beside_the_counts()
     assert told["exposures"][0]["chips_apart"][0] == {
         "name": "SCI,2", "offset_px": [0.3, -0.4], "error_px": 0.01,
     }  # fmt: skip
-    page = report_html(found)
+    page = report_html(ReportContents(found))
     assert "<td>not its chips SCI,2 by 0.500 px, SCI,4 by 0.100 px</td>" in page
     assert page.count('class="apart"') == 2
     # Its stated errors hold it: the contract calls that aligned, and the run done.
@@ -62,10 +63,10 @@ def test_colour_terms_stand_with_their_exposures() -> None:
     assert first["colour_term"]["shift_mas_per_mag"] == pytest.approx([12.25, -6.0])
     assert first["colour_term"]["error_mas_per_mag"] == [0.5, None]
     assert "colour_term" not in second
-    assert "<td>+12.25</td><td>-6.00</td><td>inf</td>" in report_html(found)
+    assert "<td>+12.25</td><td>-6.00</td><td>inf</td>" in report_html(ReportContents(found))
 
 
 def test_the_page_holds_every_note_and_a_terminal_the_first() -> None:
     found = result(row("a", ()), notes=tuple(f"told {k}" for k in range(30)))
-    assert "note: told 29" in report_html(found)
+    assert "note: told 29" in report_html(ReportContents(found))
     assert not any("told 29" in line for line in result_lines(found))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
-from alignsvc.numerics.displacement.source_pixels import SourcePixels
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignsvc.io.tables import bytes_from_table
+from alignsvc.numerics.displacement.source_pixels import SourcePixels, within_room
 
 
 def pixels(side: int, lags: int, source: int) -> SourcePixels:
@@ -32,3 +37,54 @@ def test_small_cutouts_get_a_frame_and_keep_their_place() -> None:
 
 def test_nothing_together_is_nothing() -> None:
     assert len(SourcePixels.concatenate([])) == 0
+
+
+def several(sides: list[int], with_model: list[bool] | None = None) -> SourcePixels:
+    """Return sources of several sizes in one table, the first of id 0."""
+    parts = []
+    for k, side in enumerate(sides):
+        one = pixels(side, 2 * (side // 8) + 1, source=k)
+        if with_model is not None and with_model[k]:
+            one = dataclasses.replace(one, model=one.cutout)
+        parts.append(one)
+    return SourcePixels.concatenate(parts)
+
+
+def test_a_wide_source_that_would_take_the_room_of_many_is_left_out() -> None:
+    many = several([16, 96, 16, 16])
+    room = len(bytes_from_table(many.select(np.array([0, 2, 3])).without_frames(many.widths[0])))
+    kept = within_room(many, np.array([0, 1, 2, 3]), room)
+    assert kept.source.tolist() == [0, 2, 3]
+    # Its frames went with it.
+    assert kept.cutout.shape == (3, 16, 16)
+    assert np.isfinite(kept.cutout).all()
+    assert kept.corner_x.tolist() == [10, 10, 10]
+
+
+def test_of_nothing_nothing_is_kept() -> None:
+    none = SourcePixels.concatenate([])
+    assert len(within_room(none, np.zeros(0, np.int64), 1 << 20)) == 0
+    assert len(SourcePixels.concatenate([none, none])) == 0
+
+
+def test_the_most_wanted_come_first() -> None:
+    kept = within_room(several([16, 16, 16]), np.array([2, 0, 1]), 1 << 20)
+    assert kept.source.tolist() == [2, 0, 1]
+
+
+@given(
+    sides=st.lists(st.sampled_from([16, 24, 64]), min_size=1, max_size=6),
+    room=st.integers(0, 120_000),
+    seed=st.integers(0, 99),
+)
+def test_what_is_kept_never_takes_more_than_its_room(
+    sides: list[int], room: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    many = several(sides, (random.random(len(sides)) < 0.5).tolist())
+    order = random.permutation(len(sides))
+    kept = within_room(many, order, room)
+    arrays = [getattr(kept, field.name) for field in dataclasses.fields(kept)]
+    assert sum(one.nbytes for one in arrays) <= room
+    for source, has in zip(kept.source, np.isfinite(kept.model).any(axis=(1, 2)), strict=True):
+        assert has == np.isfinite(many.model[source]).any()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.domain.result import ChipResult, ExposureResult, FitQuality, HeldOutResidual
 from alignsvc.io.exposure_headers import ExposureHeader
-from alignsvc.io.journal import VerdictGiven
+from alignsvc.io.journal import ExposureEnded, VerdictGiven
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.plan import Plan, PlannedExposure
 
@@ -20,16 +21,29 @@ def exposure_results(
     plan: Plan, state: LoopState, verdicts: Mapping[str, VerdictGiven]
 ) -> tuple[ExposureResult, ...]:
     """Return a row for every exposure that the run was given, in order of id."""
-    ended = {end.exposure: end for end in plan.ended} | dict(state.ended)
+    known = _Known(
+        ended=dict(state.ended) | {end.exposure: end for end in plan.ended},
+        verdicts=verdicts,
+        headers={header.ref.id: header for header in plan.headers},
+    )
     frozen = {one.id: one for one in (*plan.exposures, *plan.idle) if one.is_frozen}
-    names = sorted({one.id for one in plan.exposures} | set(frozen) | set(ended))
+    names = sorted({one.id for one in plan.exposures} | set(frozen) | set(known.ended))
     components = _components(plan, state)
     return tuple(
         _frozen_row(frozen[name], components[frozen[name].component], state)
-        if name in frozen and name not in ended
-        else _row(plan, state, verdicts, name)
+        if name in frozen and name not in known.ended
+        else _row(plan, state, known, name)
         for name in names
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What is looked up for every exposure, by its id."""
+
+    ended: Mapping[str, ExposureEnded]
+    verdicts: Mapping[str, VerdictGiven]
+    headers: Mapping[str, ExposureHeader]
 
 
 def _components(plan: Plan, state: LoopState) -> dict[int, int]:
@@ -71,11 +85,9 @@ def _frozen_row(one: PlannedExposure, component: int, state: LoopState) -> Expos
     )
 
 
-def _row(
-    plan: Plan, state: LoopState, verdicts: Mapping[str, VerdictGiven], name: str
-) -> ExposureResult:
-    end = {e.exposure: e for e in plan.ended}.get(name) or state.ended.get(name)
-    judged = verdicts.get(name)
+def _row(plan: Plan, state: LoopState, known: _Known, name: str) -> ExposureResult:
+    end = known.ended.get(name)
+    judged = known.verdicts.get(name)
     correction = state.corrections.get(name)
     return ExposureResult(
         id=name,
@@ -87,7 +99,7 @@ def _row(
         component=state.component.get(name, -1),
         is_reference=name == plan.reference,
         correction=None if end else state.corrections[name],
-        chips=() if end else _chips(plan, state, name),
+        chips=() if end else _chips(known, state, name),
         quality=state.quality.get(name, FitQuality()),
         last_move_px=state.moves_px.get(name, _NAN),
         passes=state.passes.get(name, 0),
@@ -100,10 +112,9 @@ def _row(
     )
 
 
-def _chips(plan: Plan, state: LoopState, name: str) -> tuple[ChipResult, ...]:
+def _chips(known: _Known, state: LoopState, name: str) -> tuple[ChipResult, ...]:
     """Return the chips of an exposure that have offsets."""
-    header = {header.ref.id: header for header in plan.headers}[name]
-    return _chips_of(header, state.chips.get(name), state.corrections[name])
+    return _chips_of(known.headers[name], state.chips.get(name), state.corrections[name])
 
 
 def _chips_of(

@@ -1,0 +1,1 @@
+"""Pictures of mosaics for people: small ones, and what their brightness means."""

@@ -1,0 +1,78 @@
+"""Mosaics made smaller by whole numbers of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.resampling.coadd import Contribution, merge
+
+
+def binned(sums: Contribution, factor: int) -> Contribution:
+    """Return sums over squares of `factor` x `factor` pixels, float64.
+
+    Squares are counted from pixel 0 of the grid, so that the binned tiles of a mosaic add up to the
+    binned mosaic, and what is binned twice is binned by the product. The mean of a square is the
+    weighted mean of its covered pixels; a pixel whose numerator or weight is no number counts as
+    not covered.
+
+    Parameters
+    ----------
+    sums : Contribution
+        Of any box of the grid.
+    factor : int
+        1 leaves pixels as they are.
+
+    Returns
+    -------
+    Contribution
+        Its box is in squares; those that the box of `sums` covers in part are among them.
+    """
+    box = sums.box
+    if factor < 1:
+        raise ValueError(f"binning: wanted a factor of 1 or more, got {factor}")
+    if box.is_empty:
+        return Contribution.empty(PixelBox(0, 0, 0, 0))
+    sound = np.isfinite(sums.numerator) & np.isfinite(sums.weight) & (sums.weight > 0)
+    rows, columns = _edges(box.y0, box.y1, factor), _edges(box.x0, box.x1, factor)
+    sound_only = (
+        np.where(sound, plane, 0.0).astype(np.float64, copy=False)
+        for plane in (sums.numerator, sums.weight)
+    )
+    planes = (np.add.reduceat(np.add.reduceat(plane, rows, 0), columns, 1) for plane in sound_only)
+    return Contribution(_in_squares(box, factor), *planes)
+
+
+def binned_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Return how many squares a grid of pixels has, ``(ny, nx)``."""
+    return (-(-shape[0] // factor), -(-shape[1] // factor))
+
+
+def factor_for(shape: tuple[int, int], longest: int) -> int:
+    """Return the smallest factor by which no side has more than `longest` squares."""
+    return -(-max(shape) // longest)
+
+
+def added(parts: Iterable[Contribution], shape: tuple[int, int]) -> Contribution:
+    """Return the sum of binned parts over a whole grid of squares."""
+    return merge(parts, PixelBox(0, 0, shape[1], shape[0]))
+
+
+def shown(sums: Contribution) -> FloatArray:
+    """Return the weighted mean, NaN where nothing is."""
+    value, hole = sums.mean()
+    return np.where(hole, np.nan, value)
+
+
+def _edges(first: int, last: int, factor: int) -> NDArray[np.intp]:
+    """Return where squares begin among pixels ``first <= x < last``, counted from the first."""
+    starts = np.arange(first // factor, -(-last // factor)) * factor - first
+    return np.maximum(starts, 0)
+
+
+def _in_squares(box: PixelBox, factor: int) -> PixelBox:
+    return PixelBox(box.x0 // factor, box.y0 // factor, -(-box.x1 // factor), -(-box.y1 // factor))
