@@ -14,9 +14,8 @@ from alignsvc.errors import AlignError, TransientError
 from alignsvc.io.places import Place
 from alignsvc.run.cancelling import cancel_run
 from alignsvc.run.seeing.detail_json import detail_json
-from alignsvc.run.seeing.mosaic_previews import MosaicPreviews
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import exposures_json, moment_json, mosaic_json, passes_json
+from alignsvc.run.seeing.picture_json import PARTS
 from alignsvc.run.service import RunOptions
 from alignsvc.run.stored import stored_config
 from alignsvc.run.submitting import submit
@@ -52,6 +51,8 @@ class RunMonitor(anywidget.AnyWidget):
     exposures = traitlets.Dict().tag(sync=True)
     passes = traitlets.Dict().tag(sync=True)
     mosaic = traitlets.Dict().tag(sync=True)
+    tasks = traitlets.Dict().tag(sync=True)
+    workers = traitlets.Dict().tag(sync=True)
 
     def __init__(self, run: Place, interval_s: float = 2.0) -> None:
         super().__init__()
@@ -60,8 +61,7 @@ class RunMonitor(anywidget.AnyWidget):
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
         self._patient_until_s = 0.0
-        self._n_events = -1
-        self._seen_mosaic: MosaicPreviews | None = None
+        self._bases: dict[str, object] = {}
         self.on_msg(self._on_message)
         self.refresh()
         self._go_on_looking()
@@ -78,17 +78,12 @@ class RunMonitor(anywidget.AnyWidget):
         self.moment = {**self.moment, "trouble": str(error)}
 
     def _show(self, picture: RunPicture) -> None:
-        self.moment = moment_json(picture)
-        # What is as it was is not sent again.
-        if picture.mosaic is not self._seen_mosaic:
-            self._seen_mosaic = picture.mosaic
-            self.mosaic = mosaic_json(picture)
-        if picture.n_events == self._n_events:
-            return
-        self._n_events = picture.n_events
-        self.exposures = exposures_json(picture)
-        if len(picture.passes) != len(self.passes.get("passes", ())):
-            self.passes = passes_json(picture)
+        for name, one in PARTS.items():
+            basis = one.basis(picture)
+            # What is as it was is not made, nor sent, again.
+            if name not in self._bases or basis != self._bases[name]:
+                self._bases[name] = basis
+                self.set_trait(name, one.make(picture))
 
     def _go_on_looking(self) -> None:
         """Look again and again while the run goes on, where there is a loop to do so in."""

@@ -12,6 +12,7 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.io.objects import ObjectStore
 from alignsvc.redaction import redacted
+from alignsvc.tasks.base import TaskReport, WorkTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,19 @@ class TaskRetried:
 class TaskEnded:
     """A task has its outcome; re-used = a receipt answered, no work was done.
 
-    `peak_bytes` is what its process occupied at the most, 0 if nobody knows.
+    `peak_bytes` is what its process occupied at the most, 0 if nobody knows; `work` is when and
+    where it was done, None if no process told.
     """
 
     outcome: TaskOutcome
     is_reused: bool
     peak_bytes: int = 0
+    work: WorkTime | None = None
+
+
+def ended_with(report: TaskReport) -> TaskEnded:
+    """Return the event of a report that came back."""
+    return TaskEnded(report.outcome, report.is_reused, report.peak_bytes, report.work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,34 @@ class Waited:
 
     A listener that raises here gives up the stage.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersSeen:
+    """How the workers of this run are: about once a second while tasks go on.
+
+    Parameters
+    ----------
+    n_known : int
+        Workers that there are.
+    n_busy : int
+        Those of them that have something to do, for whomever.
+    n_running : int
+        Tasks of this run that are being done.
+    memory_bytes : tuple of int
+        What each worker occupies.
+    limit_bytes : int
+        The least that one may; 0 if nothing limits it.
+    is_here : bool
+        Whether tasks are done by the process of the driver.
+    """
+
+    n_known: int
+    n_busy: int
+    n_running: int
+    memory_bytes: tuple[int, ...] = ()
+    limit_bytes: int = 0
+    is_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +105,9 @@ class WorkerLeftOut:
     why: str
 
 
-TaskEvent: TypeAlias = TaskStarted | TaskRetried | TaskDoubled | TaskEnded | Waited | WorkerLeftOut
+TaskEvent: TypeAlias = (
+    TaskStarted | TaskRetried | TaskDoubled | TaskEnded | Waited | WorkersSeen | WorkerLeftOut
+)
 
 
 class Listener(Protocol):

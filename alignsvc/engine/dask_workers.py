@@ -8,11 +8,12 @@ Every question has its time; a scheduler that does not answer is a `TransientErr
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -22,15 +23,16 @@ from distributed.client import ClosedClientError
 from threadpoolctl import threadpool_limits
 
 from alignsvc.domain.task import StaysAtHome, Task
-from alignsvc.engine.base import RunContext, WorkerLeftOut
+from alignsvc.engine.base import RunContext, WorkerLeftOut, WorkersSeen
 from alignsvc.engine.memory import memory_allowed
-from alignsvc.engine.pulse import Pulse, known, take_pulse
+from alignsvc.engine.pulse import Pulse, TaskName, known, take_pulse
 from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.stragglers import StragglerRule
 from alignsvc.engine.versions import Versions, WorkerRoll, require_versions, versions_here
 from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import ObjectStore
-from alignsvc.tasks.base import TaskReport, run_task
+from alignsvc.redaction import redacted
+from alignsvc.tasks.base import TaskReport, WorkTime, run_task
 from alignsvc.wording import counted
 
 #: Longest time that a task may run, unless told otherwise: tasks take seconds to minutes.
@@ -40,6 +42,7 @@ NO_ANSWER = (OSError, TimeoutError, CancelledError)
 #: Errors of a client that could not connect again and closed itself, unless it has not: its pool
 #: of connections is closed, or it has no scheduler any more to ask.
 CLOSED = (RuntimeError, AttributeError, ClosedClientError)
+_LONGEST_NAME = 80
 #: Between questions whether cancelled tasks are forgotten, seconds.
 _LETTING_GO_S = 0.02
 
@@ -109,7 +112,15 @@ def run_on_worker(
     threadpool_limits(limits=1)
     limit_bytes = get_worker().memory_manager.memory_limit
     with memory_allowed(limit_bytes and int(memory_share * limit_bytes)):
-        return run_task(task, objects)
+        report = run_task(task, objects)
+    return report if report.work is None else replace(report, work=_of_this(report.work))
+
+
+def _of_this(work: WorkTime) -> WorkTime:
+    """Return when a task was done, with the name of the worker that calls."""
+    # dask names a worker by its address unless it is told otherwise.
+    name = f"{socket.gethostname()}/{str(get_worker().name).rpartition('://')[2]}"
+    return replace(work, worker=redacted(name)[:_LONGEST_NAME])
 
 
 def always_hope() -> None:
@@ -146,6 +157,7 @@ class DaskWorkers:
         self._client = client
         self._objects = context.objects
         self._settings = settings
+        self._on_event = context.on_event
         self._require_hope = require_hope
         self._handed_over = 0
         # Two runs of one identity, or two drivers of one run, are told apart on one scheduler.
@@ -175,8 +187,23 @@ class DaskWorkers:
         every: Pulse = self._ask(self._client.run_on_scheduler, take_pulse)
         pulse = every.without(refused)
         self.threads, self._addresses = pulse.threads, pulse.addresses
+        self._on_event(self._seen(pulse))
         self._judge(self.roll.new_among(pulse.addresses))
         return self.pulse() if self.roll.refused != refused else pulse
+
+    def _seen(self, pulse: Pulse) -> WorkersSeen:
+        ours = sum(self._is_ours(one.name) for one in pulse.running)
+        limits = [worker.limit_bytes for worker in pulse.workers if worker.limit_bytes]
+        return WorkersSeen(
+            len(pulse.workers),
+            len(pulse.workers) - len(pulse.idle),
+            ours,
+            tuple(worker.memory_bytes for worker in pulse.workers),
+            min(limits, default=0),
+        )
+
+    def _is_ours(self, name: TaskName) -> bool:
+        return isinstance(name, tuple) and str(name[0]).endswith(self._own)
 
     def _judge(self, workers: list[str]) -> None:
         """Ask workers what they run; those that run something else get no task."""

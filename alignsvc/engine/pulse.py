@@ -41,10 +41,23 @@ class Running:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Worker:
-    """A worker: its address, and how many tasks it can run at one time."""
+    """A worker.
+
+    Parameters
+    ----------
+    address : str
+    threads : int
+        How many tasks it can run at one time.
+    memory_bytes : int
+        What it occupied when it last said so.
+    limit_bytes : int
+        What it may occupy; 0 if nothing limits it.
+    """
 
     address: str
     threads: int
+    memory_bytes: int = 0
+    limit_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +103,13 @@ def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     running = tuple(task for worker in workers for task in _running_on(worker, time.time()))
     idle = tuple(sorted(worker.address for worker in workers if not worker.processing))
     killed = frozenset(said["worker"] for _, said in dask_scheduler.get_events(_KILLED_FOR_MEMORY))
-    every = tuple(sorted(Worker(one.address, one.nthreads) for one in workers))
+    every = tuple(sorted(_worker(one) for one in workers))
     return Pulse(running, every, idle, killed)
+
+
+def _worker(one: WorkerState) -> Worker:
+    occupied = int(one.metrics.get("memory", 0))
+    return Worker(one.address, one.nthreads, occupied, int(one.memory_limit or 0))
 
 
 def known(names: tuple[TaskName, ...], dask_scheduler: Scheduler) -> tuple[TaskName, ...]:

@@ -9,7 +9,14 @@ from types import TracebackType
 
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
-from alignsvc.engine.base import RunContext, ShownPages, TaskEnded, TaskRetried, TaskStarted
+from alignsvc.engine.base import (
+    RunContext,
+    ShownPages,
+    TaskRetried,
+    TaskStarted,
+    WorkersSeen,
+    ended_with,
+)
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
 from alignsvc.errors import AlignError, MemoryShortage, TransientError
@@ -42,10 +49,11 @@ class SerialExecutor:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
         """Yield the outcome of each task, in order."""
+        self._context.on_event(WorkersSeen(1, 1, 1, is_here=True))
         for task in tasks:
             self._context.on_event(TaskStarted(task.key))
             report = self._report_of(task)
-            self._context.on_event(TaskEnded(report.outcome, report.is_reused, report.peak_bytes))
+            self._context.on_event(ended_with(report))
             yield report.outcome
 
     def _report_of(self, task: Task) -> TaskReport:

@@ -22,10 +22,10 @@ from alignsvc.domain.task import Task
 from alignsvc.engine.base import (
     RunContext,
     TaskDoubled,
-    TaskEnded,
     TaskRetried,
     TaskStarted,
     Waited,
+    ended_with,
 )
 from alignsvc.engine.dask_workers import CLOSED, NO_ANSWER, DaskSettings, DaskWorkers
 from alignsvc.engine.pulse import Pulse, Running, TaskName
@@ -256,7 +256,7 @@ class Stage:
         return isinstance(error, WorkerRefused) or roll.refused != before
 
     def _announced(self, report: TaskReport) -> TaskOutcome:
-        self._context.on_event(TaskEnded(report.outcome, report.is_reused, report.peak_bytes))
+        self._context.on_event(ended_with(report))
         return report.outcome
 
     def _watch(self) -> Iterator[TaskOutcome]:

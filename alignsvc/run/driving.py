@@ -18,6 +18,7 @@ from alignsvc.run import events
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.run_log import RunLog
 from alignsvc.run.state import RunState
+from alignsvc.run.work_log import WorkLog
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,15 +32,20 @@ class Wheel:
     keeper : Keeper
         Asked after each task whether to go on.
     log : RunLog
+    work : WorkLog
+        Of tasks and workers.
     """
 
     listener: events.Listener
     keeper: Keeper
     log: RunLog
+    work: WorkLog
 
     def with_tasks_of(self, listener: engine.Listener) -> engine.Listener:
-        """Return who hears of single tasks: a listener of the driver's own, log and keeper."""
-        return engine.heard_by(listener, self.log.task_event, self.keeper.task_event)
+        """Return who hears of single tasks: a listener of the driver's own, logs and keeper."""
+        return engine.heard_by(
+            listener, self.work.task_event, self.log.task_event, self.keeper.task_event
+        )
 
 
 @contextmanager
@@ -69,9 +75,11 @@ def driving(
     objects = RunLocations(run).objects
     log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
     keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
+    work = WorkLog(objects, lease, events.heard_by(listener, log.event))
     try:
-        with log, keeper:
-            yield Wheel(events.heard_by(listener, log.event, keeper.event), keeper, log)
+        with log, work, keeper:
+            heard = events.heard_by(listener, log.event, work.event, keeper.event)
+            yield Wheel(heard, keeper, log, work)
     except RunCancelled as cancelled:
         book.append(journal.Cancelled(cancelled.request, cancelled.by))
         raise

@@ -52,6 +52,23 @@ class KnowsItsProduct(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkTime:
+    """When a task was on a process, and which.
+
+    Parameters
+    ----------
+    began_s, ended_s : float
+        Seconds since 1970 by the clock of that machine, receipt and all.
+    worker : str
+        Its host and name; empty = the process of the driver.
+    """
+
+    began_s: float
+    ended_s: float
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskReport:
     """What comes back from a worker.
 
@@ -64,11 +81,14 @@ class TaskReport:
     peak_bytes : int
         The most memory that the process occupied while it worked, all its libraries included; 0
         if it did not work, or if the system does not tell.
+    work : WorkTime or None
+        None where no process came to an end with it.
     """
 
     outcome: TaskOutcome
     is_reused: bool = False
     peak_bytes: int = 0
+    work: WorkTime | None = None
 
 
 def run_task(task: Task, objects: ObjectStore) -> TaskReport:
@@ -95,9 +115,11 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
     RunStoreError
         The run directory cannot be used: no exposure is to blame.
     """
+    began_s = time.time()
     search = receipt_of(task, objects)
     if search.receipt is not None:
-        return TaskReport(search.receipt.outcome, is_reused=True)
+        work = WorkTime(began_s, time.time())
+        return TaskReport(search.receipt.outcome, is_reused=True, work=work)
     started = time.perf_counter()
     forget_peak()
     outcome = _outcome_of(task)
@@ -108,7 +130,7 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
             replace_receipt(objects, Receipt(outcome))
         else:
             write_receipt(objects, Receipt(outcome))
-    return TaskReport(outcome, peak_bytes=peak)
+    return TaskReport(outcome, peak_bytes=peak, work=WorkTime(began_s, time.time()))
 
 
 def receipt_of(task: Task, objects: ObjectStore) -> ReceiptSearch:

@@ -22,6 +22,11 @@ def peak_bytes() -> int:
     return _status_bytes("VmHWM:")
 
 
+def occupied_bytes() -> int:
+    """Return what this process occupies now; 0 if that is not known."""
+    return _status_bytes("VmRSS:")
+
+
 def allocated_bytes() -> int:
     """Return what this process has allocated, touched or not; 0 if that is not known."""
     return _status_bytes("VmData:")

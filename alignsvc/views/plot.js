@@ -55,6 +55,7 @@ class Plane {
     this.spots = [];
     this.isReady = false;
     this.canvas.addEventListener("mousemove", (event) => this.#hover(event));
+    this.canvas.addEventListener("keydown", (event) => this.#step(event));
     this.canvas.addEventListener("mouseleave", () => { this.says.textContent = ""; });
     new ResizeObserver(() => this.redraw()).observe(this.root);
   }
@@ -153,18 +154,27 @@ class Plane {
     this.path([[x0, y0], [x1, y1], null, barb(0.5), [x1, y1], barb(-0.5)], colour, 1.3);
   }
 
-  // Text that is shown near a point, and what a click there chooses.
-  spot(x, y, text, row = null) { this.spots.push({ x, y, text, row }); }
+  // Text that is shown near a point, or along so much to both sides of it; what a click there chooses.
+  spot(x, y, text, row = null, beside = 0) { this.spots.push({ x, y, text, row, beside }); }
 
   nearest(event, within = 24) {
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     let best = null, least = within * within;
     for (const spot of this.spots) {
-      const off = (spot.x - x) ** 2 + (spot.y - y) ** 2;
+      const off = Math.max(0, Math.abs(spot.x - x) - spot.beside) ** 2 + (spot.y - y) ** 2;
       if (off < least) { least = off; best = spot; }
     }
     return best;
+  }
+
+  // The arrows go from spot to spot, in the order in which they were drawn.
+  #step(event) {
+    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!way || !this.spots.length) return;
+    event.preventDefault();
+    this.at = ((this.at ?? (way > 0 ? -1 : 0)) + way + this.spots.length) % this.spots.length;
+    this.says.textContent = this.spots[this.at].text;
   }
 
   #hover(event) {

@@ -6,8 +6,11 @@ const PANELS = [
   { make: (view) => sideBySide(convergence(view), skyMap(view)) },
   { title: "Exposures", make: (view) => new ExposureTable(view) },
   { make: (view) => new ChosenExposure(view) },
+  { title: "Failures and their reasons", make: (view) => new FailurePanel(view) },
   { title: "Mosaic", make: (view) => new MosaicPanel(view) },
   { title: "Stages", make: (view) => timeline(view) },
+  { title: "Tasks", make: (view) => new TaskPanel(view) },
+  { title: "Workers and memory", make: (view) => new WorkerPanel(view) },
   { title: "Log", make: (view) => new LogPanel(view) },
 ];
 

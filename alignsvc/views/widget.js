@@ -18,7 +18,7 @@ function render({ model, el }) {
     model.send({ ask: "exposure", id, number });
   });
   const view = new RunView(root, { detail });
-  const parts = ["moment", "exposures", "passes", "mosaic"];
+  const parts = ["moment", "exposures", "passes", "mosaic", "tasks", "workers"];
   const show = () => {
     const picture = Object.assign({}, ...parts.map((part) => model.get(part)));
     if (picture.trouble && !picture.status) {
@@ -26,7 +26,7 @@ function render({ model, el }) {
       cancel.disabled = resume.disabled = true;
       return;
     }
-    if (!picture.status || !picture.exposures || !picture.passes) return;
+    if (!picture.status || !picture.exposures || !picture.passes || !picture.tasks || !picture.workers) return;
     const goes = ["running", "never begun"].includes(picture.status.standing);
     cancel.disabled = !goes;
     resume.disabled = goes || picture.status.finished;

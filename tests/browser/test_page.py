@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from worked import START_S, work
 
+from alignsvc.io.record_pieces import Records
+from alignsvc.run.seeing.work_json import sample_columns, task_columns
 from alignsvc.views import view_html
 
 pytestmark = pytest.mark.browser
@@ -54,11 +57,20 @@ def picture(n: int = N, **changed: Any) -> dict[str, Any]:
         [k, [(x + a * half) % 360 for a in (-1, 1, 1, -1)], [y + b * half for b in (-1, -1, 1, 1)]]
         for k, (x, y) in enumerate(zip(ra, dec, strict=True))
     ]
+    struck = {"failed": 7, "skipped": 9}
     made = {
+        **work(6, ids[:120]),
+        "failures": [
+            {
+                **{"status": how, "reason": "empty", "text": "the file is <b>empty</b>"},
+                **{"next": "get the file again", "rows": list(range(first, n, 50))},
+            }
+            for how, first in struck.items()
+        ],
         "version": "0",
         "status": {"standing": "finished", "exit_code": 1, "eps_shift_px": 0.003, "finished": True},
         "lines": ["/data/run: ended, exit 1", "</script><b>not bold</b>"],
-        "now_s": 1000.0,
+        "now_s": START_S + 600.0,
         "exposures": {
             "id": ids,
             "status": status,
@@ -75,8 +87,14 @@ def picture(n: int = N, **changed: Any) -> dict[str, Any]:
             "after_px": column(0.02 * random.random(n)),
         },
         "passes": passes,
-        "stages": [stage("resample", 0.0, 20.0), stage("measure", 20.0, 50.0, failed=8)],
-        "log": [[900.0, "task_failed", "measure", ids[7], "empty: the file <i>is</i> empty"]],
+        "stages": [
+            stage("resample", START_S, START_S + 20.0),
+            stage("measure", START_S + 20.0, START_S + 50.0, failed=8),
+        ],
+        "log": [
+            [START_S + 50.0, "task_failed", "measure", ids[7], "empty: the file <i>is</i> empty"],
+            [START_S + 51.0, "task_retried", "merge", "tile 3", "try 2: workers died"],
+        ],
     }
     return {**made, **changed}
 
@@ -139,7 +157,7 @@ def test_everything_is_drawn_and_nothing_from_outside_is_markup(page: Page) -> N
     assert page.page.locator(".lines b, .log i").count() == 0
     assert [page.colours(k) > 5 for k in range(3)] == [True] * 3
     assert page.texts(".count") == [f"{N} of {N} exposures"]
-    assert "measure night0/exp0007: empty: the file <i>is</i> empty" in page.texts(".log li")[0]
+    assert "measure night0/exp0007: empty: the file <i>is</i> empty" in page.texts(".log li")[1]
 
 
 def test_rows_are_those_in_sight_and_sort_by_any_column(page: Page) -> None:
@@ -209,6 +227,9 @@ def test_a_run_that_has_not_begun_says_so(page: Page) -> None:
             passes=[],
             stages=[],
             log=[],
+            failures=[],
+            tasks=task_columns(Records()),
+            workers=sample_columns(Records()),
             held_out={"verdict": [], "before_px": [], "after_px": []},
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -31,6 +32,7 @@ from alignsvc.engine.base import (
     TaskEnded,
     TaskEvent,
     TaskRetried,
+    WorkersSeen,
 )
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.dask_workers import DaskSettings
@@ -308,6 +310,30 @@ def test_each_end_has_its_name(executor: Executor, tmp_path: Path) -> None:
         (TaskStatus.FAILED, FailureKind.INTERNAL),
     ]
     assert "ZeroDivisionError: division by zero (in befalls, test_executors.py:" in str(outcomes[3])
+
+
+def test_each_end_tells_when_and_where_and_workers_are_seen(
+    executor: Executor, events: Events, tmp_path: Path
+) -> None:
+    before_s = time.time()
+    list(executor.run(Slow(n, tmp_path) for n in range(14)))
+    list(executor.run(Slow(n, tmp_path) for n in range(14)))  # receipts answer
+    ends = [event for event in events.seen if isinstance(event, TaskEnded)]
+    assert len(ends) == 28
+    for event in ends:
+        assert event.work is not None
+        assert before_s <= event.work.began_s <= event.work.ended_s <= time.time()
+        assert (event.work.ended_s - event.work.began_s >= 0.2) is not event.is_reused
+    seen = [event for event in events.seen if isinstance(event, WorkersSeen)]
+    if isinstance(executor, SerialExecutor):
+        assert {event.work.worker for event in ends if event.work} == {""}
+        assert seen[0] == WorkersSeen(1, 1, 1, is_here=True)
+    else:
+        host = socket.gethostname()
+        assert {event.work.worker for event in ends if event.work} == {f"{host}/0", f"{host}/1"}
+        assert {one.n_known for one in seen} == {2}
+        assert any(one.n_running > 0 and one.n_busy > 0 for one in seen)
+        assert all(one.limit_bytes > min(one.memory_bytes) > 0 for one in seen)
 
 
 def test_bad_data_are_never_tried_again(executor: Executor, events: Events, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,28 @@ def test_stages_tell_when_and_how_much(picture: RunPicture) -> None:
     assert all(one.n_tasks == 3 and one.work_s > 0 for one in measured)
 
 
+def test_every_task_is_told_of_with_its_time_and_the_driver_with_its_memory(
+    picture: RunPicture,
+) -> None:
+    counts = Counter((one.stage, one.pass_number) for one in picture.tasks.records)
+    wanted: Counter[tuple[str, int]] = Counter()
+    for stage in picture.stages:
+        wanted[stage.stage, stage.pass_number] += stage.n_tasks
+    assert counts == +wanted
+    for one in picture.tasks.records:
+        within = [
+            stage
+            for stage in picture.stages
+            if (stage.stage, stage.pass_number) == (one.stage, one.pass_number)
+            and stage.began_s - 0.1 <= one.began_s <= one.ended_s <= (stage.ended_s or 0.0) + 0.1
+        ]
+        assert within
+        assert one.worker.endswith("/driver")
+    samples = picture.samples.records
+    assert samples
+    assert all(one.driver_bytes > 50e6 for one in samples)
+
+
 def test_a_second_look_reads_no_table_again(ended: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     viewer = RunViewer(ended)
     first = viewer.look()
@@ -183,9 +206,11 @@ def test_a_monitor_has_the_picture_and_nothing_to_press_on_an_ended_run(ended: P
     assert shown.moment["status"]["exit_code"] == 4
     assert len(shown.passes["passes"]) == 2
     assert shown.exposures["exposures"]["id"][-1] == "none"
-    before = shown.passes
+    assert shown.tasks["tasks"]["kinds"]
+    before = (shown.passes, shown.tasks, shown.workers)
     shown.refresh()
-    assert shown.passes is before
+    after = (shown.passes, shown.tasks, shown.workers)
+    assert all(one is other for one, other in zip(before, after, strict=True))
     shown.close()
 
 

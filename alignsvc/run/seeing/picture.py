@@ -12,13 +12,18 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
+from alignsvc.io.record_pieces import PieceReader, Records
 from alignsvc.io.run_logs import LogLine, last_log_lines
+from alignsvc.io.task_ends import TASK_ENDS
+from alignsvc.io.worker_samples import WORKER_SAMPLES
 from alignsvc.run.identity import fingerprints_among
 from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
 from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
+from alignsvc.run.seeing.task_times import TaskRecords
+from alignsvc.run.seeing.worker_samples import SampleRecords
 from alignsvc.run.status import JournalView, RunStatus, status_of
 from alignsvc.run.stored import require_run, stored_config
 
@@ -65,6 +70,9 @@ class RunPicture:
         Of the journal: while they are as many, exposures and passes are what they were.
     trouble : str
         Why the journal cannot be read to its end, if it cannot.
+    tasks : Records of TaskEnd
+        The same value as at the look before if nothing is new; so are the samples.
+    samples : Records of WorkerSample
     """
 
     status: RunStatus
@@ -75,6 +83,8 @@ class RunPicture:
     mosaic: MosaicPreviews | None = None
     n_events: int = 0
     trouble: str = ""
+    tasks: TaskRecords = field(default_factory=Records)
+    samples: SampleRecords = field(default_factory=Records)
 
     @cached_property
     def exposures(self) -> tuple[SeenExposure, ...]:
@@ -120,6 +130,8 @@ class RunViewer:
         self._passes: dict[str, PassColumns] = {}
         self._outlines = Outlines.none()
         self._mosaic: MosaicPreviews | None = None
+        self._tasks = PieceReader(self._objects, TASK_ENDS)
+        self._samples = PieceReader(self._objects, WORKER_SAMPLES)
 
     def look(self) -> RunPicture:
         """Return the run as it is now.
@@ -147,6 +159,8 @@ class RunViewer:
             self._mosaic,
             self._view.n_entries,
             trouble,
+            self._tasks(),
+            self._samples(),
         )
 
     def _news(self) -> tuple[tuple[Entry, ...], str]:

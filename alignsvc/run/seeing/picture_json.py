@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.run.outlines import Outlines
+from alignsvc.run.seeing.failures import failure_groups
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture, SeenExposure
 from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.seeing.work_json import sample_columns, task_columns
 from alignsvc.version import VERSION
 
 Json: TypeAlias = dict[str, Any]
@@ -54,6 +56,16 @@ def exposures_json(picture: RunPicture) -> Json:
     return {
         "exposures": _exposures(picture.exposures, picture.outlines, ids),
         "held_out": _held_out(picture, ids),
+        "failures": [
+            {
+                "status": one.status.value,
+                "reason": one.reason,
+                "text": one.text,
+                "next": one.next_step,
+                "rows": list(one.rows),
+            }
+            for one in failure_groups(picture.exposures)
+        ],
     }
 
 
@@ -66,6 +78,16 @@ def passes_json(picture: RunPicture) -> Json:
 def mosaic_json(picture: RunPicture) -> Json:
     """Return pictures of the mosaic; null where there are none."""
     return {"mosaic": None if picture.mosaic is None else picture.mosaic.json}
+
+
+def tasks_json(picture: RunPicture) -> Json:
+    """Return when and where tasks were done, a bounded number of them."""
+    return {"tasks": task_columns(picture.tasks)}
+
+
+def workers_json(picture: RunPicture) -> Json:
+    """Return how workers and driver were over time, a bounded number of samples."""
+    return {"workers": sample_columns(picture.samples)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,8 @@ PARTS: Mapping[str, PicturePart] = MappingProxyType(
         "exposures": PicturePart(exposures_json, _journal_of),
         "passes": PicturePart(passes_json, _journal_of),
         "mosaic": PicturePart(mosaic_json, lambda picture: picture.mosaic),
+        "tasks": PicturePart(tasks_json, lambda picture: picture.tasks),
+        "workers": PicturePart(workers_json, lambda picture: picture.samples),
     }
 )
 
