@@ -40,6 +40,8 @@ def with_page(context: RunContext) -> dict[str, object]:
 def links_to(host: str) -> dict[str, object]:
     """Return the setting of dask by which links name the address that pages are bound to.
 
+    By itself dask names that of the scheduler, where pages may not be reached.
+
     Whoever looks through a proxy has said so in dask's own configuration
     (``/user/{USER}/proxy/{port}/status``): that stays.
     """
@@ -61,10 +63,11 @@ def shown_pages(client: Client, context: RunContext, *, link: str, timeout_s: fl
         How long the scheduler may take to answer; pages are not worth more than that.
     """
     try:
-        at, has_pages, host = client.sync(
+        at, has_pages, bound, host = client.sync(
             client.run_on_scheduler, _show, str(context.objects.root), callback_timeout=timeout_s
         )
-        link = link or str(client.dashboard_link or "")
+        with dask.config.set(links_to(bound) if is_loopback(bound) else {}):
+            link = link or str(client.dashboard_link or "")
     except (OSError, TimeoutError, CancelledError, RuntimeError, KeyError):
         return ShownPages()
     run, dashboard = urljoin(link, at) if at and link else "", link if has_pages else ""
@@ -77,7 +80,8 @@ def has_dashboard(scheduler: Any) -> bool:
     return any(hasattr(one, "app_paths") for one in scheduler.http_application.applications)
 
 
-def _show(run: str, dask_scheduler: Any) -> tuple[str, bool, str]:
+def _show(run: str, dask_scheduler: Any) -> tuple[str, bool, str, str]:
     shows = dask_scheduler.extensions.get(RUN_PAGES)
     at = "" if shows is None else str(shows.show(run))
-    return at, has_dashboard(dask_scheduler), platform.node()
+    bound = str(dask_scheduler.http_server.address)
+    return at, has_dashboard(dask_scheduler), bound, platform.node()

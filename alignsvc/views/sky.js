@@ -31,30 +31,37 @@ function skyMap(view) {
     exposures.outlines.forEach(([row], k) => {
       on.path(sky.outlines[k].map(([x, y]) => [on.x(x), on.y(y)]), colour(row), 1, true);
     });
-    on.pen.globalAlpha = 1;
-    exposures.outlines.forEach(([row], k) => {
-      if (row === view.chosen) on.path(sky.outlines[k].map(([x, y]) => [on.x(x), on.y(y)]), COLOURS.chosen, 3, true);
-    });
     const pass = view.present;
     const longest = view.longest;
+    // Arrows as long as there is room for so many, the chosen one and its outline above all others.
+    const size = Math.max(9, Math.min(40, 2 * Math.sqrt((box.right - box.left) * (box.bottom - box.top) / exposures.id.length)));
+    let chosen = () => {};
+    on.pen.globalAlpha = size < 20 ? 0.6 : 1;
     exposures.id.forEach((id, row) => {
       const place = sky.middle[row];
       if (!place) return;
       const [x, y] = [on.x(place[0]), on.y(place[1])];
       const east = pass ? pass.east_mas[row] : null, north = pass ? pass.north_mas[row] : null;
       if (east !== null && longest > 0) {
-        const length = 40 / longest;
-        on.arrow(x, y, x - east * length, y - north * length, row === view.chosen ? COLOURS.chosen : COLOURS.strong);
+        const length = size / longest;
+        const draw = (colour) => on.arrow(x, y, x - east * length, y - north * length, colour);
+        if (row === view.chosen) chosen = () => draw(COLOURS.chosen);
+        else draw(COLOURS.strong);
       }
       const moved = east === null ? "" : `, ${number(east)} mas east, ${number(north)} mas north`;
       on.spot(x, y, `${id}: ${exposures.status[row]}${moved}`, row);
     });
+    on.pen.globalAlpha = 1;
+    exposures.outlines.forEach(([row], k) => {
+      if (row === view.chosen) on.path(sky.outlines[k].map(([x, y]) => [on.x(x), on.y(y)]), COLOURS.chosen, 3, true);
+    });
+    chosen();
     on.pen.restore();
     if (longest > 0) {
-      on.arrow(box.left + 12, box.top + 16, box.left + 52, box.top + 16, COLOURS.strong);
+      on.arrow(box.left + 12, box.top + 16, box.left + 12 + size, box.top + 16, COLOURS.strong);
       on.pen.textAlign = "left";
       on.pen.fillStyle = "#333333";
-      on.pen.fillText(`${number(longest, 3)} mas`, box.left + 60, box.top + 20);
+      on.pen.fillText(`${number(longest, 3)} mas`, box.left + 20 + size, box.top + 20);
     }
   });
   plane.canvas.addEventListener("click", (event) => {

@@ -6,8 +6,8 @@ const PANELS = [
   { make: (view) => sideBySide(convergence(view), skyMap(view)) },
   { title: "Exposures", make: (view) => new ExposureTable(view) },
   { make: (view) => new ChosenExposure(view) },
-  { title: "Mosaic", make: (view) => new MosaicPanel(view) },
   { title: "Failures and their reasons", make: (view) => new FailurePanel(view) },
+  { title: "Mosaic", make: (view) => new MosaicPanel(view) },
   { title: "Stages", make: (view) => timeline(view) },
   { title: "Tasks", make: (view) => new TaskPanel(view) },
   { title: "Workers and memory", make: (view) => new WorkerPanel(view) },
@@ -29,7 +29,7 @@ class RunView {
     this.panels = panels.map(({ title, make }) => ({ title, panel: make(this) }));
     root.classList.add("alignsvc", "unseen");
     root.replaceChildren(
-      ...(heading ? [this.title, this.alarm, this.lines] : []),
+      ...(heading ? [this.title, this.alarm, this.lines] : [this.alarm]),
       ...this.panels.flatMap(({ title, panel }) => (title ? [element("h2", {}, title), panel.root] : [panel.root])),
     );
   }

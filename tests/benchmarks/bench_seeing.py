@@ -81,7 +81,9 @@ def looks(run: Path) -> Iterator[Row]:
         pictures.append(RunViewer(run).look())
 
     yield Row("first look at a run that has ended", timed(first))
-    yield Row("JSON of all parts", timed(lambda: [make(pictures[-1]) for make in PARTS.values()]))
+    yield Row(
+        "JSON of all parts", timed(lambda: [one.make(pictures[-1]) for one in PARTS.values()])
+    )
 
     def served() -> list[Any]:
         given = ServedRun(run)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from durable_runs import content, make_sky, write_config
-from own_cluster import wait_until
+from own_cluster import fetched, wait_until
 from own_sshd import OwnSshd, own_sshd, sshd
 
 from alignsvc import api
@@ -20,6 +22,7 @@ from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import LocalObjects
+from alignsvc.run.seeing import SCHEDULER_PAGE
 
 pytestmark = [
     pytest.mark.cluster,
@@ -60,9 +63,14 @@ def test_what_is_said_to_other_machines_is_encrypted_and_leaves_no_key_behind(
     before = certificates()
     settings = {name: value for name, value in server.settings.items() if name != "backend"}
     asked = {**settings, "hosts": ["127.0.0.1"], "security": {"temporary": True}}
-    with cluster_backend("ssh", asked)(RunContext(LocalObjects(tmp_path))) as executor:
+    context = RunContext(LocalObjects(tmp_path), preload=(SCHEDULER_PAGE,))
+    with cluster_backend("ssh", asked)(context) as executor:
         assert isinstance(executor, DaskExecutor)
         assert executor.workers == 1
+        # The page is for whoever is on that machine; dask's own are not shown there.
+        assert urlsplit(executor.pages.run).hostname == "127.0.0.1"
+        assert b"alignsvc/page.js" in fetched(executor.pages.run)
+        assert (executor.pages.dashboard, executor.pages.host) == ("", platform.node())
         told = executor._client.scheduler_info()
         assert told["address"].startswith("tls://")
         assert all(worker.startswith("tls://") for worker in told["workers"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 from durable_runs import content, make_sky, write_config
-from own_cluster import wait_until
+from own_cluster import fetched, wait_until
 
 from alignsvc import api
 from alignsvc.engine.base import RunContext
@@ -26,6 +27,8 @@ from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.security import temporary_certificates
 from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import LocalObjects
+from alignsvc.run import events
+from alignsvc.run.service import RunOptions
 
 pytestmark = pytest.mark.cluster
 
@@ -114,7 +117,18 @@ def test_a_run_on_what_the_units_start_gives_the_same_bits(
         "security": files(standing),
     }
     config = write_config(tmp_path / "run.yaml", sky, cluster=on)
-    assert content(api.align(config).directory) == wanted
+    links: list[str] = []
+
+    def hear(event: events.Event) -> None:
+        if isinstance(event, events.Note) and event.text.startswith("live page: "):
+            links.append(event.text.split()[2])
+
+    assert content(api.align(config, RunOptions(listener=hear)).directory) == wanted
+    # The scheduler stands, and shows what it worked for.
+    (link,) = links
+    told = json.loads(fetched(link.replace("?", "/parts/moment?")))
+    assert told["status"]["directory"] == str(tmp_path / "run")
+    assert told["status"]["standing"] == "finished"
 
 
 def test_who_has_no_certificate_of_its_authority_does_not_get_in(

@@ -87,7 +87,7 @@ def test_the_parts_together_are_the_picture(server: Server, run: Path) -> None:
     at = server.pages.show(str(run)).removeprefix("alignsvc?")
     wanted = json.loads(json.dumps(picture_json(RunViewer(run).look())))
     found: dict[str, Any] = {}
-    for part in ("moment", "exposures", "passes"):
+    for part in PARTS:
         found |= server.get(f"alignsvc/parts/{part}?{at}").json
     for changing in ("now_s",):
         assert found.pop(changing) >= wanted.pop(changing)
@@ -150,7 +150,7 @@ def test_many_pages_are_one_look(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(RunViewer, "look", lambda self: looks.append(1) or look(self))
     served = ServedRun(run, lambda: now_s[0])
     for _ in range(3):
-        for part in ("moment", "exposures", "passes"):
+        for part in PARTS:
             served.part(part)
     assert len(looks) == 1
     passes = served.part("passes")

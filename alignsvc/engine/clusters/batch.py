@@ -28,7 +28,7 @@ from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
-from alignsvc.engine.run_pages import PAGES_ON, links_to, with_page
+from alignsvc.engine.run_pages import PAGES_ON, with_page
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import (
@@ -343,8 +343,7 @@ class BatchBackend:
             )
             keeper = JobKeeper(self.system, cluster, complaints, str(logs))
             closing.enter_context(keeper.at_work())
-            with dask.config.set(links_to(PAGES_ON)):
-                return DaskExecutor(client, context, settings, closing.close, keeper.require_hope)
+            return DaskExecutor(client, context, settings, closing.close, keeper.require_hope)
         except BaseException:
             closing.close()
             raise

@@ -22,7 +22,7 @@ from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.memory_size import size_bytes
-from alignsvc.engine.run_pages import links_to, with_page
+from alignsvc.engine.run_pages import with_page
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, ONE_THREAD
 from alignsvc.errors import ConfigError, ResourceError
@@ -100,7 +100,7 @@ class LocalBackend:
         cluster = self._cluster(context)
         closing = ExitStack()
         closing.callback(close_cluster, cluster)
-        closing.enter_context(dask.config.set({**KEEP_NANNIES, **links_to(self._shown_on)}))
+        closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(

@@ -24,7 +24,7 @@ from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.extras import missing_package
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.remote_hosts import RemoteHosts
-from alignsvc.engine.run_pages import PAGES_ON, links_to, with_page
+from alignsvc.engine.run_pages import PAGES_ON, with_page
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity, is_loopback
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, spawned_environment
 from alignsvc.errors import ConfigError, ResourceError
@@ -140,16 +140,14 @@ class SshBackend:
         closing = ExitStack()
         try:
             spawned = {"distributed.nanny.pre-spawn-environ": spawned_environment()}
-            pages = with_page(context) | links_to(PAGES_ON)
-            closing.enter_context(
-                dask.config.set({**_SETTINGS, **KEEP_NANNIES, **spawned, **pages})
-            )
+            settings = {**_SETTINGS, **KEEP_NANNIES, **spawned, **with_page(context)}
+            closing.enter_context(dask.config.set(settings))
             here, options = self._trust(hosts, closing)
             cluster = self._cluster(python, here, options)
             closing.callback(cluster.close, timeout=_CLOSE_TIMEOUT_S)
             client = Client(cluster, security=here, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
-            settings = DaskSettings(task_timeout_s=self.task_timeout_s)
-            return DaskExecutor(client, context, settings, closing.close)
+            tasks = DaskSettings(task_timeout_s=self.task_timeout_s)
+            return DaskExecutor(client, context, tasks, closing.close)
         except BaseException:
             closing.close()
             raise
