@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from page_servers import page_server
 from synthetic_runs import SyntheticRun
 
-from alignsvc.run.seeing.picture_json import PARTS
+from alignsvc.run.seeing.parts import PARTS
 from alignsvc.run.seeing.served_parts import ServedRun
 
 pytestmark = pytest.mark.browser
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 def test_thousands_of_exposures_are_seen_sorted_and_chosen(browser: Any, tmp_path: Path) -> None:
     run = SyntheticRun(tmp_path / "run", 5000, 5)
     served = ServedRun(run.make())
-    assert sum(len(served.part(name).compressed) for name in PARTS) < 2e6
+    assert sum(len(served.part(part.name).compressed) for part in PARTS) < 2e6
     with page_server() as server:
         page = browser.new_page(viewport={"width": 1280, "height": 1600})
         errors: list[str] = []

@@ -31,7 +31,7 @@ from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.objects import LocalObjects
 from alignsvc.run import events
 from alignsvc.run.seeing import SCHEDULER_PAGE
-from alignsvc.run.seeing.parts import picture_json
+from alignsvc.run.seeing.parts import PARTS, picture_json
 from alignsvc.run.seeing.picture import RunViewer
 from alignsvc.run.seeing.scheduler_page import RunPages, dask_setup
 from alignsvc.run.seeing.served_parts import ServedRun
@@ -88,7 +88,7 @@ def test_the_parts_together_are_the_picture(server: Server, run: Path) -> None:
     wanted = json.loads(json.dumps(picture_json(RunViewer(run).look())))
     found: dict[str, Any] = {}
     for part in PARTS:
-        found |= server.get(f"alignsvc/parts/{part}?{at}").json
+        found |= server.get(f"alignsvc/parts/{part.name}?{at}").json
     for changing in ("now_s",):
         assert found.pop(changing) >= wanted.pop(changing)
     wanted["status"].pop("silence_s"), found["status"].pop("silence_s")
@@ -151,7 +151,7 @@ def test_many_pages_are_one_look(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     served = ServedRun(run, lambda: now_s[0])
     for _ in range(3):
         for part in PARTS:
-            served.part(part)
+            served.part(part.name)
     assert len(looks) == 1
     passes = served.part("passes")
     now_s[0] = 1.5

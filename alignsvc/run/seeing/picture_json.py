@@ -82,39 +82,6 @@ def workers_json(picture: RunPicture) -> Json:
     return {"workers": sample_columns(picture.samples)}
 
 
-@dataclass(frozen=True, slots=True)
-class PicturePart:
-    """A part of a picture, for whoever sends each when it has changed.
-
-    Parameters
-    ----------
-    make : callable
-        Returns its JSON values.
-    basis : callable
-        Returns what it follows from: while that is the same, so is the part.
-    """
-
-    make: Callable[[RunPicture], Json]
-    basis: Callable[[RunPicture], object]
-
-
-def _journal_of(picture: RunPicture) -> object:
-    return picture.n_events
-
-
-#: All of a picture.
-PARTS: Mapping[str, PicturePart] = MappingProxyType(
-    {
-        "moment": PicturePart(moment_json, lambda picture: picture),
-        "exposures": PicturePart(exposures_json, _journal_of),
-        "passes": PicturePart(passes_json, _journal_of),
-        "mosaic": PicturePart(mosaic_json, lambda picture: picture.mosaic),
-        "tasks": PicturePart(tasks_json, lambda picture: picture.tasks),
-        "workers": PicturePart(workers_json, lambda picture: picture.samples),
-    }
-)
-
-
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:
     rows = _rows(outlines.id, ids)
     return {
