@@ -87,11 +87,13 @@ def watched(
     """
     run, looking = run.absolute(), looking or Looking()
     ask = AskingSeldom(looking.elapsed) if follows_queue else None
-    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    require_run(run)
     objects = RunLocations(run).objects
     book, work, silence = Journal(objects, time.time), WorkReader(objects), _Silence()
+    # The journal first: of another format, settings may have another meaning.
+    news = tuple(book.entries())
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
     while True:
-        news = tuple(book.entries(after=progress.view.n_entries))
         progress = progress.read_on(news)
         status = status_of(run, progress.view, looking.clock(), ask)
         status = silence.judged(status, looking.elapsed())
@@ -100,6 +102,7 @@ def watched(
         if not status.standing.is_going:
             return
         looking.wait()
+        news = tuple(book.entries(after=progress.view.n_entries))
 
 
 def run_status(run: Place) -> RunStatus:
@@ -113,8 +116,9 @@ def run_status(run: Place) -> RunStatus:
     run = run.absolute()
     require_run(run)
     objects = RunLocations(run).objects
-    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
-    progress = progress.read_on(Journal(objects, time.time).entries())
+    # The journal first: of another format, settings may have another meaning.
+    entries = tuple(Journal(objects, time.time).entries())
+    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift).read_on(entries)
     status = status_of(run, progress.view, time.time(), ask_driver)
     return _with_forecast(status, _looked_at(progress, status, WorkReader(objects)))
 

@@ -20,8 +20,8 @@ from synthetic_runs import SyntheticRun
 from alignsvc.io.journal import StageFinished, StageStarted
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
+from alignsvc.run.seeing.parts import PARTS
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.seeing.picture_json import PARTS
 from alignsvc.run.seeing.served_parts import ServedRun
 
 COUNT, PASSES, REPEATS = 5000, 5, 5
@@ -67,7 +67,7 @@ def main() -> str:
 def sizes_mb(run: Path) -> tuple[float, float]:
     """Return how large a picture is, and how large when sent."""
     served = ServedRun(run)
-    parts = [served.part(name) for name in PARTS]
+    parts = [served.part(part.name) for part in PARTS]
     return sum(len(one.content) for one in parts) / 1e6, sum(
         len(one.compressed) for one in parts
     ) / 1e6
@@ -81,13 +81,11 @@ def looks(run: Path) -> Iterator[Row]:
         pictures.append(RunViewer(run).look())
 
     yield Row("first look at a run that has ended", timed(first))
-    yield Row(
-        "JSON of all parts", timed(lambda: [one.make(pictures[-1]) for one in PARTS.values()])
-    )
+    yield Row("JSON of all parts", timed(lambda: [part.made(pictures[-1]) for part in PARTS]))
 
     def served() -> list[Any]:
         given = ServedRun(run)
-        return [given.part(name).compressed for name in PARTS]
+        return [given.part(part.name).compressed for part in PARTS]
 
     yield Row("from files to all that a page is sent", timed(served))
 
@@ -100,8 +98,8 @@ def refreshes(run: Path) -> Iterator[Row]:
 
     def refresh() -> None:
         now_s[0] += 2.0
-        for name in PARTS:
-            _ = served.part(name).compressed
+        for part in PARTS:
+            _ = served.part(part.name).compressed
 
     yield Row("refresh, nothing new", timed(refresh))
     book = Journal(LocalObjects(run), time.time)

@@ -29,10 +29,17 @@ def steps() -> list[tuple[str, str]]:
     ]
 
 
-def locked(file: Path) -> dict[str, str]:
-    """Return what a lock has of each package: version, conditions, digests."""
+def locked(file: Path) -> dict[str, frozenset[str]]:
+    """Return the digests that a lock has of each version of a package.
+
+    On which Pythons and systems it is wanted may differ: the tests want more than is installed.
+    """
     blocks = re.split(r"\n(?=[a-zA-Z])", file.read_text().strip())
-    return {f"{block.split('==')[0]}{block.split(chr(10))[0]}": block for block in blocks}
+    digests = {}
+    for block in blocks:
+        pinned, *rest = block.splitlines()
+        digests[re.split(r"[ ;\\]", pinned)[0]] = frozenset(line.strip(" \\") for line in rest)
+    return digests
 
 
 def lint(file: Path) -> str:

@@ -32,7 +32,7 @@ _PLUG_IN_SETTINGS = {
 def keys_in(text: str) -> set[str]:
     """Return the configuration's keys that a text names in full."""
     named = {found.rstrip(".") for found in _KEY.findall(text)}
-    return {key for key in named if not key.endswith((".fits", ".zarr"))}
+    return {key for key in named if not key.endswith((".fits", ".zarr", ".json"))}
 
 
 def is_key(key: str) -> bool:

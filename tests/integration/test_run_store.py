@@ -96,6 +96,7 @@ def test_another_format_is_refused_with_both_versions_by_every_command(
     wanted = f"is in format {FORMAT_VERSION - 1}, this version of alignsvc reads format"
     for command in (
         ["status", old],
+        ["watch", old],
         ["resume", old],
         ["apply", old],
         ["run", tmp_path / "new.yaml"],
