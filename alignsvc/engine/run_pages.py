@@ -27,6 +27,12 @@ PAGE = "alignsvc"
 #: Where pages are bound of schedulers that are started for a run: who asks nobody for a password
 #: is not to be reached from elsewhere.
 PAGES_ON = "127.0.0.1"
+#: Errors of a scheduler that does not answer, has another version of this package, or no pages; and
+#: of a setting for links that names a variable which is not there.
+_NO_PAGES = (
+    *(OSError, TimeoutError, CancelledError, RuntimeError),
+    *(ImportError, AttributeError, KeyError),
+)
 _PRELOAD, _LINK = "distributed.scheduler.preload", "distributed.dashboard.link"
 #: How dask writes links unless somebody wants them otherwise.
 DASKS_LINK = "{scheme}://{host}:{port}/status"
@@ -68,7 +74,7 @@ def shown_pages(client: Client, context: RunContext, *, link: str, timeout_s: fl
         )
         with dask.config.set(links_to(bound) if is_loopback(bound) else {}):
             link = link or str(client.dashboard_link or "")
-    except (OSError, TimeoutError, CancelledError, RuntimeError, KeyError):
+    except _NO_PAGES:
         return ShownPages()
     run, dashboard = urljoin(link, at) if at and link else "", link if has_pages else ""
     is_local = bool(run or dashboard) and is_loopback(urlsplit(link).hostname or "")

@@ -45,17 +45,22 @@ class ServedRun {
       this.view.trouble(asked ? "the scheduler does not know this run: it was started anew since, or many runs came after it" : "no run has come to this scheduler yet");
       return true;
     }
-    const parts = {};
-    for (const name of PICTURE_PARTS) parts[name] = await this.part(name, run[0]);
-    const picture = Object.assign({}, ...Object.values(parts));
-    if (!picture.status) {
-      this.view.trouble(picture.trouble);
+    // The first lets the server look; the others are of that look.
+    const moment = await this.part("moment", run[0]);
+    if (!moment.status) {
+      this.view.trouble(moment.trouble);
       return true;
     }
+    const others = PICTURE_PARTS.filter((name) => name !== "moment");
+    const picture = Object.assign({}, moment, ...await Promise.all(others.map((name) => this.part(name, run[0]))));
     // Two looks may meet while the first headers are read.
     const rows = picture.exposures.id.length;
     if (!picture.passes.every((pass) => pass.move_px.length === rows)) return true;
-    this.view.update(picture);
+    // Whoever reads this has the page, and dask's own are linked above as this address has them.
+    this.view.update({
+      ...picture, lines: picture.lines.filter((line) => !line.startsWith("live page: ")),
+      status: { ...picture.status, live_page: null, dashboard: null },
+    });
     return ["never begun", "running", "queued"].includes(picture.status.standing);
   }
 
