@@ -11,8 +11,9 @@ from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.listing import ListedRun
+from alignsvc.run.seeing.standing_now import driver_time_s
 from alignsvc.run.status import RunStanding, RunStatus
-from alignsvc.run.watching import Seen, driver_time_s
+from alignsvc.run.watching import Seen
 
 
 class Told(Protocol):

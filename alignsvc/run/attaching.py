@@ -13,9 +13,10 @@ from alignsvc.io.places import Place
 from alignsvc.run import events, service
 from alignsvc.run.result import RunResult
 from alignsvc.run.run_directory import absolute_directory
+from alignsvc.run.seeing.standing_now import driver_time_s
 from alignsvc.run.service import RunOptions
 from alignsvc.run.status import RunStatus
-from alignsvc.run.watching import Looking, driver_time_s, watched
+from alignsvc.run.watching import Looking, watched
 
 
 def begin(config: Config, options: RunOptions) -> RunResult:

@@ -11,19 +11,15 @@ from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.lease import PATIENCE_S, Holder
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.pace import Forecast
 from alignsvc.run.seeing.progress import RunProgress
-from alignsvc.run.seeing.worker_samples import WorkReader
+from alignsvc.run.seeing.standing_now import StandingReader
 from alignsvc.run.stage_words import stage_words
-from alignsvc.run.status import RunStatus, status_of
-from alignsvc.run.stored import require_run, stored_config
+from alignsvc.run.status import RunStatus
 from alignsvc.run.submitted_driver import AskingSeldom, ask_driver
 from alignsvc.wording import counted
 
 #: Seconds between two looks: no less, no more.
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.2, 60.0
-#: So long what a driver said of its workers holds.
-_FRESH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +83,15 @@ def watched(
     """
     run, looking = run.absolute(), looking or Looking()
     ask = AskingSeldom(looking.elapsed) if follows_queue else None
-    require_run(run)
-    objects = RunLocations(run).objects
-    book, work, silence = Journal(objects, time.time), WorkReader(objects), _Silence()
-    # The journal first: of another format, settings may have another meaning.
-    news = tuple(book.entries())
-    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift)
+    reader = StandingReader(run, Journal(RunLocations(run).objects, time.time), ask)
+    silence = _Silence()
     while True:
-        progress = progress.read_on(news)
-        status = status_of(run, progress.view, looking.clock(), ask)
-        status = silence.judged(status, looking.elapsed())
-        progress = _looked_at(progress, status, work)
-        yield Seen(_with_forecast(status, progress), news, progress)
+        news = reader.news()
+        status = silence.judged(reader.status(looking.clock()), looking.elapsed())
+        yield Seen(reader.with_work(status), news, reader.progress)
         if not status.standing.is_going:
             return
         looking.wait()
-        news = tuple(book.entries(after=progress.view.n_entries))
 
 
 def run_status(run: Place) -> RunStatus:
@@ -114,41 +103,9 @@ def run_status(run: Place) -> RunStatus:
         There is no run, or its journal cannot be trusted.
     """
     run = run.absolute()
-    require_run(run)
-    objects = RunLocations(run).objects
-    # The journal first: of another format, settings may have another meaning.
-    entries = tuple(Journal(objects, time.time).entries())
-    progress = RunProgress(eps_shift_px=stored_config(run).alignment.eps_shift).read_on(entries)
-    status = status_of(run, progress.view, time.time(), ask_driver)
-    return _with_forecast(status, _looked_at(progress, status, WorkReader(objects)))
-
-
-def driver_time_s(status: RunStatus) -> float:
-    """Return when it was said how far the stage is, by the clock of the driver that said so.
-
-    With it, as other clocks may be off. Seconds since 1970; 0 if nobody said anything.
-    """
-    holder = status.holder
-    return 0.0 if holder is None or holder.last is None else holder.last.time_s
-
-
-def _looked_at(progress: RunProgress, status: RunStatus, work: WorkReader) -> RunProgress:
-    """Return what goes on with what the driver says beside the journal, while there is one."""
-    sample = work.look().sample if status.standing.is_going and status.holder is not None else None
-    if sample is not None and status.holder is not None:
-        is_old = driver_time_s(status) - sample.until_s > _FRESH_S
-        sample = None if is_old or sample.epoch != status.holder.epoch else sample
-    return progress.counted(status.progress, driver_time_s(status)).sampled(sample)
-
-
-def _with_forecast(status: RunStatus, progress: RunProgress) -> RunStatus:
-    goes_on = status.standing.is_going
-    return replace(
-        status,
-        eps_shift_px=progress.eps_shift_px,
-        forecast=progress.forecast(driver_time_s(status)) if goes_on else Forecast(),
-        workers=progress.sample,
-    )
+    reader = StandingReader(run, Journal(RunLocations(run).objects, time.time), ask_driver)
+    reader.news()
+    return reader.with_work(reader.status(time.time()))
 
 
 class _Silence:

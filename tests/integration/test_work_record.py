@@ -15,7 +15,6 @@ from alignsvc.io.run_logs import LogKind, log_lines
 from alignsvc.run import events
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.worker_samples import WorkReader
 from alignsvc.run.service import RunOptions
 
 pytestmark = pytest.mark.slow
@@ -102,7 +101,5 @@ def test_workers_are_told_of_by_name_and_with_their_memory(
     assert {one.n_known for one in known} == {2}
     assert all(5e7 < one.lowest_bytes <= one.highest_bytes <= one.limit_bytes for one in known)
     assert {one.limit_bytes for one in known} == {2 << 30}
-    now = WorkReader(LocalObjects(run)).look()
-    assert now.sample is not None
-    assert now.sample.workers is None  # they are ended
+    assert picture.samples.records[-1].workers is None  # they are ended
     assert content(run) == content(whole)

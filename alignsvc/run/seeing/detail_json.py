@@ -17,7 +17,7 @@ A grid is ``{"side": n, "low": v, "high": v, "bytes": base64}``, row after row f
 from __future__ import annotations
 
 import base64
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,13 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.numerics.displacement.cutouts import middles
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, SourceCutout, SourceResiduals
+from alignsvc.run.seeing.picture_json import Json, short
 
-Json: TypeAlias = dict[str, Any]
 #: Pixels along a side that are shown: the middle ones of larger cutouts.
 _MOST_SIDE = 64
 #: Softening of the stretch of brightness: its part of the range that is nearly linear is a tenth.
 _SOFTENING = 10.0
 _LEVELS, _UNKNOWN = 254, 255
-_DIGITS = 6
 
 
 def detail_json(detail: ExposureDetail, most_cutouts: int | None = None) -> Json:
@@ -102,13 +101,13 @@ def _cutout(one: SourceCutout, residuals: SourceResiduals) -> Json:
     return {
         "row": row,
         "corner": [one.corner[0] + cut, one.corner[1] + cut],
-        "header_px": [_short(value) for value in one.header_px],
+        "header_px": [short(value) for value in one.header_px],
         "exposure": bright[0],
         "mosaic": bright[1],
         "before": signed[0],
         "after": signed[1],
         "map": _linear(one.correlation, known.min(), known.max()) if known.size else None,
-        "peak": [_short(float(value)) for value in peak],
+        "peak": [short(float(value)) for value in peak],
         "model": bright[2],
         "residual": signed[2] if model is not None else None,
     }
@@ -153,15 +152,11 @@ def _grid(part: NDArray[Any], low: float, high: float) -> Json:
     levels = np.where(np.isfinite(part), np.rint(np.nan_to_num(part) * _LEVELS), _UNKNOWN)
     return {
         "side": int(part.shape[-1]),
-        "low": _short(float(low)),
-        "high": _short(float(high)),
+        "low": short(float(low)),
+        "high": short(float(high)),
         "bytes": base64.b64encode(levels.astype(np.uint8).tobytes()).decode("ascii"),
     }
 
 
 def _column(values: FloatArray) -> list[float | None]:
-    return [_short(value) for value in np.asarray(values, float).tolist()]
-
-
-def _short(value: float) -> float | None:
-    return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
+    return [short(value) for value in np.asarray(values, float).tolist()]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from alignsvc.domain.outcome import Status
-from alignsvc.errors import RunStoreError
-from alignsvc.io.journal_store import Entry, Journal
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.record_pieces import PieceReader, Records
@@ -21,11 +20,11 @@ from alignsvc.run.outlines import Outlines, find_outlines
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
 from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
-from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
+from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.seeing.standing_now import StandingReader
 from alignsvc.run.seeing.task_times import TaskRecords
 from alignsvc.run.seeing.worker_samples import SampleRecords
-from alignsvc.run.status import JournalView, RunStatus, status_of
-from alignsvc.run.stored import require_run, stored_config
+from alignsvc.run.status import RunStatus
 
 #: Lines of the log that are shown: the last ones.
 _LOG_LINES = 200
@@ -131,13 +130,9 @@ class RunViewer:
 
     def __init__(self, run: Place, clock: Callable[[], float] = time.time) -> None:
         self.run = run.absolute()
-        require_run(self.run)
         self._clock = clock
-        self._eps_shift_px: float | None = None
         self._objects = RunLocations(self.run).objects
-        self._book = Journal(self._objects, clock)
-        self._view = JournalView()
-        self._stages: tuple[StageTime, ...] = ()
+        self._reader = StandingReader(self.run, Journal(self._objects, clock))
         self._passes: dict[str, PassColumns] = {}
         self._outlines = Outlines.none()
         self._tasks = PieceReader(self._objects, TASK_ENDS)
@@ -152,51 +147,35 @@ class RunViewer:
         RunStoreError
             Nothing of its journal can be read: it is of another format, say.
         """
-        news, trouble = self._news()
-        self._view = self._view.read_on(news)
-        self._stages = stages_read_on(self._stages, news)
+        _, trouble = self._reader.sound_news()
         if not len(self._outlines.id):
             self._outlines = find_outlines(self._objects)
         self._mosaic = find_mosaic_previews(self._objects, self._mosaic)
-        if self._eps_shift_px is None:  # after the journal: of another format, it means another
-            self._eps_shift_px = stored_config(self.run).alignment.eps_shift
-        status = status_of(self.run, self._view, self._clock())
+        status = self._reader.with_work(self._reader.status(self._clock()))
         return RunPicture(
-            replace(status, eps_shift_px=self._eps_shift_px),
+            status,
             self._solved_passes(),
-            self._stages,
+            self._reader.progress.stages,
             self._outlines,
             last_log_lines(self._objects, _LOG_LINES),
             self._tasks(),
             self._samples(),
             self._mosaic,
-            self._view.n_entries,
-            trouble,
+            self._reader.progress.view.n_entries,
+            "" if trouble is None else str(trouble),
         )
-
-    def _news(self) -> tuple[tuple[Entry, ...], str]:
-        """Return the events since the last look, as far as they can be read, and what hinders."""
-        found: list[Entry] = []
-        try:
-            for entry in self._book.entries(after=self._view.n_entries):
-                found.append(entry)  # noqa: PERF402 - those before a damaged one count
-        except RunStoreError as error:
-            if not found and not self._view.n_entries:
-                raise
-            return tuple(found), str(error)
-        return tuple(found), ""
 
     def detail(self, exposure_id: str) -> ExposureDetail | None:
         """Return what the run keeps of an exposure, as of the last look; None: it has no such one.
 
         It may be asked for while another thread looks.
         """
-        return find_exposure_detail(self._objects, exposure_id, self._view.state)
+        return find_exposure_detail(self._objects, exposure_id, self._reader.progress.view.state)
 
     def _solved_passes(self) -> tuple[PassColumns, ...]:
         """Return what solved passes left; what was read once is not read again."""
         found: dict[str, PassColumns] = {}
-        for record in self._view.state.solved_passes:
+        for record in self._reader.progress.view.state.solved_passes:
             assert record.solution is not None
             digest = record.solution.digest
             columns = self._passes.get(digest) or find_pass_columns(self._objects, record)
