@@ -106,7 +106,7 @@ def _reader(type_: Any) -> _Reader:
         present = _reader(_member(type_))
         return lambda data: None if data is None else present(data)
     if origin is tuple:
-        return partial(_tuple_from, type_)
+        return _tuple_reader(type_)
     if type_ is float:
         return _float_from
     if isinstance(type_, type) and issubclass(type_, Enum):
@@ -124,12 +124,20 @@ def _plain_from(type_: Any, data: Json) -> Any:
     raise TypeError(f"wanted {type_}, found {data!r}")
 
 
-def _tuple_from(type_: Any, data: Json) -> Any:
-    if not isinstance(data, list):
-        raise TypeError(f"wanted {type_}, found {data!r}")
-    return tuple(
-        _reader(item)(one) for one, item in zip(data, _items(type_, len(data)), strict=True)
-    )
+def _tuple_reader(type_: Any) -> _Reader:
+    members = get_args(type_)
+    repeated = _reader(members[0]) if members[1:] == (Ellipsis,) else None
+
+    def read(data: Json) -> Any:
+        if not isinstance(data, list):
+            raise TypeError(f"wanted {type_}, found {data!r}")
+        if repeated is not None:
+            return tuple(map(repeated, data))
+        if len(members) != len(data):
+            raise ValueError(f"wanted {len(members)} items, found {len(data)}")
+        return tuple(_reader(item)(one) for one, item in zip(data, members, strict=True))
+
+    return read
 
 
 def _dataclass_from(type_: Any, data: Json) -> Any:

@@ -126,26 +126,30 @@ def browsed(ended: Path) -> Iterator[Row]:
             executable_path=program, args=[*arguments, "--no-proxy-server"]
         )
         at = f"{server.url}/{server.pages.show(str(ended))}"
-        yield Row(
-            "page opened, the run not looked at before",
-            timed(
-                lambda: opened(browser, at).close(), before=server.pages._served.clear, repeats=3
-            ),
-        )
-        yield Row("page opened again", timed(lambda: opened(browser, at).close()))
-        page = opened(browser, at)
+        page: Any = None
+
+        def fresh(*, is_new: bool) -> None:
+            nonlocal page
+            page = browser.new_page(viewport={"width": 1280, "height": 1600}, bypass_csp=True)
+            if is_new:
+                server.pages._served.clear()
+
+        def look() -> None:
+            opened(page, at)
+
+        first = timed(look, before=lambda: fresh(is_new=True))
+        yield Row("page opened, the run not looked at before", first)
+        yield Row("page opened again", timed(look, before=lambda: fresh(is_new=False)))
         for what, act in actions(page):
             yield Row(what, timed(act))
         browser.close()
 
 
-def opened(browser: Any, at: str) -> Any:
-    """Return a page that has drawn the run."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1600}, bypass_csp=True)
+def opened(page: Any, at: str) -> None:
+    """Go to the run's page, and wait until it is drawn."""
     page.goto(at)
     page.locator(f".count:text-is('{COUNT} of {COUNT} exposures')").wait_for()
     page.evaluate(_DRAWN)
-    return page
 
 
 def actions(page: Any) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -175,12 +179,10 @@ def actions(page: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "resize the window", resize
 
 
-def timed(
-    act: Callable[[], object], before: Callable[[], object] = lambda: None, repeats: int = REPEATS
-) -> np.ndarray:
+def timed(act: Callable[[], object], before: Callable[[], object] = lambda: None) -> np.ndarray:
     """Return wall clock and CPU of a call, s, for each repeat."""
     took = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         before()
         start = np.array([time.perf_counter(), time.process_time()])
         act()

@@ -84,6 +84,7 @@ def workers_json(picture: RunPicture) -> Json:
 
 def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Sequence[str]) -> Json:
     rows = _rows(outlines.id, ids)
+    ra, dec = (np.round(one, _SKY_DECIMALS).tolist() for one in (outlines.ra, outlines.dec))
     return {
         "id": list(ids),
         "status": ["going" if one.status is None else one.status.value for one in exposures],
@@ -93,11 +94,7 @@ def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Seque
         "dec": _column(outlines.middle_dec, rows, len(ids), decimals=_SKY_DECIMALS),
         "scale_arcsec": _column(outlines.scale_arcsec, rows, len(ids)),
         "outlines": [
-            [
-                int(rows[owner]),
-                np.round(outlines.ra[first:last], _SKY_DECIMALS).tolist(),
-                np.round(outlines.dec[first:last], _SKY_DECIMALS).tolist(),
-            ]
+            [int(rows[owner]), ra[first:last], dec[first:last]]
             for owner, first, last in zip(
                 outlines.owner, outlines.first[:-1], outlines.first[1:], strict=True
             )
