@@ -48,7 +48,11 @@ from alignsvc.run.report.pulls import Pulls, find_pulls
 from alignsvc.run.result import RunResult
 from alignsvc.run.retrying import retry_failed
 from alignsvc.run.scene_workers import SceneWorkers
-from alignsvc.run.seeing.exposure_residuals import ExposureResiduals, find_exposure_residuals
+from alignsvc.run.seeing.exposure_detail import (
+    ExposureDetail,
+    SourceResiduals,
+    find_exposure_detail,
+)
 from alignsvc.run.seeing.mosaic_image import MosaicImage, SkySquare, find_mosaic_image
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.service import RunOptions
@@ -71,7 +75,7 @@ __all__ = [
     "Cleaning",
     "DisplacementSettings",
     "Explanation",
-    "ExposureResiduals",
+    "ExposureDetail",
     "LinearFit",
     "LinearFitSettings",
     "LinearFitter",
@@ -90,6 +94,7 @@ __all__ = [
     "SceneWorkers",
     "Seen",
     "SkySquare",
+    "SourceResiduals",
     "Submission",
     "Target",
     "align",
@@ -101,6 +106,7 @@ __all__ = [
     "correct_wcs",
     "describe",
     "destination",
+    "detail",
     "evaluate",
     "explain",
     "find_displacement",
@@ -287,25 +293,42 @@ def look(run: Place | str) -> RunPicture:
     return RunViewer(_run(run)).look()
 
 
-def residuals(run: Place | str, exposure: str, pass_number: int | None = None) -> ExposureResiduals:
-    """Return where an exposure's sources lie from those of the other exposures, one by one.
+def detail(run: Place | str, exposure: str) -> ExposureDetail:
+    """Return what a run keeps of an exposure for people: residuals of its sources, cutouts.
 
-    Parameters
-    ----------
-    run : path or URL
-    exposure : str
-        Its id.
-    pass_number : int or None
-        None: the last that is solved.
+    What is not there, and why, is in its `missing`.
 
     Raises
     ------
     ConfigError
-        That pass did not measure the exposure, or `clean` removed its tables.
+        The run has no exposure of that id.
     RunStoreError
         There is no run, or its journal cannot be trusted.
     """
-    return find_exposure_residuals(_run(run), exposure, pass_number)
+    run = _run(run)
+    stored.require_run(run)
+    found = find_exposure_detail(RunLocations(run).objects, exposure)
+    if found is None:
+        raise ConfigError(
+            f"{run}: no exposure {exposure}; `alignsvc report {run} --json` lists their ids"
+        )
+    return found
+
+
+def residuals(run: Place | str, exposure: str) -> SourceResiduals:
+    """Return how far an exposure's sources are from where the others have them, one by one.
+
+    Raises
+    ------
+    ConfigError
+        The run has no exposure of that id, or keeps no residuals of it: the message says why.
+    RunStoreError
+        There is no run, or its journal cannot be trusted.
+    """
+    found = detail(run, exposure)
+    if found.residuals is None:
+        raise ConfigError(f"{run}: no residuals of exposure {exposure}: {'; '.join(found.missing)}")
+    return found.residuals
 
 
 def pulls(run: Place | str) -> Pulls | None:

@@ -28,6 +28,7 @@ except ImportError as error:
 
 from alignsvc.plots.convergence import plot_convergence
 from alignsvc.plots.correlations import plot_correction_correlations
+from alignsvc.plots.cutouts import plot_cutouts
 from alignsvc.plots.figures import ONE_COLUMN_IN, TWO_COLUMNS_IN, PlotFigure
 from alignsvc.plots.html_page import page
 from alignsvc.plots.mosaics import plot_mosaic
@@ -45,6 +46,7 @@ __all__ = [
     "plot_correction_correlations",
     "plot_corrections",
     "plot_correlations",
+    "plot_cutouts",
     "plot_exposure_residuals",
     "plot_exposures",
     "plot_footprints",

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.plots.figures import BLANK
 
 #: Light is stretched by asinh above so many standard deviations of the sky.
@@ -36,7 +36,7 @@ class Stretch:
     high: float
 
     @classmethod
-    def of(cls, image: FloatArray) -> Stretch:
+    def of(cls, image: FloatArray | Float32Array) -> Stretch:
         """Return the stretch for an image: its sky from percentiles, its brightest pixel black."""
         values = image[np.isfinite(image)]
         if not values.size:
@@ -46,14 +46,14 @@ class Stretch:
         high = float(np.arcsinh((top - level) / (_SOFTENING * noise)))
         return cls(level, noise, max(high, 1.5))
 
-    def __call__(self, image: FloatArray) -> FloatArray:
+    def __call__(self, image: FloatArray | Float32Array) -> FloatArray:
         """Return an image as `draw_light` wants it."""
         return np.asarray(np.arcsinh((image - self.level) / (_SOFTENING * self.noise)))
 
 
 def draw_light(
     axes: Axes,
-    image: FloatArray,
+    image: FloatArray | Float32Array,
     stretch: Stretch | None = None,
     extent: tuple[float, float, float, float] | None = None,
 ) -> AxesImage:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.outcome import Verdict
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.plots.figures import (
@@ -32,6 +29,7 @@ from alignsvc.plots.figures import (
     scale_arrow,
 )
 from alignsvc.run.report.pulls import Pulls
+from alignsvc.run.seeing.exposure_detail import SourceResiduals
 from alignsvc.run.seeing.picture import RunPicture
 
 _MARKS = {
@@ -151,32 +149,8 @@ def plot_pulls(
     return figure_of(axes)
 
 
-class ResidualColumns(Protocol):
-    """Residuals of sources, a row each: what `plot_exposure_residuals` draws."""
-
-    @property
-    def chip(self) -> IntArray:
-        """Index of the chip, shape (n,)."""
-
-    @property
-    def x(self) -> FloatArray:
-        """Where the source lies in the chip, 0-based pixels, shape (n,); `y` alike."""
-
-    @property
-    def y(self) -> FloatArray:
-        """See `x`."""
-
-    @property
-    def residual_px(self) -> FloatArray:
-        """What must be added along x and y, shape (n, 2)."""
-
-    @property
-    def flags(self) -> IntArray:
-        """Bits of `DisplacementFlag`, shape (n,)."""
-
-
 def plot_exposure_residuals(
-    residuals: ResidualColumns,
+    residuals: SourceResiduals,
     axes: Axes | None = None,
     *,
     chip: int = 0,
@@ -186,7 +160,7 @@ def plot_exposure_residuals(
 
     Parameters
     ----------
-    residuals : ResidualColumns
+    residuals : SourceResiduals
         What `alignsvc.residuals` returns.
     axes : Axes or None
         Where to draw; None: in a new figure.
@@ -198,8 +172,9 @@ def plot_exposure_residuals(
     Returns
     -------
     Figure
-        Arrows are residuals, in mpx by the scale arrow above the chip; those of held-out sources
-        are orange. Sources that the measurement rejected are counted, not drawn.
+        Arrows are what the correction of the last pass leaves, in mpx by the scale arrow above the
+        chip; those of held-out sources are orange. Sources that the measurement rejected are
+        counted, not drawn.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from alignsvc.io.journal import LoopEnded
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.plots.figures import OF_STATUS, SKY_BLUE, PlotFigure, round_below
 from alignsvc.run.report.pulls import Pulls
-from alignsvc.run.seeing.exposure_residuals import ExposureResiduals
+from alignsvc.run.seeing.exposure_detail import ExposureDetail, SourceCutout, SourceResiduals
 from alignsvc.run.seeing.mosaic_image import MosaicImage
 from alignsvc.run.seeing.picture import RunPicture
 
@@ -220,18 +220,47 @@ def test_pulls_are_bars_under_a_unit_normal_of_as_many() -> None:
     assert axes.get_xlabel() == "residual / its error"
 
 
-def residuals() -> ExposureResiduals:
-    return ExposureResiduals(
-        "a",
-        2,
-        np.array([1, 2, 3, 4]),
-        np.array([0, 0, 1, 0]),
-        np.array([10.0, 90.0, 50.0, 60.0]),
-        np.array([20.0, 80.0, 50.0, 60.0]),
-        np.array([[0.010, 0.0], [0.0, -0.020], [1.0, 1.0], [5.0, 5.0]]),
-        np.full((4, 2), 0.01),
-        np.array([0, int(DisplacementFlag.HELD_OUT), 0, int(DisplacementFlag.SATURATED)]),
+def residuals() -> SourceResiduals:
+    measured = np.array([[0.011, 0.0], [0.0, -0.020], [1.0, 1.0], [5.0, 5.0]])
+    fitted = np.array([[0.001, 0.0], [0.0, 0.0], [np.nan, np.nan], [0.0, 0.0]])
+    return SourceResiduals(
+        source=np.array([1, 2, 3, 4]),
+        chip=np.array([0, 0, 1, 0]),
+        x=np.array([10.0, 90.0, 50.0, 60.0]),
+        y=np.array([20.0, 80.0, 50.0, 60.0]),
+        measured_px=measured,
+        fitted_px=fitted,
+        shared_px=np.zeros((4, 2)),
+        covariance_px2=np.full((4, 3), 1e-4),
+        snr=np.full(4, 50.0),
+        flags=np.array([0, int(DisplacementFlag.HELD_OUT), 0, int(DisplacementFlag.SATURATED)]),
     )
+
+
+def test_cutouts_are_rows_of_what_is_left_before_and_after_on_one_scale() -> None:
+    y, x = np.mgrid[-6.0:7.0, -6.0:7.0].astype(np.float32)
+    star = np.exp(-(x**2 + y**2) / 8)
+    beside = np.exp(-((x - 1) ** 2 + y**2) / 8)
+    bad = star.copy()
+    bad[0, 0] = np.nan
+    cutout = SourceCutout(1, (0, 0), bad, star, beside, star, star, None, (1.0, 0.0))
+    detail = ExposureDetail("a", 2, residuals=residuals(), cutouts=(cutout, cutout))
+    panels = plots.plot_cutouts(detail, n_sources=1).axes
+    titles = [one.get_title() for one in panels]
+    assert titles == ["exposure", "others", "left before", "left after"]
+    assert panels[0].get_ylabel() == "source 2"
+    before, after = (one.images[0] for one in panels[2:])
+    dipole = bad - beside
+    np.testing.assert_array_equal(np.ma.filled(before.get_array(), np.nan), dipole)
+    assert np.abs(after.get_array()).max() == 0
+    most = float(np.nanmax(np.abs(dipole)))
+    assert before.get_clim() == after.get_clim() == (-most, most)
+    assert len(plots.plot_cutouts(detail).axes) == 8
+
+
+def test_cutouts_that_are_not_there_say_why() -> None:
+    (axes,) = plots.plot_cutouts(ExposureDetail("a", missing=("it was not measured: empty",))).axes
+    assert axes.texts[0].get_text() == "it was not measured: empty"
 
 
 def test_residuals_of_a_chip_are_arrows_in_mpx() -> None:
