@@ -16,7 +16,7 @@ HIDDEN = "***"
 #: may hold a slash, which is told from a port's.
 _USERINFO = re.compile(
     r"(?P<keep>\b[a-z][a-z0-9+.-]{0,31}://)"
-    r"(?:[^/\s?#\"'<>]*@|[^/\s:@?#\"'<>]+:(?!\d+/)[^\s@?#\"'<>]*@)",
+    r"(?:[^/\s?#\"'<>]*@|[^/\s:@?#\"'<>]+:(?!\d+/)[^\s@?#\"'<>]*@(?:[^/\s?#\"'<>]*@)?)",
     re.IGNORECASE,
 )
 

@@ -160,7 +160,10 @@ def _exposures(progress: RunProgress) -> list[str]:
     if not progress.view.n_entries:
         return []
     counts = progress.counts
-    told = [f"exposures {counts.going} going, {counts.skipped} skipped, {counts.failed} failed"]
+    going = (
+        f"{counts.aligned} aligned" if progress.view.state.is_finished else f"{counts.going} going"
+    )
+    told = [f"exposures {going}, {counts.skipped} skipped, {counts.failed} failed"]
     return told + [f"of this stage {text}" for text in _troubles(progress.done)]
 
 

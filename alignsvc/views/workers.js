@@ -45,9 +45,12 @@ class WorkerPanel {
 
   #drawMemory(on) {
     const { samples } = workOf(this.view.picture).workers;
-    const columns = ["driver_mb", "highest_mb", "limit_mb"].flatMap((name) => samples[name].filter((v) => v > 0));
-    if (!columns.length) return nothing(on, samples.time.length ? "the system does not tell what processes occupy" : NO_SAMPLES);
-    const [, most] = extent(columns), [unit, scale] = most >= 2000 ? ["GB", 1000] : ["MB", 1];
+    const occupied = ["driver_mb", "highest_mb"].flatMap((name) => samples[name].filter((v) => v > 0));
+    if (!occupied.length) return nothing(on, samples.time.length ? "the system does not tell what processes occupy" : NO_SAMPLES);
+    const limits = samples.limit_mb.filter((v) => v > 0), [, highest] = extent(occupied);
+    // A limit that is far away would press all else to the floor: then it is told, not drawn.
+    const isFar = limits.length > 0 && extent(limits)[0] > FAR * highest;
+    const [, most] = extent(isFar ? occupied : [...occupied, ...limits]), [unit, scale] = most >= 2000 ? ["GB", 1000] : ["MB", 1];
     const time = runTime(this.view);
     const marks = ticks(0, most / scale, 5).map((value) => value * scale);
     timeAxes(on, time, { low: 0, high: most * 1.2, name: `memory [${unit}]`, ticks: marks, label: (value) => number(value / scale) });
@@ -58,16 +61,19 @@ class WorkerPanel {
     on.path(middle, COLOURS.aligned, 2);
     on.path(driver, DRIVER, 2);
     on.pen.setLineDash([6, 4]);
-    on.path(limit, COLOURS.limit, 1.5);
+    if (!isFar) on.path(limit, COLOURS.limit, 1.5);
     on.pen.setLineDash([]);
     const named = [["driver", DRIVER]];
     if (middle.some(Boolean)) named.unshift(["a worker: median, from least to most", COLOURS.aligned]);
-    if (limit.some(Boolean)) named.push(["limit of a worker", COLOURS.limit]);
+    if (isFar) named.push([`limit of a worker: ${megabytes(extent(limits)[0])}, far above`, COLOURS.limit]);
+    else if (limit.some(Boolean)) named.push(["limit of a worker", COLOURS.limit]);
     key(on, named);
     (middle.some(Boolean) ? middle : driver).forEach((point, k) => point && on.spot(...point, told(samples, k)));
   }
 }
 
+// So many times what is occupied a limit is far.
+const FAR = 4;
 const NO_SAMPLES = "no sample is on record: the run has not begun, or an earlier version of alignsvc drove it";
 
 function megabytes(value) { return value >= 2000 ? `${number(value / 1000, 3)} GB` : `${value} MB`; }
