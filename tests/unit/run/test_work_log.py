@@ -19,7 +19,6 @@ from alignsvc.io.worker_samples import WORKER_SAMPLES, WorkerSample, WorkersThen
 from alignsvc.run import events
 from alignsvc.run.run_log import Clocks
 from alignsvc.run.seeing.task_times import task_rate
-from alignsvc.run.seeing.worker_samples import WorkReader
 from alignsvc.run.work_log import ClockOffsets, WorkLog
 from alignsvc.tasks.base import WorkTime
 
@@ -176,8 +175,8 @@ def test_a_rate_is_of_the_last_minute_and_the_last_stage() -> None:
 
 def test_how_a_run_works_now_is_read_from_its_store(objects: LocalObjects) -> None:
     hands = Hands()
-    reader = WorkReader(objects)
-    assert reader.look().sample is None
+    samples, ends = PieceReader(objects, WORKER_SAMPLES), PieceReader(objects, TASK_ENDS)
+    assert samples().records == ()
     log = work_log(objects, hands, [])
     log.event(events.StageStarted("measure", 2, 9))
     log.task_event(WORKERS)
@@ -185,8 +184,8 @@ def test_how_a_run_works_now_is_read_from_its_store(objects: LocalObjects) -> No
         hands.now_s += 1.0
         log.task_event(ended(work=WorkTime(hands.now_s - 1.0, hands.now_s, "far/1")))
     log.write()
-    now = reader.look()
-    assert now.sample is not None and now.rate is not None
-    assert now.sample.workers == WorkersThen(3, 2, 2, 10, 20, 30, 99)
-    assert now.sample.n_waiting == 3
-    assert (now.rate.per_second, now.rate.pass_number) == (1.0, 2)
+    sample = samples().records[-1]
+    assert sample.workers == WorkersThen(3, 2, 2, 10, 20, 30, 99)
+    assert sample.n_waiting == 3
+    rate = task_rate(ends().records, sample.until_s)
+    assert rate is not None and (rate.per_second, rate.pass_number) == (1.0, 2)
