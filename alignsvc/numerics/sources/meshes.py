@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -34,12 +35,14 @@ class CellValue:
     count: int
 
 
-def chosen(pixels: Float32Array, good: BoolArray) -> Float32Array:
-    """Return the `good` pixels, flat; cheap where all are."""
-    if good.all():
-        return pixels.ravel()
-    values: Float32Array = pixels[good]
-    return values
+def statistics_where(
+    pixels: NDArray[np.floating], good: BoolArray, clip_sigma: float = CLIP_SIGMA
+) -> CellValue:
+    """Return `clipped_statistics` of the `good` pixels; both of one shape."""
+    # Either way a copy, which may be sorted where it lies.
+    values = pixels.flatten() if good.all() else pixels[good]
+    values.sort()
+    return _statistics_of_sorted(values, clip_sigma)
 
 
 def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SIGMA) -> CellValue:
@@ -60,12 +63,17 @@ def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SI
     equal the median, and cut after cut would leave nothing else. A Gaussian cut at ``k`` has the
     variance ``1 - 2 k phi(k) / (2 Phi(k) - 1)``: the rms is divided by the root of that.
     """
-    n = values.size
+    return _statistics_of_sorted(np.sort(values, axis=None), clip_sigma)
+
+
+def _statistics_of_sorted(ordered: NDArray[np.floating], clip_sigma: float) -> CellValue:
+    """Return the `clipped_statistics` of values in ascending order."""
+    n = ordered.size
     if n == 0:
         return CellValue(math.nan, math.nan, 0)
-    ordered = np.sort(values, axis=None)
     centre = float(ordered[n // 2])
-    deviations = ordered.astype(np.float64) - centre
+    deviations = ordered.astype(np.float64)
+    deviations -= centre
     narrowing = _clipped_deviation(clip_sigma)
     lower = max(-float(deviations[int(part * n)]) / depth for part, depth in _LOWER_SIDE)
     rms = lower
@@ -73,13 +81,13 @@ def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SI
     for _ in range(_MAX_ITERATIONS):
         # In sorted order the pixels that are kept are a slice.
         reach = clip_sigma * max(rms, lower)
-        new_low = int(np.searchsorted(deviations, median - reach, side="left"))
-        new_high = int(np.searchsorted(deviations, median + reach, side="right"))
+        new_low = int(deviations.searchsorted(median - reach, side="left"))
+        new_high = int(deviations.searchsorted(median + reach, side="right"))
         if (low, high) == (new_low, new_high) or new_high <= new_low:
             break
         low, high = new_low, new_high
         kept = deviations[low:high]
-        mean = float(kept.mean())
+        mean = float(np.add.reduce(kept)) / kept.size
         variance = float(kept @ kept) / kept.size - mean * mean
         rms = math.sqrt(max(variance, 0.0)) / narrowing
         median = 0.5 * float(kept[(kept.size - 1) // 2] + kept[kept.size // 2])
@@ -88,6 +96,7 @@ def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SI
     return CellValue(centre + mode, rms, n)
 
 
+@cache
 def _clipped_deviation(clip_sigma: float) -> float:
     """Return the standard deviation of a unit Gaussian cut at plus and minus `clip_sigma`."""
     density = math.exp(-0.5 * clip_sigma**2) / math.sqrt(2.0 * math.pi)

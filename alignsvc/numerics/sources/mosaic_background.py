@@ -19,11 +19,10 @@ from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.sources.matched_filter import REACH, inner, signal_to_noise
 from alignsvc.numerics.sources.meshes import (
     CellValue,
-    chosen,
-    clipped_statistics,
     interpolated,
     median_filtered,
     mended,
+    statistics_where,
 )
 
 #: Fewer pixels than this in the best cell: the mosaic is taken as it is.
@@ -177,10 +176,10 @@ def _cell(mosaic: Contribution) -> CellValue:
     """Return level, noise through the detection filter, and number of pixels, of one cell."""
     value, hole = mosaic.mean()
     good = ~hole
-    level = clipped_statistics(chosen(value.astype(np.float32), good))
+    level = statistics_where(value.astype(np.float32), good)
     if level.count == 0 or min(value.shape) <= 2 * REACH:
         return level
     residual = (value - level.level).astype(np.float32)
     seen = inner(signal_to_noise(residual, mosaic.weight.astype(np.float32)))
-    noise = clipped_statistics(chosen(seen, inner(good)))
+    noise = statistics_where(seen, inner(good))
     return CellValue(level.level, noise.rms, level.count)
