@@ -178,9 +178,14 @@ class PixelMap:
         column, u = self.lattice_x.locate(np.arange(self.shape[1], dtype=float))
         left, right = self.node_areas[:, column], self.node_areas[:, column + 1]
         at_nodes = (left + u * (right - left)).astype(np.float32)
-        below = at_nodes[cell]
-        below += v[:, None].astype(np.float32) * (at_nodes[cell + 1] - below)
-        return below
+        part = v.astype(np.float32)[:, None]
+        areas = np.empty((y1 - y0, self.shape[1]), np.float32)
+        for j in range(int(cell[0]), int(cell[-1]) + 1) if y1 > y0 else ():
+            inside = slice(*np.searchsorted(cell, (j, j + 1)))
+            here = areas[inside]
+            np.multiply(part[inside], at_nodes[j + 1] - at_nodes[j], out=here)
+            here += at_nodes[j]
+        return areas
 
     def _cells_at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         column, u = self.lattice_x.locate(x)
