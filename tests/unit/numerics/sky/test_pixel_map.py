@@ -190,6 +190,8 @@ def test_areas_are_linear_between_nodes_bit_for_bit() -> None:
     wanted = at_nodes[cell] + v[:, None].astype(np.float32) * (at_nodes[cell + 1] - at_nodes[cell])
     for y0, y1 in ((0, ny), (0, 0), (ny - 1, ny), (3, ny // 2)):
         assert pixel_map.area_rows(y0, y1).tobytes() == wanted[y0:y1].tobytes()
+    row, at = np.nonzero(np.random.default_rng(3).random((ny, nx)) < 0.1)
+    assert pixel_map.areas_at(row, at).tobytes() == wanted[row, at].tobytes()
 
 
 def test_a_kink_makes_the_lattice_finer_and_the_error_is_told() -> None:
