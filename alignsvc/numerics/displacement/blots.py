@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
@@ -13,10 +15,14 @@ from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.spline import ORDER
 from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.sources.spread_masks import dilated
 
 #: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
 #: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
 GUARD_PX = 2
+#: Pixels taken together, so that what lies between stays in the processor's cache.
+_PIXELS_AT_ONCE = 1 << 15
+Plane: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +77,10 @@ class Reference:
             )
         value, hole = others.mean()
         own_weight = own.cut(others.box).weight
-        whole = others.weight + own_weight
-        share = np.zeros(others.box.shape, np.float32)
-        np.divide(own_weight, whole, out=share, where=whole > 0, casting="same_kind")
+        share = _share(own_weight, others.weight)
         weight = others.weight.astype(np.float32)
         if hole.any():
-            size = 2 * GUARD_PX + 1
-            guarded = ndimage.maximum_filter(hole.view(np.uint8), size=size, mode="nearest")
-            weight[guarded > 0] = 0
+            np.copyto(weight, 0, where=dilated(hole, GUARD_PX))
         coefficients = ndimage.spline_filter(value, order=ORDER, output=np.float32)
         sky = ~hole if segmentation is None else segmentation == 0
         return cls(
@@ -89,6 +91,18 @@ class Reference:
             MosaicNoise.measured(value, others.weight, sky),
             segmentation,
         )
+
+
+def _share(own: Plane, others: Plane) -> Float32Array:
+    """Return an exposure's part of the weight of the whole, float32; 0 in holes."""
+    share = np.zeros(own.shape, np.float32)
+    height = max(1, _PIXELS_AT_ONCE // max(own.shape[1], 1))
+    for start in range(0, len(own), height):
+        rows = slice(start, start + height)
+        whole = others[rows] + own[rows]
+        part = np.zeros(whole.shape)
+        share[rows] = np.divide(own[rows], whole, out=part, where=whole > 0)
+    return share
 
 
 @dataclass(frozen=True, slots=True, eq=False)

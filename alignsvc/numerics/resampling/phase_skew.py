@@ -10,6 +10,8 @@ moment times the third difference is subtracted from the chip's pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
@@ -21,6 +23,8 @@ _REACH = len(_AHEAD)
 #: Where a step of one chip pixel differs by more from one of a grid pixel, phases go round within
 #: a source, and average out; the subtraction fades on the way there.
 _MOST_CHANGE = 0.1
+#: Pixels taken together, so that what lies between stays in the processor's cache.
+_PIXELS_AT_ONCE = 1 << 15
 
 
 def skew_of_phases(
@@ -46,42 +50,84 @@ def skew_of_phases(
         Per chip pixel; 0 where the third difference needs a pixel without weight.
     """
     found = np.zeros(positions.shape[:2], np.float32)
-    for chip_axis in (0, 1):
+    moments = [_Moment.of(turn, chip_axis) for chip_axis in (0, 1)]
+    height = max(1, _PIXELS_AT_ONCE // positions.shape[1])
+    for start in range(0, len(found), height):
+        part = slice(start, min(start + height, len(found)))
+        for chip_axis, moment in enumerate(moments):
+            if moment.strength:
+                skew = _third_difference(
+                    chip, (rows[0] + part.start, rows[0] + part.stop), chip_axis
+                )
+                skew *= moment(positions[part])
+                found[part] += skew
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A sixth of the third moment, by the phase along one axis of the grid."""
+
+    grid_axis: int
+    sense: float
+    strength: float
+
+    @classmethod
+    def of(cls, turn: FloatArray, chip_axis: int) -> _Moment:
         along = turn[:, chip_axis]
         grid_axis = int(np.abs(along).argmax())
         change = max(abs(abs(along[grid_axis]) - 1.0), abs(along[1 - grid_axis]))
-        strength = max(0.0, 1.0 - change / _MOST_CHANGE)
-        if strength:
-            phase = (positions[:, :, grid_axis] % 1.0).astype(np.float32)
-            # The grid pixel lies 1 - phase beyond the chip's, or phase where the axes oppose.
-            sense = np.float32(-np.sign(along[grid_axis]) * strength / 6.0)
-            moment = sense * phase * (1 - phase) * (1 - 2 * phase)
-            found += moment * _third_difference(chip, rows, chip_axis)
-    return found
+        # The grid pixel lies 1 - phase beyond the chip's, or phase where the axes oppose.
+        sense = -float(np.sign(along[grid_axis]))
+        return cls(grid_axis, sense, max(0.0, 1.0 - change / _MOST_CHANGE))
+
+    def __call__(self, positions: FloatArray) -> Float32Array:
+        place = positions[:, :, self.grid_axis]
+        whole = np.floor(place)
+        phase = np.subtract(place, whole, out=whole).astype(np.float32)
+        moment: Float32Array = np.float32(self.sense * self.strength / 6.0) * phase
+        moment *= 1 - phase
+        phase *= 2
+        moment *= np.subtract(1, phase, out=phase)
+        return moment
 
 
 def _third_difference(chip: CalibratedChip, rows: tuple[int, int], axis: int) -> Float32Array:
     """Return the third difference along chip x (0) or y (1); 0 where a pixel has no weight."""
     y0, y1 = rows
-    ny = chip.shape[0]
-    first, last = max(0, y0 - _REACH), min(ny, y1 + _REACH)
-    whole = np.zeros((last - first, chip.shape[1]), np.float32)
-    pixels, good = chip.pixels[first:last], chip.weight[first:last] > 0
+    ny, nx = chip.shape
+    found = np.zeros((y1 - y0, nx), np.float32)
     if axis:
-        pixels, good, target = pixels.T, good.T, whole.T
+        first, last = max(y0, _REACH), min(y1, ny - _REACH)
+        taken = slice(first - _REACH, last + _REACH)
+        pixels, weight = chip.pixels[taken].T, chip.weight[taken].T
+        inner = found[first - y0 : max(last - y0, 0)].T
     else:
-        target = whole
-    n = target.shape[1] - 2 * _REACH
-    if n > 0:
-        inner = target[:, _REACH:-_REACH]
-        sound = _window(good, 0, n).copy()
-        for distance, coefficient in enumerate(_AHEAD, start=1):
-            ahead, behind = (_window(pixels, step, n) for step in (distance, -distance))
-            inner += coefficient * (ahead - behind)
-            sound &= _window(good, distance, n) & _window(good, -distance, n)
-        inner[~sound] = 0
-    return whole[y0 - first : y1 - first]
+        pixels, weight = chip.pixels[y0:y1], chip.weight[y0:y1]
+        inner = found[:, _REACH:-_REACH]
+    if not inner.size:
+        return found
+    n = inner.shape[1]
+    ahead, behind = (_window(pixels, step, n) for step in (1, -1))
+    np.multiply(_AHEAD[0], np.subtract(ahead, behind, out=inner), out=inner)
+    work = np.empty_like(inner)
+    for distance, coefficient in enumerate(_AHEAD[1:], start=2):
+        ahead, behind = (_window(pixels, step, n) for step in (distance, -distance))
+        np.multiply(coefficient, np.subtract(ahead, behind, out=work), out=work)
+        inner += work
+    good = weight > 0
+    if not good.all():
+        np.copyto(inner, 0, where=~_seven_in_a_row(good))
+    return found
 
 
-def _window(plane: Float32Array | BoolArray, step: int, n: int) -> np.ndarray:
+def _seven_in_a_row(good: BoolArray) -> BoolArray:
+    """Return where a pixel and the three on either side are good, six columns fewer."""
+    two = good[:, :-1] & good[:, 1:]
+    four = two[:, :-2] & two[:, 2:]
+    found: BoolArray = four[:, :-3] & four[:, 3:]
+    return found
+
+
+def _window(plane: Float32Array, step: int, n: int) -> Float32Array:
     return plane[:, _REACH + step : _REACH + step + n]

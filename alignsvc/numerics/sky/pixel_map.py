@@ -175,12 +175,31 @@ class PixelMap:
         error is below 2e-5 of the area, ``f'' step^2 / 8``.
         """
         cell, v = self.lattice_y.locate(np.arange(y0, y1, dtype=float))
+        part = v.astype(np.float32)[:, None]
+        at_nodes = self._areas_at_nodes()
+        areas = np.empty((y1 - y0, self.shape[1]), np.float32)
+        for j in range(int(cell[0]), int(cell[-1]) + 1) if y1 > y0 else ():
+            inside = slice(*np.searchsorted(cell, (j, j + 1)))
+            here = areas[inside]
+            np.multiply(part[inside], at_nodes[j + 1] - at_nodes[j], out=here)
+            here += at_nodes[j]
+        return areas
+
+    def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
+        """Return the same of chosen pixels, bit for bit, by their rows and columns."""
+        cell, v = self.lattice_y.locate(np.asarray(row, dtype=float))
+        at_nodes = self._areas_at_nodes()
+        below = at_nodes[cell, column]
+        areas: Float32Array = v.astype(np.float32) * (at_nodes[cell + 1, column] - below)
+        areas += below
+        return areas
+
+    def _areas_at_nodes(self) -> Float32Array:
+        """Return the areas at the rows of nodes in all columns of the chip."""
         column, u = self.lattice_x.locate(np.arange(self.shape[1], dtype=float))
         left, right = self.node_areas[:, column], self.node_areas[:, column + 1]
-        at_nodes = (left + u * (right - left)).astype(np.float32)
-        below = at_nodes[cell]
-        below += v[:, None].astype(np.float32) * (at_nodes[cell + 1] - below)
-        return below
+        at_nodes: Float32Array = (left + u * (right - left)).astype(np.float32)
+        return at_nodes
 
     def _cells_at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         column, u = self.lattice_x.locate(x)

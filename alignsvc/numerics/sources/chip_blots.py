@@ -12,6 +12,9 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
+#: Pixels interpolated together: what lies between stays in the processor's cache.
+_POINTS_AT_ONCE = 1 << 13
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Others:
@@ -72,11 +75,15 @@ def interpolated(others: Others, where: BoolArray) -> ChipBlot:
     u, v = at.x[inside] - x, at.y[inside] - y
     total, good = np.zeros(len(row)), np.ones(len(row), bool)
     flat, bad = value.ravel(), hole.ravel()
-    for j, along in enumerate(_keys(v), start=-1):
-        for i, across in enumerate(_keys(u), start=-1):
-            index = (y + j) * nx + x + i
-            total += across * along * flat[index]
-            good &= ~bad[index]
+    for start in range(0, len(row), _POINTS_AT_ONCE):
+        part = slice(start, start + _POINTS_AT_ONCE)
+        first = y[part] * nx + x[part]
+        weights = _keys(u[part])
+        for j, along in enumerate(_keys(v[part]), start=-1):
+            for i, across in enumerate(weights, start=-1):
+                index = first + (j * nx + i)
+                total[part] += across * along * flat[index]
+                good[part] &= ~bad[index]
     row, column, total = row[good], column[good], total[good]
     nearest = (np.rint(v) + y).astype(np.int64)[good], (np.rint(u) + x).astype(np.int64)[good]
     area = _area(others, row, column)
@@ -114,8 +121,7 @@ def _on_grid(others: Others, row: IntArray, column: IntArray) -> Points:
 
 
 def _area(others: Others, row: IntArray, column: IntArray) -> FloatArray:
-    ny, _ = others.pixel_map.shape
-    return np.asarray(others.pixel_map.area_rows(0, ny)[row, column], float)
+    return np.asarray(others.pixel_map.areas_at(row, column), float)
 
 
 def _keys(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -17,16 +17,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.chip_blots import ChipBlot, Others, brightest_nearby, interpolated
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
 from alignsvc.numerics.sources.seeing_match import SeeingMatch
+from alignsvc.numerics.sources.spread_masks import dilated, eroded
 
-#: A pixel and the eight about it.
-_SQUARE = np.ones((3, 3), bool)
 #: Position error of a blot that was not matched, pixels: 4.5 times it is astrodrizzle's 1.2 px.
 _UNFITTED_PX = 0.27
 #: What a pixel's neighbours have of its light, in all directions, if it is no ray.
@@ -92,23 +90,23 @@ class CosmicRayRejection:
 
     def _aligned(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
         bright = _brighter_than_noise(chip, self.sigma[1])
-        blot = interpolated(others, ndimage.binary_dilation(bright, np.ones((7, 7), bool)))
-        tried = bright & ndimage.binary_erosion(blot.is_known, _SQUARE, border_value=1)
+        blot = interpolated(others, dilated(bright, 3))
+        tried = bright & eroded(blot.is_known, 1)
         matched = self._matched(chip, blot, tried)
         noise, slope = np.sqrt(_variance(chip, matched)), _slope(matched.value)
         excess = np.where(blot.is_known, chip.pixels - matched.value, np.float32(0))
         seed = tried & (excess > self.sigma[0] * noise + self.slopes[0] * slope)
         seed[seed] = ~self._is_better_seeing(seed, excess, matched)
-        near = ndimage.binary_dilation(seed, _SQUARE)
+        near = dilated(seed, 1)
         grown = near & tried & (excess > self.sigma[1] * noise + self.slopes[1] * slope)
-        mask = seed | grown | self._unseen(chip, bright & ~tried)
+        mask = seed | grown | self.alone(chip, bright & ~tried)
         is_source = mask & tried & (matched.value > np.sqrt(_variance(chip, blot)))
         return RaysOnChip(mask, np.where(is_source, matched.value, np.float32(np.nan)))
 
     def _matched(self, chip: CalibratedChip, blot: ChipBlot, tried: BoolArray) -> ChipBlot:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike."""
         variance = _variance(chip, blot)
-        bled = ndimage.binary_dilation(chip.saturated, _SQUARE, iterations=4)
+        bled = dilated(chip.saturated, 4)
         use = tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
         found = self.match(chip.pixels, blot.value, variance, use)
         # Sources are not negative, only derivatives in a steep wing are.
@@ -134,9 +132,9 @@ class CosmicRayRejection:
         tried = bright & nearby.is_known
         allowed = np.maximum(_depth(chip, nearby), 2) * nearby.value
         seed = tried & (chip.pixels > self.sigma[0] * noise + allowed)
-        near = ndimage.binary_dilation(seed, _SQUARE)
+        near = dilated(seed, 1)
         grown = near & tried & (chip.pixels > self.sigma[1] * noise + nearby.value)
-        edges = bright & self.alone(chip)
+        edges = self.alone(chip, bright)
         if self._are_edges_of_stars(chip, nearby, edges, reach):
             edges &= ~nearby.is_known
         found: BoolArray = seed | grown | edges
@@ -159,9 +157,6 @@ class CosmicRayRejection:
         seen = float((chip.pixels[tried] < there[tried]).mean())
         chance = float((chip.pixels[tried] < elsewhere[tried]).mean())
         return seen - chance > self.stars_among_edges * (1.0 - chance)
-
-    def _unseen(self, chip: CalibratedChip, where: BoolArray) -> BoolArray:
-        return where & self.alone(chip) if where.any() else where
 
     def _is_better_seeing(self, seed: BoolArray, excess: Float32Array, blot: ChipBlot) -> BoolArray:
         """Return which seeds are the core of a star that this exposure sees sharper.

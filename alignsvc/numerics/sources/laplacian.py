@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-
-#: A window of 7 pixels of medians over 3, as the fine structure needs.
-_REACH = 4
+from alignsvc.numerics.sources.spread_masks import dilated
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +35,56 @@ class LaplacianRejection:
     sigma: tuple[float, float] = (4.5, 2.0)
     contrast: float = 3.0
 
-    def __call__(self, chip: CalibratedChip) -> BoolArray:
-        """Return where rays are, shape (ny, nx); never where the chip is masked already.
+    def __call__(self, chip: CalibratedChip, where: BoolArray) -> BoolArray:
+        """Return which pixels of `where` are rays, shape (ny, nx); never masked ones.
 
-        Masked pixels take the value of the sky.
+        Masked pixels take the value of the sky. Only what touches `where` is looked at.
         """
-        pixels = np.where(chip.mask, np.float32(0), chip.pixels)
-        edges = _positive_laplacian(pixels)
-        significance = 0.5 * edges * np.sqrt(chip.weight)
-        found = self._sharp(chip, edges, significance > self.sigma[0], self.sigma[0])
-        near = ndimage.binary_dilation(found, np.ones((3, 3), bool)) & ~found
-        beside = self._sharp(chip, edges, near & (significance > self.sigma[1]), self.sigma[1])
-        return found | beside
+        # A ray beside a pixel may make it one, wherever that ray lies.
+        row, column = np.nonzero(dilated(where, 1))
+        edges = _positive_laplacian(chip, row, column)
+        significance = 0.5 * edges * np.sqrt(chip.weight[row, column])
+        found = np.zeros(chip.shape, bool)
+        alone = significance > self.sigma[0]
+        at = row[alone], column[alone]
+        found[at] = self._sharp(chip, edges[alone], at, self.sigma[0])
+        near = where & dilated(found, 1) & ~found
+        beside = near[row, column] & (significance > self.sigma[1])
+        at = row[beside], column[beside]
+        found[at] = self._sharp(chip, edges[beside], at, self.sigma[1])
+        return found & where
 
     def _sharp(
-        self, chip: CalibratedChip, edges: Float32Array, where: BoolArray, sigma: float
+        self,
+        chip: CalibratedChip,
+        edges: Float32Array,
+        at: tuple[IntArray, IntArray],
+        sigma: float,
     ) -> BoolArray:
-        """Return which pixels of `where` are too sharp for photon noise and for stars."""
-        pixels = np.where(chip.mask, np.float32(0), chip.pixels)
-        row, column = np.nonzero(where)
-        local, fine = _smooth_and_fine(pixels, row, column)
-        variance = 1.0 / chip.weight[where]
+        """Return which pixels (rows, columns) are too sharp for photon noise and for stars."""
+        variance = 1.0 / chip.weight[at]
         if chip.gain is not None:
-            variance = variance + np.maximum(local, 0) / chip.gain
-        noise = np.sqrt(variance)
-        found = where.copy()
-        found[where] = (0.5 * edges[where] > sigma * noise) & (edges[where] > self.contrast * fine)
+            variance = variance + np.maximum(_smooth(chip, *at), 0) / chip.gain
+        found = np.asarray(0.5 * edges > sigma * np.sqrt(variance), bool)
+        # The fine structure costs most, and few get so far.
+        row, column = (one[found] for one in at)
+        found[found] = edges[found] > self.contrast * _fine(chip, row, column)
         return found
 
 
-def _positive_laplacian(pixels: Float32Array) -> Float32Array:
+def _values(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+    """Return pixels, masked ones as the sky; beyond the chip's edge its nearest."""
+    ny, nx = chip.shape
+    index = np.clip(row, 0, ny - 1) * nx + np.clip(column, 0, nx - 1)
+    return np.where(np.take(chip.mask, index), np.float32(0), np.take(chip.pixels, index))
+
+
+def _positive_laplacian(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
     """Return the mean over a pixel's corners of the positive part of its second difference."""
-    padded = np.pad(pixels, 1, mode="edge")
-    left, right = pixels - padded[1:-1, :-2], pixels - padded[1:-1, 2:]
-    below, above = pixels - padded[:-2, 1:-1], pixels - padded[2:, 1:-1]
-    total = np.zeros(pixels.shape, np.float32)
+    centre = _values(chip, row, column)
+    left, right = (centre - _values(chip, row, column + step) for step in (-1, 1))
+    below, above = (centre - _values(chip, row + step, column) for step in (-1, 1))
+    total = np.zeros(len(row), np.float32)
     for beside in (left, right):
         for over in (below, above):
             total += np.maximum(beside + over, 0)
@@ -79,23 +92,34 @@ def _positive_laplacian(pixels: Float32Array) -> Float32Array:
     return total
 
 
-def _smooth_and_fine(
-    pixels: Float32Array, row: IntArray, column: IntArray
-) -> tuple[Float32Array, Float32Array]:
-    """Return the median over 5 x 5, and the fine structure: median over 3 x 3 less that over 7 x 7.
+def _smooth(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+    """Return the median over 5 x 5 at some pixels."""
+    local = np.zeros(len(row), np.float32)
+    for part in _portions(len(row)):
+        local[part] = np.median(_windows(chip, row[part], column[part], 2), axis=(1, 2))
+    return local
 
-    The paper's ``M3 - M7(M3)``, at some pixels only.
+
+def _fine(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+    """Return the fine structure at some pixels: median over 3 x 3 less that over 7 x 7 of those.
+
+    The paper's ``M3 - M7(M3)``.
     """
-    padded = np.pad(pixels, _REACH, mode="edge")
-    local, fine = np.zeros((2, len(row)), np.float32)
-    step = np.arange(2 * _REACH + 1)
-    for start in range(0, len(row), 4096):
-        part = slice(start, start + 4096)
-        windows = padded[
-            row[part, None, None] + step[:, None], column[part, None, None] + step[None, :]
-        ]
+    fine = np.zeros(len(row), np.float32)
+    for part in _portions(len(row)):
+        windows = _windows(chip, row[part], column[part], 4)
         small = np.lib.stride_tricks.sliding_window_view(windows, (3, 3), axis=(1, 2))
         medians = np.median(small.reshape(len(windows), 7, 7, 9), axis=3)
-        local[part] = np.median(windows[:, 2:-2, 2:-2], axis=(1, 2))
         fine[part] = medians[:, 3, 3] - np.median(medians, axis=(1, 2))
-    return local, fine
+    return fine
+
+
+def _windows(chip: CalibratedChip, row: IntArray, column: IntArray, reach: int) -> Float32Array:
+    """Return squares about pixels, shape (n, side, side)."""
+    step = np.arange(-reach, reach + 1)
+    return _values(chip, row[:, None, None] + step[:, None], column[:, None, None] + step)
+
+
+def _portions(n: int) -> Iterator[slice]:
+    """Return slices of pixels worked on at once: their windows stay small."""
+    return (slice(start, start + 4096) for start in range(0, n, 4096))

@@ -141,16 +141,15 @@ class LevelMeasurement:
             Sound ones in the exposure; the box need not hold all of them.
         """
         brightest = np.sort(np.argsort(-sources.snr, kind="stable")[: self.most_sources])
-        own, total = seen.own.mean().value, seen.total.mean().value
-        found = self._fluxes(seen, (own, total), sources.select(brightest))
-        skies = self._skies(seen, own - total)
+        found = self._fluxes(seen, sources.select(brightest))
+        skies = self._skies(seen)
         weight = seen.own.weight[::_EVERY, ::_EVERY]
         known = weight > 0
         noise = np.array([float(np.median(weight[known])) ** -0.5] if known.any() else [])
         return MeasuredLevels(*found, *skies, noise)
 
     def _fluxes(
-        self, seen: OwnAndAll, means: tuple[Plane, Plane], sources: SourceCatalog
+        self, seen: OwnAndAll, sources: SourceCatalog
     ) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return ids, logarithms of the ratios, and their variances."""
         fwhm = float(np.median(np.nan_to_num(sources.fwhm, nan=1.0))) if len(sources) else 1.0
@@ -166,7 +165,7 @@ class LevelMeasurement:
         for start in range(0, len(source), at_once):
             some = slice(start, start + at_once)
             where = (source[some], row[some], column[some])
-            own, all_, variance = apertures.photometry(seen, means, where)
+            own, all_, variance = apertures.photometry(seen, where)
             noise = self.least_snr * np.sqrt(variance)
             bright = (noise > 0) & (all_ > noise) & (own > 0.3 * noise)
             log_ratio[some][bright] = np.log(own[bright] / all_[bright])
@@ -174,25 +173,53 @@ class LevelMeasurement:
         good = np.isfinite(log_ratio)
         return source[good], log_ratio[good], log_variance[good]
 
-    def _skies(self, seen: OwnAndAll, difference: Plane) -> tuple[IntArray, FloatArray, FloatArray]:
+    def _skies(self, seen: OwnAndAll) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return numbers of patches, medians of the difference there, and their variances."""
         side, box = self.patch_px, seen.box
-        free = np.ones(box.shape, bool) if seen.segmentation is None else seen.segmentation == 0
-        known = free & (seen.own.weight > 0)
         numbers, values, variances = [], [], []
         for top in range(-(-box.y0 // side), box.y1 // side):
             for left in range(-(-box.x0 // side), box.x1 // side):
                 y0, x0 = top * side - box.y0, left * side - box.x0
                 here = (slice(y0, y0 + side, _EVERY), slice(x0, x0 + side, _EVERY))
-                use = known[here]
+                use = seen.own.weight[here] > 0
+                n_free = use.size
+                if seen.segmentation is not None:
+                    free = seen.segmentation[here] == 0
+                    n_free = int(free.sum())
+                    use &= free
                 n = int(use.sum())
-                if n < max(_LEAST_KNOWN * free[here].sum(), _LEAST_RING * use.size):
+                if n < max(_LEAST_KNOWN * n_free, _LEAST_RING * use.size):
                     continue
+                own, all_ = (
+                    _mean(one.numerator[here][use], one.weight[here][use])
+                    for one in (seen.own, seen.total)
+                )
                 weight = float(np.mean(seen.own.weight[here][use]))
                 numbers.append(_PATCHES_A_ROW * top + left)
-                values.append(float(np.median(difference[here][use])))
+                values.append(float(np.median(own - all_)))
                 variances.append(_MEDIAN_COST / (n * weight))
         return np.array(numbers, np.int64), np.array(values, float), np.array(variances, float)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SkyRows:
+    """Some rows of an exposure less the mosaic; `free` of sources, `known` if weighted too."""
+
+    free: BoolArray
+    known: BoolArray
+    weight: Plane
+    difference: Plane
+
+    @classmethod
+    def of(cls, seen: OwnAndAll, rows: slice) -> _SkyRows:
+        own, total = seen.own, seen.total
+        weight = own.weight[rows]
+        free = np.ones(weight.shape, bool)
+        if seen.segmentation is not None:
+            free = seen.segmentation[rows] == 0
+        mine = _mean(own.numerator[rows], weight)
+        difference = mine - _mean(total.numerator[rows], total.weight[rows])
+        return cls(free, free & (weight > 0), weight, difference)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,7 +240,6 @@ class _Apertures:
     def photometry(
         self,
         seen: OwnAndAll,
-        means: tuple[Plane, Plane],
         where: tuple[IntArray, IntArray, IntArray],
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return fluxes in the exposure and in the mosaic, and the variance of the first.
@@ -239,10 +265,19 @@ class _Apertures:
         part = n_aperture / np.maximum(n_ring, 1)
         own, all_ = (
             np.where(enough, _sum(one, aperture) - part * _sum(one, ring), 0.0)
-            for one in (stamps(mean) for mean in means)
+            for one in (
+                _mean(stamps(one.numerator), stamps(one.weight)) for one in (seen.own, seen.total)
+            )
         )
         noise = np.divide(1.0, weight, out=np.zeros(weight.shape), where=known)
         return own, all_, _sum(noise, aperture) * (1.0 + part)
+
+
+def _mean(numerator: Plane, weight: Plane) -> Plane:
+    """Return the mean as `Contribution.mean` has it, 0 in holes."""
+    value = np.zeros_like(numerator)
+    np.divide(numerator, weight, out=value, where=weight > 0)
+    return value
 
 
 def _count(pixels: BoolArray) -> FloatArray:

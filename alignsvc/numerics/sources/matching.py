@@ -217,6 +217,10 @@ def final_segmentation(segmentation: IntArray, sources: SegmentIds, component: i
     here = here[np.argsort(sources.segment[here])]
     segments = np.concatenate([[0], sources.segment[here]])
     ids = np.concatenate([[0], sources.id[here]])
-    index = np.minimum(np.searchsorted(segments, segmentation), len(segments) - 1)
-    result: IntArray = np.where(segments[index] == segmentation, ids[index], UNLISTED)
+    result = np.zeros(segmentation.shape, np.int64)
+    # Most pixels are of no source.
+    occupied = segmentation != 0
+    values = segmentation[occupied]
+    index = np.minimum(np.searchsorted(segments, values), len(segments) - 1)
+    result[occupied] = np.where(segments[index] == values, ids[index], UNLISTED)
     return result

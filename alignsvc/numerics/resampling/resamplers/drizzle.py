@@ -89,10 +89,13 @@ class DrizzleResampler:
         for y0, y1 in _bands(ny, max(2, _PIXELS_AT_ONCE // nx)):
             rows = in_grid_units(chip, pixel_map, y0, y1)
             positions = pixel_map.rows(y0, y1)
-            positions -= (box.x0, box.y0)
+            for axis, origin in enumerate((box.x0, box.y0)):
+                positions[:, :, axis] -= origin
             pixels = rows.pixels
             if self.unskewed:
-                pixels = pixels - skew_of_phases(chip, positions, (y0, y1), turn) / rows.area
+                skew = skew_of_phases(chip, positions, (y0, y1), turn)
+                skew /= rows.area
+                pixels = np.subtract(pixels, skew, out=skew)
             with _known_warnings_silenced():
                 sums.add_image(
                     pixels,
@@ -106,7 +109,8 @@ class DrizzleResampler:
                     in_units="cps",  # as they are: not divided by the exposure time
                 )
         hole = ~(weight > 0)
-        mean[hole], weight[hole] = 0.0, 0.0
+        for plane in (mean, weight):
+            np.copyto(plane, 0, where=hole)
         mean *= weight
         return Contribution(box, mean, weight).cut(box.intersect(grid.box))
 

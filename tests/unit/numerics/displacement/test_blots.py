@@ -7,14 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.blots import GUARD_PX, blot
+from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.numerics.displacement import blots as blots_module
+from alignsvc.numerics.displacement.blots import GUARD_PX, Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
 from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
+from alignsvc.numerics.resampling.coadd import Contribution
 
 SIDES = Sides(24, 3)
 
@@ -137,6 +139,28 @@ def test_share_is_the_exposures_part_of_the_whole_mosaic():
     reference = reference_of(np.zeros((90, 90)), depth=3.0, own=1.0)
     blots = blots_of(reference, Points(np.array([45.0]), np.array([45.0])), AffineMap(np.eye(2)))
     np.testing.assert_allclose(blots.share, 0.25)
+
+
+@pytest.mark.parametrize("shape", [(90, 70), (3, 500), (1, 1)])
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("part_hole", [0.0, 0.01, 1.0])
+def test_weight_and_share_are_those_of_whole_planes_bit_for_bit(
+    monkeypatch, shape, precision, part_hole
+):
+    monkeypatch.setattr(blots_module, "_PIXELS_AT_ONCE", 1000)
+    rng, box = np.random.default_rng(2), PixelBox(5, 7, 5 + shape[1], 7 + shape[0])
+    weight = np.where(rng.random(shape) < part_hole, 0, rng.uniform(1, 9, shape)).astype(precision)
+    own = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
+    reference = Reference.build(
+        Contribution(box, np.zeros(shape, precision), weight),
+        Contribution(box, np.zeros(shape, np.float32), own),
+    )
+    whole, share = weight + own, np.zeros(shape, np.float32)
+    np.divide(own, whole, out=share, where=whole > 0, casting="same_kind")
+    near = ndimage.maximum_filter(~(weight > 0), size=2 * GUARD_PX + 1, mode="nearest")
+    guarded = np.where(near, np.float32(0), weight.astype(np.float32))
+    assert reference.share.tobytes() == share.tobytes()
+    assert reference.weight.tobytes() == guarded.tobytes()
 
 
 def test_pixels_of_other_sources_are_named_and_own_ones_are_not():

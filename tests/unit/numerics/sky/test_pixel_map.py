@@ -180,6 +180,20 @@ def test_areas_are_the_jacobians_determinants() -> None:
     assert areas.mean() == pytest.approx((0.2 / 0.3) ** 2, rel=0.01)
 
 
+def test_areas_are_linear_between_nodes_bit_for_bit() -> None:
+    pixel_map = build_pixel_map(make_wcs(), grid_about(scale_arcsec=0.3))
+    ny, nx = pixel_map.shape
+    cell, v = pixel_map.lattice_y.locate(np.arange(ny, dtype=float))
+    column, u = pixel_map.lattice_x.locate(np.arange(nx, dtype=float))
+    left, right = pixel_map.node_areas[:, column], pixel_map.node_areas[:, column + 1]
+    at_nodes = (left + u * (right - left)).astype(np.float32)
+    wanted = at_nodes[cell] + v[:, None].astype(np.float32) * (at_nodes[cell + 1] - at_nodes[cell])
+    for y0, y1 in ((0, ny), (0, 0), (ny - 1, ny), (3, ny // 2)):
+        assert pixel_map.area_rows(y0, y1).tobytes() == wanted[y0:y1].tobytes()
+    row, at = np.nonzero(np.random.default_rng(3).random((ny, nx)) < 0.1)
+    assert pixel_map.areas_at(row, at).tobytes() == wanted[row, at].tobytes()
+
+
 def test_a_kink_makes_the_lattice_finer_and_the_error_is_told() -> None:
     smooth = build_pixel_map(Bent(0.0), grid_about())  # type: ignore[arg-type]
     bent = build_pixel_map(Bent(2e-4), grid_about())  # type: ignore[arg-type]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.sources import chip_blots
 from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
@@ -38,8 +39,8 @@ class Straight:
     def to_grid(self, chip: Points) -> Points:
         return chip
 
-    def area_rows(self, y0: int, y1: int) -> Float32Array:
-        return np.ones((y1 - y0, self.shape[1]), np.float32)
+    def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
+        return np.ones(len(row), np.float32)
 
 
 def starlight(shift: float = 0.0, fwhm: float = 4.0) -> FloatArray:
@@ -178,8 +179,9 @@ def test_where_nobody_else_was_edges_tell() -> None:
 
 
 def test_edges_alone_find_no_ray_in_noise() -> None:
-    alone = LaplacianRejection()
-    assert sum(alone(chip_of(np.zeros(SHAPE), seed=s)).sum() for s in range(5)) <= 8
+    alone, anywhere = LaplacianRejection(), np.ones(SHAPE, bool)
+    dark = [chip_of(np.zeros(SHAPE), seed=seed) for seed in range(5)]
+    assert sum(alone(chip, anywhere).sum() for chip in dark) <= 8
 
 
 def test_two_exposures_are_enough() -> None:
@@ -187,3 +189,16 @@ def test_two_exposures_are_enough() -> None:
     found = find(chip_of(starlight() + rays), others_of(starlight(0.2), depth=1))
     np.testing.assert_array_equal(found & (rays > 0), rays > 0)
     assert not (found & core()).any()
+
+
+def test_the_others_are_interpolated_in_portions_with_the_bits_of_the_whole(monkeypatch) -> None:
+    where, seen = core(), others_of(starlight()).mean
+    weight = seen.weight.copy()
+    weight[70:72, 100:140] = 0.0
+    others = Others(Contribution(seen.box, seen.numerator, weight), Straight())  # type: ignore[arg-type]
+    whole = chip_blots.interpolated(others, where)
+    monkeypatch.setattr(chip_blots, "_POINTS_AT_ONCE", 7)
+    parts = chip_blots.interpolated(others, where)
+    assert 0 < whole.is_known.sum() < where.sum()
+    for one in ("value", "variance", "is_known"):
+        assert getattr(parts, one).tobytes() == getattr(whole, one).tobytes()

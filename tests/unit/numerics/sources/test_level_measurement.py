@@ -109,3 +109,26 @@ def test_what_two_chips_tell_counts_once() -> None:
     assert twice.source.tolist() == levels.source.tolist()
     assert (twice.sky == levels.sky).all()
     assert len(twice.noise) == 2
+
+
+@pytest.mark.parametrize("patch_px", [64, 37])
+@pytest.mark.parametrize("segmented", [False, True])
+def test_skies_are_those_of_the_two_means_bit_for_bit(patch_px: int, *, segmented: bool) -> None:
+    """Whole planes of both means, patch by patch of every other row and column."""
+    rng = np.random.default_rng(4)
+    scenes = seen(scene(0.0, 4.0, 5.0, 1), scene(0.0, 4.0, 1.0, 2), rng.random(BOX.shape) < 0.02)
+    own = scenes.own.narrowed()
+    labels = np.where(rng.random(BOX.shape) < 0.1, 3, 0) if segmented else None
+    levels = LevelMeasurement(patch_px=patch_px)(OwnAndAll(own, scenes.total, labels), stars())
+    difference = own.mean().value - scenes.total.mean().value
+    free = np.ones(BOX.shape, bool) if labels is None else labels == 0
+    wanted = {}
+    for top in range(-(-BOX.y0 // patch_px), BOX.y1 // patch_px):
+        for left in range(-(-BOX.x0 // patch_px), BOX.x1 // patch_px):
+            y, x = top * patch_px - BOX.y0, left * patch_px - BOX.x0
+            here = (slice(y, y + patch_px, 2), slice(x, x + patch_px, 2))
+            use = free[here] & (own.weight[here] > 0)
+            if use.sum() >= 0.95 * free[here].sum():
+                wanted[(top << 24) + left] = float(np.median(difference[here][use]))
+    assert len(wanted) > 10
+    assert dict(zip(levels.patch.tolist(), levels.sky.tolist(), strict=True)) == wanted

@@ -14,6 +14,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.sources.matching import (
     UNLISTED,
     NumberedSources,
+    SegmentIds,
     final_segmentation,
     inherit_ids,
     mutual_nearest,
@@ -118,3 +119,20 @@ def test_nothing_near_is_no_pair():
     far = nearest_but_for_a_shift(points((0, 0)), points((100, 0)), 8.0)
     assert len(far) == 0
     assert len(nearest_but_for_a_shift(points(), points((0, 0)), 8.0)) == 0
+
+
+@pytest.mark.parametrize("occupied", [0.0, 0.2, 1.0])
+def test_final_ids_are_those_looked_up_pixel_by_pixel(occupied: float):
+    rng = np.random.default_rng(6)
+    segment = rng.permutation(np.arange(1, 60) * 5)[:40]
+    sources = SegmentIds(rng.integers(0, 2, 40), segment, np.arange(40) + 7)
+    raw = np.where(rng.random((30, 40)) < occupied, rng.integers(0, 320, (30, 40)), 0)
+    for component in (0, 1, 2):
+        here = sources.component == component
+        ids = dict(zip(sources.segment[here].tolist(), sources.id[here].tolist(), strict=True))
+        ids[0] = 0
+        wanted = [[ids.get(value, UNLISTED) for value in row] for row in raw.tolist()]
+        for labels in (raw, np.asfortranarray(raw)):
+            found = final_segmentation(labels, sources, component)
+            assert found.dtype == np.int64
+            assert found.tolist() == wanted
