@@ -78,6 +78,19 @@ def panel(axes: Axes | None, width_in: float, ratio: float) -> Axes:
     return made
 
 
+def matrix_panel(axes: Axes | None, width_in: float) -> Axes:
+    """Return `axes`, or those of a new figure for square cells, with names and a scale beside them.
+
+    Room for names is made for the size that the cells turn out to have ("compressed"): for the size
+    of all room they would stand beyond the figure's edge by some pixels.
+    """
+    if axes is not None:
+        return axes
+    made = panel(None, width_in, 0.85)
+    figure_of(made).set_layout_engine("compressed")
+    return made
+
+
 def small(axes: Axes) -> None:
     """Make the texts of a panel fit the columns of a journal."""
     axes.tick_params(which="both", labelsize=SMALL_TEXT, width=THIN_LINE)
