@@ -9,6 +9,8 @@ from alignsvc.cli.displays import display
 from alignsvc.cli.driven import say_entry
 from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
+from alignsvc.io.journal import Cancelled, Cleaned, Finished, LoopEnded, Retried, Solved
+from alignsvc.io.journal_store import Entry
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.listing import ListedRun
 from alignsvc.run.seeing.standing_now import driver_time_s
@@ -32,17 +34,18 @@ def watched(looks: Iterable[Seen], output: Output) -> RunStatus:
     """Print what is new about a run with each look; return how it stands at the last one.
 
     On a terminal what is being done stands below, with how far it is. With JSON there is one object
-    a line for each look that tells something new. Quietly, the last look is told alone.
+    a line for each look that tells something new. Quietly, the last look is told alone. Of a run
+    that goes on no more when it is first looked at, passes and its end are told.
     """
     last: RunStatus | None = None
     with display(Terminal(), output) as shown:
         for seen in looks:
             if output.as_json and (last is None or _is_news(seen, last)):
                 print_json(seen.status.as_json())
-            waits = _waits(seen.status)
+            waits, is_over = _waits(seen.status), not seen.status.standing.is_going
             if waits and waits != (last and _waits(last)):
                 shown.say(waits)
-            for entry in seen.news:
+            for entry in _what_is_left(seen.news) if last is None and is_over else seen.news:
                 say_entry(shown, entry, seen.progress)
             shown.show(seen.progress, driver_time_s(seen.status))
             last = seen.status
@@ -50,6 +53,13 @@ def watched(looks: Iterable[Seen], output: Output) -> RunStatus:
     if output.is_quiet and not output.as_json and last.state.is_finished:
         print_lines(last.lines()[:1])
     return last
+
+
+def _what_is_left(entries: Sequence[Entry]) -> list[Entry]:
+    """Return what a journal says of the last loop's passes, and of how the run ended."""
+    anew = [k for k, entry in enumerate(entries) if isinstance(entry.event, Retried | Cleaned)]
+    last = entries[anew[-1] :] if anew else entries
+    return [one for one in last if isinstance(one.event, Solved | LoopEnded | Finished | Cancelled)]
 
 
 def _waits(status: RunStatus) -> str:

@@ -78,7 +78,8 @@ class TaskOutcome:
     reason : str
         A SkipReason or FailureKind when not ok, else empty.
     message : str
-        One sentence for the report when not ok, else empty.
+        One sentence for the report when not ok; when ok, what went wrong with what is only shown,
+        empty if nothing did.
     product : str
         Path of the product within the run store, empty if none.
     checksum : str

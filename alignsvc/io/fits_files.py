@@ -133,6 +133,26 @@ class OpenFits:
         return next(image for image in self.images if image.index == index)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FitsHeaders:
+    """The headers of a FITS file that is open for reading, whether or not its pixels are there.
+
+    Parameters
+    ----------
+    hdus : fits.HDUList
+    images : tuple of ImageHdu
+        All HDUs whose header describes an image, in file order.
+    """
+
+    hdus: fits.HDUList
+    images: tuple[ImageHdu, ...]
+
+    @property
+    def primary(self) -> fits.Header:
+        """The first header, whose keywords hold for the whole file."""
+        return self.hdus[0].header
+
+
 @contextmanager
 def heard_warnings() -> Iterator[list[str]]:
     """Collect warnings of the FITS reader as sentences instead of letting them out."""
@@ -154,20 +174,25 @@ def open_fits(path: str) -> Iterator[OpenFits]:
     TransientError
         The file system or the server stumbled.
     """
-    with opened_input(path) as file:
-        with heard_warnings() as heard:
-            try:
-                hdus = _opened(file)
-            except OSError as error:
-                raise as_data_error(path, error) from error
-            except _READ_ERRORS as error:
-                raise unreadable(path, str(error)) from error
-        with hdus:
-            _require_sound(file, hdus, heard)
-            size = _complete_size(file, hdus)
-            with heard_warnings():
-                images = tuple(_images(hdus))
-            yield OpenFits(path, size, hdus, images, _header_blocks(file, hdus))
+    with opened_input(path) as file, _sound_headers(file) as found:
+        size = _complete_size(file, found.hdus)
+        blocks = _header_blocks(file, found.hdus)
+        yield OpenFits(path, size, found.hdus, found.images, blocks)
+
+
+@contextmanager
+def open_headers(path: str) -> Iterator[FitsHeaders]:
+    """Open a file of which only headers are wanted: it may end where pixels should begin.
+
+    Raises
+    ------
+    DataError
+        MISSING, EMPTY, or UNREADABLE: not FITS, a damaged header.
+    TransientError
+        The file system or the server stumbled.
+    """
+    with opened_input(path) as file, _sound_headers(file) as found:
+        yield found
 
 
 def are_unchanged(blocks: HeaderBlocks) -> bool:
@@ -297,6 +322,22 @@ def _opened(file: InputFile) -> fits.HDUList:
         hdus.close()
         raise
     return hdus
+
+
+@contextmanager
+def _sound_headers(file: InputFile) -> Iterator[FitsHeaders]:
+    with heard_warnings() as heard:
+        try:
+            hdus = _opened(file)
+        except OSError as error:
+            raise as_data_error(file.path, error) from error
+        except _READ_ERRORS as error:
+            raise unreadable(file.path, str(error)) from error
+    with hdus:
+        _require_sound(file, hdus, heard)
+        with heard_warnings():
+            images = tuple(_images(hdus))
+        yield FitsHeaders(hdus, images)
 
 
 def _require_sound(file: InputFile, hdus: fits.HDUList, heard: list[str]) -> None:

@@ -60,7 +60,11 @@ class RecordKind(Generic[R, S]):
 
     def piece_name(self, epoch: int, piece: int) -> str:
         """Return the name of a piece."""
-        return f"{self.prefix}{epoch:08d}-{piece:06d}.json"
+        return f"{self.epoch_prefix(epoch)}{piece:06d}.json"
+
+    def epoch_prefix(self, epoch: int) -> str:
+        """Return what the names of all pieces of a lease begin with."""
+        return f"{self.prefix}{epoch:08d}-"
 
     def until_name(self, piece: str) -> str:
         """Return the name of what sums up all pieces up to one."""
@@ -157,7 +161,9 @@ class PieceWriter(Generic[R, S]):
             return
         try:
             before = self._piece
-            self._piece = self._piece or self._first_free()
+            self._piece = self._piece or first_free_piece(
+                self._objects, self._kind.epoch_prefix(self._epoch)
+            )
             while self._waiting:
                 self._write_some()
             if self._piece != before:
@@ -167,12 +173,6 @@ class PieceWriter(Generic[R, S]):
             del self._waiting[:too_many]
             self._n_lost += too_many
             raise
-
-    def _first_free(self) -> int:
-        """Return the number of the first piece: a driver may begin its work twice."""
-        prefix = self._kind.piece_name(self._epoch, 0).removesuffix("000000.json")
-        used = [name.removeprefix(prefix)[:6] for name in self._objects.list(prefix)]
-        return 1 + max((int(number) for number in used if number.isdigit()), default=0)
 
     def _write_some(self) -> None:
         """Write the present piece with as much more as it has room for."""
@@ -326,6 +326,19 @@ class PieceReader(Generic[R, S]):
         return read_content(
             self._objects, name, self._kind.sum_record if is_sum else self._kind.record
         )
+
+
+def first_free_piece(objects: ObjectStore, prefix: str) -> int:
+    """Return the number of the first piece of a driver, which may begin its work twice.
+
+    Parameters
+    ----------
+    objects : ObjectStore
+    prefix : str
+        What names of its lease's pieces begin with; their numbers and a suffix follow.
+    """
+    used = [name.removeprefix(prefix).partition(".")[0] for name in objects.list(prefix)]
+    return 1 + max((int(number) for number in used if number.isdigit()), default=0)
 
 
 def read_content(

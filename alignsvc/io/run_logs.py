@@ -3,8 +3,8 @@
 Lines of JSON in objects ``logs/driver-00000003-0001.jsonl``: number of the lease, then of the
 piece. The last piece of a driver is written again, whole, with each flush, and a new one begins
 when it is full; beyond a number of pieces the oldest go. A driver writes pieces of its own lease
-only, so that one that was replaced spoils nobody else's. No state and no number depends on any of
-it.
+only, so that one that was replaced spoils nobody else's, and numbers on if it begins its work
+twice. No state and no number depends on any of it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from enum import StrEnum
 from alignsvc.io.codec import dumps, json_from, value_from
 from alignsvc.io.locations import LOGS
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.record_pieces import first_free_piece
 from alignsvc.redaction import redacted
 
 _PREFIX = f"{LOGS}driver-"
@@ -88,9 +89,9 @@ class LogWriter:
 
     def __init__(self, objects: ObjectStore, epoch: int, size: LogSize | None = None) -> None:
         self._objects = objects
-        self._epoch = epoch
         self._size = size or LogSize()
-        self._piece = 1
+        self._prefix = f"{_PREFIX}{epoch:08d}-"
+        self._piece = 0
         self._lines: list[bytes] = []
         self._length = 0
         self._is_new = False
@@ -100,8 +101,7 @@ class LogWriter:
         content = dumps(json_from(replace(line, text=_short(redacted(line.text))), LogLine)) + b"\n"
         if self._length + len(content) > self._size.piece_bytes and self._lines:
             self.flush()
-            self._piece += 1
-            self._lines, self._length = [], 0
+            self._piece, self._lines, self._length = self._piece + 1, [], 0
         self._lines.append(content)
         self._length += len(content)
         self._is_new = True
@@ -110,7 +110,8 @@ class LogWriter:
         """Write the present piece, if anything is new in it, and remove pieces beyond the cap."""
         if not self._is_new:
             return
-        self._objects.put(f"{_PREFIX}{self._epoch:08d}-{self._piece:04d}.jsonl", self._content)
+        self._piece = self._piece or first_free_piece(self._objects, self._prefix)
+        self._objects.put(f"{self._prefix}{self._piece:04d}.jsonl", self._content)
         self._is_new = False
         for name in self._objects.list(_PREFIX)[: -self._size.pieces]:
             self._objects.delete(name)

@@ -1,4 +1,8 @@
-"""ID.head files: the WCS of each science HDU as text, as SCAMP writes and SWarp reads it."""
+"""ID.head files: WCS and flux scale of each science HDU as text, as SWarp reads it.
+
+SCAMP writes such files. SWarp multiplies pixels by FLXSCALE when it combines images, and their
+variances by its square; it takes what a .head file says instead of what the image's header does.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from alignsvc.io.whole_files import not_written, replaced
 from alignsvc.numerics.sky.tpv import as_tpv
 
 
-def head_text(chips: Sequence[CelestialWcs], provenance: Provenance | None) -> str:
+def head_text(
+    chips: Sequence[CelestialWcs], provenance: Provenance | None, flux_scale: float | None = None
+) -> str:
     """Return the text of a .head file: one header for each science HDU, each closed by END.
 
     Parameters
@@ -20,6 +26,9 @@ def head_text(chips: Sequence[CelestialWcs], provenance: Provenance | None) -> s
     chips : sequence of CelestialWcs
         In the order of the science HDUs. SIP and all else that SWarp does not know becomes TPV.
     provenance : Provenance or None
+    flux_scale : float or None
+        What pixels are to be multiplied by, positive: FLXSCALE, which SWarp does before it
+        combines. None = not known. Where it is not known, or 1, there is no such card.
 
     Raises
     ------
@@ -29,15 +38,20 @@ def head_text(chips: Sequence[CelestialWcs], provenance: Provenance | None) -> s
     lines: list[bytes] = []
     for wcs in chips:
         lines += _head_of(as_tpv(wcs), provenance)
+        if flux_scale is not None and flux_scale != 1.0:
+            lines.append(new_card("FLXSCALE", flux_scale, "pixels are multiplied by it"))
         lines.append(b"END")
     return b"".join(line.rstrip() + b"\n" for line in lines).decode("ascii")
 
 
 def write_head(
-    path: Place, chips: Sequence[CelestialWcs], provenance: Provenance | None = None
+    path: Place,
+    chips: Sequence[CelestialWcs],
+    provenance: Provenance | None = None,
+    flux_scale: float | None = None,
 ) -> None:
-    """Write a .head file, whole or not at all; folders are made."""
-    content = head_text(chips, provenance).encode("ascii")
+    """Write a .head file as `head_text` has it, whole or not at all; folders are made."""
+    content = head_text(chips, provenance, flux_scale).encode("ascii")
     try:
         with replaced(path) as out:
             out.write(content)

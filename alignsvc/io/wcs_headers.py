@@ -6,7 +6,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from alignsvc.domain.celestial import CelestialWcs, PlaneSurface, TpvSurface
 from alignsvc.domain.geometry import Points
 from alignsvc.errors import DataError
 from alignsvc.io.file_bytes import stored_bytes
-from alignsvc.io.fits_files import heard_warnings, open_fits
+from alignsvc.io.fits_files import FitsHeaders, OpenFits, heard_warnings, open_fits, open_headers
 from alignsvc.io.wat_surfaces import wat_projection
 from alignsvc.reasons import FailureKind
 
@@ -115,7 +115,7 @@ def celestial_from_file(path: str) -> CelestialWcs:
     DataError
         The file is not there or not readable, or no header in it has a WCS that can be used.
     """
-    with heard_warnings(), _wcs_header(path) as (header, files):
+    with heard_warnings(), _wcs_header(path, open_fits) as (header, files):
         lengths = [
             header.get(f"NAXIS{i}", 2.0 * float(header.get(f"CRPIX{i}", 1.0))) for i in (2, 1)
         ]
@@ -126,12 +126,14 @@ def celestial_from_file(path: str) -> CelestialWcs:
 def image_wcs_from_file(path: str) -> CelestialWcs:
     """Return the WCS of an image as `celestial_from_file` does, its size by the header.
 
+    The header is enough: pixels need not be there, as in what SWarp writes with HEADER_ONLY.
+
     Raises
     ------
     DataError
         As there; WRONG_DIMENSION: the header gives no NAXIS1, NAXIS2 of 1 or more.
     """
-    with heard_warnings(), _wcs_header(path) as (header, files):
+    with heard_warnings(), _wcs_header(path, open_headers) as (header, files):
         sizes = [header.get(f"NAXIS{i}") for i in (2, 1)]
         if not all(isinstance(size, int) and size >= 1 for size in sizes):
             raise DataError(
@@ -143,7 +145,9 @@ def image_wcs_from_file(path: str) -> CelestialWcs:
 
 
 @contextmanager
-def _wcs_header(path: str) -> Iterator[tuple[fits.Header, fits.HDUList | None]]:
+def _wcs_header(
+    path: str, opened: Callable[[str], AbstractContextManager[OpenFits | FitsHeaders]]
+) -> Iterator[tuple[fits.Header, fits.HDUList | None]]:
     """Open a file of FITS or of text; give the first header with a WCS (or the first of all)."""
     with stored_bytes(path) as stream:
         start = stream.read(81)
@@ -152,7 +156,7 @@ def _wcs_header(path: str) -> Iterator[tuple[fits.Header, fits.HDUList | None]]:
     if text:
         yield _text_header(text.replace("\ufffd", "?")), None
         return
-    with open_fits(path) as file:
+    with opened(path) as file:
         header = next(
             (image.header for image in file.images if names_celestial(image.header)), file.primary
         )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import PARAMETERS, Correction, Geometry
-from alignsvc.plots.figures import ONE_COLUMN_IN, SMALL_TEXT, figure_of, panel, scale_beside
+from alignsvc.plots.figures import ONE_COLUMN_IN, SMALL_TEXT, figure_of, matrix_panel, scale_beside
 
 #: Numbers stand in the cells of a matrix of at most so many rows.
 _MOST_WRITTEN = 8
@@ -66,7 +66,7 @@ def plot_correction_correlations(
         else f"{name}\n" + rf"$\pm${1e6 * one:.2g}e-6"
         for name, one in zip(names, error, strict=True)
     ]
-    axes = panel(axes, width_in, 0.85)
+    axes = matrix_panel(axes, width_in)
     draw_correlations(axes, covariance, texts)
     return figure_of(axes)
 

@@ -21,8 +21,14 @@ ONE_COLUMN_IN, TWO_COLUMNS_IN = 3.5, 7.0
 #: Okabe and Ito (2008), *Color universal design*: told apart with any kind of sight.
 BLUE, SKY_BLUE, ORANGE, VERMILION = "#0072b2", "#56b4e9", "#e69f00", "#d55e00"
 GREEN, PURPLE, GREY, BLACK = "#009e73", "#cc79a7", "#999999", "#000000"
-#: How an exposure ended; None: it goes on.
-OF_STATUS = {"aligned": BLUE, "going": SKY_BLUE, "skipped": ORANGE, "failed": VERMILION}
+#: How an exposure ended, or that it has not, in a run that goes on and in one that does not.
+OF_STATUS = {
+    "aligned": BLUE,
+    "going": SKY_BLUE,
+    "not aligned": GREY,
+    "skipped": ORANGE,
+    "failed": VERMILION,
+}
 
 #: What is masked, or where there is no model, on scales from white to black or from blue to red.
 BLANK = "#f4e8d0"
@@ -69,6 +75,19 @@ def panel(axes: Axes | None, width_in: float, ratio: float) -> Axes:
         return axes
     made = new_figure(width_in, ratio * width_in).add_subplot()
     small(made)
+    return made
+
+
+def matrix_panel(axes: Axes | None, width_in: float) -> Axes:
+    """Return `axes`, or those of a new figure for square cells, with names and a scale beside them.
+
+    Room for names is made for the size that the cells turn out to have ("compressed"): for the size
+    of all room they would stand beyond the figure's edge by some pixels.
+    """
+    if axes is not None:
+        return axes
+    made = panel(None, width_in, 0.85)
+    figure_of(made).set_layout_engine("compressed")
     return made
 
 

@@ -22,8 +22,8 @@ from alignsvc.plots.figures import (
     VERMILION,
     PlotFigure,
     figure_of,
+    matrix_panel,
     new_figure,
-    panel,
     say_nothing_to_show,
     small,
 )
@@ -147,7 +147,7 @@ def plot_correlations(
     """
     if fitted.fit is None or fitted.fit.covariance is None:
         raise ValueError(f"no covariance to show: {fitted.message}")
-    axes = panel(axes, width_in, 0.85)
+    axes = matrix_panel(axes, width_in)
     draw_correlations(
         axes, fitted.fit.covariance, [unknown.name for unknown in fitted.fit.unknowns]
     )

@@ -48,6 +48,8 @@ _ARROW_SPACINGS, _MANY = 2.5, 20
 _NARROWEST = 0.5
 #: Outlines are drawn behind arrows unless there are more.
 _MOST_BEHIND = 300
+#: Outlines that are faint where there are many.
+_FAINT = frozenset({"aligned", "going", "not aligned"})
 
 
 def plot_footprints(
@@ -246,19 +248,14 @@ def _draw_arrows(axes: Axes, sky: _Sky, shifts: _Shifts) -> float:
 
 
 def _draw_by_status(axes: Axes, sky: _Sky, picture: RunPicture) -> None:
-    status = {
-        one.id: "going" if one.status is None else one.status.value for one in picture.exposures
-    }
+    status = {one.id: one.how for one in picture.exposures}
     kinds = [status[str(name)] for name in sky.id[sky.owner]]
     # What is not aligned lies on top, and is not faint: it is what one looks for.
     order = np.argsort([list(OF_STATUS).index(kind) for kind in kinds], kind="stable")
     faint = float(np.clip(300 / len(kinds), 0.4, 1.0))
     lines = _outlines(axes, sky, order)
     lines.set_color(
-        [
-            to_rgba(OF_STATUS[kinds[k]], faint if kinds[k] in ("aligned", "going") else 1.0)
-            for k in order
-        ]
+        [to_rgba(OF_STATUS[kinds[k]], faint if kinds[k] in _FAINT else 1.0) for k in order]
     )
     counts = Counter(status.values())
     marks = [

@@ -155,7 +155,13 @@ def apply_from(table: Place, files: tuple[Place, ...], target: Target) -> tuple[
         raise ConfigError("apply --from: name the files to correct")
     rows = _aligned(table)
     folder = target.folder or table.parent / HEADERS.removesuffix("/")
-    settings = HeaderSettings(target.destination, folder, "ALIGNSVC", _run_id(table.absolute()))
+    settings = HeaderSettings(
+        target.destination,
+        folder,
+        "ALIGNSVC",
+        _run_id(table.absolute()),
+        knows_flux_scale=False,  # these are other files, read by default settings
+    )
     ids = exposure_ids([str(file.absolute()) for file in files])
     chosen = {path: _row_for(rows, own_id, table) for path, own_id in ids.items()}
     return each_written(

@@ -52,6 +52,9 @@ class HeaderSettings:
     also : tuple of PlaneKind
         What is corrected with the science pixels whose WCS it carries. What is none of these kinds,
         and carries it, always is.
+    knows_flux_scale : bool
+        Whether exposures are read as the run's mosaic reads them, so that a .head file can say by
+        what their pixels are multiplied there.
     """
 
     destination: Destination
@@ -59,6 +62,7 @@ class HeaderSettings:
     wcs_name: str
     run_id: str
     also: tuple[PlaneKind, ...] = tuple(PlaneKind)
+    knows_flux_scale: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,9 @@ def write_headers(
     if settings.destination is Destination.HEAD:
         path = settings.folder / f"{header.ref.id}.head"
         first = _totals(header, result)[0]
-        write_head(path, new, _provenance(header.wcs[0], first, result, settings))
+        why = _provenance(header.wcs[0], first, result, settings)
+        scale = header.flux_scale * result.level.flux_scale if settings.knows_flux_scale else None
+        write_head(path, new, why, scale)
         return WrittenHeaders((path,), error, ())
     files: list[Place] = []
     warnings: list[str] = []

@@ -18,15 +18,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.io.corrections_table import corrections_to_ecsv
 from alignsvc.io.locations import CORRECTIONS, HISTORY, RunLocations
+from alignsvc.run import events
 from alignsvc.run.exposure_results import exposure_results
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.stages import Tools
 from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES
+from alignsvc.wording import counted
 
 #: An exposure keeps pixels only if it has this much room for them: a source of 32 px and its map.
 LEAST_ROOM_BYTES = 24_000
+#: Exposures that a sentence names.
+_NAMED = 5
 
 
 def kept_name(tools: Tools, pass_number: int, exposure: str) -> str:
@@ -75,6 +80,21 @@ def shared_room(budget_bytes: int, trouble: Mapping[str, float]) -> dict[str, in
 def kept_folders(passes: Sequence[int]) -> tuple[str, ...]:
     """Return where passes keep what they keep, the last one first."""
     return tuple(_folder(number) for number in sorted(passes, reverse=True))
+
+
+def tell_missing(tools: Tools, pass_number: int, outcomes: Sequence[TaskOutcome]) -> None:
+    """Say in a note of which exposures a pass could not keep what it is to keep, and why."""
+    missing = [one for one in outcomes if one.is_ok and one.message]
+    if missing:
+        names = ", ".join(one.key.subject for one in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        what = counted(len(missing), "exposure")
+        tools.listener(
+            events.Note(
+                f"pass {pass_number}: of {what} ({names}{more}) not all is kept for looking at "
+                f"sources ({missing[0].message}); corrections do not depend on it"
+            )
+        )
 
 
 def write_pass_history(tools: Tools, pass_number: int, state: LoopState) -> None:

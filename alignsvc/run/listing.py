@@ -14,7 +14,14 @@ from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
 from alignsvc.run.run_directory import never_began
-from alignsvc.run.status import ExposureCounts, JournalView, age_text, status_of
+from alignsvc.run.status import (
+    ExposureCounts,
+    JournalView,
+    RunStanding,
+    age_text,
+    of_unended,
+    status_of,
+)
 from alignsvc.run.submitted_driver import AskDriver, AskingManyBriefly
 from alignsvc.wording import counted
 
@@ -56,7 +63,8 @@ class ListedRun:
             return f"{self.directory}  {self.standing}: {self.trouble}"
         counts = self.counts
         ended = ((counts.skipped, "skipped"), (counts.failed, "failed"))
-        well = ((counts.going, "going"), (counts.aligned, "aligned"))
+        unended = of_unended(is_going=self._is_going)
+        well = ((counts.going, unended), (counts.aligned, "aligned"))
         parts = [
             f"{self.directory}  {self.id or '-'}  {self.standing}",
             counted(self.passes, "pass", "passes"),
@@ -68,6 +76,10 @@ class ListedRun:
             parts.append(self.driver)
         return ", ".join(parts)
 
+    @property
+    def _is_going(self) -> bool:
+        return any(self.standing == one and one.is_going for one in RunStanding)
+
     def as_json(self) -> dict[str, object]:
         """Return it as JSON values."""
         return {
@@ -75,12 +87,7 @@ class ListedRun:
             "id": self.id,
             "standing": self.standing,
             "passes": self.passes,
-            "exposures": {
-                "going": self.counts.going,
-                "aligned": self.counts.aligned,
-                "skipped": self.counts.skipped,
-                "failed": self.counts.failed,
-            },
+            "exposures": self.counts.as_json(is_going=self._is_going),
             "silence_s": self.silence_s,
             "trouble": self.trouble,
             "driver": self.driver,

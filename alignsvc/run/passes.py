@@ -17,7 +17,7 @@ from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.cataloguing import SourceTables, find_sources
 from alignsvc.run.failed_fraction import require_enough
-from alignsvc.run.history import kept_name, rooms_for_pixels, write_pass_history
+from alignsvc.run.history import kept_name, rooms_for_pixels, tell_missing, write_pass_history
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import (
@@ -308,6 +308,7 @@ def _measured(
     again = tools.plan.algorithms.measurement.is_repeated_in(settings.number)
     tasks = measure_tasks(tools, settings, state, exposures)
     outcomes = run_stage(tools, "measure", settings.number, tasks)
+    tell_missing(tools, settings.number, outcomes)
     ends = sorted_out(exposures, outcomes)
     measured, displacements, factors = [], {}, {}
     for one, task, outcome in zip(exposures, tasks, outcomes, strict=True):

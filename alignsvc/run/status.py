@@ -32,6 +32,9 @@ from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, submitted_
 from alignsvc.run.worker_words import worker_words, workers_json
 from alignsvc.wording import counted
 
+#: What exposures are that have not ended, in a run that goes on, and in one that does not.
+GOING, NOT_ALIGNED = "going", "not aligned"
+
 
 class RunStanding(StrEnum):
     """How things are with a run."""
@@ -48,6 +51,11 @@ class RunStanding(StrEnum):
     def is_going(self) -> bool:
         """Whether more is to be expected without anybody's doing."""
         return self in (RunStanding.NEVER_BEGUN, RunStanding.RUNNING, RunStanding.QUEUED)
+
+
+def of_unended(*, is_going: bool) -> str:
+    """Return what exposures are that have not ended, in a run that goes on or does not."""
+    return GOING if is_going else NOT_ALIGNED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +104,8 @@ class ExposureCounts:
     Parameters
     ----------
     going : int
-        In the loop; 0 once the run has ended.
+        That have not ended; 0 once the run has ended. They are not aligned if the run goes on no
+        more: too many failed, or it was stopped.
     aligned, skipped, failed : int
     """
 
@@ -104,6 +113,16 @@ class ExposureCounts:
     aligned: int = 0
     skipped: int = 0
     failed: int = 0
+
+    def as_json(self, *, is_going: bool) -> dict[str, int]:
+        """Return them by name; those that have not ended are not aligned if nothing goes on."""
+        return {
+            "going": self.going,
+            "aligned": self.aligned,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "not_aligned": 0 if is_going else self.going,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,7 +243,8 @@ class RunStatus:
             )
         counts = self.counts
         if counts != ExposureCounts():
-            good = f"{counts.aligned} aligned" if state.is_finished else f"{counts.going} going"
+            unended = f"{counts.going} {of_unended(is_going=self.standing.is_going)}"
+            good = f"{counts.aligned} aligned" if state.is_finished else unended
             lines.append(f"exposures: {good}, {counts.skipped} skipped, {counts.failed} failed")
         reasons = Counter((e.status.value, e.reason) for e in state.ended.values())
         lines += [f"{n} {status}: {reason}" for (status, reason), n in sorted(reasons.items())]
@@ -299,12 +319,7 @@ class RunStatus:
                 for e in state.ended.values()
             ],
             "stage": self._stage_json(),
-            "exposures": {
-                "going": self.counts.going,
-                "aligned": self.counts.aligned,
-                "skipped": self.counts.skipped,
-                "failed": self.counts.failed,
-            },
+            "exposures": self.counts.as_json(is_going=self.standing.is_going),
             "movement_px": self.movement_px,
             "eps_shift_px": self.eps_shift_px,
             "driven_by": self._driver_json(),

@@ -2,17 +2,21 @@
 
 Beside the exposure's name, under ``history/pass-NNNN/``: its `Displacements`, where they lie in the
 plane in which its correction acts (`SourcePlaces`), and `SourcePixels` within the room that the
-exposure was given. No task and no driver reads them back.
+exposure was given. No task and no driver reads them back, and what goes wrong with them costs no
+exposure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.measurement import Displacements
+from alignsvc.errors import ResourceError, RunStoreError, TransientError
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import bytes_from_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.pictured import Pictured
@@ -85,6 +89,24 @@ class SourcePlaces:
             read_only(snr.astype(np.float32)),
             read_only(chip_shape),
         )
+
+
+@contextmanager
+def told_as_missing() -> Iterator[list[str]]:
+    """Turn whatever goes wrong in the block into a sentence, which is added to what it yields.
+
+    Raises
+    ------
+    ResourceError, TransientError, RunStoreError
+        As they come: what else is to be written would meet the same.
+    """
+    sentences: list[str] = []
+    try:
+        yield sentences
+    except (ResourceError, TransientError, RunStoreError):
+        raise
+    except Exception as error:  # noqa: BLE001 - nothing that is merely shown may cost an exposure
+        sentences.append(f"{type(error).__name__}: {error}")
 
 
 def write_diagnostics(

@@ -38,6 +38,7 @@ from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,
     diagnostics_are_whole,
+    told_as_missing,
     write_diagnostics,
     write_pixels,
 )
@@ -164,8 +165,11 @@ class MeasureTask:
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
+        missing = ""
         if self.history:
-            self._write_diagnostics(sources, measured, found)
+            with told_as_missing() as trouble:
+                self._write_diagnostics(sources, measured, found)
+            missing = "; ".join(trouble)
         write_table(objects, displacements_name(self.key), measured)
         if self.levels is not None:
             levels = MeasuredLevels.concatenate([one.levels for one in found])
@@ -177,10 +181,13 @@ class MeasureTask:
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
         )
-        return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=counts)
+        return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
-        """Whether all tables, and what was asked to be kept for people, are in the store."""
+        """Whether all tables, and what was asked to be kept for people, are in the store.
+
+        What could not be kept is not asked for again: where it is missing, the outcome says why.
+        """
         objects = RunLocations(self.run).objects
         tables: list[tuple[str, type]] = [(displacements_name(self.key), Displacements)]
         if self.levels is not None:
@@ -188,7 +195,11 @@ class MeasureTask:
         return (
             product_is_whole(objects, outcome)
             and all(table_is_whole(objects, name, type_) for name, type_ in tables)
-            and (not self.history or diagnostics_are_whole(objects, self.history, self.room_bytes))
+            and (
+                not self.history
+                or bool(outcome.message)
+                or diagnostics_are_whole(objects, self.history, self.room_bytes)
+            )
         )
 
     def _write_diagnostics(

@@ -2,7 +2,7 @@
 
 // Okabe and Ito's colours, which people with any kind of sight can tell apart.
 const COLOURS = {
-  aligned: "#0072b2", going: "#56b4e9", skipped: "#e69f00", failed: "#d55e00",
+  aligned: "#0072b2", going: "#56b4e9", "not aligned": "#707070", skipped: "#e69f00", failed: "#d55e00",
   line: "#999999", strong: "#000000", limit: "#d55e00", chosen: "#cc79a7", grid: "#e4e4e4",
 };
 const FONT = "12px system-ui, sans-serif";

@@ -21,9 +21,10 @@ from alignsvc import api
 from alignsvc.dashboard.monitor import RunMonitor
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
-from alignsvc.errors import RunStoreError
+from alignsvc.errors import ResourceError, RunInterrupted, RunStoreError, TransientError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.objects import LocalObjects
+from alignsvc.io.run_logs import LogKind, log_lines
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.displacement import measure
 from alignsvc.numerics.displacement.worst_sources import MOST_SOURCES
@@ -37,6 +38,8 @@ from alignsvc.run.seeing.exposure_detail import (
     find_exposure_detail,
 )
 from alignsvc.run.seeing.picture import RunViewer
+from alignsvc.tasks import measure as task_of_measure
+from alignsvc.tasks.diagnostics import told_as_missing
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +242,36 @@ def test_pixels_that_cannot_be_made_cost_no_exposure(
     assert found.residuals is not None
     assert not found.cutouts
     assert "not made" in found.missing[0]
+
+
+def test_pixels_that_cannot_be_written_cost_no_exposure_and_are_told(
+    sky: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, stem: str, *__: object) -> None:
+        if stem.endswith("exp001"):
+            raise ValueError("no archive today")
+
+    monkeypatch.setattr(task_of_measure, "write_pixels", fail)
+    again = Path(api.align(write_config(tmp_path / "run.yaml", sky)).directory)
+    assert (again / "corrections.ecsv").read_bytes() == (run / "corrections.ecsv").read_bytes()
+    notes = [one.text for one in log_lines(LocalObjects(again)) if one.what is LogKind.NOTE]
+    told = [text for text in notes if "no archive today" in text]
+    assert [text.partition(":")[0] for text in told] == ["pass 1", "pass 2"]
+    assert all("1 exposure (exp001)" in text for text in told)
+    found = detail_of(again)
+    assert found.residuals is not None
+    assert not found.cutouts
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ResourceError("full"), TransientError("lost"), RunStoreError("gone"), RunInterrupted("r")],
+)
+def test_what_stops_a_run_stops_it_where_things_are_kept_for_people_too(
+    error: BaseException,
+) -> None:
+    with pytest.raises(type(error)), told_as_missing():
+        raise error
 
 
 def test_a_monitor_answers_for_the_exposure_that_is_asked_for(

@@ -21,7 +21,7 @@ from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture
 from alignsvc.run.seeing.picture_json import Json, pass_json, short
-from alignsvc.run.status import RunStanding
+from alignsvc.run.status import GOING, NOT_ALIGNED, RunStanding
 
 #: How the page calls a run that ended before its loop did.
 _EARLY = "ended early"
@@ -43,6 +43,8 @@ def reported_picture(picture: RunPicture, result: RunResult) -> Json:
             exposures["status"][k] = row.status.value
             exposures["reason"][k], exposures["message"][k] = row.reason, row.message
             told["held_out"]["verdict"][k] = row.verdict.value
+        elif exposures["status"][k] == GOING:  # as it is until this report is written
+            exposures["status"][k] = NOT_ALIGNED
     final = _final(picture, [row for row in known if row is not None])
     return {
         **told,

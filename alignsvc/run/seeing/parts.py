@@ -41,7 +41,11 @@ def _told_by_journal(picture: RunPicture) -> object:
 
 PARTS = (
     Part("moment", moment_json, lambda picture: picture),
-    Part("exposures", exposures_json, _told_by_journal),
+    Part(
+        "exposures",
+        exposures_json,
+        lambda picture: (_told_by_journal(picture), picture.status.standing.is_going),
+    ),
     Part("passes", passes_json, _told_by_journal),
     Part("tasks", tasks_json, lambda picture: picture.tasks),
     Part("workers", workers_json, lambda picture: picture.samples),

@@ -24,7 +24,7 @@ from alignsvc.run.seeing.stage_times import StageTime
 from alignsvc.run.seeing.standing_now import StandingReader
 from alignsvc.run.seeing.task_times import TaskRecords
 from alignsvc.run.seeing.worker_samples import SampleRecords
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status import RunStatus, of_unended
 
 #: Lines of the log that are shown: the last ones.
 _LOG_LINES = 200
@@ -38,15 +38,25 @@ class SeenExposure:
     ----------
     id : str
     status : Status or None
-        None while it is in the loop of a run that goes on.
+        None where it has not ended.
     reason, message : str
         Empty where there is none.
+    is_going : bool
+        Whether its run goes on.
     """
 
     id: str
     status: Status | None
     reason: str = ""
     message: str = ""
+    is_going: bool = False
+
+    @property
+    def how(self) -> str:
+        """Its status in a word or two."""
+        if self.status is not None:
+            return self.status.value
+        return of_unended(is_going=self.is_going)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +113,10 @@ class RunPicture:
         names = {*fingerprints_among(state.parts), *state.ended, *self.outlines.id.tolist()}
         if self.passes:
             names.update(self.passes[-1].id.tolist())
-        going = Status.ALIGNED if state.is_finished else None
+        unended = Status.ALIGNED if state.is_finished else None
+        is_going = self.status.standing.is_going
         return tuple(
-            SeenExposure(name, going)
+            SeenExposure(name, unended, is_going=is_going)
             if (end := state.ended.get(name)) is None
             else SeenExposure(name, end.status, end.reason, end.message)
             for name in sorted(names)

@@ -87,7 +87,7 @@ def _exposures(exposures: Sequence[SeenExposure], outlines: Outlines, ids: Seque
     ra, dec = (np.round(one, _SKY_DECIMALS).tolist() for one in (outlines.ra, outlines.dec))
     return {
         "id": list(ids),
-        "status": ["going" if one.status is None else one.status.value for one in exposures],
+        "status": [one.how for one in exposures],
         "reason": [one.reason for one in exposures],
         "message": [one.message for one in exposures],
         "ra": _column(outlines.middle_ra, rows, len(ids), decimals=_SKY_DECIMALS),

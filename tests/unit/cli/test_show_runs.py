@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from going_runs import CREATED, entries, going
+from going_runs import CREATED, ENDED, FAILED, entries, going
 
 from alignsvc.cli import show_runs
 from alignsvc.cli.options import Output
@@ -71,6 +71,22 @@ def test_a_log_has_each_thing_once_with_the_time_when_it_was(
         "ended, exit 0",
     ]
     assert lines[-1].startswith("1970-01-01T00:01:40Z ")
+
+
+def test_of_a_run_that_is_over_passes_and_the_end_are_told_and_not_each_event(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    solved = (journal.PassStarted(1, True), journal.Solved(1, "t", "d", 0.9, 2), FAILED)
+    first = (CREATED, journal.DriverStarted(1, "process 1 on elsewhere"), *solved)
+    again = journal.Retried(("b",), "ab" * 20, CREATED.parts)
+    news = (*first, again, *solved, *ENDED)
+    show_runs.watched([seen(RunProgress(eps_shift_px=0.003), *news)], Output())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        "pass 1: largest movement 0.9000 px (eps_shift 0.003), 2 exposures",
+        "loop ended: converged",
+        "ended, exit 1",
+    ]
 
 
 def test_json_has_an_object_a_line_for_each_look_with_news(

@@ -30,6 +30,16 @@ def test_lines_come_back_in_order_over_pieces_and_drivers(objects: LocalObjects)
     assert len(objects.list("logs/")) > 4
 
 
+def test_a_driver_that_begins_its_work_twice_overwrites_nothing(objects: LocalObjects) -> None:
+    size = LogSize(piece_bytes=300, pieces=50)
+    for begin in (0, 10, 20):
+        writer = LogWriter(objects, 3, size)
+        for number in range(begin, begin + 10):
+            writer.add(note(number))
+        writer.flush()
+    assert [line.time_s for line in log_lines(objects)] == [float(n) for n in range(30)]
+
+
 def test_the_oldest_pieces_go(objects: LocalObjects) -> None:
     writer = LogWriter(objects, 3, LogSize(piece_bytes=300, pieces=4))
     for number in range(200):

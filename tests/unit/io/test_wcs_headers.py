@@ -337,6 +337,27 @@ def test_a_text_that_is_no_header_is_an_error_and_no_row_of_warnings(tmp_path: P
             read(str(tmp_path / "run.yaml"))
 
 
+@pytest.mark.parametrize("extension", [False, True])
+def test_the_wcs_and_the_size_of_an_image_need_no_pixels(tmp_path: Path, extension: bool) -> None:
+    """SWarp writes such a file with HEADER_ONLY Y: it ends where its pixels should begin."""
+    image = fits.ImageHDU(np.zeros(SHAPE, np.float32), header_of())
+    plain = fits.PrimaryHDU(image.data, image.header)
+    whole, cut = tmp_path / "whole.fits", tmp_path / "cut.fits"
+    fits.HDUList([fits.PrimaryHDU(), image] if extension else [plain]).writeto(whole)
+    with fits.open(whole) as hdus:
+        end = hdus[-1].fileinfo()["datLoc"]
+    for n_bytes in (end, end + 5000):
+        cut.write_bytes(whole.read_bytes()[:n_bytes])
+        got = image_wcs_from_file(str(cut))
+        assert got.shape == SHAPE
+        assert_same_sky(ReadWcs(got), read())
+        with pytest.raises(DataError, match=r"cut\.fits: .*it is cut short"):
+            celestial_from_file(str(cut))
+    cut.write_bytes(whole.read_bytes()[: end - 100])
+    with pytest.raises(DataError, match=r"cut\.fits"):
+        image_wcs_from_file(str(cut))
+
+
 def test_a_file_without_a_wcs_is_named(tmp_path: Path) -> None:
     fits.PrimaryHDU(np.zeros(SHAPE, np.float32)).writeto(tmp_path / "a.fits")
     with pytest.raises(DataError, match=r"a\.fits: .*no celestial WCS"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from drawn_runs import EPS_PX, MOVES_PX, SHIFT_MAS, SIDE, empty_run, many_exposures, three_exposures
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -275,6 +276,22 @@ def test_residuals_of_a_chip_are_arrows_in_mpx() -> None:
     np.testing.assert_allclose(only(other, Quiver).U, [1000])
     (none,) = plots.plot_exposure_residuals(residuals(), chip=2).axes
     assert none.texts[0].get_text() == "no sound measurement on chip 2"
+
+
+@pytest.mark.parametrize("width_in", [3.0, 3.5, 7.0])
+def test_all_names_of_correlations_lie_within_the_figure(width_in: float) -> None:
+    basis = Geometry.RSHIFT.basis
+    total = Correction.identity(TangentPlane(10.0, 20.0), Geometry.RSHIFT)
+    fitted = replace(total, covariance=basis @ np.diag([1e-6, 1e-6, 1e-10]) @ basis.T)
+    figure = plots.plot_correction_correlations(fitted, width_in=width_in)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    scale = axes.child_axes[0].yaxis
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels(), scale.label):
+        box = text.get_window_extent(canvas.get_renderer())
+        assert box.x0 >= 0 and box.y0 >= 0
+        assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
 
 
 def test_correlations_are_of_what_was_free() -> None:

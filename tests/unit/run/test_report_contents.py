@@ -226,7 +226,7 @@ def test_a_run_that_ended_early_is_not_drawn_as_finished() -> None:
     found = replace(result(ended("b")), ended_early="too many failed", verdict=Convergence.RUNNING)
     told = reported_picture(picture("a", "b"), found)
     assert told["status"]["standing"] == "ended early"
-    assert told["exposures"]["status"] == ["going", "failed"]
+    assert told["exposures"]["status"] == ["not aligned", "failed"]
     assert told["final"] is None
 
 

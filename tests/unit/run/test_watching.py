@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.listing import list_runs
+from alignsvc.run.seeing.parts import ShownParts
+from alignsvc.run.seeing.picture import RunViewer
 from alignsvc.run.status import JournalView, RunStanding, RunStatus, age_text, status_of
 from alignsvc.run.submitted_driver import AskingManyBriefly, AskingSeldom
 from alignsvc.run.watching import Looking, run_status, watched
@@ -82,12 +85,37 @@ def test_status_tells_stage_progress_counts_and_movement(tmp_path: Path) -> None
     found = look_at(run)
     assert found.doing == "pass 2 measure: 12 of 40 tasks, 1 failed"
     told = found.as_json()
-    assert told["exposures"] == {"going": 1, "aligned": 0, "skipped": 0, "failed": 1}
+    assert told["exposures"] == {
+        **{"going": 1, "aligned": 0, "skipped": 0, "failed": 1},
+        "not_aligned": 0,
+    }
     assert told["movement_px"] == 0.5 and told["silence_s"] == 3
     assert told["driven_by"] == {"host": "elsewhere", "pid": 1, "lease": 1, "alive": True}
     assert run_status(run.root).eps_shift_px == 0.003
     run.add(StageFinished("measure", 2, 40, 0, 0, 0))
     assert look_at(run).doing == ""
+
+
+def test_exposures_that_have_not_ended_are_not_aligned_once_nothing_goes_on(tmp_path: Path) -> None:
+    """As after too many have failed; the run can be resumed, and then they are going again."""
+    run = StoredRun.at(tmp_path / "run")
+    run.add(FAILED)
+    stopped = look_at(run)
+    assert stopped.standing is RunStanding.STOPPED
+    assert "exposures: 1 not aligned, 0 skipped, 1 failed" in stopped.lines()
+    assert stopped.as_json()["exposures"] == {
+        **{"going": 1, "aligned": 0, "skipped": 0, "failed": 1},
+        "not_aligned": 1,
+    }
+    (listed,) = list_runs(tmp_path, now_s=NOW_S)
+    assert "1 not aligned, 0 skipped, 1 failed" in listed.line()
+    viewer = RunViewer(run.root)
+    assert sorted(one.how for one in viewer.look().exposures) == ["failed", "not aligned"]
+    shown = ShownParts()
+    assert "exposures" in [part.name for part in shown.news(viewer.look())]
+    run.held_by(LeaseOwner.this_process(), time.time())
+    news = {part.name: part.made(viewer.look()) for part in shown.news(viewer.look())}
+    assert sorted(news["exposures"]["exposures"]["status"]) == ["failed", "going"]
 
 
 def test_progress_of_another_stage_or_driver_is_not_believed(tmp_path: Path) -> None:
@@ -409,7 +437,8 @@ def test_a_list_has_every_run_below_whatever_state_it_is_in(tmp_path: Path) -> N
     assert "ab" * 8 in found["b"].line() and "10 s ago" in found["b"].line()
     assert "2 going, 0 skipped, 0 failed" in found["b"].line()
     assert found["a/finished"].as_json()["exposures"] == {
-        **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1}
+        **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1},
+        "not_aligned": 0,
     }
 
 
