@@ -66,7 +66,8 @@ class TaskPanel {
     const late = isGoing && rate ? `; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} ended, ${number(rate.per_second, 3)} a second` : "";
     const all = [...stages.values()].reduce((sum, one) => sum + one.tasks, 0);
     const gaps = (runTime(this.view)?.gaps ?? []).map(({ seconds }) => `; nothing is on record for ${ageText(seconds)}`);
-    this.rate.textContent = all ? `${workers} did ${all} tasks${late}${gaps.join("")}` : "";
+    const { chosen, ids } = this.view, framed = chosen === null ? "" : `; framed: those of ${ids[chosen]}`;
+    this.rate.textContent = all ? `${workers} did ${all} tasks${late}${gaps.join("")}${framed}` : "";
     this.notes.replaceChildren(...tasks.notes.map((note) => element("p", {}, note)));
   }
 

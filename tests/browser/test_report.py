@@ -108,10 +108,10 @@ def test_columns_sort_and_have_the_numbers_of_the_table_of_corrections(
     rows = {row.id: row for row in read_corrections(run / "corrections.ecsv")}
     aligned = [row for row in rows.values() if row.correction is not None]
     for name, value in (
-        ("rms [px]", lambda row: row.quality.rmse_px),
-        ("shift east [arcsec]", lambda row: row.correction.shift[0]),
-        ("error north [arcsec]", lambda row: row.correction.covariance[1, 1] ** 0.5),
-        ("rotation [deg]", lambda row: row.correction.rotation_deg),
+        ("rmse [px]", lambda row: row.quality.rmse_px),
+        ("east [mas]", lambda row: 1e3 * row.correction.shift[0]),
+        ("error north [mas]", lambda row: 1e3 * row.correction.covariance[1, 1] ** 0.5),
+        ("rotation [arcsec]", lambda row: 3600 * row.correction.rotation_deg),
         ("rejected", lambda row: row.quality.n_rejected),
     ):
         column = page.sort(name)
