@@ -21,7 +21,8 @@ class TaskPanel {
     this.rate = element("p", { class: "rate" });
     this.notes = element("div", { class: "notes" });
     this.legend = element("table", { class: "stages" });
-    this.root = element("section", { class: "tasks" }, this.rate, this.plane.root, this.legend, this.notes);
+    this.framed = element("p", { class: "note" });
+    this.root = element("section", { class: "tasks" }, this.rate, this.plane.root, this.framed, this.legend, this.notes);
   }
 
   update() {
@@ -31,6 +32,9 @@ class TaskPanel {
     const { standing } = this.view.picture.status;
     if (tasks !== this.shown || standing !== this.standing) this.#tell(tasks, standing === "running");
     [this.shown, this.standing] = [tasks, standing];
+    const { chosen, ids } = this.view;
+    const isFramed = chosen !== null && tasks.single.subject.includes(ids[chosen]);
+    this.framed.textContent = isFramed ? `framed: tasks of ${ids[chosen]}` : "";
     this.plane.update();
   }
 
@@ -66,8 +70,7 @@ class TaskPanel {
     const late = isGoing && rate ? `; in the last ${number(rate.seconds, 2)} s of ${rate.pass ? `pass ${rate.pass} ` : ""}${rate.stage.replaceAll("_", " ")} ${rate.ended} ended, ${number(rate.per_second, 3)} a second` : "";
     const all = [...stages.values()].reduce((sum, one) => sum + one.tasks, 0);
     const gaps = (runTime(this.view)?.gaps ?? []).map(({ seconds }) => `; nothing is on record for ${ageText(seconds)}`);
-    const { chosen, ids } = this.view, framed = chosen === null ? "" : `; framed: those of ${ids[chosen]}`;
-    this.rate.textContent = all ? `${workers} did ${all} tasks${late}${gaps.join("")}${framed}` : "";
+    this.rate.textContent = all ? `${workers} did ${all} tasks${late}${gaps.join("")}` : "";
     this.notes.replaceChildren(...tasks.notes.map((note) => element("p", {}, note)));
   }
 

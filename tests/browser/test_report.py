@@ -136,6 +136,20 @@ def test_a_name_among_the_worst_shows_the_exposure_from_near(page: Page, told: A
     assert marked == [str(row["n_used"])]
 
 
+def test_exposures_are_chosen_by_keys_alone(page: Page) -> None:
+    shown = [cells[0] for cells in page.rows()]
+    page.page.locator("section:not(.detail) > .rows").focus()
+    chosen = page.page.locator("section:not(.detail) > .rows tr.chosen td:first-child")
+    before = shown.index(chosen.inner_text())
+    page.page.keyboard.press("ArrowUp" if before else "ArrowDown")
+    after = before - 1 if before else 1
+    assert chosen.inner_text() == shown[after]
+    assert page.texts(".detail h3") == [shown[after]]
+    for _ in shown:
+        page.page.keyboard.press("ArrowDown")
+    assert chosen.inner_text() == shown[-1]
+
+
 def test_histograms_say_their_numbers_and_the_mosaic_is_there(
     page: Page, told: Any, tmp_path: Path
 ) -> None:
