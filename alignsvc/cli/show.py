@@ -17,11 +17,11 @@ from alignsvc.run.events import Event, PassSolved
 from alignsvc.run.plan import Plan
 from alignsvc.run.report.summary import (
     Json,
+    ended_lines,
     plan_json,
     plan_lines,
     report_lines,
     result_json,
-    result_lines,
 )
 from alignsvc.run.result import RunResult
 from alignsvc.run.status import RunStatus
@@ -55,7 +55,7 @@ def result(found: RunResult, output: Output) -> None:
         return
     rows = [] if output.is_quiet else exposure_lines(found.corrections, Terminal().width)
     print_lines((*rows, "") if rows else ())
-    print_lines(result_lines(found))
+    print_lines(ended_lines(found))
 
 
 def plan(found: Plan, *, as_json: bool) -> None:

@@ -83,7 +83,7 @@ def draw_correlations(axes: Axes, covariance: FloatArray, names: Sequence[str]) 
         for row, column in np.ndindex(correlation.shape):
             value = correlation[row, column]
             axes.text(
-                *(column, row, f"{value:.2f}"),
+                *(column, row, f"{round(value, 2) + 0.0:.2f}"),  # no minus before 0.00
                 ha="center",
                 va="center",
                 fontsize=SMALL_TEXT,

@@ -172,7 +172,7 @@ def plot_exposure_residuals(
     Returns
     -------
     Figure
-        Arrows are what the correction of the last pass leaves, in mpx by the scale arrow above the
+        Arrows are what the correction of the last pass leaves, by the scale arrow above the
         chip; those of held-out sources are orange. Sources that the measurement rejected are
         counted, not drawn.
 
@@ -207,7 +207,7 @@ def plot_exposure_residuals(
         width=0.004,
     )
     key = round_below(typical)
-    scale_arrow(axes, arrows, key, f"{key:g} mpx")
+    scale_arrow(axes, arrows, key, f"{key / 1e3:g} px")
     axes.set_xlim(x.min() - _ARROW * side, x.max() + _ARROW * side)
     axes.set_ylim(y.min() - _ARROW * side, y.max() + _ARROW * side)
     axes.set_aspect("equal")

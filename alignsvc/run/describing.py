@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from alignsvc.run.explaining import Explanation
 from alignsvc.run.plan import Plan
-from alignsvc.run.report.summary import plan_lines, result_lines
+from alignsvc.run.report.summary import ended_lines, plan_lines
 from alignsvc.run.result import RunResult
 from alignsvc.run.status import RunStatus
 
@@ -25,7 +25,7 @@ def describe(found: Describable) -> str:
         case Plan():
             lines = plan_lines(found)
         case RunResult():
-            lines = result_lines(found)
+            lines = ended_lines(found)
         case RunStatus() | Explanation():
             lines = found.lines()
     return "\n".join(lines)

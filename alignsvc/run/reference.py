@@ -117,7 +117,7 @@ def reference_notes(tools: Tools, state: LoopState) -> tuple[str, ...]:
     if state.moving:
         found.append(
             f"{counted(len(state.moving), 'source moves', 'sources move')} between the exposures, "
-            f"as no catalogue says: left out of the fit (flag {int(SourceFlag.MOVING)} in "
+            f"and no catalogue says how: left out of the fit (flag {int(SourceFlag.MOVING)} in "
             "sources.ecsv)"
         )
     return tuple(found)

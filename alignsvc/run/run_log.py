@@ -13,6 +13,7 @@ from alignsvc.engine.base import TaskDoubled, TaskEvent, TaskRetried
 from alignsvc.errors import AlignError
 from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.run import events
+from alignsvc.run.stage_words import stage_words
 from alignsvc.wording import counted
 
 #: Retries may come in crowds, and each flush writes a whole piece.
@@ -51,7 +52,8 @@ class RunLog:
         """Write down what the driver tells."""
         match event:
             case events.StageStarted():
-                text = f"pass {event.pass_number}: {counted(event.total, 'task')}"
+                name = stage_words(event.stage, event.pass_number)
+                text = f"{name}, {counted(event.total, 'task')}"
                 self._add(self._line(LogKind.STAGE_STARTED, text, stage=event.stage))
                 self._flush()
             case events.TaskEnded() if not event.outcome.is_ok:

@@ -26,7 +26,7 @@ class ChosenExposure {
       element("p", {}, [status[row], reason[row]].filter(Boolean).join(": "), message[row] ? `. ${message[row]}` : ""),
       element("table", { class: "passes" }, ...passes.map((pass) => element(
         "tr", {}, element("td", {}, `pass ${pass.number}`), element("td", {}, `moved ${number(pass.move_px[row])} px`),
-        element("td", {}, `${number(pass.used[row])} of ${number(pass.measured[row])} sources`), element("td", {}, `rms ${number(pass.rmse_px[row])} px`),
+        element("td", {}, `${number(pass.used[row])} of ${number(pass.measured[row])} sources`), element("td", {}, `rmse ${number(pass.rmse_px[row])} px`),
       ))),
     );
     // What is seen from near is another thing after each pass.

@@ -13,7 +13,7 @@ class LogPanel {
     this.shown = log;
     this.root.replaceChildren(...log.slice().reverse().map(([time, what, stage, subject, text]) => element(
       "li", { class: what }, element("time", {}, new Date(time * 1000).toISOString().replace("T", " ").slice(0, 19)),
-      ` ${[what.replaceAll("_", " "), stage, subject].filter(Boolean).join(" ")}: ${text}`,
+      ` ${[what.replaceAll("_", " "), what === "stage_started" ? "" : stage, subject].filter(Boolean).join(" ")}: ${text}`,
     )));
   }
 }

@@ -165,11 +165,11 @@ class MosaicPanel {
     const lines = [
       grid.before && shown.before_is && `Before: ${shown.before_is}.`,
       grid.after && shown.after_is && `After: ${shown.after_is}.`,
-      shown.fwhm && `FWHM of ${shown.fwhm.sources} sources: before ${number(shown.fwhm.before_px, 4)} px, after ${number(shown.fwhm.after_px, 4)} px.`,
+      shown.fwhm && `FWHM of ${shown.fwhm.sources} sources: before ${shown.fwhm.before_px.toFixed(2)} px, after ${shown.fwhm.after_px.toFixed(2)} px.`,
       `Component ${grid.component}: ${grid.shape[1]} x ${grid.shape[0]} px of ${number(grid.scale_arcsec)} arcsec; a pixel of the picture is ${grid.factor} x ${grid.factor} of them (${number(px)} arcsec). ${turned(grid)}`,
       stretchText("Whole", grid.stretch),
       grid.crop && `The part begins at x = ${grid.crop.x0}, y = ${grid.crop.y0} (from 0); it is where the two differ most of the best star fields. ${stretchText("Part", grid.crop.stretch)}`,
-      "Blue is not covered by any exposure; on the map of weights that is grey.",
+      "Blue (on the map of weights: grey) is where no exposure has a usable pixel: beside all of them, or in stars that are saturated.",
       shown.left_out && `${shown.left_out} smaller components have no picture.`,
       shown.missing,
     ].filter(Boolean);

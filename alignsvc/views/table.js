@@ -16,7 +16,7 @@ function columnsOf(view) {
     ["error [mas]", (row) => (pass && pass.east_error_mas[row] !== null ? Math.hypot(pass.east_error_mas[row], pass.north_error_mas[row]) : null)],
     ["rotation [arcsec]", of("rotation_arcsec")],
     ["last movement [px]", of("move_px")],
-    ["rms [px]", of("rmse_px")],
+    ["rmse [px]", of("rmse_px")],
     ["sources used", of("used")],
     ["measured", of("measured")],
     ["held out, before [px]", (row) => held_out.before_px[row]],
@@ -37,7 +37,10 @@ class ExposureTable {
     this.above = element("tr");
     this.below = element("tr");
     const table = element("table", {}, element("thead", {}, this.head), this.body);
-    this.scroll = element("div", { class: "rows", style: `max-height:${TABLE_PX}px`, onscroll: () => this.#fill() }, table);
+    this.scroll = element("div", {
+      class: "rows", style: `max-height:${TABLE_PX}px`, tabindex: "0", role: "group", "aria-label": "exposures: up and down choose one",
+      onscroll: () => this.#fill(), onkeydown: (event) => this.#key(event),
+    }, table);
     this.root = element("section", {}, element("p", {}, this.filter, " ", this.count), this.scroll);
   }
 
@@ -66,6 +69,19 @@ class ExposureTable {
     this.falling = k === this.by ? !this.falling : true;
     this.by = k;
     this.update();
+  }
+
+  // Up and down choose the exposure above or below, and bring it into sight.
+  #key(event) {
+    const way = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!way || event.target !== this.scroll || !this.rows.length) return;
+    event.preventDefault();
+    const now = this.rows.indexOf(this.view.chosen);
+    const next = now < 0 ? 0 : Math.min(this.rows.length - 1, Math.max(0, now + way));
+    if (next === now) return;
+    const top = next * ROW_PX, room = this.scroll.clientHeight - 5 * ROW_PX;
+    this.scroll.scrollTop = Math.min(top, Math.max(this.scroll.scrollTop, top - room));
+    this.view.choose(this.rows[next]);
   }
 
   #fill() {

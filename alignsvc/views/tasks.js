@@ -21,7 +21,8 @@ class TaskPanel {
     this.rate = element("p", { class: "rate" });
     this.notes = element("div", { class: "notes" });
     this.legend = element("table", { class: "stages" });
-    this.root = element("section", { class: "tasks" }, this.rate, this.plane.root, this.legend, this.notes);
+    this.framed = element("p", { class: "note" });
+    this.root = element("section", { class: "tasks" }, this.rate, this.plane.root, this.framed, this.legend, this.notes);
   }
 
   update() {
@@ -31,6 +32,9 @@ class TaskPanel {
     const { standing } = this.view.picture.status;
     if (tasks !== this.shown || standing !== this.standing) this.#tell(tasks, standing === "running");
     [this.shown, this.standing] = [tasks, standing];
+    const { chosen, ids } = this.view;
+    const isFramed = chosen !== null && tasks.single.subject.includes(ids[chosen]);
+    this.framed.textContent = isFramed ? `framed: tasks of ${ids[chosen]}` : "";
     this.plane.update();
   }
 

@@ -108,10 +108,10 @@ def test_columns_sort_and_have_the_numbers_of_the_table_of_corrections(
     rows = {row.id: row for row in read_corrections(run / "corrections.ecsv")}
     aligned = [row for row in rows.values() if row.correction is not None]
     for name, value in (
-        ("rms [px]", lambda row: row.quality.rmse_px),
-        ("shift east [arcsec]", lambda row: row.correction.shift[0]),
-        ("error north [arcsec]", lambda row: row.correction.covariance[1, 1] ** 0.5),
-        ("rotation [deg]", lambda row: row.correction.rotation_deg),
+        ("rmse [px]", lambda row: row.quality.rmse_px),
+        ("east [mas]", lambda row: 1e3 * row.correction.shift[0]),
+        ("error north [mas]", lambda row: 1e3 * row.correction.covariance[1, 1] ** 0.5),
+        ("rotation [arcsec]", lambda row: 3600 * row.correction.rotation_deg),
         ("rejected", lambda row: row.quality.n_rejected),
     ):
         column = page.sort(name)
@@ -134,6 +134,20 @@ def test_a_name_among_the_worst_shows_the_exposure_from_near(page: Page, told: A
     (row,) = [one for one in told["exposures"] if one["id"] == other]
     marked = page.texts("section:not(.detail) > .rows tr.chosen td:nth-child(11)")
     assert marked == [str(row["n_used"])]
+
+
+def test_exposures_are_chosen_by_keys_alone(page: Page) -> None:
+    shown = [cells[0] for cells in page.rows()]
+    page.page.locator("section:not(.detail) > .rows").focus()
+    chosen = page.page.locator("section:not(.detail) > .rows tr.chosen td:first-child")
+    before = shown.index(chosen.inner_text())
+    page.page.keyboard.press("ArrowUp" if before else "ArrowDown")
+    after = before - 1 if before else 1
+    assert chosen.inner_text() == shown[after]
+    assert page.texts(".detail h3") == [shown[after]]
+    for _ in shown:
+        page.page.keyboard.press("ArrowDown")
+    assert chosen.inner_text() == shown[-1]
 
 
 def test_histograms_say_their_numbers_and_the_mosaic_is_there(

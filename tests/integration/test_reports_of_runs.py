@@ -106,10 +106,12 @@ def test_every_number_of_the_page_is_that_of_the_table_of_corrections(run: Path)
             continue
         east, north = row.correction.shift.tolist()
         assert cells[4:6] == [f"{east:+.5f}", f"{north:+.5f}"]
-        assert columns["shift east [arcsec]"][k] == pytest.approx(east, rel=1e-5)
-        assert columns["rotation [deg]"][k] == pytest.approx(row.correction.rotation_deg, rel=1e-5)
-        assert columns["error north [arcsec]"][k] == pytest.approx(
-            np.sqrt(row.correction.covariance[1, 1]), rel=1e-5
+        final = page.picture["final"]
+        assert final["east_mas"][k] == pytest.approx(1e3 * east, rel=1e-5)
+        turned = 3600 * row.correction.rotation_deg
+        assert final["rotation_arcsec"][k] == pytest.approx(turned, rel=1e-5)
+        assert columns["error north [mas]"][k] == pytest.approx(
+            1e3 * np.sqrt(row.correction.covariance[1, 1]), rel=1e-5
         )
         # Not of the last pass: what was held out of it has joined since.
         assert page.picture["final"]["used"][k] == row.quality.n_used

@@ -51,7 +51,7 @@ class StageNeeds:
         """A row of the page, in the order of `NEEDS_HEAD`."""
         wanted = self.predicted
         return (
-            self.stage,
+            self.stage.replace("_", " "),
             str(self.n_predicted) if wanted is not None else "",
             str(self.n_tasks),
             "" if wanted is None else f"{wanted.seconds:.2f}",

@@ -108,13 +108,15 @@ def _counted(value: Callable[[ExposureResult], float]) -> Callable[[ExposureResu
     return lambda row: value(row) if row.quality.n_sources else None
 
 
+def _turning_error(found: Correction) -> float:
+    return 3600.0 * rotation_error_deg(found)
+
+
 _ALWAYS = (
-    _Column("shift east [arcsec]", _of_correction(lambda one: one.shift[0])),
-    _Column("error east [arcsec]", _of_correction(lambda one: shift_error_arcsec(one)[0])),
-    _Column("shift north [arcsec]", _of_correction(lambda one: one.shift[1])),
-    _Column("error north [arcsec]", _of_correction(lambda one: shift_error_arcsec(one)[1])),
-    _Column("rotation [deg]", _of_correction(lambda one: one.rotation_deg)),
-    _Column("error of rotation [deg]", _of_correction(rotation_error_deg)),
+    # In the units of the columns that every view has.
+    _Column("error east [mas]", _of_correction(lambda one: 1e3 * shift_error_arcsec(one)[0])),
+    _Column("error north [mas]", _of_correction(lambda one: 1e3 * shift_error_arcsec(one)[1])),
+    _Column("error of rotation [arcsec]", _of_correction(_turning_error)),
     _Column("held out", _counted(lambda row: row.quality.n_held_out)),
     _Column("rejected", _counted(lambda row: row.quality.n_rejected)),
 )

@@ -53,7 +53,7 @@ def verdict(contents: ReportContents) -> Markup:
             paragraphs((f"warning: {one}" for one in contents.result.warnings), "warning"),
             Markup("</header>"),
             numbers(contents),
-            section("What it says", paragraphs(_said(contents))),
+            section("In words", paragraphs(_said(contents))),
             reasons(contents),
         ]
     )
@@ -117,7 +117,7 @@ def residuals(contents: ReportContents) -> Markup:
 
 def _residual_histogram(found: ResidualHistogram) -> Markup:
     return Histogram(
-        "Held-out sources: how far exposures lie from the others",
+        "Held-out sources: how far a typical one lies from the others",
         found.edges_px,
         (
             Bars("before", found.before.astype(float), _VERMILION, is_filled=False),

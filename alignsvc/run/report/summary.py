@@ -92,8 +92,9 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     lines += _first(row.message for row in result.corrections if row.message)
     if (sharper := result.sharpening) is not None and sharper.is_known:
         lines.append(
-            f"FWHM of {counted(sharper.n_sources, 'source')} on the mosaic, by the input headers "
-            f"and after: {sharper.before_fwhm_px:.2f} -> {sharper.after_fwhm_px:.2f} px"
+            f"FWHM of {counted(sharper.n_sources, 'source')} on the mosaic: "
+            f"{sharper.before_fwhm_px:.2f} px by the input headers, "
+            f"{sharper.after_fwhm_px:.2f} px after"
         )
     lines += agreement_lines(result.agreement)
     if result.headers:
@@ -106,6 +107,15 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
         lines.append(f"table of corrections: {result.directory / 'corrections.ecsv'}")
     lines += [f"note: {redacted(note)}" for note in result.notes[:most_notes]]
     return lines
+
+
+def ended_lines(result: RunResult) -> list[str]:
+    """Return how a run ended, and where its page is: what to look at first comes last."""
+    return [*result_lines(result), *_page_lines(RunLocations(result.directory))]
+
+
+def _page_lines(run: RunLocations) -> list[str]:
+    return [f"report: {run.path(REPORT_HTML)}"] if run.objects.exists(REPORT_HTML) else []
 
 
 def report_lines(report: Json) -> list[str]:
@@ -134,8 +144,7 @@ def report_lines(report: Json) -> list[str]:
     lines += reported_reasons(report)
     lines += _first(row["message"] for row in report["exposures"] if row["message"])
     lines += [f"note: {note}" for note in report["notes"][:_SHOWN]]
-    has_page = run.objects.exists(REPORT_HTML)
-    return [*lines, f"page: {run.path(REPORT_HTML)}"] if has_page else lines
+    return [*lines, *_page_lines(run)]
 
 
 def plan_json(plan: Plan) -> Json:

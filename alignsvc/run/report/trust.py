@@ -93,10 +93,10 @@ def _of_held_out(contents: ReportContents) -> tuple[str, ...]:
     if before is None or after is None:
         return (f"By sources that were held out of the fit: {told}.",)
     return (
-        f"By sources that were held out of the fit: {told}. Half of the exposures lie within "
-        f"{after.median:.4f} px of the others after, {before.median:.4f} px before; 95 % within "
-        f"{after.p95:.4f} px, {before.p95:.4f} px before; the worst is {after.worst_id} with "
-        f"{after.worst:.4f} px.",
+        f"By sources that were held out of the fit: {told}. A typical one lies "
+        f"{after.median:.4f} px per axis from where the others have it, its own noise included, "
+        f"{before.median:.4f} px before; in 95 % of the exposures at most {after.p95:.4f} px, "
+        f"{before.p95:.4f} px before; in the worst, {after.worst_id}, {after.worst:.4f} px.",
         *_of_last_step(contents.result),
     )
 

@@ -264,12 +264,12 @@ def test_cutouts_that_are_not_there_say_why() -> None:
     assert axes.texts[0].get_text() == "it was not measured: empty"
 
 
-def test_residuals_of_a_chip_are_arrows_in_mpx() -> None:
+def test_residuals_of_a_chip_are_arrows_with_their_scale_in_pixels() -> None:
     (axes,) = plots.plot_exposure_residuals(residuals()).axes
     arrows = only(axes, Quiver)
     np.testing.assert_allclose(np.column_stack([arrows.X, arrows.Y]), [[10, 20], [90, 80]])
     np.testing.assert_allclose(np.column_stack([arrows.U, arrows.V]), [[10, 0], [0, -20]])
-    assert only(axes, QuiverKey).text.get_text() == "10 mpx"
+    assert only(axes, QuiverKey).text.get_text() == "0.01 px"
     assert labels(axes) == ["used (1)", "held out (1)", "rejected (1)"]
     assert len({tuple(one) for one in arrows.get_facecolor()}) == 2
     (other,) = plots.plot_exposure_residuals(residuals(), chip=1).axes
@@ -295,13 +295,14 @@ def test_all_names_of_correlations_lie_within_the_figure(width_in: float) -> Non
 
 
 def test_correlations_are_of_what_was_free() -> None:
-    free = np.array([[4e-6, 1e-6, 0], [1e-6, 1e-6, 0], [0, 0, 9e-12]])
+    free = np.array([[4e-6, 1e-6, -1e-14], [1e-6, 1e-6, 0], [-1e-14, 0, 9e-12]])
     basis = Geometry.RSHIFT.basis
     plane = TangentPlane(10.0, 20.0)
     turned = Correction(plane, np.eye(2), np.zeros(2), Geometry.RSHIFT, basis @ free @ basis.T)
     (axes,) = plots.plot_correction_correlations(turned).axes
     drawn = np.asarray(axes.images[0].get_array())
-    np.testing.assert_allclose(drawn, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]], atol=1e-12)
+    np.testing.assert_allclose(drawn, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]], atol=1e-5)
+    assert "-0.00" not in [one.get_text() for one in axes.texts]
     names = [one.get_text() for one in axes.get_yticklabels()]
     assert names == ["shift east\n$\\pm$2 mas", "shift north\n$\\pm$1 mas", "rotation\n$\\pm$3e-6"]
     assert axes.child_axes[0].get_ylabel() == "correlation"

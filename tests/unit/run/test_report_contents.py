@@ -101,8 +101,10 @@ def test_held_out_sources_are_told_with_those_that_were_put_back() -> None:
     worse = replace(ended("c", Status.SKIPPED, "worse"), verdict=Verdict.WORSE)
     told = trust_of(ReportContents(result(row("a", 2.0, 0.5), row("b", 1.0, 0.1), worse)))
     assert "2 improved, 1 worse and put back to their input headers" in told.lines[1]
-    assert "within 0.3000 px of the others after, 1.5000 px before" in told.lines[1]
-    assert "the worst is a with 0.5000 px" in told.lines[1]
+    # The number is of single sources, with their noise: exposures lie much nearer than that.
+    assert "A typical one lies 0.3000 px per axis" in told.lines[1]
+    assert "its own noise included, 1.5000 px before" in told.lines[1]
+    assert "in the worst, a, 0.5000 px." in told.lines[1]
 
 
 def test_a_step_that_was_not_measured_again_is_told() -> None:
@@ -210,8 +212,9 @@ def test_drawings_and_table_show_what_the_run_leaves_and_not_its_last_pass() -> 
     assert told["final"]["rmse_px"][0] == 0.02
     assert told["passes"][-1]["rmse_px"][0] == 0.5
     columns = {one["name"]: one["values"] for one in told["columns"]}
-    assert columns["shift north [arcsec]"] == [-0.2, None, -0.2, -0.2]
-    assert columns["error east [arcsec]"][0] == pytest.approx(1e-3)
+    assert told["final"]["north_mas"] == [pytest.approx(-200.0), None, *[pytest.approx(-200.0)] * 2]
+    # Its errors are in the same units, and no column is there twice.
+    assert columns["error east [mas]"][:2] == [pytest.approx(1.0), None]
     assert columns["held out"] == [5, None, 5, 5]
     assert columns["chips apart"] == [None, None, "SCI,2", None]
     assert columns["farthest chip apart [px]"][2] == pytest.approx(0.5)
