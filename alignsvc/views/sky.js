@@ -75,8 +75,16 @@ function skyMap(view) {
   return { root: element("div", {}, plane.root, colour), update: () => plane.update() };
 }
 
-// The sky about the middle of all exposures, gnomonic, in arcmin east and north.
+// Where exposures lie on a plane, which stays while they do.
+const SKIES = new WeakMap();
+
 function flatSky(exposures) {
+  if (!SKIES.has(exposures)) SKIES.set(exposures, skyOf(exposures));
+  return SKIES.get(exposures);
+}
+
+// The sky about the middle of all exposures, gnomonic, in arcmin east and north.
+function skyOf(exposures) {
   const known = exposures.ra.map((ra, row) => [ra, exposures.dec[row]]).filter(([ra]) => ra !== null);
   const rad = Math.PI / 180;
   const mean = known.map(([ra, dec]) => [
