@@ -83,10 +83,13 @@ class Plane {
     new ResizeObserver(() => { if (this.root.clientWidth !== this.width) this.redraw(); }).observe(this.root);
   }
 
-  // Draw, now and whenever the size changes: there is something to see.
-  update() {
+  // Draw, soon and whenever the size changes: there is something to see. `basis`: what is drawn is
+  // made of these alone, so that it need not be drawn again while they are the same.
+  update(basis = null) {
+    const isSame = basis !== null && basis.every((one, k) => one === this.basis?.[k]);
+    this.basis = basis;
     this.isReady = true;
-    this.redraw();
+    if (!isSame) this.redraw();
   }
 
   redraw() {

@@ -72,7 +72,7 @@ function skyMap(view) {
     "select", { "aria-label": "colour of footprints", onchange: (event) => { colourBy = event.target.value; plane.redraw(); } },
     element("option", { value: "status" }, "coloured by status"), element("option", { value: "shift" }, "coloured by shift"),
   );
-  return { root: element("div", {}, plane.root, colour), update: () => plane.update() };
+  return { root: element("div", {}, plane.root, colour), update: () => plane.update([view.picture.exposures, view.present, view.chosen]) };
 }
 
 // Where exposures lie on a plane, which stays while they do.
