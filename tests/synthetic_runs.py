@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from worked import task_ends, worker_samples
 
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.domain.digest import digest_of
@@ -22,8 +23,11 @@ from alignsvc.io import journal
 from alignsvc.io.journal_store import Entry, bytes_from_entry
 from alignsvc.io.locations import CONFIG, JOURNAL, REPORT_JSON
 from alignsvc.io.objects import LocalObjects
+from alignsvc.io.record_pieces import PieceSizes, PieceWriter
 from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.io.tables import write_table
+from alignsvc.io.task_ends import TASK_ENDS
+from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run.identity import input_part, setting_parts
@@ -48,12 +52,16 @@ class SyntheticRun:
         Exposures, and passes that are solved.
     is_finished : bool
         Whether it has come to its end, or its driver is gone in the pass that follows.
+    n_workers : int
+        Who did a task for each exposure, stage and pass: all are on record, and so are the
+        workers. 0 = nothing is on record.
     """
 
     folder: Path
     count: int = 40
     passes: int = 5
     is_finished: bool = True
+    n_workers: int = 0
 
     @property
     def ids(self) -> list[str]:
@@ -98,6 +106,8 @@ class SyntheticRun:
             content = bytes_from_entry(Entry(number, BEGUN_S + number, event))
             (self.folder / f"{JOURNAL}{number:08d}.json").write_bytes(content)
         self._write_log(objects)
+        if self.n_workers:
+            self._write_work()
         if self.is_finished:
             counts = {
                 one.value: sum(self.status(k) is one for k in range(self.count)) for one in Status
@@ -249,3 +259,18 @@ class SyntheticRun:
                         )
                     )
         log.flush()
+
+    def _write_work(self) -> None:
+        """Write tasks and workers piece by piece, as a driver does while they end."""
+        objects = LocalObjects(self.folder, is_scratch=True)
+        ends = task_ends(self.n_workers, self.ids, self.passes, BEGUN_S)
+        tasks = PieceWriter(objects, TASK_ENDS, 1)
+        for k, end in enumerate(ends, start=1):
+            tasks.add(end)
+            if k % PieceSizes().rows == 0:
+                tasks.flush()
+        tasks.flush()
+        samples = PieceWriter(objects, WORKER_SAMPLES, 1, SAMPLE_PIECES)
+        for sample in worker_samples(ends, self.n_workers):
+            samples.add(sample)
+            samples.flush()

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,7 @@ from obstore.store import from_url
 from alignsvc.errors import RunStoreError, TransientError
 from alignsvc.io.objects import ObjectStore, checked_name
 from alignsvc.io.places import UrlPlace
+from alignsvc.io.reading_ahead import read_ahead
 
 if TYPE_CHECKING:  # not there when the program runs
     from obstore.store import ClientConfig, RetryConfig
@@ -48,6 +49,8 @@ _RETRIES: RetryConfig = {
         "base": 2,
     },
 }
+#: Objects that are read at once where one after the other is wanted.
+_AHEAD = 16
 #: Requests whose answer was lost and that the client will not repeat by itself.
 _OWN_TRIES = 3
 #: After so many seconds nothing is asked again.
@@ -95,6 +98,10 @@ class BucketObjects:
         if content is None:
             raise RunStoreError(f"{self.purpose} {self.root}: {name} is missing")
         return content
+
+    def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Yield the content of each object in turn, as `get`; some of those to come are read."""
+        return read_ahead(self.get, names, _AHEAD)
 
     def find(self, name: str) -> bytes | None:
         """Return the content of `name`, or None if there is no such object."""

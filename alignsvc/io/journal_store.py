@@ -110,8 +110,8 @@ class Journal:
             An event is missing, damaged, or of another format.
         """
         names = self._names()
-        for sequence, name in enumerate(names[after:], start=after + 1):
-            content = self._objects.get(name)
+        contents = self._objects.get_each(names[after:])
+        for sequence, content in enumerate(contents, start=after + 1):
             try:
                 entry = entry_from_bytes(content, sequence)
             except RunStoreError as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from alignsvc.io.places import Place
 
 #: Begins the name of a file that is being written; no object may be named so.
 PARTIAL = ".partial-"
+#: Letters that no name has: control characters, backslashes.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -36,6 +39,10 @@ class ObjectStore(Protocol):
 
     def get(self, name: str) -> bytes:
         """Return the content of `name`; RunStoreError if there is no such object."""
+        ...
+
+    def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Yield the content of each object in turn, as `get`; those to come may be asked for."""
         ...
 
     def find(self, name: str) -> bytes | None:
@@ -97,7 +104,7 @@ def checked_name(name: str) -> str:
     """
     parts = name.split("/")
     bad = any(part in ("", ".", "..") or part.startswith(PARTIAL) for part in parts)
-    if bad or "\\" in name or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+    if bad or _UNFIT.search(name):
         raise RunStoreError(
             f"run store: {name!r} is no name for an object; wanted a path below the run "
             "directory, without '..', backslashes, control characters or empty parts"
@@ -147,6 +154,10 @@ class LocalObjects:
         if content is None:
             raise RunStoreError(f"run store {self.root}: {name} is missing")
         return content
+
+    def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Yield the content of each object in turn, as `get`: a disk is at hand."""
+        return map(self.get, names)
 
     def find(self, name: str) -> bytes | None:
         """Return the content of `name`, or None if there is no such object."""
@@ -200,7 +211,7 @@ class LocalObjects:
         folder, _, _ = prefix.rpartition("/")
         top = self._path(folder) if folder else self.root
         with self._explained("listing", prefix):
-            names = [path.relative_to(self.root).as_posix() for path in _files_below(top)]
+            names = [*_names_below(top, self.root)]
         return tuple(sorted(name for name in names if name.startswith(prefix)))
 
     def sizes(self, prefix: str) -> Mapping[str, int]:
@@ -242,7 +253,7 @@ class LocalObjects:
         return self._path(name.removesuffix("/")) if name else self.root
 
     def _path(self, name: str) -> Path:
-        return self.root.joinpath(*checked_name(name).split("/"))
+        return self.root / checked_name(name)
 
     def _explained(self, doing: str, name: str) -> AbstractContextManager[None]:
         return explained(f"run store {self.root}: {doing} {name}")
@@ -292,9 +303,9 @@ def _flush_directory(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _files_below(top: Path) -> Iterator[Path]:
-    """Yield the files below `top`, leaving out those that are being written."""
+def _names_below(top: Path, root: Path) -> Iterator[str]:
+    """Yield names of the files below `top`, as of `root`; not of those that are being written."""
     for folder, _, files in os.walk(top):
-        for file in files:
-            if not file.startswith(PARTIAL):
-                yield Path(folder, file)
+        below = Path(folder).relative_to(root).as_posix()
+        start = "" if below == "." else f"{below}/"
+        yield from (f"{start}{file}" for file in files if not file.startswith(PARTIAL))

@@ -52,7 +52,7 @@ function convergence(view) {
     const spot = plane.nearest(event);
     if (spot && spot.row !== null) view.choose(spot.row);
   });
-  return plane;
+  return { root: plane.root, update: () => plane.update([view.passes, view.eps, view.ids, view.chosen]) };
 }
 
 function extent(values) {

@@ -43,7 +43,29 @@ function powers(low, high) {
   return found;
 }
 
+// Planes that are to be drawn: those in sight with the next frame, the others one by one when the
+// page has nothing else to do, so that nobody waits for what is below the fold.
+const DUE = new Set();
+const whenIdle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 1000 }) : (act) => setTimeout(act, 20);
+
+function drawSoon(plane) {
+  if (!DUE.size) requestAnimationFrame(drawInSight);
+  DUE.add(plane);
+}
+
+function drawInSight() {
+  for (const plane of [...DUE].filter((one) => one.isInSight)) plane.paint();
+  if (DUE.size) whenIdle(drawAnother);
+}
+
+function drawAnother() {
+  const [plane] = DUE;
+  plane?.paint();
+  if (DUE.size) whenIdle(drawAnother);
+}
+
 // A canvas with axes. `draw(plane)` is called whenever it has a size; it calls `plane.axes` first.
+// Until that is done the canvas says that it is busy.
 class Plane {
   constructor(title, height, draw, left = 64) {
     this.canvas = element("canvas", { role: "img", "aria-label": title, tabindex: "0" });
@@ -53,24 +75,41 @@ class Plane {
     this.left = left;
     this.draw = draw;
     this.spots = [];
+    this.width = 0;
     this.isReady = false;
     this.canvas.addEventListener("mousemove", (event) => this.#hover(event));
     this.canvas.addEventListener("keydown", (event) => this.#step(event));
     this.canvas.addEventListener("mouseleave", () => { this.says.textContent = ""; });
-    new ResizeObserver(() => this.redraw()).observe(this.root);
+    new ResizeObserver(() => { if (this.root.clientWidth !== this.width) this.redraw(); }).observe(this.root);
   }
 
-  // Draw, now and whenever the size changes: there is something to see.
-  update() {
+  // Draw, soon and whenever the size changes: there is something to see. `basis`: what is drawn is
+  // made of these alone, so that it need not be drawn again while they are the same.
+  update(basis = null) {
+    const isSame = basis !== null && basis.every((one, k) => one === this.basis?.[k]);
+    this.basis = basis;
     this.isReady = true;
-    this.redraw();
+    if (!isSame) this.redraw();
   }
 
   redraw() {
-    const width = this.root.clientWidth;
-    if (!width || !this.isReady) return;
+    if (!this.isReady) return;
+    this.canvas.setAttribute("aria-busy", "true");
+    drawSoon(this);
+  }
+
+  get isInSight() {
+    const { top, bottom } = this.canvas.getBoundingClientRect();
+    return bottom >= 0 && top <= window.innerHeight;
+  }
+
+  paint() {
+    DUE.delete(this);
+    this.canvas.removeAttribute("aria-busy");
+    // Asked for here only: it makes the browser lay out what else has changed.
+    const width = this.width = this.root.clientWidth;
+    if (!width) return;
     const ratio = window.devicePixelRatio || 1;
-    this.width = width;
     this.canvas.width = width * ratio;
     this.canvas.height = this.height * ratio;
     this.canvas.style.height = `${this.height}px`;
@@ -158,6 +197,7 @@ class Plane {
   spot(x, y, text, row = null, beside = 0) { this.spots.push({ x, y, text, row, beside }); }
 
   nearest(event, within = 24) {
+    if (DUE.has(this)) this.paint();
     const box = this.canvas.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     let best = null, least = within * within;
@@ -170,6 +210,7 @@ class Plane {
 
   // The arrows go from spot to spot, in the order in which they were drawn.
   #step(event) {
+    if (DUE.has(this)) this.paint();
     const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!way || !this.spots.length) return;
     event.preventDefault();

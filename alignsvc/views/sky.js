@@ -72,11 +72,19 @@ function skyMap(view) {
     "select", { "aria-label": "colour of footprints", onchange: (event) => { colourBy = event.target.value; plane.redraw(); } },
     element("option", { value: "status" }, "coloured by status"), element("option", { value: "shift" }, "coloured by shift"),
   );
-  return { root: element("div", {}, plane.root, colour), update: () => plane.update() };
+  return { root: element("div", {}, plane.root, colour), update: () => plane.update([view.picture.exposures, view.present, view.chosen]) };
+}
+
+// Where exposures lie on a plane, which stays while they do.
+const SKIES = new WeakMap();
+
+function flatSky(exposures) {
+  if (!SKIES.has(exposures)) SKIES.set(exposures, skyOf(exposures));
+  return SKIES.get(exposures);
 }
 
 // The sky about the middle of all exposures, gnomonic, in arcmin east and north.
-function flatSky(exposures) {
+function skyOf(exposures) {
   const known = exposures.ra.map((ra, row) => [ra, exposures.dec[row]]).filter(([ra]) => ra !== null);
   const rad = Math.PI / 180;
   const mean = known.map(([ra, dec]) => [

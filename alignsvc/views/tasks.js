@@ -78,7 +78,7 @@ class TaskPanel {
     const { tasks } = workOf(this.view.picture), { lanes, single, sums, kinds } = tasks;
     if (!lanes.length) return nothing(on, "no task is on record: none has ended, or an earlier version of alignsvc did them");
     const height = MARGIN.top + MARGIN.bottom + LANE_PX * Math.max(2, lanes.length);
-    if (on.height !== height) { on.height = height; return on.redraw(); }
+    if (on.height !== height) { on.height = height; return on.paint(); }
     const time = runTime(this.view), names = laneNames(tasks, on);
     timeAxes(on, time, { low: lanes.length - 0.5, high: -0.5, name: "", ticks: lanes.map((_, k) => k), label: (k) => names[k] });
     const at = (began) => on.x(time.of(tasks.start_s + began));

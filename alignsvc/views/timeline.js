@@ -7,13 +7,21 @@ const TIME_LEFT = 130;
 const NO_TASKS = { start_s: 0, lanes: [], n_workers: 0, kinds: [], single: { lane: [], kind: [], began: [] }, sums: { lane: [], kind: [], began: [] }, rate: null, notes: [] };
 const NO_WORKERS = { start_s: 0, samples: { time: [], known: [], busy: [], driver_mb: [], lowest_mb: [], median_mb: [], highest_mb: [], limit_mb: [] }, notes: [] };
 
+// The time of each picture, since all that is drawn over time asks for it.
+const TIMES = new WeakMap();
+
 // The part of a picture that tells of tasks, workers and failures.
 function workOf({ tasks = NO_TASKS, workers = NO_WORKERS, failures = [] }) { return { tasks, workers, failures }; }
 
 // The time of a run, for all drawings over time: `of` says where a time is drawn. Whiles of which
 // nothing is on record, as between two drivers, are cut short where they would hide all else.
-function runTime(view) {
-  const { stages, now_s: now } = view.picture, { tasks, workers } = workOf(view.picture);
+function runTime({ picture }) {
+  if (!TIMES.has(picture)) TIMES.set(picture, timeOf(picture));
+  return TIMES.get(picture);
+}
+
+function timeOf(picture) {
+  const { stages, now_s: now } = picture, { tasks, workers } = workOf(picture);
   const done = stages.map((one) => [one.began_s, one.ended_s ?? (one.lost ? one.began_s : now)]);
   const { single, sums } = tasks;
   single.began.forEach((at, k) => done.push([tasks.start_s + at, tasks.start_s + at + single.seconds[k]]));
@@ -83,7 +91,7 @@ function timeline(view) {
     if (!stages.length) return nothing(on, "no stage has begun");
     const names = [...new Set(stages.map((one) => one.stage))];
     const height = MARGIN.top + MARGIN.bottom + 24 * names.length;
-    if (on.height !== height) { on.height = height; return on.redraw(); }
+    if (on.height !== height) { on.height = height; return on.paint(); }
     const time = runTime(view);
     timeAxes(on, time, { low: names.length - 0.5, high: -0.5, name: "", ticks: names.map((_, k) => k), label: (k) => names[k].replaceAll("_", " ") });
     for (const one of stages) {

@@ -122,13 +122,19 @@ class Page:
         self._file.write_text(title + view_html(shown, details=details), encoding="utf-8")
         self.page.goto(self._file.as_uri())
         self.page.wait_for_selector(".alignsvc h1")
+        self.drawn()
         return self
+
+    def drawn(self) -> None:
+        """Wait until nothing is to be drawn any more."""
+        self.page.wait_for_selector("canvas[aria-busy]", state="detached")
 
     def texts(self, where: str) -> list[str]:
         return [str(one) for one in self.page.locator(where).all_inner_texts()]
 
     def colours(self, canvas: int) -> int:
         """Return how many colours a canvas has: one if nothing is drawn."""
+        self.drawn()
         return int(
             self.page.evaluate(
                 """(k) => {
@@ -244,3 +250,33 @@ def test_five_thousand_exposures_are_there_at_once(page: Page) -> None:
     took_ms = page.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert took_ms > 0
     assert len(json.dumps(shown)) < 20e6
+
+
+def test_nobody_waits_for_what_is_below_the_fold(page: Page) -> None:
+    page.page.set_viewport_size({"width": 1280, "height": 700})
+    # The page never has nothing to do, until we say so; and it counts how often a canvas is drawn.
+    page.page.add_init_script(
+        """window.idle = []; window.requestIdleCallback = (act) => window.idle.push(act);
+        const made = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (...kind) {
+          this.drawn = (this.drawn ?? 0) + 1;
+          return made.apply(this, kind);
+        };"""
+    )
+    page._file.write_text(view_html(picture()), encoding="utf-8")
+    page.page.goto(page._file.as_uri())
+    waiting = "canvas[aria-busy]"
+    page.page.wait_for_function("() => document.querySelector('canvas')?.drawn")
+    every = page.page.locator("canvas").evaluate_all("(all) => all.map((one) => one.drawn ?? 0)")
+    assert every[:2] == [1, 1]
+    below = page.page.locator(".tasks canvas")
+    assert below.evaluate("(one) => [one.drawn ?? 0, one.ariaBusy]") == [0, "true"]
+    n_waiting = page.page.locator(waiting).count()
+    assert n_waiting >= 3
+    # Who asks does not wait for idleness.
+    below.press("ArrowRight")
+    assert " of night" in page.page.inner_text(".tasks .says")
+    assert page.page.locator(waiting).count() == n_waiting - 1
+    page.page.evaluate("() => { while (idle.length) idle.shift()(); }")
+    assert page.page.locator(waiting).count() == 0
+    assert page.colours(3) > 1

@@ -31,6 +31,7 @@ def canvas_of(page: Page, where: str) -> Any:
 
 
 def colours(page: Page, where: str) -> int:
+    page.drawn()
     return int(
         canvas_of(page, where).evaluate(
             """(canvas) => new Set(new Uint32Array(canvas.getContext("2d")

@@ -23,15 +23,18 @@ from page_servers import page_server
 from synthetic_runs import SyntheticRun
 
 from alignsvc.api import align, status
+from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.engine.base import RunContext, ShownPages
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.run_pages import DASKS_LINK, RUN_PAGES, links_to
 from alignsvc.io.control import LivePages, put_live_pages
+from alignsvc.io.journal import ExposureEnded, Finished, StageFinished, VerdictGiven
+from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.objects import LocalObjects
 from alignsvc.run import events
 from alignsvc.run.seeing import SCHEDULER_PAGE
-from alignsvc.run.seeing.parts import PARTS, picture_json
+from alignsvc.run.seeing.parts import PARTS, ShownParts, picture_json
 from alignsvc.run.seeing.picture import RunViewer
 from alignsvc.run.seeing.scheduler_page import RunPages, dask_setup
 from alignsvc.run.seeing.served_parts import ServedRun
@@ -81,6 +84,20 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return SyntheticRun(tmp_path / "run", 60, 2).make()
+
+
+def test_only_what_an_event_changes_is_made_again(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "run", 6, 2, is_finished=False).make()
+    viewer, shown, book = RunViewer(run), ShownParts(), Journal(LocalObjects(run), time.time)
+    assert [part.name for part in shown.news(viewer.look())] == [part.name for part in PARTS]
+    book.append(StageFinished("resample", 3, 6, 0, 0, 0))
+    assert [part.name for part in shown.news(viewer.look())] == ["moment"]
+    book.append(ExposureEnded("night1/exp00001", Status.FAILED, "no_wcs", "no WCS"))
+    assert [part.name for part in shown.news(viewer.look())] == ["moment", "exposures", "passes"]
+    book.append(VerdictGiven("night2/exp00002", Verdict.IMPROVED, 1.2, 0.012))
+    assert [part.name for part in shown.news(viewer.look())] == ["moment", "exposures"]
+    book.append(Finished(0))
+    assert [part.name for part in shown.news(viewer.look())] == ["moment", "exposures"]
 
 
 def test_the_parts_together_are_the_picture(server: Server, run: Path) -> None:

@@ -35,18 +35,24 @@ class Part:
     basis: Callable[[RunPicture], object]
 
 
-def _told_by_journal(picture: RunPicture) -> object:
-    return picture.n_events, len(picture.outlines.id)
+def _ends(picture: RunPicture) -> object:
+    state = picture.status.state
+    return (
+        *(state.parts, state.ended, state.verdicts, state.is_finished),
+        *(len(picture.outlines.id), picture.passes[-1:], picture.status.standing.is_going),
+    )
+
+
+def _corrections(picture: RunPicture) -> object:
+    # Columns have a place for each exposure that is known; passes are read once each.
+    state = picture.status.state
+    return state.parts, state.ended.keys(), len(picture.outlines.id), picture.passes
 
 
 PARTS = (
     Part("moment", moment_json, lambda picture: picture),
-    Part(
-        "exposures",
-        exposures_json,
-        lambda picture: (_told_by_journal(picture), picture.status.standing.is_going),
-    ),
-    Part("passes", passes_json, _told_by_journal),
+    Part("exposures", exposures_json, _ends),
+    Part("passes", passes_json, _corrections),
     Part("tasks", tasks_json, lambda picture: picture.tasks),
     Part("workers", workers_json, lambda picture: picture.samples),
     Part("mosaic", mosaic_json, lambda picture: picture.mosaic),

@@ -78,8 +78,6 @@ class RunPicture:
     samples : Records of WorkerSample
     mosaic : MosaicPreviews or None
         Before and after, as far as there are pictures.
-    n_events : int
-        Of the journal: while they are as many, exposures and passes are what they were.
     trouble : str
         Why the journal cannot be read to its end, if it cannot.
     """
@@ -92,7 +90,6 @@ class RunPicture:
     tasks: TaskRecords = field(default_factory=Records)
     samples: SampleRecords = field(default_factory=Records)
     mosaic: MosaicPreviews | None = None
-    n_events: int = 0
     trouble: str = ""
 
     @property
@@ -172,7 +169,6 @@ class RunViewer:
             self._tasks(),
             self._samples(),
             self._mosaic,
-            self._reader.progress.view.n_entries,
             "" if trouble is None else str(trouble),
         )
 

@@ -66,6 +66,17 @@ def test_what_was_never_put_is_missing(objects: ObjectStore) -> None:
         objects.copy(objects, "a", "b")
 
 
+def test_many_are_got_in_the_order_in_which_they_are_wanted(objects: ObjectStore) -> None:
+    names = [f"a/{k:02d}" for k in range(40)]
+    for name in names:
+        objects.put(name, name.encode())
+    assert [*objects.get_each(reversed(names))] == [name.encode() for name in reversed(names)]
+    contents = objects.get_each(["a/03", "a/missing", "a/04"])
+    assert next(contents) == b"a/03"
+    with pytest.raises(RunStoreError, match="a/missing is missing"):
+        next(contents)
+
+
 def test_sizes_are_those_of_what_the_list_names(objects: ObjectStore) -> None:
     for n, name in enumerate(ODD_NAMES):
         objects.put(name, b"x" * n)

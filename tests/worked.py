@@ -19,10 +19,12 @@ GAP_S = 240.0
 STAGES = (("resample", 0.6), ("merge", 0.3), ("detect", 0.4), ("measure", 1.1))
 
 
-def task_ends(n_workers: int, names: Sequence[str], passes: int = 2) -> list[TaskEnd]:
+def task_ends(
+    n_workers: int, names: Sequence[str], passes: int = 2, start_s: float = START_S
+) -> list[TaskEnd]:
     """Return ends of tasks of all names, stage after stage, with a gap before the last pass."""
     random = np.random.default_rng(2)
-    free = np.full(n_workers, START_S)
+    free = np.full(n_workers, start_s)
     ends = []
     for number in range(1, passes + 1):
         free[:] = free.max() + (GAP_S if number == passes else 3.0)
