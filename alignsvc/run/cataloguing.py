@@ -27,7 +27,7 @@ from alignsvc.numerics.sources.matching import (
     number_sources,
 )
 from alignsvc.numerics.sources.mosaic_background import CellStatistics
-from alignsvc.run.mosaicking import Mosaic
+from alignsvc.run.mosaicking import Mosaic, PartsNear
 from alignsvc.run.named_files import source_mask
 from alignsvc.run.stages import Tools, digest_of_checksums, run_required
 from alignsvc.tasks.detect import (
@@ -152,9 +152,9 @@ class NeedsBox(Protocol):
 
 def tile_views(tools: Tools, mosaic: Mosaic, needs: NeedsBox) -> list[TileView]:
     """Return the tiles of the mosaic, with the contributions to all that is needed of each."""
+    by_component, near = mosaic.checksums_by_component(), PartsNear(mosaic)
     checksums = {
-        grid.component: digest_of(mosaic.component_checksums(grid.component))
-        for grid in tools.plan.grids
+        grid.component: digest_of(by_component.get(grid.component, ())) for grid in tools.plan.grids
     }
     return [
         TileView(
@@ -163,7 +163,7 @@ def tile_views(tools: Tools, mosaic: Mosaic, needs: NeedsBox) -> list[TileView]:
             tile,
             mosaic.generation,
             checksums[grid.component],
-            mosaic.parts_within(grid, needs.box_for(grid.tile_box(tile), grid)),
+            near.within(grid, needs.box_for(grid.tile_box(tile), grid)),
         )
         for grid in tools.plan.grids
         for tile in tools.plan.tiles_made(grid)

@@ -49,16 +49,34 @@ class Mosaic:
         """Return the tiles in which an exposure has weight."""
         return frozenset(self.contributions[exposure].tiles)
 
-    def parts_within(self, grid: MosaicGrid, box: PixelBox) -> tuple[Part, ...]:
-        """Return the contributions to any tile that `box` touches, in order of exposure id."""
-        near = frozenset(grid.tiles_touching(box))
-        found = [one for _, one in sorted(self.contributions.items()) if near & set(one.tiles)]
-        return tuple(Part(one.name, one.checksum) for one in found)
+    def checksums_by_component(self) -> Mapping[int, tuple[str, ...]]:
+        """Return the checksums of all tiles of each component, row by row."""
+        found: dict[int, list[str]] = {}
+        for tile, checksum in sorted(self.checksums.items()):
+            found.setdefault(tile.component, []).append(checksum)
+        return {component: tuple(some) for component, some in found.items()}
 
-    def component_checksums(self, component: int) -> tuple[str, ...]:
-        """Return the checksums of all tiles of a component, row by row."""
-        tiles = sorted(tile for tile in self.checksums if tile.component == component)
-        return tuple(self.checksums[tile] for tile in tiles)
+
+class PartsNear:
+    """The contributions near any place of a mosaic.
+
+    Found by tile, each exposure looked at once: a question costs what lies there, however many
+    exposures there are.
+    """
+
+    def __init__(self, mosaic: Mosaic) -> None:
+        self._contributions = mosaic.contributions
+        self._exposures: dict[TileId, list[str]] = {}
+        for exposure, stored in mosaic.contributions.items():
+            for tile in stored.tiles:
+                self._exposures.setdefault(tile, []).append(exposure)
+
+    def within(self, grid: MosaicGrid, box: PixelBox) -> tuple[Part, ...]:
+        """Return the contributions to any tile that `box` touches, in order of exposure id."""
+        near = grid.tiles_touching(box)
+        exposures = {one for tile in near for one in self._exposures.get(tile, ())}
+        found = [self._contributions[one] for one in sorted(exposures)]
+        return tuple(Part(one.name, one.checksum) for one in found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,6 +90,13 @@ def seeing() -> str:
     return bench_seeing.main()
 
 
+def scale() -> str:
+    """Where one driver ends: exposures, tasks, 1,000 stand-ins of workers."""
+    import bench_scale
+
+    return bench_scale.main()
+
+
 #: Each imports what it measures when it is called: a part needs its own peers only.
 PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
@@ -105,6 +112,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         scenes,
         workers,
         seeing,
+        scale,
     )
 }
 
