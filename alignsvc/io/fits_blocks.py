@@ -155,7 +155,7 @@ def _data_sum(stream: BinaryIO, hdu: RawHdu) -> int:
     return total
 
 
-def ones_complement_sum(content: bytes, start: int) -> int:
+def ones_complement_sum(content: bytes | memoryview, start: int) -> int:
     """Return a sum of data with some more of it: whole words of 4 bytes, in any order."""
     # FITS standard 4.0, appendix J: 32-bit words, big-endian, carries added back at the low end.
     total = start + int(np.frombuffer(content, ">u4").sum(dtype=np.uint64))

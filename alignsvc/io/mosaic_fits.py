@@ -1,7 +1,8 @@
-"""The final mosaic as one FITS file, written by rows of tiles."""
+"""The final mosaic as one FITS file, written some tiles at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,6 +20,8 @@ from alignsvc.io.places import Place
 from alignsvc.io.whole_files import replaced
 
 _BYTES_PER_PIXEL = 4
+#: Pixels in memory at a time, as sums, mean and bytes: 40 bytes each. More only if a tile has more.
+_MOST_PIXELS = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def export_mosaic(source: MosaicSource, facts: MosaicFacts, path: Place) -> None
 
     Both float32, in a TAN projection. Where nothing contributed the mean is NaN and the weight 0,
     which is the inverse variance. A binary table, ``INPUTS``, lists the exposures. All have
-    checksums. One row of tiles is in memory at a time; the file appears whole.
+    checksums. A few tiles are in memory at a time, however wide the mosaic; the file appears whole.
 
     Raises
     ------
@@ -81,22 +84,32 @@ def _write(file: BinaryIO, source: MosaicSource, facts: MosaicFacts) -> None:
         offset += len(header.to_bytes()) + size
     file.truncate(offset)  # what is not written reads as zeros
     sums = [0, 0]
-    for y0 in range(0, ny, grid.tile_shape[0]):
-        band = PixelBox(0, y0, nx, min(y0 + grid.tile_shape[0], ny))
-        found = source.store.read(source.generation, grid.component, band)
+    for box in _pieces(grid):
+        found = source.store.read(source.generation, grid.component, box)
         value, hole = found.mean()
         value[hole] = np.nan
         for k, plane in enumerate((value, found.weight)):
-            content = plane.astype(">f4").tobytes()
+            content = plane.astype(">f4")
             # Summed while it is at hand: to read a file of 80 GB once more takes minutes.
-            sums[k] = ones_complement_sum(content, sums[k])
-            file.seek(starts[k] + len(headers[k].to_bytes()) + y0 * nx * _BYTES_PER_PIXEL)
-            file.write(content)
+            sums[k] = ones_complement_sum(content.data, sums[k])
+            first = starts[k] + len(headers[k].to_bytes())
+            for y, row in enumerate(content, start=box.y0):
+                file.seek(first + (y * nx + box.x0) * _BYTES_PER_PIXEL)
+                file.write(row.data)
     for k in (0, 1):
         file.seek(starts[k])
         file.write(with_checksums(headers[k], sums[k]).to_bytes())
     file.seek(offset)
     file.write(inputs_hdu(facts.inputs))
+
+
+def _pieces(grid: MosaicGrid) -> Iterator[PixelBox]:
+    """Yield boxes of whole tiles, side by side in a row of tiles, that make up the grid."""
+    (ny, nx), (tile_ny, tile_nx) = grid.shape, grid.tile_shape
+    width = max(_MOST_PIXELS // (tile_ny * tile_nx), 1) * tile_nx
+    for y0 in range(0, ny, tile_ny):
+        for x0 in range(0, nx, width):
+            yield PixelBox(x0, y0, x0 + width, y0 + tile_ny).intersect(grid.box)
 
 
 def _cards(grid: MosaicGrid, facts: MosaicFacts, *, is_primary: bool) -> HeaderCards:

@@ -48,6 +48,13 @@ def stages() -> str:
     return bench_run.stages()
 
 
+def flat() -> str:
+    """What an exposure costs as there are more of them."""
+    import bench_flat
+
+    return bench_flat.main()
+
+
 def programs() -> str:
     """Whole alignments by other programs."""
     import bench_peers
@@ -106,6 +113,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         overhead,
         driver,
         stages,
+        flat,
         programs,
         tutorial,
         noise,

@@ -299,6 +299,18 @@ def test_the_exported_file_holds_the_mosaic_and_its_wcs(
             np.testing.assert_allclose(turn * np.cos(np.radians(dec)), 0.0, atol=1e-11)
 
 
+@pytest.mark.parametrize("most_pixels", [1, 700])  # a tile at a time, and two
+def test_the_exported_file_is_the_same_however_little_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_pixels: int
+) -> None:
+    source = MosaicSource(filled(tmp_path / "m", 1), 1, GRID.component)
+    export_mosaic(source, mosaic_facts(), tmp_path / "at_once.fits")
+    monkeypatch.setattr("alignsvc.io.mosaic_fits._MOST_PIXELS", most_pixels)
+    export_mosaic(source, mosaic_facts(), tmp_path / "in_pieces.fits")
+    found, wanted = ((tmp_path / f"{name}.fits").read_bytes() for name in ("in_pieces", "at_once"))
+    assert found == wanted
+
+
 def test_an_adopted_generation_shares_bytes_and_leaves_the_other_store_as_it_is(
     tmp_path: Path,
 ) -> None:
