@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 import scipy.sparse
+import sep
 from astropy.wcs import WCS, Sip
 from bench_correlation import FWHM, N_SOURCES, PITCH, SIDE, pairs_of
 from bench_detection import SIDE as DETECTION_SIDE
@@ -37,6 +39,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.numerics.sky.pixel_map import build_pixel_map
 from alignsvc.numerics.solve.joint_fit import JointFitter
+from alignsvc.numerics.sources.skies.mesh import MeshBackground
 
 CHIP, GRID_SIDE = 1024, 1500
 
@@ -98,6 +101,24 @@ def resampling(rng: np.random.Generator) -> list[Comparison]:
                     theirs_drizzled, mpix)),
         compare(Job("drizzle with its map", "reproject_interp", "s/Mpix", ours_drizzled,
                     interpolated, mpix, "bilinear, no flux conserved"), 3),
+    ]  # fmt: skip
+
+
+def chip_sky(rng: np.random.Generator) -> list[Comparison]:
+    """The sky of a chip of 2048 x 2048 with 1000 stars and a pixel in a thousand bad."""
+    side = 2048
+    pixels = np.zeros((side, side))
+    pixels[tuple(rng.integers(0, side, (2, 1000)))] = 10 ** rng.uniform(2, 5, 1000)
+    pixels = scipy.ndimage.gaussian_filter(pixels, 2.1) + rng.normal(100, 5, pixels.shape)
+    pixels, mask = pixels.astype(np.float32), rng.random(pixels.shape) < 1e-3
+
+    def theirs() -> object:
+        return sep.Background(pixels, mask=mask, bw=128, bh=128).back()
+
+    note = "ours: clipped in exact order, noise also of differences"
+    return [
+        compare(Job("sky of a chip", "sep.Background", "s/Mpix",
+                    lambda: MeshBackground()(pixels, mask), theirs, side**2 / 1e6, note))
     ]  # fmt: skip
 
 
@@ -193,4 +214,10 @@ def joint_solve() -> list[Comparison]:
 def main() -> list[Comparison]:
     """Measure everything here."""
     rng = np.random.default_rng(0)
-    return [*resampling(rng), *detection(), *measurement(rng), *joint_solve()]
+    return [
+        *resampling(rng),
+        *chip_sky(np.random.default_rng(1)),
+        *detection(),
+        *measurement(rng),
+        *joint_solve(),
+    ]
