@@ -18,6 +18,7 @@ from drizzle.resample import Drizzle
 from drizzle.utils import calc_pixmap
 from harness import Comparison, Job, compare
 from reproject import reproject_interp
+from scipy.ndimage import binary_dilation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
@@ -40,16 +41,17 @@ from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.numerics.sky.pixel_map import build_pixel_map
 from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
+from alignsvc.numerics.sources.spread_masks import dilated
 
 CHIP, GRID_SIDE = 1024, 1500
 
 
-def chip_wcs() -> WCS:
-    """A chip of 0.2 arcsec with SIP terms, turned by 20 degrees."""
+def chip_wcs(turn_deg: float = 20.0) -> WCS:
+    """A chip of 0.2 arcsec with SIP terms, turned against the grid."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
     wcs.wcs.crval, wcs.wcs.crpix = [150.0, 2.0], [CHIP / 2, CHIP / 2]
-    cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
+    cos, sin = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     wcs.wcs.cd = 0.2 / 3600 * np.array([[-cos, sin], [sin, cos]])
     a = np.zeros((3, 3))
     a[2, 0] = 3e-6
@@ -86,6 +88,11 @@ def resampling(rng: np.random.Generator) -> list[Comparison]:
     def ours_drizzled() -> object:
         return DrizzleResampler()(chip, build_pixel_map(wcs, grid), grid)
 
+    along = CelestialWcs(chip_wcs(0.5), (CHIP, CHIP))
+
+    def template() -> object:
+        return DrizzleResampler().for_templates()(chip, build_pixel_map(along, grid), grid)
+
     def theirs_drizzled() -> object:
         sums = Drizzle(kernel="turbo", out_shape=shape, disable_ctx=True)
         return sums.add_image(pixels, exptime=1.0, pixmap=calc_pixmap(header, goal), pixfrac=1.0)
@@ -99,6 +106,8 @@ def resampling(rng: np.random.Generator) -> list[Comparison]:
                     lambda: calc_pixmap(header, goal), mpix)),
         compare(Job("drizzle with its map", "drizzle + calc_pixmap", "s/Mpix", ours_drizzled,
                     theirs_drizzled, mpix)),
+        compare(Job("drizzle for the loop's mosaics", "drizzle + calc_pixmap", "s/Mpix", template,
+                    theirs_drizzled, mpix, "less what phases make lopsided")),
         compare(Job("drizzle with its map", "reproject_interp", "s/Mpix", ours_drizzled,
                     interpolated, mpix, "bilinear, no flux conserved"), 3),
     ]  # fmt: skip
@@ -119,6 +128,14 @@ def chip_sky(rng: np.random.Generator) -> list[Comparison]:
     return [
         compare(Job("sky of a chip", "sep.Background", "s/Mpix",
                     lambda: MeshBackground()(pixels, mask), theirs, side**2 / 1e6, note))
+    ]  # fmt: skip
+
+
+def masks(rng: np.random.Generator) -> list[Comparison]:
+    few, square = rng.random((2 * CHIP, 2 * CHIP)) < 0.005, np.ones((7, 7), bool)
+    return [
+        compare(Job("mask spread by 3 px", "scipy binary_dilation", "s/Mpix",
+                    lambda: dilated(few, 3), lambda: binary_dilation(few, square), few.size / 1e6))
     ]  # fmt: skip
 
 
@@ -217,6 +234,7 @@ def main() -> list[Comparison]:
     return [
         *resampling(rng),
         *chip_sky(np.random.default_rng(1)),
+        *masks(rng),
         *detection(),
         *measurement(rng),
         *joint_solve(),

@@ -147,6 +147,7 @@ def test_galaxies_in_stamps_that_fit_already_are_not_made_worse(aligned: Aligned
     assert after <= before
 
 
+@pytest.mark.slow
 def test_two_groups_half_a_pixel_apart_under_one_header_come_together(aligned: Aligned) -> None:
     run = aligned("decam_offset", "decam_sidecars.yaml", "*.fits", *NO_SIDECARS)
     apart = {}
@@ -165,6 +166,7 @@ def test_two_groups_half_a_pixel_apart_under_one_header_come_together(aligned: A
     assert apart[True] < 0.1
 
 
+@pytest.mark.slow
 def test_half_a_dozen_stars_align_an_exposure_or_skip_it_with_a_reason(aligned: Aligned) -> None:
     run = aligned("decam_sparse", "decam_sidecars.yaml", "*_ooi_*.fits")
     assert len(run.result.corrections) == 9

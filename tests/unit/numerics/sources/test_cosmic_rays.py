@@ -191,7 +191,9 @@ def test_two_exposures_are_enough() -> None:
     assert not (found & core()).any()
 
 
-def test_the_others_are_interpolated_in_portions_with_the_bits_of_the_whole(monkeypatch) -> None:
+def test_the_others_are_interpolated_in_portions_with_the_bits_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     where, seen = core(), others_of(starlight()).mean
     weight = seen.weight.copy()
     weight[70:72, 100:140] = 0.0
