@@ -47,21 +47,29 @@ function powers(low, high) {
 // page has nothing else to do, so that nobody waits for what is below the fold.
 const DUE = new Set();
 const whenIdle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 1000 }) : (act) => setTimeout(act, 20);
+let isFrameAsked = false, isIdleAsked = false;
 
 function drawSoon(plane) {
-  if (!DUE.size) requestAnimationFrame(drawInSight);
   DUE.add(plane);
+  if (!isFrameAsked) requestAnimationFrame(drawInSight);
+  isFrameAsked = true;
 }
 
 function drawInSight() {
+  isFrameAsked = false;
   for (const plane of [...DUE].filter((one) => one.isInSight)) plane.paint();
-  if (DUE.size) whenIdle(drawAnother);
+  drawLater();
 }
 
-function drawAnother() {
-  const [plane] = DUE;
-  plane?.paint();
-  if (DUE.size) whenIdle(drawAnother);
+function drawLater() {
+  if (!DUE.size || isIdleAsked) return;
+  isIdleAsked = true;
+  whenIdle(() => {
+    isIdleAsked = false;
+    const [plane] = DUE;
+    plane?.paint();
+    drawLater();
+  });
 }
 
 // A canvas with axes. `draw(plane)` is called whenever it has a size; it calls `plane.axes` first.

@@ -271,6 +271,9 @@ def test_nobody_waits_for_what_is_below_the_fold(page: Page) -> None:
     assert every[:2] == [1, 1]
     below = page.page.locator(".tasks canvas")
     assert below.evaluate("(one) => [one.drawn ?? 0, one.ariaBusy]") == [0, "true"]
+    # Nor does what is in sight wait for what is not.
+    page.page.evaluate("() => document.querySelector('tbody tr[data-row]').click()")
+    page.page.wait_for_function("() => document.querySelector('canvas').drawn === 2")
     n_waiting = page.page.locator(waiting).count()
     assert n_waiting >= 3
     # Who asks does not wait for idleness.
