@@ -31,6 +31,8 @@ _SELDOM = {
     "distributed.admin.tick.interval": "1 h",
     "distributed.admin.system-monitor.interval": "1 h",
     "distributed.worker.profile.enabled": False,
+    # With locks each worker, when it starts, tries those of all others: the square of their number.
+    "distributed.worker.use-file-locking": False,
 }
 #: So many connect at a time.
 _AT_ONCE = 50
