@@ -22,7 +22,6 @@ ARCHIVED = re.compile(
     r"|LONPOLE|LATPOLE|RADESYS|EQUINOX)$"
 )
 _TABLE_CARDS = re.compile(r"^(CPDIS|CQDIS|CPERR|D2IM|DP\d|DQ\d|AXISCORR)")
-_SIP_CARDS = re.compile(r"^[AB]P?_(ORDER|\d_\d|DMAX)$")
 #: Native latitude of the reference point is 90 degrees for these: LONPOLE is 180 by default.
 _ZENITHAL = {"TAN", "TPV", "TNX", "SIN", "STG", "ARC", "ZPN", "ZPX", "ZEA", "AIR", "AZP", "SZP"}
 _SAME_PX = 1e-6

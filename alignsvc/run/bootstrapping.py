@@ -57,7 +57,7 @@ from alignsvc.tasks.match_sources import (
 )
 
 #: Stages of tasks that run before the first pass.
-LIST_STAGE, MATCH_STAGE = BOOTSTRAP_STAGES = ("list_sources", "match_sources")
+LIST_STAGE, MATCH_STAGE = ("list_sources", "match_sources")
 #: Common sources of exposures that are known to lie right: more than any two have.
 _TIED = 1_000_000
 #: How often a task is tried again that a worker lost.

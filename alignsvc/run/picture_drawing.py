@@ -25,16 +25,18 @@ from alignsvc.run.mosaic_pictures import (
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Pixels along the longer side, and bytes of a picture and of a weight map, at the most."""
+    """Pixels along the longer side, and bytes of a picture, at the most.
+
+    Of a weight map half as many pixels, so that its bytes are few whatever it holds.
+    """
 
     longest: int
     picture_bytes: int
-    weight_bytes: int
 
 
 # Together, with two crops, below 3 MB in base64 (tests/unit/run/test_picture_drawing.py).
-_LARGEST = _Limits(1000, 550_000, 200_000)
-_OTHERS = _Limits(420, 80_000, 40_000)
+_LARGEST = _Limits(1000, 550_000)
+_OTHERS = _Limits(420, 80_000)
 #: Sigma that a pixel counts for at most where before and after are compared.
 _MOST_SIGMA = 10.0
 #: Part of the squares whose weight is beyond the brightest colour.
