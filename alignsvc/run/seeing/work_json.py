@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from alignsvc.io.task_ends import OTHERS, TaskEnd, TaskSum
 from alignsvc.io.worker_samples import WorkerSample
-from alignsvc.run.seeing.task_times import ShownTasks, TaskRecords, shown_tasks, task_rate
+from alignsvc.run.seeing.task_times import ShownTasks, TaskRate, TaskRecords, shown_tasks, task_rate
 from alignsvc.run.seeing.worker_samples import SampleRecords, shown_samples
 
 Json: TypeAlias = dict[str, Any]
@@ -30,62 +31,81 @@ def task_columns(found: TaskRecords) -> Json:
     # In turn: of every stage the first task was before those of later ones.
     first = sorted(shown.every, key=_begin_of)
     kinds = list(dict.fromkeys((one.pass_number, one.stage) for one in first))
-    kind_of = {kind: place for place, kind in enumerate(kinds)}
     start_s = _begin_of(first[0]) if first else 0.0
+    places = _Places(lanes, {kind: place for place, kind in enumerate(kinds)}, start_s)
     rate = task_rate(found.records, found.records[-1].ended_s) if found.records else None
     return {
         "start_s": start_s,
         "lanes": lanes.names,
         "n_workers": lanes.n_workers,
         "kinds": [{"stage": stage, "pass": number} for number, stage in kinds],
-        "single": _columns(
-            ("lane", "kind", "subject", "began", "seconds", "end", "reason", "peak_mb"),
-            (
-                (
-                    lanes.of(one.worker),
-                    kind_of[one.pass_number, one.stage],
-                    one.subject,
-                    round(one.began_s - start_s, 3),
-                    round(one.seconds, 3),
-                    "reused" if one.is_reused else one.status.value,
-                    one.reason,
-                    round(one.peak_bytes / _MB),
-                )
-                for one in shown.ends
-            ),
-        ),
-        "sums": _columns(
-            ("lane", "kind", "began", "width", "tasks", "failed", "skipped", "reused", "work",
-             "longest", "subject", "peak_mb"),
-            (
-                (
-                    lanes.of(one.worker),
-                    kind_of[one.pass_number, one.stage],
-                    round(one.begin_s - start_s, 3),
-                    one.width_s,
-                    one.n_tasks,
-                    one.n_failed,
-                    one.n_skipped,
-                    one.n_reused,
-                    round(one.work_s, 1),
-                    one.longest_s,
-                    one.longest,
-                    round(one.peak_bytes / _MB),
-                )
-                for one in shown.sums
-            ),
-        ),
-        "rate": None
-        if rate is None
-        else {
-            "stage": rate.stage,
-            "pass": rate.pass_number,
-            "per_second": round(rate.per_second, 3),
-            "ended": rate.n_ended,
-            "seconds": round(rate.seconds, 1),
-        },
+        "single": _single_columns(shown, places),
+        "sums": _sum_columns(shown, places),
+        "rate": None if rate is None else _rate_json(rate),
         "notes": list(shown.notes),
-    }  # fmt: skip
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where tasks stand in the drawing: lanes of workers, kinds of task, the first moment."""
+
+    lanes: _Lanes
+    kinds: Mapping[tuple[int, str], int]
+    start_s: float
+
+
+def _single_columns(shown: ShownTasks, places: _Places) -> Json:
+    return _columns(
+        ("lane", "kind", "subject", "began", "seconds", "end", "reason", "peak_mb"),
+        (
+            (
+                places.lanes.of(one.worker),
+                places.kinds[one.pass_number, one.stage],
+                one.subject,
+                round(one.began_s - places.start_s, 3),
+                round(one.seconds, 3),
+                "reused" if one.is_reused else one.status.value,
+                one.reason,
+                round(one.peak_bytes / _MB),
+            )
+            for one in shown.ends
+        ),
+    )
+
+
+def _sum_columns(shown: ShownTasks, places: _Places) -> Json:
+    return _columns(
+        ("lane", "kind", "began", "width", "tasks", "failed", "skipped", "reused", "work",
+         "longest", "subject", "peak_mb"),
+        (
+            (
+                places.lanes.of(one.worker),
+                places.kinds[one.pass_number, one.stage],
+                round(one.begin_s - places.start_s, 3),
+                one.width_s,
+                one.n_tasks,
+                one.n_failed,
+                one.n_skipped,
+                one.n_reused,
+                round(one.work_s, 1),
+                one.longest_s,
+                one.longest,
+                round(one.peak_bytes / _MB),
+            )
+            for one in shown.sums
+        ),
+    )  # fmt: skip
+
+
+def _rate_json(rate: TaskRate) -> Json:
+    return {
+        "stage": rate.stage,
+        "pass": rate.pass_number,
+        "per_second": round(rate.per_second, 3),
+        "ended": rate.n_ended,
+        "seconds": round(rate.seconds, 1),
+    }
 
 
 def sample_columns(found: SampleRecords) -> Json:
