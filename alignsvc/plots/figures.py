@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -38,6 +38,8 @@ STRONG_LINE, THIN_LINE = 1.2, 0.6
 MOST_VECTORS = 5000
 #: Sizes of text, relative to the user's own.
 TEXT, SMALL_TEXT = "small", "x-small"
+#: Where names of marks may stand in a panel.
+Corner: TypeAlias = Literal["best", "upper right", "lower right", "upper center"]
 #: Dots per inch of a notebook, and of what is no vector in a file.
 _NOTEBOOK_DPI, _FILE_DPI = 110, 300
 
@@ -121,22 +123,36 @@ def say_nothing_to_show(axes: Axes, why: str) -> None:
     )
 
 
-def legend(axes: Axes, **where: Any) -> None:
-    """Name the marks of a panel, small and without a frame that hides others."""
-    axes.legend(fontsize=SMALL_TEXT, framealpha=0.85, edgecolor="none", **where)
+def legend(axes: Axes, corner: Corner = "best") -> None:
+    """Name the marks of a panel in a corner of it, small and without a frame that hides others."""
+    axes.legend(loc=corner, fontsize=SMALL_TEXT, framealpha=0.85, edgecolor="none")
 
 
 def legend_above(axes: Axes, marks: Sequence[Artist]) -> None:
-    """Name marks above a panel, where they hide nothing."""
-    legend(
-        axes,
+    """Name marks in a row above a panel, where they hide nothing."""
+    _legend_in_a_row(axes, marks, "lower right", (1.0, 1.0))
+
+
+def legend_below(axes: Axes, marks: Sequence[Artist]) -> None:
+    """Name marks in a row below a panel and the name of its axis."""
+    _legend_in_a_row(axes, marks, "upper center", (0.5, -0.16))
+
+
+def _legend_in_a_row(
+    axes: Axes, marks: Sequence[Artist], corner: Corner, at: tuple[float, float]
+) -> None:
+    """Name marks in a row whose corner lies at a place, in sides of the panel."""
+    axes.legend(
         handles=marks,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
+        loc=corner,
+        bbox_to_anchor=at,
         ncols=len(marks),
         borderaxespad=0.2,
         handlelength=1.2,
         columnspacing=1.0,
+        fontsize=SMALL_TEXT,
+        framealpha=0.85,
+        edgecolor="none",
     )
 
 

@@ -23,6 +23,7 @@ from alignsvc.plots.figures import (
     VERMILION,
     figure_of,
     legend,
+    legend_below,
     panel,
     round_below,
     say_nothing_to_show,
@@ -145,7 +146,7 @@ def plot_pulls(
         va="top",
         fontsize=SMALL_TEXT,
     )
-    legend(axes, loc="upper right")
+    legend(axes, "upper right")
     return figure_of(axes)
 
 
@@ -221,12 +222,4 @@ def _name_arrows(axes: Axes, n_used: int, n_held_out: int, n_rejected: int) -> N
         Line2D([], [], color=ORANGE, lw=2, label=f"held out ({n_held_out})"),
         Line2D([], [], lw=0, label=f"rejected ({n_rejected})"),
     ]
-    legend(
-        axes,
-        handles=marks,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.16),
-        ncols=3,
-        handlelength=1.0,
-        columnspacing=1.0,
-    )
+    legend_below(axes, marks)
