@@ -10,6 +10,22 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_onl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class KeptSky:
+    """What is kept of a sky, a few kB: its estimator makes the sky of it again.
+
+    Parameters
+    ----------
+    rms : float
+    mesh_level, mesh_rms : float64 arrays, shape (rows, columns)
+        As of the `SkyModel`.
+    """
+
+    rms: float
+    mesh_level: FloatArray
+    mesh_rms: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SkyModel:
     """What a sky estimator found on a chip.
 
@@ -35,6 +51,11 @@ class SkyModel:
         for name in ("level", "mesh_level", "mesh_rms"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
+    @property
+    def kept(self) -> KeptSky:
+        """What is kept of it."""
+        return KeptSky(self.rms, self.mesh_level, self.mesh_rms)
+
 
 class SkyEstimator(Protocol):
     """Estimates the sky of a chip: a plug-in of the family `skies.SKIES`."""
@@ -44,5 +65,13 @@ class SkyEstimator(Protocol):
 
         The values of masked pixels change nothing. Raises `DataError` (ALL_MASKED) where
         too few pixels are left to say anything.
+        """
+        ...
+
+    def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
+        """Return the sky that was found on a chip of this shape, bit for bit, of what was kept.
+
+        A sky is measured once and looked at often: so its level follows from what is kept, which
+        may be as large as an estimator needs it, and without the pixels.
         """
         ...

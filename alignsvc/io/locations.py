@@ -35,6 +35,8 @@ HISTORY = "history/"
 RECEIPTS = "receipts/"
 CONTRIBUTIONS = "contributions/"
 TABLES = "tables/"
+#: Skies of exposures, each measured once.
+SKIES = f"{TABLES}sky/"
 CONTROL = "control/"
 LOGS = "logs/"
 DRIVER_RECORD = f"{CONTROL}driver.json"

@@ -21,6 +21,7 @@ from alignsvc.io.locations import (
     PREVIEWS,
     REPORT_HTML,
     REPORT_JSON,
+    SKIES,
     SOURCES,
     TABLES,
     RunLocations,
@@ -32,7 +33,7 @@ from alignsvc.run.mosaicking import EARLIER_GENERATION
 
 #: Files and folders of a loop's result and record, mosaics and contributions apart.
 _FILES = (CORRECTIONS, SOURCES, METHOD_AGREEMENT, REPORT_JSON, REPORT_HTML, PREVIEW_PNG)
-_FOLDERS = (HEADERS, HISTORY, PREVIEWS, f"{TABLES}solved/", f"{TABLES}mosaic/")
+_FOLDERS = (HEADERS, HISTORY, PREVIEWS, f"{TABLES}solved/", f"{TABLES}mosaic/", SKIES)
 
 
 def forget_loop(run: Place) -> None:

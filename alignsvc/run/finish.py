@@ -64,7 +64,7 @@ class _Written:
 
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
     """Write everything that a run leaves for people, remove the rest; return its result."""
-    mosaic = _final_mosaic(tools, end.state) if tools.plan.exposures else None
+    mosaic = _final_mosaic(tools, end.state)
     mosaics = _exported(tools, mosaic, end) if mosaic is not None else ()
     results = exposure_results(tools.plan, end.state, end.verdicts)
     written = _headers(tools, end, results)
@@ -175,9 +175,12 @@ def is_tidy(run: Place) -> bool:
 
 
 def _final_mosaic(tools: Tools, state: LoopState) -> Mosaic | None:
-    """Make the mosaic with the final corrections; return it, None if nobody is in it."""
+    """Make the mosaic with the final corrections; return it.
+
+    None if nobody asked for it, or nobody is in it.
+    """
     members = _members(tools, state)
-    if not members:
+    if not members or not tools.plan.leaves_mosaic:
         return None
     views = {one.id: view_of(tools, one, final_standing(one.id, state)) for one in members}
     turn = Turn(0, state.next_generation, is_detected=False)

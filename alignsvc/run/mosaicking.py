@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
+from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
@@ -19,8 +20,8 @@ from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
 from alignsvc.run.standing import Standing
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
-from alignsvc.tasks.placed import ExposureView
-from alignsvc.tasks.resample import ResampleTask, contribution_store
+from alignsvc.tasks.placed import NO_RAYS_TABLE, ExposureView
+from alignsvc.tasks.resample import Base, ResampleTask, contribution_store
 
 #: The mosaic of a run that is extended stands beside the generations that are made, which count
 #: from 1, as this one.
@@ -38,12 +39,16 @@ class Mosaic:
     parts : mapping of TileId to tuple of Part
         In order of exposure id.
     checksums : mapping of TileId to str
+    rays : mapping of exposure id to TableRef or None
+        The cosmic rays that contributions were made without. Empty if another driver made it:
+        nothing follows from it but how much of the next mosaic has to be made anew.
     """
 
     generation: int
     contributions: Mapping[str, StoredContribution]
     parts: Mapping[TileId, tuple[Part, ...]]
     checksums: Mapping[TileId, str]
+    rays: Mapping[str, TableRef | None] = field(default_factory=dict)
 
     def tiles_of(self, exposure: str) -> frozenset[TileId]:
         """Return the tiles in which an exposure has weight."""
@@ -94,8 +99,11 @@ class MosaicMade:
 
 
 def view_of(tools: Tools, exposure: PlannedExposure, standing: Standing) -> ExposureView:
-    """Return how an exposure looks on its grid, corrected, less its cosmic rays."""
-    algorithms = tools.plan.algorithms
+    """Return how an exposure looks on its grid, corrected, less its cosmic rays.
+
+    One in which no ray was found looks as if nobody had looked for any.
+    """
+    algorithms, rays = tools.plan.algorithms, standing.rays
     return ExposureView(
         exposure.header.ref,
         standing.correction,
@@ -103,7 +111,7 @@ def view_of(tools: Tools, exposure: PlannedExposure, standing: Standing) -> Expo
         tools.plan.grids[exposure.component],
         algorithms.images,
         algorithms.sky,
-        standing.rays,
+        None if rays is None or rays.name == NO_RAYS_TABLE else rays,
         standing.chip_shifts,
         standing.level,
     )
@@ -148,7 +156,7 @@ def make_mosaic(
     before : Mosaic or None
         The generation before: tiles with the same parts are linked to it.
     """
-    tasks = [resample_task(tools, turn.pass_number, views[one.id]) for one in exposures]
+    tasks = [_resample_task(tools, turn, one.id, views[one.id], before) for one in exposures]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
     sorted_ = sorted_out(exposures, resampled)
     store = contribution_store(tools.run)
@@ -156,7 +164,8 @@ def make_mosaic(
     contributions = {one.id: store.stored(name_of[one.id]) for one in sorted_.going}
     parts = _parts_by_tile(tools, contributions)
     checksums = _merge(tools, turn, parts, before)
-    mosaic = Mosaic(turn.generation, contributions, parts, checksums)
+    rays = {exposure: views[exposure].rays for exposure in contributions}
+    mosaic = Mosaic(turn.generation, contributions, parts, checksums, rays)
     mosaics = mosaic_store(tools.run)
     # Once it was published the one before went, and so it says even if the pointer is damaged.
     gone = before is not None and not mosaics.exists(before.generation)
@@ -173,7 +182,23 @@ def resample_task(tools: Tools, pass_number: int, view: ExposureView) -> Resampl
     resampler, is_template = tools.plan.algorithms.resampler, pass_number > 0
     if is_template:
         resampler = resampler.for_templates()
-    return ResampleTask(tools.run, view, resampler, fills_rays=is_template)
+    fills_rays = is_template and view.rays is not None
+    return ResampleTask(tools.run, view, resampler, fills_rays=fills_rays)
+
+
+def _resample_task(
+    tools: Tools, turn: Turn, exposure: str, view: ExposureView, before: Mosaic | None
+) -> ResampleTask:
+    """Return the same, told of what the mosaic before has of the exposure if only rays differ."""
+    task = resample_task(tools, turn.pass_number, view)
+    if before is None or exposure not in before.rays:
+        return task
+    rays = before.rays[exposure]
+    like_before = resample_task(tools, turn.pass_number, replace(view, rays=rays))
+    name = before.contributions[exposure].name
+    if rays == view.rays or like_before.key.digest != name:
+        return task
+    return replace(task, base=Base(name, rays))
 
 
 def merge_tasks_again(
@@ -229,13 +254,21 @@ def _merge(
             tile,
             some,
             turn.generation,
-            same.generation if same is not None and same.parts[tile] == some else None,
+            same.generation if same is not None and _are_same(same.parts[tile], some) else None,
         )
         for tile, some in parts.items()
     ]
     outcomes = run_required(tools, "merge", turn.pass_number, tasks)
     made = {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
     return {**kept, **made}
+
+
+def _are_same(some: Sequence[Part], others: Sequence[Part]) -> bool:
+    """Return whether parts of a tile have the same pixels in the same order, whatever their names.
+
+    An exposure that is in another state may look as it did.
+    """
+    return [one.checksum for one in some] == [one.checksum for one in others]
 
 
 def _link_kept(tools: Tools, generation: int) -> dict[TileId, str]:

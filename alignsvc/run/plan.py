@@ -172,6 +172,11 @@ class Plan:
         return tuple(tile for tile in grid.tiles() if tile not in self.kept)
 
     @property
+    def leaves_mosaic(self) -> bool:
+        """Whether a mosaic with the final corrections is of use: kept, written or pictured."""
+        return self.config.output.mosaic != "none" or self.config.run.keep_mosaics != "none"
+
+    @property
     def is_usable(self) -> bool:
         """Whether any exposure is sound, be there anything to align or not."""
         return bool(self.exposures) or any(e.status is Status.SKIPPED for e in self.ended)

@@ -186,7 +186,10 @@ class _Measures:
 
     @cached_property
     def counts(self) -> dict[str, Counts]:
-        """Tasks of each stage, in the order of a run; after the loop the mosaic is made again."""
+        """Tasks of each stage, in the order of a run.
+
+        After the loop the mosaic is made again, if one is left.
+        """
         plan, turns = self.plan, self._turns
         n, n_tiles = len(plan.exposures), self._n_tiles(plan.grids)
         n_measured = len(self._measured())
@@ -195,12 +198,12 @@ class _Measures:
         tiles_again = n_tiles if self.searched else 0
         listed = len(comparable(plan)) if plan.algorithms.bootstrap is not None else 0
         by_model = n_tiles if self._is_by_model else 0
-        both = plan.algorithms.comparison is not None
+        both, final = plan.algorithms.comparison is not None, plan.leaves_mosaic
         return {
             "list_sources": Counts(once=listed if listed > 1 else 0),
             "match_sources": Counts(once=max(listed - len(plan.grids), 0)),
-            "resample": Counts(once=n, every=n * turns, full=again),
-            "merge": Counts(once=n_tiles, every=n_tiles * turns, full=tiles_again),
+            "resample": Counts(once=n * final, every=n * turns, full=again),
+            "merge": Counts(once=n_tiles * final, every=n_tiles * turns, full=tiles_again),
             "reject": Counts(full=rays),
             "background": Counts(once=n_tiles * both, full=n_tiles, told=by_model),
             "detect": Counts(full=n_tiles),

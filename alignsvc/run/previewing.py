@@ -91,7 +91,7 @@ def keep_after(tools: Tools, mosaic: Mosaic | None, sharper: Sharpening | None) 
     """Make the pictures that a run leaves; return what the user should know of them."""
     grids, objects = shown_grids(tools.plan), RunLocations(tools.run).objects
     if mosaic is None or not grids:
-        why = "no exposure is in a mosaic" if mosaic is None else "output.mosaic is none"
+        why = "no exposure is in a mosaic" if grids else "output.mosaic is none"
         tools.journal.require_ours()
         with _told(tools, "that there are none"):
             write_pictures(objects, MosaicPictures(missing=f"no pictures are made: {why}"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray, read_only
-from alignsvc.domain.chip_sky import SkyEstimator
+from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Chip, ExposureRef
@@ -24,6 +24,7 @@ from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.numerics.sources.exposure_sources import ExposureDetector
 from alignsvc.reasons import FailureKind
+from alignsvc.tasks.skies import SkyOfExposure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,16 +105,20 @@ class ListSourcesTask:
     def __call__(self) -> TaskOutcome:
         """Write the list."""
         exposure = read_exposure(self.exposure, self.images)
-        chips = [self._placed(chip) for chip in exposure.chips if not chip.mask.all()]
+        chips = {
+            index: self._placed(chip)
+            for index, chip in enumerate(exposure.chips)
+            if not chip.mask.all()
+        }
         if not chips:
             raise DataError(
                 FailureKind.ALL_MASKED, f"exposure {self.exposure.id}: no pixel is usable"
             )
-        ra, dec, flux = (
-            np.concatenate(column) for column in zip(*map(self._listed, chips), strict=True)
-        )
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(self.run, exposure)
+        listed = [self._listed(chip, kept.of_chip(index)) for index, chip in chips.items()]
+        ra, dec, flux = (np.concatenate(column) for column in zip(*listed, strict=True))
         order = np.argsort(-flux, kind="stable")
-        outlines = footprint(chip.wcs for chip in chips).outlines
+        outlines = footprint(chip.wcs for chip in chips.values()).outlines
         found = SourceList(
             ra[order],
             dec[order],
@@ -133,9 +138,10 @@ class ListSourcesTask:
             return chip
         return replace(chip, wcs=corrected(chip.wcs, self.correction))
 
-    def _listed(self, chip: Chip) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _listed(self, chip: Chip, kept: KeptSky) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return right ascension, declination and flux of a chip's sources."""
-        ready = calibrated(chip, self.sky(chip.pixels, chip.mask), self.flux_scale)
+        ny, nx = chip.mask.shape
+        ready = calibrated(chip, self.sky.again(kept, (ny, nx)), self.flux_scale)
         found = self.detector(ready)
         sky = chip.wcs.sky_from_pixel(found.points)
         known = np.isfinite(sky.ra) & np.isfinite(sky.dec)

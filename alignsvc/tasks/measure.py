@@ -43,7 +43,7 @@ from alignsvc.tasks.diagnostics import (
     write_pixels,
 )
 from alignsvc.tasks.merge import Part, mosaic_store
-from alignsvc.tasks.placed import ExposureView, place
+from alignsvc.tasks.placed import ExposureView
 from alignsvc.tasks.resample import contribution_store
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
@@ -218,10 +218,9 @@ class MeasureTask:
             write_pixels(objects, self.history, seen, self.room_bytes)
 
     def _chips(self) -> Iterator[ChipView]:
-        for index, chip in enumerate(self.view.read(self.run).chips):
-            if not chip.mask.all():
-                placed = place(self.view, chip, index)
-                yield ChipView(placed.chip, placed.pixel_map, index)
+        rays = self.view.known_rays(self.run)
+        for one in self.view.placed(self.run):
+            yield ChipView(rays.left_out(one.chip, one.index), one.pixel_map, one.index)
 
     def _seen(
         self, chip: ChipView, sources: SourceCatalog, method: CorrelationMeasurement

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, IntArray
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
 from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.exposure import AS_RECORDED, Chip, Exposure, ExposureLevel, ExposureRef
+from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.task import TableRef
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.io.locations import RunLocations
+from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
-from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated
+from alignsvc.numerics.resampling.calibrate import CalibratedChip, calibrated, sky_weight
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
 from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
+from alignsvc.tasks.skies import SkyOfExposure
+
+_NO_INDEX = np.zeros(0, np.int64)
+_ROW = np.dtype([("chip", np.int64), ("pixel", np.int64), ("instead", np.int32)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,44 +51,68 @@ class RayPixels:
     instead: Float32Array
 
     @classmethod
-    def of(cls, rays: Sequence[RaysOnChip], flux_scale: float) -> RayPixels:
-        """Return the rays of all chips, in order of the chips, found with a flux scale."""
-        found = [np.flatnonzero(one.mask) for one in rays]
-        values = [
-            one.instead.ravel()[at] / np.float32(flux_scale)
-            for one, at in zip(rays, found, strict=True)
-        ]
-        chips = [np.full(len(at), index) for index, at in enumerate(found)]
-        none = np.zeros(0, np.int64)
+    def of(cls, rays: Mapping[int, RaysOnChip], flux_scale: float) -> RayPixels:
+        """Return the rays of chips by their indices, in order of the chips.
+
+        `flux_scale` is that of the pixels that they were found in.
+        """
+        found = [(index, one, np.flatnonzero(one.mask)) for index, one in sorted(rays.items())]
         return cls(
-            np.concatenate([none, *chips]),
-            np.concatenate([none, *found]),
-            np.concatenate([np.zeros(0, np.float32), *values]),
+            np.concatenate([_NO_INDEX, *(np.full(len(at), index) for index, _, at in found)]),
+            np.concatenate([_NO_INDEX, *(at for _, _, at in found)]),
+            np.concatenate(
+                [
+                    np.zeros(0, np.float32),
+                    *(one.instead.ravel()[at] / np.float32(flux_scale) for _, one, at in found),
+                ]
+            ),
         )
 
-    def added_to(self, chip: Chip, index: int) -> Chip:
-        """Return a chip whose mask is True at these pixels too."""
-        mask = chip.mask.copy()
-        mask.reshape(-1)[self.pixel[self.chip == index]] = True
-        return replace(chip, mask=read_only(mask))
+    @property
+    def table_name(self) -> str:
+        """The name of their table, which their content gives: equal masks are one table."""
+        return f"{TABLES}reject/{digest_of(self.chip, self.pixel, self.instead)}.npz"
 
-    def filled_in(self, chip: CalibratedChip, index: int, flux_scale: float) -> CalibratedChip:
-        """Return a chip in which rays on sources are good pixels that hold what others expect.
+    def differing(self, other: RayPixels) -> RayPixels:
+        """Return the pixels that are not, with the same value instead, in both."""
+        rows = np.setxor1d(_as_rows(self), _as_rows(other), assume_unique=True)
+        return RayPixels(rows["chip"], rows["pixel"], rows["instead"].view(np.float32))
+
+    def left_out(self, chip: CalibratedChip, index: int) -> CalibratedChip:
+        """Return chip `index` of the exposure with these pixels bad too."""
+        at = self.pixel[self.chip == index]
+        at = at[~chip.mask.reshape(-1)[at]]
+        if not len(at):
+            return chip
+        pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
+        pixels.reshape(-1)[at] = 0
+        weight.reshape(-1)[at] = 0
+        mask.reshape(-1)[at] = True
+        return replace(chip, pixels=pixels, weight=weight, mask=mask)
+
+    def filled_in(self, placed: PlacedChip, flux_scale: float) -> CalibratedChip:
+        """Return a chip without rays; those on sources are pixels that hold what others expect.
 
         `flux_scale` is that of the chip's pixels.
         A mean of exposures with different seeing changes its shape where one of them is left
         out. A star of which one pixel is another mean than the next has no true position, and
         all exposures are measured against it.
         """
-        known = (self.chip == index) & np.isfinite(self.instead)
+        chip = self.left_out(placed.chip, placed.index)
+        known = (self.chip == placed.index) & np.isfinite(self.instead)
         at = self.pixel[known]
         if not len(at):
             return chip
         pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
         pixels.reshape(-1)[at] = self.instead[known] * np.float32(flux_scale)
-        weight.reshape(-1)[at] = np.median(chip.weight[~chip.mask])
+        weight.reshape(-1)[at] = placed.sky_weight
         mask.reshape(-1)[at] = False
         return replace(chip, pixels=pixels, weight=weight, mask=mask)
+
+
+#: The table of an exposure in which no ray was found: it looks as if nobody had looked for any.
+NO_RAYS = RayPixels.of({}, 1.0)
+NO_RAYS_TABLE = NO_RAYS.table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,41 +159,62 @@ class ExposureView:
         """What its pixels are multiplied by: what the header says, corrected."""
         return self.flux_scale * self.level.flux_scale
 
-    def read(self, run: Place) -> Exposure:
-        """Return the exposure with all its pixels as its files hold them, rays masked.
+    def placed(self, run: Place) -> Iterator[PlacedChip]:
+        """Yield the chips that have a good pixel, placed, as the files hold them: rays are in.
 
         Parameters
         ----------
         run : Place
-            The run directory, which keeps the rays.
+            The run directory, which keeps the sky.
         """
         exposure = read_exposure(self.exposure, self.images)
-        rays = self.known_rays(run)
-        if rays is None:
-            return exposure
-        chips = tuple(rays.added_to(chip, index) for index, chip in enumerate(exposure.chips))
-        return replace(exposure, chips=chips)
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run, exposure)
+        for index, chip in enumerate(exposure.chips):
+            if chip.mask.all():
+                continue
+            ny, nx = chip.mask.shape
+            sky = self.sky.again(kept.of_chip(index), (ny, nx))
+            yield PlacedChip(
+                index,
+                calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
+                sky_weight(chip.name, sky, self.total_flux_scale),
+                build_pixel_map(corrected(chip.wcs, self.correction_of(index)), self.grid),
+            )
 
-    def known_rays(self, run: Place) -> RayPixels | None:
-        """Return the exposure's cosmic rays; None if nobody looked for any."""
+    def known_rays(self, run: Place) -> RayPixels:
+        """Return the exposure's cosmic rays; none if nobody looked for any."""
         if self.rays is None:
-            return None
+            return NO_RAYS
         objects = RunLocations(run).objects
         return read_table(objects, self.rays.name, RayPixels, self.rays.checksum)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedChip:
-    """Pixels of a chip on the common flux scale, and where they lie on the grid."""
+    """Pixels of a chip on the common flux scale, and where they lie on the grid.
 
+    Parameters
+    ----------
+    index : int
+        Of the chip in its exposure.
+    chip : CalibratedChip
+        Without sky.
+    sky_weight : float
+        The weight of a pixel that has the sky's noise.
+    pixel_map : PixelMap
+        Corrections included.
+    """
+
+    index: int
     chip: CalibratedChip
+    sky_weight: float
     pixel_map: PixelMap
 
 
-def place(view: ExposureView, chip: Chip, index: int) -> PlacedChip:
-    """Return chip `index` without sky, on the common flux scale, with its corrected pixel map."""
-    sky = view.sky(chip.pixels, chip.mask)
-    return PlacedChip(
-        calibrated(chip, sky, view.total_flux_scale, view.level.sky_offset),
-        build_pixel_map(corrected(chip.wcs, view.correction_of(index)), view.grid),
-    )
+def _as_rows(rays: RayPixels) -> NDArray[np.void]:
+    """Return pixels as rows of numbers that can be compared, NaN too."""
+    columns = (rays.chip, rays.pixel, np.ascontiguousarray(rays.instead, np.float32).view(np.int32))
+    rows = np.empty(len(rays.chip), _ROW)
+    for name, column in zip(_ROW.names or (), columns, strict=True):
+        rows[name] = column
+    return rows

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.exposure import Chip
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.io.locations import TABLES, RunLocations
+from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.coadd import leave_one_out
@@ -18,7 +15,7 @@ from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import mosaic_store
-from alignsvc.tasks.placed import ExposureView, RayPixels, place
+from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
 from alignsvc.tasks.resample import contribution_store
 
 
@@ -53,19 +50,17 @@ class RejectTask:
 
     def __call__(self) -> TaskOutcome:
         """Write the table, under a name that its content gives: equal masks are one table."""
-        chips = self.view.read(self.run).chips
-        found = [self._rays(chip, index) for index, chip in enumerate(chips)]
-        rays = RayPixels.of(found, self.view.total_flux_scale)
-        name = f"{TABLES}reject/{digest_of(rays.chip, rays.pixel, rays.instead)}.npz"
+        rays = RayPixels.of(self._on_chips(), self.view.total_flux_scale)
+        name = rays.table_name
         checksum = write_table(RunLocations(self.run).objects, name, rays)
         n_pixels = (("pixels", float(len(rays.pixel))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=n_pixels)
 
-    def _rays(self, chip: Chip, index: int) -> RaysOnChip:
-        if chip.mask.all():
-            shape = chip.mask.shape
-            return RaysOnChip(np.zeros(shape, bool), np.full(shape, np.nan, np.float32))
-        placed = place(self.view, chip, index)
+    def _on_chips(self) -> dict[int, RaysOnChip]:
+        """Return the rays of each chip that has a good pixel, by its index."""
+        return {one.index: self._rays(one) for one in self.view.placed(self.run)}
+
+    def _rays(self, placed: PlacedChip) -> RaysOnChip:
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = mosaic_store(self.run).read(self.mosaic.generation, self.view.grid.component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.errors import NothingToMeasure
+from alignsvc.domain.task import TableRef
+from alignsvc.errors import DamagedProduct, NothingToMeasure
 from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.numerics.resampling.coadd import merge_chips
-from alignsvc.numerics.resampling.resamplers import Resampler
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import Contribution, merge_chips, replaced
+from alignsvc.numerics.resampling.resamplers import RemakesParts, Resampler
 from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
 from alignsvc.reasons import REASON_TEXT, SkipReason
-from alignsvc.tasks.placed import ExposureView, place
+from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
+
+#: Part of a contribution's box up to which it is made from another: pieces cost more than a whole.
+_WORTH_IT = 0.2
 
 
 def contribution_store(run: Place) -> ContributionStore:
     """Return the store of contributions of the run in the directory `run`."""
     return ContributionStore(RunLocations(run).path(CONTRIBUTIONS))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A contribution of the same exposure, in the same state but for its cosmic rays.
+
+    Parameters
+    ----------
+    name : str
+        In the store of contributions, if it is still there.
+    rays : TableRef or None
+        Of `RayPixels`: what it was made without.
+    """
+
+    name: str
+    rays: TableRef | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +61,16 @@ class ResampleTask:
     fills_rays : bool
         Whether rays on sources are filled with what the others expect, as templates need it;
         a mosaic for people holds measured pixels only.
+    base : Base or None
+        What this contribution is made from where few pixels differ. No part of the key, as no bit
+        depends on it.
     """
 
     run: Place
     view: ExposureView
     resampler: Resampler
     fills_rays: bool = False
+    base: Base | None = None
 
     @property
     def key(self) -> TaskKey:
@@ -52,40 +80,29 @@ class ResampleTask:
 
     def __call__(self) -> TaskOutcome:
         """Write the contribution."""
-        exposure = self.view.read(self.run)
-        rays = self.view.known_rays(self.run) if self.fills_rays else None
-        placed = {
-            index: place(self.view, chip, index)
-            for index, chip in enumerate(exposure.chips)
-            if not chip.mask.all()
-        }
-        total = merge_chips(
-            self.resampler(
-                one.chip
-                if rays is None
-                else rays.filled_in(one.chip, index, self.view.total_flux_scale),
-                one.pixel_map,
-                self.view.grid,
+        rays = self.view.known_rays(self.run)
+        placed = self.view.placed(self.run)
+        seen = tuple(replace(one, chip=self._seen(one, rays)) for one in placed)
+        total = self._from_base(seen, rays)
+        if total is None:
+            total = merge_chips(
+                self.resampler(one.chip, one.pixel_map, self.view.grid) for one in seen
             )
-            for index, one in placed.items()
-        )
         if total.is_empty:
             reason = SkipReason.OUTSIDE_GRID
             raise NothingToMeasure(
                 reason, f"exposure {self.view.exposure.id}: {REASON_TEXT[reason]}"
             )
-        saturated = np.concatenate(
-            [saturated_grid_pixels(one.chip, one.pixel_map) for one in placed.values()]
-        )
+        saturated = np.concatenate([saturated_grid_pixels(one.chip, one.pixel_map) for one in seen])
         store = contribution_store(self.run)
         stored = store.write(self.key.digest, total, saturated, self.view.grid)
-        weights = [float(np.median(one.chip.weight[~one.chip.mask])) for one in placed.values()]
+        noise = float(np.mean([one.sky_weight for one in seen])) ** -0.5
         return TaskOutcome(
             self.key,
             TaskStatus.OK,
             product=f"{CONTRIBUTIONS}{stored.name}",
             checksum=stored.checksum,
-            facts=(("noise", float(np.mean(weights)) ** -0.5), ("tiles", float(len(stored.tiles)))),
+            facts=(("noise", noise), ("tiles", float(len(stored.tiles)))),
         )
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:
@@ -95,3 +112,43 @@ class ResampleTask:
         """
         del outcome  # the store knows the contribution's checksum by the task's key
         return contribution_store(self.run).is_whole(self.key.digest, self.view.grid)
+
+    def _seen(self, placed: PlacedChip, rays: RayPixels) -> CalibratedChip:
+        """Return the pixels of a chip as they are drizzled."""
+        if self.fills_rays:
+            return rays.filled_in(placed, self.view.total_flux_scale)
+        return rays.left_out(placed.chip, placed.index)
+
+    def _from_base(self, seen: Sequence[PlacedChip], rays: RayPixels) -> Contribution | None:
+        """Return the base with all made again that its other rays touch.
+
+        None if it cannot be done, is not worth it, or the base is gone or damaged: the same bits
+        come of the whole.
+        """
+        if self.base is None or not isinstance(self.resampler, RemakesParts):
+            return None
+        store = contribution_store(self.run)
+        try:
+            before = replace(self.view, rays=self.base.rays).known_rays(self.run)
+            boxes = self._touched(seen, rays.differing(before))
+            base = store.read(self.base.name, store.stored(self.base.name).block)
+        except DamagedProduct:
+            return None
+        if sum(math.prod(box.shape) for box in boxes) > _WORTH_IT * math.prod(base.box.shape):
+            return None
+        of_chips = [
+            self.resampler.within(one.chip, one.pixel_map, self.view.grid, boxes) for one in seen
+        ]
+        parts = (merge_chips(parts) for parts in zip(*of_chips, strict=True))
+        return replaced(base, parts)
+
+    def _touched(self, seen: Sequence[PlacedChip], pixels: RayPixels) -> list[PixelBox]:
+        """Return boxes of the grid beyond which nothing changes with some pixels."""
+        assert isinstance(self.resampler, RemakesParts)
+        boxes: list[PixelBox] = []
+        for one in seen:
+            at = pixels.pixel[pixels.chip == one.index]
+            y, x = np.divmod(at, one.chip.shape[1])
+            places = Points(x.astype(float), y.astype(float))
+            boxes += self.resampler.touched(one.pixel_map, places)
+        return boxes

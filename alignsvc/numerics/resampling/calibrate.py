@@ -56,6 +56,12 @@ class CalibratedChip:
         ny, nx = self.pixels.shape
         return ny, nx
 
+    def columns(self, x0: int, x1: int) -> CalibratedChip:
+        """Return the columns x0 to x1 - 1."""
+        part = np.s_[:, x0:x1]
+        planes = (self.pixels[part], self.weight[part], self.mask[part], self.saturated[part])
+        return CalibratedChip(self.name, *planes, self.gain)
+
 
 def calibrated(
     chip: Chip, sky: SkyModel, flux_scale: float, sky_offset: float = 0.0
@@ -80,22 +86,28 @@ def calibrated(
     pixels = (chip.pixels - level) * np.float32(flux_scale)
     pixels[chip.mask & ~usable] = 0.0
     weight = np.zeros(chip.pixels.shape, np.float32)
-    sky_weight = _sky_weight(chip, sky, flux_scale)
+    typical_weight = sky_weight(chip.name, sky, flux_scale)
     if chip.variance is None:
-        weight[good] = sky_weight
+        weight[good] = typical_weight
     elif good.any():
         typical = _median_variance(chip.name, chip.variance[good])
-        np.divide(np.float32(sky_weight * typical), chip.variance, out=weight, where=good)
+        np.divide(np.float32(typical_weight * typical), chip.variance, out=weight, where=good)
     gain = None if chip.gain is None else chip.gain / flux_scale
     return CalibratedChip(chip.name, pixels, weight, chip.mask, chip.saturated, gain)
 
 
-def _sky_weight(chip: Chip, sky: SkyModel, flux_scale: float) -> float:
-    """Return the weight of a pixel that has the sky's noise."""
+def sky_weight(chip: str, sky: SkyModel, flux_scale: float) -> float:
+    """Return the weight of a pixel that has the sky's noise, on a chip of this name.
+
+    Raises
+    ------
+    DataError
+        BAD_WEIGHT: the sky is constant.
+    """
     if not sky.rms > 0:
         raise DataError(
             FailureKind.BAD_WEIGHT,
-            f"chip {chip.name}: the sky's noise is {sky.rms}, wanted above 0; "
+            f"chip {chip}: the sky's noise is {sky.rms}, wanted above 0; "
             "the pixels are constant and cannot be weighted",
         )
     return 1.0 / (sky.rms * flux_scale) ** 2

@@ -31,15 +31,19 @@ class RowsInGridUnits:
     area: Float32Array
 
 
-def in_grid_units(chip: CalibratedChip, pixel_map: PixelMap, y0: int, y1: int) -> RowsInGridUnits:
+def in_grid_units(
+    chip: CalibratedChip, pixel_map: PixelMap, y0: int, y1: int, x0: int = 0
+) -> RowsInGridUnits:
     """Return the chip's rows y0 to y1 - 1 as values per grid pixel.
+
+    `chip` may have some columns of the map's only, from x0 on.
 
     Resampling averages surface brightness. A chip pixel of flux f that covers a grid pixels
     (the determinant of the map's Jacobian, which a distortion changes over the chip) has f / a
     per grid pixel; so fluxes of stars are conserved, and a flat sky in flux per solid angle,
     not in flux per chip pixel, comes out flat.
     """
-    area = pixel_map.area_rows(y0, y1)
+    area = pixel_map.area_rows(y0, y1, x0, x0 + chip.shape[1])
     weight = chip.weight[y0:y1] * area
     weight *= area
     # A pixel of weight 0 may hold anything, even what is not a number: it must change nothing.

@@ -20,6 +20,8 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 #: Third difference, right to the fourth order: coefficients of the pixels 1, 2, 3 ahead.
 _AHEAD = np.array([-13.0, 8.0, -1.0], np.float32) / 8
 _REACH = len(_AHEAD)
+#: Pixels on either side, in x and in y, by which what is subtracted of a pixel is decided.
+SKEW_REACH = _REACH
 #: Where a step of one chip pixel differs by more from one of a grid pixel, phases go round within
 #: a source, and average out; the subtraction fades on the way there.
 _MOST_CHANGE = 0.1

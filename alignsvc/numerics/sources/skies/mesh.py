@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from alignsvc.domain.chip_sky import SkyModel
+from alignsvc.domain.chip_sky import KeptSky, SkyModel
 from alignsvc.errors import ConfigError, DataError
 from alignsvc.numerics.sources.meshes import (
     CLIP_SIGMA,
@@ -94,14 +94,16 @@ class MeshBackground:
         area = pixels.size / counts.size
         trusted = counts >= min(0.25 * area, 0.5 * counts.max())
         mesh = median_filtered(mended(levels, trusted), self.filter_size)
-        level = interpolated(
-            mesh, _in_cells(pixels.shape[0], len(mesh)), _in_cells(pixels.shape[1], mesh.shape[1])
-        )
+        level = _level(mesh, pixels.shape)
         rms = self._noise(chip, level, (y_edges, x_edges))
         # A constant cell (a padded border that no mask names) says nothing about the noise.
         noisy = trusted & (spread > 0.0)
         overall = float(np.median(rms[noisy])) if noisy.any() else 0.0
         return SkyModel(level, overall, mesh, mended(rms, trusted))
+
+    def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
+        """Return the sky of a chip of this shape: the surface through the levels kept."""
+        return SkyModel(_level(kept.mesh_level, shape), kept.rms, kept.mesh_level, kept.mesh_rms)
 
     def _edges(self, n_pixels: int) -> IntArray:
         n_cells = max(1, round(n_pixels / self.box))
@@ -195,6 +197,12 @@ def _triples(axis: int, n_pixels: int) -> list[tuple[slice, ...]]:
     """Return where the pixels behind, in the middle of and ahead of each `_APART` apart lie."""
     n = max(0, n_pixels - 2 * _APART)
     return [(slice(None),) * axis + (slice(k, k + n),) for k in (0, _APART, 2 * _APART)]
+
+
+def _level(mesh: FloatArray, shape: tuple[int, ...]) -> Float32Array:
+    """Return the surface through the cells' levels at every pixel of a chip."""
+    rows, columns = (_in_cells(*sides) for sides in zip(shape, mesh.shape, strict=True))
+    return interpolated(mesh, rows, columns)
 
 
 def _in_cells(n_pixels: int, n_cells: int) -> FloatArray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
-from alignsvc.domain.chip_sky import SkyModel
+from alignsvc.domain.chip_sky import KeptSky, SkyModel
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
 
@@ -28,6 +28,10 @@ class NoBackground:
         DataError
             ALL_MASKED, as of `MeshBackground`.
         """
-        measured = MeshBackground()(pixels, mask)
-        zero = np.zeros_like(measured.mesh_level)
-        return replace(measured, level=np.zeros(pixels.shape, np.float32), mesh_level=zero)
+        kept = MeshBackground()(pixels, mask).kept
+        ny, nx = pixels.shape
+        return self.again(replace(kept, mesh_level=np.zeros_like(kept.mesh_level)), (ny, nx))
+
+    def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
+        """Return a zero level for a chip of this shape, with the noise kept."""
+        return SkyModel(np.zeros(shape, np.float32), kept.rms, kept.mesh_level, kept.mesh_rms)

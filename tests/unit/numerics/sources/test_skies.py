@@ -42,6 +42,17 @@ def test_every_sky_measures_the_noise_and_leaves_its_inputs_alone(name, shape):
 
 
 @pytest.mark.parametrize("name", ALL_SKIES)
+@pytest.mark.parametrize("shape", [(300, 257), (40, 40), (9, 600)])
+def test_a_sky_is_made_again_of_what_is_kept_bit_for_bit(name, shape):
+    estimator, mask = SKIES.build(name, {}), RNG(3).random(shape) < 0.1
+    sky = estimator(noisy(shape) + gradient(shape), mask)
+    again = estimator.again(sky.kept, shape)
+    assert again.level.tobytes() == sky.level.tobytes()
+    assert (again.rms, again.mesh_level.tobytes()) == (sky.rms, sky.mesh_level.tobytes())
+    assert again.mesh_rms.tobytes() == sky.mesh_rms.tobytes()
+
+
+@pytest.mark.parametrize("name", ALL_SKIES)
 def test_a_masked_pixel_changes_nothing(name):
     pixels = noisy((200, 200))
     mask = RNG(2).random(pixels.shape) < 0.2

@@ -1,0 +1,144 @@
+"""Where few pixels of a chip changed, what they touch is made again, and it is the whole's bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS, Sip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import Contribution, merge_chips, replaced
+from alignsvc.numerics.resampling.resamplers import RESAMPLERS, RemakesParts
+from alignsvc.numerics.resampling.resamplers import drizzle as drizzle_module
+from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
+from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
+
+SHAPE = NY, NX = 230, 260
+GRID = MosaicGrid(0, TangentPlane(150.0, 2.0), 0.2, 150.0, 140.0, (290, 280), (64, 64))
+KERNELS = st.sampled_from(["turbo", "turbo", "square", "point", "gaussian", "lanczos3"])
+
+
+@st.composite
+def maps(draw: st.DrawFn) -> PixelMap:
+    """A chip with SIP on the grid, turned, scaled, and perhaps half beyond it."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    wcs.wcs.crval = [GRID.plane.ra_deg, GRID.plane.dec_deg]
+    wcs.wcs.crpix = [NX / 2 + draw(st.floats(-60, 60)), NY / 2 + draw(st.floats(-60, 60))]
+    angle = np.radians(draw(st.sampled_from([0.0, 1.0, 20.0, 90.0, 183.0])))
+    cos, sin = np.cos(angle), np.sin(angle)
+    scale = draw(st.sampled_from([0.2, 0.2, 0.13, 0.31]))
+    wcs.wcs.cd = scale / 3600 * np.array([[-cos, sin], [sin, cos]])
+    a, b = np.zeros((3, 3)), np.zeros((3, 3))
+    a[2, 0], b[1, 1] = (draw(st.sampled_from([0.0, 3e-5])) * sign for sign in (1, -1))
+    wcs.sip = Sip(a, b, None, None, wcs.wcs.crpix)
+    wcs.wcs.set()
+    return build_pixel_map(CelestialWcs(wcs, SHAPE), GRID)
+
+
+@st.composite
+def chips(draw: st.DrawFn) -> tuple[CalibratedChip, CalibratedChip, Points]:
+    """A chip, the same with other pixels bad or filled, and which these are."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**20)))
+    pixels = rng.normal(0, 5, SHAPE).astype(np.float32)
+    weight = rng.uniform(0.5, 2, SHAPE).astype(np.float32)
+    mask = rng.random(SHAPE) < draw(st.sampled_from([0.0, 0.01]))
+    pixels[mask], weight[mask] = 0, 0
+    none = np.zeros(SHAPE, bool)
+    chip = CalibratedChip("", pixels.copy(), weight.copy(), mask.copy(), none)
+    spot = st.tuples(st.integers(0, NY - 1), st.integers(0, NX - 1), st.booleans())
+    for y, x, is_filled in draw(st.lists(spot, max_size=4)):
+        part = np.s_[y : y + 2, x : x + 3]
+        mask[part] = not is_filled
+        pixels[part], weight[part] = (100, 1) if is_filled else (0, 0)
+    other = CalibratedChip("", pixels, weight, mask, none)
+    y, x = np.nonzero((chip.pixels != pixels) | (chip.weight != weight))
+    return chip, other, Points(x.astype(float), y.astype(float))
+
+
+def same_bits(one: Contribution, other: Contribution) -> bool:
+    planes = ((one.numerator, other.numerator), (one.weight, other.weight))
+    return one.box == other.box and all(a.tobytes() == b.tobytes() for a, b in planes)
+
+
+@given(
+    maps(), chips(), KERNELS, st.booleans(), st.sampled_from([0.7, 1.0]), st.sampled_from([14, 20])
+)
+@settings(max_examples=60, deadline=None)
+def test_a_whole_with_its_touched_parts_made_again_is_that_of_the_changed_chip(
+    pixel_map: PixelMap,
+    both: tuple[CalibratedChip, CalibratedChip, Points],
+    kernel: str,
+    is_template: bool,
+    pixfrac: float,
+    bits_at_once: int,
+) -> None:
+    before, after, changed = both
+    resampler = DrizzleResampler(kernel, pixfrac)
+    if is_template:
+        resampler = resampler.for_templates()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drizzle_module, "_PIXELS_AT_ONCE", 1 << bits_at_once)
+        base = resampler(before, pixel_map, GRID)
+        boxes = resampler.touched(pixel_map, changed)
+        parts = resampler.within(after, pixel_map, GRID, boxes)
+        whole = resampler(after, pixel_map, GRID)
+    assert same_bits(replaced(base, parts), whole)
+
+
+@given(maps(), chips())
+@settings(max_examples=10, deadline=None)
+def test_of_several_chips_the_parts_sum_as_the_wholes_do(
+    pixel_map: PixelMap, both: tuple[CalibratedChip, CalibratedChip, Points]
+) -> None:
+    before, after, changed = both
+    resampler = DrizzleResampler().for_templates()
+    base = merge_chips(resampler(chip, pixel_map, GRID) for chip in (before, before))
+    boxes = resampler.touched(pixel_map, changed)
+    of_chips = [resampler.within(chip, pixel_map, GRID, boxes) for chip in (before, after)]
+    parts = [merge_chips(some) for some in zip(*of_chips, strict=True)]
+    whole = merge_chips(resampler(chip, pixel_map, GRID) for chip in (before, after))
+    assert same_bits(replaced(base, parts), whole)
+
+
+def test_one_pixel_touches_a_small_part_of_the_grid() -> None:
+    """Or nothing would be gained."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [150.0, 2.0], [130.0, 115.0]
+    wcs.wcs.cd = 0.2 / 3600 * np.array([[-1.0, 0.0], [0.0, 1.0]])
+    pixel_map = build_pixel_map(CelestialWcs(wcs, SHAPE), GRID)
+    changed = Points(np.array([40.0, 43.0]), np.array([50.0, 52.0]))
+    boxes = DrizzleResampler().for_templates().touched(pixel_map, changed)
+    assert 0 < sum(np.prod(box.shape) for box in boxes) <= 64 * 64
+
+
+def test_nothing_changed_touches_nothing_and_nowhere_is_nothing() -> None:
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval, wcs.wcs.crpix = [150.0, 2.0], [130.0, 115.0]
+    wcs.wcs.cd = 0.2 / 3600 * np.array([[-1.0, 0.0], [0.0, 1.0]])
+    pixel_map = build_pixel_map(CelestialWcs(wcs, SHAPE), GRID)
+    resampler, none = DrizzleResampler(), np.zeros(0)
+    assert resampler.touched(pixel_map, Points(none, none)) == []
+    ones = np.ones(SHAPE, np.float32)
+    chip = CalibratedChip("", ones, ones, ones == 0, ones == 0)
+    away = PixelBox(-500, -500, -400, -400)
+    (part,) = resampler.within(chip, pixel_map, GRID, [away])
+    assert part.is_empty
+    whole = resampler(chip, pixel_map, GRID)
+    assert same_bits(replaced(whole, [part]), whole)
+
+
+@pytest.mark.parametrize("name", RESAMPLERS.names())
+def test_a_resampler_remakes_parts_or_does_not_say_so(name: str) -> None:
+    resampler = RESAMPLERS.build(name, {})
+    assert isinstance(resampler, RemakesParts) == isinstance(resampler, DrizzleResampler)
+    assert replace(resampler) == resampler  # type: ignore[type-var]
