@@ -1,32 +1,31 @@
-"""Drizzle (Fruchter & Hook 2002, PASP 114, 144), by the library of its authors' institute."""
+"""Drizzle (Fruchter & Hook 2002, PASP 114, 144)."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from drizzle.resample import Drizzle
 
-from alignsvc.domain.arrays import FloatArray
-from alignsvc.domain.geometry import Points
+from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
-from alignsvc.numerics.resampling.grid_units import chip_box, in_grid_units
+from alignsvc.numerics.resampling.drizzle_library import LibraryDrops
+from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
+from alignsvc.numerics.resampling.grid_units import PartInGridUnits, chip_box, in_grid_units
 from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Half width of each kernel's footprint, chip pixels at pixfrac 1.
 _KERNEL_REACH = {"point": 0.5, "turbo": 0.5, "square": 1.0, "gaussian": 1.2, "lanczos3": 3.0}
-#: Chip pixels drizzled in one go: bounds the full-resolution map to 16 MB.
-_PIXELS_AT_ONCE = 1 << 20
+#: Chip pixels drizzled in one go: their map takes 1 MB.
+_PIXELS_AT_ONCE = 1 << 16
 
 
 @RESAMPLERS.register("drizzle")
@@ -50,8 +49,7 @@ class DrizzleResampler:
 
     Notes
     -----
-    The library keeps a running mean; numerator = mean x weight is the sum of value x weight to
-    the rounding of float32.
+    Turbo is our own (`drops`); the others are the library's (`drizzle_library`).
     """
 
     kernel: str = "turbo"
@@ -77,51 +75,64 @@ class DrizzleResampler:
     def __call__(self, chip: CalibratedChip, pixel_map: PixelMap, grid: MosaicGrid) -> Contribution:
         """Return the chip's contribution to its bounding box in the grid, float32.
 
-        The whole chip is dropped, then what lies beyond the grid is cut off: the grid's border
+        The whole chip is dropped, and what falls beyond the grid is lost: the grid's border
         loses no weight.
         """
-        ny, nx = chip.shape
+        whole = chip_box(pixel_map, 2 + math.ceil(_KERNEL_REACH[self.kernel] * _scale(pixel_map)))
+        # Weights of some of the library's kernels depend on a drop's part beyond its planes.
+        sums = SumPlanes.zeros(whole.intersect(grid.box) if self.kernel == "turbo" else whole)
+        self.add(chip, pixel_map, pixel_map.box, sums)
+        return Contribution(*sums).cut(whole.intersect(grid.box))
+
+    def add(
+        self, chip: CalibratedChip, pixel_map: PixelMap, part: PixelBox, sums: SumPlanes
+    ) -> None:
+        """Add the pixels of a box of the chip to sums over a box of the grid.
+
+        With turbo, all pixels of the chip that reach a grid pixel, added in however many boxes
+        in order of their rows, give the bits that the whole chip gives.
+        """
+        scale = _scale(pixel_map)
+        drop: TurboDrops | LibraryDrops = LibraryDrops(self.kernel, self.pixfrac, scale)
+        if self.kernel == "turbo":
+            drop = TurboDrops(self.pixfrac * scale)
+        drop(self._placed(chip, pixel_map, part), sums)
+
+    def _placed(
+        self, chip: CalibratedChip, pixel_map: PixelMap, part: PixelBox
+    ) -> Iterator[PlacedPart]:
+        """Yield a box of the chip in bands of rows, which stay in the processor's cache."""
         turn = _middle_jacobian(pixel_map)
-        scale = math.sqrt(abs(float(np.linalg.det(turn))))  # side of a chip pixel, grid pixels
-        box = chip_box(pixel_map, 2 + math.ceil(_KERNEL_REACH[self.kernel] * scale))
-        mean, weight = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
-        sums = Drizzle(kernel=self.kernel, out_img=mean, out_wht=weight, disable_ctx=True)
-        for y0, y1 in _bands(ny, max(2, _PIXELS_AT_ONCE // nx)):
-            rows = in_grid_units(chip, pixel_map, y0, y1)
-            positions = pixel_map.rows(y0, y1)
-            for axis, origin in enumerate((box.x0, box.y0)):
-                positions[:, :, axis] -= origin
-            pixels = rows.pixels
-            if self.unskewed:
-                skew = skew_of_phases(chip, positions, (y0, y1), turn)
-                skew /= rows.area
-                pixels = np.subtract(pixels, skew, out=skew)
-            with _known_warnings_silenced():
-                sums.add_image(
-                    pixels,
-                    exptime=1.0,
-                    pixmap=positions,
-                    weight_map=rows.weight,
-                    # The library normalises all kernels to 1 but this one, to the scale squared.
-                    wht_scale=1.0 / scale**2 if self.kernel == "lanczos3" else 1.0,
-                    pixfrac=self.pixfrac,
-                    pixel_scale_ratio=1.0 / scale,  # the library's: grid pixel over chip pixel
-                    in_units="cps",  # as they are: not divided by the exposure time
-                )
-        hole = ~(weight > 0)
-        for plane in (mean, weight):
-            np.copyto(plane, 0, where=hole)
-        mean *= weight
-        return Contribution(box, mean, weight).cut(box.intersect(grid.box))
+        room = _Room.of(PixelBox(0, 0, 0, 0))
+        for band in _bands(part):
+            # Used again and again: memory new to the process costs more than all the sums.
+            room = room if room.has(band) else _Room.of(band)
+            positions = pixel_map.positions(band, room.positions)
+            less = skew_of_phases(chip, positions, band, turn, room.skew) if self.unskewed else None
+            yield PlacedPart(in_grid_units(chip, pixel_map, band, less, room.part), positions)
 
 
-@contextmanager
-def _known_warnings_silenced() -> Iterator[None]:
-    """Silence what the docstring of `DrizzleResampler` says of gaussian and lanczos3."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Kernel '.*' is not a flux-conserving kernel")
-        warnings.filterwarnings("ignore", message="In lanczos kernel, pixel_fraction is ignored")
-        yield
+class _Room(NamedTuple):
+    """Where a band of rows is worked on."""
+
+    positions: FloatArray
+    skew: Float32Array
+    part: PartInGridUnits
+
+    @classmethod
+    def of(cls, band: PixelBox) -> _Room:
+        """Return room for a band."""
+        empty = PartInGridUnits.empty(band)
+        return cls(np.empty((2, *band.shape)), np.empty(band.shape, np.float32), empty)
+
+    def has(self, band: PixelBox) -> bool:
+        """Whether it is made for bands of this shape."""
+        return self.skew.shape == band.shape
+
+
+def _scale(pixel_map: PixelMap) -> float:
+    """Return the side of a chip pixel in the middle, grid pixels."""
+    return math.sqrt(abs(float(np.linalg.det(_middle_jacobian(pixel_map)))))
 
 
 def _middle_jacobian(pixel_map: PixelMap) -> FloatArray:
@@ -130,8 +141,10 @@ def _middle_jacobian(pixel_map: PixelMap) -> FloatArray:
     return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
 
 
-def _bands(ny: int, height: int) -> list[tuple[int, int]]:
-    """Return bands of nearly equal height, `height` rows at most, that make up `ny` rows."""
-    n_bands = -(-ny // height)
-    edges = [ny * k // n_bands for k in range(n_bands + 1)]
-    return list(itertools.pairwise(edges))
+def _bands(part: PixelBox) -> list[PixelBox]:
+    """Return bands of one height, but for the last, in order of their rows, that make up a box."""
+    height = max(2, _PIXELS_AT_ONCE // max(part.shape[1], 1))
+    return [
+        PixelBox(part.x0, y0, part.x1, min(y0 + height, part.y1))
+        for y0 in range(part.y0, part.y1, height)
+    ]
