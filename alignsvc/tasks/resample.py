@@ -125,30 +125,35 @@ class ResampleTask:
         None if it cannot be done, is not worth it, or the base is gone or damaged: the same bits
         come of the whole.
         """
-        if self.base is None or not isinstance(self.resampler, RemakesParts):
+        if self.base is None:
             return None
         store = contribution_store(self.run)
         try:
             before = replace(self.view, rays=self.base.rays).known_rays(self.run)
-            boxes = self._touched(seen, rays.differing(before))
-            base = store.read(self.base.name, store.stored(self.base.name).block)
+            block = store.stored(self.base.name).block
+            parts = self._touched(seen, rays.differing(before), math.prod(block.shape))
+            return None if parts is None else replaced(store.read(self.base.name, block), parts)
         except DamagedProduct:
             return None
-        if sum(math.prod(box.shape) for box in boxes) > _WORTH_IT * math.prod(base.box.shape):
+
+    def _touched(
+        self, seen: Sequence[PlacedChip], pixels: RayPixels, n_pixels: int
+    ) -> list[Contribution] | None:
+        """Return all that some pixels touch of a contribution of `n_pixels`; None as above."""
+        if not isinstance(self.resampler, RemakesParts):
+            return None
+        boxes: list[PixelBox] = []
+        for one in seen:
+            y, x = np.divmod(pixels.pixel[pixels.chip == one.index], one.chip.shape[1])
+            touched = self.resampler.touched(
+                one.pixel_map, Points(x.astype(float), y.astype(float))
+            )
+            if touched is None:
+                return None
+            boxes += touched
+        if sum(math.prod(box.shape) for box in boxes) > _WORTH_IT * n_pixels:
             return None
         of_chips = [
             self.resampler.within(one.chip, one.pixel_map, self.view.grid, boxes) for one in seen
         ]
-        parts = (merge_chips(parts) for parts in zip(*of_chips, strict=True))
-        return replaced(base, parts)
-
-    def _touched(self, seen: Sequence[PlacedChip], pixels: RayPixels) -> list[PixelBox]:
-        """Return boxes of the grid beyond which nothing changes with some pixels."""
-        assert isinstance(self.resampler, RemakesParts)
-        boxes: list[PixelBox] = []
-        for one in seen:
-            at = pixels.pixel[pixels.chip == one.index]
-            y, x = np.divmod(at, one.chip.shape[1])
-            places = Points(x.astype(float), y.astype(float))
-            boxes += self.resampler.touched(one.pixel_map, places)
-        return boxes
+        return [merge_chips(parts) for parts in zip(*of_chips, strict=True)]

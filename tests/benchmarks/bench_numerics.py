@@ -83,7 +83,8 @@ def resampling(rng: np.random.Generator) -> list[Comparison]:
     )
 
     def pixel_map() -> np.ndarray:
-        return build_pixel_map(wcs, grid).rows(0, CHIP)
+        pixel_map = build_pixel_map(wcs, grid)
+        return pixel_map.positions(pixel_map.box)
 
     def ours_drizzled() -> object:
         return DrizzleResampler()(chip, build_pixel_map(wcs, grid), grid)

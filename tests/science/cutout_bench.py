@@ -65,13 +65,18 @@ class RigidMap:
     def jacobian(self, chip: Points):
         return np.broadcast_to(self.matrix, (*np.shape(chip.x), 2, 2))
 
-    def rows(self, y0: int, y1: int):
-        y, x = np.mgrid[y0:y1, 0 : self.shape[1]].astype(float)
-        grid = self.to_grid(Points(x, y))
-        return np.stack([grid.x, grid.y], axis=-1)
+    @property
+    def box(self) -> PixelBox:
+        return PixelBox(0, 0, self.shape[1], self.shape[0])
 
-    def area_rows(self, y0: int, y1: int):
-        return np.ones((y1 - y0, self.shape[1]), np.float32)
+    def positions(self, box: PixelBox, out):
+        y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(float)
+        out[:] = self.to_grid(Points(x, y))
+        return out
+
+    def areas(self, box: PixelBox, out):
+        out[:] = 1.0
+        return out
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import Chip
 from alignsvc.errors import DataError
+from alignsvc.numerics.compiled import compiled
 from alignsvc.reasons import FailureKind
 
 
@@ -48,19 +50,13 @@ class CalibratedChip:
                     f"chip {self.name}: pixels have shape {self.pixels.shape}, "
                     f"{plane} has {array.shape}"
                 )
-            object.__setattr__(self, plane, read_only(array))
+            object.__setattr__(self, plane, read_only(np.ascontiguousarray(array)))
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(ny, nx)``."""
         ny, nx = self.pixels.shape
         return ny, nx
-
-    def columns(self, x0: int, x1: int) -> CalibratedChip:
-        """Return the columns x0 to x1 - 1."""
-        part = np.s_[:, x0:x1]
-        planes = (self.pixels[part], self.weight[part], self.mask[part], self.saturated[part])
-        return CalibratedChip(self.name, *planes, self.gain)
 
 
 def calibrated(
@@ -80,20 +76,55 @@ def calibrated(
     """
     if not (math.isfinite(flux_scale) and flux_scale > 0):
         raise ValueError(f"chip {chip.name}: flux scale {flux_scale}, wanted a positive number")
-    good = ~chip.mask
-    level = sky.level + np.float32(sky_offset)
-    usable = chip.saturated & (chip.pixels > level)
-    pixels = (chip.pixels - level) * np.float32(flux_scale)
-    pixels[chip.mask & ~usable] = 0.0
-    weight = np.zeros(chip.pixels.shape, np.float32)
-    typical_weight = sky_weight(chip.name, sky, flux_scale)
-    if chip.variance is None:
-        weight[good] = typical_weight
-    elif good.any():
-        typical = _median_variance(chip.name, chip.variance[good])
-        np.divide(np.float32(typical_weight * typical), chip.variance, out=weight, where=good)
+    pixels, weight = (
+        np.empty(chip.pixels.shape, np.float32),
+        np.empty(chip.pixels.shape, np.float32),
+    )
+    _calibrate(
+        _InOneForm.of(chip, sky),
+        (np.float32(sky_offset), np.float32(flux_scale)),
+        (pixels, weight, np.float32(sky_weight(chip.name, sky, flux_scale))),
+    )
+    if chip.variance is not None and not chip.mask.all():
+        good = ~chip.mask
+        typical = np.float32(_median_variance(chip.name, chip.variance[good]))
+        weight *= np.divide(typical, chip.variance, out=np.zeros_like(weight), where=good)
     gain = None if chip.gain is None else chip.gain / flux_scale
     return CalibratedChip(chip.name, pixels, weight, chip.mask, chip.saturated, gain)
+
+
+class _InOneForm(NamedTuple):
+    """What pixels are made of, in rows that lie one after the other, read-only."""
+
+    pixels: Float32Array
+    sky: Float32Array
+    mask: BoolArray
+    saturated: BoolArray
+
+    @classmethod
+    def of(cls, chip: Chip, sky: SkyModel) -> _InOneForm:
+        planes = (chip.pixels, sky.level, chip.mask, chip.saturated)
+        return cls(*(read_only(np.ascontiguousarray(plane)) for plane in planes))
+
+
+@compiled
+def _calibrate(
+    given: _InOneForm,
+    level: tuple[np.float32, np.float32],
+    out: tuple[Float32Array, Float32Array, np.float32],
+) -> None:
+    """Fill pixels and weight: `level` is sky offset and flux scale, `out` ends with the weight."""
+    offset, scale = level
+    pixels, weight, good_weight = out
+    nothing = np.float32(0.0)
+    for r in range(pixels.shape[0]):
+        for c in range(pixels.shape[1]):
+            sky = given.sky[r, c] + offset
+            bad = given.mask[r, c]
+            clipped = given.saturated[r, c] & (given.pixels[r, c] > sky)
+            value = (given.pixels[r, c] - sky) * scale
+            pixels[r, c] = nothing if bad & (not clipped) else value
+            weight[r, c] = nothing if bad else good_weight
 
 
 def sky_weight(chip: str, sky: SkyModel, flux_scale: float) -> float:

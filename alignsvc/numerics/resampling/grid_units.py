@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array
 from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RowsInGridUnits:
-    """Some rows of a chip, as values per grid pixel.
+class PartInGridUnits(NamedTuple):
+    """Some pixels of a chip, as values per grid pixel.
 
-    Parameters
+    Attributes
     ----------
-    pixels : float32 array, shape (rows, nx)
-        Flux per grid pixel's area: the chip's pixels over ``a``.
-    weight : float32 array, shape (rows, nx)
+    pixels : float32 array, shape (ny, nx)
+        Flux per grid pixel's area: the chip's pixels over ``a``; 0 where the weight is 0.
+    weight : float32 array, shape (ny, nx)
         Inverse variance of that: the chip's weight times ``a^2``.
-    area : float32 array, shape (rows, nx)
+    area : float32 array, shape (ny, nx)
         a, grid pixels per chip pixel.
     """
 
@@ -30,26 +30,53 @@ class RowsInGridUnits:
     weight: Float32Array
     area: Float32Array
 
+    @classmethod
+    def empty(cls, part: PixelBox) -> PartInGridUnits:
+        """Return one to be written to."""
+        return cls(*(np.empty(part.shape, np.float32) for _ in cls._fields))
+
 
 def in_grid_units(
-    chip: CalibratedChip, pixel_map: PixelMap, y0: int, y1: int, x0: int = 0
-) -> RowsInGridUnits:
-    """Return the chip's rows y0 to y1 - 1 as values per grid pixel.
+    chip: CalibratedChip,
+    pixel_map: PixelMap,
+    part: PixelBox,
+    less: Float32Array | None = None,
+    out: PartInGridUnits | None = None,
+) -> PartInGridUnits:
+    """Return a box of the chip, less what is given of it, as values per grid pixel.
 
-    `chip` may have some columns of the map's only, from x0 on.
+    It is written to `out` if that is given.
 
     Resampling averages surface brightness. A chip pixel of flux f that covers a grid pixels
     (the determinant of the map's Jacobian, which a distortion changes over the chip) has f / a
     per grid pixel; so fluxes of stars are conserved, and a flat sky in flux per solid angle,
     not in flux per chip pixel, comes out flat.
     """
-    area = pixel_map.area_rows(y0, y1, x0, x0 + chip.shape[1])
-    weight = chip.weight[y0:y1] * area
-    weight *= area
-    # A pixel of weight 0 may hold anything, even what is not a number: it must change nothing.
-    pixels = np.zeros(weight.shape, np.float32)
-    np.divide(chip.pixels[y0:y1], area, out=pixels, where=weight > 0)
-    return RowsInGridUnits(pixels, weight, area)
+    out = PartInGridUnits.empty(part) if out is None else out
+    pixel_map.areas(part, out.area)
+    off = np.zeros(part.shape, np.float32) if less is None else less
+    _convert((chip.pixels, chip.weight), (part.y0, part.x0), off, out)
+    return out
+
+
+@compiled
+def _convert(
+    planes: tuple[Float32Array, Float32Array],
+    first: tuple[int, int],
+    less: Float32Array,
+    out: PartInGridUnits,
+) -> None:
+    flux, inverse_variance = planes
+    y0, x0 = first
+    nothing = np.float32(0.0)
+    for r in range(less.shape[0]):
+        given, its_weight = flux[y0 + r, x0:], inverse_variance[y0 + r, x0:]
+        off, area, pixels, weight = less[r], out.area[r], out.pixels[r], out.weight[r]
+        for c in range(len(off)):
+            weight[c] = its_weight[c] * area[c] * area[c]
+            value = (given[c] - off[c]) / area[c]
+            # A pixel of weight 0 may hold anything, even what is not a number.
+            pixels[c] = value if weight[c] > nothing else nothing
 
 
 def chip_box(pixel_map: PixelMap, reach: int) -> PixelBox:

@@ -41,7 +41,7 @@ def contribution_by(
     box = chip_box(pixel_map, 2).intersect(grid.box)
     if box.is_empty:
         return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
-    rows = in_grid_units(chip, pixel_map, 0, chip.shape[0])
+    rows = in_grid_units(chip, pixel_map, pixel_map.box)
     weight = rows.weight / rows.area
     planes = np.stack([rows.pixels * weight, weight])
     out = resample(planes, _ChipSky(pixel_map), _BoxSky(grid, box))

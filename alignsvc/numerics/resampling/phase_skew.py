@@ -10,126 +10,158 @@ moment times the third difference is subtracted from the chip's pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 #: Third difference, right to the fourth order: coefficients of the pixels 1, 2, 3 ahead.
-_AHEAD = np.array([-13.0, 8.0, -1.0], np.float32) / 8
-_REACH = len(_AHEAD)
+_NEAR, _NEXT, _FAR = np.float32(-13 / 8), np.float32(1.0), np.float32(-1 / 8)
+_REACH = 3
 #: Pixels on either side, in x and in y, by which what is subtracted of a pixel is decided.
 SKEW_REACH = _REACH
 #: Where a step of one chip pixel differs by more from one of a grid pixel, phases go round within
 #: a source, and average out; the subtraction fades on the way there.
 _MOST_CHANGE = 0.1
-#: Pixels taken together, so that what lies between stays in the processor's cache.
-_PIXELS_AT_ONCE = 1 << 15
+
+_Six: TypeAlias = tuple[
+    Float32Array, Float32Array, Float32Array, Float32Array, Float32Array, Float32Array
+]
+_Seven: TypeAlias = tuple[
+    Float32Array, Float32Array, Float32Array, Float32Array, Float32Array, Float32Array,
+    Float32Array,
+]  # fmt: skip
 
 
 def skew_of_phases(
-    chip: CalibratedChip, positions: FloatArray, rows: tuple[int, int], turn: FloatArray
+    chip: CalibratedChip,
+    positions: FloatArray,
+    part: PixelBox,
+    turn: FloatArray,
+    out: Float32Array | None = None,
 ) -> Float32Array:
-    """Return what to subtract from a chip's rows so that drizzled they are not lopsided.
+    """Return what to subtract from a box of a chip so that drizzled it is not lopsided.
 
     For drops of the chip pixel's own size, along the grid's axes.
 
     Parameters
     ----------
     chip : CalibratedChip
-    positions : float64 array, shape (rows, nx, 2)
-        Grid x and y of the pixels of these rows.
-    rows : tuple of int
-        The first, and one beyond the last.
+    positions : float64 array, shape (2, ny, nx)
+        Grid x and y of the pixels of the box.
+    part : PixelBox
+        In pixels of the chip.
     turn : float64 array, shape (2, 2)
         d(grid)/d(chip) in the middle: grid x, y along chip x, y.
+    out : float32 array, shape (ny, nx), or None
+        Where to write; None = a new array.
 
     Returns
     -------
-    float32 array, shape (rows, nx)
+    float32 array, shape (ny, nx)
         Per chip pixel; 0 where the third difference needs a pixel without weight.
     """
-    found = np.zeros(positions.shape[:2], np.float32)
-    moments = [_Moment.of(turn, chip_axis) for chip_axis in (0, 1)]
-    height = max(1, _PIXELS_AT_ONCE // positions.shape[1])
-    for start in range(0, len(found), height):
-        part = slice(start, min(start + height, len(found)))
-        for chip_axis, moment in enumerate(moments):
-            if moment.strength:
-                skew = _third_difference(
-                    chip, (rows[0] + part.start, rows[0] + part.stop), chip_axis
-                )
-                skew *= moment(positions[part])
-                found[part] += skew
+    found = np.empty(positions.shape[1:], np.float32) if out is None else out
+    found.fill(0.0)
+    for chip_axis in (0, 1):
+        moment = _moment(turn, chip_axis)
+        if moment.factor:
+            add = _add_along_y if chip_axis else _add_along_x
+            place = positions[moment.grid_axis]
+            add((chip.pixels, chip.weight), (part.y0, part.x0), place, moment.factor, found)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A sixth of the third moment, by the phase along one axis of the grid."""
+class _Moment(NamedTuple):
+    """A sixth of the third moment is this factor of p (1 - p) (1 - 2 p), p by an axis' phase."""
 
     grid_axis: int
-    sense: float
-    strength: float
-
-    @classmethod
-    def of(cls, turn: FloatArray, chip_axis: int) -> _Moment:
-        along = turn[:, chip_axis]
-        grid_axis = int(np.abs(along).argmax())
-        change = max(abs(abs(along[grid_axis]) - 1.0), abs(along[1 - grid_axis]))
-        # The grid pixel lies 1 - phase beyond the chip's, or phase where the axes oppose.
-        sense = -float(np.sign(along[grid_axis]))
-        return cls(grid_axis, sense, max(0.0, 1.0 - change / _MOST_CHANGE))
-
-    def __call__(self, positions: FloatArray) -> Float32Array:
-        place = positions[:, :, self.grid_axis]
-        whole = np.floor(place)
-        phase = np.subtract(place, whole, out=whole).astype(np.float32)
-        moment: Float32Array = np.float32(self.sense * self.strength / 6.0) * phase
-        moment *= 1 - phase
-        phase *= 2
-        moment *= np.subtract(1, phase, out=phase)
-        return moment
+    factor: np.float32
 
 
-def _third_difference(chip: CalibratedChip, rows: tuple[int, int], axis: int) -> Float32Array:
-    """Return the third difference along chip x (0) or y (1); 0 where a pixel has no weight."""
-    y0, y1 = rows
-    ny, nx = chip.shape
-    found = np.zeros((y1 - y0, nx), np.float32)
-    if axis:
-        first, last = max(y0, _REACH), min(y1, ny - _REACH)
-        taken = slice(first - _REACH, last + _REACH)
-        pixels, weight = chip.pixels[taken].T, chip.weight[taken].T
-        inner = found[first - y0 : max(last - y0, 0)].T
-    else:
-        pixels, weight = chip.pixels[y0:y1], chip.weight[y0:y1]
-        inner = found[:, _REACH:-_REACH]
-    if not inner.size:
-        return found
-    n = inner.shape[1]
-    ahead, behind = (_window(pixels, step, n) for step in (1, -1))
-    np.multiply(_AHEAD[0], np.subtract(ahead, behind, out=inner), out=inner)
-    work = np.empty_like(inner)
-    for distance, coefficient in enumerate(_AHEAD[1:], start=2):
-        ahead, behind = (_window(pixels, step, n) for step in (distance, -distance))
-        np.multiply(coefficient, np.subtract(ahead, behind, out=work), out=work)
-        inner += work
-    good = weight > 0
-    if not good.all():
-        np.copyto(inner, 0, where=~_seven_in_a_row(good))
-    return found
+def _moment(turn: FloatArray, chip_axis: int) -> _Moment:
+    along = turn[:, chip_axis]
+    grid_axis = int(np.abs(along).argmax())
+    change = max(abs(abs(along[grid_axis]) - 1.0), abs(along[1 - grid_axis]))
+    strength = max(0.0, 1.0 - change / _MOST_CHANGE)
+    # The grid pixel lies 1 - phase beyond the chip's, or phase where the axes oppose.
+    return _Moment(grid_axis, np.float32(-float(np.sign(along[grid_axis])) * strength / 6.0))
 
 
-def _seven_in_a_row(good: BoolArray) -> BoolArray:
-    """Return where a pixel and the three on either side are good, six columns fewer."""
-    two = good[:, :-1] & good[:, 1:]
-    four = two[:, :-2] & two[:, 2:]
-    found: BoolArray = four[:, :-3] & four[:, 3:]
-    return found
+@compiled
+def _add_along_x(
+    planes: tuple[Float32Array, Float32Array],
+    first: tuple[int, int],
+    positions: FloatArray,
+    factor: np.float32,
+    out: Float32Array,
+) -> None:
+    """Add moment times third difference along chip x, 0 near its ends and bad pixels."""
+    y0, x0 = first
+    ends = planes[0].shape[1] - _REACH
+    begin, end = max(x0, _REACH), max(min(x0 + out.shape[1], ends), max(x0, _REACH))
+    inner = slice(begin - x0, end - x0)
+    for r in range(out.shape[0]):
+        pixels, weight = planes[0][y0 + r], planes[1][y0 + r]
+        near = slice(begin - 1, end - 1), slice(begin + 1, end + 1)
+        next_ = slice(begin - 2, end - 2), slice(begin + 2, end + 2)
+        far = slice(begin - 3, end - 3), slice(begin + 3, end + 3)
+        _add_row(
+            (pixels[near[0]], pixels[near[1]], pixels[next_[0]], pixels[next_[1]],
+             pixels[far[0]], pixels[far[1]]),
+            (weight[near[0]], weight[near[1]], weight[next_[0]], weight[next_[1]],
+             weight[far[0]], weight[far[1]], weight[begin:end]),
+            positions[r, inner],
+            factor,
+            out[r, inner],
+        )  # fmt: skip
 
 
-def _window(plane: Float32Array, step: int, n: int) -> Float32Array:
-    return plane[:, _REACH + step : _REACH + step + n]
+@compiled
+def _add_along_y(
+    planes: tuple[Float32Array, Float32Array],
+    first: tuple[int, int],
+    positions: FloatArray,
+    factor: np.float32,
+    out: Float32Array,
+) -> None:
+    """Add the same along chip y."""
+    y0, x0 = first
+    pixels, weight = planes
+    wide = slice(x0, x0 + out.shape[1])
+    for y in range(max(y0, _REACH), min(y0 + out.shape[0], pixels.shape[0] - _REACH)):
+        _add_row(
+            (pixels[y - 1][wide], pixels[y + 1][wide], pixels[y - 2][wide], pixels[y + 2][wide],
+             pixels[y - 3][wide], pixels[y + 3][wide]),
+            (weight[y - 1][wide], weight[y + 1][wide], weight[y - 2][wide], weight[y + 2][wide],
+             weight[y - 3][wide], weight[y + 3][wide], weight[y][wide]),
+            positions[y - y0],
+            factor,
+            out[y - y0],
+        )  # fmt: skip
+
+
+@compiled
+def _add_row(
+    pixels: _Six, weight: _Seven, positions: FloatArray, factor: np.float32, out: Float32Array
+) -> None:
+    """Add what is known from pixels before and behind, the nearest first, and their weights."""
+    zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+    before, behind, before2, behind2, before3, behind3 = pixels
+    w1, w2, w3, w4, w5, w6, own = weight
+    third, good = np.empty(len(out), np.float32), np.empty(len(out), np.uint8)
+    # Three loops: with more arrays in one, compilers give up checking that none overlap.
+    for x in range(len(out)):
+        near = (w1[x] > zero) & (w2[x] > zero) & (w3[x] > zero) & (own[x] > zero)
+        good[x] = near & (w4[x] > zero) & (w5[x] > zero) & (w6[x] > zero)
+    for x in range(len(out)):
+        ahead = _NEAR * (behind[x] - before[x]) + _NEXT * (behind2[x] - before2[x])
+        third[x] = ahead + _FAR * (behind3[x] - before3[x])
+    for x in range(len(out)):
+        phase = np.float32(positions[x] - np.floor(positions[x]))
+        skew = factor * phase * (one - phase) * (one - two * phase) * third[x]
+        out[x] += skew if good[x] else zero

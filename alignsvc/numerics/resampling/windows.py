@@ -72,17 +72,6 @@ class ChipWindows:
             int(self.edges_y[rows[-1] + 1]),
         )
 
-    def reached(self, window: PixelBox) -> PixelBox:
-        """Return the box of the grid that all pixels of a window of whole cells lie and reach in.
-
-        The window is one that `feeding` has returned, not empty.
-        """
-        rows = slice(*np.searchsorted(self.edges_y, (window.y0, window.y1)))
-        columns = slice(*np.searchsorted(self.edges_x, (window.x0, window.x1)))
-        low = self.lowest[:, rows, columns].min(axis=(1, 2))
-        high = self.highest[:, rows, columns].max(axis=(1, 2))
-        return PixelBox.around(Points(*np.stack([low, high], axis=1))).expand(self.reach)
-
 
 def boxes_around(pixel_map: PixelMap, pixels: Points, spread: int, reach: int) -> list[PixelBox]:
     """Return boxes of the grid that hold all that some pixels of a chip reach.

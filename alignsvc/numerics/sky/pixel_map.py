@@ -15,9 +15,16 @@ from scipy.interpolate import CubicSpline
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.geometry import Points
+from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import DataError
+from alignsvc.numerics.sky.lattice import (
+    Bicubics,
+    Lattice,
+    bicubics,
+    linear_at,
+    linear_at_pixels,
+)
 from alignsvc.reasons import FailureKind
 
 #: Side of a cell tried first, chip pixels: the error is then 1e-9 px for a smooth distortion.
@@ -28,48 +35,11 @@ FINEST_STEP = 4
 MARGINS = (64.0, 16.0, 4.0, 1.0, 0.0)
 #: A map whose error exceeds this, in grid pixels, is not used.
 WORST_ERROR_PX = 1e-3
-#: Fewest cells along an axis, so that a cubic has the nodes that it needs.
-_FEWEST_CELLS = 4
 #: Newton's iteration ends when its step is below this, chip pixels.
 _NEWTON_TOLERANCE_PX = 1e-9
 _NEWTON_LIMIT = 30
-#: Points and pixels worked on at once: their arrays stay in the processor's cache.
+#: Points worked on at once: their arrays stay in the processor's cache.
 _POINTS_AT_ONCE = 4096
-_PIXELS_AT_ONCE = 1 << 14
-
-
-@dataclass(frozen=True, slots=True)
-class Lattice:
-    """Equidistant nodes along one axis of a chip: ``start + k spacing``, k = 0 .. n_cells."""
-
-    start: float
-    spacing: float
-    n_cells: int
-
-    @classmethod
-    def over(cls, first: float, last: float, step: float) -> Lattice:
-        """Return nodes from `first` to `last`, at most `step` apart."""
-        n_cells = max(_FEWEST_CELLS, int(np.ceil((last - first) / step)))
-        return cls(first, (last - first) / n_cells, n_cells)
-
-    @property
-    def end(self) -> float:
-        """The last node."""
-        return self.start + self.spacing * self.n_cells
-
-    @property
-    def nodes(self) -> FloatArray:
-        """All nodes."""
-        return self.start + self.spacing * np.arange(self.n_cells + 1, dtype=np.float64)
-
-    def locate(self, position: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Return the cell of each position and how far it lies along the cell (0 to 1).
-
-        Beyond the ends it lies below 0 or above 1 of the outermost cell; NaN stays NaN.
-        """
-        along = (position - self.start) / self.spacing
-        cell = np.fmin(np.fmax(np.floor(along), 0), self.n_cells - 1)  # fmax takes 0 for NaN
-        return cell.astype(np.int64), along - cell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +51,8 @@ class PixelMap:
     wcs : CelestialWcs
         The chip's, corrections included.
     grid : MosaicGrid
-    lattice_x, lattice_y : Lattice
-        Nodes in x and in y. They belong to the chip, so the map does not depend on tiles.
-    cells : float64 array, shape (y cells, x cells, 2, 4, 4)
-        Of each cell and of grid x and y: coefficients of a bicubic in the position within the
-        cell, highest power first, ``[..., power of y, power of x]``.
+    bicubics : Bicubics
+        Grid x and y. The nodes belong to the chip, so the map does not depend on tiles.
     node_areas : float64 array, shape (y nodes, x nodes)
         Grid pixels per chip pixel at the nodes: the determinant of the Jacobian, unsigned.
     error_px : float
@@ -94,9 +61,7 @@ class PixelMap:
 
     wcs: CelestialWcs
     grid: MosaicGrid
-    lattice_x: Lattice
-    lattice_y: Lattice
-    cells: FloatArray
+    bicubics: Bicubics
     node_areas: FloatArray
     error_px: float
 
@@ -104,6 +69,22 @@ class PixelMap:
     def shape(self) -> tuple[int, int]:
         """``(ny, nx)`` of the chip."""
         return self.wcs.shape
+
+    @property
+    def box(self) -> PixelBox:
+        """All pixels of the chip."""
+        ny, nx = self.shape
+        return PixelBox(0, 0, nx, ny)
+
+    @property
+    def lattice_x(self) -> Lattice:
+        """Nodes in x, chip pixels."""
+        return self.bicubics.lattice_x
+
+    @property
+    def lattice_y(self) -> Lattice:
+        """Nodes in y, chip pixels."""
+        return self.bicubics.lattice_y
 
     @property
     def step_px(self) -> float:
@@ -118,7 +99,7 @@ class PixelMap:
         x, y = np.broadcast_arrays(np.asarray(chip.x, float), np.asarray(chip.y, float))
         out = np.empty((2, x.size))
         for part in _portions(x.size):
-            out[:, part] = self._values(x.reshape(-1)[part], y.reshape(-1)[part])
+            out[:, part] = self.bicubics.values(x.reshape(-1)[part], y.reshape(-1)[part])
         return Points(out[0].reshape(x.shape), out[1].reshape(x.shape))
 
     def jacobian(self, chip: Points) -> FloatArray:
@@ -126,7 +107,7 @@ class PixelMap:
         x, y = np.broadcast_arrays(np.asarray(chip.x, float), np.asarray(chip.y, float))
         out = np.empty((x.size, 2, 2))
         for part in _portions(x.size):
-            out[part] = self._derivatives(x.reshape(-1)[part], y.reshape(-1)[part])
+            out[part] = self.bicubics.derivatives(x.reshape(-1)[part], y.reshape(-1)[part])
         return out.reshape(*x.shape, 2, 2)
 
     def to_chip(self, grid: Points) -> Points:
@@ -141,84 +122,27 @@ class PixelMap:
             out[:, part] = self._newton(x.reshape(-1)[part], y.reshape(-1)[part])
         return Points(out[0].reshape(x.shape), out[1].reshape(x.shape))
 
-    def rows(self, y0: int, y1: int, x0: int = 0, x1: int | None = None) -> FloatArray:
-        """Return grid (x, y) of the chip's rows y0 to y1 - 1, columns x0 to x1 - 1.
+    def positions(self, box: PixelBox, out: FloatArray | None = None) -> FloatArray:
+        """Return grid (x, y) of all chip pixels of a box: ``(2, ny, nx)``, in `out` if given.
 
-        Shape ``(rows, columns, 2)``; without `x1` to the last column. Only sums and products of
-        elements, no matrix products: the same bits whatever the number of threads, and whichever
-        rows and columns are asked for together.
+        A pixel has the same bits in whatever box, and whatever the number of threads.
         """
-        columns = np.arange(x0, self.shape[1] if x1 is None else x1, dtype=float)
-        nx = len(columns)
-        out = np.empty((y1 - y0, nx, 2))
-        cell, along = self.lattice_y.locate(np.arange(y0, y1, dtype=float))
-        column, u = self.lattice_x.locate(columns)
-        height = max(1, _PIXELS_AT_ONCE // nx)
-        work = np.empty((height, nx))
-        for j in range(int(cell[0]), int(cell[-1]) + 1) if y1 > y0 else ():
-            cubics = _horner(np.moveaxis(self.cells[j][column], -1, 0), u[:, None, None])
-            cubics = np.ascontiguousarray(np.moveaxis(cubics, 0, -1))  # (2, power of y, nx)
-            first, last = np.searchsorted(cell, (j, j + 1))
-            for start in range(first, last, height):
-                v = along[start : min(start + height, last), None]
-                for axis in range(2):
-                    here = work[: len(v)]
-                    np.multiply(v, cubics[axis, 0], out=here)
-                    for power in (1, 2):
-                        here += cubics[axis, power]
-                        here *= v
-                    np.add(here, cubics[axis, 3], out=out[start : start + len(v), :, axis])
-        return out
+        return self.bicubics.at_pixels(box, out)
 
-    def area_rows(self, y0: int, y1: int, x0: int = 0, x1: int | None = None) -> Float32Array:
-        """Return grid pixels per chip pixel, rows and columns as of `rows`: ``(rows, columns)``.
+    def areas(self, box: PixelBox, out: Float32Array | None = None) -> Float32Array:
+        """Return grid pixels per chip pixel in a box of the chip: ``(ny, nx)``.
 
         Linear between the nodes: with a distortion that changes areas by 5 % over 4000 px the
         error is below 2e-5 of the area, ``f'' step^2 / 8``.
         """
-        cell, v = self.lattice_y.locate(np.arange(y0, y1, dtype=float))
-        part = v.astype(np.float32)[:, None]
-        at_nodes = self._areas_at_nodes(x0, x1)
-        areas = np.empty((y1 - y0, at_nodes.shape[1]), np.float32)
-        for j in range(int(cell[0]), int(cell[-1]) + 1) if y1 > y0 else ():
-            inside = slice(*np.searchsorted(cell, (j, j + 1)))
-            here = areas[inside]
-            np.multiply(part[inside], at_nodes[j + 1] - at_nodes[j], out=here)
-            here += at_nodes[j]
-        return areas
+        if out is None:
+            out = np.empty(box.shape, np.float32)
+        linear_at_pixels(self.lattice_x, self.lattice_y, self.node_areas, box, out)
+        return out
 
     def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
         """Return the same of chosen pixels, bit for bit, by their rows and columns."""
-        cell, v = self.lattice_y.locate(np.asarray(row, dtype=float))
-        at_nodes = self._areas_at_nodes()
-        below = at_nodes[cell, column]
-        areas: Float32Array = v.astype(np.float32) * (at_nodes[cell + 1, column] - below)
-        areas += below
-        return areas
-
-    def _areas_at_nodes(self, x0: int = 0, x1: int | None = None) -> Float32Array:
-        """Return the areas at the rows of nodes in the chip's columns x0 to x1 - 1."""
-        end = self.shape[1] if x1 is None else x1
-        column, u = self.lattice_x.locate(np.arange(x0, end, dtype=float))
-        left, right = self.node_areas[:, column], self.node_areas[:, column + 1]
-        at_nodes: Float32Array = (left + u * (right - left)).astype(np.float32)
-        return at_nodes
-
-    def _cells_at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        column, u = self.lattice_x.locate(x)
-        row, v = self.lattice_y.locate(y)
-        # Coefficients first, points last: (4 of x, 2, 4 of y, n).
-        return np.ascontiguousarray(self.cells[row, column].transpose(3, 1, 2, 0)), u, v
-
-    def _values(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        cells, u, v = self._cells_at(x, y)
-        return _horner(_horner(cells, u).swapaxes(0, 1), v)
-
-    def _derivatives(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        cells, u, v = self._cells_at(x, y)
-        along_x = _horner(_horner_slope(cells, u).swapaxes(0, 1), v) / self.lattice_x.spacing
-        along_y = _horner_slope(_horner(cells, u).swapaxes(0, 1), v) / self.lattice_y.spacing
-        return np.stack([along_x.T, along_y.T], axis=-1)
+        return linear_at(self.lattice_x, self.lattice_y, self.node_areas, column, row)
 
     def _newton(self, grid_x: FloatArray, grid_y: FloatArray) -> FloatArray:
         """Solve ``to_grid(x, y) = grid``, starting with the linear map about the chip's centre."""
@@ -229,9 +153,9 @@ class PixelMap:
         for _ in range(_NEWTON_LIMIT):
             if not todo.size:
                 break
-            here = self._values(x, y)
+            here = self.bicubics.values(x, y)
             dx, dy = _solve_2x2(
-                self._derivatives(x, y), grid_x[todo] - here[0], grid_y[todo] - here[1]
+                self.bicubics.derivatives(x, y), grid_x[todo] - here[0], grid_y[todo] - here[1]
             )
             done = np.maximum(np.abs(dx), np.abs(dy)) < _NEWTON_TOLERANCE_PX
             chip[0, todo[done]], chip[1, todo[done]] = (x + dx)[done], (y + dy)[done]
@@ -279,24 +203,6 @@ def build_pixel_map(wcs: CelestialWcs, grid: MosaicGrid, tolerance_px: float = 1
 
 def _portions(n: int) -> list[slice]:
     return [slice(start, start + _POINTS_AT_ONCE) for start in range(0, n, _POINTS_AT_ONCE)]
-
-
-def _horner(coefficients: FloatArray, u: FloatArray) -> FloatArray:
-    """Return the cubic with ``coefficients[0]`` of the third power, at `u`."""
-    third, second, first, constant = coefficients
-    result: FloatArray = third * u
-    for following in (second, first):
-        result += following
-        result *= u
-    result += constant
-    return result
-
-
-def _horner_slope(coefficients: FloatArray, u: FloatArray) -> FloatArray:
-    """Return the derivative of the same cubic at `u`."""
-    third, second, first, _ = coefficients
-    result: FloatArray = (3.0 * third * u + 2.0 * second) * u + first
-    return result
 
 
 def _solve_2x2(matrix: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -361,14 +267,14 @@ def _fitted(
     along_y = CubicSpline(np.arange(rows.n_cells + 1), exact, axis=0).c  # (4, rows, nodes, 2)
     both = CubicSpline(np.arange(columns.n_cells + 1), along_y, axis=2).c
     # (power of x, column, power of y, row, axis) -> (row, column, axis, power of y, power of x)
-    cells = read_only(np.ascontiguousarray(both.transpose(3, 1, 4, 2, 0)))
-    unmeasured = PixelMap(wcs, grid, columns, rows, cells, np.zeros((0, 0)), np.inf)
+    cubics = bicubics(columns, rows, both.transpose(3, 1, 4, 2, 0))
+    unmeasured = PixelMap(wcs, grid, cubics, np.zeros((0, 0)), np.inf)
     jacobian = unmeasured.jacobian(Points(*np.meshgrid(columns.nodes, rows.nodes)))
     areas = np.abs(
         jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0]
     )
     error = _largest_error(unmeasured)
-    return PixelMap(wcs, grid, columns, rows, cells, read_only(areas), error)
+    return PixelMap(wcs, grid, cubics, read_only(areas), error)
 
 
 def _largest_error(pixel_map: PixelMap) -> float:

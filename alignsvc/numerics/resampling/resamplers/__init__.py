@@ -42,8 +42,10 @@ class RemakesParts(Protocol):
     touch, and no more. A resampler without these methods makes the whole.
     """
 
-    def touched(self, pixel_map: PixelMap, pixels: Points) -> Sequence[PixelBox]:
+    def touched(self, pixel_map: PixelMap, pixels: Points) -> Sequence[PixelBox] | None:
         """Return boxes of the grid beyond which nothing changes with some pixels of the chip.
+
+        None if it cannot make parts, with the settings that it has.
 
         Parameters
         ----------

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
-from alignsvc.numerics.resampling import phase_skew
+from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 
 AHEAD = np.array([-13.0, 8.0, -1.0], np.float32) / 8
 
@@ -22,7 +23,7 @@ def plainly(chip: CalibratedChip, positions: FloatArray, turn: FloatArray) -> Fl
         change = max(abs(abs(along[grid_axis]) - 1.0), abs(along[1 - grid_axis]))
         strength = max(0.0, 1.0 - change / 0.1)
         if strength:
-            phase = (positions[:, :, grid_axis] % 1.0).astype(np.float32)
+            phase = (positions[grid_axis] % 1.0).astype(np.float32)
             sense = np.float32(-np.sign(along[grid_axis]) * strength / 6.0)
             moment = sense * phase * (1 - phase) * (1 - 2 * phase)
             found += moment * third_difference(chip.pixels, good, 1 - chip_axis)
@@ -63,19 +64,23 @@ def turned(angle: float, scale: float = 1.01) -> FloatArray:
 @pytest.mark.parametrize("angle", [0.0, 0.03, np.pi / 2, np.pi - 0.02])
 @pytest.mark.parametrize("shape", [(40, 50), (7, 30), (6, 30), (30, 7), (30, 5), (3, 2)])
 @pytest.mark.parametrize("part_bad", [0.0, 0.03])
-def test_strips_give_the_bits_of_the_whole(monkeypatch, angle, shape, part_bad):
-    monkeypatch.setattr(phase_skew, "_PIXELS_AT_ONCE", 4 * shape[1])
+def test_parts_give_the_bits_of_the_whole(angle, shape, part_bad):
     chip, turn = chip_with_holes(shape, part_bad), turned(angle)
     y, x = np.mgrid[: shape[0], : shape[1]]
-    positions = np.stack([x, y], axis=-1) @ turn.T - (7.0, 3.3)  # below 0 too, and on whole ones
+    # Below 0 too, and on whole ones.
+    positions = np.tensordot(turn, np.stack([x, y]), 1) - np.array([[[7.0]], [[3.3]]])
     wanted = plainly(chip, positions, turn)
     assert min(shape) < 7 or (wanted != 0).any()
-    for y0, y1 in ((0, shape[0]), (2, shape[0] - 1), (shape[0] - 2, shape[0])):
-        found = phase_skew.skew_of_phases(chip, positions[y0:y1], (y0, y1), turn)
-        assert found.tobytes() == wanted[y0:y1].tobytes()
+    ny, nx = shape
+    for part in ((0, 0, nx, ny), (0, 2, nx, ny - 1), (0, ny - 2, nx, ny), (1, 0, 2, ny)):
+        box = PixelBox(*part)
+        rows, columns = box.slices_in(PixelBox(0, 0, nx, ny))
+        inside = np.ascontiguousarray(positions[:, rows, columns])
+        found = skew_of_phases(chip, inside, box, turn)
+        np.testing.assert_array_equal(found, wanted[rows, columns])
 
 
 def test_nothing_is_taken_off_where_phases_go_round_within_a_source():
     chip, turn = chip_with_holes((20, 20), 0.0), turned(0.2)
-    positions = np.random.default_rng(1).uniform(0, 20, (20, 20, 2))
-    assert not phase_skew.skew_of_phases(chip, positions, (0, 20), turn).any()
+    positions = np.random.default_rng(1).uniform(0, 20, (2, 20, 20))
+    assert not skew_of_phases(chip, positions, PixelBox(0, 0, 20, 20), turn).any()

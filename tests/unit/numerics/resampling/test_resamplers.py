@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from drizzle.resample import Drizzle
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
+from alignsvc.numerics.resampling.drops import SumPlanes
 from alignsvc.numerics.resampling.grid_units import chip_box, in_grid_units
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
-from alignsvc.numerics.sky.pixel_map import build_pixel_map
+from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
 
 NY, NX = 90, 110
 FAMILY: list[tuple[str, dict[str, object]]] = [(name, {}) for name in RESAMPLERS.names()]
@@ -72,7 +75,7 @@ def test_the_weight_given_is_the_weight_found(resampler, small_sky, make_chip):
     pixel_map = small_sky.pixel_map(scale_arcsec=0.23)
     weight = np.random.default_rng(1).uniform(0.5, 2.0, (NY, NX)).astype(np.float32)
     chip = make_chip(noise(0), weight)
-    given = in_grid_units(chip, pixel_map, 0, NY).weight.sum(dtype=float)
+    given = in_grid_units(chip, pixel_map, pixel_map.box).weight.sum(dtype=float)
     found = resampler(chip, pixel_map, small_sky.grid).weight.sum(dtype=float)
     exactly = isinstance(resampler, DrizzleResampler) and not is_drizzle(
         resampler, "gaussian", "lanczos3"
@@ -84,7 +87,7 @@ def test_the_weight_given_is_the_weight_found(resampler, small_sky, make_chip):
 def test_a_surface_of_constant_brightness_stays_constant(resampler, small_sky, make_chip):
     pixel_map = small_sky.pixel_map(scale_arcsec=0.25)
     # Constant per grid pixel: each chip pixel holds its share of area.
-    chip = make_chip(3.0 * pixel_map.area_rows(0, NY))
+    chip = make_chip(3.0 * pixel_map.areas(pixel_map.box))
     result = resampler(chip, pixel_map, small_sky.grid)
     value, hole = result.mean()
     solid = ~hole & (result.weight > 1e-3)
@@ -184,11 +187,71 @@ def test_the_place_of_a_star_is_kept(kernel, rotation_deg, worst_px, small_sky, 
 def test_pixels_come_in_units_of_grid_pixels(small_sky, make_chip):
     pixel_map = small_sky.pixel_map(scale_arcsec=0.4)  # four grid pixels a chip pixel
     weight = np.full((NY, NX), 2.0, np.float32)
-    rows = in_grid_units(make_chip(np.full((NY, NX), 8.0, np.float32), weight), pixel_map, 40, 50)
+    part = PixelBox(0, 40, NX, 50)
+    rows = in_grid_units(make_chip(np.full((NY, NX), 8.0, np.float32), weight), pixel_map, part)
     np.testing.assert_allclose(rows.area, 4.0, rtol=0.01)
     np.testing.assert_allclose(rows.pixels, 2.0, rtol=0.01)
     # Four times less value, four times less error: sixteen times the weight.
     np.testing.assert_allclose(rows.weight, 32.0, rtol=0.02)
+
+
+def by_the_library(
+    chips: Sequence[tuple[CalibratedChip, PixelMap]], box: PixelBox, pixfrac: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and weight of turbo drops, by the library whose kernel it was first."""
+    mean, weight = np.zeros(box.shape, np.float32), np.zeros(box.shape, np.float32)
+    sums = Drizzle(kernel="turbo", out_img=mean, out_wht=weight, disable_ctx=True)
+    for chip, pixel_map in chips:
+        part = in_grid_units(chip, pixel_map, pixel_map.box)
+        middle = pixel_map.jacobian(Points(np.array((NX - 1) / 2), np.array((NY - 1) / 2)))
+        x, y = pixel_map.positions(pixel_map.box)
+        sums.add_image(
+            part.pixels,
+            exptime=1.0,
+            pixmap=np.stack([x - box.x0, y - box.y0], axis=-1),
+            weight_map=part.weight,
+            pixfrac=pixfrac,
+            pixel_scale_ratio=1.0 / np.sqrt(np.linalg.det(middle)),
+            in_units="cps",
+        )
+    return mean, weight
+
+
+@pytest.mark.parametrize("pixfrac", [1.0, 0.6])
+@pytest.mark.parametrize("scale_arcsec", [0.2, 0.11, 0.47])
+@pytest.mark.parametrize("rotation_deg", [0.0, 33.0, 180.0])
+def test_turbo_is_the_librarys_to_the_rounding(
+    pixfrac, scale_arcsec, rotation_deg, small_sky, make_chip
+):
+    pixel_map = small_sky.pixel_map(scale_arcsec=scale_arcsec, rotation_deg=rotation_deg)
+    given = np.random.default_rng(1).uniform(0.5, 2.0, (NY, NX)).astype(np.float32)
+    given[30:35, 20:60] = 0.0
+    chip = make_chip(noise(0), given)
+    found = DrizzleResampler(pixfrac=pixfrac)(chip, pixel_map, small_sky.grid)
+    whole = chip_box(pixel_map, 5)  # at the border of its planes, the library drops by halves
+    inside = found.box.slices_in(whole)
+    mean, weight = (plane[inside] for plane in by_the_library([(chip, pixel_map)], whole, pixfrac))
+    largest = weight.max()
+    np.testing.assert_allclose(found.weight, weight, rtol=2e-6, atol=3e-7 * largest)
+    np.testing.assert_allclose(found.numerator, mean * weight, rtol=1e-5, atol=3e-6 * largest)
+
+
+@pytest.mark.parametrize("resampler", [DrizzleResampler(), DrizzleResampler().for_templates()])
+def test_part_of_a_chip_added_again_gives_its_grid_pixels_the_same_bits(
+    resampler, small_sky, make_chip
+):
+    """Whoever changes a few pixels of a chip drizzles again only what reaches the same places."""
+    pixel_map = small_sky.pixel_map(rotation_deg=2.0, scale_arcsec=0.201)
+    chip = make_chip(noise(0))
+    whole = resampler(chip, pixel_map, small_sky.grid)
+    middle = pixel_map.to_grid(Points(np.array(50.0), np.array(40.0)))
+    box = PixelBox.around(middle).expand(5)
+    again = SumPlanes.zeros(box)
+    for y0, y1 in ((25, 33), (33, 34), (34, 60)):
+        resampler.add(chip, pixel_map, PixelBox(30, y0, 70, y1), again)
+    assert again.weight.all()
+    assert again.weight.tobytes() == whole.cut(box).weight.tobytes()
+    assert again.numerator.tobytes() == whole.cut(box).numerator.tobytes()
 
 
 def test_subtracting_an_exposure_is_as_good_as_not_having_drizzled_it(small_sky, make_chip):
@@ -204,18 +267,7 @@ def test_subtracting_an_exposure_is_as_good_as_not_having_drizzled_it(small_sky,
     parts = [resampler(chip, one, grid) for chip, one in zip(chips, maps, strict=True)]
     without_2 = leave_one_out(merge(parts, grid.box), parts[2])
 
-    mean, weight = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-    others = Drizzle(kernel="turbo", out_img=mean, out_wht=weight, disable_ctx=True)
-    for k in (0, 1, 3):
-        rows = in_grid_units(chips[k], maps[k], 0, NY)
-        scale = np.sqrt(np.linalg.det(maps[k].jacobian(Points(np.array(54.5), np.array(44.5)))))
-        others.add_image(
-            rows.pixels,
-            exptime=1.0,
-            pixmap=maps[k].rows(0, NY),
-            weight_map=rows.weight,
-            pixel_scale_ratio=1.0 / scale,
-        )
+    mean, weight = by_the_library([(chips[k], maps[k]) for k in (0, 1, 3)], grid.box)
     np.testing.assert_allclose(without_2.weight, weight, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(without_2.weight == 0, weight == 0)
     np.testing.assert_allclose(without_2.numerator, mean * weight, rtol=0, atol=3e-5)

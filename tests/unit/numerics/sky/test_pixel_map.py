@@ -8,7 +8,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, Sip
 
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
+from alignsvc.domain.geometry import PixelBox, Points, SkyPoints, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import DataError
 from alignsvc.io.wcs_headers import celestial_from_header
@@ -99,23 +99,28 @@ def test_the_map_follows_the_exact_way(wcs: CelestialWcs, grid: MosaicGrid) -> N
     assert pixel_map.step_px <= COARSEST_STEP
 
 
-def test_rows_are_the_map_at_every_pixel() -> None:
+def test_positions_are_the_map_at_every_pixel() -> None:
     wcs = make_wcs()
     pixel_map = build_pixel_map(wcs, grid_about())
     y, x = np.mgrid[100:230, : wcs.shape[1]].astype(float)
     wanted = pixel_map.to_grid(Points(x, y))
-    rows = pixel_map.rows(100, 230)
-    assert rows.shape == (130, wcs.shape[1], 2)
-    np.testing.assert_allclose(rows[..., 0], wanted.x, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(rows[..., 1], wanted.y, rtol=0, atol=1e-10)
+    found = pixel_map.positions(PixelBox(0, 100, wcs.shape[1], 230))
+    assert found.shape == (2, 130, wcs.shape[1])
+    np.testing.assert_allclose(found[0], wanted.x, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found[1], wanted.y, rtol=0, atol=1e-10)
 
 
-def test_rows_have_the_same_bits_whichever_are_asked_for_together() -> None:
+@pytest.mark.parametrize(
+    "box", [(0, 0, 400, 37), (3, 5, 390, 6), (399, 499, 400, 500), (64, 63, 200, 300)]
+)
+def test_a_pixel_has_the_same_place_and_area_in_whatever_box(box: tuple[int, ...]) -> None:
     pixel_map = build_pixel_map(make_wcs(), grid_about())
-    whole = pixel_map.rows(0, 500)
-    parts = [pixel_map.rows(y0, min(y0 + 37, 500)) for y0 in range(0, 500, 37)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert pixel_map.rows(10, 10).shape == (0, 400, 2)
+    part = PixelBox(*box)
+    inside = part.slices_in(pixel_map.box)
+    places, areas = pixel_map.positions(pixel_map.box), pixel_map.areas(pixel_map.box)
+    assert pixel_map.positions(part).tobytes() == places[:, *inside].tobytes()
+    assert pixel_map.areas(part).tobytes() == areas[inside].tobytes()
+    assert pixel_map.positions(PixelBox(0, 10, 400, 10)).shape == (2, 0, 400)
 
 
 def test_there_and_back_is_where_one_was() -> None:
@@ -173,7 +178,7 @@ def test_areas_are_the_jacobians_determinants() -> None:
     pixel_map = build_pixel_map(wcs, grid_about(scale_arcsec=0.3))
     y, x = np.mgrid[20:60, : wcs.shape[1]].astype(float)
     determinant = np.linalg.det(pixel_map.jacobian(Points(x, y)))
-    areas = pixel_map.area_rows(20, 60)
+    areas = pixel_map.areas(PixelBox(0, 20, wcs.shape[1], 60))
     assert areas.dtype == np.float32
     # Linear between nodes: this distortion changes areas by 1 % within 400 px, cubically.
     np.testing.assert_allclose(areas, np.abs(determinant), rtol=1e-4)
@@ -183,13 +188,14 @@ def test_areas_are_the_jacobians_determinants() -> None:
 def test_areas_are_linear_between_nodes_bit_for_bit() -> None:
     pixel_map = build_pixel_map(make_wcs(), grid_about(scale_arcsec=0.3))
     ny, nx = pixel_map.shape
-    cell, v = pixel_map.lattice_y.locate(np.arange(ny, dtype=float))
+    row, v = pixel_map.lattice_y.locate(np.arange(ny, dtype=float)[:, None])
     column, u = pixel_map.lattice_x.locate(np.arange(nx, dtype=float))
-    left, right = pixel_map.node_areas[:, column], pixel_map.node_areas[:, column + 1]
-    at_nodes = (left + u * (right - left)).astype(np.float32)
-    wanted = at_nodes[cell] + v[:, None].astype(np.float32) * (at_nodes[cell + 1] - at_nodes[cell])
-    for y0, y1 in ((0, ny), (0, 0), (ny - 1, ny), (3, ny // 2)):
-        assert pixel_map.area_rows(y0, y1).tobytes() == wanted[y0:y1].tobytes()
+    nodes = pixel_map.node_areas
+    left, right = (
+        nodes[row, at] + v * (nodes[row + 1, at] - nodes[row, at]) for at in (column, column + 1)
+    )
+    wanted = (left + u * (right - left)).astype(np.float32)
+    assert pixel_map.areas(pixel_map.box).tobytes() == wanted.tobytes()
     row, at = np.nonzero(np.random.default_rng(3).random((ny, nx)) < 0.1)
     assert pixel_map.areas_at(row, at).tobytes() == wanted[row, at].tobytes()
 
@@ -230,7 +236,7 @@ def test_a_chip_smaller_than_a_cell_has_a_map() -> None:
     wcs = make_wcs()
     small = CelestialWcs(wcs.wcs, (3, 5))
     pixel_map = build_pixel_map(small, grid_about())
-    assert pixel_map.rows(0, 3).shape == (3, 5, 2)
+    assert pixel_map.positions(pixel_map.box).shape == (2, 3, 5)
     assert pixel_map.error_px < 1e-6
 
 
@@ -238,7 +244,7 @@ def test_the_map_cannot_be_changed() -> None:
     pixel_map = build_pixel_map(make_wcs(), grid_about())
     assert isinstance(pixel_map, PixelMap)
     with pytest.raises(ValueError, match="read-only"):
-        pixel_map.cells[0] = 0.0
+        pixel_map.bicubics.cells[0] = 0.0
 
 
 @pytest.mark.real_data
