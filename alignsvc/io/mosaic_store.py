@@ -34,7 +34,14 @@ from alignsvc.io.codec import json_from, value_from
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import METADATA, TiledArray, create_group, group_attributes
+from alignsvc.io.tiled_arrays import (
+    METADATA,
+    DamagedChunk,
+    Piece,
+    TiledArray,
+    create_group,
+    group_attributes,
+)
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
@@ -89,7 +96,7 @@ class MosaicStore:
             self.grids(generation)
             for component in range(n_components):
                 for plane in _DTYPES:
-                    self._array(generation, component, plane).opened(read_only=True)
+                    self._array(generation, component, plane).opened()
         except DamagedProduct:
             return False
         return True
@@ -135,7 +142,7 @@ class MosaicStore:
             `sums` is not exactly on the tile.
         """
         for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True):
-            self._array(generation, tile.component, name).opened(read_only=False).write(
+            self._array(generation, tile.component, name).opened().write(
                 (tile.row, tile.column), plane.astype(np.float64, copy=False)
             )
         return tile_checksum(sums)
@@ -211,9 +218,7 @@ class MosaicStore:
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
         """Write a tile's map of source ids (0 = sky)."""
         array = self._array(generation, tile.component, _SEGMENTATION)
-        array.opened(read_only=False).write(
-            (tile.row, tile.column), labels.astype(np.int64, copy=False)
-        )
+        array.opened().write((tile.row, tile.column), labels.astype(np.int64, copy=False))
 
     def read_segmentation(self, generation: int, component: int, box: PixelBox) -> IntArray:
         """Return source ids within `box`, cut to the grid.
@@ -346,16 +351,17 @@ class MosaicStore:
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
-        array = self._array(generation, component, name).opened(read_only=True)
         plane = np.zeros(box.shape, _DTYPES[name])
+        pieces, places = list[Piece](), list[NDArray[Any]]()
         for tile in grid.tiles_touching(box):
             tile_box = grid.tile_box(tile)
             common = tile_box.intersect(box)
-            try:
-                part = array.read((tile.row, tile.column), common.slices_in(tile_box))
-            except DamagedProduct as error:
-                raise _missing(generation, tile, str(error)) from error
-            plane[common.slices_in(box)] = part
+            pieces.append(Piece((tile.row, tile.column), common.slices_in(tile_box)))
+            places.append(plane[common.slices_in(box)])
+        try:
+            self._array(generation, component, name).opened().copy_each(pieces, places)
+        except DamagedChunk as error:
+            raise _missing(generation, TileId(component, *error.index), str(error)) from error
         return plane
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
