@@ -17,7 +17,6 @@ objects are replaced, never written into, so a link shares bytes and not fate.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -141,11 +140,25 @@ class MosaicStore:
         ValueError
             `sums` is not exactly on the tile.
         """
-        for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True):
-            self._array(generation, tile.component, name).opened().write(
-                (tile.row, tile.column), plane.astype(np.float64, copy=False)
+        return _joined(
+            self._array(generation, tile.component, name)
+            .opened()
+            .write((tile.row, tile.column), plane.astype(np.float64, copy=False))
+            for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True)
+        )
+
+    def checksum(self, generation: int, tile: TileId) -> str:
+        """Return the checksum of a tile, all of which is read; RunStoreError as of `read`."""
+        try:
+            return _joined(
+                checksum
+                for name in _SUMS
+                for checksum in self._array(generation, tile.component, name)
+                .opened()
+                .checksums([(tile.row, tile.column)])
             )
-        return tile_checksum(sums)
+        except DamagedChunk as error:
+            raise _missing(generation, tile, str(error)) from error
 
     def read(self, generation: int, component: int, box: PixelBox) -> Contribution:
         """Return the sums within `box`, cut to the grid, float64.
@@ -166,7 +179,7 @@ class MosaicStore:
 
     def verify_tile(self, generation: int, tile: TileId, checksum: str) -> None:
         """Raise RunStoreError unless the tile is what had this checksum when written."""
-        found = tile_checksum(self.read_tile(generation, tile))
+        found = self.checksum(generation, tile)
         if found != checksum:
             raise _missing(generation, tile, f"checksum {found} found, {checksum} was written")
 
@@ -351,7 +364,7 @@ class MosaicStore:
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
-        plane = np.zeros(box.shape, _DTYPES[name])
+        plane = np.empty(box.shape, _DTYPES[name])
         pieces, places = list[Piece](), list[NDArray[Any]]()
         for tile in grid.tiles_touching(box):
             tile_box = grid.tile_box(tile)
@@ -374,12 +387,9 @@ class MosaicStore:
             raise type(error)(f"mosaic store {self.root}: {error}") from error
 
 
-def tile_checksum(sums: Contribution) -> str:
-    """Return the sha256 of a tile's float64 numerator, then its weight."""
-    digest = hashlib.sha256()
-    for plane in (sums.numerator, sums.weight):
-        digest.update(np.ascontiguousarray(plane, dtype="<f8").data)
-    return digest.hexdigest()
+def _joined(checksums: Iterable[int]) -> str:
+    """Return the checksum of a tile: those of its numerator and its weight."""
+    return "".join(f"{one:08x}" for one in checksums)
 
 
 def _name(generation: int) -> str:
