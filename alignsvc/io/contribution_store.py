@@ -32,6 +32,8 @@ _RECORD = "contribution.json"
 _PLANES = _NUMERATOR, _WEIGHT = (0, 1)
 #: Chunks that are sent at once, where each takes its time.
 _AT_ONCE = 4
+#: Contributions that are read at once there: each takes its room.
+_READ_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,10 @@ class ContributionStore:
                 "makes it again"
             ) from error
         return Contribution(box, planes[0], planes[1])
+
+    def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
+        """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
+        return self.objects.each(lambda key: self.read(key, box), keys, _READ_AT_ONCE)
 
     def saturated(self, key: str) -> IntArray:
         """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).

@@ -81,4 +81,4 @@ class MergeTask:
     def _read(self) -> Iterator[Contribution]:
         store = contribution_store(self.run)
         box = self.grid.tile_box(self.tile)
-        return (store.read(part.name, box) for part in self.parts)
+        return store.read_each((part.name for part in self.parts), box)
