@@ -33,6 +33,7 @@ from alignsvc.io.reading_ahead import read_ahead
 if TYPE_CHECKING:  # not there when the program runs
     from obstore.store import ClientConfig, RetryConfig
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 #: How long a request may take, and how long one is tried again when the server stumbles.
@@ -101,7 +102,11 @@ class BucketObjects:
 
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
         """Yield the content of each object in turn, as `get`; some of those to come are read."""
-        return read_ahead(self.get, names, _AHEAD)
+        return self.each(self.get, names, _AHEAD)
+
+    def each(self, do: Callable[[K], T], items: Iterable[K], at_once: int) -> Iterator[T]:
+        """Yield what `do` returns for each item in turn, so many of them at once."""
+        return read_ahead(do, items, at_once)
 
     def find(self, name: str) -> bytes | None:
         """Return the content of `name`, or None if there is no such object."""

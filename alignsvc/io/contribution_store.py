@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
-from alignsvc.domain.arrays import IntArray
+from alignsvc.domain.arrays import Float32Array, IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
@@ -21,11 +23,17 @@ from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import TiledArray
+from alignsvc.io.tiled_arrays import DamagedChunk, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
+#: Planes of the array.
+_PLANES = _NUMERATOR, _WEIGHT = (0, 1)
+#: Chunks that are sent at once, where each takes its time.
+_AT_ONCE = 4
+#: Contributions that are read at once there: each takes its room.
+_READ_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class StoredContribution:
     tiles : tuple of TileId
         Those in which it has weight, sorted; the others are not stored.
     checksum : str
-        sha256 of all that is stored.
+        sha256 of where it lies, what is saturated, and the checksums of all chunks.
     """
 
     name: str
@@ -90,22 +98,17 @@ class ContributionStore:
                 return self.stored(key)
             self.remove(key)
         block = grid.block_box(contribution.box)
-        whole = contribution.narrowed().cut(block)
+        given = contribution.narrowed()
         tiles = tuple(
             tile
-            for tile in grid.tiles_touching(block)
-            if whole.weight[grid.tile_box(tile).slices_in(block)].any()
+            for tile in grid.tiles_touching(given.box)
+            if given.cut(grid.tile_box(tile).intersect(given.box)).weight.any()
         )
-        found = StoredContribution(
-            key, block, grid.tile_shape, tiles, _checksum(whole, tiles, saturated, grid)
-        )
+        described = StoredContribution(key, block, grid.tile_shape, tiles, "")
         objects = self.objects
         self._array(key).create((2, *block.shape), grid.tile_shape, "float32", {})
-        array = self._array(key).opened(read_only=False)
-        for tile in tiles:
-            inside = grid.tile_box(tile).slices_in(block)
-            for plane, pixels in enumerate((whole.numerator, whole.weight)):
-                array.write((plane, *_chunk(found, tile)), pixels[inside])
+        checksums = self._write_chunks(described, given, grid)
+        found = replace(described, checksum=_checksum(described, saturated, checksums))
         listed = io.BytesIO()
         np.save(listed, saturated.astype(np.int32), allow_pickle=False)
         objects.put(f"{key}/{_SATURATED}", listed.getvalue())
@@ -121,10 +124,14 @@ class ContributionStore:
         """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
         try:
             stored = self.stored(key)
-            found, saturated = self.read(key, stored.block), self.saturated(key)
+            chunks = [
+                (plane, *_chunk(stored, tile)) for tile, plane in product(stored.tiles, _PLANES)
+            ]
+            checksums = self._array(key).opened().checksums(chunks)
+            found = _checksum(stored, self.saturated(key), checksums)
         except DamagedProduct:
             return False
-        return _checksum(found, stored.tiles, saturated, grid) == stored.checksum
+        return stored.tile_shape == grid.tile_shape and found == stored.checksum
 
     def stored(self, key: str) -> StoredContribution:
         """Return what is known of a contribution.
@@ -156,22 +163,28 @@ class ContributionStore:
         """
         stored = self.stored(key)
         planes = np.zeros((2, *box.shape), np.float32)
-        array = self._array(key).opened(read_only=True)
+        pieces, places = list[Piece](), list[Float32Array]()
         for tile in stored.tiles:
             tile_box = _tile_box(stored, tile)
             common = tile_box.intersect(box)
             if common.is_empty:
                 continue
-            within = common.slices_in(tile_box)
-            for plane in range(2):
-                try:
-                    part = array.read((plane, *_chunk(stored, tile)), within)
-                except DamagedProduct as error:
-                    raise DamagedProduct(
-                        f"contribution {key}, tile {tile}: {error}; resume, which makes it again"
-                    ) from error
-                planes[(plane, *common.slices_in(box))] = part
+            for plane in _PLANES:
+                index = (plane, *_chunk(stored, tile))
+                pieces.append(Piece(index, common.slices_in(tile_box)))
+                places.append(planes[(plane, *common.slices_in(box))])
+        try:
+            self._array(key).opened().copy_each(pieces, places)
+        except DamagedChunk as error:
+            raise DamagedProduct(
+                f"contribution {key}, tile {_tile(stored, error.index)}: {error}; resume, which "
+                "makes it again"
+            ) from error
         return Contribution(box, planes[0], planes[1])
+
+    def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
+        """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
+        return self.objects.each(lambda key: self.read(key, box), keys, _READ_AT_ONCE)
 
     def saturated(self, key: str) -> IntArray:
         """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).
@@ -208,6 +221,27 @@ class ContributionStore:
             if not self.exists(key):
                 self.remove(key)
 
+    def _write_chunks(
+        self, described: StoredContribution, given: Contribution, grid: MosaicGrid
+    ) -> Iterator[int]:
+        """Write all chunks; yield the checksum of each."""
+        array = self._array(described.name).opened()
+
+        def write(chunk: tuple[TileId, int]) -> int:
+            tile, plane = chunk
+            pixels = (given.numerator, given.weight)[plane]
+            box = grid.tile_box(tile)
+            inside = box.intersect(given.box)
+            part: Float32Array = pixels[inside.slices_in(given.box)]
+            if inside != box:
+                part = np.zeros(box.shape, np.float32)
+                part[inside.slices_in(box)] = pixels[inside.slices_in(given.box)]
+            # Sky without holes is noise, of which no codec saves a tenth.
+            is_noise = plane == _NUMERATOR and inside == box and bool(part.all())
+            return array.write((plane, *_chunk(described, tile)), part, is_noise=is_noise)
+
+        return self.objects.each(write, product(described.tiles, _PLANES), _AT_ONCE)
+
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)
 
@@ -224,14 +258,16 @@ def _tile_box(stored: StoredContribution, tile: TileId) -> PixelBox:
     return PixelBox(x0, y0, x0 + nx, y0 + ny).intersect(stored.block)
 
 
-def _checksum(
-    whole: Contribution, tiles: tuple[TileId, ...], saturated: IntArray, grid: MosaicGrid
-) -> str:
-    digest = hashlib.sha256(repr((grid.tile_shape, whole.box)).encode())
+def _tile(stored: StoredContribution, chunk: tuple[int, ...]) -> TileId:
+    """Return the tile of a chunk."""
+    ny, nx = stored.tile_shape
+    _, row, column = chunk
+    component = stored.tiles[0].component
+    return TileId(component, row + stored.block.y0 // ny, column + stored.block.x0 // nx)
+
+
+def _checksum(stored: StoredContribution, saturated: IntArray, chunks: Iterable[int]) -> str:
+    digest = hashlib.sha256(repr((stored.tile_shape, stored.block, stored.tiles)).encode())
     digest.update(np.ascontiguousarray(saturated, np.int64).data)
-    for tile in tiles:
-        digest.update(str(tile).encode())
-        inside = grid.tile_box(tile).slices_in(whole.box)
-        for plane in (whole.numerator, whole.weight):
-            digest.update(np.ascontiguousarray(plane[inside]).data)
+    digest.update(np.fromiter(chunks, "<u4").data)
     return digest.hexdigest()

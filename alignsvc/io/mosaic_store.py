@@ -17,7 +17,6 @@ objects are replaced, never written into, so a link shares bytes and not fate.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +33,14 @@ from alignsvc.io.codec import json_from, value_from
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import METADATA, TiledArray, create_group, group_attributes
+from alignsvc.io.tiled_arrays import (
+    METADATA,
+    DamagedChunk,
+    Piece,
+    TiledArray,
+    create_group,
+    group_attributes,
+)
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
@@ -89,7 +95,7 @@ class MosaicStore:
             self.grids(generation)
             for component in range(n_components):
                 for plane in _DTYPES:
-                    self._array(generation, component, plane).opened(read_only=True)
+                    self._array(generation, component, plane).opened()
         except DamagedProduct:
             return False
         return True
@@ -134,11 +140,25 @@ class MosaicStore:
         ValueError
             `sums` is not exactly on the tile.
         """
-        for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True):
-            self._array(generation, tile.component, name).opened(read_only=False).write(
-                (tile.row, tile.column), plane.astype(np.float64, copy=False)
+        return _joined(
+            self._array(generation, tile.component, name)
+            .opened()
+            .write((tile.row, tile.column), plane.astype(np.float64, copy=False))
+            for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True)
+        )
+
+    def checksum(self, generation: int, tile: TileId) -> str:
+        """Return the checksum of a tile, all of which is read; RunStoreError as of `read`."""
+        try:
+            return _joined(
+                checksum
+                for name in _SUMS
+                for checksum in self._array(generation, tile.component, name)
+                .opened()
+                .checksums([(tile.row, tile.column)])
             )
-        return tile_checksum(sums)
+        except DamagedChunk as error:
+            raise _missing(generation, tile, str(error)) from error
 
     def read(self, generation: int, component: int, box: PixelBox) -> Contribution:
         """Return the sums within `box`, cut to the grid, float64.
@@ -159,7 +179,7 @@ class MosaicStore:
 
     def verify_tile(self, generation: int, tile: TileId, checksum: str) -> None:
         """Raise RunStoreError unless the tile is what had this checksum when written."""
-        found = tile_checksum(self.read_tile(generation, tile))
+        found = self.checksum(generation, tile)
         if found != checksum:
             raise _missing(generation, tile, f"checksum {found} found, {checksum} was written")
 
@@ -211,9 +231,7 @@ class MosaicStore:
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
         """Write a tile's map of source ids (0 = sky)."""
         array = self._array(generation, tile.component, _SEGMENTATION)
-        array.opened(read_only=False).write(
-            (tile.row, tile.column), labels.astype(np.int64, copy=False)
-        )
+        array.opened().write((tile.row, tile.column), labels.astype(np.int64, copy=False))
 
     def read_segmentation(self, generation: int, component: int, box: PixelBox) -> IntArray:
         """Return source ids within `box`, cut to the grid.
@@ -346,16 +364,17 @@ class MosaicStore:
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
-        array = self._array(generation, component, name).opened(read_only=True)
-        plane = np.zeros(box.shape, _DTYPES[name])
+        plane = np.empty(box.shape, _DTYPES[name])
+        pieces, places = list[Piece](), list[NDArray[Any]]()
         for tile in grid.tiles_touching(box):
             tile_box = grid.tile_box(tile)
             common = tile_box.intersect(box)
-            try:
-                part = array.read((tile.row, tile.column), common.slices_in(tile_box))
-            except DamagedProduct as error:
-                raise _missing(generation, tile, str(error)) from error
-            plane[common.slices_in(box)] = part
+            pieces.append(Piece((tile.row, tile.column), common.slices_in(tile_box)))
+            places.append(plane[common.slices_in(box)])
+        try:
+            self._array(generation, component, name).opened().copy_each(pieces, places)
+        except DamagedChunk as error:
+            raise _missing(generation, TileId(component, *error.index), str(error)) from error
         return plane
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
@@ -368,12 +387,9 @@ class MosaicStore:
             raise type(error)(f"mosaic store {self.root}: {error}") from error
 
 
-def tile_checksum(sums: Contribution) -> str:
-    """Return the sha256 of a tile's float64 numerator, then its weight."""
-    digest = hashlib.sha256()
-    for plane in (sums.numerator, sums.weight):
-        digest.update(np.ascontiguousarray(plane, dtype="<f8").data)
-    return digest.hexdigest()
+def _joined(checksums: Iterable[int]) -> str:
+    """Return the checksum of a tile: those of its numerator and its weight."""
+    return "".join(f"{one:08x}" for one in checksums)
 
 
 def _name(generation: int) -> str:

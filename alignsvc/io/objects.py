@@ -12,14 +12,17 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from alignsvc.errors import ResourceError, RunStoreError
 from alignsvc.io.places import Place
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 #: Begins the name of a file that is being written; no object may be named so.
 PARTIAL = ".partial-"
@@ -43,6 +46,13 @@ class ObjectStore(Protocol):
 
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
         """Yield the content of each object in turn, as `get`; those to come may be asked for."""
+        ...
+
+    def each(self, do: Callable[[K], T], items: Iterable[K], at_once: int) -> Iterator[T]:
+        """Yield what `do` returns for each item in turn; it asks this store for objects.
+
+        Where each answer takes its time, so many items are done at once, in threads.
+        """
         ...
 
     def find(self, name: str) -> bytes | None:
@@ -158,6 +168,11 @@ class LocalObjects:
     def get_each(self, names: Iterable[str]) -> Iterator[bytes]:
         """Yield the content of each object in turn, as `get`: a disk is at hand."""
         return map(self.get, names)
+
+    def each(self, do: Callable[[K], T], items: Iterable[K], at_once: int) -> Iterator[T]:
+        """Yield what `do` returns for each item in turn: a disk is at hand."""
+        del at_once
+        return map(do, items)
 
     def find(self, name: str) -> bytes | None:
         """Return the content of `name`, or None if there is no such object."""

@@ -6,9 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
+from typing import TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
-def read_ahead(get: Callable[[str], bytes], names: Iterable[str], n_ahead: int) -> Iterator[bytes]:
+def read_ahead(get: Callable[[K], T], names: Iterable[K], n_ahead: int) -> Iterator[T]:
     """Yield what `get` returns for each name, in the order of the names.
 
     As many as `n_ahead` are asked for at once, and no more than that lie ready. What `get` raises
@@ -19,7 +23,7 @@ def read_ahead(get: Callable[[str], bytes], names: Iterable[str], n_ahead: int) 
     ----------
     get : callable
         Is called in threads.
-    names : iterable of str
+    names : iterable
     n_ahead : int
         One or more.
     """
@@ -30,7 +34,7 @@ def read_ahead(get: Callable[[str], bytes], names: Iterable[str], n_ahead: int) 
         return
     readers = ThreadPoolExecutor(n_ahead, thread_name_prefix="reading ahead")
     try:
-        waiting: deque[Future[bytes]] = deque()
+        waiting: deque[Future[T]] = deque()
         left = chain(first, left)
         waiting.extend(readers.submit(get, name) for name in islice(left, n_ahead))
         while waiting:

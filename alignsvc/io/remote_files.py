@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, NoReturn, cast
 
 from obstore import exceptions
@@ -30,11 +31,14 @@ from alignsvc.io.buckets import (
     refusal,
 )
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
+from alignsvc.io.reading_ahead import read_ahead
 from alignsvc.reasons import FailureKind
 
-#: Read ahead while headers are read, and at most in one request.
+#: Read ahead while headers are read.
 _BUFFER = 1 << 17
-_MOST = 1 << 24
+#: Most in one request, and requests at once: a bucket can give more than one connection carries.
+_PART = 1 << 22
+_AT_ONCE = 4
 _GZIP = b"\x1f\x8b"
 _PATTERN_SIGNS = re.compile(r"[*?\[]")
 
@@ -171,7 +175,7 @@ def _expressions(parts: list[str]) -> Iterator[str]:
 
 
 class _Ranges(io.RawIOBase):
-    """A file as a stream; each read is a request."""
+    """A file as a stream; each read is a request, a large one several at once."""
 
     def __init__(self, file: RemoteFile) -> None:
         super().__init__()
@@ -193,13 +197,14 @@ class _Ranges(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        count = min(len(buffer), self._file.size - self._at, _MOST)
-        if count <= 0:
-            return 0
-        part = _asked(self._file, (self._at, self._at + count))
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
+        end = min(self._at + len(buffer), self._file.size)
+        parts = [(at, min(at + _PART, end)) for at in range(self._at, end, _PART)]
+        filled = 0
+        for content in read_ahead(partial(_asked, self._file), parts, _AT_ONCE):
+            buffer[filled : filled + len(content)] = content
+            filled += len(content)
+        self._at += filled
+        return filled
 
 
 def _asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:

@@ -9,7 +9,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
-from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.tasks.resample import contribution_store
@@ -64,7 +64,7 @@ class MergeTask:
         store = mosaic_store(self.run)
         if self.same_as is not None and store.has_tile(self.same_as, self.tile):
             store.link_tile(self.same_as, self.generation, self.tile)
-            checksum = tile_checksum(store.read_tile(self.generation, self.tile))
+            checksum = store.checksum(self.generation, self.tile)
         else:
             box = self.grid.tile_box(self.tile)
             checksum = store.write_tile(self.generation, self.tile, merge(self._read(), box))
@@ -81,4 +81,4 @@ class MergeTask:
     def _read(self) -> Iterator[Contribution]:
         store = contribution_store(self.run)
         box = self.grid.tile_box(self.tile)
-        return (store.read(part.name, box) for part in self.parts)
+        return store.read_each((part.name for part in self.parts), box)

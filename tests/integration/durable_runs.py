@@ -14,8 +14,9 @@ import yaml
 
 from alignsvc.domain.grid import TileId
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
-from alignsvc.io.mosaic_store import MosaicStore, tile_checksum
+from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
+from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
@@ -106,15 +107,18 @@ def names_left(run: Place) -> set[str]:
 
 
 def tiles(run: Place) -> dict[str, str]:
-    """Return the checksum of each tile of the published mosaic."""
+    """Return a digest of each tile of the published mosaic."""
     store = MosaicStore(RunLocations(run).path(MOSAIC_STORE))
     generation = store.current()
     if generation is None:
         return {}
     every: list[TileId] = [tile for grid in store.grids(generation) for tile in grid.tiles()]
-    return {
-        f"{generation}/{tile}": tile_checksum(store.read_tile(generation, tile)) for tile in every
-    }
+    return {f"{generation}/{tile}": digest(store.read_tile(generation, tile)) for tile in every}
+
+
+def digest(sums: Contribution) -> str:
+    """Return a digest of the pixels of a tile."""
+    return hashlib.sha256(sums.numerator.tobytes() + sums.weight.tobytes()).hexdigest()
 
 
 def tell(stories: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ class Site:
     """Files of an HTTP server, and how it answers.
 
     `answers`: what status is given for a path instead of the file, so many times; `ranges`:
-    whether parts of a file are given.
+    whether parts of a file are given; `together`: who asks is answered once all of these ask.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -88,6 +88,11 @@ class Site:
     ranges: bool = True
     asked: list[str] = field(default_factory=list)
     address: str = ""
+    together: threading.Barrier | None = None
+
+    def let_meet(self, n: int) -> None:
+        """Answer the next `n` requests once all of them are there; if they never are, none."""
+        self.together = threading.Barrier(n, lambda: setattr(self, "together", None))
 
 
 @contextmanager
@@ -105,6 +110,8 @@ def http_site() -> Iterator[Site]:
         def answer(self) -> bytes:
             wanted = self.headers.get("Range", "")
             site.asked.append(f"{self.command} {self.path} {wanted}".strip())
+            if site.together is not None:
+                site.together.wait(30)
             planned = site.answers.get(self.path)
             content = site.files.get(self.path)
             if planned or content is None:

@@ -94,7 +94,7 @@ def test_the_same_content_has_the_same_checksum(store: ContributionStore) -> Non
 def test_a_failed_write_leaves_no_contribution(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: OpenTiles, index: tuple[int, ...], tile: np.ndarray) -> None:
+    def fails(self: OpenTiles, *_: object, is_noise: bool) -> int:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:

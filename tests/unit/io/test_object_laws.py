@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -204,3 +205,28 @@ def test_a_flipped_bit_is_named_wherever_it_is(objects: ObjectStore) -> None:
     with pytest.raises(DamagedProduct, match=r"/weight/c/0/0 is missing"):
         mosaics.read_tile(1, tile)
     assert not mosaics.has_tile(1, TileId(tile.component, 0, 0))
+
+
+def test_chunks_and_contributions_come_in_the_order_in_which_they_are_wanted(
+    objects: ObjectStore,
+) -> None:
+    kept = ContributionStore(objects.root / "contributions")  # type: ignore[attr-defined]
+    keys = [f"a{seed}" for seed in range(7)]
+    given = [contribution(seed=seed) for seed in range(7)]
+    for key, one in zip(keys, given, strict=True):
+        kept.write(key, one, NOWHERE, GRID)
+    for found, wanted in zip(kept.read_each(keys, BOX), given, strict=True):
+        np.testing.assert_array_equal(found.numerator, wanted.numerator)
+        np.testing.assert_array_equal(found.weight, wanted.weight)
+    kept.remove("a3")
+    read = kept.read_each(keys, BOX)
+    assert [next(read).box for _ in range(3)] == [BOX] * 3
+    with pytest.raises(DamagedProduct, match="no contribution a3"):
+        next(read)
+
+
+def test_several_are_done_at_once_in_a_bucket_only(objects: ObjectStore) -> None:
+    here = threading.get_ident()
+    threads = set(objects.each(lambda _: threading.get_ident(), range(8), 4))
+    assert (threads == {here}) is isinstance(objects, LocalObjects)
+    assert [*objects.each(str, range(5), 2)] == ["0", "1", "2", "3", "4"]

@@ -76,6 +76,25 @@ def test_headers_are_read_without_the_pixels(site: Site) -> None:
     assert sum(int(last) - int(first) + 1 for first, last in wanted) < 600_000
 
 
+def test_of_a_large_file_the_parts_that_are_wanted_are_asked_for_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = [np.full((200, 400), k, np.float32) for k in range(3)]
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(one) for one in planes)]).writeto(file)
+    site.files["/a.fits"] = file.getvalue()
+    part = planes[0].nbytes // 4
+    monkeypatch.setattr("alignsvc.io.remote_files._PART", part)
+    monkeypatch.setattr("alignsvc.io.remote_files._BUFFER", 2880)
+    with open_fits(f"{site.address}/a.fits") as opened:
+        site.asked.clear()
+        site.let_meet(4)
+        np.testing.assert_array_equal(read_plane(opened, 2), planes[1])
+    wanted = [line.rpartition("bytes=")[2].split("-") for line in site.asked]
+    asked = sum(int(last) - int(first) + 1 for first, last in wanted)
+    assert len(wanted) >= 4 and asked < 1.1 * planes[1].nbytes  # of one plane of three
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "said"),
     [
