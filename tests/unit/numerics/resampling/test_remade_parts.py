@@ -15,6 +15,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge_chips, replaced
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, RemakesParts
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
+from alignsvc.numerics.resampling.windows import ChipWindows, boxes_around
 from alignsvc.numerics.sky.pixel_map import PixelMap, build_pixel_map
 
 SHAPE = NY, NX = 230, 260
@@ -136,3 +137,36 @@ def test_a_resampler_says_whether_it_can_make_parts(name: str, kernel: str) -> N
     if can:
         one = Points(np.array([40.0]), np.array([50.0]))
         assert (resampler.touched(plain_map(), one) is not None) == (kernel == "turbo")
+
+
+@given(maps(), st.integers(-20, 280), st.integers(-20, 280), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_window_holds_all_pixels_that_reach_a_box(
+    pixel_map: PixelMap, x0: int, y0: int, reach: int
+) -> None:
+    box = PixelBox(x0, y0, x0 + 7, y0 + 9)
+    window = ChipWindows.of(pixel_map, reach).feeding(box)
+    y, x = np.mgrid[:NY, :NX].astype(float)
+    place = pixel_map.to_grid(Points(x, y))
+    near_x = (place.x > box.x0 - reach) & (place.x < box.x1 - 1 + reach)
+    near = near_x & (place.y > box.y0 - reach) & (place.y < box.y1 - 1 + reach)
+    near[window.slices_in(PixelBox(0, 0, NX, NY))] = False
+    assert not near.any()
+
+
+@given(maps(), st.integers(0, NX - 1), st.integers(0, NY - 1), st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+def test_boxes_hold_all_that_a_pixel_and_those_around_it_reach(
+    pixel_map: PixelMap, x: int, y: int, spread: int
+) -> None:
+    reach = 2
+    boxes = boxes_around(
+        pixel_map, Points(np.array([float(x)]), np.array([float(y)])), spread, reach
+    )
+    sides = np.arange(-spread, spread + 1.0)
+    place = pixel_map.to_grid(Points(x + sides[None, :], y + sides[:, None]))
+    (box,) = boxes
+    assert box.x0 <= place.x.min() - reach
+    assert place.x.max() + reach <= box.x1 - 1
+    assert box.y0 <= place.y.min() - reach
+    assert place.y.max() + reach <= box.y1 - 1
