@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
@@ -21,7 +20,7 @@ from alignsvc.run.standing import Standing
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
 from alignsvc.tasks.placed import NO_RAYS_TABLE, ExposureView
-from alignsvc.tasks.resample import Base, ResampleTask, contribution_store
+from alignsvc.tasks.resample import ResampleTask, contribution_store
 
 #: The mosaic of a run that is extended stands beside the generations that are made, which count
 #: from 1, as this one.
@@ -39,16 +38,12 @@ class Mosaic:
     parts : mapping of TileId to tuple of Part
         In order of exposure id.
     checksums : mapping of TileId to str
-    rays : mapping of exposure id to TableRef or None
-        The cosmic rays that contributions were made without. Empty if another driver made it:
-        nothing follows from it but how much of the next mosaic has to be made anew.
     """
 
     generation: int
     contributions: Mapping[str, StoredContribution]
     parts: Mapping[TileId, tuple[Part, ...]]
     checksums: Mapping[TileId, str]
-    rays: Mapping[str, TableRef | None] = field(default_factory=dict)
 
     def tiles_of(self, exposure: str) -> frozenset[TileId]:
         """Return the tiles in which an exposure has weight."""
@@ -156,7 +151,7 @@ def make_mosaic(
     before : Mosaic or None
         The generation before: tiles with the same parts are linked to it.
     """
-    tasks = [_resample_task(tools, turn, one.id, views[one.id], before) for one in exposures]
+    tasks = [resample_task(tools, turn.pass_number, views[one.id]) for one in exposures]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
     sorted_ = sorted_out(exposures, resampled)
     store = contribution_store(tools.run)
@@ -164,8 +159,7 @@ def make_mosaic(
     contributions = {one.id: store.stored(name_of[one.id]) for one in sorted_.going}
     parts = _parts_by_tile(tools, contributions)
     checksums = _merge(tools, turn, parts, before)
-    rays = {exposure: views[exposure].rays for exposure in contributions}
-    mosaic = Mosaic(turn.generation, contributions, parts, checksums, rays)
+    mosaic = Mosaic(turn.generation, contributions, parts, checksums)
     mosaics = mosaic_store(tools.run)
     # Once it was published the one before went, and so it says even if the pointer is damaged.
     gone = before is not None and not mosaics.exists(before.generation)
@@ -184,21 +178,6 @@ def resample_task(tools: Tools, pass_number: int, view: ExposureView) -> Resampl
         resampler = resampler.for_templates()
     fills_rays = is_template and view.rays is not None
     return ResampleTask(tools.run, view, resampler, fills_rays=fills_rays)
-
-
-def _resample_task(
-    tools: Tools, turn: Turn, exposure: str, view: ExposureView, before: Mosaic | None
-) -> ResampleTask:
-    """Return the same, told of what the mosaic before has of the exposure if only rays differ."""
-    task = resample_task(tools, turn.pass_number, view)
-    if before is None or exposure not in before.rays:
-        return task
-    rays = before.rays[exposure]
-    like_before = resample_task(tools, turn.pass_number, replace(view, rays=rays))
-    name = before.contributions[exposure].name
-    if rays == view.rays or like_before.key.digest != name:
-        return task
-    return replace(task, base=Base(name, rays))
 
 
 def merge_tasks_again(

@@ -220,7 +220,7 @@ class MeasureTask:
     def _chips(self) -> Iterator[ChipView]:
         rays = self.view.known_rays(self.run)
         for one in self.view.placed(self.run):
-            yield ChipView(rays.left_out(one.chip, one.index), one.pixel_map, one.index)
+            yield ChipView(rays.left_out(one), one.pixel_map, one.index)
 
     def _seen(
         self, chip: ChipView, sources: SourceCatalog, method: CorrelationMeasurement

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import Float32Array, IntArray
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
@@ -28,7 +27,6 @@ from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
 from alignsvc.tasks.skies import SkyOfExposure
 
 _NO_INDEX = np.zeros(0, np.int64)
-_ROW = np.dtype([("chip", np.int64), ("pixel", np.int64), ("instead", np.int32)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,22 +71,9 @@ class RayPixels:
         """The name of their table, which their content gives: equal masks are one table."""
         return f"{TABLES}reject/{digest_of(self.chip, self.pixel, self.instead)}.npz"
 
-    def differing(self, other: RayPixels) -> RayPixels:
-        """Return the pixels that are not, with the same value instead, in both."""
-        rows = np.setxor1d(_as_rows(self), _as_rows(other), assume_unique=True)
-        return RayPixels(rows["chip"], rows["pixel"], rows["instead"].view(np.float32))
-
-    def left_out(self, chip: CalibratedChip, index: int) -> CalibratedChip:
-        """Return chip `index` of the exposure with these pixels bad too."""
-        at = self.pixel[self.chip == index]
-        at = at[~chip.mask.reshape(-1)[at]]
-        if not len(at):
-            return chip
-        pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
-        pixels.reshape(-1)[at] = 0
-        weight.reshape(-1)[at] = 0
-        mask.reshape(-1)[at] = True
-        return replace(chip, pixels=pixels, weight=weight, mask=mask)
+    def left_out(self, placed: PlacedChip) -> CalibratedChip:
+        """Return a chip with these pixels bad too."""
+        return self._instead(placed, np.full(len(self.pixel), np.nan, np.float32))
 
     def filled_in(self, placed: PlacedChip, flux_scale: float) -> CalibratedChip:
         """Return a chip without rays; those on sources are pixels that hold what others expect.
@@ -98,15 +83,19 @@ class RayPixels:
         out. A star of which one pixel is another mean than the next has no true position, and
         all exposures are measured against it.
         """
-        chip = self.left_out(placed.chip, placed.index)
-        known = (self.chip == placed.index) & np.isfinite(self.instead)
-        at = self.pixel[known]
-        if not len(at):
+        return self._instead(placed, self.instead * np.float32(flux_scale))
+
+    def _instead(self, placed: PlacedChip, values: Float32Array) -> CalibratedChip:
+        """Return a chip with these pixels good that have a value, the others bad."""
+        chip, here = placed.chip, self.chip == placed.index
+        if not here.any():
             return chip
+        at, values = self.pixel[here], values[here]
+        is_known = np.isfinite(values)
         pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
-        pixels.reshape(-1)[at] = self.instead[known] * np.float32(flux_scale)
-        weight.reshape(-1)[at] = placed.sky_weight
-        mask.reshape(-1)[at] = False
+        pixels.reshape(-1)[at] = np.where(is_known, values, np.float32(0))
+        weight.reshape(-1)[at] = np.where(is_known, placed.sky_weight, 0.0)
+        mask.reshape(-1)[at] = ~is_known
         return replace(chip, pixels=pixels, weight=weight, mask=mask)
 
 
@@ -209,12 +198,3 @@ class PlacedChip:
     chip: CalibratedChip
     sky_weight: float
     pixel_map: PixelMap
-
-
-def _as_rows(rays: RayPixels) -> NDArray[np.void]:
-    """Return pixels as rows of numbers that can be compared, NaN too."""
-    columns = (rays.chip, rays.pixel, np.ascontiguousarray(rays.instead, np.float32).view(np.int32))
-    rows = np.empty(len(rays.chip), _ROW)
-    for name, column in zip(_ROW.names or (), columns, strict=True):
-        rows[name] = column
-    return rows

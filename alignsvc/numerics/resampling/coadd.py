@@ -106,14 +106,10 @@ def merge(contributions: Iterable[Contribution], box: PixelBox) -> Contribution:
 
 
 def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
-    """Return the sum of an exposure's chips over the box that holds them all, float32.
-
-    One chip alone is what it is; several are summed, wherever they lie.
-    """
-    of_chips = list(contributions)
-    if len(of_chips) == 1:
-        return of_chips[0].narrowed()
-    parts = [part for part in of_chips if not part.box.is_empty]
+    """Return the sum of an exposure's chips over the box that holds them all, float32."""
+    parts = [part for part in contributions if not part.box.is_empty]
+    if len(parts) == 1:
+        return parts[0].narrowed()
     if not parts:
         return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
     box = PixelBox(
@@ -141,16 +137,4 @@ def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
     empty = weight <= EMPTY_BELOW * total.weight
     numerator[empty] = 0.0
     weight[empty] = 0.0
-    return Contribution(total.box, numerator, weight)
-
-
-def replaced(total: Contribution, parts: Iterable[Contribution]) -> Contribution:
-    """Return `total` with the pixels of other contributions, within their boxes, for its own."""
-    numerator, weight = total.numerator.copy(), total.weight.copy()
-    for part in parts:
-        common = part.box.intersect(total.box)
-        if common.is_empty:
-            continue
-        here, there = common.slices_in(total.box), common.slices_in(part.box)
-        numerator[here], weight[here] = part.numerator[there], part.weight[there]
     return Contribution(total.box, numerator, weight)

@@ -22,8 +22,6 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 #: Third difference, right to the fourth order: coefficients of the pixels 1, 2, 3 ahead.
 _NEAR, _NEXT, _FAR = np.float32(-13 / 8), np.float32(1.0), np.float32(-1 / 8)
 _REACH = 3
-#: Pixels on either side, in x and in y, by which what is subtracted of a pixel is decided.
-SKEW_REACH = _REACH
 #: Where a step of one chip pixel differs by more from one of a grid pixel, phases go round within
 #: a source, and average out; the subtraction fades on the way there.
 _MOST_CHANGE = 0.1

@@ -9,10 +9,8 @@ weight 0 holds changes nothing. The map belongs to the exposure, never to a tile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
-from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.registry import Registry
 
@@ -31,38 +29,6 @@ class Resampler(Protocol):
 
     def for_templates(self) -> Resampler:
         """Return the same for mosaics that sources are measured against, not looked at."""
-        ...
-
-
-@runtime_checkable
-class RemakesParts(Protocol):
-    """A resampler that makes parts of a contribution at the cost of these parts.
-
-    Who has the contribution of a chip of which few pixels have changed since makes again what they
-    touch, and no more. A resampler without these methods makes the whole.
-    """
-
-    def touched(self, pixel_map: PixelMap, pixels: Points) -> Sequence[PixelBox] | None:
-        """Return boxes of the grid beyond which nothing changes with some pixels of the chip.
-
-        None if it cannot make parts, with the settings that it has.
-
-        Parameters
-        ----------
-        pixel_map : PixelMap
-        pixels : Points
-            x and y, shape (n,), of chip pixels whose value, weight or mask is another.
-        """
-        ...
-
-    def within(
-        self,
-        chip: CalibratedChip,
-        pixel_map: PixelMap,
-        grid: MosaicGrid,
-        boxes: Sequence[PixelBox],
-    ) -> Sequence[Contribution]:
-        """Return the chip's contribution within each box, bit for bit a cut of the whole."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,9 +18,8 @@ from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.drizzle_library import LibraryDrops
 from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
 from alignsvc.numerics.resampling.grid_units import PartInGridUnits, chip_box, in_grid_units
-from alignsvc.numerics.resampling.phase_skew import SKEW_REACH, skew_of_phases
+from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
-from alignsvc.numerics.resampling.windows import ChipWindows, boxes_around
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Half width of each kernel's footprint, chip pixels at pixfrac 1.
@@ -79,7 +78,7 @@ class DrizzleResampler:
         The whole chip is dropped, and what falls beyond the grid is lost: the grid's border
         loses no weight.
         """
-        whole = chip_box(pixel_map, self._reach(pixel_map))
+        whole = chip_box(pixel_map, 2 + math.ceil(_KERNEL_REACH[self.kernel] * _scale(pixel_map)))
         # Weights of some of the library's kernels depend on a drop's part beyond its planes.
         sums = SumPlanes.zeros(whole.intersect(grid.box) if self.kernel == "turbo" else whole)
         self.add(chip, pixel_map, pixel_map.box, sums)
@@ -98,40 +97,6 @@ class DrizzleResampler:
         if self.kernel == "turbo":
             drop = TurboDrops(self.pixfrac * scale)
         drop(self._placed(chip, pixel_map, part), sums)
-
-    def touched(self, pixel_map: PixelMap, pixels: Points) -> list[PixelBox] | None:
-        """Return boxes of the grid beyond which nothing changes with some pixels of the chip.
-
-        None with the library's kernels, whose sums depend on more than what reaches a pixel.
-        """
-        if self.kernel != "turbo":
-            return None
-        spread = SKEW_REACH if self.unskewed else 0
-        return boxes_around(pixel_map, pixels, spread, self._reach(pixel_map))
-
-    def within(
-        self,
-        chip: CalibratedChip,
-        pixel_map: PixelMap,
-        grid: MosaicGrid,
-        boxes: Sequence[PixelBox],
-    ) -> list[Contribution]:
-        """Return the chip's contribution within each box, bit for bit a cut of the whole."""
-        reach = self._reach(pixel_map)
-        whole = chip_box(pixel_map, reach).intersect(grid.box)
-        windows = ChipWindows.of(pixel_map, reach)
-        found = []
-        for box in boxes:
-            sums = SumPlanes.zeros(box.intersect(whole))
-            window = windows.feeding(sums.box)
-            if not (sums.box.is_empty or window.is_empty):
-                self.add(chip, pixel_map, window, sums)
-            found.append(Contribution(*sums))
-        return found
-
-    def _reach(self, pixel_map: PixelMap) -> int:
-        """Return how far a chip pixel reaches on the grid, grid pixels, and two more."""
-        return 2 + math.ceil(_KERNEL_REACH[self.kernel] * _scale(pixel_map))
 
     def _placed(
         self, chip: CalibratedChip, pixel_map: PixelMap, part: PixelBox
