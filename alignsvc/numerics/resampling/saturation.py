@@ -18,7 +18,7 @@ def saturated_grid_pixels(chip: CalibratedChip, pixel_map: PixelMap) -> IntArray
     One pixel on each side, because a saturated pixel leaves a hole in the mosaic: it is the rim
     of the hole that a detected source holds.
     """
-    y, x = np.nonzero(chip.saturated)
+    y, x = np.divmod(np.flatnonzero(chip.saturated), chip.shape[1])
     place = pixel_map.to_grid(Points(x.astype(float), y.astype(float)))
     inside = np.isfinite(place.x) & np.isfinite(place.y)
     middle = np.rint(np.stack([place.x[inside], place.y[inside]], axis=1)).astype(np.int64)

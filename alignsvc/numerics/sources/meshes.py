@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.numerics.compiled import compiled
 
 #: The cut of the clipping, in standard deviations: the value of Bertin & Arnouts (1996).
 CLIP_SIGMA = 3.0
@@ -177,14 +178,22 @@ def interpolated(mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> Flo
         along_x += column_weights[tap] * padded[:, first_columns + tap]
     lines, weights = along_x.astype(np.float32), row_weights.astype(np.float32)
     result = np.empty((rows.size, columns.size), np.float32)
-    # Rows between the same two cells share their four mesh lines: whole blocks at a time.
-    ends = [*(np.flatnonzero(np.diff(first_rows)) + 1), rows.size]
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        block = result[start:end]
-        np.multiply.outer(weights[0, start:end], lines[first_rows[start]], out=block)
-        for tap in range(1, 4):
-            block += np.multiply.outer(weights[tap, start:end], lines[first_rows[start] + tap])
+    _add_lines(lines, first_rows, weights, result)
     return result
+
+
+@compiled
+def _add_lines(
+    lines: Float32Array, first: NDArray[np.intp], weights: Float32Array, out: Float32Array
+) -> None:
+    """Fill each row of `out` with four lines from its first on, weighted, in their order."""
+    for row in range(out.shape[0]):
+        k = first[row]
+        a, b, c, d = weights[0, row], weights[1, row], weights[2, row], weights[3, row]
+        for x in range(out.shape[1]):
+            total = a * lines[k, x] + b * lines[k + 1, x]
+            total += c * lines[k + 2, x]
+            out[row, x] = total + d * lines[k + 3, x]
 
 
 def _cubic_taps(position: FloatArray, n_cells: int) -> tuple[NDArray[np.intp], FloatArray]:

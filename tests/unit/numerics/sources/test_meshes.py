@@ -90,5 +90,38 @@ def test_a_pixel_has_the_same_bits_in_every_box(y0, ny, x0, nx):
     assert np.array_equal(part, whole[y0 : y0 + ny, x0 : x0 + nx])
 
 
+@given(st.integers(0, 2**20), st.integers(1, 5), st.integers(1, 5), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_a_pixel_is_four_lines_weighted_and_added_in_their_order(seed, n_rows, n_columns, n):
+    """Keys's kernel, first along x in double precision, then along y in single."""
+    rng = np.random.default_rng(seed)
+    mesh = rng.normal(100.0, 5.0, (n_rows, n_columns))
+    y, x = (rng.uniform(-0.9, size - 0.1, n) for size in mesh.shape)
+    found, padded = interpolated(mesh, np.sort(y), x), extrapolated(mesh, 3)
+    for row, place in zip(found, np.sort(y), strict=True):
+        first, weights = keys_taps(place)
+        lines = []
+        for line in padded[first : first + 4]:
+            taps = [keys_taps(one) for one in x]
+            sums = [sum(w * v for w, v in zip(ws, line[k : k + 4], strict=True)) for k, ws in taps]
+            lines.append(np.array(sums, np.float32))
+        expected = np.float32(weights[0]) * lines[0]
+        for weight, line in zip(weights[1:], lines[1:], strict=True):
+            expected = expected + np.float32(weight) * line
+        np.testing.assert_array_equal(row, expected)
+
+
+def keys_taps(place):
+    """Return the first of four taps in a mesh padded by 3, and their weights."""
+    below = int(np.floor(place))
+    t = place - below
+    return below + 2, (
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    )
+
+
 def test_continuing_a_single_cell_repeats_it():
     assert np.array_equal(extrapolated(np.array([[4.0]]), 2), np.full((5, 5), 4.0))
