@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.convolution import convolved, reach_of
 from alignsvc.numerics.displacement.cutouts import middles
 
 ORDER = 5
@@ -131,11 +132,8 @@ class TemplateSpline:
         sigma_px : float64 array, shape (n,)
             0 changes nothing.
         """
-        half = gaussian_kernel(sigma_px, self.side).astype(np.float32)
-        kernel = np.concatenate([half[:, :0:-1], half], axis=1)
-        # Row i of a matrix is the kernel moved i columns.
-        matrix = np.ascontiguousarray(sliding_window_view(kernel, self.side, axis=1)[:, ::-1])
-        return TemplateSpline(np.matmul(np.matmul(matrix, self.coefficients), matrix))
+        kernels = gaussian_taps(sigma_px, self.side)[:, None]
+        return TemplateSpline(convolved(self.coefficients, kernels, kernels))
 
     def shifted(self, shift: Points, side: int) -> Surface:
         """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels.
@@ -246,3 +244,12 @@ def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
     total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
     normalised: FloatArray = kernel / total
     return normalised
+
+
+def gaussian_taps(sigma_px: FloatArray, side: int) -> FloatArray:
+    """Return sampled Gaussians of sum 1 at distances -reach .. reach, shape (n, 2 reach + 1).
+
+    They reach as far as the widest does within planes of `side`.
+    """
+    half = gaussian_kernel(sigma_px, reach_of(float(sigma_px.max(initial=0.0)), side) + 1)
+    return np.concatenate([half[:, :0:-1], half], axis=1)
