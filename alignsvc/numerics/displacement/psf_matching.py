@@ -28,7 +28,6 @@ from alignsvc.numerics.displacement.spline import (
     Surface,
     TemplateSpline,
     gaussian_taps,
-    shifted_together,
 )
 from alignsvc.numerics.sources.selection import brightest
 
@@ -269,7 +268,7 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     """
     n, side = some.pixels.shape[:2]
     splines = (some.terms.plain, some.terms.matched(kernel), *some.terms.parts)
-    plain, matched, *parts = shifted_together(splines, some.shift, side)
+    plain, matched, *parts = (spline.shifted(some.shift, side) for spline in splines)
     weight = some.weight.reshape(n, 1, -1)
     # One product has all the sums: columns are a source's own, those that all share, the pixels.
     columns = np.concatenate(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
 
 
+@settings(deadline=None)
 @given(
     side=st.integers(3, 20),
     reach=st.integers(0, 9),
