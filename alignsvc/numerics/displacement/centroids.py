@@ -73,10 +73,9 @@ class WindowedCentroids:
         factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         inside = (good & pairs.aperture(start)).astype(np.float32)
         outset = Equations(pairs, pairs.spline, pairs.weight * inside, factors).outset(start)
-        template = pairs.spline.shifted(start, pairs.side).value
         begin = Points(pairs.centre.x - start.x, pairs.centre.y - start.y)
         frames = tuple(
-            _Frame(np.where(good, f, 0), outset.width_px) for f in (pairs.pixels, template)
+            _Frame(np.where(good, f, 0), outset.width_px) for f in (pairs.pixels, outset.template)
         )
         own, theirs = (self._found(frame, begin) for frame in frames)
         at_own, at_theirs = (_known(point, begin) for point in (own, theirs))

@@ -12,17 +12,24 @@ estimate without bias, as the model itself is not smoothed: only its variance de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.spline import Surface, TemplateSpline, shifted_together
+from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.surfaces import (
+    Boxes,
+    PixelNoise,
+    extents,
+    noise_sums,
+    trial_sums,
+)
 
 #: A template of whose power less than this part is signal says nothing.
 LEAST_SIGNAL = 0.05
@@ -124,7 +131,7 @@ class Outset:
 
     Parameters
     ----------
-    template : Surface
+    template : float32 array, shape (n, side, side)
     model : float32 array, shape (n, side, side)
         Template times the flux that fits.
     width_px : float64 array, shape (n,)
@@ -134,7 +141,7 @@ class Outset:
         Power of the slopes that is noise, over that which is signal.
     """
 
-    template: Surface
+    template: Float32Array
     model: Float32Array
     width_px: FloatArray
     slope_noise: FloatArray
@@ -157,7 +164,8 @@ class Equations:
     frees_background : bool
         Whether b is an unknown.
     noise : float64 array, shape (n, 4)
-        Expected products of the template's noise with the instruments'; follows from the others.
+        Expected products of the template's noise with the instruments'; follows from the others,
+        as `boxes` do.
     """
 
     pairs: PairStack
@@ -166,6 +174,7 @@ class Equations:
     factors: NoiseFactors
     frees_background: bool = True
     noise: FloatArray = field(init=False)
+    boxes: Boxes = field(init=False)
 
     def __post_init__(self) -> None:
         total = np.vecdot(*_rows(self.weight, self.pairs.template_variance))
@@ -173,6 +182,9 @@ class Equations:
         value = self.factors.value * total
         noise = np.stack([slope_x, slope_y, value, np.zeros_like(total)], axis=1)
         object.__setattr__(self, "noise", noise)
+        weight = _plain(self.weight)
+        boxes = Boxes(_plain(self.pairs.pixels), weight, read_only(extents(weight)))
+        object.__setattr__(self, "boxes", boxes)
 
     def select(self, which: BoolArray | IntArray) -> Equations:
         """Return the equations of the pairs that a mask or indices name."""
@@ -186,8 +198,8 @@ class Equations:
 
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
-        template = self.pairs.spline.shifted(shift, self.pairs.side)
-        trial = self._trial(template, template)
+        trial = self.at(shift)
+        template = self.pairs.spline.shifted(shift, self.pairs.side).value
         flux = np.nan_to_num(trial.solution()[:, _VALUE]).astype(np.float32)
         along_x, along_y, value, _ = np.diagonal(trial.matrix, axis1=1, axis2=2).T
         power, noise = along_x + along_y, self.noise
@@ -197,7 +209,7 @@ class Equations:
         seen = signal > 0
         return Outset(
             template=template,
-            model=flux[:, None, None] * template.value,
+            model=flux[:, None, None] * template,
             width_px=np.sqrt(np.divide(height, signal, out=np.ones_like(signal), where=seen)),
             slope_noise=np.divide(spurious, signal, out=np.zeros_like(signal), where=seen),
         )
@@ -215,33 +227,17 @@ class Equations:
         # Wider than half of its aperture no source is.
         return np.maximum(signal, 0.25 * expected)
 
-    def at(self, shift: Points) -> Trial:
-        """Return the equations about `shift`."""
-        if self.instrument is self.pairs.spline:
-            template = self.pairs.spline.shifted(shift, self.pairs.side)
-            return self._trial(template, template)
-        both = shifted_together((self.instrument, self.pairs.spline), shift, self.pairs.side)
-        return self._trial(both[0], both[1])
-
-    def against(self, template: Surface, shift: Points) -> Trial:
-        """Return the equations about `shift`, where the template is known already."""
-        return self._trial(self.instrument.shifted(shift, self.pairs.side), template)
+    def at(self, shift: Points, which: IntArray | None = None) -> Trial:
+        """Return the equations about `shift`, of all pairs or of those that indices name."""
+        which = np.arange(len(self.pairs)) if which is None else which
+        bands = self.pairs.spline.bands(shift, self.pairs.side)
+        splines = self.instrument.rows, self.pairs.spline.rows
+        sums = trial_sums(which, bands, *splines, self.boxes).astype(np.float64)
+        return Trial(self, which, shift, sums)
 
     def information(self, shift: Points) -> Information:
         """Return what an estimate that ends at `shift` is worth."""
         return self.at(shift).information()
-
-    def _trial(self, instrument: Surface, template: Surface) -> Trial:
-        n = len(self.pairs)
-        weighted = instrument.columns * self.weight.reshape(n, 1, self.pairs.side**2)
-        return Trial(
-            self,
-            instrument,
-            template,
-            weighted,
-            _products(weighted, template.columns),
-            _products(weighted, self.pairs.pixels.reshape(n, 1, self.pairs.side**2))[:, :, 0],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,21 +247,34 @@ class Trial:
     Parameters
     ----------
     equations : Equations
-    instrument, template : Surface
-    weighted : float32 array, shape (n, 4, pixels)
-        The instruments times the weight.
-    matrix : float64 array, shape (n, 4, 4)
-        Sums of instruments times slopes, value and 1 of the template.
-    data : float64 array, shape (n, 4)
-        Sums of instruments times E.
+    which : int64 array, shape (m,)
+        Of its pairs.
+    shift : Points, shape (m,)
+    sums : float64 array, shape (m, 4, 5)
+        Of instruments times slopes, value and 1 of the template, and times E.
     """
 
     equations: Equations
-    instrument: Surface
-    template: Surface
-    weighted: Float32Array
-    matrix: FloatArray
-    data: FloatArray
+    which: IntArray
+    shift: Points
+    sums: FloatArray
+
+    @property
+    def matrix(self) -> FloatArray:
+        """Sums of instruments times slopes, value and 1 of the template, shape (m, 4, 4)."""
+        return self.sums[:, :, :4]
+
+    @property
+    def data(self) -> FloatArray:
+        """Sums of instruments times E, shape (m, 4)."""
+        return self.sums[:, :, 4]
+
+    def with_rows(self, rows: IntArray, other: Trial, of_other: BoolArray) -> Trial:
+        """Return the trials with some rows replaced by those of another that a mask names."""
+        x, y, sums = self.shift.x.copy(), self.shift.y.copy(), self.sums.copy()
+        x[rows], y[rows] = other.shift.x[of_other], other.shift.y[of_other]
+        sums[rows] = other.sums[of_other]
+        return replace(self, shift=Points(x, y), sums=sums)
 
     def solution(self) -> FloatArray:
         """Return the Gauss-Newton solution (a dx, a dy, a, b), shape (n, 4)."""
@@ -284,26 +293,36 @@ class Trial:
         sums = self._sums(most_noise=1.0)
         flux = sums.solution()[:, _VALUE]
         informative = sums.informative & (flux > 0)
-        model = np.nan_to_num(flux).astype(np.float32)[:, None, None] * self.template.value
         inverse = np.linalg.inv(sums.matrix)[:, :2]
         inverse[~informative] = np.nan
-        # By how much each pixel's error moves the estimate.
-        influence = inverse.astype(np.float32) @ self.weighted
-        own, theirs = (
-            _products(influence * variance.reshape(len(pairs), 1, pairs.side**2), influence)
-            for variance in pairs.variances(model)
-        )
+        noise = self._noise_sums(inverse.astype(np.float32), np.nan_to_num(flux))
         with np.errstate(divide="ignore", invalid="ignore"):
-            own = own / np.square(flux)[:, None, None]
+            own = _symmetric(noise[:, 0:3]) / np.square(flux)[:, None, None]
         doubt = self._doubt(sums)[:, None, None]
         return Information(
             own=doubt * own,
             # The kernel passes the mosaic's noise as it passes its slopes.
-            template=doubt * pairs.kernel.response**2 * theirs,
+            template=doubt * pairs.kernel.response**2 * _symmetric(noise[:, 3:6]),
             flux=flux,
-            share=self._share(),
+            share=self._share(noise[:, 6], noise[:, 7]),
             informative=informative,
         )
+
+    def _noise_sums(self, inverse: Float32Array, flux: FloatArray) -> FloatArray:
+        """Return what the pixels' errors add up to, shape (m, 8); see `noise_sums`."""
+        equations, pairs = self.equations, self.equations.pairs
+        noise = PixelNoise(
+            _plain(inverse),
+            _plain(np.maximum(flux, 0).astype(np.float32)),
+            _plain(pairs.weight),
+            _plain(pairs.template_variance),
+            _plain(pairs.share),
+            np.float32(0 if pairs.gain is None else 1 / pairs.gain),
+        )
+        bands = pairs.spline.bands(self.shift, pairs.side)
+        splines = equations.instrument.rows, pairs.spline.rows
+        sums = noise_sums(self.which, bands, *splines, (equations.boxes, noise))
+        return sums.astype(np.float64)
 
     def _doubt(self, sums: Sums) -> FloatArray:
         """Return by how much covariances grow, as the signal is what the noise leaves, shape (n,).
@@ -313,28 +332,29 @@ class Trial:
         least signal tells of both.
         """
         signal = np.diagonal(sums.matrix, axis1=1, axis2=2)[:, :2]
-        of_noise = np.where(sums.informative[:, None], self.equations.noise[:, :2] / signal, 0.0)
+        of_noise = np.where(sums.informative[:, None], self._expected[:, :2] / signal, 0.0)
         relative2 = (_NOISE_DOUBT * of_noise.max(axis=1, initial=0.0)) ** 2
         return np.asarray(1.0 + relative2 + relative2**2)
 
-    def _share(self) -> FloatArray:
+    def _share(self, power: FloatArray, shared: FloatArray) -> FloatArray:
         """Return the exposure's part of what fixes the mosaic's position.
 
         Its weight's part s, and of slopes as steep as its own, which the matched template has:
         those of the others are less steep by the kernel's response R. So ``R s / (R s + 1 - s)``.
         """
-        pairs = self.equations.pairs
-        power = self.equations.weight * self.instrument.steepness
-        total = power.sum(axis=(1, 2), dtype=np.float64)
-        shared = np.vecdot(*_rows(power, pairs.share)).astype(np.float64)
-        share = np.divide(shared, total, out=np.zeros(len(total)), where=total > 0)
-        steeper = pairs.kernel.response * share
+        share = np.divide(shared, power, out=np.zeros(len(power)), where=power > 0)
+        steeper = self.equations.pairs.kernel.response * share
         part: FloatArray = steeper / (steeper + 1 - share)
         return part
 
+    @property
+    def _expected(self) -> FloatArray:
+        """Expected products of the template's noise, shape (m, 4)."""
+        return self.equations.noise[self.which]
+
     def _sums(self, *, most_noise: float) -> Sums:
         power = np.diagonal(self.matrix, axis1=1, axis2=2)
-        expected = self.equations.noise
+        expected = self._expected
         noise = np.minimum(expected, most_noise * np.abs(power))
         informative = (power[:, :3] - expected[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
             axis=1
@@ -350,10 +370,14 @@ class Trial:
         return Sums(matrix, data, informative)
 
 
-def _products(left: Float32Array, right: Float32Array) -> FloatArray:
-    """Return ``sum over pixels of left x right`` for all pairs of columns."""
-    products: FloatArray = (left @ np.swapaxes(right, 1, 2)).astype(np.float64)
-    return products
+def _symmetric(upper: FloatArray) -> FloatArray:
+    """Return the matrices of xx, xy, yy, shape (n, 2, 2)."""
+    return upper[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in the one form that compiled sums are made for."""
+    return read_only(np.ascontiguousarray(array))
 
 
 def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:

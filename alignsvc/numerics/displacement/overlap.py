@@ -1,21 +1,30 @@
-"""Sums over the overlap of two masked frames, for every whole-pixel lag, by FFT.
+"""Sums over the overlap of two masked frames, for every whole-pixel lag.
 
 Padfield (2012), doi 10.1109/TIP.2011.2181402: with masks m of 0 and 1, every ingredient of a
 correlation normalised over the overlap of good pixels is itself a correlation, such as
 ``sum m_E(p) m_T(p + l) T(p + l)^2``. Lags are the position in the template minus that in the
-image, both frames laid centre on centre.
+image, both frames laid centre on centre. A few lags are summed pixel by pixel, which no transform
+of a small frame can match (`lag_sums.py`); many, by FFT.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.numerics.displacement.lag_sums import masked_sums_at_lags, products_at_lags
+
+_Number = TypeVar("_Number", np.float32, np.bool_)
+
+#: Lags along an axis up to which products are summed pixel by pixel: with more, transforms of
+#: frames of 30 to 50 px take less time.
+_MOST_SUMMED = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,16 @@ class LagWindow:
         return (self.template_side - self.image_side) // 2
 
     @property
+    def n_lags(self) -> int:
+        """Lags along an axis."""
+        return 2 * self.max_lag + 1
+
+    @property
+    def first(self) -> int:
+        """Place in the template of the image's first pixel at the first lag; may be negative."""
+        return self.margin - self.max_lag
+
+    @property
     def overlap_is_whole(self) -> bool:
         """Whether the template covers the whole image at every lag."""
         return self.margin >= self.max_lag
@@ -68,22 +87,12 @@ class LagWindow:
 
     def sums(self, image: NDArray[np.complex64], template: NDArray[np.complex64]) -> Float32Array:
         """Return ``sum_p image(p) template(p + l)``, shape (..., 2 max_lag + 1, 2 max_lag + 1)."""
-        rows, columns = _inverse_transforms(
-            self.length, self.margin - self.max_lag, 2 * self.max_lag + 1
-        )
+        rows, columns = _inverse_transforms(self.length, self.first, self.n_lags)
         # Of the inverse transform only the lags: two products, half the cost of the whole. The
         # second is one for all frames.
         half = rows @ (np.conj(image) * template)
         lags: Float32Array = half.view(np.float32).reshape(-1, len(columns)) @ columns
         return lags.reshape(*half.shape[:-1], columns.shape[-1])
-
-    def box_sums(self, template: Float32Array) -> Float32Array:
-        """Return ``sum_p template(p + l)`` over the whole image, by two band matrices."""
-        first = np.arange(-self.max_lag, self.max_lag + 1)[:, None] + self.margin
-        column = np.arange(self.template_side)
-        band = ((column >= first) & (column < first + self.image_side)).astype(np.float32)
-        summed: Float32Array = np.matmul(np.matmul(band, template), band.T)
-        return summed
 
 
 @cache
@@ -129,26 +138,19 @@ def overlap_products(
     -------
     float32 array, shape (n, versions, n_lags, n_lags)
     """
+    if window.n_lags <= _MOST_SUMMED:
+        frames = _plain(image), _plain(template)
+        return products_at_lags(*frames, window.first, window.n_lags)
     return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
 
 
 def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Array) -> Float32Array:
     """Return ``sum m_E(p) template(p + l)``: a template's sum over the image's good pixels.
 
-    Shapes as in `overlap_products`. Where the whole image is good this is a plain moving
-    sum, ten times cheaper than a transform.
+    Shapes as in `overlap_products`.
     """
-    whole = image_good.all(axis=(1, 2))
-    if whole.all():
-        return window.box_sums(template)
-    if not whole.any():
-        return overlap_products(window, image_good.astype(np.float32), template)
-    n_lags = 2 * window.max_lag + 1
-    sums = np.empty((*template.shape[:-2], n_lags, n_lags), np.float32)
-    sums[whole] = window.box_sums(template[whole])
-    part = ~whole
-    sums[part] = overlap_products(window, image_good[part].astype(np.float32), template[part])
-    return sums
+    frames = _plain(image_good), _plain(template)
+    return masked_sums_at_lags(*frames, window.first, window.n_lags)
 
 
 def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray) -> Float32Array:
@@ -159,8 +161,7 @@ def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray)
     float32 array, shape (n, 1, n_lags, n_lags)
         The mask of a template is common to its versions.
     """
-    n_lags = 2 * window.max_lag + 1
-    sums = np.empty((len(image), 1, n_lags, n_lags), np.float32)
+    sums = np.empty((len(image), 1, window.n_lags, window.n_lags), np.float32)
     whole = template_good.all(axis=(1, 2)) & window.overlap_is_whole
     sums[whole] = image[whole].sum(axis=(1, 2))[:, None, None, None]
     part = ~whole
@@ -168,3 +169,8 @@ def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray)
         mask = template_good[part, None].astype(np.float32)
         sums[part] = overlap_products(window, image[part], mask)
     return sums
+
+
+def _plain(array: NDArray[_Number]) -> NDArray[_Number]:
+    """Return an array in the one form that compiled sums are made for."""
+    return read_only(np.ascontiguousarray(array))

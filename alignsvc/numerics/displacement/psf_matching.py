@@ -23,11 +23,11 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.convolution import convolved
 from alignsvc.numerics.displacement.spline import (
     Surface,
     TemplateSpline,
-    gaussian_kernel,
-    shifted_together,
+    gaussian_taps,
 )
 from alignsvc.numerics.sources.selection import brightest
 
@@ -72,26 +72,26 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        c, side, m = spline.coefficients, spline.side, _Matrices.of(self.sigma_px, spline.side)
-        # The sum of all `terms`, as few products A C B as there are A; all B at once, then all A.
-        # Columns of A in the order of C B's rows as they lie in memory: row by row, term by term.
-        left = np.stack([*m.smooth, m.curvature, m.slope], axis=2).reshape(side, -1)
-        right = [np.float32(k) * smooth for k, smooth in zip(self.round, m.smooth, strict=True)]
-        plus, cross = np.float32(self.plus_px2), np.float32(self.cross_px2)
-        right[-1] = right[-1] + plus * m.curvature
-        right += [-plus * m.smooth[-1], cross * m.slope.T]
-        by_term = c.reshape(-1, side) @ np.concatenate(right, axis=1)
-        convolved: Float32Array = left @ by_term.reshape(len(c), -1, side)
-        convolved += np.float32(1 - sum(self.round)) * c
-        return TemplateSpline(convolved)
+        k = _Profiles.of(self.sigma_px, spline.side)
+        # The sum of all `terms`, with as few products as there are profiles along y.
+        along_x = [number * smooth for number, smooth in zip(self.round, k.smooth, strict=True)]
+        along_x[-1] = along_x[-1] + self.plus_px2 * k.curvature
+        along_x += [-self.plus_px2 * k.smooth[-1], self.cross_px2 * k.slope]
+        terms = convolved(
+            spline.coefficients,
+            np.stack(along_x)[None],
+            np.stack([*k.smooth, k.curvature, k.slope])[None],
+        )
+        terms += np.float32(1 - sum(self.round)) * spline.coefficients
+        return TemplateSpline(terms)
 
     def terms(self, spline: TemplateSpline) -> KernelTerms:
         """Return the templates beside those convolved with each term of the kernel but delta."""
-        c, m = spline.coefficients, _Matrices.of(self.sigma_px, spline.side)
-        widest = m.smooth[-1]
-        parts = [_between(smooth, c, smooth) - c for smooth in m.smooth]
-        parts.append(_between(widest, c, m.curvature) - _between(m.curvature, c, widest))
-        parts.append(_between(m.slope, c, m.slope.T))
+        c, k = spline.coefficients, _Profiles.of(self.sigma_px, spline.side)
+        widest = k.smooth[-1]
+        parts = [_between((smooth,), c, (smooth,)) - c for smooth in k.smooth]
+        parts.append(_between((widest, -k.curvature), c, (k.curvature, widest)))
+        parts.append(_between((k.slope,), c, (k.slope,)))
         return KernelTerms(spline, tuple(TemplateSpline(part) for part in parts))
 
 
@@ -125,43 +125,40 @@ class KernelTerms:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Matrices:
-    """The factors of a kernel's separable terms, float32, shape (side, side).
+class _Profiles:
+    """The factors of a kernel's separable terms at distances -reach .. reach.
 
     Parameters
     ----------
     smooth : tuple of arrays
-        Convolution with each Gaussian.
+        Each Gaussian.
     slope, curvature : arrays
-        With the first and second derivative of the widest.
+        The first and second derivative of the widest.
     """
 
-    smooth: tuple[Float32Array, ...]
-    slope: Float32Array
-    curvature: Float32Array
+    smooth: tuple[FloatArray, ...]
+    slope: FloatArray
+    curvature: FloatArray
 
     @classmethod
     @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
-    def of(cls, sigma_px: tuple[float, ...], side: int) -> _Matrices:
-        step = np.arange(side)
-        lag = step[:, None] - step
-        profiles = gaussian_kernel(np.array(sigma_px), side)
+    def of(cls, sigma_px: tuple[float, ...], side: int) -> _Profiles:
+        profiles = gaussian_taps(np.array(sigma_px), side)
         widest, variance = profiles[-1], sigma_px[-1] ** 2
+        lag = np.arange(len(widest)) - len(widest) // 2
         # Sampled: made to sum to 0 exactly, so that a flat template stays as it is.
-        weight = widest[np.abs(step - step[side // 2])]
-        mean = np.sum(weight * (step - step[side // 2]) ** 2) / weight.sum()
-        smooth = widest[np.abs(lag)]
+        mean = np.sum(widest * lag**2) / widest.sum()
         return cls(
-            tuple(read_only(profile[np.abs(lag)].astype(np.float32)) for profile in profiles),
-            read_only((smooth * (-lag / variance)).astype(np.float32)),
-            read_only((smooth * ((lag**2 - mean) / variance**2)).astype(np.float32)),
+            tuple(read_only(profile) for profile in profiles),
+            read_only(widest * (-lag / variance)),
+            read_only(widest * ((lag**2 - mean) / variance**2)),
         )
 
 
-def _between(left: Float32Array, middle: Float32Array, right: Float32Array) -> Float32Array:
-    rows: Float32Array = left @ middle
-    product: Float32Array = rows @ right
-    return product
+def _between(
+    along_y: tuple[FloatArray, ...], planes: Float32Array, along_x: tuple[FloatArray, ...]
+) -> Float32Array:
+    return convolved(planes, np.stack(along_x)[None], np.stack(along_y)[None])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,7 +268,7 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     """
     n, side = some.pixels.shape[:2]
     splines = (some.terms.plain, some.terms.matched(kernel), *some.terms.parts)
-    plain, matched, *parts = shifted_together(splines, some.shift, side)
+    plain, matched, *parts = (spline.shifted(some.shift, side) for spline in splines)
     weight = some.weight.reshape(n, 1, -1)
     # One product has all the sums: columns are a source's own, those that all share, the pixels.
     columns = np.concatenate(

@@ -143,9 +143,7 @@ class TemplateFit:
         equations, start, trial = begun.equations, begun.start, begun.first
         n = len(equations.pairs)
         x, y = start.x.copy(), start.y.copy()
-        going, part, before = np.arange(n), equations, np.full(n, np.nan)
-        unknown = np.ones(n, bool)
-        parts: list[tuple[IntArray, Information]] = []
+        going, before, last = np.arange(n), np.full(n, np.nan), trial
         for _ in range(self.max_iterations):
             step = _step(trial.solution())
             x[going] += step.x
@@ -156,20 +154,14 @@ class TemplateFit:
             # Steps shrink by a factor: two of them tell the next, which need not be taken.
             next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
             done = kept & (next_length <= self.tolerance_px)
-            if 2 * np.count_nonzero(done) > n:
-                parts.append((going[done], trial.information().select(done)))
-                unknown[going[done]] = False
+            last = last.with_rows(going[done], trial, done)
             still = kept & ~done
             going, before = going[still], length[still]
-            part = part if still.all() else part.select(still)
             if not going.size:
                 break
-            trial = part.at(Points(x[going], y[going]))
+            trial = equations.at(Points(x[going], y[going]), going)
         x[going] = y[going] = np.nan
-        rest = np.flatnonzero(unknown)
-        if rest.size or not parts:
-            parts.append((rest, equations.select(rest).information(_known(x, y, start, rest))))
-        return judged(Points(x, y), Information.of_parts(parts))
+        return judged(Points(x, y), last.information())
 
     def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:
         pairs = equations.pairs
@@ -191,7 +183,7 @@ class TemplateFit:
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
         equations = self.faint(equations, sigma, outset, start)
-        return Begun(equations, start, equations.against(outset.template, start))
+        return Begun(equations, start, equations.at(start))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,14 +202,6 @@ class Begun:
     equations: Equations
     start: Points
     first: Trial
-
-
-def _known(x: FloatArray, y: FloatArray, start: Points, which: IntArray) -> Points:
-    """Return the places of some, or where they started if they have none."""
-    found = np.isfinite(x[which])
-    return Points(
-        np.where(found, x[which], start.x[which]), np.where(found, y[which], start.y[which])
-    )
 
 
 def _step(solution: FloatArray) -> Points:

@@ -110,7 +110,7 @@ class SeamFit:
     def _solved(self, equations: Equations, start: Points, information: Information) -> _Corrected:
         """Return the displacements; NaN where they lead beyond the template, or to no source."""
         outset = equations.outset(start)
-        power = equations.weight * outset.template.value**2
+        power = equations.weight * outset.template**2
         seeing = np.ones(len(equations.pairs))
         problem = _SeamProblem(
             equations,
@@ -204,20 +204,25 @@ class _SeamProblem:
         """
         n, side = self.equations.pairs.pixels.shape[:2]
         trial = self.equations.at(shift)
-        value = trial.instrument.value
+        instrument = self.equations.instrument.shifted(shift, side)
+        template = self.equations.pairs.spline.shifted(shift, side)
+        value = instrument.value
         broader = self.wider.shifted(shift, side).value - value
         columns = np.stack([broader, self.uneven * value, self.uneven * broader], axis=1)
         columns = columns.reshape(n, 3, -1)
-        weighted = columns * self.equations.weight.reshape(n, 1, -1)
+        weight = self.equations.weight.reshape(n, 1, -1)
+        weighted = columns * weight
         pixels = self.equations.pairs.pixels.reshape(n, 1, -1)
         matrix = trial.matrix - self.equations.noise[:, :, None] * np.eye(4)
-        both = np.concatenate([trial.data[:, :, None], _products(trial.weighted, columns)], axis=2)
+        both = np.concatenate(
+            [trial.data[:, :, None], _products(instrument.columns * weight, columns)], axis=2
+        )
         solved = np.linalg.solve(matrix, both)
         plain, response = solved[:, :, 0], solved[:, :, 1:]
         flux = _positive(plain[:, _FLUX])
         snr2 = flux**2 * matrix[:, _FLUX, _FLUX]
         noise = 1 + self.others + snr2 / self.most_snr**2
-        back = _products(weighted, trial.template.columns)
+        back = _products(weighted, template.columns)
         normal = _products(weighted, columns) - back @ response
         right = _products(weighted, pixels) - back @ plain[:, :, None]
         inverse = _inverse(normal, np.nan_to_num(flux)[:, None] * self.prior, noise)[:, _SEAM]

@@ -2,7 +2,7 @@
 
 A template is blotted once, at the whole pixels of its cutout; the quintic B-spline through
 those values *is* the template from there on. A shift is the same for all pixels of a cutout, so
-value and gradient are products with banded matrices, ``S_y C S_x^T``: microseconds a source.
+value and gradient are two short sums, along y and along x (`surfaces.py`): microseconds a source.
 Quintic, because a cubic loses 6.5 % of a wave of three pixels' length, a quintic 1.6 % (Unser
 1999, doi 10.1109/79.799930), and here a higher order costs nothing.
 """
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
 from scipy import ndimage
 from scipy.interpolate import BSpline
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.cutouts import middles
+from alignsvc.numerics.displacement.convolution import convolved, reach_of
+from alignsvc.numerics.displacement.surfaces import Bands, surfaces, values
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -131,14 +131,11 @@ class TemplateSpline:
         sigma_px : float64 array, shape (n,)
             0 changes nothing.
         """
-        half = gaussian_kernel(sigma_px, self.side).astype(np.float32)
-        kernel = np.concatenate([half[:, :0:-1], half], axis=1)
-        # Row i of a matrix is the kernel moved i columns.
-        matrix = np.ascontiguousarray(sliding_window_view(kernel, self.side, axis=1)[:, ::-1])
-        return TemplateSpline(np.matmul(np.matmul(matrix, self.coefficients), matrix))
+        kernels = gaussian_taps(sigma_px, self.side)[:, None]
+        return TemplateSpline(convolved(self.coefficients, kernels, kernels))
 
-    def shifted(self, shift: Points, side: int) -> Surface:
-        """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels.
+    def bands(self, shift: Points, side: int) -> Bands:
+        """Return what makes each template's surface at ``pixel + shift``, in the middle pixels.
 
         Parameters
         ----------
@@ -146,36 +143,23 @@ class TemplateSpline:
             Pixels, at most `largest_shift` in size.
         side : int
         """
-        return shifted_together((self,), shift, side)[0]
+        return _bands(shift, (self.side - side) // 2)
+
+    def shifted(self, shift: Points, side: int) -> Surface:
+        """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels."""
+        bands = self.bands(shift, side)
+        return Surface(surfaces(bands, self.rows, side))
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        value = _half_pixel_rows(self.side, side)
-        # All templates' rows in one product, then each template's columns.
-        along_x = (self.coefficients.reshape(-1, self.side) @ value.T).reshape(-1, *value.T.shape)
-        both = (value @ along_x).reshape(-1, 2, side, 2, side)  # y phase, y, x phase, x
-        return np.ascontiguousarray(both.swapaxes(2, 3)).reshape(-1, 4, side, side)
+        half = np.array([0.0, 0.5])
+        phases = values(self.bands(Points(half, half), side), self.rows, side)
+        return phases.reshape(-1, len(PHASES.x), side, side)
 
-
-def shifted_together(
-    splines: tuple[TemplateSpline, ...], shift: Points, side: int
-) -> tuple[Surface, ...]:
-    """Return the surfaces of several splines of equal shape at the same shifts."""
-    # Coefficients that no pixel needs are left out of the products.
-    farthest = max(np.abs(shift.x).max(initial=0), np.abs(shift.y).max(initial=0))
-    needed = side + 2 * (min(int(farthest) + 1, splines[0].largest_shift(side)) + REACH - 1)
-    both_x, both_y = np.split(_rows(np.concatenate([shift.x, shift.y]), needed, side), 2)
-    slope_x, value_x = np.moveaxis(np.swapaxes(both_x, 2, 3), 1, 0)
-    both_y = both_y.reshape(-1, 2 * side, needed)
-    surfaces = []
-    for spline in splines:
-        rows = both_y @ middles(spline.coefficients, needed)
-        planes = np.empty((len(rows), 4, side, side), np.float32)
-        np.matmul(rows[:, side:], slope_x, out=planes[:, 0])
-        np.matmul(rows, value_x, out=planes[:, 1:3].reshape(-1, 2 * side, side))
-        planes[:, 3] = 1
-        surfaces.append(Surface(planes))
-    return tuple(surfaces)
+    @property
+    def rows(self) -> Float32Array:
+        """The coefficients in the one form that compiled sums are made for."""
+        return read_only(np.ascontiguousarray(self.coefficients))
 
 
 def basis_weights(fraction: FloatArray, n_derivatives: int) -> Float32Array:
@@ -204,37 +188,18 @@ def _prefilter(side: int) -> Float32Array:
     return read_only(prefilter.astype(np.float32))
 
 
-@cache
-def _half_pixel_rows(template_side: int, side: int) -> Float32Array:
-    """Return the matrices of values shifted by 0 and 1/2, one below the other."""
-    values = _rows(np.array([0.0, 0.5]), template_side, side)[:, 1]
-    return read_only(values.reshape(2 * side, template_side))
-
-
-def _rows(shift: FloatArray, template_side: int, side: int) -> Float32Array:
-    """Return the banded matrices of slope and value, shape (n, 2, side, template side)."""
-    margin = (template_side - side) // 2
+def _bands(shift: Points, margin: int) -> Bands:
+    """Return the bands of templates that are wider than boxes by `margin` on each side."""
+    both = np.stack([shift.y, shift.x], axis=1)
     largest = margin - REACH + 1
-    if np.any(np.abs(shift) > largest):
+    if np.any(np.abs(both) > largest):
         raise ValueError(
-            f"template spline: a shift of {np.abs(shift).max():.2f} px, wanted at most "
+            f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
             f"{largest}; cut templates with a wider margin"
         )
-    whole = np.minimum(np.floor(shift), largest - 1).astype(np.int64)
-    column = (margin + whole)[:, None] + np.arange(1 - REACH, REACH + 1)
-    bands = np.zeros((len(shift), 2, 2 * margin + 1), np.float32)
-    each = np.arange(len(shift))[:, None]
-    weights = basis_weights(shift - whole, 1)
-    bands[each, 0, column], bands[each, 1, column] = weights[:, 1], weights[:, 0]
-    # Row i of a matrix is the band moved i columns: a view with a stride of one row and one
-    # column writes all rows at once.
-    matrices = np.zeros((len(shift), 2, side, template_side), np.float32)
-    item, outer, row, step = matrices.strides
-    diagonal = as_strided(
-        matrices, (len(shift), 2, side, 2 * margin + 1), (item, outer, row + step, step)
-    )
-    diagonal[:] = bands[:, :, None]
-    return matrices
+    whole = np.minimum(np.floor(both), largest - 1).astype(np.int64)
+    weights = np.ascontiguousarray(basis_weights(both - whole, 1))
+    return Bands(read_only(margin + whole + 1 - REACH), read_only(weights))
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
@@ -246,3 +211,12 @@ def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
     total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
     normalised: FloatArray = kernel / total
     return normalised
+
+
+def gaussian_taps(sigma_px: FloatArray, side: int) -> FloatArray:
+    """Return sampled Gaussians of sum 1 at distances -reach .. reach, shape (n, 2 reach + 1).
+
+    They reach as far as the widest does within planes of `side`.
+    """
+    half = gaussian_kernel(sigma_px, reach_of(float(sigma_px.max(initial=0.0)), side) + 1)
+    return np.concatenate([half[:, :0:-1], half], axis=1)

@@ -1,0 +1,379 @@
+"""Spline surfaces at shifted pixels, and sums over them: one source after another, in the cache.
+
+A shift is the same for all pixels of a box, so that value and slopes are products of six weights
+along y and six along x. A box is laid out as one long row with `SPARE` pixels after each of its
+lines; a product is then one sum of moved copies of the whole, which fills the lanes of a processor
+however small the box, and what comes out in the spare pixels has no weight. Only the part of a box
+is looked at that has any weight.
+
+Compiled functions are handed plain tuples: what is kept of them on the disk names the types of the
+arguments, and must be readable when a class of ours has been renamed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.numerics.compiled import compiled, compiled_sums
+
+#: Coefficients that a value needs along an axis, and pixels between two lines of a box.
+KNOTS = 6
+SPARE = KNOTS - 1
+
+
+class Bands(NamedTuple):
+    """What makes surfaces of coefficients at shifted pixels.
+
+    Parameters
+    ----------
+    first : int64 array, shape (n, 2)
+        Row and column of the first coefficient that a box's first pixel needs.
+    weights : float32 array, shape (n, 2, 2, 6)
+        Along y and x, of the value and of the slope.
+    """
+
+    first: IntArray
+    weights: Float32Array
+
+
+class Boxes(NamedTuple):
+    """Boxes of an exposure's pixels.
+
+    Parameters
+    ----------
+    pixels, weight : float32 arrays, shape (n, side, side)
+    extent : int64 array, shape (n, 4)
+        First row with weight and the one after the last, then columns.
+    """
+
+    pixels: Float32Array
+    weight: Float32Array
+    extent: IntArray
+
+
+class PixelNoise(NamedTuple):
+    """What the errors of the pixels do to estimates.
+
+    Parameters
+    ----------
+    inverse : float32 array, shape (m, 2, 4)
+        By how much the estimates along x and y answer to the sums with the instruments.
+    flux : float32 array, shape (m,)
+        Of the source over its template's, not negative.
+    sky_weight, template_variance, share : float32 arrays, shape (n, side, side)
+    per_gain : float
+        One over the electrons per unit; 0: the sources' own noise is left out.
+    """
+
+    inverse: Float32Array
+    flux: Float32Array
+    sky_weight: Float32Array
+    template_variance: Float32Array
+    share: Float32Array
+    per_gain: np.float32
+
+
+@compiled
+def extents(weight: Float32Array) -> IntArray:
+    """Return which rows and columns of planes (n, side, side) are not all 0, as in `Boxes`."""
+    n, side = weight.shape[0], weight.shape[1]
+    found = np.zeros((n, 4), np.int64)
+    for i in range(n):
+        first_row, end_row, first, end = side, 0, side, 0
+        for y in range(side):
+            x = 0
+            while x < side and weight[i, y, x] == 0:
+                x += 1
+            if x == side:
+                continue
+            first_row, end_row, first = min(first_row, y), y + 1, min(first, x)
+            x = side
+            while x > end and weight[i, y, x - 1] == 0:
+                x -= 1
+            end = x
+        if end_row:
+            found[i, 0], found[i, 1], found[i, 2], found[i, 3] = first_row, end_row, first, end
+    return found
+
+
+def trial_sums(
+    which: IntArray,
+    bands: Bands,
+    instrument: Float32Array,
+    template: Float32Array,
+    boxes: Boxes,
+) -> Float32Array:
+    """Return the weighted sums of products of instruments with templates and pixels.
+
+    Parameters
+    ----------
+    which : int64 array, shape (m,)
+        Of the n boxes.
+    bands : Bands
+        Of the m.
+    instrument, template : float32 arrays, shape (n, template side, template side)
+        Coefficients.
+    boxes : Boxes
+
+    Returns
+    -------
+    float32 array, shape (m, 4, 5)
+        Slopes along x and y, value and 1 of the instrument times the same of the template, and
+        times the pixels.
+    """
+    return _trial_sums(which, (*bands,), instrument, template, (*boxes,))
+
+
+def noise_sums(
+    which: IntArray,
+    bands: Bands,
+    instrument: Float32Array,
+    template: Float32Array,
+    of: tuple[Boxes, PixelNoise],
+) -> Float32Array:
+    """Return what the errors of pixels add up to in estimates; parameters as of `trial_sums`.
+
+    Returns
+    -------
+    float32 array, shape (m, 8)
+        Covariance xx, xy, yy from the exposure's noise and from the template's, the weighted
+        power of the instrument's slopes, and the same times the exposure's share.
+    """
+    boxes, noise = of
+    return _noise_sums(which, (*bands,), instrument, template, (*boxes, *noise))
+
+
+def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return slopes along x and y, value and 1, shape (n, 4, side, side)."""
+    return _surfaces((*bands,), coefficients, side)
+
+
+def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return values alone, shape (n, m, m, side, side) with m bands along y and x for all.
+
+    Parameters
+    ----------
+    bands : Bands
+        Shape (m, ...): each along y is taken with each along x.
+    coefficients : float32 array, shape (n, template side, template side)
+    side : int
+    """
+    return _values((*bands,), coefficients, side)
+
+
+_Bands: TypeAlias = tuple[IntArray, Float32Array]
+
+
+@compiled_sums
+def _trial_sums(
+    which: IntArray,
+    bands: _Bands,
+    instrument: Float32Array,
+    template: Float32Array,
+    boxes: tuple[Float32Array, Float32Array, IntArray],
+) -> Float32Array:
+    """Return the sums of sources one by one."""
+    first, weights = bands
+    pixels, weight, extents_of = boxes
+    size = (pixels.shape[1] + SPARE) ** 2
+    scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((2, size), np.float32)
+    own, theirs = np.zeros((3, size), np.float32), np.zeros((3, size), np.float32)
+    sums = np.zeros((len(which), 4, 5), np.float32)
+    for k in range(len(which)):
+        i, extent = which[k], extents_of[which[k]]
+        n = _laid_out(weight[i], extent, seen[0])
+        _laid_out(pixels[i], extent, seen[1])
+        _surface(instrument[i], (first[k], weights[k]), extent, scratch, own)
+        _surface(template[i], (first[k], weights[k]), extent, scratch, theirs)
+        _add_products(own[:, :n], theirs[:, :n], seen[:, :n], sums[k])
+    return sums
+
+
+_BoxesAndNoise: TypeAlias = tuple[
+    Float32Array,
+    Float32Array,
+    IntArray,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    np.float32,
+]
+
+
+@compiled_sums
+def _noise_sums(
+    which: IntArray,
+    bands: _Bands,
+    instrument: Float32Array,
+    template: Float32Array,
+    of: _BoxesAndNoise,
+) -> Float32Array:
+    """Return the sums of sources one by one."""
+    first, weights = bands
+    _, weight, extents_of, inverse, flux, sky_weight, template_variance, share, per_gain = of
+    size = (weight.shape[1] + SPARE) ** 2
+    scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((4, size), np.float32)
+    own, theirs = np.zeros((3, size), np.float32), np.zeros((3, size), np.float32)
+    sums = np.zeros((len(which), 8), np.float32)
+    for k in range(len(which)):
+        i, extent = which[k], extents_of[which[k]]
+        n = _laid_out(weight[i], extent, seen[0])
+        _laid_out(sky_weight[i], extent, seen[1])
+        _laid_out(template_variance[i], extent, seen[2])
+        _laid_out(share[i], extent, seen[3])
+        _surface(instrument[i], (first[k], weights[k]), extent, scratch, own)
+        _surface(template[i], (first[k], weights[k]), extent, scratch, theirs)
+        factors = (inverse[k], flux[k], per_gain)
+        _add_noise(own[:, :n], theirs[2, :n], seen[:, :n], factors, sums[k])
+    return sums
+
+
+@compiled_sums
+def _surfaces(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return the planes of sources one by one."""
+    first, weights = bands
+    size = (side + SPARE) ** 2
+    scratch, found = np.zeros((3, size + SPARE), np.float32), np.zeros((3, size), np.float32)
+    planes = np.ones((len(coefficients), 4, side, side), np.float32)
+    extent = np.array([0, side, 0, side])
+    for i in range(len(coefficients)):
+        _surface(coefficients[i], (first[i], weights[i]), extent, scratch, found)
+        for plane in range(3):
+            for y in range(side):
+                start = y * (side + SPARE)
+                planes[i, plane, y] = found[plane, start : start + side]
+    return planes
+
+
+@compiled_sums
+def _values(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return the values of sources one by one."""
+    first, weights = bands
+    m, row = len(first), coefficients.shape[2]
+    lines = np.zeros(side * row + KNOTS, np.float32)
+    line = np.zeros(side * row, np.float32)
+    found = np.empty((len(coefficients), m, m, side, side), np.float32)
+    for i in range(len(coefficients)):
+        flat = coefficients[i].ravel()
+        for v in range(m):
+            start = first[v, 0] * row
+            _filtered(flat[start:], row, weights[v, 0, 0], lines[: side * row])
+            for u in range(m):
+                column = first[u, 1]
+                n = side * row - column
+                _filtered(lines[column:], 1, weights[u, 1, 0], line[:n])
+                for y in range(side):
+                    found[i, v, u, y] = line[y * row : y * row + side]
+    return found
+
+
+@compiled_sums
+def _surface(
+    coefficients: Float32Array,
+    band: tuple[IntArray, Float32Array],
+    extent: IntArray,
+    scratch: Float32Array,
+    planes: Float32Array,
+) -> None:
+    """Fill planes (3, size) with slopes along x and y and the value, laid out."""
+    first, weights = band
+    height, row = extent[1] - extent[0], extent[3] - extent[2] + SPARE
+    n = height * row
+    if height == 0:
+        return
+    region = scratch[0]
+    top, left = first[0] + extent[0], first[1] + extent[2]
+    for y in range(height + SPARE):
+        region[y * row : (y + 1) * row] = coefficients[top + y, left : left + row]
+    value, slope = scratch[1], scratch[2]
+    _filtered(region, row, weights[0, 0], value[:n])
+    _filtered(region, row, weights[0, 1], slope[:n])
+    value[n : n + SPARE] = 0
+    slope[n : n + SPARE] = 0
+    _filtered(value, 1, weights[1, 1], planes[0, :n])
+    _filtered(slope, 1, weights[1, 0], planes[1, :n])
+    _filtered(value, 1, weights[1, 0], planes[2, :n])
+
+
+@compiled_sums
+def _filtered(values: Float32Array, step: int, weights: Float32Array, found: Float32Array) -> None:
+    """Write ``sum_t weights[t] values[j + t step]`` to each j of `found`."""
+    n = len(found)
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    w3, w4, w5 = weights[3], weights[4], weights[5]
+    v0, v1, v2 = values[:n], values[step : step + n], values[2 * step : 2 * step + n]
+    v3, v4 = values[3 * step : 3 * step + n], values[4 * step : 4 * step + n]
+    v5 = values[5 * step : 5 * step + n]
+    for j in range(n):
+        found[j] = (w0 * v0[j] + w1 * v1[j] + w2 * v2[j]) + (w3 * v3[j] + w4 * v4[j] + w5 * v5[j])
+
+
+@compiled
+def _laid_out(plane: Float32Array, extent: IntArray, found: Float32Array) -> int:
+    """Write the part of a plane that counts, 0 in the spare pixels; return the length."""
+    width = extent[3] - extent[2]
+    row = width + SPARE
+    for y in range(extent[1] - extent[0]):
+        found[y * row : y * row + width] = plane[extent[0] + y, extent[2] : extent[3]]
+        found[y * row + width : (y + 1) * row] = 0
+    return int((extent[1] - extent[0]) * row)
+
+
+@compiled_sums
+def _add_products(
+    own: Float32Array, theirs: Float32Array, seen: Float32Array, sums: Float32Array
+) -> None:
+    """Add the sums of one source; `seen` are weight and pixels."""
+    for plane in range(4):
+        x = y = value = one = pixels = np.float32(0)
+        for j in range(own.shape[1]):
+            weighted = seen[0, j] * own[plane, j] if plane < 3 else seen[0, j]
+            x += weighted * theirs[0, j]
+            y += weighted * theirs[1, j]
+            value += weighted * theirs[2, j]
+            one += weighted
+            pixels += weighted * seen[1, j]
+        sums[plane, 0], sums[plane, 1], sums[plane, 2] = x, y, value
+        sums[plane, 3], sums[plane, 4] = one, pixels
+
+
+@compiled_sums
+def _add_noise(
+    own: Float32Array,
+    template: Float32Array,
+    seen: Float32Array,
+    factors: tuple[Float32Array, np.float32, np.float32],
+    sums: Float32Array,
+) -> None:
+    """Add the sums of one source; `seen` are weight, sky's weight, variance and share."""
+    inverse, flux, per_gain = factors
+    x0, x1, x2, x3 = inverse[0, 0], inverse[0, 1], inverse[0, 2], inverse[0, 3]
+    y0, y1, y2, y3 = inverse[1, 0], inverse[1, 1], inverse[1, 2], inverse[1, 3]
+    none, unit = np.float32(0), np.float32(1)
+    xx = xy = yy = their_xx = their_xy = their_yy = power = shared = none
+    for j in range(own.shape[1]):
+        weight, sky = seen[0, j], seen[1, j]
+        d_x, d_y, value = own[0, j], own[1, j], own[2, j]
+        growth = unit + max(flux * template[j], none) * sky * per_gain
+        variance = growth / sky if sky > none else none
+        of_template = seen[2, j] * growth
+        # By how much the pixel's error moves the estimate.
+        x = weight * (x0 * d_x + x1 * d_y + x2 * value + x3)
+        y = weight * (y0 * d_x + y1 * d_y + y2 * value + y3)
+        xx += x * x * variance
+        xy += x * y * variance
+        yy += y * y * variance
+        their_xx += x * x * of_template
+        their_xy += x * y * of_template
+        their_yy += y * y * of_template
+        steep = weight * (d_x * d_x + d_y * d_y)
+        power += steep
+        shared += steep * seen[3, j]
+    sums[0], sums[1], sums[2] = xx, xy, yy
+    sums[3], sums[4], sums[5] = their_xx, their_xy, their_yy
+    sums[6], sums[7] = power, shared

@@ -1,0 +1,114 @@
+"""Sums over spline surfaces, against surfaces made by scipy and plain products."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.interpolate import RectBivariateSpline
+
+from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.surfaces import (
+    Boxes,
+    PixelNoise,
+    extents,
+    noise_sums,
+    trial_sums,
+)
+
+SIDE, MARGIN = 11, 5
+ACROSS = SIDE + 2 * MARGIN
+
+
+def _splines(rng: np.random.Generator, n: int) -> TemplateSpline:
+    return TemplateSpline(rng.normal(size=(n, ACROSS, ACROSS)).astype(np.float32))
+
+
+def _shift(rng: np.random.Generator, n: int) -> Points:
+    return Points(*rng.uniform(-2.5, 2.5, (2, n)))
+
+
+def _weight(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Weights that leave out rows and columns, and of the last box all."""
+    weight = rng.uniform(0.5, 2, (n, SIDE, SIDE)).astype(np.float32)
+    for i, (top, left) in enumerate(rng.integers(0, 4, (n, 2))):
+        weight[i, :top] = weight[i, :, :left] = weight[i, SIDE - left :] = 0
+    weight[-1] = 0
+    return weight
+
+
+def test_surfaces_are_those_of_a_spline_and_its_slopes() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(2, ACROSS, ACROSS)).astype(np.float32)
+    shift = _shift(rng, 2)
+    found = TemplateSpline.through(values).shifted(shift, SIDE)
+    pixel, step = np.arange(ACROSS), np.arange(MARGIN, MARGIN + SIDE)
+    for i in range(2):
+        # Knots that differ at the ends hardly matter in the middle.
+        wide = np.pad(values[i], 12, mode="reflect").astype(float)
+        axis = np.arange(-12, len(pixel) + 12)
+        oracle = RectBivariateSpline(axis, axis, wide, kx=5, ky=5)
+        at = step + shift.y[i], step + shift.x[i]
+        np.testing.assert_allclose(found.value[i], oracle(*at), atol=1e-3)
+        np.testing.assert_allclose(found.along_x[i], oracle(*at, dy=1), atol=1e-3)
+        np.testing.assert_allclose(found.along_y[i], oracle(*at, dx=1), atol=1e-3)
+
+
+@given(seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_sums_of_a_trial_are_products_of_the_surfaces(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    instrument, template, shift = _splines(rng, 5), _splines(rng, 5), _shift(rng, 3)
+    weight = _weight(rng, 5)
+    pixels = rng.normal(size=weight.shape).astype(np.float32)
+    which = np.array([4, 0, 2])
+
+    found = trial_sums(
+        which,
+        template.bands(shift, SIDE),
+        instrument.coefficients,
+        template.coefficients,
+        Boxes(pixels, weight, extents(weight)),
+    )
+
+    own = instrument.select(which).shifted(shift, SIDE).planes.astype(float)
+    theirs = template.select(which).shifted(shift, SIDE).planes.astype(float)
+    columns = np.concatenate([theirs, pixels[which, None]], axis=1)
+    wanted = np.einsum("niyx,nyx,njyx->nij", own, weight[which].astype(float), columns)
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+@given(seed=st.integers(0, 99), has_gain=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_sums_of_noise_follow_each_pixels_error_to_the_estimate(seed: int, has_gain: bool) -> None:
+    rng = np.random.default_rng(seed)
+    instrument, template, shift = _splines(rng, 4), _splines(rng, 4), _shift(rng, 4)
+    weight, sky = _weight(rng, 4), _weight(rng, 4)
+    variance, share = rng.uniform(0, 1, (2, *weight.shape)).astype(np.float32)
+    inverse = rng.normal(size=(4, 2, 4)).astype(np.float32)
+    flux = rng.uniform(0, 2, 4).astype(np.float32)
+    per_gain = np.float32(0.5 if has_gain else 0)
+    boxes = Boxes(weight, weight, extents(weight))
+    noise = PixelNoise(inverse, flux, sky, variance, share, per_gain)
+
+    found = noise_sums(
+        np.arange(4),
+        template.bands(shift, SIDE),
+        instrument.coefficients,
+        template.coefficients,
+        (boxes, noise),
+    )
+
+    own = instrument.shifted(shift, SIDE)
+    model = flux[:, None, None] * template.shifted(shift, SIDE).value
+    growth = 1 + np.maximum(model, 0) * sky * per_gain
+    seen = np.divide(1, sky, out=np.zeros_like(sky), where=sky > 0)
+    moved = np.einsum("nak,nkyx,nyx->nayx", inverse, own.planes, weight)
+    for first, errors in ((0, seen * growth), (3, variance * growth)):
+        matrix = np.einsum("nayx,nbyx,nyx->nab", moved, moved, errors)
+        upper = np.stack([matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]], axis=1)
+        np.testing.assert_allclose(found[:, first : first + 3], upper, rtol=1e-3, atol=1e-2)
+    power = weight * own.steepness
+    np.testing.assert_allclose(found[:, 6], power.sum(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(found[:, 7], (power * share).sum(axis=(1, 2)), rtol=1e-4)
