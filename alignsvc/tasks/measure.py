@@ -28,12 +28,13 @@ from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
+from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.level_measurement import (
     LevelMeasurement,
     MeasuredLevels,
     OwnAndAll,
 )
-from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
+from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,

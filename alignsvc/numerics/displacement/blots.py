@@ -7,21 +7,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
-from alignsvc.numerics.displacement.spline import ORDER
-from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.displacement.prefilter import spline_coefficients
+from alignsvc.numerics.resampling.coadd import Contribution, Sums, flat
 from alignsvc.numerics.sources.spread_masks import dilated
 
 #: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
 #: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
 GUARD_PX = 2
-#: Pixels taken together, so that what lies between stays in the processor's cache.
-_PIXELS_AT_ONCE = 1 << 15
 Plane: TypeAlias = NDArray[np.floating[Any]]
 
 
@@ -75,17 +73,18 @@ class Reference:
                 f"reference: segmentation {segmentation.shape} and mosaic {others.box.shape} "
                 "must cover the same box"
             )
-        value, hole = others.mean()
         own_weight = own.cut(others.box).weight
-        share = _share(own_weight, others.weight)
-        weight = others.weight.astype(np.float32)
+        value, share = (np.empty(others.box.shape, np.float32) for _ in range(2))
+        sums = flat(others.numerator), flat(others.weight)
+        _average(sums, flat(own_weight), value.reshape(-1), share.reshape(-1))
+        hole = ~(others.weight > 0)
+        weight = others.weight.astype(np.float32, copy=False)
         if hole.any():
-            np.copyto(weight, 0, where=dilated(hole, GUARD_PX))
-        coefficients = ndimage.spline_filter(value, order=ORDER, output=np.float32)
+            weight = np.where(dilated(hole, GUARD_PX), np.float32(0), weight)
         sky = ~hole if segmentation is None else segmentation == 0
         return cls(
             others.box,
-            read_only(coefficients),
+            read_only(spline_coefficients(value)),
             read_only(weight),
             read_only(share),
             MosaicNoise.measured(value, others.weight, sky),
@@ -93,16 +92,17 @@ class Reference:
         )
 
 
-def _share(own: Plane, others: Plane) -> Float32Array:
-    """Return an exposure's part of the weight of the whole, float32; 0 in holes."""
-    share = np.zeros(own.shape, np.float32)
-    height = max(1, _PIXELS_AT_ONCE // max(own.shape[1], 1))
-    for start in range(0, len(own), height):
-        rows = slice(start, start + height)
-        whole = others[rows] + own[rows]
-        part = np.zeros(whole.shape)
-        share[rows] = np.divide(own[rows], whole, out=part, where=whole > 0)
-    return share
+@compiled
+def _average(others: Sums, own: Plane, value: Float32Array, share: Float32Array) -> None:
+    """Fill `value` with the mean, and `share` with an exposure's part of the weight of the whole.
+
+    Both are 0 in holes of the mean and of the whole.
+    """
+    numerator, weight = others
+    for i in range(weight.size):
+        value[i] = numerator[i] / weight[i] if weight[i] > 0 else 0.0
+        whole = weight[i] + own[i]
+        share[i] = own[i] / whole if whole > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from alignsvc.domain.geometry import PixelBox, Points
-from alignsvc.numerics.displacement import blots as blots_module
 from alignsvc.numerics.displacement.blots import GUARD_PX, Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
@@ -144,10 +143,7 @@ def test_share_is_the_exposures_part_of_the_whole_mosaic():
 @pytest.mark.parametrize("shape", [(90, 70), (3, 500), (1, 1)])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
 @pytest.mark.parametrize("part_hole", [0.0, 0.01, 1.0])
-def test_weight_and_share_are_those_of_whole_planes_bit_for_bit(
-    monkeypatch, shape, precision, part_hole
-):
-    monkeypatch.setattr(blots_module, "_PIXELS_AT_ONCE", 1000)
+def test_weight_and_share_are_those_of_whole_planes_bit_for_bit(shape, precision, part_hole):
     rng, box = np.random.default_rng(2), PixelBox(5, 7, 5 + shape[1], 7 + shape[0])
     weight = np.where(rng.random(shape) < part_hole, 0, rng.uniform(1, 9, shape)).astype(precision)
     own = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
@@ -161,6 +157,15 @@ def test_weight_and_share_are_those_of_whole_planes_bit_for_bit(
     guarded = np.where(near, np.float32(0), weight.astype(np.float32))
     assert reference.share.tobytes() == share.tobytes()
     assert reference.weight.tobytes() == guarded.tobytes()
+
+
+def test_the_spline_goes_through_the_mean_and_through_0_in_holes():
+    rng, box = np.random.default_rng(5), PixelBox(5, 7, 75, 97)
+    weight = np.where(rng.random(box.shape) < 0.1, 0, rng.uniform(1, 9, box.shape))
+    others = Contribution(box, weight * rng.normal(size=box.shape), weight).narrowed()
+    wanted = ndimage.spline_filter(others.mean().value.astype(float), order=5)
+    found = Reference.build(others, Contribution.empty(PixelBox(0, 0, 9, 9))).coefficients
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-6 * np.abs(wanted).max())
 
 
 def test_pixels_of_other_sources_are_named_and_own_ones_are_not():
