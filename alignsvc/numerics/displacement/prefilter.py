@@ -23,26 +23,20 @@ _STRIP = 32
 _SQUARE = 16
 
 
-def spline_coefficients(plane: Float32Array) -> Float32Array:
-    """Return the coefficients of the quintic B-spline through a plane, mirrored at its edges.
+def prefilter(plane: Float32Array) -> None:
+    """Turn a plane, in place, into the coefficients of the quintic B-spline through it.
 
-    The mirror stands in the outermost pixels' centres (`scipy.ndimage`'s mode "mirror").
+    The mirror at its edges stands in the outermost pixels' centres (`scipy.ndimage`'s "mirror").
 
     Parameters
     ----------
     plane : float32 array, shape (ny, nx)
-        Finite everywhere.
-
-    Returns
-    -------
-    float32 array, shape (ny, nx)
-        To a few roundings of the largest value about.
+        Finite everywhere, row after row in memory. Coefficients are right to a few roundings of
+        the largest value about.
     """
-    coefficients = np.array(plane, np.float32, order="C")
-    if coefficients.size:
-        _filter_columns(coefficients)
-        _filter_rows(coefficients)
-    return coefficients
+    if plane.size:
+        _filter_columns(plane)
+        _filter_rows(plane)
 
 
 @compiled_sums

@@ -6,27 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from alignsvc.numerics.displacement.prefilter import spline_coefficients
+from alignsvc.numerics.displacement.prefilter import prefilter
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 99))
 def test_coefficients_are_scipys_to_float32_rounding(ny, nx, seed):
     plane = np.random.default_rng(seed).normal(size=(ny, nx)).astype(np.float32)
-    before = plane.copy()
     wanted = ndimage.spline_filter(plane.astype(float), order=5, mode="mirror")
-    np.testing.assert_allclose(
-        spline_coefficients(plane), wanted, rtol=0, atol=3e-6 * np.abs(wanted).max()
-    )
-    np.testing.assert_array_equal(plane, before)
+    prefilter(plane)
+    np.testing.assert_allclose(plane, wanted, rtol=0, atol=3e-6 * np.abs(wanted).max())
 
 
 def test_rounding_does_not_grow_with_the_plane():
     plane = np.random.default_rng(1).normal(1e4, 1.0, (900, 700)).astype(np.float32)
     wanted = ndimage.spline_filter(plane.astype(float), order=5)
-    np.testing.assert_allclose(spline_coefficients(plane), wanted, rtol=4e-6)
+    prefilter(plane)
+    np.testing.assert_allclose(plane, wanted, rtol=4e-6)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_nothing_has_no_coefficients(shape):
-    assert spline_coefficients(np.zeros(shape, np.float32)).shape == shape
+    prefilter(np.zeros(shape, np.float32))
