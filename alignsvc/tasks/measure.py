@@ -24,16 +24,16 @@ from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
-from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
+from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.level_measurement import (
     LevelMeasurement,
     MeasuredLevels,
     OwnAndAll,
 )
-from alignsvc.numerics.sources.matching import SegmentIds, final_segmentation
+from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,
@@ -228,9 +228,7 @@ class MeasureTask:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
         seen = self._around(chip.pixel_map)
-        reference = Reference.build(
-            leave_one_out(seen.total, seen.own), seen.own, seen.segmentation
-        )
+        reference = Reference.build(seen.total, seen.own, seen.segmentation)
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)

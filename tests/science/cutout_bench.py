@@ -21,7 +21,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
+from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.simulation.profiles import gaussian_mixture, moffat_mixture, sersic_mixture
 from alignsvc.simulation.render import GalaxyShape, galaxies_image, galaxy_values, stars_image
@@ -143,7 +143,7 @@ class Seen:
         box = PixelBox(0, 0, *self.scene.shape[::-1])
         kept = self.contributions if members is None else [self.contributions[i] for i in members]
         own = self.contributions[index].cut(box)
-        return Reference.build(leave_one_out(merge(kept, box), own), own)
+        return Reference.build(merge(kept, box), own)
 
     def measured(self, measure: Measurement, index: int, error=(0.31, -0.23)):
         """Return displacements of an exposure, less the truth, under a header that is off."""

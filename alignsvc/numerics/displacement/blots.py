@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
-from alignsvc.numerics.displacement.spline import ORDER
-from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.displacement.prefilter import prefilter
+from alignsvc.numerics.resampling.coadd import Contribution, Sums, flat, leave_one_out
 from alignsvc.numerics.sources.spread_masks import dilated
 
 #: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
 #: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
 GUARD_PX = 2
-#: Pixels taken together, so that what lies between stays in the processor's cache.
+#: Pixels whose others are taken at once.
 _PIXELS_AT_ONCE = 1 << 15
 Plane: TypeAlias = NDArray[np.floating[Any]]
 
@@ -52,57 +52,91 @@ class Reference:
 
     @classmethod
     def build(
-        cls, others: Contribution, own: Contribution, segmentation: IntArray | None = None
+        cls, total: Contribution, own: Contribution, segmentation: IntArray | None = None
     ) -> Reference:
-        """Return the reference made of a leave-one-out mosaic and the exposure's own part.
+        """Return the reference made of the mosaic of all and the exposure's own part.
 
         Parameters
         ----------
-        others : Contribution
-            The mosaic without the exposure.
+        total : Contribution
+            The mosaic, with the exposure.
         own : Contribution
             The exposure alone; its box may be another.
         segmentation : int64 array or None
-            Over the box of `others`.
+            Over the box of `total`.
 
         Raises
         ------
         ValueError
             The segmentation has another shape.
         """
-        if segmentation is not None and segmentation.shape != others.box.shape:
+        box = total.box
+        if segmentation is not None and segmentation.shape != box.shape:
             raise ValueError(
-                f"reference: segmentation {segmentation.shape} and mosaic {others.box.shape} "
+                f"reference: segmentation {segmentation.shape} and mosaic {box.shape} "
                 "must cover the same box"
             )
-        value, hole = others.mean()
-        own_weight = own.cut(others.box).weight
-        share = _share(own_weight, others.weight)
-        weight = others.weight.astype(np.float32)
-        if hole.any():
-            np.copyto(weight, 0, where=dilated(hole, GUARD_PX))
-        coefficients = ndimage.spline_filter(value, order=ORDER, output=np.float32)
+        others = _Others.of(total, own)
+        hole = others.weight == 0
         sky = ~hole if segmentation is None else segmentation == 0
+        noise = MosaicNoise.measured(others.value, others.weight, sky)
+        prefilter(others.value)
+        if hole.any():
+            np.copyto(others.weight, 0, where=dilated(hole, GUARD_PX))
         return cls(
-            others.box,
-            read_only(coefficients),
-            read_only(weight),
-            read_only(share),
-            MosaicNoise.measured(value, others.weight, sky),
+            box,
+            read_only(others.value),
+            read_only(others.weight),
+            read_only(others.share),
+            noise,
             segmentation,
         )
 
 
-def _share(own: Plane, others: Plane) -> Float32Array:
-    """Return an exposure's part of the weight of the whole, float32; 0 in holes."""
-    share = np.zeros(own.shape, np.float32)
-    height = max(1, _PIXELS_AT_ONCE // max(own.shape[1], 1))
-    for start in range(0, len(own), height):
-        rows = slice(start, start + height)
-        whole = others[rows] + own[rows]
-        part = np.zeros(whole.shape)
-        share[rows] = np.divide(own[rows], whole, out=part, where=whole > 0)
-    return share
+@dataclass(frozen=True, slots=True, eq=False)
+class _Others:
+    """The mean of all the others, its weight, and an exposure's share: float32, writable."""
+
+    value: Float32Array
+    weight: Float32Array
+    share: Float32Array
+
+    @classmethod
+    def of(cls, total: Contribution, own: Contribution) -> _Others:
+        """Return the planes over `total`'s box.
+
+        Rows are taken a few at a time: what lies between stays in the processor's cache, and new
+        memory costs as much as the sums.
+        """
+        box = total.box
+        found = cls(*(np.empty(box.shape, np.float32) for _ in fields(cls)))
+        height = max(1, _PIXELS_AT_ONCE // max(box.shape[1], 1))
+        for y0 in range(box.y0, box.y1, height):
+            part = PixelBox(box.x0, y0, box.x1, min(y0 + height, box.y1))
+            mine = own.cut(part)
+            others = leave_one_out(total.cut(part), mine)
+            rows = part.slices_in(box)[0]
+            found.weight[rows] = others.weight
+            _average(
+                (flat(others.numerator), flat(others.weight)),
+                flat(mine.weight),
+                found.value[rows].reshape(-1),
+                found.share[rows].reshape(-1),
+            )
+        return found
+
+
+@compiled
+def _average(others: Sums, own: Plane, value: Float32Array, share: Float32Array) -> None:
+    """Fill `value` with the mean, and `share` with an exposure's part of the weight of the whole.
+
+    Both are 0 in holes of the mean and of the whole.
+    """
+    numerator, weight = others
+    for i in range(weight.size):
+        value[i] = numerator[i] / weight[i] if weight[i] > 0 else 0.0
+        whole = weight[i] + own[i]
+        share[i] = own[i] / whole if whole > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

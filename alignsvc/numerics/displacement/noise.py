@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.local_map import LocalMap
+from alignsvc.numerics.displacement.neighbour_differences import NeighbourDifferences
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import gaussian_kernel
 
@@ -32,16 +33,10 @@ _SAMPLES, _PERIODS = 64, 2
 _OF_RANDOM_PHASES = 1.0 / 6.0
 #: The largest that neighbours alone can have.
 _LARGEST = 0.25
-#: Side of the cells over which noise is taken to be alike, grid pixels; and of each, every so
-#: many rows are looked at.
-_CELL_PX, _ROWS_APART = 128, 2
+#: Side of the cells over which noise is taken to be alike, grid pixels.
+_CELL_PX = 128
 #: Differences for which an average over random phases stands in.
 _N_ASSUMED = 100.0
-#: Median of the absolute value of a normal variable.
-_MEDIAN = 0.6745
-#: Differences that tell of the noise, in standard deviations, and the variance of normal ones up
-#: to there. (The median alone needs three times as many for the same error.)
-_MOST_SIGMA, _OF_VARIANCE = 3.0, 0.9733
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,18 +180,13 @@ class MosaicNoise:
         sky : bool array, same shape
             False = some source's.
         """
-        ny, nx = value.shape
-        cells = [
-            [
-                _neighbours_in(value[cell], weight[cell], sky[cell])
-                for cell in (
-                    (slice(y, y + _CELL_PX + 1), slice(x, x + _CELL_PX + 1))
-                    for x in range(0, max(nx, 1), _CELL_PX)
-                )
-            ]
-            for y in range(0, max(ny, 1), _CELL_PX)
-        ]
-        return cls(read_only(np.array(cells)))
+        differences = NeighbourDifferences.of(
+            value.astype(np.float32, copy=False),
+            weight.astype(np.float32, copy=False),
+            sky,
+            _CELL_PX,
+        )
+        return cls(read_only(_covariances(differences)))
 
     def texture(self, local_map: LocalMap) -> NoiseTexture:
         """Return the texture of templates blotted by maps to pixels of the box."""
@@ -230,36 +220,17 @@ def _waves(local_map: LocalMap, centre: FloatArray) -> FloatArray:
     return waves
 
 
-def _neighbours_in(value: Plane, weight: Plane, sky: BoolArray) -> tuple[float, float]:
-    """Return the covariances of neighbours in a cell along x and along y."""
-    seen = sky & (weight > 0)
-    unit = value * np.sqrt(weight)
-    apart = _ROWS_APART
-    x, n_x = _variance(np.diff(unit[::apart]), seen[::apart, 1:] & seen[::apart, :-1])
-    columns, both = unit[:, ::apart], seen[1:, ::apart] & seen[:-1, ::apart]
-    y, n_y = _variance(np.diff(columns, axis=0), both)
-    c = k = _OF_RANDOM_PHASES
+def _covariances(differences: NeighbourDifferences) -> FloatArray:
+    """Return the covariances of neighbours along x and along y, shape (rows, columns, 2).
+
+    Few differences count less than what is assumed.
+    """
+    variance, n = differences.variance, differences.number
+    found = np.full(variance.shape, _OF_RANDOM_PHASES)
     for _ in range(_ROUNDS):
-        c, k = (_within((1 - 0.5 * d / (1 - 2 * o)) / 3) for d, o in ((x, k), (y, c)))
-    return _shrunk(c, n_x), _shrunk(k, n_y)
-
-
-def _variance(difference: Plane, which: BoolArray) -> tuple[float, int]:
-    """Return the variance of differences, outliers left out, and how many there are."""
-    chosen = np.abs(difference[which])
-    if not chosen.size:
-        return 0.0, 0
-    near = chosen[chosen <= _MOST_SIGMA / _MEDIAN * np.median(chosen[::_ROWS_APART])]
-    return float(np.mean(near**2)) / _OF_VARIANCE, chosen.size
-
-
-def _within(covariance: float) -> float:
-    return min(max(covariance, 0.0), _LARGEST)
-
-
-def _shrunk(covariance: float, n: int) -> float:
-    """Return a covariance from `n` differences, few of which count less than what is assumed."""
-    return (n * covariance + _N_ASSUMED * _OF_RANDOM_PHASES) / (n + _N_ASSUMED)
+        of_other = found[..., ::-1]
+        found = np.clip((1 - 0.5 * variance / (1 - 2 * of_other)) / 3, 0.0, _LARGEST)
+    return np.asarray((n * found + _N_ASSUMED * _OF_RANDOM_PHASES) / (n + _N_ASSUMED))
 
 
 #: Each axis' covariance follows from the other's; an error shrinks to a third in a round.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, read_only
 from alignsvc.domain.geometry import PixelBox
+from alignsvc.numerics.compiled import compiled
 
 #: Less than this part of the weight left is rounding, not weight: float32 keeps 6e-8 of a number.
 EMPTY_BELOW = 1e-6
+
+#: Numerators and weights, pixel after pixel.
+Sums: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 
 
 class MeanImage(NamedTuple):
@@ -122,19 +126,31 @@ def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
 
 
 def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
-    """Return the mosaic of all the others over `total`'s box: ``(S - s, W - w)``, float64.
+    """Return the mosaic of all the others over `total`'s box: ``(S - s, W - w)``, float32.
 
-    Drizzling is linear, so subtracting is the same as not having added. Where less than 1e-6
-    of the weight is left, nothing is: numerator and weight are then exactly 0.
+    Drizzling is linear, so subtracting is the same as not having added; it is done in float64.
+    Where less than 1e-6 of the weight is left, nothing is: numerator and weight are then exactly 0.
     """
-    numerator = total.numerator.astype(np.float64)
-    weight = total.weight.astype(np.float64)
-    common = total.box.intersect(own.box)
-    if not common.is_empty:
-        here, there = common.slices_in(total.box), common.slices_in(own.box)
-        numerator[here] -= own.numerator[there]
-        weight[here] -= own.weight[there]
-    empty = weight <= EMPTY_BELOW * total.weight
-    numerator[empty] = 0.0
-    weight[empty] = 0.0
+    own = own.cut(total.box)
+    numerator, weight = (np.empty(total.box.shape, np.float32) for _ in range(2))
+    _subtract(
+        (flat(total.numerator), flat(total.weight)),
+        (flat(own.numerator), flat(own.weight)),
+        (numerator.reshape(-1), weight.reshape(-1)),
+    )
     return Contribution(total.box, numerator, weight)
+
+
+def flat(plane: NDArray[Any]) -> NDArray[Any]:
+    """Return the pixels of a plane in a row, read-only: the form that loops are compiled for."""
+    return read_only(np.ascontiguousarray(plane).reshape(-1))
+
+
+@compiled
+def _subtract(total: Sums, own: Sums, left: Sums) -> None:
+    """Fill the third pair of numerators and weights with the first less the second."""
+    for i in range(total[1].size):
+        weight = total[1][i] - own[1][i]
+        is_left = weight > EMPTY_BELOW * total[1][i]
+        left[0][i] = total[0][i] - own[0][i] if is_left else 0.0
+        left[1][i] = weight if is_left else 0.0

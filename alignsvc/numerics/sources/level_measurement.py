@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.resampling.coadd import Contribution, Sums
 
 #: Part of an aperture, or of a patch, that must be known: all exposures are to see the same.
 _LEAST_KNOWN = 0.95
@@ -30,8 +30,8 @@ _LEAST_RING = 0.3
 _MEDIAN_COST = 0.5 * math.pi
 #: Of rows and columns, only each second one tells the sky: medians are what takes time.
 _EVERY = 2
-#: Pixels of stamps worked on at once.
-_PIXELS_AT_ONCE = 1 << 18
+#: And each fifth the noise, which is one number a chip.
+_NOISE_EVERY = 5
 #: More patches than any grid has side by side.
 _PATCHES_A_ROW = 1 << 24
 
@@ -143,7 +143,7 @@ class LevelMeasurement:
         brightest = np.sort(np.argsort(-sources.snr, kind="stable")[: self.most_sources])
         found = self._fluxes(seen, sources.select(brightest))
         skies = self._skies(seen)
-        weight = seen.own.weight[::_EVERY, ::_EVERY]
+        weight = seen.own.weight[::_NOISE_EVERY, ::_NOISE_EVERY]
         known = weight > 0
         noise = np.array([float(np.median(weight[known])) ** -0.5] if known.any() else [])
         return MeasuredLevels(*found, *skies, noise)
@@ -156,78 +156,107 @@ class LevelMeasurement:
         apertures = _Apertures.of(self.aperture_fwhm * fwhm, self.ring)
         half = apertures.half
         ny, nx = seen.box.shape
-        column = np.rint(sources.x).astype(np.int64) - seen.box.x0 - half
-        row = np.rint(sources.y).astype(np.int64) - seen.box.y0 - half
-        inside = (column >= 0) & (row >= 0) & (column < nx - 2 * half) & (row < ny - 2 * half)
+        column = np.rint(sources.x).astype(np.int64) - seen.box.x0
+        row = np.rint(sources.y).astype(np.int64) - seen.box.y0
+        inside = (column >= half) & (row >= half) & (column < nx - half) & (row < ny - half)
         source, row, column = sources.id[inside], row[inside], column[inside]
-        log_ratio, log_variance = np.full(len(source), np.nan), np.full(len(source), np.nan)
-        at_once = max(1, _PIXELS_AT_ONCE // (2 * half + 1) ** 2)
-        for start in range(0, len(source), at_once):
-            some = slice(start, start + at_once)
-            where = (source[some], row[some], column[some])
-            own, all_, variance = apertures.photometry(seen, where)
-            noise = self.least_snr * np.sqrt(variance)
-            bright = (noise > 0) & (all_ > noise) & (own > 0.3 * noise)
-            log_ratio[some][bright] = np.log(own[bright] / all_[bright])
-            log_variance[some][bright] = variance[bright] / own[bright] ** 2
-        good = np.isfinite(log_ratio)
-        return source[good], log_ratio[good], log_variance[good]
+        own, all_, variance = apertures.photometry(seen, source, row, column).T
+        noise = self.least_snr * np.sqrt(variance)
+        good = (noise > 0) & (all_ > noise) & (own > 0.3 * noise)
+        own, all_, variance = own[good], all_[good], variance[good]
+        return source[good], np.log(own / all_), variance / own**2
 
     def _skies(self, seen: OwnAndAll) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return numbers of patches, medians of the difference there, and their variances."""
         side, box = self.patch_px, seen.box
-        numbers, values, variances = [], [], []
-        for top in range(-(-box.y0 // side), box.y1 // side):
-            for left in range(-(-box.x0 // side), box.x1 // side):
-                y0, x0 = top * side - box.y0, left * side - box.x0
-                here = (slice(y0, y0 + side, _EVERY), slice(x0, x0 + side, _EVERY))
-                use = seen.own.weight[here] > 0
-                n_free = use.size
-                if seen.segmentation is not None:
-                    free = seen.segmentation[here] == 0
-                    n_free = int(free.sum())
-                    use &= free
-                n = int(use.sum())
-                if n < max(_LEAST_KNOWN * n_free, _LEAST_RING * use.size):
-                    continue
-                own, all_ = (
-                    _mean(one.numerator[here][use], one.weight[here][use])
-                    for one in (seen.own, seen.total)
-                )
-                weight = float(np.mean(seen.own.weight[here][use]))
-                numbers.append(_PATCHES_A_ROW * top + left)
-                values.append(float(np.median(own - all_)))
-                variances.append(_MEDIAN_COST / (n * weight))
-        return np.array(numbers, np.int64), np.array(values, float), np.array(variances, float)
+        rows = np.arange(-(-box.y0 // side), box.y1 // side)
+        columns = np.arange(-(-box.x0 // side), box.x1 // side)
+        top, left = (one.ravel() for one in np.meshgrid(rows, columns, indexing="ij"))
+        most = (-(-side // _EVERY)) ** 2
+        # Beyond a patch's pixels NaN, which sorts last.
+        difference = np.full((len(top), most), np.nan)
+        n, n_free = np.zeros((2, len(top)), np.int64)
+        weight = np.zeros(len(top))
+        corner = np.stack([top * side - box.y0, left * side - box.x0], axis=1)
+        patches = _PatchSums(difference, n, n_free, weight)
+        _look_at_patches(_Planes.of(seen), corner, side, patches)
+        enough = n >= np.maximum(_LEAST_KNOWN * n_free, _LEAST_RING * most)
+        n, weight = n[enough], weight[enough]
+        return (
+            (_PATCHES_A_ROW * top + left)[enough],
+            _medians(difference[enough], n),
+            _MEDIAN_COST / weight,
+        )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _SkyRows:
-    """Some rows of an exposure less the mosaic; `free` of sources, `known` if weighted too."""
+class _Planes(NamedTuple):
+    """What an exposure and the mosaic of all hold of the same pixels, as loops want it."""
 
-    free: BoolArray
-    known: BoolArray
-    weight: Plane
-    difference: Plane
+    own: Plane
+    own_weight: Plane
+    total: Plane
+    total_weight: Plane
+    label: IntArray
 
     @classmethod
-    def of(cls, seen: OwnAndAll, rows: slice) -> _SkyRows:
-        own, total = seen.own, seen.total
-        weight = own.weight[rows]
-        free = np.ones(weight.shape, bool)
-        if seen.segmentation is not None:
-            free = seen.segmentation[rows] == 0
-        mine = _mean(own.numerator[rows], weight)
-        difference = mine - _mean(total.numerator[rows], total.weight[rows])
-        return cls(free, free & (weight > 0), weight, difference)
+    def of(cls, seen: OwnAndAll) -> _Planes:
+        """Return the planes of `seen`; without a segmentation, of no source."""
+        label = seen.segmentation
+        if label is None:
+            label = np.zeros(seen.box.shape, np.int64)
+        planes = seen.own.numerator, seen.own.weight, seen.total.numerator, seen.total.weight
+        return cls(*(read_only(np.ascontiguousarray(plane)) for plane in (*planes, label)))
+
+
+class _PatchSums(NamedTuple):
+    """Of patches, each a row: differences, how many, pixels of no source, sums of weights."""
+
+    difference: FloatArray
+    n: IntArray
+    n_free: IntArray
+    weight: FloatArray
+
+
+@compiled
+def _look_at_patches(seen: _Planes, corner: IntArray, side: int, found: _PatchSums) -> None:
+    """Fill `found` with every other pixel of the squares at these rows and columns."""
+    for i in range(len(corner)):
+        y0, x0 = corner[i]
+        n = 0
+        for y in range(y0, y0 + side, _EVERY):
+            for x in range(x0, x0 + side, _EVERY):
+                weight = seen.own_weight[y, x]
+                is_free = seen.label[y, x] == 0
+                found.n_free[i] += is_free
+                if is_free and weight > 0:
+                    mine = seen.own[y, x] / weight
+                    found.difference[i, n] = mine - seen.total[y, x] / seen.total_weight[y, x]
+                    found.weight[i] += weight
+                    n += 1
+        found.n[i] = n
+
+
+def _medians(values: FloatArray, n: IntArray) -> FloatArray:
+    """Return the median of the first `n` of each row; NaN is behind them."""
+    values.sort(axis=1)
+    row = np.arange(len(values))
+    return np.asarray(0.5 * (values[row, (n - 1) // 2] + values[row, n // 2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Apertures:
-    """Apertures of one size with the rings about them, on square stamps."""
+    """Apertures of one size with the rings about them.
 
-    inner: BoolArray
-    outer: BoolArray
+    Parameters
+    ----------
+    reach : int64 array, shape (2, 2 half + 1)
+        Of each row through the aperture, and through aperture and ring, how far it goes to each
+        side of the middle; -1 = not at all.
+    half : int
+        Outer radius of the ring.
+    """
+
+    reach: IntArray
     half: int
 
     @classmethod
@@ -235,54 +264,60 @@ class _Apertures:
         half = math.ceil(ring * radius)
         step = np.arange(-half, half + 1)
         distance = np.hypot(step, step[:, None])
-        return cls(distance <= radius, (distance > radius) & (distance <= half), half)
+        discs = (distance <= radius, distance <= half)
+        return cls(np.stack([(disc.sum(axis=1) - 1) // 2 for disc in discs]), half)
 
     def photometry(
-        self,
-        seen: OwnAndAll,
-        where: tuple[IntArray, IntArray, IntArray],
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return fluxes in the exposure and in the mosaic, and the variance of the first.
+        self, seen: OwnAndAll, source: IntArray, row: IntArray, column: IntArray
+    ) -> FloatArray:
+        """Return fluxes in the exposure and in the mosaic, and the variance of the first, (n, 3).
 
-        Fluxes are 0 where too little is known. `where`: ids, and row and column of the stamps.
+        Fluxes are 0 where too little is known. `row` and `column` are those of the middles.
         """
-        source, row, column = where
-
-        def stamps(plane: NDArray[Any]) -> NDArray[Any]:
-            return sliding_window_view(plane, (2 * self.half + 1,) * 2)[row, column]
-
-        weight = stamps(seen.own.weight)
-        known = weight > 0
-        mine = np.ones_like(known)
-        if seen.segmentation is not None:
-            label = stamps(seen.segmentation)
-            mine = (label == 0) | (label == source[:, None, None])
-        aperture, ring = self.inner & mine & known, self.outer & mine & known
-        n_aperture, n_ring = _count(aperture), _count(ring)
-        enough = n_aperture >= _LEAST_KNOWN * np.maximum(_count(self.inner & mine), 1)
-        enough &= n_aperture >= 0.5 * self.inner.sum()
-        enough &= n_ring >= _LEAST_RING * self.outer.sum()
-        part = n_aperture / np.maximum(n_ring, 1)
-        own, all_ = (
-            np.where(enough, _sum(one, aperture) - part * _sum(one, ring), 0.0)
-            for one in (
-                _mean(stamps(one.numerator), stamps(one.weight)) for one in (seen.own, seen.total)
-            )
-        )
-        noise = np.divide(1.0, weight, out=np.zeros(weight.shape), where=known)
-        return own, all_, _sum(noise, aperture) * (1.0 + part)
+        where = np.stack([source, row, column], axis=1)
+        sums = np.zeros((len(where), 2, 5))
+        _sum_discs(_Planes.of(seen), where, self.reach, sums)
+        aperture, ring = sums[:, 0].T, (sums[:, 1] - sums[:, 0]).T
+        n_aperture, n_disc = (2 * self.reach + 1).clip(0).sum(axis=1)
+        n_known, n_ring = aperture[1], ring[1]
+        enough = n_known >= _LEAST_KNOWN * np.maximum(aperture[0], 1)
+        enough &= n_known >= 0.5 * n_aperture
+        enough &= n_ring >= _LEAST_RING * (n_disc - n_aperture)
+        part = n_known / np.maximum(n_ring, 1)
+        own, all_ = (np.where(enough, aperture[i] - part * ring[i], 0.0) for i in (2, 3))
+        return np.stack([own, all_, aperture[4] * (1.0 + part)], axis=1)
 
 
-def _mean(numerator: Plane, weight: Plane) -> Plane:
-    """Return the mean as `Contribution.mean` has it, 0 in holes."""
-    value = np.zeros_like(numerator)
-    np.divide(numerator, weight, out=value, where=weight > 0)
-    return value
+@compiled
+def _sum_discs(seen: _Planes, where: IntArray, reach: IntArray, sums: FloatArray) -> None:
+    """Fill `sums` (n, 2, 5) with those of two discs about each (source, row, column)."""
+    half = reach.shape[1] // 2
+    for i in range(len(where)):
+        source, y, x = where[i]
+        for disc in range(2):
+            for j in range(reach.shape[1]):
+                if reach[disc, j] >= 0:
+                    row, x0, x1 = y - half + j, x - reach[disc, j], x + reach[disc, j] + 1
+                    label = seen.label[row, x0:x1]
+                    own = seen.own[row, x0:x1], seen.own_weight[row, x0:x1]
+                    total = seen.total[row, x0:x1], seen.total_weight[row, x0:x1]
+                    _add_row((label == 0) | (label == source), own, total, sums[i, disc])
 
 
-def _count(pixels: BoolArray) -> FloatArray:
-    return np.asarray(pixels.sum(axis=(1, 2)), float)
-
-
-def _sum(plane: NDArray[Any], where: BoolArray) -> FloatArray:
-    return np.asarray(np.sum(plane, axis=(1, 2), where=where, dtype=float), float)
+@compiled_sums
+def _add_row(mine: BoolArray, own: Sums, total: Sums, sums: FloatArray) -> None:
+    """Add pixels that are nobody else's, known ones, both means, and the exposure's variance."""
+    n_mine, n_known = 0, 0
+    of_own, of_total, variance = 0.0, 0.0, 0.0
+    for x in range(mine.size):
+        is_known = mine[x] and own[1][x] > 0
+        n_mine += mine[x]
+        n_known += is_known
+        of_own += own[0][x] / own[1][x] if is_known else 0.0
+        of_total += total[0][x] / total[1][x] if is_known else 0.0
+        variance += 1.0 / own[1][x] if is_known else 0.0
+    sums[0] += n_mine
+    sums[1] += n_known
+    sums[2] += of_own
+    sums[3] += of_total
+    sums[4] += variance

@@ -205,22 +205,3 @@ class SegmentIds:
     def __post_init__(self) -> None:
         for name in ("component", "segment", "id"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
-
-
-def final_segmentation(segmentation: IntArray, sources: SegmentIds, component: int) -> IntArray:
-    """Return a segmentation, as detection wrote it, with the sources' final ids.
-
-    0 stays 0; pixels of a source that `sources` does not list become `UNLISTED`. Give all
-    numbered sources, not only those that filters left: neighbours matter, used or not.
-    """
-    here = np.flatnonzero(sources.component == component)
-    here = here[np.argsort(sources.segment[here])]
-    segments = np.concatenate([[0], sources.segment[here]])
-    ids = np.concatenate([[0], sources.id[here]])
-    result = np.zeros(segmentation.shape, np.int64)
-    # Most pixels are of no source.
-    occupied = segmentation != 0
-    values = segmentation[occupied]
-    index = np.minimum(np.searchsorted(segments, values), len(segments) - 1)
-    result[occupied] = np.where(segments[index] == values, ids[index], UNLISTED)
-    return result

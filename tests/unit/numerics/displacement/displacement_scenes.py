@@ -11,7 +11,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.resampling.coadd import Contribution, merge
 
 #: Sub-pixels along a side that a pixel's light is summed over.
 SUBPIXELS = 5
@@ -116,4 +116,4 @@ def reference_of(mean, depth=8.0, own=1.0, segmentation=None):
     weight = np.broadcast_to(np.asarray(depth, float), mean.shape)
     others = Contribution(box, mean * weight, np.array(weight))
     mine = Contribution(box, mean * own, np.full(mean.shape, float(own)))
-    return Reference.build(others, mine, segmentation)
+    return Reference.build(merge([others, mine], box), mine, segmentation)

@@ -53,8 +53,18 @@ def test_leaving_one_out_is_merging_the_others(parts: list[PixelBox], data: st.D
     left = leave_one_out(merge(contributions, frame), contributions[out])
     others = merge(contributions[:out] + contributions[out + 1 :], frame)
     np.testing.assert_array_equal(left.weight == 0, others.weight == 0)
-    np.testing.assert_allclose(left.weight, others.weight, rtol=1e-12)
-    np.testing.assert_allclose(left.numerator, others.numerator, rtol=0, atol=1e-12)
+    assert left.numerator.dtype == left.weight.dtype == np.float32
+    np.testing.assert_allclose(left.weight, others.weight, rtol=1e-7)
+    np.testing.assert_allclose(left.numerator, others.numerator, rtol=1e-7, atol=1e-12)
+
+
+def test_what_is_left_of_much_is_taken_from_the_whole_sum_not_from_a_rounded_one() -> None:
+    box = PixelBox(0, 0, 1, 1)
+    own = Contribution(box, np.array([[1e6]], np.float32), np.array([[1e4]], np.float32))
+    total = Contribution(box, np.array([[1e6 + 0.01]]), np.array([[1e4 + 0.1]]))
+    left = leave_one_out(total, own)
+    assert left.numerator[0, 0] == pytest.approx(0.01, rel=1e-6)
+    assert left.weight[0, 0] == pytest.approx(0.1, rel=1e-6)
 
 
 def test_where_only_one_contributed_nothing_is_left_exactly() -> None:

@@ -23,7 +23,8 @@ from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
-from alignsvc.numerics.sources.matching import final_segmentation, number_sources
+from alignsvc.numerics.sources.final_segmentation import final_segmentation
+from alignsvc.numerics.sources.matching import number_sources
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground, MosaicMesh
 
 SIDE = 1024

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from source_fields import catalog_at
 
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.matching import (
     UNLISTED,
     NumberedSources,
     SegmentIds,
-    final_segmentation,
     inherit_ids,
     mutual_nearest,
     nearest_but_for_a_shift,
