@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points, SkyPoints
 
 
@@ -23,6 +24,33 @@ class SkyMap(Protocol):
     def pixel_from_sky(self, sky: SkyPoints, /) -> Points:
         """Return 0-based pixel coordinates of ICRS degrees; NaN where there are none."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A map between pixels and sky as a correction wants it, whatever a header can hold of it.
+
+    Parameters
+    ----------
+    start : SkyMap
+    correction : Correction
+        Its total.
+    """
+
+    start: SkyMap
+    correction: Correction
+
+    def sky_from_pixel(self, pixel: Points, /) -> SkyPoints:
+        """Return ICRS degrees of 0-based pixel coordinates."""
+        plane = self.correction.plane
+        at = plane.from_sky(self.start.sky_from_pixel(pixel))
+        return plane.to_sky(self.correction.apply(at))
+
+    def pixel_from_sky(self, sky: SkyPoints, /) -> Points:
+        """Return 0-based pixel coordinates of ICRS degrees; NaN where there are none."""
+        plane = self.correction.plane
+        at = self.correction.inverse().apply(plane.from_sky(sky))
+        return self.start.pixel_from_sky(plane.to_sky(at))
 
 
 def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
@@ -45,7 +73,7 @@ def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
 
 
 def movement_px(old: SkyMap, new: SkyMap, shape: tuple[int, int]) -> float:
-    """Return the largest displacement between two WCSs over a chip, in its pixels.
+    """Return the largest displacement between two maps over a chip, in its pixels.
 
     Parameters
     ----------

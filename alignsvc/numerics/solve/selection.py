@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
+from alignsvc.domain.made_when_asked import column_of
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
@@ -104,7 +105,8 @@ class Stack:
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             if begin < end:
                 one = int(exposure[begin])
-                jacobian[begin:end] = self.factors[one].jacobian[index[begin:end] - self.start[one]]
+                own = column_of(self.factors, one, "jacobian")
+                jacobian[begin:end] = own[index[begin:end] - self.start[one]]
         return np.asarray(jacobian @ self.basis[exposure], float)
 
     @property

@@ -64,7 +64,8 @@ class Measured:
 class SolveGroup:
     """The exposures of one grid, with all that the solve needs of each.
 
-    `are_repeated`: all were measured the same way in the pass before.
+    `are_repeated`: all were measured the same way in the pass before. `scales_arcsec`: of a pixel
+    of each one's first chip.
     """
 
     grid: MosaicGrid
@@ -73,6 +74,7 @@ class SolveGroup:
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
     chips: tuple[ChipShifts | None, ...]
+    scales_arcsec: tuple[float, ...]
     are_repeated: bool = False
 
     def as_free_as(self, geometries: Sequence[Geometry]) -> SolveGroup:
@@ -111,7 +113,13 @@ def group_of(
     )
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
     are_repeated = all(one.is_repeated for one in own)
-    return SolveGroup(grid, members, factors, footprints, totals, chips, are_repeated)
+    scales = scales_of(members)
+    return SolveGroup(grid, members, factors, footprints, totals, chips, scales, are_repeated)
+
+
+def scales_of(members: Sequence[PlannedExposure]) -> tuple[float, ...]:
+    """Return the pixel scale of each exposure's first chip, arcsec."""
+    return tuple(one.header.wcs[0].pixel_scale_arcsec for one in members)
 
 
 def footprint_in(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:
