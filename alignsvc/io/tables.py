@@ -153,7 +153,7 @@ def _field_from(archive: zipfile.ZipFile, name: str, type_: Any) -> Any:
     shape = tuple(int(one) for one in header[2].replace(b",", b" ").split())
     dtype, size = np.dtype(header[1].decode()), math.prod(shape)
     if dtype.hasobject:
-        raise ValueError(f"column {name}: Object arrays cannot be loaded")
+        raise ValueError("Object arrays cannot be loaded")
     column = np.frombuffer(content, dtype, size, header.end()).reshape(shape).copy()
     return type_(column.item()) if type_ in _SCALARS else column
 
