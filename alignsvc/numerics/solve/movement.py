@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from alignsvc.domain.arrays import read_only
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points, SkyPoints
 
@@ -53,6 +55,7 @@ class Moved:
         return self.start.pixel_from_sky(plane.to_sky(at))
 
 
+@lru_cache(maxsize=64)
 def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
     """Return a grid of points over a chip's area, its corners and edges among them.
 
@@ -69,7 +72,7 @@ def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
         np.linspace(-0.5, shape[1] - 0.5, n_per_side),
         indexing="ij",
     )
-    return Points(x.ravel(), y.ravel())
+    return Points(read_only(x.ravel()), read_only(y.ravel()))
 
 
 def movement_px(old: SkyMap, new: SkyMap, shape: tuple[int, int]) -> float:

@@ -108,18 +108,20 @@ def group_of(
     equal = not tools.plan.config.alignment.use_weights
     factors = ScratchRows(equally_weighted(each) if equal else each for each in read)
     totals = tuple(corrections[one.exposure.id] for one in own)
-    footprints = tuple(
-        footprint_in(one.exposure, total, grid) for one, total in zip(own, totals, strict=True)
-    )
+    # Both of one exposure before the next: a WCS that is made for one serves the other.
+    both = [
+        (footprint_in(one.exposure, total, grid), scale_of(one.exposure))
+        for one, total in zip(own, totals, strict=True)
+    ]
+    footprints, scales = tuple(one for one, _ in both), tuple(scale for _, scale in both)
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
     are_repeated = all(one.is_repeated for one in own)
-    scales = scales_of(members)
     return SolveGroup(grid, members, factors, footprints, totals, chips, scales, are_repeated)
 
 
-def scales_of(members: Sequence[PlannedExposure]) -> tuple[float, ...]:
-    """Return the pixel scale of each exposure's first chip, arcsec."""
-    return tuple(one.header.wcs[0].pixel_scale_arcsec for one in members)
+def scale_of(exposure: PlannedExposure) -> float:
+    """Return the pixel scale of an exposure's first chip, arcsec."""
+    return exposure.header.wcs[0].pixel_scale_arcsec
 
 
 def footprint_in(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:
