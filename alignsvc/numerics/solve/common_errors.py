@@ -27,6 +27,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS
+from alignsvc.domain.made_when_asked import column_of
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.joint_problem import Solved
 from alignsvc.numerics.solve.sums import cholesky_2x2
@@ -70,17 +71,19 @@ def _white_errors(factors: Sequence[Factors], solved: Solved) -> csr_matrix:
     The columns of conventions come last.
     """
     own, common = _Columns(), _Columns()
-    start = 0
-    for one in factors:
-        at = np.arange(*np.searchsorted(solved.index, (start, start + len(one))))
-        if one.profile_error.shape[2] or one.convention_error.shape[2]:
+    starts = solved.rows.stacked.start
+    # One search for all, in the type of what is searched: else it is copied each time.
+    within = np.searchsorted(solved.index, starts.astype(solved.index.dtype)).tolist()
+    for i, start in enumerate(starts[: len(factors)].tolist()):
+        names = ("profile_error", "convention_error")
+        if any(column_of(factors, i, name).shape[2] for name in names):
+            one, at = factors[i], np.arange(within[i], within[i + 1])
             lower = np.swapaxes(cholesky_2x2(solved.rows.information(at)), 1, 2)
             rows = solved.index[at] - start
             for chip in np.unique(one.chip[rows]):
                 some = one.chip[rows] == chip
                 own.add(lower[some] @ one.profile_error[rows[some]], at[some], own.n)
             common.add(lower @ one.convention_error[rows], at, 0)
-        start += len(one)
     n_rows = 2 * len(solved.index)
     return hstack([own.matrix(n_rows), common.matrix(n_rows)], format="csr")
 
