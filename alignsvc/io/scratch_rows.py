@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 import weakref
 from collections.abc import Iterable
@@ -64,6 +66,11 @@ class ScratchRows(MadeWhenAsked[T]):
             self._axes.append(known.setdefault(axes, axes))
             numbers.append([int(getattr(value, name)) for name in self._numbers])
         self._start, self._n_rows = np.array(starts), np.array(lengths)
+        # What came in one piece of memory is read as that, all else by its place in the file.
+        self._file.seek(0)
+        self._content = self._file.read() if starts[-1] <= _IN_MEMORY else b""
+        self._sizes = {axes: tuple(math.prod(one) for one in axes) for axes in known}
+        self._names = [name for name, _ in self._columns]
         self._number = np.array(numbers, np.int64).reshape(len(lengths), len(self._numbers))
 
     def _columns_of(self, value: T) -> list[NDArray[Any]]:
@@ -80,14 +87,30 @@ class ScratchRows(MadeWhenAsked[T]):
     def __len__(self) -> int:
         return len(self._n_rows)
 
+    def column(self, index: int, name: str) -> NDArray[Any]:
+        """Return one array of a value, without reading the others."""
+        index = range(len(self))[index]
+        axes, n_rows = self._axes[index], int(self._n_rows[index])
+        start, which = int(self._start[index]), self._names.index(name)
+        sizes = self._sizes[axes]
+        for (_, dtype), size in zip(self._columns[:which], sizes, strict=False):
+            start += n_rows * size * dtype.itemsize
+        dtype, size = self._columns[which][1], n_rows * sizes[which]
+        content = self._read(start, size * dtype.itemsize)
+        return np.frombuffer(content, dtype, size).reshape(n_rows, *axes[which])
+
     def _made(self, index: int) -> T:
         assert self._type is not None
         start, end = self._start[index : index + 2].tolist()
-        self._file.seek(start)
-        content, n_rows, at = self._file.read(end - start), int(self._n_rows[index]), 0
+        content, n_rows, at = self._read(start, end - start), int(self._n_rows[index]), 0
         found: dict[str, Any] = dict(zip(self._numbers, self._number[index].tolist(), strict=True))
-        for (name, dtype), shape in zip(self._columns, self._axes[index], strict=True):
-            size = n_rows * int(np.prod(shape))
-            found[name] = np.frombuffer(content, dtype, size, at).reshape(n_rows, *shape)
-            at += size * dtype.itemsize
+        axes = self._axes[index]
+        for (name, dtype), shape, size in zip(self._columns, axes, self._sizes[axes], strict=True):
+            found[name] = np.frombuffer(content, dtype, n_rows * size, at).reshape(n_rows, *shape)
+            at += n_rows * size * dtype.itemsize
         return self._type(**found)
+
+    def _read(self, start: int, size: int) -> bytes:
+        if self._content:
+            return self._content[start : start + size]
+        return os.pread(self._file.fileno(), size, start)

@@ -35,6 +35,7 @@ from alignsvc.run.reducer.solve_group import (
     SolveGroup,
     equally_weighted,
     footprint_in,
+    scale_of,
 )
 from alignsvc.run.reference import grid_references
 from alignsvc.run.solved_table import load_solved, pass_name
@@ -272,6 +273,7 @@ def _apart_alone(
             tuple(footprints),
             tuple(totals),
             tuple(state.chips_at_start.get(one.exposure.id) for one in pairs),
+            tuple(scale_of(one.exposure) for one in pairs),
         )
         for method in ([one.by_run for one in pairs], [one.by_model for one in pairs])
     )

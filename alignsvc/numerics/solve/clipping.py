@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.numerics.solve.row_loops import medians
 from alignsvc.numerics.solve.sums import (
     AnyIntArray,
     Computed,
     SumBy,
     apply_each,
+    determinant_2x2,
+    indices,
     inverse_2x2,
     parts_of,
+    plain,
 )
 
 #: Solutions with outliers trusted less, before any is rejected.
@@ -115,7 +119,7 @@ def lengths_from_median(
     weight = np.empty(len(source))
     for some in parts_of(len(source)):
         # 1 / sigma: that of least absolute values
-        weight[some] = np.linalg.det(information[some]) ** 0.25
+        weight[some] = determinant_2x2(information[some]) ** 0.25
     middle = np.stack([weighted_median_by(source, axis, weight, n) for axis in residual.T], 1)
     del weight
     total = SumBy(n, (2, 2))
@@ -196,35 +200,7 @@ def weighted_median_by(
     Where exactly half of the weight lies on each side (two equal rows), the middle between
     the two neighbours: neither of two rows that disagree is preferred.
     """
-    median = np.zeros(n_labels)
-    if not len(label):
-        return median
-    share = np.bincount(label, weights, n_labels)[label]
-    np.divide(weights, share, out=share)
-    order = np.lexsort((values, label))
-    share = share[order]
-    np.cumsum(share, out=share)
-    sorted_label, values = label[order], values[order]
-    starts = np.flatnonzero(np.append(True, sorted_label[1:] != sorted_label[:-1]))
-    # The running sum within a label: minus what stood before the label's first row.
-    before = (
-        share[starts]
-        - weights[order[starts]] / np.bincount(label, weights, n_labels)[sorted_label[starts]]
-    )
-    share -= np.repeat(before, np.diff(np.append(starts, len(share))))
-    del order
-    tolerance = 1e-9
-    lower, upper = (
-        _next(np.flatnonzero(reached), starts)
-        for reached in (share >= 0.5 - tolerance, share > 0.5 + tolerance)
-    )
-    median[sorted_label[starts]] = 0.5 * (values[lower] + values[upper])
-    return median
-
-
-def _next(rows: IntArray, starts: IntArray) -> IntArray:
-    """The first of some rows at or after each start."""
-    return rows[np.searchsorted(rows, starts)]
+    return medians(indices(label), plain(values), plain(weights), n_labels)
 
 
 def _scale_of(lengths: FloatArray) -> float:

@@ -27,6 +27,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS
+from alignsvc.domain.made_when_asked import column_of
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.joint_problem import Solved
 from alignsvc.numerics.solve.sums import cholesky_2x2
@@ -65,28 +66,47 @@ def common_covariances(factors: Sequence[Factors], solved: Solved, seed: int) ->
 
 
 def _white_errors(factors: Sequence[Factors], solved: Solved) -> csr_matrix:
-    """Return ``L^T G`` of the rows in the fit, a column for each number; (2 m, q)."""
-    lower = np.swapaxes(cholesky_2x2(solved.rows.information(slice(None))), 1, 2)
-    starts = np.cumsum([0, *(len(one) for one in factors)])
-    n_common = max((one.convention_error.shape[2] for one in factors), default=0)
-    of_all = csr_matrix((2 * len(solved.index), n_common))
-    parts = [csr_matrix((2 * len(solved.index), 0))]
-    for one, start, stop in zip(factors, starts[:-1], starts[1:], strict=True):
-        at = np.flatnonzero((solved.index >= start) & (solved.index < stop))
-        rows = solved.index[at] - start
-        for chip in np.unique(one.chip[rows]):
-            own = one.chip[rows] == chip
-            values = lower[at[own]] @ one.profile_error[rows[own]]
-            if values.any():
-                parts.append(_columns(values, at[own], (of_all.shape[0], values.shape[2])))
-        values = lower[at] @ one.convention_error[rows]
-        if values.any():
-            of_all = of_all + _columns(values, at, of_all.shape)
-    return hstack([*parts, of_all] if of_all.nnz else parts, format="csr")
+    """Return ``L^T G`` of the rows in the fit, a column for each number; (2 m, q).
+
+    The columns of conventions come last.
+    """
+    own, common = _Columns(), _Columns()
+    starts = solved.rows.stacked.start
+    # One search for all, in the type of what is searched: else it is copied each time.
+    within = np.searchsorted(solved.index, starts.astype(solved.index.dtype)).tolist()
+    for i, start in enumerate(starts[: len(factors)].tolist()):
+        names = ("profile_error", "convention_error")
+        if any(column_of(factors, i, name).shape[2] for name in names):
+            one, at = factors[i], np.arange(within[i], within[i + 1])
+            lower = np.swapaxes(cholesky_2x2(solved.rows.information(at)), 1, 2)
+            rows = solved.index[at] - start
+            for chip in np.unique(one.chip[rows]):
+                some = one.chip[rows] == chip
+                own.add(lower[some] @ one.profile_error[rows[some]], at[some], own.n)
+            common.add(lower @ one.convention_error[rows], at, 0)
+    n_rows = 2 * len(solved.index)
+    return hstack([own.matrix(n_rows), common.matrix(n_rows)], format="csr")
 
 
-def _columns(values: FloatArray, at: IntArray, shape: tuple[int, int]) -> csr_matrix:
-    """Return values (k, 2, q) of the rows `at` as the first columns of a matrix."""
-    row = np.repeat((2 * at[:, None] + np.arange(2)).ravel(), values.shape[2])
-    column = np.tile(np.arange(values.shape[2]), 2 * len(at))
-    return csr_matrix((values.ravel(), (row, column)), shape)
+class _Columns:
+    """Columns of a sparse matrix, gathered some rows at a time."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._parts: list[tuple[FloatArray, IntArray, IntArray]] = []
+
+    def add(self, values: FloatArray, at: IntArray, first: int) -> None:
+        """Add values (k, 2, q) of the measurements `at`, in columns from `first` on."""
+        if not values.any():
+            return
+        row = np.repeat((2 * at[:, None] + np.arange(2)).ravel(), values.shape[2])
+        column = np.tile(first + np.arange(values.shape[2]), 2 * len(at))
+        self._parts.append((values.ravel(), row, column))
+        self.n = max(self.n, first + values.shape[2])
+
+    def matrix(self, n_rows: int) -> csr_matrix:
+        """Return them; no columns if there is none."""
+        if not self._parts:
+            return csr_matrix((n_rows, 0))
+        values, row, column = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        return csr_matrix((values, (row, column)), (n_rows, self.n))

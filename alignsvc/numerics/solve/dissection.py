@@ -16,7 +16,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 
 #: Sets no larger than this are eliminated at once.
-_LEAF = 8
+_LEAF = 16
 #: A separator larger than this part of its set saves nothing.
 _LARGEST_SEPARATOR = 0.4
 

@@ -162,9 +162,7 @@ def leverage(rows: FitRows, information: FloatArray | Computed) -> FloatArray:
     width = rows.design[:1].shape[2]
     sums = SumBy(n_exposures, (width, width))
     for some in parts_of(len(rows.source)):
-        design = rows.design[some]
-        own = np.swapaxes(design, 1, 2) @ (information[some] @ design)
-        sums.add(rows.exposure[some], own)
+        sums.add_normals(rows.exposure[some], rows.design[some], information[some])
     normal = sums.total
     diagonal = np.diagonal(normal, axis1=1, axis2=2)
     # Arcsec and radians side by side: to units in which every diagonal is 1, and back.
@@ -194,8 +192,11 @@ def with_floor(information: FloatArray, floor: float) -> FloatArray:
     """
     if floor == 0.0:
         return information
-    shrunk = inverse_2x2(np.eye(2) + floor**2 * information) @ information
-    return np.asarray(0.5 * (shrunk + np.swapaxes(shrunk, 1, 2)), float)
+    a, b, d = information[:, 0, 0], information[:, 0, 1], information[:, 1, 1]
+    f2 = floor**2
+    own = f2 * (a * d - b * b)
+    shrunk = np.stack([a + own, b, b, d + own], axis=1).reshape(-1, 2, 2)
+    return np.asarray(shrunk / (1.0 + f2 * (a + d + own))[:, None, None], float)
 
 
 def _scale(lengths: FloatArray, weight: FloatArray) -> float:

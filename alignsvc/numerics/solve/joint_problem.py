@@ -107,8 +107,7 @@ class Solved:
         for some in parts_of(len(rows)):
             change = moves[some] + offsets[rows.key[some]]
             squared = np.einsum("ni,nij,nj->n", change, rows.information(some), change)
-            column = rows.column(some)
-            sums.add(column[column >= 0], squared[column >= 0])
+            sums.add(rows.column(some), squared)
         return sums.total
 
 
@@ -253,10 +252,10 @@ class JointProblem:
         selection = select(stacked, trust > 0, known, self.immovable, excluded)
         movers = np.flatnonzero((selection.label >= 0) & ~self.immovable)
         white = whitening((selection.own + known)[movers])
-        rows = _rows_of(stacked, selection, movers, white)
         departures = np.array([self.footprints[i].departure for i in movers])
         pull = -apply_each(prior[movers], departures.reshape(-1, N_PARAMETERS))
         to_parameters, back = basis[movers] @ white, np.swapaxes(white, 1, 2)
+        rows = _rows_of(stacked, selection, movers, to_parameters)
         vector = apply_each(np.swapaxes(to_parameters, 1, 2), pull)
         border = self._border(selection, movers, to_parameters)
         places = np.array([self.footprints[i].position.mean(axis=0) for i in movers])
@@ -350,12 +349,13 @@ class JointProblem:
 
     def _left(self, solved: Solved, index: AnyIntArray) -> FloatArray:
         """What the corrections leave of rows `index`."""
-        free = np.zeros((self.stacked.n_exposures, self.stacked.basis.shape[2]))
-        free[solved.movers] = apply_each(solved.whitening, solved.phi)
+        steps = np.zeros((self.stacked.n_exposures, N_PARAMETERS))
+        steps[solved.movers] = apply_each(solved.to_parameters, solved.phi)
         left = self.stacked.residual[index]
         for part in parts_of(len(index)):
             some = index[part]
-            left[part] -= apply_each(self.stacked.design(some), free[self.stacked.exposure[some]])
+            own = self.stacked.exposure[some]
+            left[part] -= apply_each(self.stacked.jacobian(some), steps[own])
         return left
 
     def too_loose(self, solved: Solved, covariance: FloatArray) -> tuple[NotSolved, ...]:
@@ -373,9 +373,11 @@ class JointProblem:
         )
 
 
-def _rows_of(stacked: Stack, selection: Selection, movers: IntArray, white: FloatArray) -> Rows:
+def _rows_of(
+    stacked: Stack, selection: Selection, movers: IntArray, to_parameters: FloatArray
+) -> Rows:
     """Rows of the elimination."""
     key, index = stacked.pairs(selection.label, selection.rows)
     column_of = np.full(stacked.n_exposures, -1, np.int64)
     column_of[movers] = np.arange(len(movers))
-    return Rows(stacked, index.astype(np.int32), key.astype(np.int32), column_of, white)
+    return Rows(stacked, index.astype(np.int32), key.astype(np.int32), column_of, to_parameters)

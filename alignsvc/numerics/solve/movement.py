@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from alignsvc.domain.arrays import read_only
+from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points, SkyPoints
 
 
@@ -25,6 +28,34 @@ class SkyMap(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Moved:
+    """A map between pixels and sky as a correction wants it, whatever a header can hold of it.
+
+    Parameters
+    ----------
+    start : SkyMap
+    correction : Correction
+        Its total.
+    """
+
+    start: SkyMap
+    correction: Correction
+
+    def sky_from_pixel(self, pixel: Points, /) -> SkyPoints:
+        """Return ICRS degrees of 0-based pixel coordinates."""
+        plane = self.correction.plane
+        at = plane.from_sky(self.start.sky_from_pixel(pixel))
+        return plane.to_sky(self.correction.apply(at))
+
+    def pixel_from_sky(self, sky: SkyPoints, /) -> Points:
+        """Return 0-based pixel coordinates of ICRS degrees; NaN where there are none."""
+        plane = self.correction.plane
+        at = self.correction.inverse().apply(plane.from_sky(sky))
+        return self.start.pixel_from_sky(plane.to_sky(at))
+
+
+@lru_cache(maxsize=64)
 def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
     """Return a grid of points over a chip's area, its corners and edges among them.
 
@@ -41,11 +72,11 @@ def chip_samples(shape: tuple[int, int], n_per_side: int = 9) -> Points:
         np.linspace(-0.5, shape[1] - 0.5, n_per_side),
         indexing="ij",
     )
-    return Points(x.ravel(), y.ravel())
+    return Points(read_only(x.ravel()), read_only(y.ravel()))
 
 
 def movement_px(old: SkyMap, new: SkyMap, shape: tuple[int, int]) -> float:
-    """Return the largest displacement between two WCSs over a chip, in its pixels.
+    """Return the largest displacement between two maps over a chip, in its pixels.
 
     Parameters
     ----------

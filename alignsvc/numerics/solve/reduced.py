@@ -88,7 +88,7 @@ def reduce_rows(
 
 
 def _is_small_or_filled(rows: Rows) -> bool:
-    n, p, _ = rows.white.shape
+    n, _, p = rows.to_parameters.shape
     unknowns = n * p
     if unknowns <= _DENSE_UNKNOWNS or unknowns > _FILLED_UNKNOWNS:
         return bool(unknowns <= _DENSE_UNKNOWNS)

@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
+from alignsvc.numerics.solve.inverse_diagonal import diagonal_of_inverse
 
 #: Ratio of a normal deviate's standard deviation to the median of its size.
 _PER_MEDIAN = 1.4826
@@ -200,7 +201,8 @@ class _System:
         own: FloatArray = np.bincount(rows.exposure, weight * rows.factors**2, n).astype(float)
         schur = diags(own) - by_place.T @ diags(1.0 / of_place) @ by_place
         self._grounded = np.unique(component, return_index=True)[1]
-        self._factor = splu(self._pinned(schur.tocsc(), own))
+        self._matrix = self._pinned(schur.tocsc(), own)
+        self._factor = splu(self._matrix, permc_spec="MMD_AT_PLUS_A")
 
     def _pinned(self, schur: csc_matrix, own: FloatArray) -> csc_matrix:
         """Return the matrix with the first exposure of each component, and the idle, held at 0."""
@@ -238,18 +240,15 @@ class _System:
 
     def errors(self) -> FloatArray:
         """Return standard deviations against the mean of each component; infinite if alone."""
-        held = self._held
-        covariance = self._factor.solve(np.eye(len(held)))
-        covariance[held] = covariance[:, held] = 0.0
-        error = np.full(len(held), np.inf)
-        for label in range(int(self._component.max()) + 1):
-            members = np.flatnonzero(self._component == label)
-            if len(members) > 1:
-                block = covariance[np.ix_(members, members)]
-                mean = block.mean(axis=0)
-                variance = np.diag(block) - 2.0 * mean + mean.mean()
-                error[members] = np.sqrt(np.maximum(variance, 0.0))
-        return error
+        component, free = self._component, (~self._held).astype(float)
+        n_members = np.bincount(component)
+        # Of the covariance no more is made than its diagonal and the sums of its rows: no two
+        # components have an element in common.
+        mean = free * self._factor.solve(free) / n_members[component]
+        of_all = np.bincount(component, mean) / n_members
+        variance = free * diagonal_of_inverse(self._matrix) - 2.0 * mean + of_all[component]
+        error = np.sqrt(np.maximum(variance, 0.0))
+        return np.where(n_members[component] > 1, error, np.inf)
 
 
 def _floor(left: FloatArray, variance: FloatArray) -> float:

@@ -38,18 +38,16 @@ class Known:
 
 def own_information_of(rows: Rows) -> FloatArray:
     """Return ``A^T A``'s diagonal blocks, shape ``(n, p, p)``; the others are 0."""
-    n, p, _ = rows.white.shape
+    n, _, p = rows.to_parameters.shape
     sums = SumBy(n, (p, p))
     for some in parts_of(len(rows)):
-        design, column = rows.design(some), rows.column(some)
-        own = np.swapaxes(design, 1, 2) @ rows.information(some) @ design
-        sums.add(column[column >= 0], own[column >= 0])
+        sums.add_normals(rows.column(some), rows.design(some), rows.information(some))
     return sums.total
 
 
 def whitened_of(rows: Rows) -> csr_matrix:
     """Return A, shape ``(2 m, n p)``: 200 bytes a row."""
-    n, p, _ = rows.white.shape
+    n, _, p = rows.to_parameters.shape
     column = rows.column(slice(None))
     moving = column >= 0
     lower = cholesky_2x2(rows.information(slice(None)))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.numerics.solve.row_loops import times_matrix
 from alignsvc.numerics.solve.selection import Stack
 from alignsvc.numerics.solve.sums import Some, SumBy, apply_each, inverse_2x2, parts_of
 
@@ -25,15 +26,15 @@ class Rows:
         Index of the row's source (one key per component that sees it).
     column_of : int64, shape (n_exposures,)
         Index of each exposure among those that can move; -1 for a fixed one.
-    white : array, shape (n, p, p)
-        From the whitened parameters of those that can move to the free ones.
+    to_parameters : array, shape (n, 6, p)
+        From the whitened parameters of those that can move to the six `PARAMETERS`.
     """
 
     stacked: Stack
     index: NDArray[np.int32]
     key: NDArray[np.int32]
     column_of: IntArray
-    white: FloatArray
+    to_parameters: FloatArray
 
     def __len__(self) -> int:
         return len(self.index)
@@ -58,10 +59,8 @@ class Rows:
 
     def design(self, some: Some) -> FloatArray:
         """Return ``B W`` of some rows, rising, shape ``(k, 2, p)``; 0 for fixed exposures."""
-        plain, column = self.stacked.design(self.index[some]), self.column(some)
-        design, moving = np.zeros_like(plain), column >= 0
-        design[moving] = plain[moving] @ self.white[column[moving]]
-        return design
+        jacobian = self.stacked.jacobian(self.index[some])
+        return times_matrix(jacobian, self.to_parameters, self.column(some))
 
     def total_information(self) -> FloatArray:
         """Return the sum of each source's information, shape ``(n_keys, 2, 2)``."""
@@ -86,6 +85,9 @@ class Rows:
         moves = np.zeros((len(self), 2))
         if not len(phi):
             return moves
+        steps = apply_each(self.to_parameters, phi)
         for some in parts_of(len(self)):
-            moves[some] = apply_each(self.design(some), phi[np.maximum(self.column(some), 0)])
+            column = self.column(some)
+            moves[some] = apply_each(self.stacked.jacobian(self.index[some]), steps[column])
+            moves[some][column < 0] = 0.0
         return moves

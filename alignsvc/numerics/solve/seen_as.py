@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from alignsvc.domain.made_when_asked import MadeWhenAsked
+import numpy as np
+from numpy.typing import NDArray
+
+from alignsvc.domain.made_when_asked import MadeWhenAsked, column_of
 from alignsvc.domain.measurement import Factors
+
+#: What no change of factors touches: which rows there are, and what a step does to them.
+_KEPT = frozenset({"source", "chip", "jacobian"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +26,8 @@ class SeenAs(MadeWhenAsked[Factors]):
     Parameters
     ----------
     change : callable
-        Returns the factors of an exposure, given its index and what they were.
+        Returns the factors of an exposure, given its index and what they were; the same rows,
+        with the same sources, chips and jacobians.
     factors : sequence of Factors
     """
 
@@ -28,6 +36,12 @@ class SeenAs(MadeWhenAsked[Factors]):
 
     def __len__(self) -> int:
         return len(self.factors)
+
+    def column(self, index: int, name: str) -> NDArray[Any]:
+        """Return one array of an exposure's factors."""
+        if name in _KEPT:
+            return column_of(self.factors, index, name)
+        return MadeWhenAsked.column(self, index, name)
 
     def _made(self, index: int) -> Factors:
         return self.change(index, self.factors[index])
@@ -48,6 +62,12 @@ class WithOneMore(MadeWhenAsked[Factors]):
 
     def __len__(self) -> int:
         return len(self.factors) + 1
+
+    def column(self, index: int, name: str) -> NDArray[Any]:
+        """Return one array of the factors of one of them."""
+        if index == len(self.factors):
+            return np.asarray(getattr(self.last, name))
+        return column_of(self.factors, index, name)
 
     def _made(self, index: int) -> Factors:
         return self.last if index == len(self.factors) else self.factors[index]

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
+from alignsvc.domain.made_when_asked import column_of
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.components import rigid_components
 from alignsvc.numerics.solve.conditioning import degenerate
 from alignsvc.numerics.solve.error_floor import with_floor
-from alignsvc.numerics.solve.sums import Some, SumBy, numbered, parts_of
+from alignsvc.numerics.solve.row_loops import times_matrix
+from alignsvc.numerics.solve.sums import Some, SumBy, indices, numbered, parts_of
 from alignsvc.reasons import SkipReason
 from alignsvc.wording import counted
 
@@ -97,6 +99,10 @@ class Stack:
 
         Rows are rising; 0 beyond the free parameters of the row's exposure.
         """
+        return times_matrix(self.jacobian(rows), self.basis, indices(self.exposure[rows]))
+
+    def jacobian(self, rows: Some) -> FloatArray:
+        """Return the factors' jacobian of some rows, rising, shape ``(k, 2, 6)``."""
         exposure = self.exposure[rows]
         index = np.arange(len(self.exposure))[rows] if isinstance(rows, slice) else rows
         jacobian = np.empty((len(exposure), 2, N_PARAMETERS))
@@ -104,8 +110,9 @@ class Stack:
         for begin, end in zip([0, *ends[:-1]], ends, strict=True):
             if begin < end:
                 one = int(exposure[begin])
-                jacobian[begin:end] = self.factors[one].jacobian[index[begin:end] - self.start[one]]
-        return np.asarray(jacobian @ self.basis[exposure], float)
+                own = column_of(self.factors, one, "jacobian")
+                jacobian[begin:end] = own[index[begin:end] - self.start[one]]
+        return jacobian
 
     @property
     def pinned(self) -> FloatArray:
@@ -320,9 +327,7 @@ def own_information(stacked: Stack, rows: BoolArray) -> FloatArray:
     sums = SumBy(stacked.n_exposures, (width, width))
     for part in parts_of(len(index)):
         some = index[part]
-        design = stacked.design(some)
-        own = np.swapaxes(design, 1, 2) @ stacked.information(some) @ design
-        sums.add(stacked.exposure[some], own)
+        sums.add_normals(stacked.exposure[some], stacked.design(some), stacked.information(some))
     return sums.total
 
 

@@ -15,14 +15,17 @@ from scipy.sparse import csr_matrix, identity, triu
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.solve.block_matrix import BlockMatrix, BorderedBlocks
+from alignsvc.numerics.solve.row_loops import averaged, subtract_pairs
 from alignsvc.numerics.solve.row_matrices import RIDGE, Known, own_information_of
 from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.sums import (
     SumBy,
     apply_each,
     cholesky_2x2,
+    indices,
     inverse_2x2,
     parts_of,
+    plain,
     sum_by,
 )
 
@@ -97,7 +100,7 @@ def seen_together(rows: Rows) -> csr_matrix:
     """Return which exposures that move share sources: the upper half, the diagonal whole."""
     column = rows.column(slice(None))
     moving = column >= 0
-    n = len(rows.white)
+    n = len(rows.to_parameters)
     ones = np.ones(int(moving.sum()), np.int32)
     seen = csr_matrix((ones, (column[moving], rows.key[moving])), (n, rows.n_keys))
     shared = triu(seen @ seen.T + identity(n, np.int32)).tocsr()
@@ -118,38 +121,31 @@ def _pull(rows: Rows, weighted: FloatArray) -> FloatArray:
     mean = apply_each(
         inverse_2x2(rows.total_information()), sum_by(rows.key, weighted, rows.n_keys)
     )
-    sums = SumBy(len(rows.white), rows.white.shape[1:2])
+    n, _, p = rows.to_parameters.shape
+    sums = SumBy(n, (p,))
     for some in parts_of(len(rows)):
         design, column = rows.design(some), rows.column(some)
         own = weighted[some] - apply_each(rows.information(some), mean[rows.key[some]])
-        pulls = apply_each(np.swapaxes(design, 1, 2), own)
-        sums.add(column[column >= 0], pulls[column >= 0])
+        sums.add(column, apply_each(np.swapaxes(design, 1, 2), own))
     return sums.total
 
 
 def _reduced(rows: Rows, diagonal: FloatArray) -> BlockMatrix:
     """Return S."""
-    n, p, _ = rows.white.shape
+    n, _, p = rows.to_parameters.shape
     shared = seen_together(rows)
     first = np.repeat(np.arange(n), np.diff(shared.indptr))
     second = shared.indices.astype(np.int64)
-    place, values = first * n + second, np.zeros((len(first), p, p))
+    values = np.zeros((len(first), p, p))
     values[first == second] = diagonal
     root = np.swapaxes(cholesky_2x2(inverse_2x2(rows.total_information())), 1, 2)
+    root, links = plain(root), (indices(shared.indptr), second)
     for some in _by_sources(rows):
-        design = rows.design(some)
-        averaged = root[rows.key[some]] @ rows.information(some) @ design
-        column, key = rows.column(some), rows.key[some].astype(np.int64)
+        column, key = rows.column(some), indices(rows.key[some])
+        design = averaged(rows.design(some), root, rows.information(some), key)
         order = np.lexsort((column, key))
         order = order[column[order] >= 0]
-        for one, other in _pairs(key[order]):
-            left, right = order[one], order[other]
-            product = np.swapaxes(averaged[left], 1, 2) @ averaged[right]
-            twice = (column[left] == column[right]) & (one != other)
-            product[twice] += np.swapaxes(product[twice], 1, 2)
-            at = np.searchsorted(place, column[left] * n + column[right])
-            distinct, label = np.unique(at, return_inverse=True)
-            values[distinct] -= sum_by(label, product, len(distinct))
+        subtract_pairs(values, links, (key[order], column[order]), design[order])
     return BlockMatrix(first, second, values, n)
 
 
@@ -167,14 +163,3 @@ def _by_sources(rows: Rows) -> Iterator[IntArray]:
         end = int(ends[np.searchsorted(ends, min(begin + _ROWS_AT_ONCE, len(order)))])
         yield np.sort(order[begin:end])
         begin = end
-
-
-def _pairs(key: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield pairs of places with the same key, in sorted keys: each with itself, the next, ..."""
-    first = np.arange(len(key))
-    reach = 0
-    while len(first):
-        yield first, first + reach
-        reach += 1
-        first = first[first + reach < len(key)]
-        first = first[key[first] == key[first + reach]]

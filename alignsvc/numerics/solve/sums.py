@@ -1,7 +1,8 @@
-"""Sums of rows that share a label: vectorised, always added in the order of the rows."""
+"""Sums of rows that share a label, always added in the order of the rows; small matrices."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.numerics.solve import row_loops
 
 #: Rows that are worked on at once, where a row needs kilobytes on the way.
 _AT_ONCE = 1 << 13
@@ -26,7 +28,7 @@ def sum_by(label: AnyIntArray, values: FloatArray, n_labels: int) -> FloatArray:
     Parameters
     ----------
     label : int64, shape (n,)
-        From 0 to ``n_labels - 1``.
+        From 0 to ``n_labels - 1``; -1 = of no sum.
     values : array, shape (n, ...)
     n_labels : int
 
@@ -35,12 +37,9 @@ def sum_by(label: AnyIntArray, values: FloatArray, n_labels: int) -> FloatArray:
     array, shape (n_labels, ...)
         0 for labels without rows.
     """
-    shape = (n_labels, *values.shape[1:])
-    if not len(label):
-        return np.zeros(shape)
-    columns = values.reshape(len(label), -1)
-    sums = [np.bincount(label, column, n_labels) for column in columns.T]
-    return np.stack(sums, axis=1).reshape(shape)
+    sums = SumBy(n_labels, values.shape[1:])
+    sums.add(label, values)
+    return sums.total
 
 
 class SumBy:
@@ -55,17 +54,32 @@ class SumBy:
 
     def __init__(self, n_labels: int, shape: tuple[int, ...]) -> None:
         self._shape = (n_labels, *shape)
-        self._sums = np.zeros((int(np.prod(shape)), n_labels))
+        self._sums = np.zeros((n_labels, math.prod(shape)))
 
     def add(self, label: AnyIntArray, values: FloatArray) -> None:
-        """Add rows, behind those added before."""
-        for sums, column in zip(self._sums, values.reshape(len(label), -1).T, strict=True):
-            np.add.at(sums, label, column)
+        """Add rows, behind those added before; a row of label -1 to none."""
+        row_loops.add_rows(
+            self._sums, indices(label), plain(values.reshape(len(label), self._sums.shape[1]))
+        )
+
+    def add_normals(self, label: AnyIntArray, design: FloatArray, information: FloatArray) -> None:
+        """Add ``B^T I B`` of rows with design (k, 2, p) and information (k, 2, 2)."""
+        row_loops.add_normals(self.total, indices(label), plain(design), plain(information))
 
     @property
     def total(self) -> FloatArray:
-        """The sums, shape ``(n_labels, ...)``."""
-        return np.ascontiguousarray(self._sums.T).reshape(self._shape)
+        """The sums, shape ``(n_labels, ...)``; later rows are added to it."""
+        return self._sums.reshape(self._shape)
+
+
+def plain(values: FloatArray) -> FloatArray:
+    """Return an array as compiled loops take it: in order, and writable whoever writes to it."""
+    return np.require(values, float, ["C", "W"])
+
+
+def indices(values: AnyIntArray) -> IntArray:
+    """Return indices as compiled loops take them."""
+    return np.require(values, np.int64, ["C", "W"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,12 @@ def numbered(values: AnyIntArray) -> IntArray:
     return (np.cumsum(present) - 1)[values]
 
 
+def determinant_2x2(matrices: FloatArray) -> FloatArray:
+    """Return the determinants of symmetric matrices, shape ``(n, 2, 2)``."""
+    a, b, d = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 1]
+    return np.asarray(a * d - b * b, float)
+
+
 def inverse_2x2(matrices: FloatArray) -> FloatArray:
     """Return the inverses of symmetric positive definite matrices, shape ``(n, 2, 2)``."""
     a, b, d = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 1]
@@ -128,4 +148,4 @@ def cholesky_2x2(matrices: FloatArray) -> FloatArray:
 
 def apply_each(matrices: FloatArray, vectors: FloatArray) -> FloatArray:
     """Return each matrix times its vector: ``(n, a, b)`` and ``(n, b)`` give ``(n, a)``."""
-    return np.asarray((matrices @ vectors[..., None])[..., 0], float)
+    return row_loops.times_vector(plain(matrices), plain(vectors))

@@ -42,7 +42,8 @@ def jointly_fitted(
 ) -> Fitted:
     """Fit all exposures of a group; sources that turn out to move are left out, then again."""
     algorithms = tools.plan.algorithms
-    held = [i for i, one in enumerate(group.members) if one.id in tools.plan.held]
+    names = tools.plan.held
+    held = [i for i, one in enumerate(group.members) if one.id in names]
     fitter = JointFitter(
         clipping=algorithms.clipping,
         gauge=FixedGauge(tuple(held)) if held else MeanGauge(),

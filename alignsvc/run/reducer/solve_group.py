@@ -64,7 +64,8 @@ class Measured:
 class SolveGroup:
     """The exposures of one grid, with all that the solve needs of each.
 
-    `are_repeated`: all were measured the same way in the pass before.
+    `are_repeated`: all were measured the same way in the pass before. `scales_arcsec`: of a pixel
+    of each one's first chip.
     """
 
     grid: MosaicGrid
@@ -73,6 +74,7 @@ class SolveGroup:
     footprints: tuple[Footprint, ...]
     totals: tuple[Correction, ...]
     chips: tuple[ChipShifts | None, ...]
+    scales_arcsec: tuple[float, ...]
     are_repeated: bool = False
 
     def as_free_as(self, geometries: Sequence[Geometry]) -> SolveGroup:
@@ -106,12 +108,20 @@ def group_of(
     equal = not tools.plan.config.alignment.use_weights
     factors = ScratchRows(equally_weighted(each) if equal else each for each in read)
     totals = tuple(corrections[one.exposure.id] for one in own)
-    footprints = tuple(
-        footprint_in(one.exposure, total, grid) for one, total in zip(own, totals, strict=True)
-    )
+    # Both of one exposure before the next: a WCS that is made for one serves the other.
+    both = [
+        (footprint_in(one.exposure, total, grid), scale_of(one.exposure))
+        for one, total in zip(own, totals, strict=True)
+    ]
+    footprints, scales = tuple(one for one, _ in both), tuple(scale for _, scale in both)
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
     are_repeated = all(one.is_repeated for one in own)
-    return SolveGroup(grid, members, factors, footprints, totals, chips, are_repeated)
+    return SolveGroup(grid, members, factors, footprints, totals, chips, scales, are_repeated)
+
+
+def scale_of(exposure: PlannedExposure) -> float:
+    """Return the pixel scale of an exposure's first chip, arcsec."""
+    return exposure.header.wcs[0].pixel_scale_arcsec
 
 
 def footprint_in(exposure: PlannedExposure, total: Correction, grid: MosaicGrid) -> Footprint:

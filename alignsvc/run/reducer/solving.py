@@ -10,16 +10,16 @@ import numpy as np
 from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import N_PARAMETERS, Correction, Geometry
+from alignsvc.domain.made_when_asked import column_of
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ChipApart, FitQuality
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.journal import ExposureEnded
-from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.numerics.solve.colour_terms import ColourTerms
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import footprint_of, hold_mean
 from alignsvc.numerics.solve.linear_fit import LinearFitter
-from alignsvc.numerics.solve.movement import movement_px
+from alignsvc.numerics.solve.movement import Moved, movement_px
 from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
 from alignsvc.run import events
@@ -161,17 +161,17 @@ def _solved_jointly(
             continue
         covariance = inflation * fit.covariances[i] + fit.common_covariances[i]
         if fitted.chips is not None and not has_offsets:
-            doubt = fitted.chips.doubt_px2(i) * one.header.wcs[0].pixel_scale_arcsec ** 2
+            doubt = fitted.chips.doubt_px2(i) * group.scales_arcsec[i] ** 2
             covariance[[0, 1], [0, 1]] += doubt
             if found := fitted.chips.apart(i):
                 apart[one.id] = found
         corrections[one.id] = group.stepped(i, steps[i], covariance)
         quality[one.id] = FitQuality(
-            len(group.factors[i]),
+            len(held_out := column_of(group.factors, i, "held_out")),
             int(fit.n_used[i]),
-            float(fit.rmse_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
-            float(fit.mae_arcsec[i]) / one.header.wcs[0].pixel_scale_arcsec,
-            int(group.factors[i].held_out.sum()),
+            float(fit.rmse_arcsec[i] / group.scales_arcsec[i]),
+            float(fit.mae_arcsec[i] / group.scales_arcsec[i]),
+            int(held_out.sum()),
         )
         if chips is not None and chips.cameras.first_column[i] >= 0:
             shifts[one.id] = chips.shifts_of(i, group.chips[i], corrections[one.id])
@@ -272,7 +272,7 @@ def _movement(
 ) -> float:
     """Return the largest movement over all chips, each with its correction, in their pixels."""
     return max(
-        movement_px(corrected(wcs, before), corrected(wcs, after), wcs.shape)
+        movement_px(Moved(wcs, before), Moved(wcs, after), wcs.shape)
         for wcs, before, after in zip(exposure.header.wcs, old, new, strict=True)
     )
 

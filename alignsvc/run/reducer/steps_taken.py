@@ -55,9 +55,8 @@ def _is_news(tools: Tools, group: SolveGroup, fit: JointFit) -> BoolArray:
     is_news = fit.significance >= LEAST_SIGNIFICANT
     if not group.are_repeated or not is_news.any():
         return is_news
-    scale = [one.header.wcs[0].pixel_scale_arcsec for one in group.members]
     repetition = Repetition(seed=tools.plan.config.run.seed)
-    return is_news & ~repetition.explains(fit, PHASE_ERROR_PX * np.array(scale))
+    return is_news & ~repetition.explains(fit, PHASE_ERROR_PX * np.array(group.scales_arcsec))
 
 
 def _is_to_stiffen(group: SolveGroup, index: int) -> bool:
@@ -69,8 +68,7 @@ def _is_to_stiffen(group: SolveGroup, index: int) -> bool:
 def _largest_px(group: SolveGroup, index: int, step: FloatArray) -> float:
     """Return how far a step moves an exposure's footprint at most, in its pixels."""
     moved = group.footprints[index].jacobian @ step
-    scale = group.members[index].header.wcs[0].pixel_scale_arcsec
-    return float(np.hypot(moved[:, 0], moved[:, 1]).max()) / scale
+    return float(np.hypot(moved[:, 0], moved[:, 1]).max()) / group.scales_arcsec[index]
 
 
 def without_common_motion(tools: Tools, group: SolveGroup, fit: JointFit) -> FloatArray:

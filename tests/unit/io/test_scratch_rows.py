@@ -47,6 +47,8 @@ def test_values_come_back_bit_for_bit_in_any_order():
             assert np.array_equal(was, found)
             assert type(was) is type(found)
             assert not isinstance(found, np.ndarray) or was.dtype == found.dtype
+        for name in ("source", "jacobian", "profile_error", "use"):
+            assert np.array_equal(kept.column(index, name), getattr(given[index], name))
     assert [one.exposure for one in kept[1:3]] == [1, 2]
     assert [len(one) for one in kept] == [7, 0, 1, 40]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
-from alignsvc.numerics.solve.movement import Convergence, ConvergenceRule, movement_px
+from alignsvc.numerics.solve.movement import Convergence, ConvergenceRule, Moved, movement_px
 
 SHAPE = (200, 400)
 NEAR_POLE = TangentPlane(359.99, 89.9)
@@ -47,6 +48,18 @@ def test_a_rotation_about_the_middle_is_seen_at_the_corners():
 
 def test_no_change_is_no_movement():
     assert movement_px(FlatMap(0.3), FlatMap(0.3), SHAPE) < 1e-8
+
+
+def test_a_correction_moves_a_chip_as_it_moves_the_plane():
+    """0.05 arcsec on a total that was turned and shifted before: half a pixel, anywhere."""
+    turned = np.array([[1.0, 2e-4], [-2e-4, 1.0]])
+    before, after = (
+        Correction(NEAR_POLE, turned, np.array([east, 0.3]), Geometry.GENERAL, np.zeros((6, 6)))
+        for east in (0.2, 0.25)
+    )
+    moved = movement_px(Moved(FlatMap(), before), Moved(FlatMap(), after), SHAPE)
+    assert moved == pytest.approx(0.5, rel=1e-6)
+    assert movement_px(Moved(FlatMap(), before), Moved(FlatMap(), before), SHAPE) < 1e-8
 
 
 def test_a_chip_that_does_not_map_is_refused():
