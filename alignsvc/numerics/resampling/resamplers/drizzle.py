@@ -17,15 +17,13 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.drizzle_library import LibraryDrops
 from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
-from alignsvc.numerics.resampling.grid_units import PartInGridUnits, chip_box, in_grid_units
+from alignsvc.numerics.resampling.grid_units import PartInGridUnits, bands, chip_box, in_grid_units
 from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Half width of each kernel's footprint, chip pixels at pixfrac 1.
 _KERNEL_REACH = {"point": 0.5, "turbo": 0.5, "square": 1.0, "gaussian": 1.2, "lanczos3": 3.0}
-#: Chip pixels drizzled in one go: their map takes 1 MB.
-_PIXELS_AT_ONCE = 1 << 16
 
 
 @RESAMPLERS.register("drizzle")
@@ -104,7 +102,7 @@ class DrizzleResampler:
         """Yield a box of the chip in bands of rows, which stay in the processor's cache."""
         turn = _middle_jacobian(pixel_map)
         room = _Room.of(PixelBox(0, 0, 0, 0))
-        for band in _bands(part):
+        for band in bands(part):
             # Used again and again: memory new to the process costs more than all the sums.
             room = room if room.has(band) else _Room.of(band)
             positions = pixel_map.positions(band, room.positions)
@@ -139,12 +137,3 @@ def _middle_jacobian(pixel_map: PixelMap) -> FloatArray:
     """Return d(grid)/d(chip) at the chip's centre, shape (2, 2)."""
     ny, nx = pixel_map.shape
     return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
-
-
-def _bands(part: PixelBox) -> list[PixelBox]:
-    """Return bands of one height, but for the last, in order of their rows, that make up a box."""
-    height = max(2, _PIXELS_AT_ONCE // max(part.shape[1], 1))
-    return [
-        PixelBox(part.x0, y0, part.x1, min(y0 + height, part.y1))
-        for y0 in range(part.y0, part.y1, height)
-    ]

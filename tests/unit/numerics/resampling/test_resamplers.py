@@ -13,6 +13,7 @@ from drizzle.resample import Drizzle
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
+from alignsvc.numerics.resampling import grid_units
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
 from alignsvc.numerics.resampling.drops import SumPlanes
@@ -26,6 +27,7 @@ FAMILY: list[tuple[str, dict[str, object]]] = [(name, {}) for name in RESAMPLERS
 KERNELS = ("square", "point", "gaussian", "lanczos3")
 FAMILY += [("drizzle", {"kernel": kernel}) for kernel in KERNELS]
 FAMILY += [("drizzle", {"pixfrac": 0.7}), ("adaptive", {"kernel": "hann"})]
+FAMILY += [("interpolate", {"kernel": kernel}) for kernel in ("cubic", "bilinear")]
 
 every_resampler = pytest.mark.parametrize(
     "resampler",
@@ -277,8 +279,7 @@ def test_subtracting_an_exposure_is_as_good_as_not_having_drizzled_it(small_sky,
 def test_drizzling_in_bands_of_rows_leaves_no_seams(kernel, small_sky, make_chip, monkeypatch):
     chip, pixel_map = make_chip(noise(0)), small_sky.pixel_map()
     whole = DrizzleResampler(kernel)(chip, pixel_map, small_sky.grid)
-    module = sys.modules[DrizzleResampler.__module__]
-    monkeypatch.setattr(module, "_PIXELS_AT_ONCE", 7 * NX)
+    monkeypatch.setattr(grid_units, "_PIXELS_AT_ONCE", 7 * NX)
     in_bands = DrizzleResampler(kernel)(chip, pixel_map, small_sky.grid)
     np.testing.assert_allclose(in_bands.weight, whole.weight, rtol=0, atol=2e-6)
     np.testing.assert_allclose(in_bands.numerator, whole.numerator, rtol=0, atol=1e-5)
@@ -303,6 +304,8 @@ def test_the_box_of_a_chip_follows_its_bulging_edges(small_sky):
         ("drizzle", {"kernl": "turbo"}, "did you mean 'kernel'"),
         ("interp", {"order": 3}, "0 or 1"),
         ("adaptive", {"kernel": "box"}, "hann"),
+        ("interpolate", {"kernel": "spline"}, "lanczos3"),
+        ("interpolate", {"most_bad": 1.5}, "from 0 to 1"),
         ("drizle", {}, "did you mean 'drizzle'"),
     ],
 )
