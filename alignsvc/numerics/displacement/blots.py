@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
+from alignsvc.numerics.displacement.blot_loops import BlotPlanes, GridPlanes, Views, fill_blots
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.prefilter import prefilter
 from alignsvc.numerics.resampling.coadd import Contribution, Sums, flat, leave_one_out
@@ -190,19 +191,22 @@ def blot(
     with a = A, exposures of similar scales.
     """
     here = local_map.moved(reference.box.x0, reference.box.y0)
-    area = local_map.area.astype(np.float32)[:, None, None]
-    values = sampled(reference.coefficients, here, windows)
-    nearest = here.nearest(windows, reference.box.shape)
-    weight = np.take(reference.weight, nearest.index)
-    weight[~nearest.inside] = 0
-    good = weight > 0
-    others = np.zeros(good.shape, bool)
-    if reference.segmentation is not None:
-        label = np.take(reference.segmentation, nearest.index)
-        others = (label != 0) & (label != source[:, None, None]) & nearest.inside
-    values *= area
-    values[~good] = 0
-    finite = np.where(good, weight, np.float32(np.inf))
-    variance: Float32Array = np.divide(area**2, finite, dtype=np.float32)
-    share = np.take(reference.share, nearest.index)
-    return BlotStack(values, good, variance, share, others, reference.noise.texture(here))
+    shape = (len(source), windows.side, windows.side)
+    found = BlotPlanes(
+        values=np.empty(shape, np.float32),
+        good=np.empty(shape, bool),
+        variance=np.empty(shape, np.float32),
+        share=np.empty(shape, np.float32),
+        others=np.empty(shape, bool),
+    )
+    area = here.area.astype(np.float32)
+    fill_blots(_planes(reference), Views(here.within(windows), area, source), found)
+    return BlotStack(*found, reference.noise.texture(here))
+
+
+def _planes(reference: Reference) -> GridPlanes:
+    """Return the planes in the one form that the loops are compiled for."""
+    unknown = np.zeros((0, 0), np.int64)
+    label = unknown if reference.segmentation is None else reference.segmentation
+    planes = (reference.coefficients, reference.weight, reference.share, label)
+    return GridPlanes(*(read_only(np.ascontiguousarray(plane)) for plane in planes))

@@ -10,8 +10,8 @@ from scipy import ndimage
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.displacement.blots import GUARD_PX, Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
-from alignsvc.numerics.displacement.noise import NoiseTexture
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
@@ -36,6 +36,13 @@ def windows_about(centre: Points, side: int) -> Windows:
         np.rint(centre.y - middle).astype(np.int64),
         side,
     )
+
+
+def seen_at(local, windows):
+    """Grid (y, x) of the pixels of windows, by the polynomials, shape (2, n, side, side)."""
+    j, i = np.mgrid[: windows.side, : windows.side].astype(float)
+    powers = np.stack([np.ones_like(i), i, j, i**2, i * j, j**2])
+    return np.einsum("nap,pji->anji", local.within(windows), powers)[::-1]
 
 
 @settings(max_examples=20, deadline=None)
@@ -81,7 +88,7 @@ def test_the_local_map_is_right_to_a_thousandth_of_a_pixel():
     centre = Points(np.array([60.0, 2000.3, 4040.7]), np.array([4030.2, 2100.0, 55.5]))
     side = SizeClasses().windows(5).template
     windows = windows_about(centre, side)
-    local = LocalMap.expand(DistortedMap(), centre, 0.5 * side).of_windows(windows)
+    local = seen_at(LocalMap.expand(DistortedMap(), centre, 0.5 * side), windows)
     step = np.arange(side)
     x = np.broadcast_to((windows.corner_x[:, None] + step)[:, None, :], local.shape[1:])
     y = np.broadcast_to((windows.corner_y[:, None] + step)[:, :, None], local.shape[1:])
@@ -90,19 +97,98 @@ def test_the_local_map_is_right_to_a_thousandth_of_a_pixel():
     assert np.abs(local[1] - exact.x).max() < 1e-3
 
 
-@pytest.mark.parametrize("turn_deg", [0.0, 0.05, 0.1, 0.5, 3.0, 90.0])
-def test_straight_and_turned_windows_sample_the_same_spline(turn_deg):
-    angle = np.radians(turn_deg)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    grid_at = Points(np.array([60.3, 141.8]), np.array([70.9, 120.2]))
-    image = stars((200, 200), grid_at, 100.0, 3.0)
-    coefficients = ndimage.spline_filter(image, order=5, output=np.float32)
-    pixel_map = AffineMap(1.002 * turn, (90.0, 75.0))
-    centre = pixel_map.to_chip(grid_at)
-    local, windows = LocalMap.expand(pixel_map, centre, 20.0), windows_about(centre, 40)
-    exact = ndimage.map_coordinates(image, local.of_windows(windows), order=5, mode="nearest")
-    found = sampled(coefficients, local, windows)
-    np.testing.assert_allclose(found, exact, atol=2e-5 * image.max())
+def reference_through(coefficients, weight, segmentation=None):
+    """A reference whose spline is known, over a box that begins at pixel (30, 20)."""
+    ny, nx = coefficients.shape
+    box = PixelBox(30, 20, 30 + nx, 20 + ny)
+    noise = MosaicNoise(np.zeros((1, 1, 2)))
+    share = weight / np.float32(16)
+    return Reference(box, coefficients, weight, share, noise, segmentation)
+
+
+def turned(degrees, scale=1.0, mirror=1.0):
+    angle = np.radians(degrees)
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return scale * rotation @ np.diag([mirror, 1.0])
+
+
+TURNS = [turned(0), turned(0.05), turned(0.5), turned(90), turned(31, 2.0), turned(180, 0.5, -1)]
+
+
+@pytest.mark.parametrize("matrix", TURNS)
+def test_a_blot_is_the_quintic_spline_at_its_pixels_however_the_chip_is_turned(matrix):
+    rng = np.random.default_rng(4)
+    coefficients = rng.normal(size=(190, 200)).astype(np.float32)
+    pixel_map = AffineMap(matrix, (90.2, 75.4))
+    centre = pixel_map.to_chip(Points(np.array([120.3, 131.8]), np.array([110.9, 120.2])))
+    local, windows = LocalMap.expand(pixel_map, centre, 20.0), windows_about(centre, 41)
+    reference = reference_through(coefficients, np.full((190, 200), 8, np.float32))
+    found = blot(reference, local, np.array([1, 2]), windows)
+    at = seen_at(local.moved(30, 20), windows)
+    exact = ndimage.map_coordinates(
+        coefficients.astype(float), at, order=5, mode="nearest", prefilter=False
+    )
+    area = abs(np.linalg.det(matrix))
+    np.testing.assert_allclose(found.values, area * exact * found.good, atol=2e-6 * area)
+
+
+def test_a_blot_beyond_the_box_of_its_reference_is_nothing_and_at_the_edge_continues_it():
+    rng = np.random.default_rng(5)
+    coefficients = rng.normal(size=(50, 40)).astype(np.float32)
+    centre = Points(np.array([30.2, 69.0]), np.array([21.3, 68.8]))
+    pixel_map = AffineMap(turned(2))
+    local = LocalMap.expand(pixel_map, pixel_map.to_chip(centre), 12.0)
+    windows = windows_about(local.centre, 24)
+    reference = reference_through(coefficients, np.full((50, 40), 8, np.float32))
+    found = blot(reference, local, np.array([1, 2]), windows)
+    at = seen_at(local.moved(30, 20), windows)
+    exact = ndimage.map_coordinates(
+        coefficients.astype(float), at, order=5, mode="nearest", prefilter=False
+    )
+    last = np.array([49, 39])[:, None, None, None]
+    inside = ((np.rint(at) >= 0) & (np.rint(at) <= last)).all(axis=0)
+    np.testing.assert_array_equal(found.good, inside)
+    assert 0 < inside.mean() < 1
+    np.testing.assert_allclose(found.values, np.where(inside, exact, 0), atol=2e-6)
+    for plane in (found.values, found.variance, found.share, found.others):
+        assert not plane[~inside].any()
+
+
+@pytest.mark.parametrize("matrix", [turned(0), turned(0.5), turned(31, 0.7)])
+def test_weight_share_and_source_are_those_of_the_nearest_pixel(matrix):
+    rng = np.random.default_rng(6)
+    shape = (90, 80)
+    weight = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
+    label = rng.integers(0, 4, shape)
+    reference = reference_through(np.zeros(shape, np.float32), weight, label)
+    pixel_map = AffineMap(matrix, (70.2, 60.4))
+    centre, source = Points(np.array([0.3, 3.1]), np.array([1.2, 4.9])), np.array([1, 2])
+    local, windows = LocalMap.expand(pixel_map, centre, 12.0), windows_about(centre, 24)
+    found = blot(reference, local, source, windows)
+    y, x = np.rint(seen_at(local.moved(30, 20), windows)).astype(int)
+    area = np.abs(np.linalg.det(matrix))
+    np.testing.assert_array_equal(found.good, weight[y, x] > 0)
+    variance = np.divide(area**2, weight, out=np.zeros(shape), where=weight > 0)
+    np.testing.assert_allclose(found.variance, variance[y, x], rtol=1e-6)
+    np.testing.assert_array_equal(found.share, reference.share[y, x])
+    other = (label[y, x] != 0) & (label[y, x] != source[:, None, None])
+    np.testing.assert_array_equal(found.others, other)
+
+
+def test_a_blot_does_not_depend_on_which_others_are_made_with_it():
+    rng = np.random.default_rng(7)
+    weight = rng.uniform(0, 9, (200, 210)).astype(np.float32)
+    label = rng.integers(0, 9, (200, 210))
+    reference = reference_through(rng.normal(size=(200, 210)).astype(np.float32), weight, label)
+    centre = Points(rng.uniform(20, 180, 9), rng.uniform(20, 180, 9))
+    together = blots_of(reference, centre, AffineMap(turned(1), (25.0, 15.0)))
+    for k in range(9):
+        one = Points(centre.x[k : k + 1], centre.y[k : k + 1])
+        alone = blots_of(
+            reference, one, AffineMap(turned(1), (25.0, 15.0)), np.array([k + 1], np.int64)
+        )
+        for name in ("values", "good", "variance", "share", "others"):
+            assert getattr(alone, name)[0].tobytes() == getattr(together, name)[k].tobytes()
 
 
 def blots_of(reference, at, pixel_map, source=None):
@@ -183,10 +269,17 @@ def test_the_noise_of_a_blot_is_what_the_factors_say(smoothing_px):
     noise = ndimage.spline_filter(drizzled_noise((300, 300), rng), order=5, output=np.float32)
     centre = Points(rng.uniform(40, 260, 300), rng.uniform(40, 260, 300))
     local = LocalMap.expand(AffineMap(np.eye(2), (0.0, 0.0)), centre, 15.0)
-    turned = LocalMap(local.centre, local.reach_px, local.terms)
+    moved = LocalMap(local.centre, local.reach_px, local.terms)
     # Whole-pixel windows at whole-pixel maps interpolate nothing: move each to its own phase.
-    turned.terms[:, :, 0] += rng.uniform(-0.5, 0.5, (300, 2))
-    values = sampled(noise, turned, windows_about(centre, 32))
+    moved.terms[:, :, 0] += rng.uniform(-0.5, 0.5, (300, 2))
+    reference = Reference(
+        PixelBox(0, 0, 300, 300),
+        noise,
+        np.ones((300, 300), np.float32),
+        np.zeros((300, 300), np.float32),
+        MosaicNoise(np.zeros((1, 1, 2))),
+    )
+    values = blot(reference, moved, np.arange(300), windows_about(centre, 32)).values
     spline = TemplateSpline.through(values)
     smoothed = spline.smoothed(np.full(300, smoothing_px))
     shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))
