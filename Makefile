@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint test check test-slow test-browser test-cluster test-slurm bench docs lock clean
+.PHONY: help install demo lint test check test-slow test-browser test-cluster test-slurm bench bench-hot docs lock clean
 
 help:  ## list the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ test-slurm: install  ## those on a real Slurm alone; skipped, with the reason, w
 
 bench: install  ## costs next to peers, written to tests/benchmarks/RESULTS.md; PARTS="tutorial scenes" for some
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/run_all.py $(PARTS)
+
+bench-hot: install  ## hot functions one by one; HOT="--benchmark-save=before", then HOT="--benchmark-compare"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
+	$(PYTEST) -p benchmark tests/benchmarks/hot_functions.py --benchmark-storage=build/benchmarks $(HOT)
 
 docs: install  ## the docstrings and the Markdown files as pages, in build/docs
 	rm -rf build/docs

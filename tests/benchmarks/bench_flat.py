@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from stage_clock import DRIVER, StageClock
 
 from alignsvc import api
-from alignsvc.run import events
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 NUMBERS = (8, 32, 128)
 PASSES = 2
-#: Of the run but of no task: plan, solve, headers, report.
-DRIVER = "driver"
 #: Bright enough to be measured in any exposure: a deeper mosaic has no more sources.
 STARS = {"density": 100.0, "flux": [60.0, 1e5]}
 CAMERA = {"shape": [160, 160], "scale_arcsec": 0.2}
@@ -42,35 +39,6 @@ def stack(n: int) -> dict[str, Any]:
 
 
 LAYOUTS = {"stack": stack, "grid": grid}
-
-
-class StageClock:
-    """Listens to a serial run, and gives the CPU time since the last event to whose work it was."""
-
-    def __init__(self) -> None:
-        self.cpu_s: Counter[str] = Counter()
-        self.n_tasks: Counter[str] = Counter()
-        self.displacements = 0.0
-        self._last = time.process_time()
-
-    def __call__(self, event: events.Event) -> None:
-        """Take the time; what a task's books cost counts to the task after it."""
-        if isinstance(event, events.TaskEnded):
-            self._spent(event.stage)
-            self.n_tasks[event.stage] += 1
-            if event.stage == "measure":
-                self.displacements += event.outcome.fact("usable")
-        elif isinstance(event, events.StageStarted):
-            self._spent(DRIVER)
-
-    def end(self) -> None:
-        """Give what is left to the driver."""
-        self._spent(DRIVER)
-
-    def _spent(self, on: str) -> None:
-        now = time.process_time()
-        self.cpu_s[on] += now - self._last
-        self._last = now
 
 
 @dataclass(frozen=True)
@@ -104,8 +72,8 @@ def measured(layout: str, n: int) -> Cost:
         api.align(Path(folder) / "run.yaml", api.RunOptions(listener=clock))
         clock.end()
     each = n * PASSES
-    by_stage = {stage: 1e3 * spent / each for stage, spent in clock.cpu_s.items()}
-    return Cost(n, by_stage, clock.displacements / each)
+    by_stage = {stage: 1e3 * clock.of(stage) / each for stage in clock.stages}
+    return Cost(n, by_stage, sum(clock.displacements.values()) / each)
 
 
 def rows(layout: str, costs: list[Cost]) -> list[str]:

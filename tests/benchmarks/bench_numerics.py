@@ -22,8 +22,8 @@ from scipy.ndimage import binary_dilation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
-from conftest import make_scene
 from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
+from solve_scenes import make_scene
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry

@@ -22,9 +22,9 @@ def steps() -> str:
 
 def executors() -> str:
     """Empty tasks."""
-    import bench_run
+    import bench_executors
 
-    return table(bench_run.executors())
+    return table(bench_executors.executors())
 
 
 def overhead() -> str:
@@ -41,11 +41,11 @@ def driver() -> str:
     return bench_driver_memory.main()
 
 
-def stages() -> str:
-    """Where the time of a run goes."""
-    import bench_run
+def whole() -> str:
+    """Whole alignments by stage, beside floors and other programs; simulated and real sets."""
+    import bench_whole
 
-    return bench_run.stages()
+    return bench_whole.main()
 
 
 def flat() -> str:
@@ -112,7 +112,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         executors,
         overhead,
         driver,
-        stages,
+        whole,
         flat,
         programs,
         tutorial,

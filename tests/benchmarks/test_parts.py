@@ -42,7 +42,7 @@ def test_every_part_has_its_place_in_the_results() -> None:
 def test_a_part_that_is_not_known_is_refused_with_the_names_of_those_that_are() -> None:
     script = Path(__file__).with_name("run_all.py")
     done = subprocess.run(
-        [sys.executable, str(script), "stages", "nonsense"],
+        [sys.executable, str(script), "whole", "nonsense"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,148 @@
+"""The functions that a run spends its time in, one by one, by pytest-benchmark: `make bench-hot`.
+
+To compare two states of the code: ``make bench-hot HOT="--benchmark-save=before"``, change it, then
+``make bench-hot HOT="--benchmark-compare"``. No assertion is about time.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from bench_correlation import FWHM, PITCH, SIDE, pairs_of
+from bench_detection import ours, simulated
+from bench_numerics import chip_wcs
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
+from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
+from solve_scenes import make_scene
+
+from alignsvc.domain.celestial import CelestialWcs
+from alignsvc.domain.correction import Geometry
+from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
+from alignsvc.domain.grid import MosaicGrid
+from alignsvc.numerics.displacement.blots import Reference
+from alignsvc.numerics.displacement.correlation_maps import correlated
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.measure import CorrelationMeasurement
+from alignsvc.numerics.displacement.peak import PolynomialPeak
+from alignsvc.numerics.displacement.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
+from alignsvc.numerics.resampling.resamplers import RESAMPLERS
+from alignsvc.numerics.sky.pixel_map import build_pixel_map
+from alignsvc.numerics.solve.joint_fit import JointFitter
+from alignsvc.numerics.sources.skies.mesh import MeshBackground
+
+CHIP = 1024
+N_SOURCES = 256
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def grid() -> MosaicGrid:
+    side = CHIP + 60
+    plane = TangentPlane(150.0, 2.0)
+    return MosaicGrid(0, plane, 0.2, side / 2, side / 2, (side, side), (1024, 1024))
+
+
+@pytest.fixture
+def wcs() -> CelestialWcs:
+    return CelestialWcs(chip_wcs(0.5), (CHIP, CHIP))
+
+
+@pytest.fixture
+def chip(rng) -> CalibratedChip:
+    pixels = rng.normal(size=(CHIP, CHIP)).astype(np.float32)
+    good = np.zeros(pixels.shape, bool)
+    return CalibratedChip("HDU 0", pixels, np.ones_like(pixels), good, good)
+
+
+def sums(rng, dtype) -> Contribution:
+    weight = np.ones((CHIP, CHIP), dtype)
+    return Contribution(
+        PixelBox(0, 0, CHIP, CHIP), rng.normal(size=weight.shape).astype(dtype), weight
+    )
+
+
+def test_pixel_map_of_every_pixel(benchmark, wcs, grid) -> None:
+    benchmark(lambda: build_pixel_map(wcs, grid).rows(0, CHIP))
+
+
+@pytest.mark.parametrize("kernel", ["turbo", "square", "point", "lanczos3"])
+def test_drizzle_for_templates(benchmark, kernel, chip, wcs, grid) -> None:
+    resampler = RESAMPLERS.build("drizzle", {"kernel": kernel}).for_templates()
+    benchmark(lambda: resampler(chip, build_pixel_map(wcs, grid), grid))
+
+
+def test_sum_of_eight_contributions(benchmark, rng) -> None:
+    parts = [sums(rng, np.float32) for _ in range(8)]
+    benchmark(lambda: merge(parts, parts[0].box))
+
+
+def test_mosaic_of_the_others(benchmark, rng) -> None:
+    total, own = sums(rng, np.float64), sums(rng, np.float32)
+    benchmark(lambda: leave_one_out(total, own))
+
+
+def test_reference_ready_to_be_blotted(benchmark, rng) -> None:
+    total, own = sums(rng, np.float64), sums(rng, np.float32)
+    benchmark(lambda: Reference.build(total, own))
+
+
+def test_sky_of_a_chip(benchmark, rng) -> None:
+    pixels = rng.normal(100, 5, (CHIP, CHIP)).astype(np.float32)
+    none = np.zeros(pixels.shape, bool)
+    benchmark(lambda: MeshBackground()(pixels, none))
+
+
+def test_detection_on_a_tile(benchmark) -> None:
+    image = simulated()
+    benchmark(lambda: ours(image))
+
+
+@pytest.mark.parametrize("name", CORRELATORS.names())
+def test_correlation_and_its_peak(benchmark, rng, name) -> None:
+    sides = Sides(SIDE, 3).holding(1.8 * FWHM + 1)
+    pairs, correlator = pairs_of(rng, sides, 0.0), CORRELATORS.build(name, {})
+    benchmark(lambda: correlated(correlator, pairs, sides, PolynomialPeak()))
+
+
+def test_displacements_of_a_chip(benchmark, rng) -> None:
+    side = int(np.sqrt(N_SOURCES))
+    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
+    at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
+    shape = ((side + 1) * PITCH,) * 2
+    clean = stars(shape, at, rng.uniform(300, 5000, N_SOURCES), FWHM)
+    view = view_of(clean + rng.normal(size=shape), gain=2.0)
+    reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
+    ncc = CORRELATORS.build("ncc", {})
+    measure = CorrelationMeasurement(ncc, TemplateFit(), matching=PsfMatching())
+    sources = catalog(at, FWHM, 8.0)
+    benchmark(lambda: measure(view, reference, sources))
+
+
+def test_joint_solve_of_25_exposures(benchmark) -> None:
+    centres = np.mgrid[0:5, 0:5].reshape(2, -1).T * 50.0
+    scene = make_scene(centres, Geometry.GENERAL, noise=1.0, density=200.0)
+    benchmark(lambda: JointFitter()(scene.factors, scene.footprints))
+
+
+def test_floor_a_copy_of_a_chip(benchmark, rng) -> None:
+    pixels = rng.normal(size=(CHIP, CHIP)).astype(np.float32)
+    benchmark(pixels.copy)
+
+
+def test_floor_a_cubic_spline_through_a_chip(benchmark, rng) -> None:
+    pixels = rng.normal(size=(CHIP, CHIP)).astype(np.float32)
+    benchmark(lambda: scipy.ndimage.spline_filter(pixels, order=3, output=np.float32))
