@@ -21,8 +21,9 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.information import LEAST_SIGNAL, Equations, Outset
+from alignsvc.numerics.displacement.information import Equations, Outset
 from alignsvc.numerics.displacement.noise import NoiseFactors
+from alignsvc.numerics.displacement.posed import LEAST_SIGNAL
 from alignsvc.numerics.displacement.spline import BASIS_VARIANCE_PX2, Surface, TemplateSpline
 
 #: Bounds of a Gaussian's variance: in squares of the core's width, in px^2 (a spline is not

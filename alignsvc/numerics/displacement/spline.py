@@ -19,7 +19,7 @@ from scipy.interpolate import BSpline
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import Bands, surfaces, values
+from alignsvc.numerics.displacement.surfaces import Bands, bands_at, surfaces, values
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -190,16 +190,14 @@ def _prefilter(side: int) -> Float32Array:
 
 def _bands(shift: Points, margin: int) -> Bands:
     """Return the bands of templates that are wider than boxes by `margin` on each side."""
-    both = np.stack([shift.y, shift.x], axis=1)
-    largest = margin - REACH + 1
+    both, largest = np.stack([shift.x, shift.y], axis=1), margin - REACH + 1
     if np.any(np.abs(both) > largest):
         raise ValueError(
             f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
             f"{largest}; cut templates with a wider margin"
         )
-    whole = np.minimum(np.floor(both), largest - 1).astype(np.int64)
-    weights = np.ascontiguousarray(basis_weights(both - whole, 1))
-    return Bands(read_only(margin + whole + 1 - REACH), read_only(weights))
+    first, weights = bands_at(both, margin)
+    return Bands(read_only(first), read_only(weights))
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
