@@ -180,7 +180,7 @@ class Equations:
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         trial = self.at(shift)
-        template = self.pairs.spline.shifted(shift, self.pairs.side).value
+        template = self.pairs.spline.values(shift, self.pairs.side)
         flux = np.nan_to_num(trial.solution()[:, _VALUE]).astype(np.float32)
         along_x, along_y, value, _ = np.diagonal(trial.matrix, axis1=1, axis2=2).T
         power, noise = along_x + along_y, self.noise

@@ -207,7 +207,7 @@ class _SeamProblem:
         instrument = self.equations.instrument.shifted(shift, side)
         template = self.equations.pairs.spline.shifted(shift, side)
         value = instrument.value
-        broader = self.wider.shifted(shift, side).value - value
+        broader = self.wider.values(shift, side) - value
         columns = np.stack([broader, self.uneven * value, self.uneven * broader], axis=1)
         columns = columns.reshape(n, 3, -1)
         weight = self.equations.weight.reshape(n, 1, -1)

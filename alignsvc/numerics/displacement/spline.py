@@ -19,7 +19,13 @@ from scipy.interpolate import BSpline
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import Bands, bands_at, surfaces, values
+from alignsvc.numerics.displacement.surfaces import (
+    Bands,
+    bands_at,
+    surfaces,
+    values,
+    values_at,
+)
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -149,6 +155,10 @@ class TemplateSpline:
         """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels."""
         bands = self.bands(shift, side)
         return Surface(surfaces(bands, self.rows, side))
+
+    def values(self, shift: Points, side: int) -> Float32Array:
+        """Return the values of `shifted` alone, shape (n, side, side)."""
+        return values_at(self.bands(shift, side), self.rows, side)
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""

@@ -146,6 +146,11 @@ def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Arra
     return _surfaces((*bands,), coefficients, side)
 
 
+def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return values alone at each template's own shift, shape (n, side, side)."""
+    return _values_at((*bands,), coefficients, side)
+
+
 def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return values alone, shape (n, m, m, side, side) with m bands along y and x for all.
 
@@ -313,6 +318,25 @@ def _surfaces(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Ar
                 start = y * (side + SPARE)
                 planes[i, plane, y] = found[plane, start : start + side]
     return planes
+
+
+@compiled_sums
+def _values_at(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return the values of sources one by one."""
+    first, weights = bands
+    row = side + SPARE
+    region = np.zeros(row * row, np.float32)
+    lines, line = np.zeros(side * row + SPARE, np.float32), np.zeros(side * row, np.float32)
+    found = np.empty((len(coefficients), side, side), np.float32)
+    for i in range(len(coefficients)):
+        top, left = first[i, 0], first[i, 1]
+        for y in range(row):
+            region[y * row : (y + 1) * row] = coefficients[i, top + y, left : left + row]
+        _filtered(region, row, weights[i, 0, 0], lines[: side * row])
+        _filtered(lines, 1, weights[i, 1, 0], line)
+        for y in range(side):
+            found[i, y] = line[y * row : y * row + side]
+    return found
 
 
 @compiled_sums
