@@ -268,6 +268,7 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     Per source ``E = a (T + sum c_k D_k)(p + d) + b``; linear in dx, dy, a, b and, with the a of
     the moment, in the change of c.
     """
+    n = len(some.pixels)
     plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
     weight = read_only(np.ascontiguousarray(some.weight))
     boxes = Boxes(read_only(np.ascontiguousarray(some.pixels)), weight, extents(weight))
@@ -276,10 +277,14 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     def sums(one: TemplateSpline, other: TemplateSpline) -> FloatArray:
         return trial_sums(bands, one.rows, other.rows, boxes).astype(np.float64)
 
-    own, pairs = sums(matched, matched), [[sums(a, b)[:, _VALUE] for b in parts] for a in parts]
+    own = sums(matched, matched)
     inner, to_pixels = own[:, :, :4].copy(), own[:, :, 4:]
-    across = np.stack([np.stack([each[:, _VALUE] for each in row], 1) for row in pairs], 1)
-    data = np.stack([row[0][:, 4:] for row in pairs], 1)
+    across, data = np.empty((n, len(parts), len(parts))), np.empty((n, len(parts), 1))
+    for i, part in enumerate(parts):
+        for j, other in enumerate(parts[: i + 1]):
+            values = sums(part, other)[:, _VALUE]
+            across[:, i, j] = across[:, j, i] = values[:, _VALUE]
+        data[:, i] = values[:, 4:]
     to_shared = np.stack([sums(matched, part)[:, :, _VALUE] for part in parts], axis=2)
     unlike = sums(matched, plain)
     sound = np.linalg.det(inner) > 0

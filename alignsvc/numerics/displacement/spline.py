@@ -86,12 +86,6 @@ class Surface:
         return self.planes[:, 2]
 
     @property
-    def steepness(self) -> Float32Array:
-        """Squares of the slopes along both axes, shape (n, side, side)."""
-        steepness: Float32Array = self.along_x**2 + self.along_y**2
-        return steepness
-
-    @property
     def columns(self) -> Float32Array:
         """The planes as columns of numbers, shape (n, 4, pixels)."""
         n, _, side, _ = self.planes.shape

@@ -106,6 +106,6 @@ def test_sums_of_noise_follow_each_pixels_error_to_the_estimate(seed: int, has_g
         matrix = np.einsum("nayx,nbyx,nyx->nab", moved, moved, errors)
         upper = np.stack([matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]], axis=1)
         np.testing.assert_allclose(found[:, first : first + 3], upper, rtol=1e-3, atol=1e-2)
-    power = weight * own.steepness
+    power = weight * (own.along_x**2 + own.along_y**2)
     np.testing.assert_allclose(found[:, 6], power.sum(axis=(1, 2)), rtol=1e-4)
     np.testing.assert_allclose(found[:, 7], (power * share).sum(axis=(1, 2)), rtol=1e-4)
