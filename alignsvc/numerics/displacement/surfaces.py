@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: Coefficients that a value needs along an axis, and pixels between two lines of a box.
@@ -59,9 +59,9 @@ class PixelNoise(NamedTuple):
 
     Parameters
     ----------
-    inverse : float32 array, shape (m, 2, 4)
+    inverse : float32 array, shape (n, 2, 4)
         By how much the estimates along x and y answer to the sums with the instruments.
-    flux : float32 array, shape (m,)
+    flux : float32 array, shape (n,)
         Of the source over its template's, not negative.
     sky_weight, template_variance, share : float32 arrays, shape (n, side, side)
     per_gain : float
@@ -100,7 +100,6 @@ def extents(weight: Float32Array) -> IntArray:
 
 
 def trial_sums(
-    which: IntArray,
     bands: Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -110,25 +109,21 @@ def trial_sums(
 
     Parameters
     ----------
-    which : int64 array, shape (m,)
-        Of the n boxes.
     bands : Bands
-        Of the m.
     instrument, template : float32 arrays, shape (n, template side, template side)
         Coefficients.
     boxes : Boxes
 
     Returns
     -------
-    float32 array, shape (m, 4, 5)
+    float32 array, shape (n, 4, 5)
         Slopes along x and y, value and 1 of the instrument times the same of the template, and
         times the pixels.
     """
-    return _trial_sums(which, (*bands,), instrument, template, (*boxes,))
+    return _trial_sums((*bands,), instrument, template, (*boxes,))
 
 
 def noise_sums(
-    which: IntArray,
     bands: Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -138,17 +133,22 @@ def noise_sums(
 
     Returns
     -------
-    float32 array, shape (m, 8)
+    float32 array, shape (n, 8)
         Covariance xx, xy, yy from the exposure's noise and from the template's, the weighted
         power of the instrument's slopes, and the same times the exposure's share.
     """
     boxes, noise = of
-    return _noise_sums(which, (*bands,), instrument, template, (*boxes, *noise))
+    return _noise_sums((*bands,), instrument, template, (*boxes, *noise))
 
 
 def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return slopes along x and y, value and 1, shape (n, 4, side, side)."""
     return _surfaces((*bands,), coefficients, side)
+
+
+def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return values alone at each template's own shift, shape (n, side, side)."""
+    return _values_at((*bands,), coefficients, side)
 
 
 def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
@@ -167,9 +167,8 @@ def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
 _Bands: TypeAlias = tuple[IntArray, Float32Array]
 
 
-@compiled_sums
+@compiled
 def _trial_sums(
-    which: IntArray,
     bands: _Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -177,19 +176,91 @@ def _trial_sums(
 ) -> Float32Array:
     """Return the sums of sources one by one."""
     first, weights = bands
-    pixels, weight, extents_of = boxes
-    size = (pixels.shape[1] + SPARE) ** 2
-    scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((2, size), np.float32)
-    own, theirs = np.zeros((3, size), np.float32), np.zeros((3, size), np.float32)
-    sums = np.zeros((len(which), 4, 5), np.float32)
-    for k in range(len(which)):
-        i, extent = which[k], extents_of[which[k]]
-        n = _laid_out(weight[i], extent, seen[0])
-        _laid_out(pixels[i], extent, seen[1])
-        _surface(instrument[i], (first[k], weights[k]), extent, scratch, own)
-        _surface(template[i], (first[k], weights[k]), extent, scratch, theirs)
-        _add_products(own[:, :n], theirs[:, :n], seen[:, :n], sums[k])
+    work = workspace(boxes[0].shape[1])
+    sums = np.zeros((len(first), 4, 5), np.float32)
+    for i in range(len(first)):
+        splines = instrument[i], template[i]
+        sums_at(i, (first[i], weights[i]), splines, boxes, (work, sums[i]))
     return sums
+
+
+@compiled
+def bands_at(shift: FloatArray, margin: int) -> tuple[IntArray, Float32Array]:
+    """Return the fields of `Bands` for shifts along x and y, shape (n, 2).
+
+    Parameters
+    ----------
+    shift : float64 array, shape (n, 2)
+        No larger than ``margin - 2``.
+    margin : int
+        Coefficients beyond the box on each side.
+    """
+    first = np.empty((len(shift), 2), np.int64)
+    weights = np.empty((len(shift), 2, 2, KNOTS), np.float32)
+    for i in range(len(shift)):
+        fill_band(shift[i, 0], shift[i, 1], margin, (first[i], weights[i]))
+    return first, weights
+
+
+@compiled
+def fill_band(x: float, y: float, margin: int, band: tuple[IntArray, Float32Array]) -> None:
+    """Fill the first coefficient and the weights of one shift, along y and along x.
+
+    Weights of degree d at a fraction t above a knot, from those of the degree below (de Boor):
+    ``d w_d[k] = (t + d - k) w_(d-1)[k-1] + (1 - t + k) w_(d-1)[k]``; the slope is
+    ``w_(d-1)[k-1] - w_(d-1)[k]``.
+    """
+    first, weights = band
+    of_degree = np.empty(KNOTS + 1)
+    for axis in range(2):
+        shift = y if axis == 0 else x
+        whole = min(np.floor(shift), float(margin - KNOTS // 2))
+        t = shift - whole
+        first[axis] = margin + np.int64(whole) + 1 - KNOTS // 2
+        of_degree[:] = 0
+        of_degree[1] = 1.0  # place k + 1 is that of knot k: place 0 stays 0
+        for d in range(1, KNOTS - 1):
+            for k in range(d, -1, -1):
+                below, at = of_degree[k], of_degree[k + 1]
+                of_degree[k + 1] = ((t + d - k) * below + (1 - t + k) * at) / d
+        d = KNOTS - 1
+        for k in range(KNOTS):
+            below, at = of_degree[k], of_degree[k + 1]
+            weights[axis, 0, k] = ((t + d - k) * below + (1 - t + k) * at) / d
+            weights[axis, 1, k] = below - at
+
+
+_Workspace: TypeAlias = tuple[Float32Array, Float32Array, Float32Array, Float32Array]
+
+
+@compiled
+def workspace(side: int) -> _Workspace:
+    """Return room for the surfaces of one source after another."""
+    size = (side + SPARE) ** 2
+    return (
+        np.zeros((3, size + SPARE), np.float32),
+        np.zeros((2, size), np.float32),
+        np.zeros((3, size), np.float32),
+        np.zeros((3, size), np.float32),
+    )
+
+
+@compiled
+def sums_at(
+    i: int,
+    band: _Bands,
+    splines: tuple[Float32Array, Float32Array],
+    boxes: tuple[Float32Array, Float32Array, IntArray],
+    into: tuple[_Workspace, Float32Array],
+) -> None:
+    """Write one source's sums, shape (4, 5); see `trial_sums`."""
+    (scratch, seen, own, theirs), sums = into
+    extent = boxes[2][i]
+    n = _laid_out(boxes[1][i], extent, seen[0])
+    _laid_out(boxes[0][i], extent, seen[1])
+    _surface(splines[0], band, extent, scratch, own)
+    _surface(splines[1], band, extent, scratch, theirs)
+    _add_products(own[:, :n], theirs[:, :n], seen[:, :n], sums)
 
 
 _BoxesAndNoise: TypeAlias = tuple[
@@ -207,7 +278,6 @@ _BoxesAndNoise: TypeAlias = tuple[
 
 @compiled_sums
 def _noise_sums(
-    which: IntArray,
     bands: _Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -219,17 +289,17 @@ def _noise_sums(
     size = (weight.shape[1] + SPARE) ** 2
     scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((4, size), np.float32)
     own, theirs = np.zeros((3, size), np.float32), np.zeros((3, size), np.float32)
-    sums = np.zeros((len(which), 8), np.float32)
-    for k in range(len(which)):
-        i, extent = which[k], extents_of[which[k]]
+    sums = np.zeros((len(first), 8), np.float32)
+    for i in range(len(first)):
+        extent = extents_of[i]
         n = _laid_out(weight[i], extent, seen[0])
         _laid_out(sky_weight[i], extent, seen[1])
         _laid_out(template_variance[i], extent, seen[2])
         _laid_out(share[i], extent, seen[3])
-        _surface(instrument[i], (first[k], weights[k]), extent, scratch, own)
-        _surface(template[i], (first[k], weights[k]), extent, scratch, theirs)
-        factors = (inverse[k], flux[k], per_gain)
-        _add_noise(own[:, :n], theirs[2, :n], seen[:, :n], factors, sums[k])
+        _surface(instrument[i], (first[i], weights[i]), extent, scratch, own)
+        _surface(template[i], (first[i], weights[i]), extent, scratch, theirs)
+        factors = (inverse[i], flux[i], per_gain)
+        _add_noise(own[:, :n], theirs[2, :n], seen[:, :n], factors, sums[i])
     return sums
 
 
@@ -248,6 +318,25 @@ def _surfaces(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Ar
                 start = y * (side + SPARE)
                 planes[i, plane, y] = found[plane, start : start + side]
     return planes
+
+
+@compiled_sums
+def _values_at(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return the values of sources one by one."""
+    first, weights = bands
+    row = side + SPARE
+    region = np.zeros(row * row, np.float32)
+    lines, line = np.zeros(side * row + SPARE, np.float32), np.zeros(side * row, np.float32)
+    found = np.empty((len(coefficients), side, side), np.float32)
+    for i in range(len(coefficients)):
+        top, left = first[i, 0], first[i, 1]
+        for y in range(row):
+            region[y * row : (y + 1) * row] = coefficients[i, top + y, left : left + row]
+        _filtered(region, row, weights[i, 0, 0], lines[: side * row])
+        _filtered(lines, 1, weights[i, 1, 0], line)
+        for y in range(side):
+            found[i, y] = line[y * row : y * row + side]
+    return found
 
 
 @compiled_sums
