@@ -86,8 +86,6 @@ class _Piece(NamedTuple):
     coefficients, variance, share : float32 arrays
         `variance` is 0 where not good. `coefficients` have some numbers more at their end.
     others : bool array
-    width : int
-        Of a row.
     """
 
     coefficients: Float32Array
@@ -286,11 +284,11 @@ def _interpolate(coefficients: Float32Array, width: int, n: int, segment: _Segme
 def _interpolate_together(c: Float32Array, width: int, w: Float32Array, n: int) -> None:
     """Write the values of n neighbours; of many, also of what is beyond, written again later."""
     # Unsigned, or each index might count from the end: then nothing would be done together.
-    one, row, line = np.uint64(1), np.uint64(_ROW), np.uint64(width)
+    zero, one, row, line = np.uint64(0), np.uint64(1), np.uint64(_ROW), np.uint64(width)
     for i in range(np.uint64(n)):
-        x0, x1, x2 = i, row + i, row + row + i
+        x0, x1, x2 = zero + i, row + i, row + row + i
         x3, x4, x5 = x2 + row, x2 + row + row, x2 + row + row + row
-        y, k, value = x5 + row, i, np.float32(0)
+        y, k, value = x5 + row, x0, np.float32(0)
         for _ in range(KNOTS):
             value += w[y] * (
                 w[x0] * c[k]

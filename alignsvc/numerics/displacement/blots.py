@@ -233,5 +233,5 @@ def _views(
     end = np.clip(np.floor(highest), -1, most + 1).astype(np.int64) + KNOTS - BELOW
     place[:, :, 0] -= first
     size = (end - first).max(axis=0, initial=KNOTS)[::-1]
-    area = local_map.area.astype(np.float32)
-    return Views(first, np.ascontiguousarray(size), place, area, source)
+    seen = (first, size, place, local_map.area.astype(np.float32), source)
+    return Views(*(read_only(np.ascontiguousarray(one)) for one in seen))

@@ -151,6 +151,17 @@ def test_a_blot_beyond_the_box_of_its_reference_is_nothing_and_at_the_edge_conti
         assert not plane[~inside].any()
 
 
+@pytest.mark.parametrize("far", [-1e4, 300.0, 1e7])
+def test_a_window_that_sees_nothing_of_its_reference_disturbs_no_other(far):
+    coefficients = np.random.default_rng(8).normal(size=(60, 70)).astype(np.float32)
+    reference, centre = reference_through(coefficients), np.array([30.2, far])
+    together = blots_of(reference, Points(centre, centre[:1].repeat(2)), AffineMap(np.eye(2)))
+    alone = blots_of(reference, Points(centre[:1], centre[:1]), AffineMap(np.eye(2)))
+    assert together.values[:1].tobytes() == alone.values.tobytes()
+    for plane in (together.values, together.good, together.variance, together.share):
+        assert not plane[1].any()
+
+
 @pytest.mark.parametrize("matrix", [turned(0), turned(0.5), turned(31, 0.7)])
 def test_weight_share_and_source_are_those_of_the_nearest_pixel(matrix):
     rng = np.random.default_rng(6)
