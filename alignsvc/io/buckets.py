@@ -136,6 +136,16 @@ class BucketObjects:
             except _MISSING:
                 return 0
 
+    def version(self, name: str) -> str | None:
+        """Return what tells this content of `name` from any other it had; None if there is none."""
+        key = self._key(name)
+        with self._explained("reading", name):
+            try:
+                found = again(lambda: self._client.head(key))
+            except _MISSING:
+                return None
+        return f"{found['e_tag']}-{found['size']}-{found['last_modified']}"
+
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         key = self._key(name)

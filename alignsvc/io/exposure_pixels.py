@@ -10,10 +10,11 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.exposure import Chip, ChipRef, Exposure, ExposureRef
 from alignsvc.errors import DataError
-from alignsvc.io.exposure_headers import ChipFacts, describe, fingerprint
+from alignsvc.io.exposure_headers import ChipFacts, ExposureHeader, describe, fingerprint
 from alignsvc.io.exposure_planes import OpenFiles, weight_type_of
 from alignsvc.io.fits_files import read_flags, read_plane
 from alignsvc.io.image_settings import ImageSettings, WeightType
+from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.reasons import FailureKind
 
 
@@ -34,7 +35,7 @@ def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
                 f"exposure {ref.id}: {_paths(ref)} changed after the run was planned; start a "
                 "new run, or put the old file back",
             )
-        header = describe(files, ref, settings)
+        header = _described(files, ref, settings)
         chips = tuple(
             _read_chip(files, chip, wcs, facts, settings)
             for chip, wcs, facts in zip(ref.chips, header.wcs, header.chips, strict=True)
@@ -52,6 +53,20 @@ def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
         header.filter_name,
         header.mid_time_mjd,
     )
+
+
+#: Headers that a process has made sense of: each exposure is read several times in a pass, and to
+#: understand its header takes as long as to read its pixels. By what all of it follows from.
+_KNOWN: KeptInMemory[tuple[ExposureRef, ImageSettings], ExposureHeader] = KeptInMemory(lambda: 256)
+
+
+def _described(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> ExposureHeader:
+    """Return what the headers say; `files` are those that the fingerprint of `ref` is of."""
+    known = _KNOWN.find((ref, settings))
+    if known is None:
+        known = describe(files, ref, settings)
+        _KNOWN.keep((ref, settings), known)
+    return known
 
 
 def _read_chip(

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import (
     METADATA,
     DamagedChunk,
+    KeptTiles,
     Piece,
     TiledArray,
     create_group,
@@ -59,9 +60,12 @@ class MosaicStore:
     ----------
     root : Place
         ``mosaic.zarr`` of the run; made with the first generation.
+    kept : KeptTiles or None
+        Where tiles that are read are kept for the next time.
     """
 
     root: Place
+    kept: KeptTiles | None = field(default=None, compare=False, repr=False)
 
     @property
     def objects(self) -> ObjectStore:
@@ -372,7 +376,7 @@ class MosaicStore:
             pieces.append(Piece((tile.row, tile.column), common.slices_in(tile_box)))
             places.append(plane[common.slices_in(box)])
         try:
-            self._array(generation, component, name).opened().copy_each(pieces, places)
+            self._array(generation, component, name).opened(self.kept).copy_each(pieces, places)
         except DamagedChunk as error:
             raise _missing(generation, TileId(component, *error.index), str(error)) from error
         return plane

@@ -63,6 +63,10 @@ class ObjectStore(Protocol):
         """Return whether there is an object `name`."""
         ...
 
+    def version(self, name: str) -> str | None:
+        """Return what tells this content of `name` from any other it had; None if there is none."""
+        ...
+
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
         ...
@@ -188,6 +192,19 @@ class LocalObjects:
         path = self._path(name)
         with self._explained("reading", name):
             return path.is_file()
+
+    def version(self, name: str) -> str | None:
+        """Return what tells this content of `name` from any other it had; None if there is none.
+
+        A file is replaced by another one, never written into; who does, changes its times.
+        """
+        path = self._path(name)
+        with self._explained("reading", name):
+            try:
+                found = path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
 
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""

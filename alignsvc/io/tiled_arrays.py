@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import zarr
@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer
 
+from alignsvc.domain.arrays import read_only
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import Json, dumps
+from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.io.objects import ObjectStore
 
 #: The object that makes an array, or a group, of what lies beside it.
@@ -42,6 +44,19 @@ _SQUEEZED = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
 _AS_IT_IS = Blosc(cname="lz4", clevel=0, shuffle=Blosc.NOSHUFFLE)
 _CHECKSUM = "<u4"
 _CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkVersion:
+    """A chunk as it was written once: `name` in `objects`, and which of its versions."""
+
+    objects: ObjectStore
+    name: str
+    version: str | None
+
+
+#: Chunks as they were read, read-only.
+KeptTiles: TypeAlias = KeptInMemory[ChunkVersion, NDArray[Any]]
 
 
 class DamagedChunk(DamagedProduct):
@@ -133,8 +148,13 @@ class TiledArray:
         """Whether the chunk has been written."""
         return self.objects.exists(self.chunk_name(*index))
 
-    def opened(self) -> OpenTiles:
+    def opened(self, kept: KeptTiles | None = None) -> OpenTiles:
         """Return the array with its metadata read, for several chunks.
+
+        Parameters
+        ----------
+        kept : KeptTiles or None
+            Where chunks that are read are kept, and looked for before.
 
         Raises
         ------
@@ -154,7 +174,7 @@ class TiledArray:
                 raise ValueError("not what was written")
         except (ValueError, KeyError, TypeError) as error:  # cut short or changed
             raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
-        return OpenTiles(self, shape, chunk, dtype)
+        return OpenTiles(self, shape, chunk, dtype, kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,12 +188,14 @@ class OpenTiles:
         Of the array, and of a chunk that its end does not cut.
     dtype : numpy.dtype
         Little-endian.
+    kept : KeptTiles or None
     """
 
     tiled: TiledArray
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     dtype: np.dtype[Any]
+    kept: KeptTiles | None = None
 
     def write(self, index: tuple[int, ...], tile: NDArray[Any], *, is_noise: bool = False) -> int:
         """Write a whole chunk; return its checksum, the CRC-32C of what is stored.
@@ -226,6 +248,9 @@ class OpenTiles:
             A chunk is missing or damaged.
         """
         pieces = list(pieces)
+        if self.kept is not None:
+            self._copy_kept(self.kept, pieces, places)
+            return
         room = np.empty(self.chunk[-2:], self.dtype)
         packed = self._packed([piece.index for piece in pieces])
         for piece, place, content in zip(pieces, places, packed, strict=True):
@@ -234,6 +259,23 @@ class OpenTiles:
             else:
                 self._unpack(piece.index, content, room)
                 place[...] = room[piece.within]
+
+    def _copy_kept(
+        self, kept: KeptTiles, pieces: list[Piece], places: Iterable[NDArray[Any]]
+    ) -> None:
+        objects = self.tiled.objects
+        names = [self.tiled.chunk_name(*piece.index) for piece in pieces]
+        versions = objects.each(objects.version, names, _AT_ONCE)
+        keys = [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
+        found = [kept.find(key) for key in keys]
+        missing = [p.index for p, one in zip(pieces, found, strict=True) if one is None]
+        packed = self._packed(missing)
+        for piece, place, tile, key in zip(pieces, places, found, keys, strict=True):
+            if tile is None:
+                tile = np.empty(self.chunk[-2:], self.dtype)
+                self._unpack(piece.index, next(packed), tile)
+                kept.keep(key, read_only(tile), tile.nbytes)
+            place[...] = tile[piece.within]
 
     def checksums(self, indices: Iterable[tuple[int, ...]]) -> Iterator[int]:
         """Yield the checksum of each chunk, as `write` returned it, once all of it was read.

@@ -256,6 +256,7 @@ class _Measures:
             ),
             area=float(math.prod(_box_of(one, grid).shape)),
             tile=float(math.prod(grid.tile_shape)),
+            mosaic=self._tiles_px,
         )
 
     def _tiles(self, stage: str) -> list[tuple[str, Sizes]]:
@@ -274,6 +275,7 @@ class _Measures:
                     cut=float(
                         math.prod(grid.tile_box(tile).expand(halo_px).intersect(grid.box).shape)
                     ),
+                    mosaic=self._tiles_px,
                 ),
             )
             for grid in self.plan.grids
@@ -308,6 +310,12 @@ class _Measures:
         tasks = sum(one.of_a_run(_PASSES, min(full, _PASSES)) for one in self.counts.values())
         tables = _TABLES * _PASSES * sum(one.read for _, one in self.exposures)
         return int(tables + _RECEIPT * tasks + _JOURNAL + preview_bytes(self.plan))
+
+    @cached_property
+    def _tiles_px(self) -> float:
+        """Pixels of all tiles, those at the end of a grid too as large as any."""
+        grids = self.plan.grids
+        return float(sum(math.prod(one.tile_shape) * self._n_tiles((one,)) for one in grids))
 
     def _mosaic_px(self) -> float:
         return sum(

@@ -1,9 +1,11 @@
 """What a task of each stage needs, by the sizes of what it allocates: memory and time.
 
-A worker occupies three things. Its *libraries*: the same for all sizes. What its earlier tasks
+A worker occupies four things. Its *libraries*: the same for all sizes. What its earlier tasks
 left in its *heap*: small arrays come and go, and the holes between them stay (arrays of 16 MB and
-more do not count in that: `engine.clusters.local`). And the *planes* that this task holds, so many
-bytes for each pixel of exposure, grid and tile. All constants were measured (tests/README.md), in
+more do not count in that: `engine.clusters.local`). Tiles of the mosaic that it *keeps*
+(`tasks.tiles_at_hand`: an eighth of what it may occupy at the most, and none where a task needs
+the room). And the *planes* that this task holds, so many bytes for each pixel of exposure, grid and
+tile. All constants were measured (tests/README.md), in
 fields of about 900 sources a megapixel; `tests/integration/test_predictions.py` compares them with
 what runs need, and fails when the code has grown.
 """
@@ -12,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from alignsvc.tasks.tiles_at_hand import MOST_BYTES
 
 #: Of the fields in which all was measured: sparse ones need less time in proportion, and up to a
 #: third less memory.
@@ -39,6 +43,8 @@ class Sizes:
         Of a whole tile, which is what is read and decompressed.
     cut : float
         Of a tile and its halo, within the grid.
+    mosaic : float
+        Of all tiles, whole ones: a process keeps some of those that it has read.
     """
 
     read: float = 0.0
@@ -46,6 +52,7 @@ class Sizes:
     area: float = 0.0
     tile: float = 0.0
     cut: float = 0.0
+    mosaic: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class TaskNeeds:
         Bytes.
     left, most_left : float
         Bytes that earlier tasks have left in the heap, for a pixel of `area` and at the most.
+    kept : float
+        Bytes of what is kept of the mosaic, for each of its pixels, up to `MOST_BYTES`.
     start_s, mpix_s : float
         Seconds of any task, and of a megapixel of it.
     """
@@ -72,6 +81,7 @@ class TaskNeeds:
     libraries: float = LIBRARIES_BYTES
     left: float = _LEFT
     most_left: float = _MOST_LEFT
+    kept: float = 24.0
     start_s: float = 0.0
     mpix_s: float = 0.0
 
@@ -84,7 +94,8 @@ class TaskNeeds:
             + self.tile * sizes.tile
             + self.cut * sizes.cut
         )
-        return self.libraries + min(self.most_left, self.left * sizes.area) + planes
+        left = min(self.most_left, self.left * sizes.area)
+        return self.libraries + left + min(MOST_BYTES, self.kept * sizes.mosaic) + planes
 
     def seconds(self, sizes: Sizes) -> float:
         """Return how long a task of these sizes takes, on one core of 2023."""
@@ -96,11 +107,16 @@ _BY_MODEL = TaskNeeds(read=12, chip=85, tile=10, start_s=0.5, mpix_s=8.0)
 #: Of exposures, each stage in the order of a run.
 OF_EXPOSURES: Mapping[str, TaskNeeds] = {
     "list_sources": TaskNeeds(
-        read=12, chip=38, libraries=FIRST_LIBRARIES_BYTES, left=0, start_s=0.03, mpix_s=0.15
+        read=12, chip=38, libraries=FIRST_LIBRARIES_BYTES, left=0, kept=0, start_s=0.03, mpix_s=0.15
     ),
     # Of what lists of sources left, and of their lists.
     "match_sources": TaskNeeds(
-        libraries=FIRST_LIBRARIES_BYTES + 15e6, left=48, most_left=100e6, start_s=0.03, mpix_s=0.02
+        libraries=FIRST_LIBRARIES_BYTES + 15e6,
+        left=48,
+        most_left=100e6,
+        kept=0,
+        start_s=0.03,
+        mpix_s=0.02,
     ),
     "resample": TaskNeeds(read=9, chip=10, area=17, start_s=0.06, mpix_s=0.2),
     "reject": TaskNeeds(read=12, chip=91, tile=10, start_s=0.05, mpix_s=0.5),

@@ -30,6 +30,7 @@ from alignsvc.io.receipts import (
 )
 from alignsvc.reasons import FailureKind
 from alignsvc.tasks.memory import forget_peak, peak_bytes
+from alignsvc.tasks.tiles_at_hand import let_go
 
 #: How tasks can fail that may go well next time: these ends leave no receipt.
 NOT_FINAL = frozenset(
@@ -158,11 +159,13 @@ def _outcome_of(task: Task) -> TaskOutcome:
     except (ResourceError, TransientError, RunStoreError):
         raise
     except MemoryError as error:
-        raise MemoryShortage(
-            f"{task.key.stage} of {task.key.subject}: out of memory ({error})"
-        ) from error
+        if not let_go():
+            raise MemoryShortage(
+                f"{task.key.stage} of {task.key.subject}: out of memory ({error})"
+            ) from error
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
         return failed(task.key, FailureKind.INTERNAL, _sentence(error))
+    return _outcome_of(task)  # there is room now that no tile is kept
 
 
 def _sentence(error: Exception) -> str:

@@ -19,6 +19,7 @@ from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground, MosaicMesh
 from alignsvc.tasks.merge import Part, mosaic_store
+from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.resample import contribution_store
 
 
@@ -79,7 +80,7 @@ class BackgroundTask:
         """Write the statistics."""
         view = self.view
         box = self.mesh.box_for(view.core, view.grid)
-        mosaic = mosaic_store(view.run).read(view.generation, view.grid.component, box)
+        mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
         cells = self.mesh(mosaic, view.core, view.grid)
         name = table_name(self.key)
         checksum = write_table(RunLocations(view.run).objects, name, cells)

@@ -42,7 +42,8 @@ from alignsvc.tasks.diagnostics import (
     write_diagnostics,
     write_pixels,
 )
-from alignsvc.tasks.merge import Part, mosaic_store
+from alignsvc.tasks.merge import Part
+from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.placed import ExposureView
 from alignsvc.tasks.resample import contribution_store
 
@@ -270,7 +271,7 @@ class MeasureTask:
 
     def _around(self, pixel_map: PixelMap) -> OwnAndAll:
         """Return the exposure and the mosaic of all around a chip."""
-        store, component = mosaic_store(self.run), self.view.grid.component
+        store, component = mosaic_at_hand(self.run), self.view.grid.component
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = store.read(self.mosaic.generation, component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)

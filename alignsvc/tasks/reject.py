@@ -14,7 +14,7 @@ from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
-from alignsvc.tasks.merge import mosaic_store
+from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
 from alignsvc.tasks.resample import contribution_store
 
@@ -62,7 +62,7 @@ class RejectTask:
 
     def _rays(self, placed: PlacedChip) -> RaysOnChip:
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
-        total = mosaic_store(self.run).read(self.mosaic.generation, self.view.grid.component, box)
+        total = mosaic_at_hand(self.run).read(self.mosaic.generation, self.view.grid.component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
         mean = leave_one_out(total, own)
         return self.rejection(placed.chip, Others(mean, placed.pixel_map, self.misalignment_px))

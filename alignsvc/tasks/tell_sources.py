@@ -19,7 +19,7 @@ from alignsvc.numerics.sources.detection import MosaicCut
 from alignsvc.numerics.sources.filters import within
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground
 from alignsvc.tasks.detect import TileView, read_sources
-from alignsvc.tasks.merge import mosaic_store
+from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.resample import contribution_store
 
 
@@ -60,7 +60,7 @@ class TellSourcesTask:
         sources = read_sources(view.run, self.sources)
         sources = within(sources.select(sources.component == view.grid.component), box)
         own = within(sources, view.core).id
-        mosaic = mosaic_store(view.run).read(view.generation, view.grid.component, box)
+        mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
         name, table = self.background.name, self.background.checksum
         background = read_table(objects, name, MosaicBackground, table)
         contributions = contribution_store(view.run)
