@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
-#: Pixels interpolated together: what lies between stays in the processor's cache.
-_POINTS_AT_ONCE = 1 << 13
+#: Rows of which the brightest pixels are sought at once: they stay in the processor's cache.
+_ROWS_AT_ONCE = 48
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,82 +38,101 @@ class Others:
     misalignment_px: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ChipBlot:
-    """The others at the pixels asked for, in units of the chip's pixels; 0 elsewhere.
+class PixelBlots(NamedTuple):
+    """The others at n pixels of a chip, in units of the chip's; arrays of shape (n,).
 
     Parameters
     ----------
-    value, variance : float32 arrays, shape (ny, nx)
-    is_known : bool array, shape (ny, nx)
-        False where nobody else was, or nobody asked.
+    at : int64 array
+        Indices of the chip's pixels, row after row.
+    value, variance : float32 arrays
+        0 where they are not known.
+    is_known : bool array
+        False where nobody else was.
     """
 
+    at: IntArray
     value: Float32Array
     variance: Float32Array
     is_known: BoolArray
 
-    @classmethod
-    def empty(cls, shape: tuple[int, int]) -> ChipBlot:
-        """Return a blot that knows nothing yet, its arrays writable."""
-        value, variance = np.zeros((2, *shape), np.float32)
-        return cls(value, variance, np.zeros(shape, bool))
+    def select(self, chosen: BoolArray) -> PixelBlots:
+        """Return those of the pixels that are `chosen`, shape (n,)."""
+        return PixelBlots(
+            self.at[chosen], self.value[chosen], self.variance[chosen], self.is_known[chosen]
+        )
 
 
-def interpolated(others: Others, where: BoolArray) -> ChipBlot:
-    """Return the others at the pixels of `where`, by cubics (Keys 1981, a = -1/2).
+def interpolated(others: Others, at: IntArray) -> PixelBlots:
+    """Return the others at some pixels of the chip, by cubics (Keys 1981, a = -1/2).
 
     A pixel is known if all sixteen about it have weight. Few pixels are asked for, so that
     nothing is done for the whole chip, no prefilter either.
+
+    Parameters
+    ----------
+    others : Others
+    at : int64 array, shape (n,)
+        Indices of the chip's pixels, row after row.
     """
-    blot = ChipBlot.empty(others.pixel_map.shape)
-    row, column = np.nonzero(where)
-    value, hole = others.mean.mean()
-    ny, nx = value.shape
-    at = _on_grid(others, row, column)
-    x, y = np.floor(at.x).astype(np.int64), np.floor(at.y).astype(np.int64)
-    inside = (x >= 1) & (y >= 1) & (x < nx - 2) & (y < ny - 2)
-    row, column, x, y = row[inside], column[inside], x[inside], y[inside]
-    u, v = at.x[inside] - x, at.y[inside] - y
-    total, good = np.zeros(len(row)), np.ones(len(row), bool)
-    flat, bad = value.ravel(), hole.ravel()
-    for start in range(0, len(row), _POINTS_AT_ONCE):
-        part = slice(start, start + _POINTS_AT_ONCE)
-        first = y[part] * nx + x[part]
-        weights = _keys(u[part])
-        for j, along in enumerate(_keys(v[part]), start=-1):
-            for i, across in enumerate(weights, start=-1):
-                index = first + (j * nx + i)
-                total[part] += across * along * flat[index]
-                good[part] &= ~bad[index]
-    row, column, total = row[good], column[good], total[good]
-    nearest = (np.rint(v) + y).astype(np.int64)[good], (np.rint(u) + x).astype(np.int64)[good]
-    area = _area(others, row, column)
-    blot.value[row, column] = total * area
-    blot.variance[row, column] = area**2 / others.mean.weight[nearest]
-    blot.is_known[row, column] = True
-    return blot
+    row, column = np.divmod(at, others.pixel_map.shape[1])
+    place = _on_grid(others, row, column)
+    value, weight = _cubics(_sums(others.mean), place.x, place.y)
+    area = others.pixel_map.areas_at(row, column).astype(np.float64)
+    return _in_units_of_the_chip(at, value, weight, area)
 
 
-def brightest_nearby(others: Others, where: BoolArray, reach: int) -> ChipBlot:
-    """Return the others' brightest pixel within `reach` of the pixels of `where`; 0 at least."""
-    blot = ChipBlot.empty(others.pixel_map.shape)
-    row, column = np.nonzero(where)
-    value = others.mean.mean().value.astype(np.float32)
-    brightest = ndimage.maximum_filter(value, 2 * reach + 1, mode="constant")
-    at = _on_grid(others, row, column)
-    ny, nx = value.shape
-    x, y = np.rint(at.x).astype(np.int64), np.rint(at.y).astype(np.int64)
-    inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
-    row, column, x, y = row[inside], column[inside], x[inside], y[inside]
-    weight = others.mean.weight[y, x]
-    seen = weight > 0
-    row, column, x, y = row[seen], column[seen], x[seen], y[seen]
-    area = _area(others, row, column)
-    blot.value[row, column] = np.maximum(brightest[y, x] * area, 0)
-    blot.variance[row, column] = area**2 / weight[seen]
-    blot.is_known[row, column] = True
-    return blot
+@dataclass(frozen=True, slots=True, eq=False)
+class BrightestNearby:
+    """The others' brightest pixel near any pixel of a chip; 0 at least.
+
+    Parameters
+    ----------
+    others : Others
+    reach : int
+        How far is looked along both axes.
+    brightest : float32 array
+        At each pixel of the others' mean the highest value near.
+    """
+
+    others: Others
+    reach: int
+    brightest: Float32Array
+
+    @classmethod
+    def within(cls, others: Others, reach: int) -> BrightestNearby:
+        """Look at most `reach` pixels away along both axes."""
+        return cls(others, reach, _highest(others.mean, reach))
+
+    def at(self, pixels: IntArray) -> PixelBlots:
+        """Return the brightest near some pixels of the chip, given as for `interpolated`."""
+        ny, nx = self.brightest.shape
+        row, column = np.divmod(pixels, self.others.pixel_map.shape[1])
+        place = _on_grid(self.others, row, column)
+        x, y = (np.rint(axis).astype(np.int64) for axis in (place.x, place.y))
+        inside = (x >= 0) & (y >= 0) & (x < nx) & (y < ny)
+        nearest = np.where(inside, y * nx + x, 0)
+        weight = np.where(inside, np.take(self.others.mean.weight, nearest), 0)
+        area = self.others.pixel_map.areas_at(row, column).astype(np.float64)
+        brightest = np.maximum(np.take(self.brightest, nearest), 0)
+        return _in_units_of_the_chip(pixels, brightest, weight, area)
+
+
+def _in_units_of_the_chip(
+    at: IntArray,
+    value: NDArray[np.floating[Any]],
+    weight: NDArray[np.floating[Any]],
+    area: FloatArray,
+) -> PixelBlots:
+    is_known = weight > 0
+    variance = np.zeros(area.shape)
+    np.divide(area**2, weight, out=variance, where=is_known)
+    return PixelBlots(
+        at,
+        np.where(is_known, value * area, 0).astype(np.float32),
+        variance.astype(np.float32),
+        is_known,
+    )
 
 
 def _on_grid(others: Others, row: IntArray, column: IntArray) -> Points:
@@ -120,15 +141,85 @@ def _on_grid(others: Others, row: IntArray, column: IntArray) -> Points:
     return Points(found.x - others.mean.box.x0, found.y - others.mean.box.y0)
 
 
-def _area(others: Others, row: IntArray, column: IntArray) -> FloatArray:
-    return np.asarray(others.pixel_map.areas_at(row, column), float)
+class _Sums(NamedTuple):
+    """Planes of a contribution as compiled functions take them."""
+
+    numerator: NDArray[np.floating[Any]]
+    weight: NDArray[np.floating[Any]]
 
 
-def _keys(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return the weights of the four pixels about a position `u` beyond the second of them."""
-    return (
-        u * (-0.5 + u * (1.0 - 0.5 * u)),
-        1.0 + u * u * (-2.5 + 1.5 * u),
-        u * (0.5 + u * (2.0 - 1.5 * u)),
-        u * u * (-0.5 + 0.5 * u),
-    )
+def _sums(mean: Contribution) -> _Sums:
+    planes = (np.ascontiguousarray(plane) for plane in (mean.numerator, mean.weight))
+    return _Sums(*map(read_only, planes))
+
+
+@compiled
+def _cubics(mean: _Sums, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean interpolated at points, and the nearest pixel's weight; 0 if not known."""
+    ny, nx = mean.weight.shape
+    values, weights = np.zeros(x.size), np.zeros(x.size)
+    across, along = np.empty(4), np.empty(4)
+    for k in range(x.size):
+        # False for NaN too.
+        if not (x[k] >= 1 and y[k] >= 1 and x[k] < nx - 2 and y[k] < ny - 2):
+            continue
+        column, row = int(x[k]), int(y[k])
+        _keys(x[k] - column, across)
+        _keys(y[k] - row, along)
+        total = 0.0
+        least = np.inf
+        for j in range(4):
+            for i in range(4):
+                weight = mean.weight[row + j - 1, column + i - 1]
+                least = min(least, weight)
+                value = mean.numerator[row + j - 1, column + i - 1] / weight
+                total += across[i] * along[j] * value
+        if least > 0:
+            values[k] = total
+            weights[k] = mean.weight[row + (y[k] - row > 0.5), column + (x[k] - column > 0.5)]
+    return values, weights
+
+
+@compiled
+def _keys(u: float, weights: FloatArray) -> None:
+    """Write the weights of the four pixels about a position `u` beyond the second of them."""
+    weights[0] = u * (-0.5 + u * (1.0 - 0.5 * u))
+    weights[1] = 1.0 + u * u * (-2.5 + 1.5 * u)
+    weights[2] = u * (0.5 + u * (2.0 - 1.5 * u))
+    weights[3] = u * u * (-0.5 + 0.5 * u)
+
+
+def _highest(mean: Contribution, reach: int) -> Float32Array:
+    """Return the highest mean at most `reach` pixels away along both axes; 0 beyond the box."""
+    ny, nx = mean.weight.shape
+    found = np.empty((ny, nx), np.float32)
+    sums = _sums(mean)
+    for y0 in range(0, ny, _ROWS_AT_ONCE):
+        y1 = min(y0 + _ROWS_AT_ONCE, ny)
+        top = max(y0 - reach, 0)
+        wide = np.zeros((y1 - y0 + 2 * reach, nx + 2 * reach), np.float32)
+        _write_means(sums, top, reach, wide[top - (y0 - reach) :])
+        rows = _highest_in_a_row(wide.T, 2 * reach + 1).T
+        found[y0:y1] = _highest_in_a_row(rows, 2 * reach + 1)
+    return found
+
+
+@compiled
+def _write_means(mean: _Sums, first: int, margin: int, wide: Float32Array) -> None:
+    """Write the means of the rows from `first` on, as many as there are and as there is room."""
+    ny, nx = mean.weight.shape
+    for row in range(min(wide.shape[0], ny - first)):
+        for x in range(nx):
+            weight = mean.weight[first + row, x]
+            value = mean.numerator[first + row, x] / weight
+            wide[row, margin + x] = value if weight > 0 else 0.0
+
+
+def _highest_in_a_row(plane: Float32Array, n: int) -> Float32Array:
+    """Return the highest of `n` pixels along the second axis, n - 1 columns fewer."""
+    covered = 1
+    while covered < n:
+        step = min(covered, n - covered)
+        plane = np.maximum(plane[:, :-step], plane[:, step:])
+        covered += step
+    return plane

@@ -14,16 +14,20 @@ is the minimum of `minmed`), and no pixel is sorted.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sources.chip_blots import ChipBlot, Others, brightest_nearby, interpolated
+from alignsvc.numerics.sources.chip_blots import BrightestNearby, Others, PixelBlots, interpolated
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
-from alignsvc.numerics.sources.seeing_match import SeeingMatch
-from alignsvc.numerics.sources.spread_masks import dilated, eroded
+from alignsvc.numerics.sources.seeing_match import REACH, MatchPixels, SeeingMatch
+from alignsvc.numerics.sources.spread_masks import any_about, dilated
+
+T = TypeVar("T", bound=np.generic)
 
 #: Position error of a blot that was not matched, pixels: 4.5 times it is astrodrizzle's 1.2 px.
 _UNFITTED_PX = 0.27
@@ -31,6 +35,8 @@ _UNFITTED_PX = 0.27
 _WIDE = 0.5
 #: Significance of a pixel that the others must see too if it is a star's.
 _CLEARLY = 20.0
+#: A pixel is judged with the eight about it, each matched by derivatives that reach 3 pixels.
+_NEAR = 1 + REACH
 #: Half of the eight neighbours, (row, column); the other half lies opposite.
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -89,33 +95,78 @@ class CosmicRayRejection:
         return self._aligned(chip, others)
 
     def _aligned(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
-        bright = _brighter_than_noise(chip, self.sigma[1])
-        blot = interpolated(others, dilated(bright, 3))
-        tried = bright & eroded(blot.is_known, 1)
-        matched = self._matched(chip, blot, tried)
-        noise, slope = np.sqrt(_variance(chip, matched)), _slope(matched.value)
-        excess = np.where(blot.is_known, chip.pixels - matched.value, np.float32(0))
-        seed = tried & (excess > self.sigma[0] * noise + self.slopes[0] * slope)
-        seed[seed] = ~self._is_better_seeing(seed, excess, matched)
-        near = dilated(seed, 1)
-        grown = near & tried & (excess > self.sigma[1] * noise + self.slopes[1] * slope)
-        mask = seed | grown | self.alone(chip, bright & ~tried)
-        is_source = mask & tried & (matched.value > np.sqrt(_variance(chip, blot)))
-        return RaysOnChip(mask, np.where(is_source, matched.value, np.float32(np.nan)))
+        """Judge the pixels that exceed the sky; nothing is done for all the others."""
+        bright = _brighter_than_noise(chip, self.sigma)
+        asked = interpolated(others, np.flatnonzero(dilated(bright, _NEAR)))
+        plane = _spread(asked.at, asked.value, chip.shape)
+        unknown = ~_spread(asked.at, asked.is_known, chip.shape)
+        at = np.flatnonzero(bright)
+        at = at[~any_about(unknown, at)]
+        tried = _spread(at, np.True_, chip.shape)
+        blot = asked.select(dilated(tried, 1).take(asked.at))
+        is_tried = tried.take(blot.at)
+        matched = self._matched(chip, plane, blot, is_tried)
+        plane.reshape(-1)[blot.at] = matched.value
+        blot, matched = blot.select(is_tried), matched.select(is_tried)
+        is_ray = self._stand_out(chip, plane, matched)
+        mask = self.alone(chip, bright & ~tried)
+        mask.reshape(-1)[at[is_ray]] = True
+        is_source = is_ray & (matched.value > np.sqrt(_variance(chip, blot)))
+        instead = np.full(chip.shape, np.nan, np.float32)
+        instead.reshape(-1)[at[is_source]] = matched.value[is_source]
+        return RaysOnChip(mask, instead)
 
-    def _matched(self, chip: CalibratedChip, blot: ChipBlot, tried: BoolArray) -> ChipBlot:
-        """Return the blot with the chip's own seeing; its variance holds what is still unlike."""
+    def _matched(
+        self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots, is_tried: BoolArray
+    ) -> PixelBlots:
+        """Return the blot with the chip's own seeing; its variance holds what is still unlike.
+
+        `plane` is the blot in its places: 0 where it is not known.
+        """
         variance = _variance(chip, blot)
-        bled = dilated(chip.saturated, 4)
-        use = tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
-        found = self.match(chip.pixels, blot.value, variance, use)
+        bled = dilated(chip.saturated, 4).take(blot.at)
+        tell = is_tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
+        pixels = MatchPixels(blot.at, chip.pixels.take(blot.at), variance, tell)
+        found = self.match(plane, pixels)
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)
         unlike = (np.float32(found.error) * blot.value) ** 2
         unlike += (np.float32(self.doubt) * (value - blot.value)) ** 2
         if not found.is_fitted:
-            unlike += (np.float32(_UNFITTED_PX) * _slope(blot.value)) ** 2
-        return ChipBlot(value, blot.variance + unlike, blot.is_known)
+            unlike += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at)) ** 2
+        return blot._replace(value=value, variance=blot.variance + unlike)
+
+    def _stand_out(self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots) -> BoolArray:
+        """Return which pixels exceed the blot, shape (n,); `plane` is the blot in its places."""
+        excess = chip.pixels.take(blot.at) - blot.value
+        noise, slope = np.sqrt(_variance(chip, blot)), _slope(plane, blot.at)
+        seed = excess > self.sigma[0] * noise + self.slopes[0] * slope
+        seed[seed] = ~self._is_better_seeing(chip, plane, blot.select(seed))
+        near = any_about(_spread(blot.at[seed], np.True_, chip.shape), blot.at)
+        return seed | (near & (excess > self.sigma[1] * noise + self.slopes[1] * slope))
+
+    def _is_better_seeing(
+        self, chip: CalibratedChip, plane: Float32Array, seed: PixelBlots
+    ) -> BoolArray:
+        """Return which seeds are the core of a star that this exposure sees sharper.
+
+        In some direction a ray's neighbours have none of its light. A star has, in all
+        directions: the others' core says how much; where they have none, half is much. Gaussian
+        cores of width s lose a factor ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better
+        by f takes that to the power f^2, and the difference of the two falls off somewhat faster.
+        """
+        row, column = np.divmod(seed.at, chip.shape[1])
+        least = np.full(len(row), np.inf)
+        core = np.full(len(row), np.inf)
+        for axis in _AXES:
+            expected = _opposite_mean(plane, row, column, axis)
+            core = np.minimum(core, expected)
+            least = np.minimum(least, _opposite_mean(chip.pixels, row, column, axis) - expected)
+        is_source = seed.value > 3.0 * np.sqrt(seed.variance)
+        fall = np.clip(core / np.where(is_source, seed.value, np.float32(1)), 0.0, 1.0)
+        wanted = np.where(is_source, fall**self.sharpness, _WIDE)
+        centre = chip.pixels.take(seed.at) - seed.value
+        return np.asarray(least > wanted * centre, bool)
 
     def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> BoolArray:
         """Compare with the brightest pixel that the others have anywhere near.
@@ -125,95 +176,82 @@ class CosmicRayRejection:
         tells n. Where many rays hit, few places have none of another exposure near; then edges
         tell, unless stars have such edges too.
         """
-        bright = _brighter_than_noise(chip, self.sigma[1])
-        elsewhere = np.roll(bright, 2 * reach + 1, axis=0)
-        nearby = brightest_nearby(others, bright | elsewhere, reach)
-        noise = np.sqrt(_variance(chip, nearby))
-        tried = bright & nearby.is_known
-        allowed = np.maximum(_depth(chip, nearby), 2) * nearby.value
-        seed = tried & (chip.pixels > self.sigma[0] * noise + allowed)
-        near = dilated(seed, 1)
-        grown = near & tried & (chip.pixels > self.sigma[1] * noise + nearby.value)
-        edges = self.alone(chip, bright)
-        if self._are_edges_of_stars(chip, nearby, edges, reach):
-            edges &= ~nearby.is_known
-        found: BoolArray = seed | grown | edges
+        bright = _brighter_than_noise(chip, self.sigma)
+        brightest = BrightestNearby.within(others, reach)
+        nearby = brightest.at(np.flatnonzero(bright))
+        pixels, noise = chip.pixels.take(nearby.at), np.sqrt(_variance(chip, nearby))
+        seed = nearby.is_known & (pixels > self.sigma[0] * noise + _allowed(chip, nearby))
+        near = any_about(_spread(nearby.at[seed], np.True_, chip.shape), nearby.at)
+        grown = near & nearby.is_known & (pixels > self.sigma[1] * noise + nearby.value)
+        found = self.alone(chip, bright)
+        is_edge = found.take(nearby.at)
+        if self._are_edges_of_stars(chip, brightest, nearby.select(is_edge)):
+            is_edge &= ~nearby.is_known
+        found.reshape(-1)[nearby.at] = seed | grown | is_edge
         return found
 
     def _are_edges_of_stars(
-        self, chip: CalibratedChip, nearby: ChipBlot, edges: BoolArray, reach: int
+        self, chip: CalibratedChip, brightest: BrightestNearby, edges: PixelBlots
     ) -> bool:
         """Return whether what has sharp edges is seen by the others more often than by chance.
 
         Chance is what they have elsewhere. Of pixels with sharp edges let a part f be stars, and
         let a part p of all places have another's ray near: ``f + (1 - f) p`` are seen, p elsewhere.
         """
-        there = np.maximum(_depth(chip, nearby), 2) * nearby.value
-        elsewhere = np.roll(there, -(2 * reach + 1), axis=0)
-        known = nearby.is_known & np.roll(nearby.is_known, -(2 * reach + 1), axis=0)
-        tried = edges & known & (chip.pixels * np.sqrt(chip.weight) > _CLEARLY)
-        if not tried.any():
+        significance = chip.pixels.take(edges.at) * np.sqrt(chip.weight.take(edges.at))
+        there = edges.select(edges.is_known & (significance > _CLEARLY))
+        # Farther away than they look, in the same columns; beyond the last row is the first.
+        step = (2 * brightest.reach + 1) * chip.shape[1]
+        elsewhere = brightest.at((there.at + step) % chip.pixels.size)
+        there, elsewhere = there.select(elsewhere.is_known), elsewhere.select(elsewhere.is_known)
+        if not len(there.at):
             return True
-        seen = float((chip.pixels[tried] < there[tried]).mean())
-        chance = float((chip.pixels[tried] < elsewhere[tried]).mean())
+        pixels = chip.pixels.take(there.at)
+        seen = float((pixels < _allowed(chip, there)).mean())
+        chance = float((pixels < _allowed(chip, elsewhere)).mean())
         return seen - chance > self.stars_among_edges * (1.0 - chance)
 
-    def _is_better_seeing(self, seed: BoolArray, excess: Float32Array, blot: ChipBlot) -> BoolArray:
-        """Return which seeds are the core of a star that this exposure sees sharper.
 
-        In some direction a ray's neighbours have none of its light. A star has, in all
-        directions: the others' core says how much; where they have none, half is much. Gaussian
-        cores of width s lose a factor ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better
-        by f takes that to the power f^2, and the difference of the two falls off somewhat faster.
-        """
-        row, column = np.nonzero(seed)
-        centre, source = excess[seed], blot.value[seed]
-        least = np.full(centre.shape, np.inf)
-        core = np.full(centre.shape, np.inf)
-        for axis in _AXES:
-            least = np.minimum(least, _opposite_mean(excess, row, column, axis))
-            core = np.minimum(core, _opposite_mean(blot.value, row, column, axis))
-        is_source = source > 3.0 * np.sqrt(blot.variance[seed])
-        fall = np.clip(core / np.where(is_source, source, np.float32(1)), 0.0, 1.0)
-        wanted = np.where(is_source, fall**self.sharpness, _WIDE)
-        return np.asarray(least > wanted * centre, bool)
+def _brighter_than_noise(chip: CalibratedChip, sigma: tuple[float, float]) -> BoolArray:
+    """Return good pixels that exceed the sky: no others can be rays.
+
+    As pixels exceed a blot, by `sigma` times the noise: alone, and beside one that does.
+    """
+    pixels, weight, mask = (read_only(plane) for plane in (chip.pixels, chip.weight, chip.mask))
+    alone, beside = (_exceeding(pixels, weight, mask, least) for least in sigma)
+    return beside & dilated(alone, 1)
 
 
-def _brighter_than_noise(chip: CalibratedChip, sigma: float) -> BoolArray:
-    """Return good pixels that exceed the sky by `sigma` times its noise: no others can be rays."""
-    return np.asarray(~chip.mask & (chip.pixels * np.sqrt(chip.weight) > sigma), bool)
-
-
-def _variance(chip: CalibratedChip, blot: ChipBlot) -> Float32Array:
+def _variance(chip: CalibratedChip, blot: PixelBlots) -> Float32Array:
     """Return the variance of pixel minus blot: the chip's, the source's photons, the blot's."""
-    variance = np.zeros(chip.shape, np.float32)
-    np.divide(np.float32(1), chip.weight, out=variance, where=chip.weight > 0)
+    variance = _inverse(chip.weight.take(blot.at))
     variance += blot.variance
     if chip.gain is not None:
         variance += np.maximum(blot.value, 0) / np.float32(chip.gain)
     return variance
 
 
-def _depth(chip: CalibratedChip, blot: ChipBlot) -> Float32Array:
-    """Return how many exposures like this one the blot is made of; 0 where it is not known."""
-    depth = np.zeros(chip.shape, np.float32)
-    product = chip.weight * blot.variance
-    np.divide(np.float32(1), product, out=depth, where=product > 0)
-    return depth
+def _allowed(chip: CalibratedChip, brightest: PixelBlots) -> Float32Array:
+    """Return what a star may have of which the others have this somewhere near.
+
+    The depth of their mean, in exposures like this one, two at least, times their value.
+    """
+    depth = _inverse(chip.weight.take(brightest.at) * brightest.variance)
+    return np.maximum(depth, 2) * brightest.value
 
 
-def _slope(plane: Float32Array) -> Float32Array:
-    """Return the largest difference of each pixel to the four beside it."""
-    slope = np.zeros(plane.shape, np.float32)
-    across, along = np.abs(np.diff(plane, axis=1)), np.abs(np.diff(plane, axis=0))
-    for side, step in (
-        (slope[:, 1:], across),
-        (slope[:, :-1], across),
-        (slope[1:], along),
-        (slope[:-1], along),
-    ):
-        np.maximum(side, step, out=side)
-    return slope
+def _inverse(of: Float32Array) -> Float32Array:
+    """Return 1 / x, 0 where x is not positive."""
+    inverse = np.zeros(of.shape, np.float32)
+    np.divide(np.float32(1), of, out=inverse, where=of > 0)
+    return inverse
+
+
+def _spread(at: IntArray, values: NDArray[T] | T, shape: tuple[int, int]) -> NDArray[T]:
+    """Return a plane with values at some pixels, 0 or False at all others."""
+    plane = np.zeros(shape, values.dtype)
+    plane.reshape(-1)[at] = values
+    return plane
 
 
 def _opposite_mean(
@@ -227,3 +265,38 @@ def _opposite_mean(
         inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
         total[inside] += 0.5 * plane[y[inside], x[inside]]
     return total
+
+
+@compiled
+def _exceeding(
+    pixels: Float32Array, weight: Float32Array, mask: BoolArray, sigma: float
+) -> BoolArray:
+    """Return where pixels that are not masked exceed `sigma` times their noise."""
+    ny, nx = pixels.shape
+    least = np.float32(sigma)
+    found = np.empty((ny, nx), np.bool_)
+    for y in range(ny):
+        for x in range(nx):
+            found[y, x] = (pixels[y, x] * np.sqrt(weight[y, x]) > least) & ~mask[y, x]
+    return found
+
+
+@compiled
+def _slope(plane: Float32Array, at: IntArray) -> Float32Array:
+    """Return the largest difference of some pixels to the four beside them."""
+    ny, nx = plane.shape
+    slopes = np.zeros(at.size, np.float32)
+    for k in range(at.size):
+        y = at[k] // nx
+        x = at[k] - y * nx
+        centre, largest = plane[y, x], np.float32(0)
+        if x > 0:
+            largest = max(largest, abs(plane[y, x - 1] - centre))
+        if x < nx - 1:
+            largest = max(largest, abs(plane[y, x + 1] - centre))
+        if y > 0:
+            largest = max(largest, abs(plane[y - 1, x] - centre))
+        if y < ny - 1:
+            largest = max(largest, abs(plane[y + 1, x] - centre))
+        slopes[k] = largest
+    return slopes

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sources.spread_masks import dilated
+from alignsvc.numerics.sources.spread_masks import any_about, dilated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,86 +41,143 @@ class LaplacianRejection:
 
         Masked pixels take the value of the sky. Only what touches `where` is looked at.
         """
-        # A ray beside a pixel may make it one, wherever that ray lies.
-        row, column = np.nonzero(dilated(where, 1))
-        edges = _positive_laplacian(chip, row, column)
-        significance = 0.5 * edges * np.sqrt(chip.weight[row, column])
         found = np.zeros(chip.shape, bool)
+        # A ray beside a pixel may make it one, wherever that ray lies.
+        at = np.flatnonzero(dilated(where, 1))
+        edges = _positive_laplacian(_planes(chip), at)
+        significance = 0.5 * edges * np.sqrt(chip.weight.take(at))
         alone = significance > self.sigma[0]
-        at = row[alone], column[alone]
-        found[at] = self._sharp(chip, edges[alone], at, self.sigma[0])
-        near = where & dilated(found, 1) & ~found
-        beside = near[row, column] & (significance > self.sigma[1])
-        at = row[beside], column[beside]
-        found[at] = self._sharp(chip, edges[beside], at, self.sigma[1])
+        alone[alone] = self._sharp(chip, edges[alone], at[alone], self.sigma[0])
+        found.reshape(-1)[at[alone]] = True
+        beside = ~alone & (significance > self.sigma[1]) & where.take(at)
+        beside[beside] = any_about(found, at[beside])
+        beside[beside] = self._sharp(chip, edges[beside], at[beside], self.sigma[1])
+        found.reshape(-1)[at[beside]] = True
         return found & where
 
     def _sharp(
-        self,
-        chip: CalibratedChip,
-        edges: Float32Array,
-        at: tuple[IntArray, IntArray],
-        sigma: float,
+        self, chip: CalibratedChip, edges: Float32Array, at: IntArray, sigma: float
     ) -> BoolArray:
-        """Return which pixels (rows, columns) are too sharp for photon noise and for stars."""
-        variance = 1.0 / chip.weight[at]
+        """Return which of some pixels are too sharp for photon noise and for stars."""
+        variance = 1.0 / chip.weight.take(at)
         if chip.gain is not None:
-            variance = variance + np.maximum(_smooth(chip, *at), 0) / chip.gain
+            variance = variance + np.maximum(_smooth(_planes(chip), at), 0) / chip.gain
         found = np.asarray(0.5 * edges > sigma * np.sqrt(variance), bool)
         # The fine structure costs most, and few get so far.
-        row, column = (one[found] for one in at)
-        found[found] = edges[found] > self.contrast * _fine(chip, row, column)
+        found[found] = edges[found] > self.contrast * _fine(_planes(chip), at[found])
         return found
 
 
-def _values(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
-    """Return pixels, masked ones as the sky; beyond the chip's edge its nearest."""
-    ny, nx = chip.shape
-    index = np.clip(row, 0, ny - 1) * nx + np.clip(column, 0, nx - 1)
-    return np.where(np.take(chip.mask, index), np.float32(0), np.take(chip.pixels, index))
+class _Planes(NamedTuple):
+    """A chip as compiled functions take it."""
+
+    pixels: Float32Array
+    mask: BoolArray
 
 
-def _positive_laplacian(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+def _planes(chip: CalibratedChip) -> _Planes:
+    return _Planes(*(read_only(np.ascontiguousarray(of)) for of in (chip.pixels, chip.mask)))
+
+
+@compiled
+def _value(chip: _Planes, y: int, x: int) -> np.float32:
+    """Return a pixel, a masked one as the sky; beyond the chip's edge its nearest."""
+    ny, nx = chip.pixels.shape
+    y, x = min(max(y, 0), ny - 1), min(max(x, 0), nx - 1)
+    return np.float32(0) if chip.mask[y, x] else chip.pixels[y, x]
+
+
+@compiled
+def _positive_laplacian(chip: _Planes, at: IntArray) -> Float32Array:
     """Return the mean over a pixel's corners of the positive part of its second difference."""
-    centre = _values(chip, row, column)
-    left, right = (centre - _values(chip, row, column + step) for step in (-1, 1))
-    below, above = (centre - _values(chip, row + step, column) for step in (-1, 1))
-    total = np.zeros(len(row), np.float32)
-    for beside in (left, right):
-        for over in (below, above):
-            total += np.maximum(beside + over, 0)
-    total *= np.float32(0.25)
-    return total
+    nx = chip.pixels.shape[1]
+    edges, none, quarter = np.empty(at.size, np.float32), np.float32(0), np.float32(0.25)
+    for k in range(at.size):
+        y = at[k] // nx
+        x = at[k] - y * nx
+        centre = _value(chip, y, x)
+        left, right = centre - _value(chip, y, x - 1), centre - _value(chip, y, x + 1)
+        below, above = centre - _value(chip, y - 1, x), centre - _value(chip, y + 1, x)
+        corners = max(left + below, none)
+        corners += max(left + above, none)
+        corners += max(right + below, none)
+        corners += max(right + above, none)
+        edges[k] = quarter * corners
+    return edges
 
 
-def _smooth(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+@compiled
+def _smooth(chip: _Planes, at: IntArray) -> Float32Array:
     """Return the median over 5 x 5 at some pixels."""
-    local = np.zeros(len(row), np.float32)
-    for part in _portions(len(row)):
-        local[part] = np.median(_windows(chip, row[part], column[part], 2), axis=(1, 2))
+    nx = chip.pixels.shape[1]
+    local, window = np.empty(at.size, np.float32), np.empty((5, 5), np.float32)
+    for k in range(at.size):
+        y = at[k] // nx
+        _fill(window, chip, y, at[k] - y * nx)
+        local[k] = _middle(window.reshape(-1))
     return local
 
 
-def _fine(chip: CalibratedChip, row: IntArray, column: IntArray) -> Float32Array:
+@compiled
+def _fine(chip: _Planes, at: IntArray) -> Float32Array:
     """Return the fine structure at some pixels: median over 3 x 3 less that over 7 x 7 of those.
 
     The paper's ``M3 - M7(M3)``.
     """
-    fine = np.zeros(len(row), np.float32)
-    for part in _portions(len(row)):
-        windows = _windows(chip, row[part], column[part], 4)
-        small = np.lib.stride_tricks.sliding_window_view(windows, (3, 3), axis=(1, 2))
-        medians = np.median(small.reshape(len(windows), 7, 7, 9), axis=3)
-        fine[part] = medians[:, 3, 3] - np.median(medians, axis=(1, 2))
+    nx = chip.pixels.shape[1]
+    fine, window = np.empty(at.size, np.float32), np.empty((9, 9), np.float32)
+    medians, columns = np.empty((7, 7), np.float32), np.empty((3, 9), np.float32)
+    for k in range(at.size):
+        y = at[k] // nx
+        _fill(window, chip, y, at[k] - y * nx)
+        for row in range(7):
+            _medians_of_nine(window[row : row + 3], columns, medians[row])
+        fine[k] = medians[3, 3] - _middle(medians.reshape(-1))
     return fine
 
 
-def _windows(chip: CalibratedChip, row: IntArray, column: IntArray, reach: int) -> Float32Array:
-    """Return squares about pixels, shape (n, side, side)."""
-    step = np.arange(-reach, reach + 1)
-    return _values(chip, row[:, None, None] + step[:, None], column[:, None, None] + step)
+@compiled
+def _fill(window: Float32Array, chip: _Planes, y: int, x: int) -> None:
+    """Write a square about a pixel."""
+    side = window.shape[0]
+    for j in range(side):
+        for i in range(side):
+            window[j, i] = _value(chip, y + j - side // 2, x + i - side // 2)
 
 
-def _portions(n: int) -> Iterator[slice]:
-    """Return slices of pixels worked on at once: their windows stay small."""
-    return (slice(start, start + 4096) for start in range(0, n, 4096))
+@compiled
+def _medians_of_nine(rows: Float32Array, columns: Float32Array, medians: Float32Array) -> None:
+    """Write the medians over 3 x 3 of three rows of nine, and the nine `columns` sorted.
+
+    Of three sorted columns it is the middle one of the highest of the lowest, the middle of the
+    middle and the lowest of the highest.
+    """
+    low, middle, high = columns[0], columns[1], columns[2]
+    for i in range(9):
+        a, b, c = rows[0, i], rows[1, i], rows[2, i]
+        low[i], middle[i], high[i] = min(min(a, b), c), _middle_of_three(a, b, c), max(max(a, b), c)
+    for i in range(7):
+        medians[i] = _middle_of_three(
+            max(max(low[i], low[i + 1]), low[i + 2]),
+            _middle_of_three(middle[i], middle[i + 1], middle[i + 2]),
+            min(min(high[i], high[i + 1]), high[i + 2]),
+        )
+
+
+@compiled
+def _middle_of_three(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
+    return max(min(a, b), min(max(a, b), c))
+
+
+@compiled
+def _middle(values: Float32Array) -> np.float32:
+    """Return the median of an odd number of values: that with as many below as above."""
+    half = values.size // 2
+    for k in range(values.size):
+        below, same = np.int32(0), np.int32(0)
+        for i in range(values.size):
+            below += np.int32(values[i] < values[k])
+            same += np.int32(values[i] == values[k])
+        if below <= half < below + same:
+            return np.float32(values[k])
+    return np.float32(np.nan)

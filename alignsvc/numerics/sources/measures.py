@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.numerics.compiled import compiled
 
 #: FWHM of a Gaussian of unit standard deviation: 2 sqrt(2 ln 2).
 FWHM_PER_SIGMA = 2.3548200450309493
@@ -77,11 +78,11 @@ def pixel_sums(label: NDArray[np.int32], n: int, planes: Planes) -> PixelSums:
     Pixels of a source are added in raster order and positions counted from its peak, so the
     sums have the same bits in every box that holds the source.
     """
-    y, x = np.nonzero(label)
-    source = label[y, x].astype(np.int64) - 1
-    value = planes.values[y, x].astype(np.float64)
-    order = np.lexsort((-value, source))  # stable: equal values stay in raster order
-    first = order[np.searchsorted(source[order], np.arange(n))]
+    at = np.flatnonzero(label != 0)
+    y, x = np.divmod(at, label.shape[1])
+    source = label.take(at).astype(np.int64) - 1
+    value = planes.values.take(at).astype(np.float64)
+    first = _highest(source, value, n)
     peak_x, peak_y = x[first], y[first]
     dx, dy = (x - peak_x[source]).astype(np.float64), (y - peak_y[source]).astype(np.float64)
 
@@ -103,7 +104,7 @@ def pixel_sums(label: NDArray[np.int32], n: int, planes: Planes) -> PixelSums:
         peak_y.astype(np.int64) + planes.box.y0,
         value[first],
         total(value),
-        total(planes.variance[y, x]),
+        total(planes.variance.take(at)),
         np.bincount(source, minlength=n),
         peak_x + planes.box.x0 + mean_x,
         peak_y + planes.box.y0 + mean_y,
@@ -112,6 +113,17 @@ def pixel_sums(label: NDArray[np.int32], n: int, planes: Planes) -> PixelSums:
         total(light * off_x * off_y) / norm,
         reach + 0.5,
     )
+
+
+@compiled
+def _highest(source: IntArray, value: FloatArray, n: int) -> IntArray:
+    """Return which pixel of each source is the highest; of equal ones the first."""
+    highest = np.full(n, -1, np.int64)
+    for k in range(source.size):
+        best = highest[source[k]]
+        if best < 0 or value[k] > value[best]:
+            highest[source[k]] = k
+    return highest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
-from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: The cut of the clipping, in standard deviations: the value of Bertin & Arnouts (1996).
 CLIP_SIGMA = 3.0
@@ -72,29 +72,81 @@ def _statistics_of_sorted(ordered: NDArray[np.floating], clip_sigma: float) -> C
     n = ordered.size
     if n == 0:
         return CellValue(math.nan, math.nan, 0)
-    centre = float(ordered[n // 2])
-    deviations = ordered.astype(np.float64)
-    deviations -= centre
-    narrowing = _clipped_deviation(clip_sigma)
-    lower = max(-float(deviations[int(part * n)]) / depth for part, depth in _LOWER_SIDE)
-    rms = lower
-    low, high, median, mean = 0, 0, 0.0, 0.0
+    if ordered.dtype != np.float32:
+        ordered = ordered.astype(np.float64, copy=False)
+    level, rms = _clipped(ordered, clip_sigma, _clipped_deviation(clip_sigma))
+    return CellValue(level, rms, n)
+
+
+@compiled
+def _clipped(
+    ordered: NDArray[np.floating], clip_sigma: float, narrowing: float
+) -> tuple[float, float]:
+    """Return mode and rms, as `clipped_statistics` says, of one or more ascending values."""
+    n = ordered.size
+    centre = np.float64(ordered[n // 2])
+    lower = 0.0
+    for part, depth in _LOWER_SIDE:
+        lower = max(lower, (centre - np.float64(ordered[int(part * n)])) / depth)
+    # In sorted order the pixels that are kept are a slice, of which a cut moves only the ends.
+    low, high = n // 2, n // 2
+    median, mean, total, squares, rms = 0.0, 0.0, 0.0, 0.0, lower
     for _ in range(_MAX_ITERATIONS):
-        # In sorted order the pixels that are kept are a slice.
         reach = clip_sigma * max(rms, lower)
-        new_low = int(deviations.searchsorted(median - reach, side="left"))
-        new_high = int(deviations.searchsorted(median + reach, side="right"))
+        new_low = _first_at_least(ordered, centre, median - reach)
+        new_high = _first_above(ordered, centre, median + reach)
         if (low, high) == (new_low, new_high) or new_high <= new_low:
             break
+        for old, new, sign in ((low, new_low, -1.0), (high, new_high, 1.0)):
+            more, more_squares = _sums(ordered[min(old, new) : max(old, new)], centre)
+            sign = sign if new > old else -sign
+            total += sign * more
+            squares += sign * more_squares
         low, high = new_low, new_high
-        kept = deviations[low:high]
-        mean = float(np.add.reduce(kept)) / kept.size
-        variance = float(kept @ kept) / kept.size - mean * mean
-        rms = math.sqrt(max(variance, 0.0)) / narrowing
-        median = 0.5 * float(kept[(kept.size - 1) // 2] + kept[kept.size // 2])
-    symmetric = abs(mean - median) < _SYMMETRIC * rms
-    mode = 2.5 * median - 1.5 * mean if symmetric else median
-    return CellValue(centre + mode, rms, n)
+        kept = high - low
+        mean = total / kept
+        rms = math.sqrt(max(squares / kept - mean * mean, 0.0)) / narrowing
+        below, above = ordered[low + (kept - 1) // 2], ordered[low + kept // 2]
+        median = 0.5 * ((np.float64(below) - centre) + (np.float64(above) - centre))
+    mode = 2.5 * median - 1.5 * mean if abs(mean - median) < _SYMMETRIC * rms else median
+    return centre + mode, rms
+
+
+@compiled_sums
+def _sums(values: NDArray[np.floating], centre: float) -> tuple[float, float]:
+    """Return the sums of deviations from `centre`, and of their squares."""
+    total, squares = 0.0, 0.0
+    for i in range(values.size):
+        deviation = np.float64(values[i]) - centre
+        total += deviation
+        squares += deviation * deviation
+    return total, squares
+
+
+@compiled
+def _first_at_least(ordered: NDArray[np.floating], centre: float, deviation: float) -> int:
+    """Return how many of the ascending values lie below `centre` plus `deviation`."""
+    low, high = 0, ordered.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.float64(ordered[middle]) - centre < deviation:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def _first_above(ordered: NDArray[np.floating], centre: float, deviation: float) -> int:
+    """Return how many of the ascending values lie at or below `centre` plus `deviation`."""
+    low, high = 0, ordered.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.float64(ordered[middle]) - centre <= deviation:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @cache

@@ -8,14 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: Fewest pixels for each coefficient: with less, rays would be fitted.
 _LEAST_PIXELS_EACH = 20
+#: How far the derivatives look, pixels.
+REACH = 3
+#: The blot and its derivatives.
+_N_TERMS = 8
 
 
 class Matched(NamedTuple):
-    """A blot as a chip would see it, shape (ny, nx), and the error of that in units of the blot.
+    """A blot as a chip would see it, at n pixels, and the error of that in units of the blot.
 
     Not fitted means: it is the blot as it was.
     """
@@ -23,6 +28,27 @@ class Matched(NamedTuple):
     value: Float32Array
     error: float
     is_fitted: bool
+
+
+class MatchPixels(NamedTuple):
+    """Pixels of a chip where its blot is to be matched; arrays of shape (n,).
+
+    Parameters
+    ----------
+    at : int64 array
+        Indices of the chip's pixels, row after row.
+    seen : float32 array
+        The chip's pixels there.
+    variance : float32 array
+        Of their difference to the blot.
+    tell : bool array
+        Those on sources, their 24 neighbours known in the blot: they tell how it is to change.
+    """
+
+    at: IntArray
+    seen: Float32Array
+    variance: Float32Array
+    tell: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,38 +73,34 @@ class SeeingMatch:
     clip: float = 4.0
     rounds: int = 4
 
-    def __call__(
-        self, pixels: Float32Array, blot: Float32Array, variance: Float32Array, use: BoolArray
-    ) -> Matched:
+    def __call__(self, blot: Float32Array, pixels: MatchPixels) -> Matched:
         """Return `blot` as the chip would see it; unchanged if too few pixels tell.
 
         Parameters
         ----------
-        pixels, blot : float32 arrays, shape (ny, nx)
-        variance : float32 array, shape (ny, nx)
-            Of the difference of the two.
-        use : bool array, shape (ny, nx)
-            Pixels on sources, their 24 neighbours known in `blot`.
+        blot : float32 array, shape (ny, nx)
+        pixels : MatchPixels
         """
-        terms = _derivatives(blot)
-        design = np.stack([term[use] for term in terms], axis=1).astype(float)
-        excess = (pixels[use] - blot[use]).astype(float)
-        error = np.sqrt(variance[use] + (self.fraction * blot[use]) ** 2)
+        terms = _derivatives(blot, pixels.at)
+        before = terms[:, 0]
+        design, seen, variance = (of[pixels.tell] for of in (terms, pixels.seen, pixels.variance))
+        value = design[:, 0]
+        excess = (seen - value).astype(np.float64)
+        error = np.sqrt(variance + (self.fraction * value) ** 2).astype(np.float64)
         near = np.ones(len(excess), bool)
-        coefficients = np.zeros(len(terms))
+        coefficients = np.zeros(_N_TERMS)
+        off = np.zeros(0)
         for _ in range(self.rounds):
-            if near.sum() < _LEAST_PIXELS_EACH * len(terms):
-                return Matched(blot, self.fraction, is_fitted=False)
-            coefficients = _weighted_fit(design[near], excess[near], error[near])
-            off = (excess - design @ coefficients) / error
+            if near.sum() < _LEAST_PIXELS_EACH * _N_TERMS:
+                return Matched(before, self.fraction, is_fitted=False)
+            coefficients = _weighted_fit(design, excess, np.where(near, 1 / error, 0))
+            off = (excess - _summed(design, coefficients)) / error
             # The first fit is bent by rays: the scale of what it leaves tells how much.
             scale = max(1.0, 1.4826 * float(np.median(np.abs(off[near]))))
             near = np.abs(off) < self.clip * scale
-        matched = blot.copy()
-        for coefficient, term in zip(coefficients, terms, strict=True):
-            matched += np.float32(coefficient) * term
-        left = (excess - design @ coefficients)[near] / blot[use][near]
-        noise = np.sqrt(variance[use][near]) / blot[use][near]
+        matched = (before + _summed(terms, coefficients)).astype(np.float32)
+        left = (off * error / value)[near]
+        noise = (np.sqrt(variance) / value)[near]
         return Matched(matched, self._error(left, noise), is_fitted=True)
 
     def _error(self, left: FloatArray, noise: FloatArray) -> float:
@@ -92,34 +114,105 @@ class SeeingMatch:
         return math.sqrt(max(seen**2 - expected, 0.0))
 
 
-def _weighted_fit(design: FloatArray, values: FloatArray, error: FloatArray) -> FloatArray:
-    weighted = design / error[:, None]
-    scale = np.sqrt((weighted**2).sum(axis=0))
+def _weighted_fit(design: Float32Array, values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Return the least-squares solution by its normal equations, columns brought to one length.
+
+    So scaled, derivatives of stars have a condition of some hundred: its square leaves 11 digits.
+    """
+    product, right = _normal_sums(design, values, weight)
+    scale = np.sqrt(np.diag(product))
     scale[scale == 0] = 1.0
-    found = np.linalg.lstsq(weighted / scale, values / error, rcond=1e-10)[0]
+    found = np.linalg.lstsq(product / np.outer(scale, scale), right / scale, rcond=1e-12)[0]
     return np.asarray(found / scale, float)
 
 
-def _derivatives(blot: Float32Array) -> tuple[Float32Array, ...]:
-    """Return the blot, its gradient, its second derivatives and the Laplacian's Laplacian."""
-    around = _neighbours(blot)
+@compiled_sums
+def _normal_sums(
+    design: Float32Array, values: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the sums of products of weighted columns, among themselves and with the values."""
+    n = design.shape[1]
+    product, right = np.zeros((n, n)), np.zeros(n)
+    row = np.empty(n)
+    for k in range(design.shape[0]):
+        if weight[k] == 0:
+            continue
+        value = values[k] * weight[k]
+        for i in range(n):
+            row[i] = np.float64(design[k, i]) * weight[k]
+        for i in range(n):
+            right[i] += row[i] * value
+            for j in range(n):
+                product[i, j] += row[i] * row[j]
+    return product, right
+
+
+@compiled
+def _summed(design: Float32Array, coefficients: FloatArray) -> FloatArray:
+    """Return each row's terms times their coefficients, added up."""
+    totals = np.empty(design.shape[0])
+    for k in range(design.shape[0]):
+        total = 0.0
+        for i in range(_N_TERMS):
+            total += coefficients[i] * np.float64(design[k, i])
+        totals[k] = total
+    return totals
+
+
+@compiled
+def _derivatives(blot: Float32Array, at: IntArray) -> Float32Array:
+    """Return the terms at some pixels, shape (n, 8).
+
+    The blot, its gradient, its second derivatives (of x, of y, of both), and the Laplacian of
+    its Laplacian once and twice. Beyond the edges the blot is mirrored, so that each derivative
+    goes on as the edge has it.
+    """
+    ny, nx = blot.shape
+    terms = np.empty((at.size, _N_TERMS), np.float32)
     half, quarter = np.float32(0.5), np.float32(0.25)
-    along_x = half * (around[1, 2] - around[1, 0])
-    along_y = half * (around[2, 1] - around[0, 1])
-    bend_x = around[1, 2] - 2 * blot + around[1, 0]
-    bend_y = around[2, 1] - 2 * blot + around[0, 1]
-    twist = quarter * (around[2, 2] - around[2, 0] - around[0, 2] + around[0, 0])
-    fourth = _laplacian(bend_x + bend_y)
-    return blot, along_x, along_y, bend_x, bend_y, twist, fourth, _laplacian(fourth)
+    here = np.empty((7, 7), np.float32)
+    second, fourth = np.empty((5, 5), np.float32), np.empty((3, 3), np.float32)
+    sixth = np.empty((1, 1), np.float32)
+    for k in range(at.size):
+        y = at[k] // nx
+        x = at[k] - y * nx
+        if 3 <= y < ny - 3 and 3 <= x < nx - 3:
+            for j in range(7):
+                for i in range(7):
+                    here[j, i] = blot[y - 3 + j, x - 3 + i]
+        else:
+            for j in range(7):
+                for i in range(7):
+                    here[j, i] = blot[_mirrored(y - 3 + j, ny), _mirrored(x - 3 + i, nx)]
+        _laplacian(here, second)
+        _laplacian(second, fourth)
+        _laplacian(fourth, sixth)
+        centre = here[3, 3]
+        terms[k, 0] = centre
+        terms[k, 1] = half * (here[3, 4] - here[3, 2])
+        terms[k, 2] = half * (here[4, 3] - here[2, 3])
+        terms[k, 3] = here[3, 4] - centre - centre + here[3, 2]
+        terms[k, 4] = here[4, 3] - centre - centre + here[2, 3]
+        terms[k, 5] = quarter * (here[4, 4] - here[4, 2] - here[2, 4] + here[2, 2])
+        terms[k, 6] = fourth[1, 1]
+        terms[k, 7] = sixth[0, 0]
+    return terms
 
 
-def _laplacian(plane: Float32Array) -> Float32Array:
-    around = _neighbours(plane)
-    return around[1, 2] + around[1, 0] + around[2, 1] + around[0, 1] - 4 * plane
+@compiled
+def _laplacian(plane: Float32Array, found: Float32Array) -> None:
+    """Write the Laplacian of all pixels but the outermost."""
+    four = np.float32(4)
+    for j in range(found.shape[0]):
+        for i in range(found.shape[1]):
+            beside = plane[j + 1, i] + plane[j + 1, i + 2]
+            over = plane[j, i + 1] + plane[j + 2, i + 1]
+            found[j, i] = beside + over - four * plane[j + 1, i + 1]
 
 
-def _neighbours(plane: Float32Array) -> dict[tuple[int, int], Float32Array]:
-    """Return the plane moved by -1, 0 or 1 pixel along each axis, by (row, column) + 1."""
-    ny, nx = plane.shape
-    padded = np.pad(plane, 1, mode="edge")
-    return {(j, i): padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)}
+@compiled
+def _mirrored(index: int, n: int) -> int:
+    """Return which of n pixels stands for one beyond them: the edge is a mirror."""
+    while index < 0 or index >= n:
+        index = -1 - index if index < 0 else 2 * n - 1 - index
+    return index

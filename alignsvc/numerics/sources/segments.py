@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import sep
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 from alignsvc.errors import ResourceError
+from alignsvc.numerics.sources.blobs import Blobs
 
-_EIGHT = np.ones((3, 3), bool)
 #: Parts of one blob that the deblending may look at: sep's own limit first, then more.
 _SUB_OBJECTS = (1024, 8192, 65536)
 
@@ -89,49 +88,41 @@ class Segmenter:
         ResourceError
             A blob has more parts than can be told apart.
         """
-        blobs, n_blobs = ndimage.label(image > self.threshold, _EIGHT, output=np.int32)
-        area = np.bincount(blobs.ravel(), minlength=n_blobs + 1)
-        keep = np.zeros(n_blobs + 1, bool)
-        keep[blobs[wanted]] = True
-        keep &= area >= self.min_area
-        keep[0] = False
-        cut = np.zeros(n_blobs + 1, bool)
-        cut[blobs[frontier]] = True
+        blobs = Blobs.above(image, self.threshold)
+        area, cut = blobs.area, blobs.touching(frontier)
+        keep = blobs.touching(wanted) & (area >= self.min_area)
         # Blobs that stay whole get the first labels, parts of the others come after.
-        places = ndimage.find_objects(blobs)
-        torn = self._divisible(image, blobs, keep & (area >= 2 * self.min_area))
-        parts = {k: self._parts(image[places[k - 1]], blobs[places[k - 1]] == k) for k in torn}
-        parts = {k: part for k, part in parts.items() if part.max() > 1}
-        keep[list(parts)] = False
+        torn = self._torn(image, blobs, keep & (area >= 2 * self.min_area))
+        keep[list(torn)] = False
         whole = np.flatnonzero(keep)
-        number = np.zeros(n_blobs + 1, np.int32)
+        number = np.zeros(len(blobs), np.int32)
         number[whole] = np.arange(1, whole.size + 1)
-        label = number[blobs]
+        label = np.zeros(image.shape, np.int32)
+        label.reshape(-1)[blobs.at] = number[blobs.number]
         is_cut = [cut[whole]]
         n = whole.size
-        for k, part in parts.items():
-            target = label[places[k - 1]]
+        for k, part in torn.items():
+            target = label[blobs.window(k)]
             target[part > 0] = part[part > 0] + n
             n += int(part.max())
             is_cut.append(np.full(int(part.max()), cut[k]))
         blended = np.arange(n) >= whole.size
         return Segments(label, blended, np.concatenate(is_cut))
 
-    def _divisible(
-        self, image: Float32Array, blobs: NDArray[np.int32], large: BoolArray
-    ) -> list[int]:
-        """Return the blobs, of those `large` enough, that have more than one local maximum."""
+    def _torn(
+        self, image: Float32Array, blobs: Blobs, large: BoolArray
+    ) -> dict[int, NDArray[np.int32]]:
+        """Return the parts of each blob, of those `large` enough, that has more than one."""
         if self.contrast >= 1.0:
-            return []
-        ny, nx = image.shape
-        y, x = np.nonzero(large[blobs])
-        centre = image[y, x]
-        highest = np.ones(y.size, bool)
-        for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)):
-            beside = image[np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)]
-            highest &= centre >= beside
-        maxima = np.bincount(blobs[y[highest], x[highest]], minlength=large.size)
-        return [int(k) for k in np.flatnonzero(maxima > 1)]
+            return {}
+        several = np.flatnonzero(large & (blobs.maxima(image) > 1))
+        if not several.size:
+            return {}
+        number = np.zeros(image.shape, np.int32)
+        number.reshape(-1)[blobs.at] = blobs.number + 1
+        windows = {int(k): blobs.window(int(k)) for k in several}
+        parts = {k: self._parts(image[at], number[at] == k + 1) for k, at in windows.items()}
+        return {k: part for k, part in parts.items() if part.max() > 1}
 
     def _parts(self, image: Float32Array, inside: BoolArray) -> NDArray[np.int32]:
         """Return the labels 1 to n of the parts of one blob, 0 outside it."""

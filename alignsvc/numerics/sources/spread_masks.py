@@ -1,10 +1,11 @@
-"""Masks made wider or narrower by a square of pixels: dilation and erosion, by shifts."""
+"""Masks made wider by a square of pixels."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray
+from alignsvc.domain.arrays import BoolArray, IntArray
+from alignsvc.numerics.compiled import compiled
 
 #: Rows taken together, so that what lies between stays in the processor's cache.
 _ROWS_AT_ONCE = 64
@@ -37,9 +38,26 @@ def dilated(mask: BoolArray, reach: int) -> BoolArray:
     return found
 
 
-def eroded(mask: BoolArray, reach: int) -> BoolArray:
-    """Return where no False pixel lies at most `reach` pixels away; beyond the edges none does."""
-    return np.logical_not(dilated(~mask, reach))
+@compiled
+def any_about(mask: BoolArray, at: IntArray) -> BoolArray:
+    """Return which of some pixels are True, or one of the eight about them.
+
+    Parameters
+    ----------
+    mask : bool array, shape (ny, nx)
+        In order of rows, writable: with anything else it is compiled again.
+    at : int64 array, shape (n,)
+        Indices of pixels, row after row.
+    """
+    ny, nx = mask.shape
+    found = np.zeros(at.size, np.bool_)
+    for k in range(at.size):
+        y = at[k] // nx
+        x = at[k] - y * nx
+        for row in range(max(y - 1, 0), min(y + 2, ny)):
+            for column in range(max(x - 1, 0), min(x + 2, nx)):
+                found[k] |= mask[row, column]
+    return found
 
 
 def _any_in_a_row(mask: BoolArray, n: int) -> BoolArray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from full_frame_rays import cubics, rays_of_all_pixels
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox, Points
@@ -32,12 +33,13 @@ def find(chip: CalibratedChip, others: Others) -> BoolArray:
 
 @dataclass(frozen=True)
 class Straight:
-    """A pixel map from a chip to a grid of the same pixels."""
+    """A pixel map from a chip to a grid of pixels of the same size."""
 
     shape: tuple[int, int] = SHAPE
+    offset: float = 0.0
 
     def to_grid(self, chip: Points) -> Points:
-        return chip
+        return Points(np.asarray(chip.x) + self.offset, np.asarray(chip.y) - 0.5 * self.offset)
 
     def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
         return np.ones(len(row), np.float32)
@@ -191,16 +193,49 @@ def test_two_exposures_are_enough() -> None:
     assert not (found & core()).any()
 
 
-def test_the_others_are_interpolated_in_portions_with_the_bits_of_the_whole(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    where, seen = core(), others_of(starlight()).mean
-    weight = seen.weight.copy()
-    weight[70:72, 100:140] = 0.0
-    others = Others(Contribution(seen.box, seen.numerator, weight), Straight())  # type: ignore[arg-type]
-    whole = chip_blots.interpolated(others, where)
-    monkeypatch.setattr(chip_blots, "_POINTS_AT_ONCE", 7)
-    parts = chip_blots.interpolated(others, where)
-    assert 0 < whole.is_known.sum() < where.sum()
-    for one in ("value", "variance", "is_known"):
-        assert getattr(parts, one).tobytes() == getattr(whole, one).tobytes()
+def random_scene(seed: int, misalignment_px: int | None) -> tuple[CalibratedChip, Others]:
+    """Stars of any sharpness and rays anywhere: on stars, at edges, beside holes; bad pixels."""
+    rng = np.random.default_rng(seed)
+    fwhm, blurred = rng.uniform(1.3, 4.0), rng.uniform(1.0, 1.3)
+    light, other = starlight(rng.uniform(0, 0.4), fwhm), starlight(0.0, fwhm * blurred)
+    bright = light > 100.0
+    hit = (rng.random(SHAPE) < 0.002) | (bright & (rng.random(SHAPE) < 0.01))
+    hit[0, rng.integers(0, SHAPE[1], 4)] = True
+    rays = hit * rng.uniform(5, 20, SHAPE) * np.sqrt(1 + light)
+    mask = rng.random(SHAPE) < 0.002
+    chip = chip_of(light + rays, mask, seed)
+    full = ~mask & (chip.pixels > rng.uniform(2e3, 2e4))
+    chip = replace(chip, saturated=full, gain=(None, 1.0)[seed % 2])
+    mean = others_of(other + rng.normal(size=SHAPE) * 0.2).mean
+    weight = mean.weight * (rng.random(SHAPE) > 0.001)
+    weight[:, : int(rng.integers(0, 40))] = 0.0
+    seen = Contribution(mean.box, np.where(weight > 0, mean.numerator, 0.0), weight)
+    offset = 0.0 if misalignment_px else rng.uniform(-0.5, 0.5)
+    return chip, Others(seen, Straight(offset=offset), misalignment_px)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("misalignment_px", [None, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_some_pixels_are_judged_as_if_all_were(seed: int, misalignment_px: int | None) -> None:
+    chip, others = random_scene(seed, misalignment_px)
+    found, wanted = rejection(chip, others), rays_of_all_pixels(rejection, chip, others)
+    assert wanted.mask.sum() > 10
+    np.testing.assert_array_equal(found.mask, wanted.mask)
+    np.testing.assert_allclose(found.instead, wanted.instead, rtol=1e-4, atol=1e-3)
+
+
+def test_too_few_stars_to_tell_the_seeing_leave_the_blot_as_it_is() -> None:
+    chip, others = random_scene(3, None)
+    bled = replace(chip, saturated=core(4.0))
+    found, wanted = rejection(bled, others), rays_of_all_pixels(rejection, bled, others)
+    np.testing.assert_array_equal(found.mask, wanted.mask)
+    assert (found.mask != rejection(chip, others).mask).any()
+
+
+def test_the_others_are_interpolated_by_cubics_where_all_sixteen_pixels_are_known() -> None:
+    _, others = random_scene(1, None)
+    at = np.flatnonzero(core())
+    found, wanted = chip_blots.interpolated(others, at), cubics(others, SHAPE)
+    assert 0 < found.is_known.sum() < len(at)
+    for one, plane in zip((found.value, found.variance, found.is_known), wanted, strict=True):
+        np.testing.assert_allclose(one, plane.ravel()[at], rtol=1e-5, atol=1e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from alignsvc.numerics.sources.matched_filter import inner, signal_to_noise
 
@@ -33,3 +34,15 @@ def test_a_pixel_depends_on_its_neighbours_alone():
     whole = signal_to_noise(values, weight)
     part = signal_to_noise(values[5:20, 7:25], weight[5:20, 7:25])
     assert np.array_equal(inner(part), inner(whole[5:20, 7:25]))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (2, 2), (20, 30)])
+def test_it_is_the_convolution_with_1_2_1_over_its_own_noise(shape):
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=shape).astype(np.float32)
+    weight = np.where(rng.random(shape) < 0.1, 0.0, rng.uniform(0.5, 2.0, shape)).astype(np.float32)
+    kernel = np.outer((1.0, 2.0, 1.0), (1.0, 2.0, 1.0))
+    signal = ndimage.convolve(values * weight.astype(float), kernel, mode="constant")
+    noise = np.sqrt(ndimage.convolve(weight.astype(float), kernel**2, mode="constant"))
+    wanted = np.where(weight > 0, signal / np.where(noise > 0, noise, 1.0), 0.0)
+    np.testing.assert_allclose(signal_to_noise(values, weight), wanted, rtol=1e-5, atol=1e-6)
