@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from alignsvc.domain.digest import digest_of
@@ -108,7 +108,7 @@ class Tools:
     listener: events.Listener
     heartbeat: Heartbeat
     reuse: ReuseCount
-    order: SkyOrder = NO_ORDER
+    order: SkyOrder = field(default_factory=lambda: NO_ORDER)
 
 
 def run_stage(
