@@ -47,15 +47,17 @@ from bench_overhead import all_events, moved
 
 SIDES = (32, 56, 100)
 N_SOURCES = 50
+#: Of a pixel: a raster of 100,000 exposures lies within 10 degrees, which one plane serves.
+SCALE_ARCSEC = 0.05
 #: Half a frame, arcsec: by so much the next exposure of the raster lies on, in both directions.
-HALF_ARCSEC = 1024 * 0.2
+HALF_ARCSEC = 1024 * SCALE_ARCSEC
 NOISE_ARCSEC = 0.002
 
 
 def simulated(folder: Path) -> None:
     """Write two small exposures, whose headers all others are made of."""
     layout = {"name": "stack", "count": 2, "ra": 150.1, "dec": 2.2}
-    camera = {"shape": [2048, 2048], "scale_arcsec": 0.2}
+    camera = {"shape": [2048, 2048], "scale_arcsec": SCALE_ARCSEC}
     sky = folder / "sky.yaml"
     sky.write_text(yaml.safe_dump({"layout": layout, "camera": camera, "stars": {"density": 0.1}}))
     api.simulate(sky, folder / "in")
@@ -67,7 +69,7 @@ def planned(folder: Path, side: int) -> Plan:
         f"{{images: {{paths: ['{folder}/in/*.fits']}}, cluster: {{backend: serial}}}}", "bench"
     )
     plan = planning.make_plan(config)
-    headers = [moved(plan.headers[0], k // side, k % side) for k in range(side * side)]
+    headers = [moved(plan.headers[0], *divmod(k, side), HALF_ARCSEC) for k in range(side * side)]
     arranged = planning._arranged(config, headers, None, {})
     return replace(
         plan, headers=tuple(headers), layout=arranged.layout, exposures=arranged.exposures
