@@ -8,7 +8,8 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.surfaces import KNOTS, Boxes, fill_band, sums_at, workspace
+from alignsvc.numerics.displacement.bands import KNOTS, fill_band
+from alignsvc.numerics.displacement.surfaces import Boxes, sums_at, workspace
 
 #: A template of whose power less than this part is signal says nothing.
 LEAST_SIGNAL = 0.05

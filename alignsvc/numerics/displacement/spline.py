@@ -18,10 +18,9 @@ from scipy.interpolate import BSpline
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.bands import Bands, bands_at
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
 from alignsvc.numerics.displacement.surfaces import (
-    Bands,
-    bands_at,
     surfaces,
     values,
     values_at,
