@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.domain.arrays import Float32Array, IntArray, contiguous, read_only
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import KNOTS, Bands
 
@@ -37,6 +37,12 @@ class Boxes(NamedTuple):
     pixels: Float32Array
     weight: Float32Array
     extent: IntArray
+
+    @classmethod
+    def of(cls, pixels: Float32Array, weight: Float32Array) -> Boxes:
+        """Return the boxes of these planes, in the form that the sums are compiled for."""
+        plain = contiguous(weight)
+        return cls(contiguous(pixels), plain, read_only(extents(plain)))
 
 
 class PixelNoise(NamedTuple):
