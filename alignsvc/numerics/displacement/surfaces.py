@@ -70,24 +70,29 @@ class PixelNoise(NamedTuple):
 @compiled
 def extents(weight: Float32Array) -> IntArray:
     """Return which rows and columns of planes (n, side, side) are not all 0, as in `Boxes`."""
-    n, side = weight.shape[0], weight.shape[1]
-    found = np.zeros((n, 4), np.int64)
-    for i in range(n):
-        first_row, end_row, first, end = side, 0, side, 0
-        for y in range(side):
-            x = 0
-            while x < side and weight[i, y, x] == 0:
-                x += 1
-            if x == side:
-                continue
-            first_row, end_row, first = min(first_row, y), y + 1, min(first, x)
-            x = side
-            while x > end and weight[i, y, x - 1] == 0:
-                x -= 1
-            end = x
-        if end_row:
-            found[i, 0], found[i, 1], found[i, 2], found[i, 3] = first_row, end_row, first, end
+    found = np.empty((len(weight), 4), np.int64)
+    for i in range(len(weight)):
+        found[i, 0], found[i, 1], found[i, 2], found[i, 3] = extent_of(weight[i])
     return found
+
+
+@compiled
+def extent_of(plane: Float32Array) -> tuple[int, int, int, int]:
+    """Return the first row that is not all 0, the one after the last, and such columns."""
+    side = plane.shape[0]
+    first_row, end_row, first, end = side, 0, side, 0
+    for y in range(side):
+        x = 0
+        while x < side and plane[y, x] == 0:
+            x += 1
+        if x == side:
+            continue
+        first_row, end_row, first = min(first_row, y), y + 1, min(first, x)
+        x = side
+        while x > end and plane[y, x - 1] == 0:
+            x -= 1
+        end = x
+    return (first_row, end_row, first, end) if end_row else (0, 0, 0, 0)
 
 
 def trial_sums(
