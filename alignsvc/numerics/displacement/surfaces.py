@@ -42,7 +42,7 @@ class Boxes(NamedTuple):
     def of(cls, pixels: Float32Array, weight: Float32Array) -> Boxes:
         """Return the boxes of these planes, in the form that the sums are compiled for."""
         plain = contiguous(weight)
-        return cls(contiguous(pixels), plain, read_only(extents(plain)))
+        return cls(contiguous(pixels), plain, extents(plain))
 
 
 class PixelNoise(NamedTuple):
@@ -67,9 +67,13 @@ class PixelNoise(NamedTuple):
     per_gain: np.float32
 
 
-@compiled
 def extents(weight: Float32Array) -> IntArray:
     """Return which rows and columns of planes (n, side, side) are not all 0, as in `Boxes`."""
+    return read_only(_extents(weight))
+
+
+@compiled
+def _extents(weight: Float32Array) -> IntArray:
     found = np.empty((len(weight), 4), np.int64)
     for i in range(len(weight)):
         found[i, 0], found[i, 1], found[i, 2], found[i, 3] = extent_of(weight[i])
