@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
 from alignsvc.numerics.compiled import compiled_sums
 
 #: Where a Gaussian ends, in sigma: beyond, it is less than the rounding of its middle.
@@ -35,7 +35,7 @@ def convolved(planes: Float32Array, along_x: FloatArray, along_y: FloatArray) ->
     """
     result = np.empty(planes.shape, np.float32)
     weights = _weights(along_x), _weights(along_y)
-    _convolve(read_only(np.ascontiguousarray(planes)), *weights, along_x.shape[-1] // 2, result)
+    _convolve(contiguous(planes), *weights, along_x.shape[-1] // 2, result)
     return result
 
 
@@ -46,7 +46,7 @@ def _weights(kernels: FloatArray) -> Float32Array:
     largest = np.abs(kernels).max(axis=2, keepdims=True)
     counted = np.where(np.abs(kernels) > _NEGLIGIBLE * largest, kernels, 0)
     flipped = np.pad(counted[..., ::-1], ((0, 0), (0, 0), (0, short)))
-    return read_only(np.ascontiguousarray(flipped.astype(np.float32)))
+    return contiguous(flipped.astype(np.float32))
 
 
 @compiled_sums

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.compiled import compiled, compiled_sums
@@ -228,7 +228,7 @@ class _Planes(NamedTuple):
         if label is None:
             label = np.zeros(seen.box.shape, np.int64)
         planes = seen.own.numerator, seen.own.weight, seen.total.numerator, seen.total.weight
-        return cls(*(read_only(np.ascontiguousarray(plane)) for plane in (*planes, label)))
+        return cls(*(contiguous(plane) for plane in (*planes, label)))
 
 
 class _PatchSums(NamedTuple):
