@@ -60,11 +60,12 @@ def _convolve(
     """Convolve plane by plane, each laid out as one long row.
 
     Between rows, above and below lie zeros: a kernel along either axis is then one sum of moved
-    copies of the whole, which fills the lanes of a processor however small the plane.
+    copies of the whole, which fills the lanes of a processor however small the plane. The zeros
+    between two rows are beyond the end of one and before the beginning of the other.
     """
     n, side = planes.shape[0], planes.shape[1]
     n_terms, n_weights = along_x.shape[1], along_x.shape[2]
-    row = side + n_weights
+    row = side + reach
     length = side * row
     padded = np.zeros(length + n_weights, np.float32)
     rows = np.zeros((side + n_weights) * row, np.float32)
