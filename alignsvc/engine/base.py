@@ -156,7 +156,7 @@ class RunContext:
     Parameters
     ----------
     objects : ObjectStore
-        Of the run; must be reachable from every worker.
+        Of the run, for its tasks and their receipts; must be reachable from every worker.
     run_id : str
         Tells the tasks of this run from those of others on one scheduler.
     on_event : Listener

@@ -236,9 +236,9 @@ class ContributionStore:
             if inside != box:
                 part = np.zeros(box.shape, np.float32)
                 part[inside.slices_in(box)] = pixels[inside.slices_in(given.box)]
-            # Sky without holes is noise, of which no codec saves a tenth.
-            is_noise = plane == _NUMERATOR and inside == box and bool(part.all())
-            return array.write((plane, *_chunk(described, tile)), part, is_noise=is_noise)
+            # Sky is noise, of which no codec saves a tenth.
+            index = (plane, *_chunk(described, tile))
+            return array.write(index, part, is_noise=plane == _NUMERATOR)
 
         return self.objects.each(write, product(described.tiles, _PLANES), _AT_ONCE)
 

@@ -12,7 +12,7 @@ from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 
 #: Version of everything that is written into a run directory; part of a run's identity.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 CONFIG = "config.yaml"
 HEADERS_READ = "headers.jsonl"
@@ -59,8 +59,17 @@ class RunLocations:
 
     @property
     def objects(self) -> ObjectStore:
-        """The run directory as a store of objects."""
+        """The run directory as a store of objects, each on the disk when it is written."""
         return objects_at(self.root)
+
+    @property
+    def products(self) -> ObjectStore:
+        """The same for what tasks leave, which nobody waits for: see `objects_at`.
+
+        Of receipts and tables that a power cut took, or cut short, the checksum says so, and the
+        task is done again. What people are given, and what no task makes, goes to `objects`.
+        """
+        return objects_at(self.root, is_scratch=True)
 
     def path(self, name: str) -> Place:
         """Return the place of a name of this module, or of any name below the run directory.

@@ -7,7 +7,8 @@
       generation-0002/            one per pass; a zarr group
         c0/                       one per component; its grid is an attribute
           numerator, weight       float64, chunk = tile
-          segmentation            int64, chunk = tile, on passes that detect
+          segmentation            int32, int64 where the grid has more pixels than that
+                                  counts; chunk = tile, on passes that detect
 
 A generation is written beside the published one, verified, and published by moving the pointer.
 It exists once its own ``zarr.json`` does, which is written after all others and deleted before
@@ -17,6 +18,7 @@ objects are replaced, never written into, so a link shares bytes and not fate.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,6 +48,8 @@ from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
 _SEGMENTATION = "segmentation"
+_PLANES = (*_SUMS, _SEGMENTATION)
+#: As read: see `_stored_dtype`.
 _DTYPES = {"numerator": "float64", "weight": "float64", _SEGMENTATION: "int64"}
 _CURRENT = "current"
 _GENERATION = "generation-"
@@ -98,7 +102,7 @@ class MosaicStore:
         try:
             self.grids(generation)
             for component in range(n_components):
-                for plane in _DTYPES:
+                for plane in _PLANES:
                     self._array(generation, component, plane).opened()
         except DamagedProduct:
             return False
@@ -113,9 +117,9 @@ class MosaicStore:
         for grid in grids:
             component = f"{name}/c{grid.component}"
             create_group(objects, component, {"grid": json_from(grid, MosaicGrid)})
-            for plane, dtype in _DTYPES.items():
+            for plane in _PLANES:
                 array = TiledArray(objects, f"{component}/{plane}")
-                array.create(grid.shape, grid.tile_shape, dtype, {})
+                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid), {})
 
     def exists(self, generation: int) -> bool:
         """Whether the generation has been created."""
@@ -233,9 +237,19 @@ class MosaicStore:
         self._copy_chunk(self, (source, tile), (target, tile), _SEGMENTATION)
 
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
-        """Write a tile's map of source ids (0 = sky)."""
-        array = self._array(generation, tile.component, _SEGMENTATION)
-        array.opened().write((tile.row, tile.column), labels.astype(np.int64, copy=False))
+        """Write a tile's map of source ids (0 = sky).
+
+        Raises
+        ------
+        ValueError
+            An id is above the grid's number of pixels.
+        """
+        array = self._array(generation, tile.component, _SEGMENTATION).opened()
+        if labels.max(initial=0) > math.prod(array.shape):
+            raise ValueError(
+                f"segmentation of tile {tile}: an id is above {math.prod(array.shape)}"
+            )
+        array.write((tile.row, tile.column), labels.astype(array.dtype, copy=False))
 
     def read_segmentation(self, generation: int, component: int, box: PixelBox) -> IntArray:
         """Return source ids within `box`, cut to the grid.
@@ -253,7 +267,7 @@ class MosaicStore:
 
         The target's own tile, if any, is replaced.
         """
-        for plane in _DTYPES:
+        for plane in _PLANES:
             if self._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
                 self._copy_chunk(self, (source, tile), (target, tile), plane)
             elif plane in _SUMS:
@@ -394,6 +408,13 @@ class MosaicStore:
 def _joined(checksums: Iterable[int]) -> str:
     """Return the checksum of a tile: those of its numerator and its weight."""
     return "".join(f"{one:08x}" for one in checksums)
+
+
+def _stored_dtype(plane: str, grid: MosaicGrid) -> str:
+    """Return the type of a plane's pixels; a source's id is 1 + the number of its peak's pixel."""
+    if plane == _SEGMENTATION and math.prod(grid.shape) <= np.iinfo(np.int32).max:
+        return "int32"
+    return _DTYPES[plane]
 
 
 def _name(generation: int) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from alignsvc.errors import ResourceError, RunStoreError
 from alignsvc.io.places import Place
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 #: Begins the name of a file that is being written; no object may be named so.
 PARTIAL = ".partial-"
-#: Letters that no name has: control characters, backslashes.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")
+#: What no name has: control characters, backslashes, parts that are empty, dots, or partial files.
+_UNFIT = re.compile(rf"[\x00-\x1f\x7f\\]|(?:^|/)(?:\.{{0,2}}(?:/|$)|{re.escape(PARTIAL)})")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -116,9 +116,7 @@ def checked_name(name: str) -> str:
         An absolute path, an empty, ``.`` or ``..`` component, a backslash, a control
         character, or a component kept for files that are being written.
     """
-    parts = name.split("/")
-    bad = any(part in ("", ".", "..") or part.startswith(PARTIAL) for part in parts)
-    if bad or _UNFIT.search(name):
+    if _UNFIT.search(name):
         raise RunStoreError(
             f"run store: {name!r} is no name for an object; wanted a path below the run "
             "directory, without '..', backslashes, control characters or empty parts"
@@ -149,7 +147,8 @@ class LocalObjects:
     """Objects as files below a directory.
 
     An object appears by a rename (`put`) or a hard link (`put_if_absent`) of a file that was
-    written and flushed to disk before, so a kill or a power cut leaves it whole or absent.
+    written and flushed to disk before, so a kill or a power cut leaves it whole or absent. Of
+    scratch only a kill does: its bytes have left the process, and the system has them.
 
     Parameters
     ----------
@@ -293,19 +292,27 @@ class LocalObjects:
     @contextmanager
     def _partial(self, path: Path, content: bytes) -> Iterator[Path]:
         """Write `content` beside `path` under a name of its own; it is gone afterwards."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
         try:
-            with partial.open("xb") as file:
+            with _created(partial) as file:
                 file.write(content)
-                file.flush()
                 if not self.is_scratch:
+                    file.flush()
                     os.fsync(file.fileno())
             yield partial
             if not self.is_scratch:
                 _flush_directory(path.parent)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _created(partial: Path) -> BinaryIO:
+    """Return a new file that is open for writing; its folder is made if there is none yet."""
+    try:
+        return partial.open("xb")
+    except FileNotFoundError:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        return partial.open("xb")
 
 
 def _link(old: Path, new: Path) -> None:

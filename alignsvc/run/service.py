@@ -432,8 +432,8 @@ def _worked(
         for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
             wheel.listener(events.Note(note))
         reuse = ReuseCount(wheel.listener)
-        objects, hears = RunLocations(run).objects, wheel.with_tasks_of(reuse)
-        context = RunContext(objects, plan.run_id, hears, (SCHEDULER_PAGE,))
+        objects, products = RunLocations(run).objects, RunLocations(run).products
+        context = RunContext(products, plan.run_id, wheel.with_tasks_of(reuse), (SCHEDULER_PAGE,))
         with backend(context) as executor:
             tell_pages(objects, lease.epoch, executor.pages, wheel.listener)
             tools = Tools(

@@ -83,7 +83,7 @@ class BackgroundTask:
         mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
         cells = self.mesh(mosaic, view.core, view.grid)
         name = table_name(self.key)
-        checksum = write_table(RunLocations(view.run).objects, name, cells)
+        checksum = write_table(RunLocations(view.run).products, name, cells)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum)
 
 
@@ -118,7 +118,7 @@ class DetectTask:
     def __call__(self) -> TaskOutcome:
         """Write the sources, then nothing else: the segmentation is written before them."""
         view = self.view
-        objects, store = RunLocations(view.run).objects, mosaic_store(view.run)
+        objects, store = RunLocations(view.run).products, mosaic_store(view.run)
         box = self.detector.box_for(view.core, view.grid)
         mosaic = store.read(view.generation, view.grid.component, box)
         background = read_table(

@@ -128,7 +128,7 @@ class ListSourcesTask:
             np.repeat(np.arange(len(outlines)), [len(outline.ra) for outline in outlines]),
         )
         name = f"{TABLES}{self.key.stage}/{self.key.digest}.npz"
-        checksum = write_table(RunLocations(self.run).objects, name, found)
+        checksum = write_table(RunLocations(self.run).products, name, found)
         count = (("sources", float(len(found))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=count)
 

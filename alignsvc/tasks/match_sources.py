@@ -121,7 +121,7 @@ class MatchSourcesTask:
         results = [self.matcher(own, self._field(partner)) for partner in self.partners]
         table = _table([partner.id for partner in self.partners], results)
         name = f"{TABLES}{self.key.stage}/{self.key.digest}.npz"
-        checksum = write_table(RunLocations(self.run).objects, name, table)
+        checksum = write_table(RunLocations(self.run).products, name, table)
         matched = (("matched", float((table.refusal == "").sum())),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=matched)
 

@@ -153,7 +153,7 @@ class MeasureTask:
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
-        objects = RunLocations(self.run).objects
+        objects = RunLocations(self.run).products
         table = self.sources.table
         sources = read_table(objects, table.name, SourceCatalog, table.checksum)
         sources = sources.select(sources.component == self.view.grid.component)

@@ -103,7 +103,7 @@ class PreviewTask:
         except AlignError as error:
             return failed(self.key, FailureKind.INTERNAL, str(error))
         name = table_name(self.key)
-        checksum = write_table(RunLocations(self.run).objects, name, row)
+        checksum = write_table(RunLocations(self.run).products, name, row)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum)
 
     def _row(self) -> BinnedRow:

@@ -52,7 +52,7 @@ class RejectTask:
         """Write the table, under a name that its content gives: equal masks are one table."""
         rays = RayPixels.of(self._on_chips(), self.view.total_flux_scale)
         name = rays.table_name
-        checksum = write_table(RunLocations(self.run).objects, name, rays)
+        checksum = write_table(RunLocations(self.run).products, name, rays)
         n_pixels = (("pixels", float(len(rays.pixel))),)
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum, facts=n_pixels)
 

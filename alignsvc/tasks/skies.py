@@ -110,7 +110,7 @@ class SkyOfExposure:
         DataError
             As of the estimator.
         """
-        objects = RunLocations(run).objects
+        objects = RunLocations(run).products
         try:
             return read_table(objects, self.name, KeptSkies)
         except DamagedProduct:

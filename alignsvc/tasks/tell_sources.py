@@ -55,7 +55,7 @@ class TellSourcesTask:
 
     def __call__(self) -> TaskOutcome:
         """Write the table."""
-        view, objects = self.view, RunLocations(self.view.run).objects
+        view, objects = self.view, RunLocations(self.view.run).products
         box = self.model.box_for(view.core, view.grid)
         sources = read_sources(view.run, self.sources)
         sources = within(sources.select(sources.component == view.grid.component), box)

@@ -116,6 +116,14 @@ def tiles(run: Place) -> dict[str, str]:
     return {f"{generation}/{tile}": digest(store.read_tile(generation, tile)) for tile in every}
 
 
+def stored_checksum(run: Place, tile: TileId) -> str:
+    """Return the checksum of a tile of the published mosaic, as the store has it."""
+    store = MosaicStore(RunLocations(run).path(MOSAIC_STORE))
+    generation = store.current()
+    assert generation is not None
+    return store.checksum(generation, tile)
+
+
 def digest(sums: Contribution) -> str:
     """Return a digest of the pixels of a tile."""
     return hashlib.sha256(sums.numerator.tobytes() + sums.weight.tobytes()).hexdigest()

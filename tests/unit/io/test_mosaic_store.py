@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -203,14 +204,29 @@ def test_a_tile_that_is_not_there_cannot_be_linked(tmp_path: Path) -> None:
         store.link_tile(1, 2, LAST)
 
 
-def test_segmentation_keeps_large_ids_and_is_linked_with_its_tile(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [GRID.shape, (1 << 16, 1 << 17)])
+def test_the_largest_id_of_a_source_is_kept(tmp_path: Path, shape: tuple[int, int]) -> None:
+    grid = replace(GRID, shape=shape)
+    store, tile = MosaicStore(tmp_path / "mosaic.zarr"), next(iter(grid.tiles()))
+    store.create(1, [grid])
+    box = grid.tile_box(tile)
+    labels = np.full(box.shape, math.prod(shape), np.int64)
+    store.write_segmentation(1, tile, labels)
+    found = store.read_segmentation(1, 0, box)
+    np.testing.assert_array_equal(found, labels)
+    assert found.dtype == np.int64
+    with pytest.raises(ValueError, match=r"c0/0\.0: an id is above"):
+        store.write_segmentation(1, tile, labels + 1)
+
+
+def test_segmentation_is_linked_with_its_tile(tmp_path: Path) -> None:
     store = filled(tmp_path)
     store.create(2, [GRID])
-    labels = np.full(GRID.tile_box(LAST).shape, 2**60 + 1, np.int64)
+    labels = np.full(GRID.tile_box(LAST).shape, 7, np.int64)
     store.write_segmentation(1, LAST, labels)
     store.link_tile(1, 2, LAST)
     box = PixelBox(41, 17, 45, 20)
-    assert (store.read_segmentation(2, 0, box) == 2**60 + 1).all()
+    assert (store.read_segmentation(2, 0, box) == 7).all()
     with pytest.raises(RunStoreError, match=r"tile c0/0\.0"):
         store.read_segmentation(2, 0, GRID.box)
 
