@@ -28,6 +28,7 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
+from alignsvc.numerics.kept_places import is_any_kept
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
@@ -421,6 +422,18 @@ def _recorded(run: Place, plan: Plan, listener: events.Listener) -> _Begun:
     return _Begun(plan, book, known)
 
 
+def _notes(backend: ClusterBackend) -> tuple[str, ...]:
+    """Return what is to be known of workers, and, where they are here, of their first time."""
+    if isinstance(backend, JobBackend):
+        return backend.notes()
+    if is_any_kept():
+        return ()
+    return (
+        "first run of this installation: its loops are compiled when they are first needed, once, "
+        "which may take a minute; `alignsvc prepare` does it beforehand",
+    )
+
+
 def _worked(
     run: Place, begun: _Begun, options: RunOptions, lease: Lease, damage: Damage
 ) -> RunResult:
@@ -428,7 +441,7 @@ def _worked(
     backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with driving(run, book, lease, known, options.listener) as wheel, threadpool_limits(limits=1):
-        for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
+        for note in (*plan.notes, *_notes(backend)):
             wheel.listener(events.Note(note))
         reuse = ReuseCount(wheel.listener)
         objects, hears = RunLocations(run).objects, wheel.with_tasks_of(reuse)
