@@ -88,7 +88,7 @@ def test_the_base_has_a_version() -> None:
 
 
 def test_what_is_compiled_at_the_build_is_what_processes_look_for() -> None:
-    """Code is found by the kind of processor: the same is named in both stages, or none is found."""
+    """Code is found by the kind of processor: build and image name the same one."""
     stages = [rest for verb, rest in steps() if verb == "FROM"]
     assert stages[-2:] == ["for-${TARGETARCH} AS build", "for-${TARGETARCH}"]
     assert {one.split()[-1] for one in stages[:-2]} == {"for-amd64", "for-arm64"}
