@@ -28,7 +28,6 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, lies_in, place_of
-from alignsvc.numerics.kept_places import is_any_kept
 from alignsvc.run import events
 from alignsvc.run.beginning_anew import forget_loop
 from alignsvc.run.bootstrapping import bootstrapped
@@ -44,6 +43,7 @@ from alignsvc.run.extension.extending import (
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish, is_tidy, tidy
 from alignsvc.run.finished import finished_result, too_late
+from alignsvc.run.first_time import compiling_note
 from alignsvc.run.header_progress import HeaderProgress, Keep
 from alignsvc.run.mending import Damage, mended, told_damage
 from alignsvc.run.outlines import write_outlines
@@ -423,15 +423,8 @@ def _recorded(run: Place, plan: Plan, listener: events.Listener) -> _Begun:
 
 
 def _notes(backend: ClusterBackend) -> tuple[str, ...]:
-    """Return what is to be known of workers, and, where they are here, of their first time."""
-    if isinstance(backend, JobBackend):
-        return backend.notes()
-    if is_any_kept():
-        return ()
-    return (
-        "first run of this installation: its loops are compiled when they are first needed, once, "
-        "which may take a minute; `alignsvc prepare` does it beforehand",
-    )
+    """Return what is to be known of jobs of workers, or of workers on this machine."""
+    return backend.notes() if isinstance(backend, JobBackend) else compiling_note()
 
 
 def _worked(
