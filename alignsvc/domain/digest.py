@@ -7,14 +7,11 @@ import math
 import struct
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-class _Sink(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
 
 
 def digest_of(*values: object) -> str:
@@ -36,65 +33,97 @@ def digest_of(*values: object) -> str:
     TypeError
         A value of another type: lists, sets and dictionaries can change or have no order.
     """
-    sink = hashlib.sha256()
-    _feed(sink, values)
-    return sink.hexdigest()
+    stream = _Stream()
+    stream.feed(values)
+    return stream.digest()
 
 
-def _feed(sink: _Sink, value: object) -> None:
-    """Add one value as tag, length, content: no two values share a byte sequence."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None:
-        _block(sink, b"none", b"")
-    elif isinstance(value, Enum):  # before str and int: StrEnum and IntFlag are both
-        _block(sink, b"enum", _text(type(value).__qualname__))
-        _feed(sink, value.value)
-    elif isinstance(value, bool):  # before int: True is an int
-        _block(sink, b"bool", b"1" if value else b"0")
-    elif isinstance(value, int):
-        _block(sink, b"int", str(value).encode())
-    elif isinstance(value, float):
-        _block(sink, b"float", struct.pack(">d", math.nan if math.isnan(value) else value))
-    elif isinstance(value, str):
-        _block(sink, b"str", _text(value))
-    elif isinstance(value, bytes):
-        _block(sink, b"bytes", value)
-    elif isinstance(value, np.ndarray):
-        _feed_array(sink, value)
-    elif isinstance(value, tuple):
-        _block(sink, b"tuple", str(len(value)).encode())
-        for item in value:
-            _feed(sink, item)
-    elif is_dataclass(value) and not isinstance(value, type):
-        _feed_dataclass(sink, value)
-    else:
-        raise TypeError(
-            f"digest: found a {type(value).__name__}; wanted frozen dataclasses, tuples, enums, "
-            "text, numbers, None or arrays"
-        )
+class _Stream:
+    """Bytes of values, gathered and hashed: a driver makes a digest of each task, of 250 blocks."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._gathered: list[bytes] = []
+
+    def digest(self) -> str:
+        self._hash.update(b"".join(self._gathered))
+        self._gathered.clear()
+        return self._hash.hexdigest()
+
+    def feed(self, value: Any) -> None:
+        """Add one value as tag, length, content: no two values share a byte sequence."""
+        kind = type(value)
+        if kind is str:
+            self._gathered.append(_block(b"str", _text(value)))
+        elif kind is float:
+            number = math.nan if value != value else value
+            self._gathered.append(b"float 8:" + _DOUBLE.pack(number))
+        elif kind is bool:  # its own type, not a kind of int
+            self._gathered.append(b"bool 1:1" if value else b"bool 1:0")
+        elif kind is int:
+            self._gathered.append(_block(b"int", b"%d" % value))
+        elif kind is tuple:
+            self._gathered.append(_block(b"tuple", b"%d" % len(value)))
+            for item in value:
+                self.feed(item)
+        elif value is None:
+            self._gathered.append(b"none 0:")
+        elif kind is np.ndarray:
+            self._feed_array(value)
+        else:
+            self._feed_other(value)
+
+    def _feed_other(self, value: Any) -> None:
+        if isinstance(value, np.generic):
+            self.feed(value.item())
+        elif isinstance(value, Enum):  # before str and int: StrEnum and IntFlag are both
+            self._gathered.append(_block(b"enum", _text(type(value).__qualname__)))
+            self.feed(value.value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            head, named = _layout(type(value))
+            self._gathered.append(head)
+            for tag, name in named:
+                self._gathered.append(tag)
+                self.feed(getattr(value, name))
+        elif isinstance(value, bytes):
+            self._gathered.append(_block(b"bytes", bytes(value)))
+        else:
+            # Subclasses of plain types count as those.
+            plain: Any
+            for plain in (int, float, str, tuple):
+                if isinstance(value, plain):
+                    return self.feed(plain(value))
+            if isinstance(value, np.ndarray):
+                return self._feed_array(value)
+            raise TypeError(
+                f"digest: found a {type(value).__name__}; wanted frozen dataclasses, tuples, "
+                "enums, text, numbers, None or arrays"
+            )
+        return None
+
+    def _feed_array(self, array: NDArray[Any]) -> None:
+        if array.dtype.kind not in "biufcSU":
+            raise TypeError(f"digest: an array of {array.dtype} has no stable bytes")
+        portable = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+        self._gathered.append(_block(b"array", f"{portable.dtype.str} {array.shape}".encode()))
+        self._hash.update(b"".join(self._gathered))
+        self._gathered.clear()
+        self._hash.update(portable.data)  # the memory itself: arrays are large
 
 
-def _feed_dataclass(sink: _Sink, value: Any) -> None:
-    names = [field.name for field in fields(value)]
-    _block(sink, b"class", _text(type(value).__qualname__))
-    _block(sink, b"fields", str(len(names)).encode())
-    for name in names:
-        _block(sink, b"field", _text(name))
-        _feed(sink, getattr(value, name))
+_DOUBLE = struct.Struct(">d")
 
 
-def _feed_array(sink: _Sink, array: NDArray[Any]) -> None:
-    if array.dtype.kind not in "biufcSU":
-        raise TypeError(f"digest: an array of {array.dtype} has no stable bytes")
-    portable = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    _block(sink, b"array", f"{portable.dtype.str} {array.shape}".encode())
-    sink.update(portable.data)  # the memory itself: arrays are large
+@lru_cache(maxsize=1024)
+def _layout(kind: type) -> tuple[bytes, tuple[tuple[bytes, str], ...]]:
+    """Return what comes before a dataclass's fields, and before each of them, with its name."""
+    names = [field.name for field in fields(kind)]
+    head = _block(b"class", _text(kind.__qualname__)) + _block(b"fields", b"%d" % len(names))
+    return head, tuple((_block(b"field", _text(name)), name) for name in names)
 
 
-def _block(sink: _Sink, tag: bytes, content: bytes) -> None:
-    sink.update(b"%s %d:" % (tag, len(content)))
-    sink.update(content)
+def _block(tag: bytes, content: bytes) -> bytes:
+    return b"%s %d:%s" % (tag, len(content), content)
 
 
 def _text(text: str) -> bytes:

@@ -22,6 +22,7 @@ from distributed import Client, Future, get_worker
 from distributed.client import ClosedClientError
 from threadpoolctl import threadpool_limits
 
+from alignsvc.domain.outcome import TaskKey
 from alignsvc.domain.task import StaysAtHome, Task
 from alignsvc.engine.base import RunContext, WorkerLeftOut, WorkersSeen
 from alignsvc.engine.memory import memory_allowed
@@ -226,12 +227,16 @@ class DaskWorkers:
                 raise
             raise _gone(error) from error  # the client gave up, and closed itself, just before
 
-    def submit(self, task: Task, *, is_alone: bool = False, on: str | None = None) -> Future:
+    def submit(
+        self, task: Task, key: TaskKey, *, is_alone: bool = False, on: str | None = None
+    ) -> Future:
         """Hand a task over.
 
         Parameters
         ----------
         task : Task
+        key : TaskKey
+            Of it, known already: to find it takes a digest of all that the task is.
         is_alone : bool
             Whether nothing else runs, so that it may have more memory.
         on : str or None
@@ -241,7 +246,7 @@ class DaskWorkers:
         # the scheduler queues; others it would hand out at once (distributed#8133). The number
         # keeps a second try apart from the first.
         self._handed_over += 1
-        name = (f"{task.key.stage}-{self._own}", task.key.digest, self._handed_over)
+        name = (f"{key.stage}-{self._own}", key.digest, self._handed_over)
         try:
             return self._client.submit(
                 run_on_worker,

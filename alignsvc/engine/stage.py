@@ -139,14 +139,15 @@ class Stage:
             if task is None:
                 self._is_drained = True
             else:
-                self._context.on_event(TaskStarted(task.key))
-                self._hand_over(task, Counter())
+                key = task.key
+                self._context.on_event(TaskStarted(key))
+                self._keep(_Handed(task, self._workers.submit(task, key), Counter()))
         if not (self._handed or self._later or self._held) and self._suspects:
             self._hand_over(*self._suspects.popleft(), is_alone=True)
         return bool(self._handed or self._later or self._held)
 
     def _hand_over(self, task: Task, troubles: Counter[Trouble], *, is_alone: bool = False) -> None:
-        future = self._workers.submit(task, is_alone=is_alone)
+        future = self._workers.submit(task, task.key, is_alone=is_alone)
         self._keep(_Handed(task, future, troubles, is_alone))
 
     def _keep(self, handed: _Handed) -> None:
@@ -338,7 +339,7 @@ class Stage:
                 return
             if handed.is_alone or handed.twin is not None:
                 continue
-            future = self._workers.submit(handed.task, on=free.popleft())
+            future = self._workers.submit(handed.task, handed.task.key, on=free.popleft())
             handed.twin = future.key
             self._keep(_Handed(handed.task, future, handed.troubles, twin=one.name))
             self._context.on_event(TaskDoubled(handed.task.key, one.seconds))

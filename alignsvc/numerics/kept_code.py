@@ -13,7 +13,7 @@ import inspect
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -136,13 +136,16 @@ def _named_tuples(kind: Any) -> Iterator[str]:
 
 
 def _meaning(dispatcher: Dispatcher, seen: set[Callable[..., object]]) -> Iterator[str]:
-    """Yield all that the code of a function is made from, and of those that it calls."""
+    """Yield all that the code of a function is made from, and of those that it calls.
+
+    From what is in memory: files may have changed since they were imported.
+    """
     function = dispatcher.py_func
     if function in seen:
         return
     seen.add(function)
-    yield function.__qualname__
-    yield _source_of(inspect.getfile(function))
+    yield f"{function.__module__}.{function.__qualname__}{function.__defaults__}"
+    yield from _written(function.__code__)
     for option, value in sorted(dispatcher.targetoptions.items()):
         yield f"{option}={sorted(value) if isinstance(value, set) else value}"
     for name in sorted(set(_names(function.__code__))):
@@ -157,15 +160,18 @@ def _meaning(dispatcher: Dispatcher, seen: set[Callable[..., object]]) -> Iterat
             yield f"{name}={pickle.dumps(value)!r}"
 
 
+def _written(code: CodeType) -> Iterator[str]:
+    """Yield what stands in a function: no names of files, no numbers of lines."""
+    yield f"{code.co_code!r}{code.co_names}{code.co_varnames}{code.co_freevars}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _written(constant)
+        else:
+            yield repr(constant)
+
+
 def _names(code: CodeType) -> Iterator[str]:
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
-
-
-@cache
-def _source_of(file: str) -> str:
-    path = Path(file)
-    # A function of no file is nobody else's.
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else uuid.uuid4().hex

@@ -62,6 +62,7 @@ from alignsvc.run.run_directory import (
 from alignsvc.run.seeing import SCHEDULER_PAGE
 from alignsvc.run.seeing.live_pages import tell_pages
 from alignsvc.run.settled_products import require_whole_past
+from alignsvc.run.sky_order import sky_order
 from alignsvc.run.stages import ReuseCount, Tools
 from alignsvc.run.state import RunState, fold
 from alignsvc.run.stored import is_begun_in, state_of, stored_config
@@ -441,7 +442,9 @@ def _worked(
         context = RunContext(objects, plan.run_id, hears, (SCHEDULER_PAGE,))
         with backend(context) as executor:
             tell_pages(objects, lease.epoch, executor.pages, wheel.listener)
-            tools = Tools(run, plan, executor, book, wheel.listener, wheel.keeper, reuse)
+            tools = Tools(
+                run, plan, executor, book, wheel.listener, wheel.keeper, reuse, sky_order(plan)
+            )
             with told_damage(tools, damage):
                 return _looped(tools, known, options.go_on, damage)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from alignsvc.domain.digest import digest_of
@@ -21,6 +21,7 @@ from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.reasons import FailureKind
 from alignsvc.run import events
 from alignsvc.run.plan import Plan, PlannedExposure
+from alignsvc.run.sky_order import NO_ORDER, SkyOrder, along_the_sky
 from alignsvc.run.worker_words import workers_then
 from alignsvc.tasks.memory import occupied_bytes
 
@@ -96,6 +97,8 @@ class Tools:
     heartbeat : Heartbeat
     reuse : ReuseCount
         The executor's own count.
+    order : mapping of str to int
+        Places on the sky, in whose order tasks are handed out.
     """
 
     run: Place
@@ -105,6 +108,7 @@ class Tools:
     listener: events.Listener
     heartbeat: Heartbeat
     reuse: ReuseCount
+    order: SkyOrder = field(default_factory=lambda: NO_ORDER)
 
 
 def run_stage(
@@ -120,7 +124,7 @@ def run_stage(
     reused_before = tools.reuse.count
     tools.reuse.begin_stage()
     by_key: dict[str, TaskOutcome] = {}
-    for outcome in tools.executor.run(tasks):
+    for outcome in tools.executor.run(along_the_sky(tasks, tools.order)):
         by_key[outcome.key.digest] = outcome
         is_reused = tools.reuse.is_last_reused
         tools.listener(events.TaskEnded(stage, outcome, is_reused, tools.executor.workers))

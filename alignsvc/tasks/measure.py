@@ -161,7 +161,11 @@ class MeasureTask:
         if self.sources.kinds is not None:
             kinds = self.sources.kinds
             method = method.knowing(read_table(objects, kinds.name, SourceKinds, kinds.checksum))
-        found = [self._seen(chip, sources, method) for chip in self._chips()]
+        segments = None
+        if self.sources.segments is not None:
+            ids = self.sources.segments
+            segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
+        found = [self._seen(chip, sources, segments, method) for chip in self._chips()]
         measured = Displacements.concatenate([one.displacements for one in found])
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
@@ -224,22 +228,29 @@ class MeasureTask:
             yield ChipView(rays.left_out(one), one.pixel_map, one.index)
 
     def _seen(
-        self, chip: ChipView, sources: SourceCatalog, method: CorrelationMeasurement
+        self,
+        chip: ChipView,
+        sources: SourceCatalog,
+        segments: SegmentIds | None,
+        method: CorrelationMeasurement,
     ) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        seen = self._around(chip.pixel_map)
+        seen = self._around(chip.pixel_map, segments)
         reference = Reference.build(seen.total, seen.own, seen.segmentation)
+        levels = MeasuredLevels.concatenate([])
+        if self.levels is not None:
+            levels = self.levels(seen, sources)
+        del seen  # what follows needs most memory
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
         flags = measured.flags | np.where(is_held, int(DisplacementFlag.HELD_OUT), 0)
         where = Points(measured.x, measured.y)
         places = GridPlaces(chip.pixel_map.to_grid(where), chip.pixel_map.jacobian(where))
-        levels = MeasuredLevels.concatenate([])
         if self.levels is not None:
             sound = measured.source[measured.flags == DisplacementFlag.GOOD]
-            levels = self.levels(seen, sources.select(np.isin(sources.id, sound)))
+            levels = self.levels.chosen(levels, sources.select(np.isin(sources.id, sound)))
         return _ChipMeasured(
             replace(measured, flags=flags),
             places,
@@ -267,18 +278,16 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap) -> OwnAndAll:
+    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndAll:
         """Return the exposure and the mosaic of all around a chip."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = store.read(self.mosaic.generation, component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
         segmentation = None
-        if self.sources.segments is not None:
-            table = self.sources.segments
-            ids = read_table(RunLocations(self.run).objects, table.name, SegmentIds, table.checksum)
+        if segments is not None:
             labels = store.read_segmentation(self.mosaic.generation, component, box)
-            segmentation = final_segmentation(labels, ids, component)
+            segmentation = final_segmentation(labels, segments, component)
         return OwnAndAll(own, total, segmentation)
 
 

@@ -1,6 +1,8 @@
 """What a driver occupies with a wide survey in hand: plan, journal, and the solve of all exposures.
 
 Each size in a process of its own, whose highest memory after each stage is told, imports included.
+`bench_driver_memory.py` does the sizes of the tables; `bench_driver_memory.py 316 --sources 100`
+a raster of 316 x 316 exposures with 100 displacements each, and so on for any sizes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -31,6 +34,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.solve.factors import step_jacobian
+from alignsvc.numerics.solve.relative_levels import LevelRows, LevelSolver
 from alignsvc.run import events, planning
 from alignsvc.run.plan import Plan, PlannedExposure
 from alignsvc.run.reducer.solve_group import Measured
@@ -43,15 +47,17 @@ from bench_overhead import all_events, moved
 
 SIDES = (32, 56, 100)
 N_SOURCES = 50
+#: Of a pixel: a raster of 100,000 exposures lies within 10 degrees, which one plane serves.
+SCALE_ARCSEC = 0.05
 #: Half a frame, arcsec: by so much the next exposure of the raster lies on, in both directions.
-HALF_ARCSEC = 1024 * 0.2
+HALF_ARCSEC = 1024 * SCALE_ARCSEC
 NOISE_ARCSEC = 0.002
 
 
 def simulated(folder: Path) -> None:
     """Write two small exposures, whose headers all others are made of."""
     layout = {"name": "stack", "count": 2, "ra": 150.1, "dec": 2.2}
-    camera = {"shape": [2048, 2048], "scale_arcsec": 0.2}
+    camera = {"shape": [2048, 2048], "scale_arcsec": SCALE_ARCSEC}
     sky = folder / "sky.yaml"
     sky.write_text(yaml.safe_dump({"layout": layout, "camera": camera, "stars": {"density": 0.1}}))
     api.simulate(sky, folder / "in")
@@ -63,7 +69,7 @@ def planned(folder: Path, side: int) -> Plan:
         f"{{images: {{paths: ['{folder}/in/*.fits']}}, cluster: {{backend: serial}}}}", "bench"
     )
     plan = planning.make_plan(config)
-    headers = [moved(plan.headers[0], k // side, k % side) for k in range(side * side)]
+    headers = [moved(plan.headers[0], *divmod(k, side), HALF_ARCSEC) for k in range(side * side)]
     arranged = planning._arranged(config, headers, None, {})
     return replace(
         plan, headers=tuple(headers), layout=arranged.layout, exposures=arranged.exposures
@@ -134,7 +140,22 @@ def in_one_process(folder: Path, side: int, n_sources: int) -> None:
     told("journal of 10,000 exposures and 10 passes, folded")
     solved(folder, plan)
     told(f"solve, {n_sources} sources an exposure")
+    levelled(side, n_sources)
+    told("flux scales of all, as many places")
     del state
+
+
+def levelled(side: int, n_sources: int) -> None:
+    """Solve for flux scales, as the driver does after a pass, and for skies once more."""
+    random, n = np.random.default_rng(2), side * side
+    exposure = np.repeat(np.arange(n), n_sources)
+    cell, which = np.divmod(np.tile(np.arange(n_sources), n), n_sources // 4)
+    row, column = exposure // side + cell // 2, exposure % side + cell % 2
+    variance = random.uniform(1e-5, 1e-4, len(exposure))
+    value = random.normal(0, 0.01, n)[exposure] + random.normal(0, np.sqrt(variance))
+    place = (row * (side + 1) + column) * n_sources + which
+    found = LevelSolver()(LevelRows(exposure, place, value, variance), n)
+    assert np.isfinite(found.error).all()
 
 
 def told(stage: str) -> None:
@@ -143,23 +164,22 @@ def told(stage: str) -> None:
     print(f"{stage}: {peak_mb:.0f} MB, {time.process_time():.1f} s of CPU so far", flush=True)
 
 
-def main() -> str:
+def main(sides: Sequence[int] = SIDES, n_sources: int = N_SOURCES) -> str:
     """Return all of it, each size in processes of its own."""
     found = []
-    for side in SIDES:
+    for side in sides:
         with tempfile.TemporaryDirectory() as folder:
             for part in ("simulate", "store", "measure"):
-                command = [sys.executable, __file__, part, folder, str(side), str(N_SOURCES)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                command = [sys.executable, __file__, part, folder, str(side), str(n_sources)]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found.append(done.stdout)
+            print(done.stdout, file=sys.stderr, flush=True)
     return "\n".join(found)
 
 
 if __name__ == "__main__":
     os.nice(5)
-    if len(sys.argv) == 1:
-        print(main())
-    else:
+    if sys.argv[1:2] in (["simulate"], ["store"], ["measure"]):
         there, n, count = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
         if sys.argv[1] == "simulate":
             simulated(there)
@@ -167,3 +187,9 @@ if __name__ == "__main__":
             stored(there, planned(there, n), n, count)
         else:
             in_one_process(there, n, count)
+    else:
+        asked = ArgumentParser(description=__doc__)
+        asked.add_argument("sides", nargs="*", type=int, default=SIDES)
+        asked.add_argument("--sources", type=int, default=N_SOURCES)
+        given = asked.parse_args()
+        print(main(given.sides, given.sources))

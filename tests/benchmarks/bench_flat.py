@@ -1,6 +1,7 @@
 """What an exposure costs in a pass, the more of them there are: a deep stack and a wide grid.
 
-``python tests/benchmarks/bench_flat.py [N ...]``, 8, 32 and 128 by default; 512 takes an hour.
+``python tests/benchmarks/bench_flat.py [N ...]``, 8, 32 and 128 by default. An exposure
+takes 0.2 to 0.3 s a pass: two minutes of CPU for these, eight more with 512.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from solve_scenes import make_scene
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry
-from alignsvc.domain.geometry import Points, TangentPlane
+from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
@@ -37,7 +38,10 @@ from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sizes import Sides
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import merge
+from alignsvc.numerics.resampling.resamplers import Resampler
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
+from alignsvc.numerics.resampling.resamplers.interpolate import InterpolatingResampler
 from alignsvc.numerics.sky.pixel_map import build_pixel_map
 from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
@@ -71,9 +75,9 @@ def grid_wcs() -> WCS:
 
 
 def resampling(rng: np.random.Generator) -> list[Comparison]:
+    """Ours with map and coadd; theirs with map, and floors that have the map given."""
     header, goal, mpix = chip_wcs(), grid_wcs(), CHIP**2 / 1e6
-    plane = TangentPlane(150.0, 2.0)
-    shape = (GRID_SIDE, GRID_SIDE)
+    plane, shape = TangentPlane(150.0, 2.0), (GRID_SIDE, GRID_SIDE)
     grid = MosaicGrid(0, plane, 0.2, GRID_SIDE / 2, GRID_SIDE / 2, shape, (1024, 1024))
     pixels = rng.normal(size=(CHIP, CHIP)).astype(np.float32)
     weight, good = np.ones_like(pixels), np.zeros(pixels.shape, bool)
@@ -81,36 +85,52 @@ def resampling(rng: np.random.Generator) -> list[Comparison]:
         CalibratedChip("HDU 0", pixels, weight, good, good),
         CelestialWcs(header, (CHIP, CHIP)),
     )
+    along = CelestialWcs(chip_wcs(0.5), (CHIP, CHIP))
+    given = np.stack(build_pixel_map(wcs, grid).positions(PixelBox(0, 0, CHIP, CHIP)), axis=-1)
 
     def pixel_map() -> np.ndarray:
         pixel_map = build_pixel_map(wcs, grid)
         return pixel_map.positions(pixel_map.box)
 
-    def ours_drizzled() -> object:
-        return DrizzleResampler()(chip, build_pixel_map(wcs, grid), grid)
+    def coadd(resampler: Resampler, wcs: CelestialWcs = wcs) -> Callable[[], object]:
+        return lambda: merge([resampler(chip, build_pixel_map(wcs, grid), grid)], grid.box)
 
-    along = CelestialWcs(chip_wcs(0.5), (CHIP, CHIP))
+    def library(kernel: str, pixmap: Callable[[], np.ndarray]) -> Callable[[], object]:
+        def drizzled() -> object:
+            sums = Drizzle(kernel=kernel, out_shape=shape, disable_ctx=True)
+            return sums.add_image(
+                pixels, exptime=1.0, pixmap=pixmap(), weight_map=weight, pixfrac=1.0
+            )
 
-    def template() -> object:
-        return DrizzleResampler().for_templates()(chip, build_pixel_map(along, grid), grid)
-
-    def theirs_drizzled() -> object:
-        sums = Drizzle(kernel="turbo", out_shape=shape, disable_ctx=True)
-        return sums.add_image(pixels, exptime=1.0, pixmap=calc_pixmap(header, goal), pixfrac=1.0)
+        return drizzled
 
     def interpolated() -> object:
         return reproject_interp((pixels, header), goal, shape_out=shape)
 
-    exact = "every pixel through the WCS"
+    def copied() -> None:
+        pixels.copy(), weight.copy()
+
+    exact, turbo = "every pixel through the WCS", DrizzleResampler()
+    its_own = library("turbo", lambda: calc_pixmap(header, goal))
+    floor = library("turbo", lambda: given)
+    gathered = coadd(InterpolatingResampler())
     return [
-        compare(Job("pixel map", f"calc_pixmap: {exact}", "s/Mpix", pixel_map,
-                    lambda: calc_pixmap(header, goal), mpix)),
-        compare(Job("drizzle with its map", "drizzle + calc_pixmap", "s/Mpix", ours_drizzled,
-                    theirs_drizzled, mpix)),
-        compare(Job("drizzle for the loop's mosaics", "drizzle + calc_pixmap", "s/Mpix", template,
-                    theirs_drizzled, mpix, "less what phases make lopsided")),
-        compare(Job("drizzle with its map", "reproject_interp", "s/Mpix", ours_drizzled,
-                    interpolated, mpix, "bilinear, no flux conserved"), 3),
+        compare(Job(what, peer, "s/Mpix", ours, theirs, mpix, note), repeats)
+        for what, peer, ours, theirs, note, repeats in (
+            ("pixel map", f"calc_pixmap: {exact}", pixel_map, lambda: calc_pixmap(header, goal),
+             "", 7),
+            ("turbo, map, coadd", "drizzle + calc_pixmap", coadd(turbo), its_own, "", 7),
+            ("turbo for the loop, map, coadd", "drizzle + calc_pixmap",
+             coadd(turbo.for_templates(), along), its_own, "less what phases make lopsided", 7),
+            ("square, map, coadd", "drizzle + calc_pixmap", coadd(DrizzleResampler("square")),
+             library("square", lambda: calc_pixmap(header, goal)), "", 5),
+            ("lanczos3 gathered, map, coadd", "reproject_interp", gathered, interpolated,
+             "theirs bilinear, no flux conserved, no weights", 3),
+            ("turbo, map, coadd", "floor: drizzle's kernel, map given", coadd(turbo), floor, "", 7),
+            ("lanczos3 gathered, map, coadd", "floor: drizzle's turbo, map given", gathered, floor,
+             "", 7),
+            ("turbo, map, coadd", "floor: pixels and weights copied", coadd(turbo), copied, "", 7),
+        )
     ]  # fmt: skip
 
 

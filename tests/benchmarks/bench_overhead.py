@@ -212,9 +212,11 @@ def _files_of(headers: Sequence[ExposureHeader], like: Path, folder: Path) -> Pa
     return folder
 
 
-def moved(header: ExposureHeader, row: int, column: int) -> ExposureHeader:
-    """Return the header of an exposure elsewhere: half a frame on."""
-    step_deg = 1024 * 0.2 / 3600.0
+def moved(
+    header: ExposureHeader, row: int, column: int, step_arcsec: float = 1024 * 0.2
+) -> ExposureHeader:
+    """Return the header of an exposure elsewhere: so many steps on, half a frame each."""
+    step_deg = step_arcsec / 3600.0
     name = f"r{row:03d}/c{column:03d}"
     wcs = tuple(_shifted(one, column * step_deg, row * step_deg) for one in header.wcs)
     ref = replace(header.ref, id=name, fingerprint=digest_of(name))

@@ -117,8 +117,8 @@ def scheduler(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(said)]
     with (folder / "scheduler.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env={**os.environ, **worker_environment()}, stdout=log, stderr=log
-        )
+            command, cwd=HERE, env={**os.environ, **worker_environment()}, stdout=log, stderr=log
+        )  # in the folder of `Short`: a scheduler looks into the tasks that it hands out
         try:
             while not said.exists():
                 time.sleep(0.1)
@@ -209,7 +209,8 @@ def _stages(tools: Tools, clocks: Clocks, n_workers: int, long_s: float) -> Engi
     short = every[: max(N_SHORT, 2 * n_workers)]
     long = every[: ROUNDS * n_workers]
     # Everybody has had a task, and connections, before anything is measured.
-    run_stage(tools, "short", 1, [Short(task, 1) for task in every[-n_workers:]])
+    begun = run_stage(tools, "short", 1, [Short(task, 1) for task in every[-n_workers:]])
+    assert all(one.is_ok for one in begun), begun[0].message
     time.sleep(IDLE_S)
     idle = clocks.took(lambda: time.sleep(IDLE_S))
     asked = clocks.took(lambda: [_pulse(tools.executor) for _ in range(N_PULSES)])

@@ -61,9 +61,9 @@ def needs_of(folder: Path, sky: dict[str, Any], **sections: dict[str, Any]) -> d
     simulate_to(folder / "in", sky_settings({"seed": 4, "layout": layout, **sky, "camera": camera}))
     config = {
         "images": {"paths": [f"{folder}/in/*.fits"]},
-        "run": {"directory": str(folder / "run")},
         "cluster": {"backend": "serial"},
         **sections,
+        "run": {"directory": str(folder / "run"), **sections.get("run", {})},
     }
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
     plan = api.check(folder / "run.yaml")
@@ -141,6 +141,10 @@ def test_memory_tasks_and_disk_are_what_was_predicted(
         pytest.param(
             {"mosaic": {"reject_cosmic_rays": False}, "alignment": {"max_iterations": [4, 3]}},
             id="no rays, three full passes",
+        ),
+        pytest.param(
+            {"output": {"mosaic": "none"}, "run": {"keep_mosaics": "none"}},
+            id="no mosaic is left",
         ),
     ],
 )

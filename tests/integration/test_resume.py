@@ -285,7 +285,7 @@ def test_a_full_disk_stops_the_run_and_resume_goes_on(
     write = MosaicStore.write_tile
 
     def full(store: MosaicStore, generation: int, *rest: Any) -> str:
-        if generation == 2:
+        if generation > 1:  # where no ray was found the second one links the first one's tiles
             raise ResourceError("the disk is full")
         return write(store, generation, *rest)
 
@@ -331,8 +331,9 @@ def test_a_receipt_for_a_tile_that_another_driver_made_differently_does_not_coun
     grid, store = tools.plan.grids[0], MosaicStore(tools.run / "mosaic.zarr")
     tile, parts = next((tile, parts) for tile, parts in state.mosaic.parts.items() if parts)
     task = MergeTask(tools.run, grid, tile, parts, state.mosaic.generation)
+    reused = tools.reuse.count
     outcome = next(iter(tools.executor.run([task])))
-    assert tools.reuse.count == 1
+    assert tools.reuse.count == reused + 1
     assert task.product_is_whole(outcome)
     store.write_tile(
         state.mosaic.generation,

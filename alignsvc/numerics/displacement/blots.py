@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.blot_loops import BlotPlanes, GridPlanes, Views, fill_blots
+from alignsvc.numerics.displacement.blot_loops import (
+    BELOW,
+    KNOTS,
+    BlotPlanes,
+    GridPlanes,
+    Views,
+    fill_blots,
+)
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.prefilter import prefilter
@@ -199,8 +206,8 @@ def blot(
         share=np.empty(shape, np.float32),
         others=np.empty(shape, bool),
     )
-    area = here.area.astype(np.float32)
-    fill_blots(_planes(reference), Views(here.within(windows), area, source), found)
+    planes = _planes(reference)
+    fill_blots(planes, _views(here, source, windows, reference.box.shape), found)
     return BlotStack(*found, reference.noise.texture(here))
 
 
@@ -210,3 +217,21 @@ def _planes(reference: Reference) -> GridPlanes:
     label = unknown if reference.segmentation is None else reference.segmentation
     planes = (reference.coefficients, reference.weight, reference.share, label)
     return GridPlanes(*(read_only(np.ascontiguousarray(plane)) for plane in planes))
+
+
+def _views(
+    local_map: LocalMap, source: IntArray, windows: Windows, shape: tuple[int, int]
+) -> Views:
+    """Return which pieces of a box windows see, and how; `local_map` leads to its pixels."""
+    place, last = local_map.within(windows), windows.side - 1
+    slopes, bend = last * place[:, :, 1:3], last**2 * np.abs(place[:, :, 3:]).sum(axis=2)
+    lowest = place[:, :, 0] + np.minimum(slopes, 0).sum(axis=2) - bend
+    highest = place[:, :, 0] + np.maximum(slopes, 0).sum(axis=2) + bend
+    # Two pixels beyond the box nothing is good, and no more of it is needed.
+    most = np.array(shape[::-1])
+    first = np.clip(np.floor(lowest), -2, most).astype(np.int64) - BELOW
+    end = np.clip(np.floor(highest), -1, most + 1).astype(np.int64) + KNOTS - BELOW
+    place[:, :, 0] -= first
+    size = (end - first).max(axis=0, initial=KNOTS)[::-1]
+    seen = (first, size, place, local_map.area.astype(np.float32), source)
+    return Views(*(read_only(np.ascontiguousarray(one)) for one in seen))

@@ -12,11 +12,8 @@ from alignsvc.domain.measurement import Displacements
 from alignsvc.numerics.displacement.information import Equations, Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, judged
+from alignsvc.numerics.displacement.window_moments import centred, responses, window_moments
 
-#: A step is cut to this part of the window's width: farther Newton's method knows nothing.
-_LONGEST_STEP = 0.5
-#: A response below this part of the window's flux is that of noise, or of a flat top.
-_LEAST_RESPONSE = 0.1
 _LEAST_OTHERS = 1e-3
 
 
@@ -99,20 +96,8 @@ class WindowedCentroids:
 
     def _found(self, frame: _Frame, begin: Points) -> Points:
         """Return the centroids; NaN where the iteration does not end near its begin."""
-        x, y = begin.x.copy(), begin.y.copy()
-        going = np.arange(len(x))
-        for _ in range(self.max_iterations):
-            step = frame.select(going).step(Points(x[going], y[going]))
-            x[going] += step.x
-            y[going] += step.y
-            away = np.hypot(x[going] - begin.x[going], y[going] - begin.y[going])
-            kept = away <= self.reach * np.maximum(frame.width_px[going], 1.0)
-            x[going[~kept]] = y[going[~kept]] = np.nan
-            going = going[kept & (np.hypot(step.x, step.y) > self.tolerance_px)]
-            if not going.size:
-                break
-        x[going] = y[going] = np.nan
-        return Points(x, y)
+        limits = self.tolerance_px, self.reach, self.max_iterations
+        return Points(*centred(frame.values, _rows(begin), frame.width_px, limits).T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +147,10 @@ class _Frame:
     values: Float32Array
     width_px: FloatArray
 
-    def select(self, which: np.ndarray) -> _Frame:
-        return _Frame(self.values[which], self.width_px[which])
-
     def moments(self, at: Points, power: int = 1) -> FloatArray:
-        """Return ``sum g^power f v^j u^i`` about points, shape (n, j, i), j and i from 0 to 2.
-
-        u and v are distances in units of the window's width. The window is a product, so that
-        the sums are two small matrix products.
-        """
-        step = np.arange(self.values.shape[-1])
-        weights = []
-        for centre in (at.y, at.x):
-            u = (step - centre[:, None]) / self.width_px[:, None]
-            window = np.exp(-0.5 * power * u**2)
-            weights.append(np.stack([window, window * u, window * u**2], axis=1))
-        rows = weights[0].astype(np.float32) @ self.values
-        sums: FloatArray = rows.astype(np.float64) @ np.swapaxes(weights[1], 1, 2)
-        return sums
+        """Return ``sum g^power f v^j u^i`` about points, shape (n, j, i), j and i from 0 to 2."""
+        values = np.ascontiguousarray(self.values, np.float32)
+        return window_moments(values, _rows(at), self.width_px, power)
 
     def mean(self, at: Points) -> FloatArray:
         """Return the mean within the window; NaN where the window lies outside of the frame."""
@@ -189,22 +160,12 @@ class _Frame:
         )
         return mean
 
-    def step(self, at: Points) -> Points:
-        """Return Newton's step, pixels; NaN where there is no maximum to be stepped to."""
-        sums = self.moments(at)
-        response, sound = _response(sums)
-        first = np.stack([sums[:, 0, 1], sums[:, 1, 0]], axis=1)
-        step = np.linalg.solve(response, first[:, :, None])[:, :, 0]
-        length = np.maximum(np.hypot(step[:, 0], step[:, 1]), _LONGEST_STEP)
-        step = np.where(sound[:, None], step * (_LONGEST_STEP / length)[:, None], np.nan)
-        return Points(step[:, 0] * self.width_px, step[:, 1] * self.width_px)
-
     def covariance(self, at: Points, variance: Float32Array) -> tuple[FloatArray, BoolArray]:
         """Return the covariances of centroids, px^2, and where they mean something.
 
         The error of c is ``R^-1 sum g u n``, with R how ``sum g u f`` answers to c.
         """
-        response, sound = _response(self.moments(at))
+        response, sound = responses(self.moments(at))
         noise = _Frame(variance, self.width_px).moments(at, power=2)
         products = np.stack([noise[:, 0, 2], noise[:, 1, 1], noise[:, 1, 1], noise[:, 2, 0]], 1)
         inverse = np.linalg.inv(response)
@@ -213,19 +174,9 @@ class _Frame:
         return scaled, sound
 
 
-def _response(sums: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return ``-d(sum g u f)/dc``, per width, and where it is that of a source.
-
-    ``d(g u)/du = g (1 - u^2)``: for a Gaussian as wide as its window, half of the flux.
-    """
-    flux, across = sums[:, 0, 0], -sums[:, 1, 1]
-    along_x, along_y = flux - sums[:, 0, 2], flux - sums[:, 2, 0]
-    response = np.stack([along_x, across, across, along_y], axis=1).reshape(-1, 2, 2)
-    least = _LEAST_RESPONSE * flux
-    sound = (flux > 0) & (along_x > least) & (along_y > least)
-    sound &= along_x * along_y - across**2 > least**2
-    response[~sound] = np.eye(2)
-    return response, sound
+def _rows(points: Points) -> FloatArray:
+    """Return x and y of points, shape (n, 2)."""
+    return np.stack([points.x, points.y], axis=1)
 
 
 def _known(point: Points, other: Points) -> Points:

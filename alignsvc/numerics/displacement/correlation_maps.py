@@ -27,4 +27,5 @@ def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> 
     blots = pairs.spline.half_pixel(sides.correlated)
     good = middles(pairs.template_good, sides.correlated)
     image = MaskedStack(middles(pairs.pixels, sides.box), middles(pairs.searched, sides.box))
-    return interlaced(correlator(image, MaskedStack(blots, good), sides.max_lag))
+    template = MaskedStack(blots, good, pairs.spline.coefficients)
+    return interlaced(correlator(image, template, sides.max_lag))

@@ -11,8 +11,7 @@ estimate without bias, as the model itself is not smoothed: only its variance de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.posed import LEAST_SIGNAL, MOST_NOISE, Limits, posed, stepped
 from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.surfaces import (
     Boxes,
@@ -31,10 +31,6 @@ from alignsvc.numerics.displacement.surfaces import (
     trial_sums,
 )
 
-#: A template of whose power less than this part is signal says nothing.
-LEAST_SIGNAL = 0.05
-#: Part of the power that is taken for noise at most while iterating: steps stay finite.
-_MOST_NOISE = 0.5
 #: How well the power of the template's noise is known: over the pixels of an aperture, a few
 #: hundred with neighbours that share noise, it scatters by a tenth, and its
 #: texture is measured to another tenth or two.
@@ -45,8 +41,8 @@ _POWER_DOUBT = 0.3
 #: Of the aperture of a source at the limit, in widths of its core (1.8 FWHM are 4.2 sigma), and how
 #: well that tells the square of the width.
 _WIDTHS_OF_APERTURE, _WIDTH_DOUBT = 4.0, 0.7
-#: Places of a and b among the unknowns, which are a dx, a dy, a, b.
-_VALUE, _ONE = 2, 3
+#: Place of a among the unknowns, which are a dx, a dy, a, b.
+_VALUE = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,20 +54,15 @@ class Sums:
     matrix : float64 array, shape (n, 4, 4)
         Instruments times (slopes, value and 1 of the template), the expected products of the
         template's own noise subtracted.
-    data : float64 array, shape (n, 4)
-        Instruments times E.
+    solution : float64 array, shape (n, 4)
+        a dx, a dy, a, b; NaN where not informative.
     informative : bool array, shape (n,)
         Whether enough of the power is signal; where not, `matrix` is the unit matrix.
     """
 
     matrix: FloatArray
-    data: FloatArray
+    solution: FloatArray
     informative: BoolArray
-
-    def solution(self) -> FloatArray:
-        """Return a dx, a dy, a, b: shape (n, 4), NaN where not informative."""
-        solved = np.linalg.solve(self.matrix, self.data[:, :, None])[:, :, 0]
-        return np.where(self.informative[:, None], solved, np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,16 +90,6 @@ class Information:
     def select(self, which: BoolArray) -> Information:
         """Return the information of the sources that a mask names."""
         return Information(*(getattr(self, one.name)[which] for one in fields(self)))
-
-    @classmethod
-    def of_parts(cls, parts: Sequence[tuple[IntArray, Information]]) -> Information:
-        """Return the information of all sources, in order, from parts with their places in it."""
-        order = np.argsort(np.concatenate([places for places, _ in parts]))
-        planes = (
-            np.concatenate([getattr(part, one.name) for _, part in parts])[order]
-            for one in fields(cls)
-        )
-        return cls(*planes)
 
     def with_rows(self, which: BoolArray, rows: Information) -> Information:
         """Return the information with the rows that a mask names replaced."""
@@ -199,7 +180,7 @@ class Equations:
     def outset(self, shift: Points) -> Outset:
         """Return what can be said of the templates before the fit."""
         trial = self.at(shift)
-        template = self.pairs.spline.shifted(shift, self.pairs.side).value
+        template = self.pairs.spline.values(shift, self.pairs.side)
         flux = np.nan_to_num(trial.solution()[:, _VALUE]).astype(np.float32)
         along_x, along_y, value, _ = np.diagonal(trial.matrix, axis1=1, axis2=2).T
         power, noise = along_x + along_y, self.noise
@@ -227,13 +208,24 @@ class Equations:
         # Wider than half of its aperture no source is.
         return np.maximum(signal, 0.25 * expected)
 
-    def at(self, shift: Points, which: IntArray | None = None) -> Trial:
-        """Return the equations about `shift`, of all pairs or of those that indices name."""
-        which = np.arange(len(self.pairs)) if which is None else which
+    def at(self, shift: Points) -> Trial:
+        """Return the equations about `shift`."""
         bands = self.pairs.spline.bands(shift, self.pairs.side)
         splines = self.instrument.rows, self.pairs.spline.rows
-        sums = trial_sums(which, bands, *splines, self.boxes).astype(np.float64)
-        return Trial(self, which, shift, sums)
+        sums = trial_sums(bands, *splines, self.boxes).astype(np.float64)
+        return Trial(self, shift, sums)
+
+    def stepped(self, start: Points, limits: Limits) -> tuple[Points, Trial]:
+        """Return where steps of Gauss and Newton end, NaN where nowhere, and the last trials.
+
+        Where they end nowhere the trial is that of the start.
+        """
+        splines = self.instrument.rows, self.pairs.spline.rows
+        found = stepped(
+            np.stack([start.x, start.y], axis=1), splines, self.boxes, self.noise, limits
+        )
+        last = Trial(self, Points(*found.trial.T), found.sums)
+        return Points(*found.place.T), last
 
     def information(self, shift: Points) -> Information:
         """Return what an estimate that ends at `shift` is worth."""
@@ -247,38 +239,28 @@ class Trial:
     Parameters
     ----------
     equations : Equations
-    which : int64 array, shape (m,)
-        Of its pairs.
-    shift : Points, shape (m,)
-    sums : float64 array, shape (m, 4, 5)
+    shift : Points, shape (n,)
+    sums : float64 array, shape (n, 4, 5)
         Of instruments times slopes, value and 1 of the template, and times E.
     """
 
     equations: Equations
-    which: IntArray
     shift: Points
     sums: FloatArray
 
     @property
     def matrix(self) -> FloatArray:
-        """Sums of instruments times slopes, value and 1 of the template, shape (m, 4, 4)."""
+        """Sums of instruments times slopes, value and 1 of the template, shape (n, 4, 4)."""
         return self.sums[:, :, :4]
 
     @property
     def data(self) -> FloatArray:
-        """Sums of instruments times E, shape (m, 4)."""
+        """Sums of instruments times E, shape (n, 4)."""
         return self.sums[:, :, 4]
-
-    def with_rows(self, rows: IntArray, other: Trial, of_other: BoolArray) -> Trial:
-        """Return the trials with some rows replaced by those of another that a mask names."""
-        x, y, sums = self.shift.x.copy(), self.shift.y.copy(), self.sums.copy()
-        x[rows], y[rows] = other.shift.x[of_other], other.shift.y[of_other]
-        sums[rows] = other.sums[of_other]
-        return replace(self, shift=Points(x, y), sums=sums)
 
     def solution(self) -> FloatArray:
         """Return the Gauss-Newton solution (a dx, a dy, a, b), shape (n, 4)."""
-        return self._sums(most_noise=_MOST_NOISE).solution()
+        return self._sums(most_noise=MOST_NOISE).solution
 
     def information(self) -> Information:
         """Return what an estimate that ends here is worth.
@@ -291,7 +273,7 @@ class Trial:
         """
         pairs = self.equations.pairs
         sums = self._sums(most_noise=1.0)
-        flux = sums.solution()[:, _VALUE]
+        flux = sums.solution[:, _VALUE]
         informative = sums.informative & (flux > 0)
         inverse = np.linalg.inv(sums.matrix)[:, :2]
         inverse[~informative] = np.nan
@@ -309,7 +291,7 @@ class Trial:
         )
 
     def _noise_sums(self, inverse: Float32Array, flux: FloatArray) -> FloatArray:
-        """Return what the pixels' errors add up to, shape (m, 8); see `noise_sums`."""
+        """Return what the pixels' errors add up to, shape (n, 8); see `noise_sums`."""
         equations, pairs = self.equations, self.equations.pairs
         noise = PixelNoise(
             _plain(inverse),
@@ -321,7 +303,7 @@ class Trial:
         )
         bands = pairs.spline.bands(self.shift, pairs.side)
         splines = equations.instrument.rows, pairs.spline.rows
-        sums = noise_sums(self.which, bands, *splines, (equations.boxes, noise))
+        sums = noise_sums(bands, *splines, (equations.boxes, noise))
         return sums.astype(np.float64)
 
     def _doubt(self, sums: Sums) -> FloatArray:
@@ -332,7 +314,7 @@ class Trial:
         least signal tells of both.
         """
         signal = np.diagonal(sums.matrix, axis1=1, axis2=2)[:, :2]
-        of_noise = np.where(sums.informative[:, None], self._expected[:, :2] / signal, 0.0)
+        of_noise = np.where(sums.informative[:, None], self.equations.noise[:, :2] / signal, 0.0)
         relative2 = (_NOISE_DOUBT * of_noise.max(axis=1, initial=0.0)) ** 2
         return np.asarray(1.0 + relative2 + relative2**2)
 
@@ -347,27 +329,9 @@ class Trial:
         part: FloatArray = steeper / (steeper + 1 - share)
         return part
 
-    @property
-    def _expected(self) -> FloatArray:
-        """Expected products of the template's noise, shape (m, 4)."""
-        return self.equations.noise[self.which]
-
     def _sums(self, *, most_noise: float) -> Sums:
-        power = np.diagonal(self.matrix, axis1=1, axis2=2)
-        expected = self._expected
-        noise = np.minimum(expected, most_noise * np.abs(power))
-        informative = (power[:, :3] - expected[:, :3] > LEAST_SIGNAL * np.abs(power[:, :3])).all(
-            axis=1
-        )
-        matrix = self.matrix - noise[:, :, None] * np.eye(4)
-        data = self.data.copy()
-        if not self.equations.frees_background:
-            matrix[:, _ONE, :] = matrix[:, :, _ONE] = 0
-            matrix[:, _ONE, _ONE] = 1
-            data[:, _ONE] = 0
-        informative = np.logical_and(informative, _is_regular(matrix))
-        matrix[~informative] = np.eye(4)
-        return Sums(matrix, data, informative)
+        frees = self.equations.frees_background
+        return Sums(*posed(self.sums, self.equations.noise, most_noise, frees))
 
 
 def _symmetric(upper: FloatArray) -> FloatArray:
@@ -383,15 +347,3 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:
     """Return the pixels of each plane of stacks as one row, shape (n, pixels)."""
     return tuple(plane.reshape(len(plane), plane.shape[-1] ** 2) for plane in planes)
-
-
-def _is_regular(matrix: FloatArray) -> BoolArray:
-    """Return whether the matrices are far from singular, in units of their diagonals."""
-    scale = np.sqrt(np.abs(np.diagonal(matrix, axis1=1, axis2=2)))
-    usable = np.asarray((scale > 0).all(axis=1) & np.isfinite(matrix).all(axis=(1, 2)), bool)
-    scale = np.where(usable[:, None], scale, 1)
-    unit = np.where(
-        usable[:, None, None], matrix / (scale[:, :, None] * scale[:, None, :]), np.eye(4)
-    )
-    regular: BoolArray = usable & (np.abs(np.linalg.det(unit)) > LEAST_SIGNAL**4)
-    return regular

@@ -19,11 +19,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.information import LEAST_SIGNAL, Equations, Outset
+from alignsvc.numerics.displacement.information import Equations, Outset
 from alignsvc.numerics.displacement.noise import NoiseFactors
-from alignsvc.numerics.displacement.spline import BASIS_VARIANCE_PX2, Surface, TemplateSpline
+from alignsvc.numerics.displacement.posed import LEAST_SIGNAL
+from alignsvc.numerics.displacement.spline import BASIS_VARIANCE_PX2, TemplateSpline
+from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
 
 #: Bounds of a Gaussian's variance: in squares of the core's width, in px^2 (a spline is not
 #: narrower), and in squares of the aperture.
@@ -123,14 +125,14 @@ class FaintInstruments:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Templates:
-    """Smoothed templates, their surfaces where the fit starts, and moments of these.
+    """Smoothed templates, their values where the fit starts, and moments of these.
 
     Parameters
     ----------
     spline : TemplateSpline
-    seen : Surface
+    value : float32 array, shape (n, side, side)
     corner : Points, shape (n,)
-        Of the surface in the spline's box.
+        Of the values in the spline's box.
     weight : float32 array, shape (n, side, side)
     moments : float64 array, shape (n, 3, 3)
         Weighted sums of products of slopes and value, less those expected of the noise.
@@ -138,7 +140,7 @@ class _Templates:
     """
 
     spline: TemplateSpline
-    seen: Surface
+    value: Float32Array
     corner: Points
     weight: Float32Array
     moments: FloatArray
@@ -150,10 +152,9 @@ class _Templates:
     ) -> _Templates:
         pairs, spline = equations.pairs, equations.instrument.select(which)
         weight = equations.weight[which]
-        seen = spline.shifted(start, pairs.side)
-        columns = seen.columns[:, :3]
-        rows = weight.reshape(len(which), pairs.side**2)
-        moments = ((columns * rows[:, None]) @ np.swapaxes(columns, 1, 2)).astype(np.float64)
+        boxes = Boxes(*(read_only(one[which]) for one in equations.boxes))
+        sums = trial_sums(spline.bands(start, pairs.side), spline.rows, spline.rows, boxes)
+        moments, rows = sums[:, :3, :3].astype(np.float64), weight.reshape(len(which), -1)
         noise = np.vecdot(rows, pairs.template_variance[which].reshape(rows.shape))
         for plane, factor in enumerate((*factors.slope.T, factors.value)):
             moments[:, plane, plane] -= np.minimum(
@@ -161,7 +162,8 @@ class _Templates:
             )
         margin = (pairs.spline.side - pairs.side) // 2
         corner = Points(margin + start.x, margin + start.y)
-        return cls(spline, seen, corner, weight, moments, pairs.aperture_px[which])
+        value = spline.values(start, pairs.side)
+        return cls(spline, value, corner, weight, moments, pairs.aperture_px[which])
 
     def profiles(self, width_px: FloatArray, smoothing_px: FloatArray) -> GaussianProfiles:
         """Return the Gaussians of the templates before the smoothing.
@@ -188,7 +190,7 @@ class _Templates:
 
     def _middle(self) -> Points:
         """Return the means of the places, weighted with T^2, in the spline's box."""
-        light = self.weight * self.seen.value**2
+        light = self.weight * self.value**2
         along_x, along_y = light.sum(axis=1), light.sum(axis=2)
         step = np.arange(light.shape[-1])
         total = np.maximum(along_x.sum(axis=1), np.finfo(np.float32).tiny)

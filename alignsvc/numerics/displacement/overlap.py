@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.lag_sums import masked_sums_at_lags, products_at_lags
+from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
 
 _Number = TypeVar("_Number", np.float32, np.bool_)
 
 #: Lags along an axis up to which products are summed pixel by pixel: with more, transforms of
 #: frames of 30 to 50 px take less time.
-_MOST_SUMMED = 15
+_MOST_SUMMED = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,25 @@ def overlap_products(
         frames = _plain(image), _plain(template)
         return products_at_lags(*frames, window.first, window.n_lags)
     return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
+
+
+def frame_products(window: LagWindow, image: MaskedStack, template: MaskedStack) -> Float32Array:
+    """Return ``sum image(p) template(p + l)`` over good pixels, (n, versions, n_lags, n_lags).
+
+    The products with blots of a spline are the same spline through the products with its
+    coefficients: one frame does for four, wherever all of a template is good.
+    """
+    pixels, coefficients = image.counted, template.coefficients
+    if coefficients is None:
+        return overlap_products(window, pixels, template.counted)
+    wider = LagWindow(image.side, coefficients.shape[-1], window.max_lag + REACH)
+    through = TemplateSpline(overlap_products(wider, pixels, coefficients[:, None])[:, 0])
+    products = through.half_pixel(window.n_lags)
+    part = ~template.good.all(axis=(1, 2))
+    if part.any():
+        counted = MaskedStack(template.values[part], template.good[part]).counted
+        products[part] = overlap_products(window, pixels[part], counted)
+    return products
 
 
 def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Array) -> Float32Array:

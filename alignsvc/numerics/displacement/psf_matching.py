@@ -25,12 +25,14 @@ from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.convolution import convolved
 from alignsvc.numerics.displacement.spline import (
-    Surface,
     TemplateSpline,
     gaussian_taps,
 )
+from alignsvc.numerics.displacement.surfaces import Boxes, extents, trial_sums
 from alignsvc.numerics.sources.selection import brightest
 
+#: Place of the value among the columns, which are two slopes, value and 1.
+_VALUE = 2
 #: A source counts wholly from so far above the least S/N: with an edge it would come and go.
 _RISE_OF_SNR = 0.25
 
@@ -266,19 +268,25 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     Per source ``E = a (T + sum c_k D_k)(p + d) + b``; linear in dx, dy, a, b and, with the a of
     the moment, in the change of c.
     """
-    n, side = some.pixels.shape[:2]
-    splines = (some.terms.plain, some.terms.matched(kernel), *some.terms.parts)
-    plain, matched, *parts = (spline.shifted(some.shift, side) for spline in splines)
-    weight = some.weight.reshape(n, 1, -1)
-    # One product has all the sums: columns are a source's own, those that all share, the pixels.
-    columns = np.concatenate(
-        [matched.columns, *(part.value.reshape(n, 1, -1) for part in parts)], axis=1
-    )
-    pixels = some.pixels.reshape(n, 1, -1)
-    all_columns = np.concatenate([columns, pixels], axis=1)
-    sums = ((columns * weight) @ np.swapaxes(all_columns, 1, 2)).astype(np.float64)
-    inner, to_shared, to_pixels = np.split(sums[:, :4], [4, 4 + len(parts)], axis=2)
-    _, across, data = np.split(sums[:, 4:], [4, 4 + len(parts)], axis=2)
+    n = len(some.pixels)
+    plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
+    weight = read_only(np.ascontiguousarray(some.weight))
+    boxes = Boxes(read_only(np.ascontiguousarray(some.pixels)), weight, extents(weight))
+    bands = plain.bands(some.shift, some.pixels.shape[-1])
+
+    def sums(one: TemplateSpline, other: TemplateSpline) -> FloatArray:
+        return trial_sums(bands, one.rows, other.rows, boxes).astype(np.float64)
+
+    own = sums(matched, matched)
+    inner, to_pixels = own[:, :, :4].copy(), own[:, :, 4:]
+    across, data = np.empty((n, len(parts), len(parts))), np.empty((n, len(parts), 1))
+    for i, part in enumerate(parts):
+        for j, other in enumerate(parts[: i + 1]):
+            values = sums(part, other)[:, _VALUE]
+            across[:, i, j] = across[:, j, i] = values[:, _VALUE]
+        data[:, i] = values[:, 4:]
+    to_shared = np.stack([sums(matched, part)[:, :, _VALUE] for part in parts], axis=2)
+    unlike = sums(matched, plain)
     sound = np.linalg.det(inner) > 0
     inner[~sound] = np.eye(4)
     solved = np.linalg.solve(inner, np.concatenate([to_pixels, to_shared], axis=2))
@@ -289,25 +297,12 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     share = counts / (1 + snr2 / most**2)
     schur = across - np.swapaxes(to_shared, 1, 2) @ solved[:, :, 1:]
     right = (data - np.swapaxes(to_shared, 1, 2) @ solved[:, :, :1])[:, :, 0]
+    light = share * flux**2
     return _Step(
-        normal=np.einsum("n,nij->ij", share * flux**2, schur),
+        normal=np.einsum("n,nij->ij", light, schur),
         data=np.einsum("n,ni->i", share * flux, right),
-        slopes=_slopes(matched, plain, some.weight, share * flux**2),
+        slopes=np.array(
+            [(share * flux**2) @ (one[:, 0, 0] + one[:, 1, 1]) for one in (own, unlike)]
+        ),
         n_sources=float(counts.sum()),
-    )
-
-
-def _slopes(
-    matched: Surface, plain: Surface, weight: Float32Array, share: FloatArray
-) -> FloatArray:
-    """Return the sums of the products of the matched slopes with themselves and the plain."""
-    return np.array(
-        [
-            np.einsum(
-                "n,nyx->",
-                share,
-                weight * (matched.along_x * one.along_x + matched.along_y * one.along_y),
-            )
-            for one in (matched, plain)
-        ]
     )

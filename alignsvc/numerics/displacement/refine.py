@@ -10,12 +10,10 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.numerics.displacement.information import Equations, Information, Trial, replaced
+from alignsvc.numerics.displacement.information import Equations, Information, replaced
 from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.pairs import PairStack
-
-#: A step is cut to this: farther the template's slopes say nothing.
-_LONGEST_STEP_PX = 0.5
+from alignsvc.numerics.displacement.posed import Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,37 +138,15 @@ class TemplateFit:
 
     def ended(self, begun: Begun) -> Refined:
         """Return the fitted displacements from where a fit has begun."""
-        equations, start, trial = begun.equations, begun.start, begun.first
-        n = len(equations.pairs)
-        x, y = start.x.copy(), start.y.copy()
-        going, before, last = np.arange(n), np.full(n, np.nan), trial
-        for _ in range(self.max_iterations):
-            step = _step(trial.solution())
-            x[going] += step.x
-            y[going] += step.y
-            length = np.hypot(step.x, step.y)
-            kept = self._within_reach(equations, start, Points(x, y))[going]
-            x[going[~kept]] = y[going[~kept]] = np.nan
-            # Steps shrink by a factor: two of them tell the next, which need not be taken.
-            next_length = length**2 / np.maximum(np.maximum(before, length), self.tolerance_px)
-            done = kept & (next_length <= self.tolerance_px)
-            last = last.with_rows(going[done], trial, done)
-            still = kept & ~done
-            going, before = going[still], length[still]
-            if not going.size:
-                break
-            trial = equations.at(Points(x[going], y[going]), going)
-        x[going] = y[going] = np.nan
-        return judged(Points(x, y), last.information())
-
-    def _within_reach(self, equations: Equations, start: Points, shift: Points) -> BoolArray:
-        pairs = equations.pairs
-        away = np.hypot(shift.x - start.x, shift.y - start.y)
-        largest = np.maximum(np.abs(shift.x), np.abs(shift.y))
-        within: BoolArray = (away <= self.reach_px) & (
-            largest <= pairs.spline.largest_shift(pairs.side)
+        spline, side = begun.equations.pairs.spline, begun.equations.pairs.side
+        limits = Limits(
+            self.tolerance_px,
+            self.reach_px,
+            float(spline.largest_shift(side)),
+            self.max_iterations,
         )
-        return within
+        place, last = begun.equations.stepped(begun.start, limits)
+        return judged(place, last.information())
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
@@ -183,7 +159,7 @@ class TemplateFit:
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
         equations = self.faint(equations, sigma, outset, start)
-        return Begun(equations, start, equations.at(start))
+        return Begun(equations, start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,21 +171,10 @@ class Begun:
     equations : Equations
     start : Points, shape (n,)
         Where they have been chosen.
-    first : Trial
-        The equations there.
     """
 
     equations: Equations
     start: Points
-    first: Trial
-
-
-def _step(solution: FloatArray) -> Points:
-    """Return the step to be taken, pixels; NaN where the equations have no solution."""
-    flux = np.where(solution[:, 2] > 0, solution[:, 2], np.nan)
-    x, y = solution[:, 0] / flux, solution[:, 1] / flux
-    shorter = _LONGEST_STEP_PX / np.maximum(np.hypot(x, y), _LONGEST_STEP_PX)
-    return Points(x * shorter, y * shorter)
 
 
 def judged(displacement: Points, information: Information) -> Refined:

@@ -31,6 +31,7 @@ from alignsvc.numerics.displacement.information import Equations, Information
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, TemplateFit, judged
 from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.window_moments import window_moments
 
 #: A step is cut to this along each axis: farther the template's slopes say nothing.
 _LONGEST_STEP_PX = 0.3
@@ -207,7 +208,7 @@ class _SeamProblem:
         instrument = self.equations.instrument.shifted(shift, side)
         template = self.equations.pairs.spline.shifted(shift, side)
         value = instrument.value
-        broader = self.wider.shifted(shift, side).value - value
+        broader = self.wider.values(shift, side) - value
         columns = np.stack([broader, self.uneven * value, self.uneven * broader], axis=1)
         columns = columns.reshape(n, 3, -1)
         weight = self.equations.weight.reshape(n, 1, -1)
@@ -279,22 +280,13 @@ def _pull(variance: Float32Array, place: Points, sigma_px: FloatArray) -> FloatA
 
     From that of even weights over the same pixels: holes, and the cutout's end, drop out.
     """
-    step = np.arange(variance.shape[-1])
-    u, v = step - place.x[:, None], step - place.y[:, None]
-    along_x, along_y = (np.exp(-0.5 * (one / sigma_px[:, None]) ** 2) for one in (u, v))
-    seen = (variance > 0).astype(np.float64)
-    weight = np.zeros(variance.shape)
-    np.divide(1.0, variance, out=weight, where=variance > 0)
+    at, seen = np.stack([place.x, place.y], axis=1), variance > 0
+    weight = np.divide(1, variance, out=np.zeros_like(variance), where=seen)
 
-    def centroid(of: FloatArray) -> tuple[FloatArray, FloatArray]:
-        rows = np.einsum("nyx,ny->nx", of, along_y)
-        total = np.einsum("nx,nx->n", rows, along_x)
-        columns = np.einsum("nyx,nx->ny", of, along_x)
-        whole = np.where(total > 0, total, 1.0)
-        return (
-            np.einsum("nx,nx->n", rows, along_x * u) / whole,
-            np.einsum("ny,ny->n", columns, along_y * v) / whole,
-        )
+    def centroid(of: Float32Array) -> FloatArray:
+        sums = window_moments(of, at, sigma_px, 1)
+        total = np.where(sums[:, 0, 0] > 0, sums[:, 0, 0], 1.0)
+        return np.stack([sums[:, 0, 1], sums[:, 1, 0]]) * (sigma_px / total)
 
-    (x, y), (even_x, even_y) = centroid(weight), centroid(seen)
-    return np.hypot(x - even_x, y - even_y)
+    off: FloatArray = np.hypot(*(centroid(weight) - centroid(seen.astype(np.float32))))
+    return off

@@ -18,8 +18,13 @@ from scipy.interpolate import BSpline
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.displacement.bands import Bands, bands_at
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import Bands, surfaces, values
+from alignsvc.numerics.displacement.surfaces import (
+    surfaces,
+    values,
+    values_at,
+)
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -78,12 +83,6 @@ class Surface:
     def value(self) -> Float32Array:
         """Values, shape (n, side, side)."""
         return self.planes[:, 2]
-
-    @property
-    def steepness(self) -> Float32Array:
-        """Squares of the slopes along both axes, shape (n, side, side)."""
-        steepness: Float32Array = self.along_x**2 + self.along_y**2
-        return steepness
 
     @property
     def columns(self) -> Float32Array:
@@ -150,6 +149,10 @@ class TemplateSpline:
         bands = self.bands(shift, side)
         return Surface(surfaces(bands, self.rows, side))
 
+    def values(self, shift: Points, side: int) -> Float32Array:
+        """Return the values of `shifted` alone, shape (n, side, side)."""
+        return values_at(self.bands(shift, side), self.rows, side)
+
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
         half = np.array([0.0, 0.5])
@@ -190,16 +193,14 @@ def _prefilter(side: int) -> Float32Array:
 
 def _bands(shift: Points, margin: int) -> Bands:
     """Return the bands of templates that are wider than boxes by `margin` on each side."""
-    both = np.stack([shift.y, shift.x], axis=1)
-    largest = margin - REACH + 1
+    both, largest = np.stack([shift.x, shift.y], axis=1), margin - REACH + 1
     if np.any(np.abs(both) > largest):
         raise ValueError(
             f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
             f"{largest}; cut templates with a wider margin"
         )
-    whole = np.minimum(np.floor(both), largest - 1).astype(np.int64)
-    weights = np.ascontiguousarray(basis_weights(both - whole, 1))
-    return Bands(read_only(margin + whole + 1 - REACH), read_only(weights))
+    first, weights = bands_at(both, margin)
+    return Bands(read_only(first), read_only(weights))
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:

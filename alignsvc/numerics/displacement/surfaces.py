@@ -18,27 +18,12 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray, read_only
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.bands import KNOTS, Bands
 
-#: Coefficients that a value needs along an axis, and pixels between two lines of a box.
-KNOTS = 6
+#: Pixels between two lines of a box.
 SPARE = KNOTS - 1
 #: The step to the next value: typed, for a number written out makes a function of its own.
 _NEXT = cast(int, np.int64(1))
-
-
-class Bands(NamedTuple):
-    """What makes surfaces of coefficients at shifted pixels.
-
-    Parameters
-    ----------
-    first : int64 array, shape (n, 2)
-        Row and column of the first coefficient that a box's first pixel needs.
-    weights : float32 array, shape (n, 2, 2, 6)
-        Along y and x, of the value and of the slope.
-    """
-
-    first: IntArray
-    weights: Float32Array
 
 
 class Boxes(NamedTuple):
@@ -61,9 +46,9 @@ class PixelNoise(NamedTuple):
 
     Parameters
     ----------
-    inverse : float32 array, shape (m, 2, 4)
+    inverse : float32 array, shape (n, 2, 4)
         By how much the estimates along x and y answer to the sums with the instruments.
-    flux : float32 array, shape (m,)
+    flux : float32 array, shape (n,)
         Of the source over its template's, not negative.
     sky_weight, template_variance, share : float32 arrays, shape (n, side, side)
     per_gain : float
@@ -102,7 +87,6 @@ def extents(weight: Float32Array) -> IntArray:
 
 
 def trial_sums(
-    which: IntArray,
     bands: Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -112,25 +96,21 @@ def trial_sums(
 
     Parameters
     ----------
-    which : int64 array, shape (m,)
-        Of the n boxes.
     bands : Bands
-        Of the m.
     instrument, template : float32 arrays, shape (n, template side, template side)
         Coefficients.
     boxes : Boxes
 
     Returns
     -------
-    float32 array, shape (m, 4, 5)
+    float32 array, shape (n, 4, 5)
         Slopes along x and y, value and 1 of the instrument times the same of the template, and
         times the pixels.
     """
-    return _trial_sums(which, (*bands,), instrument, template, (*boxes,))
+    return _trial_sums((*bands,), instrument, template, (*boxes,))
 
 
 def noise_sums(
-    which: IntArray,
     bands: Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -140,17 +120,22 @@ def noise_sums(
 
     Returns
     -------
-    float32 array, shape (m, 8)
+    float32 array, shape (n, 8)
         Covariance xx, xy, yy from the exposure's noise and from the template's, the weighted
         power of the instrument's slopes, and the same times the exposure's share.
     """
     boxes, noise = of
-    return _noise_sums(which, (*bands,), instrument, template, (*boxes, *noise))
+    return _noise_sums((*bands,), instrument, template, (*boxes, *noise))
 
 
 def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return slopes along x and y, value and 1, shape (n, 4, side, side)."""
     return _surfaces((*bands,), coefficients, read_only(np.array([0, side, 0, side])))
+
+
+def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return values alone at each template's own shift, shape (n, side, side)."""
+    return _values_at((*bands,), coefficients, side)
 
 
 def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
@@ -169,9 +154,8 @@ def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
 _Bands: TypeAlias = tuple[IntArray, Float32Array]
 
 
-@compiled_sums
+@compiled
 def _trial_sums(
-    which: IntArray,
     bands: _Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -179,21 +163,44 @@ def _trial_sums(
 ) -> Float32Array:
     """Return the sums of sources one by one."""
     first, weights = bands
-    pixels, weight, extents_of = boxes
-    size = (pixels.shape[1] + SPARE) ** 2
-    scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((2, size), np.float32)
-    found = np.zeros((2, 3, size), np.float32)
-    sums = np.zeros((len(which), 4, 5), np.float32)
-    for k in range(len(which)):
-        i, extent = which[k], extents_of[which[k]]
-        n = _laid_out(weight[i], extent, seen[0])
-        _laid_out(pixels[i], extent, seen[1])
-        for one in range(2):
-            _surface(
-                (instrument, template)[one][i], (first[k], weights[k]), extent, scratch, found[one]
-            )
-        _add_products(found, n, seen, sums[k])
+    work = workspace(boxes[0].shape[1])
+    sums = np.zeros((len(first), 4, 5), np.float32)
+    for i in range(len(first)):
+        splines = instrument[i], template[i]
+        sums_at(i, (first[i], weights[i]), splines, boxes, (work, sums[i]))
     return sums
+
+
+_Workspace: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
+
+
+@compiled
+def workspace(side: int) -> _Workspace:
+    """Return room for the surfaces of one source after another."""
+    size = (side + SPARE) ** 2
+    return (
+        np.zeros((3, size + SPARE), np.float32),
+        np.zeros((2, size), np.float32),
+        np.zeros((2, 3, size), np.float32),
+    )
+
+
+@compiled
+def sums_at(
+    i: int,
+    band: _Bands,
+    splines: tuple[Float32Array, Float32Array],
+    boxes: tuple[Float32Array, Float32Array, IntArray],
+    into: tuple[_Workspace, Float32Array],
+) -> None:
+    """Write one source's sums, shape (4, 5); see `trial_sums`."""
+    (scratch, seen, found), sums = into
+    extent = boxes[2][i]
+    n = _laid_out(boxes[1][i], extent, seen[0])
+    _laid_out(boxes[0][i], extent, seen[1])
+    for one in range(2):
+        _surface(splines[one], band, extent, scratch, found[one])
+    _add_products(found, n, seen, sums)
 
 
 _BoxesAndNoise: TypeAlias = tuple[
@@ -211,7 +218,6 @@ _BoxesAndNoise: TypeAlias = tuple[
 
 @compiled_sums
 def _noise_sums(
-    which: IntArray,
     bands: _Bands,
     instrument: Float32Array,
     template: Float32Array,
@@ -222,20 +228,18 @@ def _noise_sums(
     _, weight, extents_of, inverse, flux, sky_weight, template_variance, share, per_gain = of
     size = (weight.shape[1] + SPARE) ** 2
     scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((4, size), np.float32)
-    found = np.zeros((2, 3, size), np.float32)
-    sums = np.zeros((len(which), 8), np.float32)
-    for k in range(len(which)):
-        i, extent = which[k], extents_of[which[k]]
+    found, sums = np.zeros((2, 3, size), np.float32), np.zeros((len(first), 8), np.float32)
+    for i in range(len(first)):
+        extent = extents_of[i]
         n = _laid_out(weight[i], extent, seen[0])
         _laid_out(sky_weight[i], extent, seen[1])
         _laid_out(template_variance[i], extent, seen[2])
         _laid_out(share[i], extent, seen[3])
         for one in range(2):
-            _surface(
-                (instrument, template)[one][i], (first[k], weights[k]), extent, scratch, found[one]
-            )
-        factors = (inverse[k], flux[k], per_gain)
-        _add_noise(found, n, seen, factors, sums[k])
+            spline = (instrument, template)[one][i]
+            _surface(spline, (first[i], weights[i]), extent, scratch, found[one])
+        factors = (inverse[i], flux[i], per_gain)
+        _add_noise(found, n, seen, factors, sums[i])
     return sums
 
 
@@ -255,6 +259,27 @@ def _surfaces(bands: _Bands, coefficients: Float32Array, extent: IntArray) -> Fl
                 for x in range(side):
                     planes[i, plane, y, x] = found[plane, start + x]
     return planes
+
+
+@compiled_sums
+def _values_at(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+    """Return the values of sources one by one."""
+    first, weights = bands
+    row = side + SPARE
+    region = np.zeros(row * row, np.float32)
+    lines, line = np.zeros(side * row + SPARE, np.float32), np.zeros(side * row, np.float32)
+    found = np.empty((len(coefficients), side, side), np.float32)
+    for i in range(len(coefficients)):
+        top, left = first[i, 0], first[i, 1]
+        for y in range(row):
+            for x in range(row):
+                region[y * row + x] = coefficients[i, top + y, left + x]
+        _filtered(region, row, weights[i, 0, 0], lines[: side * row])
+        _filtered(lines, _NEXT, weights[i, 1, 0], line)
+        for y in range(side):
+            for x in range(side):
+                found[i, y, x] = line[y * row + x]
+    return found
 
 
 @compiled_sums

@@ -221,20 +221,29 @@ def _exact(wcs: CelestialWcs, grid: MosaicGrid, x: FloatArray, y: FloatArray) ->
 
 def _finite_margins(wcs: CelestialWcs, grid: MosaicGrid) -> tuple[float, float, float, float]:
     """Return how far the map can reach beyond the chip: left, right, below, above."""
-    ny, nx = wcs.shape
+    widest = (MARGINS[0], MARGINS[0], MARGINS[0], MARGINS[0])
+    if _holes(wcs, grid, widest) == 0:
+        return widest
     margins = [_finite_margin(wcs, grid, side) for side in range(4)]
     for reach in MARGINS:  # a corner may have no position although both its sides have
         left, right, below, above = (min(margin, reach) for margin in margins)
-        x = Lattice.over(-left, nx - 1 + right, COARSEST_STEP).nodes
-        y = Lattice.over(-below, ny - 1 + above, COARSEST_STEP).nodes
-        finite = np.isfinite(_exact(wcs, grid, x, y)).all(axis=-1)
-        if np.all(finite):
+        holes = _holes(wcs, grid, (left, right, below, above))
+        if holes == 0:
             return left, right, below, above
     raise DataError(
         FailureKind.BAD_WCS,
-        f"pixel map: the WCS gives no position on the mosaic for {np.count_nonzero(~finite)} of "
-        f"{np.size(finite)} points of the chip; every pixel needs one: mend the header's WCS",
+        f"pixel map: the WCS gives no position on the mosaic for {holes} points of a lattice over "
+        "the chip; every pixel needs one: mend the header's WCS",
     )
+
+
+def _holes(wcs: CelestialWcs, grid: MosaicGrid, margins: tuple[float, float, float, float]) -> int:
+    """Return the number of points of the coarsest lattice that have no position."""
+    ny, nx = wcs.shape
+    left, right, below, above = margins
+    x = Lattice.over(-left, nx - 1 + right, COARSEST_STEP).nodes
+    y = Lattice.over(-below, ny - 1 + above, COARSEST_STEP).nodes
+    return int(np.count_nonzero(~np.isfinite(_exact(wcs, grid, x, y)).all(axis=-1)))
 
 
 def _finite_margin(wcs: CelestialWcs, grid: MosaicGrid, side: int) -> float:

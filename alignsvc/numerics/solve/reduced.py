@@ -27,8 +27,8 @@ from alignsvc.numerics.solve.row_matrices import Known
 from alignsvc.numerics.solve.rows import Rows
 from alignsvc.numerics.solve.sparse_system import seen_together, sparse_system
 
-#: Up to so many unknowns S is handled as a dense matrix: seconds, 72 MB.
-_DENSE_UNKNOWNS = 3000
+#: Up to so many unknowns S is handled as a dense matrix: 8 MB.
+_DENSE_UNKNOWNS = 1000
 #: Up to so many, when more than a fifth of S is filled: the sparse factors would be no smaller.
 _FILLED_UNKNOWNS = 12000
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.compiled import compiled, compiled_sums
@@ -26,6 +26,8 @@ from alignsvc.numerics.resampling.coadd import Contribution, Sums
 _LEAST_KNOWN = 0.95
 #: Part of the ring about an aperture that must be known.
 _LEAST_RING = 0.3
+#: Part of a bright source's light that its isophote holds at the least.
+_OF_ISOPHOTE = 0.5
 #: Variance of a median over that of a mean, for normal noise.
 _MEDIAN_COST = 0.5 * math.pi
 #: Of rows and columns, only each second one tells the sky: medians are what takes time.
@@ -132,39 +134,60 @@ class LevelMeasurement:
     patch_px: int = 64
 
     def __call__(self, seen: OwnAndAll, sources: SourceCatalog) -> MeasuredLevels:
-        """Return the levels of an exposure.
+        """Return the levels of an exposure, at all bright sources: `chosen` takes the best of them.
 
         Parameters
         ----------
         seen : OwnAndAll
         sources : SourceCatalog
-            Sound ones in the exposure; the box need not hold all of them.
+            The box need not hold all of them.
         """
-        brightest = np.sort(np.argsort(-sources.snr, kind="stable")[: self.most_sources])
-        found = self._fluxes(seen, sources.select(brightest))
-        skies = self._skies(seen)
         weight = seen.own.weight[::_NOISE_EVERY, ::_NOISE_EVERY]
         known = weight > 0
-        noise = np.array([float(np.median(weight[known])) ** -0.5] if known.any() else [])
-        return MeasuredLevels(*found, *skies, noise)
+        if not known.any():
+            return MeasuredLevels.concatenate([])
+        noise = float(np.median(weight[known])) ** -0.5
+        fluxes = self._fluxes(seen, sources, noise)
+        return MeasuredLevels(*fluxes, *self._skies(seen), np.array([noise]))
+
+    def chosen(self, levels: MeasuredLevels, sound: SourceCatalog) -> MeasuredLevels:
+        """Return the levels with the brightest sources only of those that are `sound`."""
+        brightest = np.argsort(-sound.snr, kind="stable")[: self.most_sources]
+        kept = np.isin(levels.source, sound.id[brightest])
+        return replace(
+            levels,
+            source=levels.source[kept],
+            log_ratio=levels.log_ratio[kept],
+            log_variance=levels.log_variance[kept],
+        )
 
     def _fluxes(
-        self, seen: OwnAndAll, sources: SourceCatalog
+        self, seen: OwnAndAll, sources: SourceCatalog, noise: float
     ) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Return ids, logarithms of the ratios, and their variances."""
-        fwhm = float(np.median(np.nan_to_num(sources.fwhm, nan=1.0))) if len(sources) else 1.0
-        apertures = _Apertures.of(self.aperture_fwhm * fwhm, self.ring)
-        half = apertures.half
-        ny, nx = seen.box.shape
+        """Return ids, logarithms of the ratios, and their variances; by the noise of a pixel."""
         column = np.rint(sources.x).astype(np.int64) - seen.box.x0
         row = np.rint(sources.y).astype(np.int64) - seen.box.y0
+        ny, nx = seen.box.shape
+        here = (column >= 0) & (row >= 0) & (column < nx) & (row < ny)
+        apertures = self._apertures(sources.select(here))
+        half = apertures.half
         inside = (column >= half) & (row >= half) & (column < nx - half) & (row < ny - half)
-        source, row, column = sources.id[inside], row[inside], column[inside]
+        # Some light lies beyond the isophote, but not as much as within it.
+        least = self.least_snr * noise * math.sqrt(apertures.n_pixels[0])
+        chosen = inside & (sources.flux > _OF_ISOPHOTE * least)
+        source, row, column = sources.id[chosen], row[chosen], column[chosen]
         own, all_, variance = apertures.photometry(seen, source, row, column).T
-        noise = self.least_snr * np.sqrt(variance)
-        good = (noise > 0) & (all_ > noise) & (own > 0.3 * noise)
+        error = self.least_snr * np.sqrt(variance)
+        good = (error > 0) & (all_ > error) & (own > 0.3 * error)
         own, all_, variance = own[good], all_[good], variance[good]
         return source[good], np.log(own / all_), variance / own**2
+
+    def _apertures(self, sources: SourceCatalog) -> _Apertures:
+        """Return apertures for the brightest sources' typical size."""
+        brightest = np.argsort(-sources.snr, kind="stable")[: self.most_sources]
+        sizes = np.nan_to_num(sources.fwhm[brightest], nan=1.0)
+        fwhm = float(np.median(sizes)) if len(sizes) else 1.0
+        return _Apertures.of(self.aperture_fwhm * fwhm, self.ring)
 
     def _skies(self, seen: OwnAndAll) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return numbers of patches, medians of the difference there, and their variances."""
@@ -267,6 +290,11 @@ class _Apertures:
         discs = (distance <= radius, distance <= half)
         return cls(np.stack([(disc.sum(axis=1) - 1) // 2 for disc in discs]), half)
 
+    @property
+    def n_pixels(self) -> IntArray:
+        """Pixels of the aperture, and of aperture and ring."""
+        return np.asarray((2 * self.reach + 1).clip(0).sum(axis=1))
+
     def photometry(
         self, seen: OwnAndAll, source: IntArray, row: IntArray, column: IntArray
     ) -> FloatArray:
@@ -278,7 +306,7 @@ class _Apertures:
         sums = np.zeros((len(where), 2, 5))
         _sum_discs(_Planes.of(seen), where, self.reach, sums)
         aperture, ring = sums[:, 0].T, (sums[:, 1] - sums[:, 0]).T
-        n_aperture, n_disc = (2 * self.reach + 1).clip(0).sum(axis=1)
+        n_aperture, n_disc = self.n_pixels
         n_known, n_ring = aperture[1], ring[1]
         enough = n_known >= _LEAST_KNOWN * np.maximum(aperture[0], 1)
         enough &= n_known >= 0.5 * n_aperture
@@ -298,20 +326,20 @@ def _sum_discs(seen: _Planes, where: IntArray, reach: IntArray, sums: FloatArray
             for j in range(reach.shape[1]):
                 if reach[disc, j] >= 0:
                     row, x0, x1 = y - half + j, x - reach[disc, j], x + reach[disc, j] + 1
-                    label = seen.label[row, x0:x1]
                     own = seen.own[row, x0:x1], seen.own_weight[row, x0:x1]
                     total = seen.total[row, x0:x1], seen.total_weight[row, x0:x1]
-                    _add_row((label == 0) | (label == source), own, total, sums[i, disc])
+                    _add_row(seen.label[row, x0:x1], source, own, total, sums[i, disc])
 
 
 @compiled_sums
-def _add_row(mine: BoolArray, own: Sums, total: Sums, sums: FloatArray) -> None:
+def _add_row(label: IntArray, source: int, own: Sums, total: Sums, sums: FloatArray) -> None:
     """Add pixels that are nobody else's, known ones, both means, and the exposure's variance."""
     n_mine, n_known = 0, 0
     of_own, of_total, variance = 0.0, 0.0, 0.0
-    for x in range(mine.size):
-        is_known = mine[x] and own[1][x] > 0
-        n_mine += mine[x]
+    for x in range(label.size):
+        is_mine = label[x] == 0 or label[x] == source
+        is_known = is_mine and own[1][x] > 0
+        n_mine += is_mine
         n_known += is_known
         of_own += own[0][x] / own[1][x] if is_known else 0.0
         of_total += total[0][x] / total[1][x] if is_known else 0.0

@@ -141,6 +141,15 @@ def test_one_task_is_singular(skies: dict[tuple[int, int], Path]) -> None:
     assert " 1 task  of about" in line
 
 
+def test_where_no_mosaic_is_left_none_is_made_when_the_loop_has_ended(
+    skies: dict[tuple[int, int], Path],
+) -> None:
+    none = ("output.mosaic=none", "run.keep_mosaics=none")
+    for settings, once in ((none, 0), (none[:1], 2), (none[1:], 2)):
+        counts = {one.stage: one.counts for one in needs(skies[2, 64], *settings).stages}
+        assert counts["resample"].once == once
+
+
 def test_what_comes_once_more_is_told_and_small_disks_are_in_megabytes(
     skies: dict[tuple[int, int], Path],
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.overlap import LagWindow, overlap_products
+from alignsvc.numerics.displacement.overlap import LagWindow, frame_products
 
 
 @CORRELATORS.register("cc")
@@ -31,7 +31,7 @@ class CrossCorrelation:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         pixels, blots = image.counted, template.counted
-        products = overlap_products(window, pixels, blots)
+        products = frame_products(window, image, template)
         energy = np.einsum("nyx,nyx->n", pixels, pixels)
         norm = np.sqrt(energy * np.einsum("nvyx,nvyx->n", blots, blots) / blots.shape[1])
         scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)

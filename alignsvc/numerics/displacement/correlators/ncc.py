@@ -11,8 +11,8 @@ from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.overlap import (
     LagWindow,
+    frame_products,
     image_sums,
-    overlap_products,
     template_sums,
 )
 
@@ -40,7 +40,7 @@ class NormalisedCorrelation:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         pixels, blots = image.counted, template.counted
-        products = overlap_products(window, pixels, blots)
+        products = frame_products(window, image, template)
         image_energy = image_sums(window, pixels**2, template.good)
         template_energy = template_sums(window, image.good, blots**2)
         return normalised(products, image_energy, template_energy)

@@ -28,7 +28,7 @@ class Resampler(Protocol):
         ...
 
     def for_templates(self) -> Resampler:
-        """Return the same for mosaics that sources are measured against, not looked at."""
+        """Return what makes mosaics that sources are measured against, not looked at."""
         ...
 
 

@@ -90,6 +90,8 @@ class DrizzleResampler:
         With turbo, all pixels of the chip that reach a grid pixel, added in however many boxes
         in order of their rows, give the bits that the whole chip gives.
         """
+        if sums.box.is_empty:
+            return
         scale = _scale(pixel_map)
         drop: TurboDrops | LibraryDrops = LibraryDrops(self.kernel, self.pixfrac, scale)
         if self.kernel == "turbo":

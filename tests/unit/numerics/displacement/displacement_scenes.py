@@ -10,6 +10,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.noise import MosaicNoise
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 
@@ -117,3 +118,12 @@ def reference_of(mean, depth=8.0, own=1.0, segmentation=None):
     others = Contribution(box, mean * weight, np.array(weight))
     mine = Contribution(box, mean * own, np.full(mean.shape, float(own)))
     return Reference.build(merge([others, mine], box), mine, segmentation)
+
+
+def reference_through(coefficients, weight=None, segmentation=None, corner=(0, 0)):
+    """A reference whose spline is known; a sixteenth of the weight is its exposure's share."""
+    (ny, nx), (x, y) = coefficients.shape, corner
+    weight = np.full((ny, nx), 8, np.float32) if weight is None else weight
+    noise = MosaicNoise(np.zeros((1, 1, 2)))
+    box = PixelBox(x, y, x + nx, y + ny)
+    return Reference(box, coefficients, weight, weight / np.float32(16), noise, segmentation)

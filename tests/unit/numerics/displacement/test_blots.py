@@ -2,7 +2,13 @@
 
 import numpy as np
 import pytest
-from displacement_scenes import AffineMap, drizzled_noise, reference_of, stars
+from displacement_scenes import (
+    AffineMap,
+    drizzled_noise,
+    reference_of,
+    reference_through,
+    stars,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -11,7 +17,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.displacement.blots import GUARD_PX, Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
+from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
@@ -97,15 +103,6 @@ def test_the_local_map_is_right_to_a_thousandth_of_a_pixel():
     assert np.abs(local[1] - exact.x).max() < 1e-3
 
 
-def reference_through(coefficients, weight, segmentation=None):
-    """A reference whose spline is known, over a box that begins at pixel (30, 20)."""
-    ny, nx = coefficients.shape
-    box = PixelBox(30, 20, 30 + nx, 20 + ny)
-    noise = MosaicNoise(np.zeros((1, 1, 2)))
-    share = weight / np.float32(16)
-    return Reference(box, coefficients, weight, share, noise, segmentation)
-
-
 def turned(degrees, scale=1.0, mirror=1.0):
     angle = np.radians(degrees)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -121,8 +118,8 @@ def test_a_blot_is_the_quintic_spline_at_its_pixels_however_the_chip_is_turned(m
     coefficients = rng.normal(size=(190, 200)).astype(np.float32)
     pixel_map = AffineMap(matrix, (90.2, 75.4))
     centre = pixel_map.to_chip(Points(np.array([120.3, 131.8]), np.array([110.9, 120.2])))
-    local, windows = LocalMap.expand(pixel_map, centre, 20.0), windows_about(centre, 41)
-    reference = reference_through(coefficients, np.full((190, 200), 8, np.float32))
+    local, windows = LocalMap.expand(pixel_map, centre, 20.0), windows_about(centre, 71)
+    reference = reference_through(coefficients, corner=(30, 20))
     found = blot(reference, local, np.array([1, 2]), windows)
     at = seen_at(local.moved(30, 20), windows)
     exact = ndimage.map_coordinates(
@@ -139,7 +136,7 @@ def test_a_blot_beyond_the_box_of_its_reference_is_nothing_and_at_the_edge_conti
     pixel_map = AffineMap(turned(2))
     local = LocalMap.expand(pixel_map, pixel_map.to_chip(centre), 12.0)
     windows = windows_about(local.centre, 24)
-    reference = reference_through(coefficients, np.full((50, 40), 8, np.float32))
+    reference = reference_through(coefficients, corner=(30, 20))
     found = blot(reference, local, np.array([1, 2]), windows)
     at = seen_at(local.moved(30, 20), windows)
     exact = ndimage.map_coordinates(
@@ -154,13 +151,24 @@ def test_a_blot_beyond_the_box_of_its_reference_is_nothing_and_at_the_edge_conti
         assert not plane[~inside].any()
 
 
+@pytest.mark.parametrize("far", [-1e4, 300.0, 1e7])
+def test_a_window_that_sees_nothing_of_its_reference_disturbs_no_other(far):
+    coefficients = np.random.default_rng(8).normal(size=(60, 70)).astype(np.float32)
+    reference, centre = reference_through(coefficients), np.array([30.2, far])
+    together = blots_of(reference, Points(centre, centre[:1].repeat(2)), AffineMap(np.eye(2)))
+    alone = blots_of(reference, Points(centre[:1], centre[:1]), AffineMap(np.eye(2)))
+    assert together.values[:1].tobytes() == alone.values.tobytes()
+    for plane in (together.values, together.good, together.variance, together.share):
+        assert not plane[1].any()
+
+
 @pytest.mark.parametrize("matrix", [turned(0), turned(0.5), turned(31, 0.7)])
 def test_weight_share_and_source_are_those_of_the_nearest_pixel(matrix):
     rng = np.random.default_rng(6)
     shape = (90, 80)
     weight = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
     label = rng.integers(0, 4, shape)
-    reference = reference_through(np.zeros(shape, np.float32), weight, label)
+    reference = reference_through(np.zeros(shape, np.float32), weight, label, (30, 20))
     pixel_map = AffineMap(matrix, (70.2, 60.4))
     centre, source = Points(np.array([0.3, 3.1]), np.array([1.2, 4.9])), np.array([1, 2])
     local, windows = LocalMap.expand(pixel_map, centre, 12.0), windows_about(centre, 24)
@@ -179,7 +187,8 @@ def test_a_blot_does_not_depend_on_which_others_are_made_with_it():
     rng = np.random.default_rng(7)
     weight = rng.uniform(0, 9, (200, 210)).astype(np.float32)
     label = rng.integers(0, 9, (200, 210))
-    reference = reference_through(rng.normal(size=(200, 210)).astype(np.float32), weight, label)
+    coefficients = rng.normal(size=(200, 210)).astype(np.float32)
+    reference = reference_through(coefficients, weight, label, (30, 20))
     centre = Points(rng.uniform(20, 180, 9), rng.uniform(20, 180, 9))
     together = blots_of(reference, centre, AffineMap(turned(1), (25.0, 15.0)))
     for k in range(9):
@@ -272,14 +281,8 @@ def test_the_noise_of_a_blot_is_what_the_factors_say(smoothing_px):
     moved = LocalMap(local.centre, local.reach_px, local.terms)
     # Whole-pixel windows at whole-pixel maps interpolate nothing: move each to its own phase.
     moved.terms[:, :, 0] += rng.uniform(-0.5, 0.5, (300, 2))
-    reference = Reference(
-        PixelBox(0, 0, 300, 300),
-        noise,
-        np.ones((300, 300), np.float32),
-        np.zeros((300, 300), np.float32),
-        MosaicNoise(np.zeros((1, 1, 2))),
-    )
-    values = blot(reference, moved, np.arange(300), windows_about(centre, 32)).values
+    windows = windows_about(centre, 32)
+    values = blot(reference_through(noise), moved, np.arange(300), windows).values
     spline = TemplateSpline.through(values)
     smoothed = spline.smoothed(np.full(300, smoothing_px))
     shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))

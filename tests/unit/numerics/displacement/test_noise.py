@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from displacement_scenes import AffineMap
+from displacement_scenes import AffineMap, reference_through
 from scipy import ndimage
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows, sampled
+from alignsvc.numerics.displacement.blots import blot
+from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.noise import MosaicNoise
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -69,7 +70,8 @@ def test_slopes_are_as_noisy_as_the_phases_make_them(phase, of_others, shift_px)
     local = maps_at(centre, (phase, phase))
     corner = [np.rint(at).astype(int) - 16 for at in (centre.x, centre.y)]
     spline = ndimage.spline_filter(noise, order=5, output=np.float32)
-    templates = TemplateSpline.through(sampled(spline, local, Windows(*corner, 32)))
+    blots = blot(reference_through(spline), local, np.arange(300), Windows(*corner, 32))
+    templates = TemplateSpline.through(blots.values)
     shift = Points(np.full(300, shift_px), np.full(300, -shift_px))
     sigma = np.full(300, 0.5)
     one, other = (each.shifted(shift, 20) for each in (templates, templates.smoothed(sigma)))

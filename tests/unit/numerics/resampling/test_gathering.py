@@ -8,6 +8,7 @@ import pytest
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.gathering import KERNELS, kernel_table
+from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.numerics.resampling.resamplers.interpolate import InterpolatingResampler
 
 NY, NX = 90, 110
@@ -82,6 +83,10 @@ def test_a_bad_pixel_leaves_a_hole_as_wide_as_it_is_trusted_little(small_sky, ma
         np.testing.assert_allclose(found.mean().value[found.weight > 0], 1.0, rtol=1e-5)
     assert 1 <= holes[1.0] <= 2  # only who has it for its nearest
     assert holes[1.0] < holes[0.1] < holes[0.0] <= 49
+
+
+def test_the_loop_is_given_drizzled_templates():
+    assert InterpolatingResampler().for_templates() == DrizzleResampler().for_templates()
 
 
 def test_a_chip_without_a_good_pixel_gives_nothing(small_sky, make_chip):

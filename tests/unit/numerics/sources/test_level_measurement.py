@@ -47,7 +47,7 @@ def stars() -> SourceCatalog:
     columns = {name: np.zeros(n, column.dtype) for name, column in one.columns()}
     x, y = (np.array(axis) for axis in zip(*PLACES, strict=True))
     columns |= {"id": np.arange(n) + 7, "x": x, "y": y}
-    columns |= {"snr": np.full(n, 500.0), "fwhm": np.full(n, 4.0)}
+    columns |= {"snr": np.full(n, 500.0), "fwhm": np.full(n, 4.0), "flux": np.full(n, 0.8 * FLUX)}
     return dataclasses.replace(one, **columns)
 
 
@@ -101,6 +101,17 @@ def test_pixels_of_another_source_take_no_part() -> None:
 def test_faint_sources_say_nothing() -> None:
     faint = seen(scene(100.0, 4.0, 0.0, 1), scene(100.0, 4.0, 0.0, 2))
     assert not len(MEASURE(faint, stars()).source)
+
+
+def test_the_brightest_of_the_sound_sources_are_chosen() -> None:
+    rising = dataclasses.replace(stars(), snr=np.arange(9) + 100.0)
+    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)), rising)
+    sound = rising.select(rising.id != 14)
+    chosen = LevelMeasurement(most_sources=3).chosen(levels, sound)
+    assert chosen.source.tolist() == [12, 13, 15]
+    assert chosen.log_ratio.tolist() == levels.log_ratio[[5, 6, 8]].tolist()
+    assert chosen.log_variance.tolist() == levels.log_variance[[5, 6, 8]].tolist()
+    assert chosen.patch.tolist() == levels.patch.tolist()
 
 
 def test_what_two_chips_tell_counts_once() -> None:

@@ -1,0 +1,159 @@
+"""Moments of frames in Gaussian windows, and where windows come to rest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.numerics.compiled import compiled, compiled_sums
+
+#: Where a window ends, in widths: beyond, it is less than the rounding of its middle.
+_REACH = 5.5
+#: A step is cut to this part of the window's width: farther Newton's method knows nothing.
+_LONGEST_STEP = 0.5
+#: A response below this part of the window's flux is that of noise, or of a flat top.
+_LEAST_RESPONSE = 0.1
+
+
+@compiled
+def window_moments(
+    values: Float32Array, at: FloatArray, width_px: FloatArray, power: int
+) -> FloatArray:
+    """Return ``sum g^power f v^j u^i`` about points, shape (n, j, i), j and i from 0 to 2.
+
+    Parameters
+    ----------
+    values : float32 array, shape (n, side, side)
+    at : float64 array, shape (n, 2)
+        x and y of the windows' middles.
+    width_px : float64 array, shape (n,)
+        Sigma of the windows g; u and v are distances in units of it.
+    power : int
+    """
+    n, side = values.shape[0], values.shape[1]
+    sums, weights = np.empty((n, 3, 3)), np.empty((2, 3, side), np.float32)
+    for i in range(n):
+        _fill_moments(values[i], at[i], (width_px[i], power), weights, sums[i])
+    return sums
+
+
+@compiled
+def centred(
+    values: Float32Array,
+    begin: FloatArray,
+    width_px: FloatArray,
+    limits: tuple[float, float, int],
+) -> FloatArray:
+    """Return where ``sum g u f`` is 0, shape (n, 2); NaN where steps do not end near the begin.
+
+    Parameters
+    ----------
+    values, width_px
+        As above.
+    begin : float64 array, shape (n, 2)
+        x and y.
+    limits : tuple
+        Length of the last step, pixels; how far from the begin, in widths or pixels if those are
+        less; and how many steps.
+    """
+    tolerance_px, reach, max_iterations = limits
+    n, side = values.shape[0], values.shape[1]
+    found, at = np.full((n, 2), np.nan), np.empty(2)
+    sums, weights = np.empty((3, 3)), np.empty((2, 3, side), np.float32)
+    response = np.empty((2, 2))
+    for i in range(n):
+        width = width_px[i]
+        at[:] = begin[i]
+        for _ in range(max_iterations):
+            _fill_moments(values[i], at, (width, 1), weights, sums)
+            if not _fill_response(sums, response):
+                break
+            determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
+            x = (response[1, 1] * sums[0, 1] - response[0, 1] * sums[1, 0]) / determinant
+            y = (response[0, 0] * sums[1, 0] - response[0, 1] * sums[0, 1]) / determinant
+            shorter = _LONGEST_STEP / max(np.hypot(x, y), _LONGEST_STEP) * width
+            at[0] += x * shorter
+            at[1] += y * shorter
+            away = np.hypot(at[0] - begin[i, 0], at[1] - begin[i, 1])
+            if not away <= reach * max(width, 1.0):
+                break
+            if np.hypot(x, y) * shorter <= tolerance_px:
+                found[i] = at
+                break
+    return found
+
+
+@compiled
+def responses(sums: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return ``-d(sum g u f)/dc``, per width, shape (n, 2, 2), and where it is that of a source.
+
+    ``d(g u)/du = g (1 - u^2)``: for a Gaussian as wide as its window, half of the flux. The unit
+    matrix where it is not.
+    """
+    response, sound = np.empty((len(sums), 2, 2)), np.empty(len(sums), np.bool_)
+    for i in range(len(sums)):
+        sound[i] = _fill_response(sums[i], response[i])
+    return response, sound
+
+
+@compiled
+def _fill_response(sums: FloatArray, response: FloatArray) -> bool:
+    flux, across = sums[0, 0], -sums[1, 1]
+    along_x, along_y = flux - sums[0, 2], flux - sums[2, 0]
+    least = _LEAST_RESPONSE * flux
+    sound = flux > 0 and along_x > least and along_y > least
+    sound = sound and along_x * along_y - across**2 > least**2
+    response[0, 0], response[1, 1] = (along_x, along_y) if sound else (1.0, 1.0)
+    response[0, 1] = response[1, 0] = across if sound else 0.0
+    return bool(sound)
+
+
+@compiled
+def _fill_moments(
+    values: Float32Array,
+    at: FloatArray,
+    window: tuple[float, int],
+    weights: Float32Array,
+    sums: FloatArray,
+) -> None:
+    """Fill the moments of one frame, (3, 3); `weights` (2, 3, side) is room for the window's."""
+    width, power = window
+    x = _fill_window(at[0], width, power, weights[0])
+    y = _fill_window(at[1], width, power, weights[1])
+    sums[:] = 0
+    across = weights[0, :, x[0] : x[1]]
+    for row in range(y[0], y[1]):
+        flux, first, second = _row_sums(values[row, x[0] : x[1]], across)
+        for j in range(3):
+            weight = np.float64(weights[1, j, row])
+            sums[j, 0] += weight * flux
+            sums[j, 1] += weight * first
+            sums[j, 2] += weight * second
+
+
+@compiled
+def _fill_window(centre: float, width: float, power: int, weights: Float32Array) -> tuple[int, int]:
+    """Fill g^power, times u, times u^2; return the first pixel of the window and the end."""
+    side = weights.shape[1]
+    if not np.isfinite(centre) or not width > 0:
+        weights[:] = np.nan
+        return 0, side
+    first = min(max(int(np.ceil(centre - _REACH * width)), 0), side)
+    end = max(min(int(np.floor(centre + _REACH * width)) + 1, side), first)
+    for pixel in range(first, end):
+        u = (pixel - centre) / width
+        g = np.exp(-0.5 * power * u * u)
+        weights[0, pixel], weights[1, pixel], weights[2, pixel] = g, g * u, g * u * u
+    return first, end
+
+
+@compiled_sums
+def _row_sums(
+    values: Float32Array, weights: Float32Array
+) -> tuple[np.float32, np.float32, np.float32]:
+    a = b = c = np.float32(0)
+    for j in range(len(values)):
+        a += values[j] * weights[0, j]
+        b += values[j] * weights[1, j]
+        c += values[j] * weights[2, j]
+    return a, b, c
