@@ -63,9 +63,13 @@ class PixelNoise(NamedTuple):
     per_gain: np.float32
 
 
-@compiled
 def extents(weight: Float32Array) -> IntArray:
     """Return which rows and columns of planes (n, side, side) are not all 0, as in `Boxes`."""
+    return read_only(_extents(weight))
+
+
+@compiled
+def _extents(weight: Float32Array) -> IntArray:
     n, side = weight.shape[0], weight.shape[1]
     found = np.zeros((n, 4), np.int64)
     for i in range(n):
@@ -107,7 +111,7 @@ def trial_sums(
         Slopes along x and y, value and 1 of the instrument times the same of the template, and
         times the pixels.
     """
-    return _trial_sums((*bands,), instrument, template, (*boxes,))
+    return _trial_sums(_own(bands), instrument, template, (*boxes,))
 
 
 def noise_sums(
@@ -125,17 +129,17 @@ def noise_sums(
         power of the instrument's slopes, and the same times the exposure's share.
     """
     boxes, noise = of
-    return _noise_sums((*bands,), instrument, template, (*boxes, *noise))
+    return _noise_sums(_own(bands), instrument, template, (*boxes, *noise))
 
 
 def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return slopes along x and y, value and 1, shape (n, 4, side, side)."""
-    return _surfaces((*bands,), coefficients, read_only(np.array([0, side, 0, side])))
+    return _surfaces(_own(bands), coefficients, read_only(np.array([0, side, 0, side])))
 
 
 def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return values alone at each template's own shift, shape (n, side, side)."""
-    return _values_at((*bands,), coefficients, side)
+    return _values_at(_own(bands), coefficients, side)
 
 
 def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
@@ -148,10 +152,15 @@ def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     coefficients : float32 array, shape (n, template side, template side)
     side : int
     """
-    return _values((*bands,), coefficients, side)
+    return _values(_own(bands), coefficients, side)
 
 
 _Bands: TypeAlias = tuple[IntArray, Float32Array]
+
+
+def _own(bands: Bands) -> _Bands:
+    """Return bands as loops that make one themselves have it: writable."""
+    return bands.first.copy(), bands.weights.copy()
 
 
 @compiled
