@@ -55,7 +55,10 @@ def test_sums_keep_the_order_written_unless_asked_otherwise() -> None:
     assert compiled_sums(total)(values) == pytest.approx(total(values), rel=1e-12)
 
 
-def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
+def test_the_next_process_finds_what_was_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     module = tmp_path / "loops.py"
     module.write_text(MODULE)
     for _ in range(2):
