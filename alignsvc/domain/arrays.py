@@ -1,4 +1,4 @@
-"""Array type names and the one way to make an array read-only."""
+"""Array type names, and the one way to make an array read-only, or all of one form."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    """Return `array` read-only and row after row in memory, a copy only where it is not.
+
+    The one form that compiled loops are made for: with any other they are compiled once more.
+    """
+    return read_only(np.ascontiguousarray(array))

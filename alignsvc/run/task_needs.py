@@ -22,7 +22,7 @@ from alignsvc.tasks.tiles_at_hand import MOST_BYTES
 SOURCES_PER_MPIX = 900
 #: A worker with all its libraries (the compiler of loops takes 110 MB of it, 65 MB of which
 #: workers of one machine share), and one that has listed sources only.
-LIBRARIES_BYTES, FIRST_LIBRARIES_BYTES = 310e6, 140e6
+LIBRARIES_BYTES, FIRST_LIBRARIES_BYTES = 310e6, 250e6
 #: What is left in the heap, for a pixel of the grid's box around an exposure, and at the most.
 _LEFT, _MOST_LEFT = 370.0, 235e6
 
@@ -112,7 +112,7 @@ OF_EXPOSURES: Mapping[str, TaskNeeds] = {
     ),
     # Of what lists of sources left, and of their lists.
     "match_sources": TaskNeeds(
-        libraries=FIRST_LIBRARIES_BYTES + 70e6,
+        libraries=FIRST_LIBRARIES_BYTES + 15e6,
         left=48,
         most_left=100e6,
         kept=0,

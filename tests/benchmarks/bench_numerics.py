@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -30,6 +31,9 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
+from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.blots import Reference
+from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
@@ -170,15 +174,27 @@ def detection() -> list[Comparison]:
     ]  # fmt: skip
 
 
-def measurement(rng: np.random.Generator) -> list[Comparison]:
-    side = int(np.sqrt(N_SOURCES))
+class FieldOfStars(NamedTuple):
+    """A chip, the mosaic of the others, and the sources on both."""
+
+    view: ChipView
+    reference: Reference
+    sources: SourceCatalog
+
+
+def field_of_stars(rng: np.random.Generator, n_sources: int) -> FieldOfStars:
+    side = int(np.sqrt(n_sources))
     lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
     at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
     shape = ((side + 1) * PITCH,) * 2
-    clean = stars(shape, at, rng.uniform(300, 5000, N_SOURCES), FWHM)
+    clean = stars(shape, at, rng.uniform(300, 5000, n_sources), FWHM)
     view = view_of(clean + rng.normal(size=shape), gain=2.0)
     reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
-    sources = catalog(at, FWHM, 8.0)
+    return FieldOfStars(view, reference, catalog(at, FWHM, 8.0))
+
+
+def measurement(rng: np.random.Generator) -> list[Comparison]:
+    view, reference, sources = field_of_stars(rng, N_SOURCES)
     ncc = CORRELATORS.build("ncc", {})
     plain, fitted = CorrelationMeasurement(ncc), CorrelationMeasurement(ncc, TemplateFit())
     matched = CorrelationMeasurement(ncc, TemplateFit(), matching=PsfMatching())

@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.ndimage
-from bench_correlation import FWHM, PITCH, SIDE, pairs_of
+from bench_correlation import FWHM, SIDE, pairs_of
 from bench_detection import ours, simulated
-from bench_numerics import chip_wcs
+from bench_numerics import chip_wcs, field_of_stars
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/solve"))
-from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
 from solve_scenes import make_scene
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry
-from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
+from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.correlation_maps import correlated
@@ -119,16 +117,9 @@ def test_correlation_and_its_peak(benchmark, rng, name) -> None:
 
 
 def test_displacements_of_a_chip(benchmark, rng) -> None:
-    side = int(np.sqrt(N_SOURCES))
-    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
-    at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
-    shape = ((side + 1) * PITCH,) * 2
-    clean = stars(shape, at, rng.uniform(300, 5000, N_SOURCES), FWHM)
-    view = view_of(clean + rng.normal(size=shape), gain=2.0)
-    reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
+    view, reference, sources = field_of_stars(rng, N_SOURCES)
     ncc = CORRELATORS.build("ncc", {})
     measure = CorrelationMeasurement(ncc, TemplateFit(), matching=PsfMatching())
-    sources = catalog(at, FWHM, 8.0)
     benchmark(lambda: measure(view, reference, sources))
 
 

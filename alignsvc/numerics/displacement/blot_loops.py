@@ -12,9 +12,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.displacement.bands import KNOTS
 
-#: Knots of a quintic that a value needs along an axis, and how many of them lie below its pixel.
-KNOTS, BELOW = 6, 2
+#: Of the knots that a value needs along an axis, how many lie below its pixel.
+BELOW = 2
 #: Pixels of a window's row that are placed at once.
 _SEGMENT = 64
 #: Pixels that a processor interpolates at once: neighbours on the chip and on the grid.

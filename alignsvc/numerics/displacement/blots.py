@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.displacement.bands import KNOTS
 from alignsvc.numerics.displacement.blot_loops import (
     BELOW,
-    KNOTS,
     BlotPlanes,
     GridPlanes,
     Views,
@@ -216,7 +216,7 @@ def _planes(reference: Reference) -> GridPlanes:
     unknown = np.zeros((0, 0), np.int64)
     label = unknown if reference.segmentation is None else reference.segmentation
     planes = (reference.coefficients, reference.weight, reference.share, label)
-    return GridPlanes(*(read_only(np.ascontiguousarray(plane)) for plane in planes))
+    return GridPlanes(*(contiguous(plane) for plane in planes))
 
 
 def _views(
@@ -234,4 +234,4 @@ def _views(
     place[:, :, 0] -= first
     size = (end - first).max(axis=0, initial=KNOTS)[::-1]
     seen = (first, size, place, local_map.area.astype(np.float32), source)
-    return Views(*(read_only(np.ascontiguousarray(one)) for one in seen))
+    return Views(*(contiguous(one) for one in seen))

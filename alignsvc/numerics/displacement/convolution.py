@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
 from alignsvc.numerics.compiled import compiled_sums
 
 #: Where a Gaussian ends, in sigma: beyond, it is less than the rounding of its middle.
@@ -39,7 +39,7 @@ def convolved(planes: Float32Array, along_x: FloatArray, along_y: FloatArray) ->
     """
     result = np.empty(planes.shape, np.float32)
     weights = _weights(along_x), _weights(along_y)
-    _convolve(read_only(np.ascontiguousarray(planes)), *weights, along_x.shape[-1] // 2, result)
+    _convolve(contiguous(planes), *weights, along_x.shape[-1] // 2, result)
     return result
 
 
@@ -50,7 +50,7 @@ def _weights(kernels: FloatArray) -> Float32Array:
     largest = np.abs(kernels).max(axis=2, keepdims=True)
     counted = np.where(np.abs(kernels) > _NEGLIGIBLE * largest, kernels, 0)
     flipped = np.pad(counted[..., ::-1], ((0, 0), (0, 0), (0, short)))
-    return read_only(np.ascontiguousarray(flipped.astype(np.float32)))
+    return contiguous(flipped.astype(np.float32))
 
 
 @compiled_sums
@@ -64,11 +64,12 @@ def _convolve(
     """Convolve plane by plane, each laid out as one long row.
 
     Between rows, above and below lie zeros: a kernel along either axis is then one sum of moved
-    copies of the whole, which fills the lanes of a processor however small the plane.
+    copies of the whole, which fills the lanes of a processor however small the plane. The zeros
+    between two rows are beyond the end of one and before the beginning of the other.
     """
     n, side = planes.shape[0], planes.shape[1]
     n_terms, n_weights = along_x.shape[1], along_x.shape[2]
-    row = side + n_weights
+    row = side + reach
     length = side * row
     padded = np.zeros(length + n_weights, np.float32)
     rows = np.zeros((side + n_weights) * row, np.float32)

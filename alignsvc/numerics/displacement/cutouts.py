@@ -52,7 +52,9 @@ class MaskedStack:
         if self.good.all():
             return self.values
         good = np.expand_dims(self.good, tuple(range(1, self.values.ndim - 2)))
-        return np.where(good, self.values, np.float32(0))
+        # A product takes a fifth of the time of a choice.
+        counted: Float32Array = self.values * good
+        return counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

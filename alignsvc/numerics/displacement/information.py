@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
@@ -26,7 +26,6 @@ from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.surfaces import (
     Boxes,
     PixelNoise,
-    extents,
     noise_sums,
     trial_sums,
 )
@@ -163,8 +162,7 @@ class Equations:
         value = self.factors.value * total
         noise = np.stack([slope_x, slope_y, value, np.zeros_like(total)], axis=1)
         object.__setattr__(self, "noise", noise)
-        weight = _plain(self.weight)
-        boxes = Boxes(_plain(self.pairs.pixels), weight, read_only(extents(weight)))
+        boxes = Boxes.of(self.pairs.pixels, self.weight)
         object.__setattr__(self, "boxes", boxes)
 
     def select(self, which: BoolArray | IntArray) -> Equations:
@@ -294,11 +292,11 @@ class Trial:
         """Return what the pixels' errors add up to, shape (n, 8); see `noise_sums`."""
         equations, pairs = self.equations, self.equations.pairs
         noise = PixelNoise(
-            _plain(inverse),
-            _plain(np.maximum(flux, 0).astype(np.float32)),
-            _plain(pairs.weight),
-            _plain(pairs.template_variance),
-            _plain(pairs.share),
+            contiguous(inverse),
+            contiguous(np.maximum(flux, 0).astype(np.float32)),
+            contiguous(pairs.weight),
+            contiguous(pairs.template_variance),
+            contiguous(pairs.share),
             np.float32(0 if pairs.gain is None else 1 / pairs.gain),
         )
         bands = pairs.spline.bands(self.shift, pairs.side)
@@ -337,11 +335,6 @@ class Trial:
 def _symmetric(upper: FloatArray) -> FloatArray:
     """Return the matrices of xx, xy, yy, shape (n, 2, 2)."""
     return upper[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array in the one form that compiled sums are made for."""
-    return read_only(np.ascontiguousarray(array))
 
 
 def _rows(*planes: Float32Array) -> tuple[Float32Array, ...]:

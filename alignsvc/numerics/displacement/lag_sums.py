@@ -6,6 +6,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.surfaces import extent_of
 
 #: Numbers that a processor adds up in one go, at least: loops over as many have no rest.
 _LANES = 32
@@ -38,7 +39,7 @@ def products_at_lags(
     side = image.shape[1] + n_lags
     pixels, seen = np.zeros(side**2, np.float32), np.zeros(side**2 + 4, np.float32)
     for i in range(n):
-        top, end, left, right = _box(image[i])
+        top, end, left, right = extent_of(image[i])
         if end == top:
             continue
         width, row = right - left, right - left + n_lags - 1
@@ -131,19 +132,6 @@ def _add_interleaved(rows: Float32Array, first: int, total: Float32Array) -> Non
 def _add_difference(more: Float32Array, less: Float32Array, total: Float32Array) -> None:
     for j in range(len(total)):
         total[j] += more[j] - less[j]
-
-
-@compiled
-def _box(plane: Float32Array) -> tuple[int, int, int, int]:
-    """Return the first row that is not all 0, the one after the last, and such columns."""
-    side = plane.shape[0]
-    top, end, left, right = side, 0, side, 0
-    for y in range(side):
-        for x in range(side):
-            if plane[y, x] != 0:
-                top, end = min(top, y), y + 1
-                left, right = min(left, x), max(right, x + 1)
-    return (top, end, left, right) if end else (0, 0, 0, 0)
 
 
 @compiled

@@ -15,6 +15,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.calibrators import CleanSources
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
+from alignsvc.numerics.displacement.chunks import chunks_of_least_work
 from alignsvc.numerics.displacement.circumstances import (
     CORE_FWHM,
     Circumstances,
@@ -41,10 +42,6 @@ from alignsvc.numerics.displacement.spline import TemplateSpline
 from alignsvc.numerics.displacement.star_methods import LearntStars, StarMethod
 from alignsvc.numerics.displacement.worst_sources import Badness, WorstSources
 
-#: Pixels of templates worked on at once: so few that planes of 1 MB are used again and again, not
-#: asked of the system each time (a fifth of a measurement's time with four times as many), and so
-#: many that the calls, which cost 2 ms however few the sources, hardly count.
-_PIXELS_AT_ONCE = 1 << 18
 #: Trust below this is none.
 _LEAST_TRUST = 1e-6
 
@@ -196,11 +193,11 @@ class CorrelationMeasurement:
         classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
         for index in np.unique(classes):
             sides = self.sizes.windows(int(index))
-            aperture_px = self._aperture(targets, sides)
             members = np.flatnonzero(classes == index)
-            members = members[np.argsort(aperture_px[members], kind="stable")]
-            for chunk in _chunks(members, sides):
-                yield chunk, sides.holding(float(aperture_px[chunk[-1]]) + 0.5 * SOFT_EDGE_PX)
+            radius_px = self._aperture(targets, sides)[members] + 0.5 * SOFT_EDGE_PX
+            needed = sides.templates(radius_px)
+            for chunk in chunks_of_least_work(needed):
+                yield members[chunk], sides.holding(float(radius_px[chunk].max()))
 
     def _kernel(self, view: ChipView, reference: Reference, targets: Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
@@ -439,9 +436,3 @@ def _least_trust(trust: FloatArray) -> FloatArray:
 def _upper(covariance: FloatArray) -> FloatArray:
     """Return xx, xy, yy of matrices (n, 2, 2)."""
     return covariance.reshape(-1, 4)[:, [0, 1, 3]]
-
-
-def _chunks(members: IntArray, sides: Sides) -> Iterator[IntArray]:
-    """Yield equal parts of which none has more pixels than are worked on at once."""
-    n_parts = -(-len(members) * sides.template**2 // _PIXELS_AT_ONCE)
-    yield from np.array_split(members, min(max(n_parts, 1), len(members)))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: Median of the absolute value of a normal variable.
@@ -53,7 +53,7 @@ class NeighbourDifferences:
         """
         cells = tuple(-(-max(n, 1) // cell_px) for n in value.shape)
         found = cls(np.zeros((*cells, 2)), np.zeros((*cells, 2), np.int64))
-        planes = _Planes(*(read_only(np.ascontiguousarray(one)) for one in (value, weight, sky)))
+        planes = _Planes(*(contiguous(one) for one in (value, weight, sky)))
         _measure(planes, cell_px, found.variance, found.number)
         return found
 

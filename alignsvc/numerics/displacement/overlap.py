@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, read_only
 from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.lag_sums import masked_sums_at_lags, products_at_lags
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
@@ -141,7 +141,7 @@ def overlap_products(
     float32 array, shape (n, versions, n_lags, n_lags)
     """
     if window.n_lags <= _MOST_SUMMED:
-        frames = _plain(image), _plain(template)
+        frames = contiguous(image), contiguous(template)
         return products_at_lags(*frames, window.first, window.n_lags)
     return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
 
@@ -170,7 +170,7 @@ def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Arr
 
     Shapes as in `overlap_products`.
     """
-    frames = _plain(image_good), _plain(template)
+    frames = contiguous(image_good), contiguous(template)
     return masked_sums_at_lags(*frames, window.first, window.n_lags)
 
 
@@ -190,8 +190,3 @@ def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray)
         mask = template_good[part, None].astype(np.float32)
         sums[part] = overlap_products(window, image[part], mask)
     return sums
-
-
-def _plain(array: NDArray[_Number]) -> NDArray[_Number]:
-    """Return an array in the one form that compiled sums are made for."""
-    return read_only(np.ascontiguousarray(array))

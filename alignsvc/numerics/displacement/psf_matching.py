@@ -21,14 +21,20 @@ from functools import lru_cache
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    read_only,
+)
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.convolution import convolved
 from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
     gaussian_taps,
 )
-from alignsvc.numerics.displacement.surfaces import Boxes, extents, trial_sums
+from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
 from alignsvc.numerics.sources.selection import brightest
 
 #: Place of the value among the columns, which are two slopes, value and 1.
@@ -270,8 +276,7 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     """
     n = len(some.pixels)
     plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
-    weight = read_only(np.ascontiguousarray(some.weight))
-    boxes = Boxes(read_only(np.ascontiguousarray(some.pixels)), weight, extents(weight))
+    boxes = Boxes.of(some.pixels, some.weight)
     bands = plain.bands(some.shift, some.pixels.shape[-1])
 
     def sums(one: TemplateSpline, other: TemplateSpline) -> FloatArray:

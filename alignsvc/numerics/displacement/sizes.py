@@ -40,6 +40,12 @@ class Sides:
         wanted += (self.cutout - wanted) % 2
         return replace(self, compared=min(wanted, self.cutout))
 
+    def templates(self, radius_px: FloatArray) -> IntArray:
+        """Return the sides of templates whose boxes hold discs of some radii, shape (n,)."""
+        whole, place = np.unique(np.ceil(radius_px), return_inverse=True)
+        sides = np.array([self.holding(float(one)).template for one in whole], np.int64)
+        return sides[place]
+
     @property
     def box(self) -> int:
         """Side of the box that is compared."""

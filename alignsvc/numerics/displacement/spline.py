@@ -14,17 +14,19 @@ from functools import cache
 
 import numpy as np
 from scipy import ndimage
-from scipy.interpolate import BSpline
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    contiguous,
+    read_only,
+)
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.bands import Bands, bands_at
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import (
-    surfaces,
-    values,
-    values_at,
-)
+from alignsvc.numerics.displacement.surfaces import surfaces, values, values_at
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -33,28 +35,6 @@ BASIS_VARIANCE_PX2 = (ORDER + 1) / 12
 REACH = (ORDER + 1) // 2
 #: Half-pixel phases in the order of the versions of a blot stack.
 PHASES = Points(np.array([0.0, 0.5, 0.0, 0.5]), np.array([0.0, 0.0, 0.5, 0.5]))
-
-
-def _pieces() -> FloatArray:
-    """Return the polynomials of the six B-splines about a point: (power, knot)."""
-    basis = BSpline.basis_element(np.arange(ORDER + 2.0), extrapolate=False)
-    # The point lies in the (5 - k)th piece of knot k's spline: a quintic, through six points.
-    nodes = np.linspace(0, 1, ORDER + 1)
-    values = basis(np.arange(ORDER, -1, -1) + np.minimum(nodes, 1 - 1e-15)[:, None])
-    pieces: FloatArray = np.linalg.solve(np.vander(nodes, increasing=True), values)
-    return pieces
-
-
-def _with_derivatives(pieces: FloatArray) -> FloatArray:
-    """Return polynomials beside their first and second derivatives: (power, 3 x knot)."""
-    exponent = np.arange(1, ORDER + 1)[:, None]
-    slope, curvature = np.zeros_like(pieces), np.zeros_like(pieces)
-    slope[:-1] = exponent * pieces[1:]
-    curvature[:-1] = exponent * slope[1:]
-    return np.concatenate([pieces, slope, curvature], axis=1)
-
-
-_ALL_PIECES = read_only(_with_derivatives(_pieces()).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,26 +142,7 @@ class TemplateSpline:
     @property
     def rows(self) -> Float32Array:
         """The coefficients in the one form that compiled sums are made for."""
-        return read_only(np.ascontiguousarray(self.coefficients))
-
-
-def basis_weights(fraction: FloatArray, n_derivatives: int) -> Float32Array:
-    """Return values and derivatives of the six B-splines about points: (..., 1 + n, 6).
-
-    Parameters
-    ----------
-    fraction : float64 array, any shape
-        Position above the third of the six knots, 0 to 1.
-    n_derivatives : int
-        n, at most 2.
-    """
-    # A row for each power: each is made of the one before in one go.
-    raised = np.ones((ORDER + 1, fraction.size), np.float32)
-    np.copyto(raised[1], fraction.reshape(-1), casting="same_kind")
-    for power in range(2, ORDER + 1):
-        np.multiply(raised[power - 1], raised[1], out=raised[power])
-    weights: Float32Array = raised.T @ _ALL_PIECES[:, : (1 + n_derivatives) * (ORDER + 1)]
-    return weights.reshape(*fraction.shape, 1 + n_derivatives, ORDER + 1)
+        return contiguous(self.coefficients)
 
 
 @cache

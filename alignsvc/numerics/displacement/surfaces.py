@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, IntArray, contiguous, read_only
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import KNOTS, Bands
 
@@ -39,6 +39,12 @@ class Boxes(NamedTuple):
     pixels: Float32Array
     weight: Float32Array
     extent: IntArray
+
+    @classmethod
+    def of(cls, pixels: Float32Array, weight: Float32Array) -> Boxes:
+        """Return the boxes of these planes, in the form that the sums are compiled for."""
+        plain = contiguous(weight)
+        return cls(contiguous(pixels), plain, extents(plain))
 
 
 class PixelNoise(NamedTuple):
@@ -70,24 +76,29 @@ def extents(weight: Float32Array) -> IntArray:
 
 @compiled
 def _extents(weight: Float32Array) -> IntArray:
-    n, side = weight.shape[0], weight.shape[1]
-    found = np.zeros((n, 4), np.int64)
-    for i in range(n):
-        first_row, end_row, first, end = side, 0, side, 0
-        for y in range(side):
-            x = 0
-            while x < side and weight[i, y, x] == 0:
-                x += 1
-            if x == side:
-                continue
-            first_row, end_row, first = min(first_row, y), y + 1, min(first, x)
-            x = side
-            while x > end and weight[i, y, x - 1] == 0:
-                x -= 1
-            end = x
-        if end_row:
-            found[i, 0], found[i, 1], found[i, 2], found[i, 3] = first_row, end_row, first, end
+    found = np.empty((len(weight), 4), np.int64)
+    for i in range(len(weight)):
+        found[i, 0], found[i, 1], found[i, 2], found[i, 3] = extent_of(weight[i])
     return found
+
+
+@compiled
+def extent_of(plane: Float32Array) -> tuple[int, int, int, int]:
+    """Return the first row that is not all 0, the one after the last, and such columns."""
+    side = plane.shape[0]
+    first_row, end_row, first, end = side, 0, side, 0
+    for y in range(side):
+        x = 0
+        while x < side and plane[y, x] == 0:
+            x += 1
+        if x == side:
+            continue
+        first_row, end_row, first = min(first_row, y), y + 1, min(first, x)
+        x = side
+        while x > end and plane[y, x - 1] == 0:
+            x -= 1
+        end = x
+    return (first_row, end_row, first, end) if end_row else (0, 0, 0, 0)
 
 
 def trial_sums(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous
 from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import Chip
 from alignsvc.errors import DataError
@@ -50,7 +50,7 @@ class CalibratedChip:
                     f"chip {self.name}: pixels have shape {self.pixels.shape}, "
                     f"{plane} has {array.shape}"
                 )
-            object.__setattr__(self, plane, read_only(np.ascontiguousarray(array)))
+            object.__setattr__(self, plane, contiguous(array))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,7 +104,7 @@ class _InOneForm(NamedTuple):
     @classmethod
     def of(cls, chip: Chip, sky: SkyModel) -> _InOneForm:
         planes = (chip.pixels, sky.level, chip.mask, chip.saturated)
-        return cls(*(read_only(np.ascontiguousarray(plane)) for plane in planes))
+        return cls(*(contiguous(plane) for plane in planes))
 
 
 @compiled

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, read_only
+from alignsvc.domain.arrays import BoolArray, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 
@@ -145,7 +145,7 @@ def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
 
 def flat(plane: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels of a plane in a row, read-only: the form that loops are compiled for."""
-    return read_only(np.ascontiguousarray(plane).reshape(-1))
+    return contiguous(plane).reshape(-1)
 
 
 @compiled

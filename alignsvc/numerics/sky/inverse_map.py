@@ -13,10 +13,8 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import PixelBox, Points
-from alignsvc.errors import DataError
 from alignsvc.numerics.sky.lattice import Bicubics, Lattice, bicubics
-from alignsvc.numerics.sky.pixel_map import FINEST_STEP, WORST_ERROR_PX, PixelMap
-from alignsvc.reasons import FailureKind
+from alignsvc.numerics.sky.pixel_map import PixelMap, coarsest_that_will_do
 
 #: Side of a cell tried first, chip pixels.
 COARSEST_STEP = 128
@@ -63,21 +61,12 @@ def build_inverse_map(pixel_map: PixelMap, box: PixelBox, tolerance_px: float = 
     """
     middle = Points(*(np.asarray((n - 1) / 2) for n in pixel_map.shape[::-1]))
     scale = float(np.sqrt(np.abs(np.linalg.det(pixel_map.jacobian(middle)))))
-    step = COARSEST_STEP
-    while True:
-        found = _fitted(pixel_map, box, step, scale)
-        if found.error_px <= tolerance_px:
-            return found
-        if step <= FINEST_STEP:
-            break
-        step //= 2
-    if not found.error_px <= max(tolerance_px, WORST_ERROR_PX):
-        raise DataError(
-            FailureKind.BAD_WCS,
-            f"pixel map: its inverse on nodes every {step} px is wrong by {found.error_px:.2g} px "
-            f"and {WORST_ERROR_PX} px is wanted; remove the exposure or mend its distortion",
-        )
-    return found
+    return coarsest_that_will_do(
+        "its inverse",
+        COARSEST_STEP,
+        tolerance_px,
+        lambda step: _fitted(pixel_map, box, step, scale),
+    )
 
 
 def _fitted(pixel_map: PixelMap, box: PixelBox, step: float, scale: float) -> InverseMap:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 
@@ -101,7 +101,7 @@ class Bicubics:
 
 def bicubics(lattice_x: Lattice, lattice_y: Lattice, cells: FloatArray) -> Bicubics:
     """Return them with coefficients that nobody can change, in the order that they are read."""
-    return Bicubics(lattice_x, lattice_y, read_only(np.ascontiguousarray(cells)))
+    return Bicubics(lattice_x, lattice_y, contiguous(cells))
 
 
 @compiled

@@ -8,7 +8,9 @@ every cell that are farthest from nodes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -184,22 +186,56 @@ def build_pixel_map(wcs: CelestialWcs, grid: MosaicGrid, tolerance_px: float = 1
         BAD_WCS: the WCS gives no position somewhere on the chip, or no lattice reaches 1e-3 px.
     """
     margins = _finite_margins(wcs, grid)
-    step = COARSEST_STEP
-    while True:
-        pixel_map = _fitted(wcs, grid, margins, step)
-        if pixel_map.error_px <= tolerance_px:
-            return pixel_map
-        if step <= FINEST_STEP:
-            break
+    return coarsest_that_will_do(
+        "the WCS is not smooth: a spline",
+        COARSEST_STEP,
+        tolerance_px,
+        lambda step: _fitted(wcs, grid, margins, step),
+    )
+
+
+class _WithError(Protocol):
+    @property
+    def error_px(self) -> float: ...
+
+
+_Map = TypeVar("_Map", bound=_WithError)
+
+
+def coarsest_that_will_do(
+    what: str, coarsest_step: int, tolerance_px: float, fitted: Callable[[int], _Map]
+) -> _Map:
+    """Return the first map whose error is tolerated, the step halved from one to the next.
+
+    At the finest step up to `WORST_ERROR_PX` is.
+
+    Parameters
+    ----------
+    what : str
+        The map in words, for the message.
+    coarsest_step : int
+        Side of a cell tried first, chip pixels.
+    tolerance_px : float
+    fitted : callable
+        Returns the map with a step, its error measured; NaN is no error that is tolerated.
+
+    Raises
+    ------
+    DataError
+        BAD_WCS: the error of the finest is larger.
+    """
+    step = coarsest_step
+    found = fitted(step)
+    while not found.error_px <= tolerance_px and step > FINEST_STEP:
         step //= 2
-    if not pixel_map.error_px <= max(tolerance_px, WORST_ERROR_PX):
+        found = fitted(step)
+    if not found.error_px <= max(tolerance_px, WORST_ERROR_PX):
         raise DataError(
             FailureKind.BAD_WCS,
-            f"pixel map: the WCS is not smooth, a spline with nodes every {step} px is wrong by "
-            f"{pixel_map.error_px:.2g} px and {WORST_ERROR_PX} px is wanted; "
-            "remove the exposure or mend its distortion",
+            f"pixel map: {what} with nodes every {step} px is wrong by {found.error_px:.2g} px "
+            f"and {WORST_ERROR_PX} px is wanted; remove the exposure or mend its distortion",
         )
-    return pixel_map
+    return found
 
 
 def _portions(n: int) -> list[slice]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.coadd import Contribution
@@ -149,8 +149,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(mean: Contribution) -> _Sums:
-    planes = (np.ascontiguousarray(plane) for plane in (mean.numerator, mean.weight))
-    return _Sums(*map(read_only, planes))
+    return _Sums(contiguous(mean.numerator), contiguous(mean.weight))
 
 
 @compiled

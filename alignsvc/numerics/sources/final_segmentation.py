@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.domain.arrays import IntArray, read_only
+from alignsvc.domain.arrays import IntArray, contiguous
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.sources.matching import UNLISTED, SegmentIds
 
@@ -20,7 +20,7 @@ def final_segmentation(segmentation: IntArray, sources: SegmentIds, component: i
     segments = np.concatenate([[0], sources.segment[here]])
     ids = np.concatenate([[0], sources.id[here]])
     result = np.zeros(segmentation.shape, np.int64)
-    _renumber(read_only(np.ascontiguousarray(segmentation).ravel()), segments, ids, result.ravel())
+    _renumber(contiguous(segmentation).reshape(-1), segments, ids, result.ravel())
     return result
 
 

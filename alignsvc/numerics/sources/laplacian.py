@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.spread_masks import any_about, dilated
@@ -76,7 +76,7 @@ class _Planes(NamedTuple):
 
 
 def _planes(chip: CalibratedChip) -> _Planes:
-    return _Planes(*(read_only(np.ascontiguousarray(of)) for of in (chip.pixels, chip.mask)))
+    return _Planes(*(contiguous(of) for of in (chip.pixels, chip.mask)))
 
 
 @compiled

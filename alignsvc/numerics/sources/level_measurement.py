@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.compiled import compiled, compiled_sums
@@ -228,7 +228,7 @@ class _Planes(NamedTuple):
         if label is None:
             label = np.zeros(seen.box.shape, np.int64)
         planes = seen.own.numerator, seen.own.weight, seen.total.numerator, seen.total.weight
-        return cls(*(read_only(np.ascontiguousarray(plane)) for plane in (*planes, label)))
+        return cls(*(contiguous(plane) for plane in (*planes, label)))
 
 
 class _PatchSums(NamedTuple):
@@ -305,7 +305,7 @@ class _Apertures:
         where = np.stack([source, row, column], axis=1)
         sums = np.zeros((len(where), 2, 5))
         _sum_discs(_Planes.of(seen), where, self.reach, sums)
-        aperture, ring = sums[:, 0].T, (sums[:, 1] - sums[:, 0]).T
+        aperture, ring = sums[:, 0].T, sums[:, 1].T
         n_aperture, n_disc = self.n_pixels
         n_known, n_ring = aperture[1], ring[1]
         enough = n_known >= _LEAST_KNOWN * np.maximum(aperture[0], 1)
@@ -318,17 +318,23 @@ class _Apertures:
 
 @compiled
 def _sum_discs(seen: _Planes, where: IntArray, reach: IntArray, sums: FloatArray) -> None:
-    """Fill `sums` (n, 2, 5) with those of two discs about each (source, row, column)."""
+    """Fill `sums` (n, 2, 5) with those of aperture and ring about each (source, row, column)."""
     half = reach.shape[1] // 2
     for i in range(len(where)):
         source, y, x = where[i]
-        for disc in range(2):
-            for j in range(reach.shape[1]):
-                if reach[disc, j] >= 0:
-                    row, x0, x1 = y - half + j, x - reach[disc, j], x + reach[disc, j] + 1
-                    own = seen.own[row, x0:x1], seen.own_weight[row, x0:x1]
-                    total = seen.total[row, x0:x1], seen.total_weight[row, x0:x1]
-                    _add_row(seen.label[row, x0:x1], source, own, total, sums[i, disc])
+        for j in range(reach.shape[1]):
+            inner, outer = reach[0, j], reach[1, j]
+            # What is left of the aperture, within it, and right of it. With `inner` -1, nothing is
+            # within.
+            middle = max(x + inner + 1, x - inner)
+            ends = (x - outer, x - inner, middle, x + outer + 1)
+            for part in range(3):
+                first, last = ends[part], ends[part + 1]
+                row = y - half + j
+                own = seen.own[row, first:last], seen.own_weight[row, first:last]
+                total = seen.total[row, first:last], seen.total_weight[row, first:last]
+                into = sums[i, 0 if part == 1 else 1]
+                _add_row(seen.label[row, first:last], source, own, total, into)
 
 
 @compiled_sums
@@ -337,13 +343,17 @@ def _add_row(label: IntArray, source: int, own: Sums, total: Sums, sums: FloatAr
     n_mine, n_known = 0, 0
     of_own, of_total, variance = 0.0, 0.0, 0.0
     for x in range(label.size):
-        is_mine = label[x] == 0 or label[x] == source
-        is_known = is_mine and own[1][x] > 0
+        # All is read, whether it counts or not: what is read on a condition fills no lanes.
+        value, weight = own[0][x], own[1][x]
+        mean = total[0][x] / total[1][x]
+        is_mine = (label[x] == 0) | (label[x] == source)
+        is_known = is_mine & (weight > 0)
+        inverse = 1.0 / weight if is_known else 0.0
         n_mine += is_mine
         n_known += is_known
-        of_own += own[0][x] / own[1][x] if is_known else 0.0
-        of_total += total[0][x] / total[1][x] if is_known else 0.0
-        variance += 1.0 / own[1][x] if is_known else 0.0
+        of_own += value * inverse if is_known else 0.0
+        of_total += mean if is_known else 0.0
+        variance += inverse
     sums[0] += n_mine
     sums[1] += n_known
     sums[2] += of_own

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import Float32Array, read_only
+from alignsvc.domain.arrays import Float32Array, contiguous
 from alignsvc.numerics.compiled import compiled
 
 T = TypeVar("T", bound=np.generic)
@@ -36,7 +36,7 @@ def signal_to_noise(values: Float32Array, weight: Float32Array) -> Float32Array:
         unit Gaussian. 0 in holes. A pixel depends on its 3 x 3 neighbours alone, in the same
         order of operations everywhere; pixels beyond the array count as holes.
     """
-    planes = (read_only(np.ascontiguousarray(plane)) for plane in (values, weight))
+    planes = (contiguous(plane) for plane in (values, weight))
     return _filtered(*planes)
 
 

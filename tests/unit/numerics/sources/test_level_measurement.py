@@ -98,6 +98,30 @@ def test_pixels_of_another_source_take_no_part() -> None:
     assert abs(without.log_ratio[0]) < 0.01
 
 
+def test_fluxes_are_those_of_whole_discs_and_rings_summed_plainly() -> None:
+    some_hole = np.zeros(BOX.shape, bool)
+    some_hole[60:64, 50:56] = True
+    planes = seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2), some_hole)
+    labels = np.zeros(BOX.shape, np.int64)
+    labels[40:90, 70:74], labels[60:66, 54:60] = 99, 7
+    levels = MEASURE(dataclasses.replace(planes, segmentation=labels), stars())
+    y, x = np.mgrid[BOX.y0 : BOX.y1, BOX.x0 : BOX.x1]
+    distance = np.hypot(x - np.rint(PLACES[0][0]), y - np.rint(PLACES[0][1]))
+    known = (planes.own.weight > 0) & ((labels == 0) | (labels == 7))
+    disc, whole = known & (distance <= 18), known & (distance <= 27)
+    ring = whole & ~disc
+    part = disc.sum() / ring.sum()
+    means = (
+        np.divide(one.numerator, one.weight, out=np.zeros(BOX.shape), where=one.weight > 0)
+        for one in (planes.own, planes.total)
+    )
+    own, all_ = (mean[disc].sum() - part * mean[ring].sum() for mean in means)
+    variance = (1 / planes.own.weight[disc]).sum() * (1 + part) / own**2
+    assert levels.source[0] == 7
+    assert levels.log_ratio[0] == pytest.approx(np.log(own / all_), rel=1e-9)
+    assert levels.log_variance[0] == pytest.approx(variance, rel=1e-9)
+
+
 def test_faint_sources_say_nothing() -> None:
     faint = seen(scene(100.0, 4.0, 0.0, 1), scene(100.0, 4.0, 0.0, 2))
     assert not len(MEASURE(faint, stars()).source)
