@@ -16,6 +16,7 @@ from alignsvc.api.looking import (
     status,
     watch,
 )
+from alignsvc.api.preparing import Preparation, prepare
 from alignsvc.api.runs import align, cancel, check, clean, rehearse, resume, retry, submit
 from alignsvc.api.simulating import evaluate, simulate
 from alignsvc.building_blocks import (
@@ -60,6 +61,7 @@ __all__ = [
     "ListedRun",
     "MosaicImage",
     "Plan",
+    "Preparation",
     "Pulls",
     "Rehearsal",
     "RunOptions",
@@ -93,6 +95,7 @@ __all__ = [
     "list_runs",
     "look",
     "monitor",
+    "prepare",
     "pulls",
     "read_mosaic",
     "rehearse",

@@ -425,6 +425,20 @@ def simulate(
 
 
 @app.command()
+def prepare() -> None:
+    """Compile what else the first run would compile; once for an installation."""
+    from alignsvc import api
+
+    done = api.prepare()
+    print_lines(
+        [
+            f"{counted(done.n_compiled, 'loop')} compiled, {done.n_found} at hand already, "
+            f"in {done.seconds:.0f} s"
+        ]
+    )
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     print_lines([VERSION])

@@ -56,9 +56,9 @@ DASK_SETTINGS = {
 #: are in this process and cannot be lost. Looked up at each death, so it stands while we run.
 KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "3650 days"}
 
-#: How the names begin of what libraries of linear algebra read: which kernels they use, above
-#: all. Two kernels differ in the last bits of a sum.
-LINEAR_ALGEBRA = ("OPENBLAS_", "MKL_", "BLIS_", "NPY_")
+#: How the names begin of what libraries of linear algebra and the compiler of loops read: for which
+#: kind of processor they work, above all. Two kinds differ in the last bits of a sum.
+ARITHMETIC = ("OPENBLAS_", "MKL_", "BLIS_", "NPY_", "NUMBA_CPU_")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SECRET_NAME = re.compile(r"SECRET|PASSW|TOKEN|CREDENTIAL|PRIVATE|KEY(_ID)?\Z", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
@@ -67,10 +67,10 @@ _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 def worker_environment() -> dict[str, str]:
     """Return the variables that give a worker the settings which workers of ours have.
 
-    Linear algebra as in this process, but with one thread; a heap that keeps what it will need
+    Arithmetic as in this process, but with one thread; a heap that keeps what it will need
     again; and the engine's settings of dask, as dask reads them from its environment.
     """
-    as_here = {name: value for name, value in os.environ.items() if name.startswith(LINEAR_ALGEBRA)}
+    as_here = {name: value for name, value in os.environ.items() if name.startswith(ARITHMETIC)}
     settings = {
         f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": str(value)
         for name, value in DASK_SETTINGS.items()

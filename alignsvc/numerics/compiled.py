@@ -1,17 +1,17 @@
 """Loops over pixels as machine code, for what numpy has no call for.
 
-What is compiled is kept on the disk, beside the source or where `NUMBA_CACHE_DIR` says: a process
-pays milliseconds a function, and only the first one ever pays for compiling. Modules that use it
-are imported by those who work on pixels, never by the command line.
+What is compiled is kept on the disk (`kept_code`): a process pays milliseconds a function, and only
+the first one ever pays for compiling. The compiler is imported when a loop is first called: a
+command line, a driver and a plan do without it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from functools import partial
-from typing import ParamSpec, TypeVar, cast
-
-import numba
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -26,7 +26,7 @@ def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
 
     Division by zero gives inf or NaN, as in numpy. The interpreter's lock is let go meanwhile.
     """
-    return _compiled(function, frozenset())
+    return Compiled(function, frozenset())
 
 
 def compiled_sums(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
@@ -35,15 +35,71 @@ def compiled_sums(function: Callable[_Arguments, _Result]) -> Callable[_Argument
     As with a library's matrix product, the last bits depend on the kind of processor, and on
     nothing else.
     """
-    return _compiled(function, _ANY_ORDER)
+    return Compiled(function, _ANY_ORDER)
 
 
-def _compiled(
-    function: Callable[_Arguments, _Result], fastmath: frozenset[str]
-) -> Callable[_Arguments, _Result]:
-    made = partial(numba.njit, nogil=True, error_model="numpy", fastmath=set(fastmath))
-    try:
-        return cast(Callable[_Arguments, _Result], made(function, cache=True))
-    except RuntimeError:
-        # Nowhere to keep it (a package and a home that nobody can write to): each process compiles.
-        return cast(Callable[_Arguments, _Result], made(function))
+@dataclass(frozen=True, slots=True)
+class LoopsUsed:
+    """Loops of this package that this process called, one for each way of calling it.
+
+    Parameters
+    ----------
+    n_compiled, n_found : int
+        Those that it had to compile, and those that were on the disk.
+    """
+
+    n_compiled: int
+    n_found: int
+
+
+def loops_used() -> LoopsUsed:
+    """Return what the loops that were called so far have cost this process."""
+    package = __name__.partition(".")[0]
+    modules = [module for name, module in sys.modules.items() if name.startswith(f"{package}.")]
+    of = {one for module in modules for one in vars(module).values() if isinstance(one, Compiled)}
+    stats = [one.dispatcher.stats for one in of if one.is_used]
+    return LoopsUsed(
+        sum(one.cache_misses.total() for one in stats), sum(one.cache_hits.total() for one in stats)
+    )
+
+
+class Compiled(Generic[_Arguments, _Result]):
+    """A function that is compiled, or found on the disk, when it is first called.
+
+    Compiled functions call each other by name; numba asks each for its type.
+    """
+
+    def __init__(self, function: Callable[_Arguments, _Result], fastmath: frozenset[str]) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self._fastmath = fastmath
+
+    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        """Return what the function returns."""
+        result: _Result = self.dispatcher(*args, **kwargs)
+        return result
+
+    def __reduce__(self) -> str:
+        return self._function.__qualname__
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What numba makes of the function: a ``numba.core.dispatcher.Dispatcher``."""
+        import numba
+
+        from alignsvc.numerics.kept_code import KeptCode
+
+        made: Any = numba.njit(nogil=True, error_model="numpy", fastmath=set(self._fastmath))(
+            self._function
+        )
+        made._cache = KeptCode(made)
+        return made
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody called the function in this process."""
+        return "dispatcher" in vars(self)
+
+    @property
+    def _numba_type_(self) -> object:
+        return self.dispatcher._numba_type_

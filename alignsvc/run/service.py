@@ -43,6 +43,7 @@ from alignsvc.run.extension.extending import (
 from alignsvc.run.failed_fraction import TooManyFailed, require_enough
 from alignsvc.run.finish import end_early, finish, is_tidy, tidy
 from alignsvc.run.finished import finished_result, too_late
+from alignsvc.run.first_time import compiling_note
 from alignsvc.run.header_progress import HeaderProgress, Keep
 from alignsvc.run.mending import Damage, mended, told_damage
 from alignsvc.run.outlines import write_outlines
@@ -422,6 +423,11 @@ def _recorded(run: Place, plan: Plan, listener: events.Listener) -> _Begun:
     return _Begun(plan, book, known)
 
 
+def _notes(backend: ClusterBackend) -> tuple[str, ...]:
+    """Return what is to be known of jobs of workers, or of workers on this machine."""
+    return backend.notes() if isinstance(backend, JobBackend) else compiling_note()
+
+
 def _worked(
     run: Place, begun: _Begun, options: RunOptions, lease: Lease, damage: Damage
 ) -> RunResult:
@@ -429,7 +435,7 @@ def _worked(
     backend = build_cluster(plan.config, options.workers)
     # One thread of BLAS here too: the solve's sums keep one order, whatever the machine.
     with driving(run, book, lease, known, options.listener) as wheel, threadpool_limits(limits=1):
-        for note in (*plan.notes, *(backend.notes() if isinstance(backend, JobBackend) else ())):
+        for note in (*plan.notes, *_notes(backend)):
             wheel.listener(events.Note(note))
         reuse = ReuseCount(wheel.listener)
         objects, products = RunLocations(run).objects, RunLocations(run).products

@@ -87,6 +87,17 @@ def test_the_base_has_a_version() -> None:
     assert re.fullmatch(r"BASE=python:3\.\d+\.\d+-slim-\w+", base)
 
 
+def test_what_is_compiled_at_the_build_is_what_processes_look_for() -> None:
+    """Code is found by the kind of processor: build and image name the same one."""
+    stages = [rest for verb, rest in steps() if verb == "FROM"]
+    assert stages[-2:] == ["for-${TARGETARCH} AS build", "for-${TARGETARCH}"]
+    assert {one.split()[-1] for one in stages[:-2]} == {"for-amd64", "for-arm64"}
+    named = [rest for verb, rest in steps() if verb == "ENV" and "NUMBA_CPU_NAME" in rest]
+    assert len(named) == len(stages[:-2])
+    assert all("NUMBA_CPU_FEATURES=" in one for one in named)  # else they are the host's
+    assert any("alignsvc prepare" in rest for verb, rest in steps() if verb == "RUN")
+
+
 @pytest.mark.slow
 def test_its_steps_make_an_environment_that_runs(tmp_path: Path) -> None:
     """As an engine would: an empty directory, what is copied, one command after the other."""
@@ -133,3 +144,5 @@ def test_its_steps_make_an_environment_that_runs(tmp_path: Path) -> None:
         check=True,
     )
     assert packages.stdout.startswith(str(goal))
+    kept = list((goal / "alignsvc").glob("lib/python*/site-packages/alignsvc/**/*.nbc"))
+    assert len(kept) > 50

@@ -18,7 +18,7 @@ from alignsvc.config.load import load_config
 from alignsvc.engine.clusters.kubernetes import KubernetesBackend
 from alignsvc.engine.driver_places import DriverRun, driver_place
 from alignsvc.engine.pods import autoscaler, owned_secret
-from alignsvc.engine.worker_environment import LINEAR_ALGEBRA
+from alignsvc.engine.worker_environment import ARITHMETIC
 from alignsvc.run.seeing import SCHEDULER_PAGE
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
@@ -29,7 +29,7 @@ FILES = sorted(set(FOLDER.glob("*.yaml")) - {FOLDER / "run.yaml"})
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files say nothing of which kernels of linear algebra this very machine has."""
     for name in os.environ:
-        if name.startswith(LINEAR_ALGEBRA):
+        if name.startswith(ARITHMETIC):
             monkeypatch.delenv(name)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alignsvc.engine.worker_environment import (
-    LINEAR_ALGEBRA,
+    ARITHMETIC,
     spawned_environment,
     worker_environment,
 )
@@ -25,7 +25,7 @@ UNITS = sorted(FOLDER.glob("*.service"))
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files say nothing of which kernels of linear algebra this very machine has."""
     for name in os.environ:
-        if name.startswith(LINEAR_ALGEBRA):
+        if name.startswith(ARITHMETIC):
             monkeypatch.delenv(name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
@@ -13,6 +15,8 @@ REACH_SIGMA = 5.5
 _NEGLIGIBLE = 1e-9
 #: Weights that are applied in one go.
 _AT_ONCE = 4
+#: The step to the next value: typed, for a number written out makes a function of its own.
+_NEXT = cast(int, np.int64(1))
 
 
 def reach_of(sigma_px: float, side: int) -> int:
@@ -73,15 +77,17 @@ def _convolve(
     for i in range(n):
         mine = i if along_x.shape[0] > 1 else 0
         for y in range(side):
-            padded[reach + y * row : reach + y * row + side] = planes[i, y]
+            for x in range(side):
+                padded[reach + y * row + x] = planes[i, y, x]
         whole[:] = 0
         for term in range(n_terms):
             seen = rows[reach * row : reach * row + length]
             seen[:] = 0
-            _add_filtered(padded, 1, along_x[mine, term], seen)
+            _add_filtered(padded, _NEXT, along_x[mine, term], seen)
             _add_filtered(rows, row, along_y[mine, term], whole)
         for y in range(side):
-            result[i, y] = whole[y * row : y * row + side]
+            for x in range(side):
+                result[i, y, x] = whole[y * row + x]
 
 
 @compiled_sums

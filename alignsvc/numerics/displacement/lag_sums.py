@@ -45,7 +45,8 @@ def products_at_lags(
         width, row = right - left, right - left + n_lags - 1
         pixels[: (end - top) * row] = 0
         for y in range(end - top):
-            pixels[y * row : y * row + width] = image[i, top + y, left:right]
+            for x in range(width):
+                pixels[y * row + x] = image[i, top + y, left + x]
         length = (end - top - 1) * row + width
         n_rows = end - top + n_lags - 1
         seen[n_rows * row : n_rows * row + 4] = 0
@@ -93,7 +94,8 @@ def masked_sums_at_lags(
     sums = np.empty((n_lags, lanes), np.float32)
     for i in range(n):
         for y in range(side + n_lags - 1):
-            running[y + 1] = running[y]
+            for lane in range(row):
+                running[y + 1, lane] = running[y, lane]
             if 0 <= first + y < height:
                 _add_interleaved(template[i, :, first + y], first, running[y + 1])
         sums[:] = 0

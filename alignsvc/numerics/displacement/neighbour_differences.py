@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
-from alignsvc.numerics.compiled import compiled_sums
+from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: Median of the absolute value of a normal variable.
 _MEDIAN = 0.6745
@@ -73,7 +73,7 @@ def _measure(planes: _Planes, cell_px: int, variance: FloatArray, number: IntArr
     n_columns = number.shape[1]
     most = cell_px * (cell_px // _ROWS_APART + 1)
     differences = np.empty((n_columns, 2, most), np.float32)
-    here, below = np.empty((2, nx), np.float32)
+    here, below = np.empty(nx, np.float32), np.empty(nx, np.float32)
     for row in range(number.shape[0]):
         # Whole rows of pixels, as they lie in memory.
         for y in range(row * cell_px, min((row + 1) * cell_px, ny), _ROWS_APART):
@@ -116,10 +116,40 @@ def _append(one: Float32Array, other: Float32Array, differences: Float32Array, n
 @compiled_sums
 def _variance(sizes: Float32Array) -> float:
     """Return the mean square of the sizes of differences, few but the largest left out."""
-    most = np.float32(_MOST_SIGMA / _MEDIAN * np.median(sizes[::_OF_MEDIAN]))
+    most = np.float32(_MOST_SIGMA / _MEDIAN) * _median(sizes)
     total, n = np.float32(0), 0
     for size in sizes:
         is_near = size <= most
         total += size * size if is_near else np.float32(0)
         n += is_near
     return float(total / n / _OF_VARIANCE)
+
+
+@compiled
+def _median(sizes: Float32Array) -> np.float32:
+    """Return the median of some of the sizes: Hoare's selection, which is little to compile."""
+    n = (sizes.size + _OF_MEDIAN - 1) // _OF_MEDIAN
+    some = np.empty(n, np.float32)
+    for k in range(n):
+        some[k] = sizes[k * _OF_MEDIAN]
+    low, high, half = 0, n - 1, n // 2
+    while low < high:
+        pivot, left, right = some[half], low, high
+        while left <= right:
+            while some[left] < pivot:
+                left += 1
+            while pivot < some[right]:
+                right -= 1
+            if left <= right:
+                some[left], some[right] = some[right], some[left]
+                left, right = left + 1, right - 1
+        if right < half:
+            low = left
+        if half < left:
+            high = right
+    if n % 2:
+        return np.float32(some[half])
+    below = some[0]
+    for k in range(1, half):
+        below = max(below, some[k])
+    return np.float32(np.float32(0.5) * (below + some[half]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -19,6 +19,8 @@ MOST_NOISE = 0.5
 _LONGEST_STEP_PX = 0.5
 #: Unknowns: a dx, a dy, a, b.
 _N, _VALUE, _ONE = 4, 2, 3
+#: Typed: a constant that is written out makes a function of its own.
+_FREE = cast(bool, np.bool_(True))
 
 
 class Limits(NamedTuple):
@@ -89,7 +91,8 @@ def posed(
         _eliminate(matrix[i].copy(), right)
         if not informative[i]:
             right[:] = np.nan
-        solution[i] = right
+        for k in range(_N):
+            solution[i, k] = right[k]
     return matrix, solution, informative
 
 
@@ -143,8 +146,8 @@ def _stepped(
             sums_at(i, band, (instrument[i], template[i]), boxes, (work, found))
             sums = found.astype(np.float64)
             if iteration == 0:
-                kept_sums[i] = sums
-            if not _pose(sums, expected[i], (MOST_NOISE, True), matrix):
+                _keep(sums, kept_sums[i])
+            if not _pose(sums, expected[i], (MOST_NOISE, _FREE), matrix):
                 break
             solution = sums[:, _N].copy()
             _eliminate(matrix, solution)
@@ -162,10 +165,17 @@ def _stepped(
             if length**2 <= tolerance_px * max(before, length, tolerance_px) and iteration > 0:
                 place[i, 0], place[i, 1] = x, y
                 last[i, 0], last[i, 1] = at_x, at_y
-                kept_sums[i] = sums
+                _keep(sums, kept_sums[i])
                 break
             before = length
     return place, last, kept_sums
+
+
+@compiled
+def _keep(sums: FloatArray, kept: FloatArray) -> None:
+    for j in range(_N):
+        for k in range(_N + 1):
+            kept[j, k] = sums[j, k]
 
 
 @compiled

@@ -105,7 +105,8 @@ def _begin(strip: Float32Array, pole: np.float32) -> None:
         for x in range(width):
             first[x] += power * row[x]
         power *= pole
-    strip[0] = first
+    for x in range(width):
+        strip[0, x] = first[x]
 
 
 @compiled

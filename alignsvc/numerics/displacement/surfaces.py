@@ -12,7 +12,7 @@ arguments, and must be readable when a class of ours has been renamed.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from alignsvc.numerics.displacement.bands import KNOTS, Bands
 
 #: Pixels between two lines of a box.
 SPARE = KNOTS - 1
+#: The step to the next value: typed, for a number written out makes a function of its own.
+_NEXT = cast(int, np.int64(1))
 
 
 class Boxes(NamedTuple):
@@ -120,7 +122,7 @@ def trial_sums(
         Slopes along x and y, value and 1 of the instrument times the same of the template, and
         times the pixels.
     """
-    return _trial_sums((*bands,), instrument, template, (*boxes,))
+    return _trial_sums(_own(bands), instrument, template, (*boxes,))
 
 
 def noise_sums(
@@ -138,17 +140,17 @@ def noise_sums(
         power of the instrument's slopes, and the same times the exposure's share.
     """
     boxes, noise = of
-    return _noise_sums((*bands,), instrument, template, (*boxes, *noise))
+    return _noise_sums(_own(bands), instrument, template, (*boxes, *noise))
 
 
 def surfaces(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return slopes along x and y, value and 1, shape (n, 4, side, side)."""
-    return _surfaces((*bands,), coefficients, side)
+    return _surfaces(_own(bands), coefficients, read_only(np.array([0, side, 0, side])))
 
 
 def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     """Return values alone at each template's own shift, shape (n, side, side)."""
-    return _values_at((*bands,), coefficients, side)
+    return _values_at(_own(bands), coefficients, side)
 
 
 def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
@@ -161,10 +163,15 @@ def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
     coefficients : float32 array, shape (n, template side, template side)
     side : int
     """
-    return _values((*bands,), coefficients, side)
+    return _values(_own(bands), coefficients, side)
 
 
 _Bands: TypeAlias = tuple[IntArray, Float32Array]
+
+
+def _own(bands: Bands) -> _Bands:
+    """Return bands as loops that make one themselves have it: writable."""
+    return bands.first.copy(), bands.weights.copy()
 
 
 @compiled
@@ -184,7 +191,7 @@ def _trial_sums(
     return sums
 
 
-_Workspace: TypeAlias = tuple[Float32Array, Float32Array, Float32Array, Float32Array]
+_Workspace: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
 
 
 @compiled
@@ -194,8 +201,7 @@ def workspace(side: int) -> _Workspace:
     return (
         np.zeros((3, size + SPARE), np.float32),
         np.zeros((2, size), np.float32),
-        np.zeros((3, size), np.float32),
-        np.zeros((3, size), np.float32),
+        np.zeros((2, 3, size), np.float32),
     )
 
 
@@ -208,13 +214,13 @@ def sums_at(
     into: tuple[_Workspace, Float32Array],
 ) -> None:
     """Write one source's sums, shape (4, 5); see `trial_sums`."""
-    (scratch, seen, own, theirs), sums = into
+    (scratch, seen, found), sums = into
     extent = boxes[2][i]
     n = _laid_out(boxes[1][i], extent, seen[0])
     _laid_out(boxes[0][i], extent, seen[1])
-    _surface(splines[0], band, extent, scratch, own)
-    _surface(splines[1], band, extent, scratch, theirs)
-    _add_products(own[:, :n], theirs[:, :n], seen[:, :n], sums)
+    for one in range(2):
+        _surface(splines[one], band, extent, scratch, found[one])
+    _add_products(found, n, seen, sums)
 
 
 _BoxesAndNoise: TypeAlias = tuple[
@@ -242,35 +248,36 @@ def _noise_sums(
     _, weight, extents_of, inverse, flux, sky_weight, template_variance, share, per_gain = of
     size = (weight.shape[1] + SPARE) ** 2
     scratch, seen = np.zeros((3, size + SPARE), np.float32), np.zeros((4, size), np.float32)
-    own, theirs = np.zeros((3, size), np.float32), np.zeros((3, size), np.float32)
-    sums = np.zeros((len(first), 8), np.float32)
+    found, sums = np.zeros((2, 3, size), np.float32), np.zeros((len(first), 8), np.float32)
     for i in range(len(first)):
         extent = extents_of[i]
         n = _laid_out(weight[i], extent, seen[0])
         _laid_out(sky_weight[i], extent, seen[1])
         _laid_out(template_variance[i], extent, seen[2])
         _laid_out(share[i], extent, seen[3])
-        _surface(instrument[i], (first[i], weights[i]), extent, scratch, own)
-        _surface(template[i], (first[i], weights[i]), extent, scratch, theirs)
+        for one in range(2):
+            spline = (instrument, template)[one][i]
+            _surface(spline, (first[i], weights[i]), extent, scratch, found[one])
         factors = (inverse[i], flux[i], per_gain)
-        _add_noise(own[:, :n], theirs[2, :n], seen[:, :n], factors, sums[i])
+        _add_noise(found, n, seen, factors, sums[i])
     return sums
 
 
 @compiled_sums
-def _surfaces(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
+def _surfaces(bands: _Bands, coefficients: Float32Array, extent: IntArray) -> Float32Array:
     """Return the planes of sources one by one."""
     first, weights = bands
+    side = extent[1]
     size = (side + SPARE) ** 2
     scratch, found = np.zeros((3, size + SPARE), np.float32), np.zeros((3, size), np.float32)
     planes = np.ones((len(coefficients), 4, side, side), np.float32)
-    extent = np.array([0, side, 0, side])
     for i in range(len(coefficients)):
         _surface(coefficients[i], (first[i], weights[i]), extent, scratch, found)
         for plane in range(3):
             for y in range(side):
                 start = y * (side + SPARE)
-                planes[i, plane, y] = found[plane, start : start + side]
+                for x in range(side):
+                    planes[i, plane, y, x] = found[plane, start + x]
     return planes
 
 
@@ -285,11 +292,13 @@ def _values_at(bands: _Bands, coefficients: Float32Array, side: int) -> Float32A
     for i in range(len(coefficients)):
         top, left = first[i, 0], first[i, 1]
         for y in range(row):
-            region[y * row : (y + 1) * row] = coefficients[i, top + y, left : left + row]
+            for x in range(row):
+                region[y * row + x] = coefficients[i, top + y, left + x]
         _filtered(region, row, weights[i, 0, 0], lines[: side * row])
-        _filtered(lines, 1, weights[i, 1, 0], line)
+        _filtered(lines, _NEXT, weights[i, 1, 0], line)
         for y in range(side):
-            found[i, y] = line[y * row : y * row + side]
+            for x in range(side):
+                found[i, y, x] = line[y * row + x]
     return found
 
 
@@ -299,19 +308,21 @@ def _values(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Arra
     first, weights = bands
     m, row = len(first), coefficients.shape[2]
     lines = np.zeros(side * row + KNOTS, np.float32)
-    line = np.zeros(side * row, np.float32)
+    line, region = np.zeros(side * row, np.float32), np.zeros((side + SPARE) * row, np.float32)
     found = np.empty((len(coefficients), m, m, side, side), np.float32)
     for i in range(len(coefficients)):
-        flat = coefficients[i].ravel()
         for v in range(m):
-            start = first[v, 0] * row
-            _filtered(flat[start:], row, weights[v, 0, 0], lines[: side * row])
+            for y in range(side + SPARE):
+                for x in range(row):
+                    region[y * row + x] = coefficients[i, first[v, 0] + y, x]
+            _filtered(region, row, weights[v, 0, 0], lines[: side * row])
             for u in range(m):
                 column = first[u, 1]
                 n = side * row - column
-                _filtered(lines[column:], 1, weights[u, 1, 0], line[:n])
+                _filtered(lines[column:], _NEXT, weights[u, 1, 0], line[:n])
                 for y in range(side):
-                    found[i, v, u, y] = line[y * row : y * row + side]
+                    for x in range(side):
+                        found[i, v, u, y, x] = line[y * row + x]
     return found
 
 
@@ -332,15 +343,16 @@ def _surface(
     region = scratch[0]
     top, left = first[0] + extent[0], first[1] + extent[2]
     for y in range(height + SPARE):
-        region[y * row : (y + 1) * row] = coefficients[top + y, left : left + row]
-    value, slope = scratch[1], scratch[2]
-    _filtered(region, row, weights[0, 0], value[:n])
-    _filtered(region, row, weights[0, 1], slope[:n])
-    value[n : n + SPARE] = 0
-    slope[n : n + SPARE] = 0
-    _filtered(value, 1, weights[1, 1], planes[0, :n])
-    _filtered(slope, 1, weights[1, 0], planes[1, :n])
-    _filtered(value, 1, weights[1, 0], planes[2, :n])
+        for x in range(row):
+            region[y * row + x] = coefficients[top + y, left + x]
+    # Value and slope along y, then slopes along x and y and the value: a call in a loop is
+    # compiled once, as five calls it would be five times.
+    for along_y in range(2):
+        _filtered(region, row, weights[0, along_y], scratch[1 + along_y, :n])
+        scratch[1 + along_y, n : n + SPARE] = 0
+    for plane in range(3):
+        along_y, along_x = int(plane == 1), int(plane == 0)
+        _filtered(scratch[1 + along_y], _NEXT, weights[1, along_x], planes[plane, :n])
 
 
 @compiled_sums
@@ -362,19 +374,19 @@ def _laid_out(plane: Float32Array, extent: IntArray, found: Float32Array) -> int
     width = extent[3] - extent[2]
     row = width + SPARE
     for y in range(extent[1] - extent[0]):
-        found[y * row : y * row + width] = plane[extent[0] + y, extent[2] : extent[3]]
+        for x in range(width):
+            found[y * row + x] = plane[extent[0] + y, extent[2] + x]
         found[y * row + width : (y + 1) * row] = 0
     return int((extent[1] - extent[0]) * row)
 
 
 @compiled_sums
-def _add_products(
-    own: Float32Array, theirs: Float32Array, seen: Float32Array, sums: Float32Array
-) -> None:
-    """Add the sums of one source; `seen` are weight and pixels."""
+def _add_products(found: Float32Array, n: int, seen: Float32Array, sums: Float32Array) -> None:
+    """Add the sums of one source; `seen` are weight and pixels, `found` own surfaces and theirs."""
+    own, theirs = found[0], found[1]
     for plane in range(4):
         x = y = value = one = pixels = np.float32(0)
-        for j in range(own.shape[1]):
+        for j in range(n):
             weighted = seen[0, j] * own[plane, j] if plane < 3 else seen[0, j]
             x += weighted * theirs[0, j]
             y += weighted * theirs[1, j]
@@ -387,19 +399,20 @@ def _add_products(
 
 @compiled_sums
 def _add_noise(
-    own: Float32Array,
-    template: Float32Array,
+    found: Float32Array,
+    n: int,
     seen: Float32Array,
     factors: tuple[Float32Array, np.float32, np.float32],
     sums: Float32Array,
 ) -> None:
     """Add the sums of one source; `seen` are weight, sky's weight, variance and share."""
+    own, template = found[0], found[1, 2]
     inverse, flux, per_gain = factors
     x0, x1, x2, x3 = inverse[0, 0], inverse[0, 1], inverse[0, 2], inverse[0, 3]
     y0, y1, y2, y3 = inverse[1, 0], inverse[1, 1], inverse[1, 2], inverse[1, 3]
     none, unit = np.float32(0), np.float32(1)
     xx = xy = yy = their_xx = their_xy = their_yy = power = shared = none
-    for j in range(own.shape[1]):
+    for j in range(n):
         weight, sky = seen[0, j], seen[1, j]
         d_x, d_y, value = own[0, j], own[1, j], own[2, j]
         growth = unit + max(flux * template[j], none) * sky * per_gain

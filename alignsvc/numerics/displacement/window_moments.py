@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
@@ -12,6 +14,8 @@ from alignsvc.numerics.displacement.convolution import REACH_SIGMA
 _LONGEST_STEP = 0.5
 #: A response below this part of the window's flux is that of noise, or of a flat top.
 _LEAST_RESPONSE = 0.1
+#: The power of a window itself, typed: a number that is written out makes a function of its own.
+_ONCE = cast(int, np.int64(1))
 
 
 @compiled
@@ -62,9 +66,9 @@ def centred(
     response = np.empty((2, 2))
     for i in range(n):
         width = width_px[i]
-        at[:] = begin[i]
+        at[0], at[1] = begin[i, 0], begin[i, 1]
         for _ in range(max_iterations):
-            _fill_moments(values[i], at, (width, 1), weights, sums)
+            _fill_moments(values[i], at, (width, _ONCE), weights, sums)
             if not _fill_response(sums, response):
                 break
             determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
@@ -77,7 +81,7 @@ def centred(
             if not away <= reach * max(width, 1.0):
                 break
             if np.hypot(x, y) * shorter <= tolerance_px:
-                found[i] = at
+                found[i, 0], found[i, 1] = at[0], at[1]
                 break
     return found
 

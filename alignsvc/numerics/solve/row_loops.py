@@ -11,8 +11,6 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled
 
-#: Up to so many rows are sorted by putting each in its place.
-_FEW = 32
 #: Halves of a weight are equal to this.
 _TOLERANCE = 1e-9
 
@@ -156,16 +154,18 @@ def medians(label: IntArray, values: FloatArray, weights: FloatArray, n_labels: 
 
 @compiled
 def _sort_by(own: IntArray, values: FloatArray) -> None:
-    """Sort indices by their values, in place."""
-    if len(own) > _FEW:
-        own[:] = own[np.argsort(values[own])]
-        return
-    for k in range(1, len(own)):
-        moving, at = own[k], k
-        while at > 0 and values[own[at - 1]] > values[moving]:
-            own[at] = own[at - 1]
-            at -= 1
-        own[at] = moving
+    """Sort indices by their values, in place: Shell's sort, which is little to compile."""
+    gap = 1
+    while gap < len(own) // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for k in range(gap, len(own)):
+            moving, at = own[k], k
+            while at >= gap and values[own[at - gap]] > values[moving]:
+                own[at] = own[at - gap]
+                at -= gap
+            own[at] = moving
+        gap //= 3
 
 
 @compiled

@@ -33,7 +33,20 @@ def _renumber(labels: IntArray, segments: IntArray, ids: IntArray, result: IntAr
             continue
         if labels[i] != label:  # pixels of a source lie side by side
             label = labels[i]
-            place = np.searchsorted(segments, label)
+            place = _first_from(segments, label)
             is_listed = place < segments.size and segments[place] == label
             new = ids[place] if is_listed else UNLISTED
         result[i] = new
+
+
+@compiled
+def _first_from(ascending: IntArray, wanted: int) -> int:
+    """Return the place of the first that is not below what is wanted."""
+    low, high = 0, ascending.size
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -149,13 +149,15 @@ def test_secrets_go_by_their_names(
         assert "swordfish" not in script
 
 
-def test_jobs_use_the_kernels_of_linear_algebra_that_the_driver_uses(
+def test_jobs_have_the_arithmetic_that_the_driver_has(
     run: DriverRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "8")
+    monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64-v3")
     for script in scripts(batch("pbs"), run):
         assert "export OPENBLAS_CORETYPE=Zen" in script.splitlines()
+        assert "export NUMBA_CPU_NAME=x86-64-v3" in script.splitlines()
         assert "export OPENBLAS_NUM_THREADS=1" in script.splitlines()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,9 @@ import numpy as np
 import pytest
 
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.solve.row_loops import times_vector
+from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.simulate import simulate_to
 
 MODULE = """
 from alignsvc.numerics.compiled import compiled
@@ -50,7 +55,10 @@ def test_sums_keep_the_order_written_unless_asked_otherwise() -> None:
     assert compiled_sums(total)(values) == pytest.approx(total(values), rel=1e-12)
 
 
-def test_the_next_process_finds_what_was_compiled(tmp_path: Path) -> None:
+def test_the_next_process_finds_what_was_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     module = tmp_path / "loops.py"
     module.write_text(MODULE)
     for _ in range(2):
@@ -66,9 +74,31 @@ def test_code_without_a_file_to_keep_it_beside_is_compiled_all_the_same() -> Non
     assert space["doubled"](4.0) == 8.0  # type: ignore[operator]
 
 
-def test_the_command_line_and_the_package_do_without_the_compiler() -> None:
-    code = (
-        "import sys, alignsvc, alignsvc.cli.main\n"
-        "sys.exit('numba' in sys.modules or 'llvmlite' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def compiler_is_imported(code: str) -> bool:
+    lines = f"import sys\n{code}\nsys.exit(77 if 'numba' in sys.modules else 0)"
+    return subprocess.run([sys.executable, "-c", lines], check=False).returncode == 77
+
+
+def test_the_api_and_the_driver_do_without_the_compiler() -> None:
+    assert not compiler_is_imported("from alignsvc import api")
+    first_call = "from alignsvc.numerics.compiled import compiled; compiled(lambda x: x)(1.0)"
+    assert compiler_is_imported(first_call)
+
+
+@pytest.mark.parametrize("verb", ["check", "list", "status"])
+def test_commands_that_only_look_do_without_the_compiler(verb: str, tmp_path: Path) -> None:
+    sky = {
+        "layout": {"name": "stack", "count": 2, "ra": 150.0, "dec": 2.0},
+        "camera": {"shape": [128, 128]},
+    }
+    simulate_to(tmp_path / "sky", sky_settings(sky))
+    config = tmp_path / "run.yaml"
+    config.write_text(f"run: {{directory: {tmp_path}/run}}\nimages: {{paths: [{tmp_path}/sky]}}\n")
+    given = {"check": config, "list": tmp_path, "status": tmp_path / "run"}[verb]
+    code = f"from alignsvc.cli.main import exit_code; exit_code(['{verb}', '{given}'])"
+    assert not compiler_is_imported(code)
+
+
+def test_a_compiled_function_is_sent_by_its_name() -> None:
+    assert copy.copy(times_vector) is times_vector
+    assert len(pickle.dumps(times_vector)) < 200
