@@ -89,9 +89,15 @@ class Compiled(Generic[_Arguments, _Result]):
 
         from alignsvc.numerics.kept_code import KeptCode
 
-        made: Any = numba.njit(nogil=True, error_model="numpy", fastmath=set(self._fastmath))(
-            self._function
-        )
+        # Terms in any order: a loop that others call must become a part of each of them. As a
+        # function of its own it is optimised again in each, other bits, and which of these is
+        # called depends on whether this process compiled it or found it.
+        made: Any = numba.njit(
+            nogil=True,
+            error_model="numpy",
+            fastmath=set(self._fastmath),
+            forceinline=bool(self._fastmath),
+        )(self._function)
         made._cache = KeptCode(made)
         return made
 
