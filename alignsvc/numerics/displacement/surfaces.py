@@ -6,8 +6,8 @@ lines; a product is then one sum of moved copies of the whole, which fills the l
 however small the box, and what comes out in the spare pixels has no weight. Only the part of a box
 is looked at that has any weight.
 
-Compiled functions are handed plain tuples: what is kept of them on the disk names the types of the
-arguments, and must be readable when a class of ours has been renamed.
+Compiled functions are handed plain tuples: loops that make a band themselves have no other, and for
+each named kind of tuple a loop would be compiled once more.
 """
 
 from __future__ import annotations
