@@ -102,7 +102,7 @@ class ContributionStore:
         given = contribution.narrowed()
         block = grid.block_box(given.box)
         objects = self.objects
-        self._array(key).create((_N_PLANES, *block.shape), grid.tile_shape, "float32", {})
+        self._array(key).create((_N_PLANES, *block.shape), grid.tile_shape, "float32")
         described = StoredContribution(key, block, grid.tile_shape, (), "")
         checksums = self._write_chunks(described, given, grid)
         described = replace(described, tiles=tuple(checksums))

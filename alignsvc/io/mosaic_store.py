@@ -38,7 +38,7 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, Piece, TiledArray
-from alignsvc.io.zarr_groups import METADATA, create_group, group_attributes
+from alignsvc.io.zarr_metadata import METADATA, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
@@ -114,7 +114,7 @@ class MosaicStore:
             create_group(objects, component, {"grid": json_from(grid, MosaicGrid)})
             for plane in _PLANES:
                 array = TiledArray(objects, f"{component}/{plane}")
-                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid), {})
+                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid))
 
     def exists(self, generation: int) -> bool:
         """Whether the generation has been created."""

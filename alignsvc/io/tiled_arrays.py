@@ -3,34 +3,30 @@
 What is absent or damaged is never read as zeros: a chunk that should be there and is not, or
 whose CRC-32C does not fit, is a `DamagedProduct` that names it.
 
-Arrays are zarr's, by its own description, and anyone can open them with it. Chunks are encoded and
-decoded here (`shards.py`), by the codecs that zarr uses: it hands each to a thread and back, and
-allocates what there is room for already, which takes longer than all else that is done to one.
+Arrays are as zarr describes them, and anyone can open them with it. Chunks are encoded and decoded
+here (`shards.py`), by the codecs that zarr uses: it hands each to a thread and back, and allocates
+what there is room for already, which takes longer than all else that is done to one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.buffer import Buffer
 
 from alignsvc.domain.arrays import read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.errors import DamagedProduct
-from alignsvc.io.codec import Json
 from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.open_objects import OpenObject
 from alignsvc.io.shards import OpenShard, PackedShard, Part, PartRoom, Shards, part_of
-from alignsvc.io.zarr_groups import METADATA, ZARR_FORMAT, described
+from alignsvc.io.zarr_metadata import METADATA, array_from, array_metadata
 
 #: Begins the key of every chunk of an array (zarr v3, default encoding).
 _CHUNKS = "c/"
@@ -99,13 +95,7 @@ class TiledArray:
     objects: ObjectStore
     name: str
 
-    def create(
-        self,
-        shape: tuple[int, ...],
-        tile_shape: tuple[int, int],
-        dtype: str,
-        attributes: Mapping[str, Json],
-    ) -> None:
+    def create(self, shape: tuple[int, ...], tile_shape: tuple[int, int], dtype: str) -> None:
         """Write the metadata of an array without any chunk.
 
         Raises
@@ -113,21 +103,10 @@ class TiledArray:
         RunStoreError
             It cannot be written.
         """
-        # Made in memory and put as it is: who writes it again changes nothing that is there.
-        memory: dict[str, Buffer] = {}
-        planes = shape[:-2]
-        zarr.create_array(
-            memory,
-            shape=shape,
-            shards=planes + tile_shape,
-            chunks=(1,) * len(planes) + part_of(tile_shape, np.dtype(dtype).itemsize),
-            dtype=dtype,
-            compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-            fill_value=0,
-            attributes=dict(attributes),
-            zarr_format=ZARR_FORMAT,
-        )
-        self.objects.put(f"{self.name}/{METADATA}", memory[METADATA].to_bytes())
+        pixels = np.dtype(dtype).newbyteorder("<")
+        part = part_of(tile_shape, pixels.itemsize)
+        shards = Shards(math.prod(shape[:-2]), tile_shape, part, pixels)
+        self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, shards))
 
     @property
     def exists(self) -> bool:
@@ -159,19 +138,9 @@ class TiledArray:
         if content is None:
             raise DamagedProduct(f"{self.name}: there is no such array")
         try:
-            found = described("array", content)
-            shape = tuple(int(n) for n in found["shape"])
-            chunk = tuple(int(n) for n in found["chunk_grid"]["configuration"]["chunk_shape"])
-            dtype = np.dtype(found["data_type"]).newbyteorder("<")
-            (sharding,) = found["codecs"]
-            part = tuple(int(n) for n in sharding["configuration"]["chunk_shape"])
-            codecs = [one["name"] for one in sharding["configuration"]["codecs"]]
-            n_planes = math.prod(chunk[:-2])
-            if len(shape) != len(chunk) or codecs != ["bytes", "blosc", "crc32c"]:
-                raise ValueError("not what was written")
+            shape, shards = array_from(content)
         except (ValueError, KeyError, TypeError) as error:  # cut short or changed
             raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
-        shards = Shards(n_planes, (chunk[-2], chunk[-1]), (part[-2], part[-1]), dtype)
         return OpenTiles(self, shape, shards, kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from zarr.abc.codec import BytesBytesCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.objects import LocalObjects
@@ -125,7 +128,7 @@ def test_parts_fit_into_a_cache_and_divide_the_tile(
 
 def stored(root: Path, shape: tuple[int, ...], tile: tuple[int, int], dtype: str) -> OpenTiles:
     array = TiledArray(LocalObjects(root, is_scratch=True), "array")
-    array.create(shape, tile, dtype, {})
+    array.create(shape, tile, dtype)
     return array.opened()
 
 
@@ -156,6 +159,29 @@ def test_zarr_reads_what_is_written(
     array = zarr.open_array(root / "array", mode="r")
     assert array.dtype == dtype
     np.testing.assert_array_equal(array[...], whole)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+@pytest.mark.parametrize("planes", [(), (2,)])
+def test_arrays_are_described_as_zarr_describes_them(
+    tmp_path: Path, planes: tuple[int, ...], dtype: str
+) -> None:
+    stored(tmp_path, (*planes, 600, 1500), (512, 1024), dtype)
+    part = part_of((512, 1024), np.dtype(dtype).itemsize)
+    codecs: list[BytesBytesCodec] = [BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()]
+    zarr.create_array(
+        tmp_path / "by zarr",
+        shape=(*planes, 600, 1500),
+        shards=(*planes, 512, 1024),
+        chunks=(*(1 for _ in planes), *part),
+        dtype=dtype,
+        compressors=codecs,
+        fill_value=0,
+    )
+    ours, theirs = (
+        json.loads((tmp_path / name / "zarr.json").read_text()) for name in ("array", "by zarr")
+    )
+    assert ours == theirs
 
 
 def test_a_piece_that_is_no_part_of_its_chunk_is_refused(tmp_path: Path) -> None:
