@@ -11,11 +11,11 @@ from astropy.io import fits
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
+from alignsvc.io.file_errors import explained
 from alignsvc.io.fits_blocks import ones_complement_sum, with_checksums
 from alignsvc.io.header_cards import BLOCK, HeaderCards
 from alignsvc.io.mosaic_header import MosaicFacts, fact_cards, inputs_hdu, weight_cards
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.io.objects import explained
 from alignsvc.io.places import Place
 from alignsvc.io.whole_files import replaced
 

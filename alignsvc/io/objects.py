@@ -7,7 +7,6 @@ what consists of many objects is there when the one that is written last is ther
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -18,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-from alignsvc.errors import ResourceError, RunStoreError
+from alignsvc.errors import RunStoreError
+from alignsvc.io.file_errors import explained
 from alignsvc.io.open_objects import OpenFile, OpenObject
 from alignsvc.io.places import Place
 
@@ -29,8 +29,6 @@ T = TypeVar("T")
 PARTIAL = ".partial-"
 #: What no name has: control characters, backslashes, parts that are empty, dots, or partial files.
 _UNFIT = re.compile(rf"[\x00-\x1f\x7f\\]|(?:^|/)(?:\.{{0,2}}(?:/|$)|{re.escape(PARTIAL)})")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class ObjectStore(Protocol):
@@ -133,24 +131,6 @@ def checked_name(name: str) -> str:
     return name
 
 
-@contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Turn errors of the file system into errors that say what the operator does next."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise ResourceError(
-                f"{where}: the disk is full; free some space there, then resume"
-            ) from error
-        if error.errno in _FORBIDDEN:
-            raise RunStoreError(
-                f"{where}: not permitted ({error.strerror}); wanted a directory where this "
-                "user may write and make hard links"
-            ) from error
-        raise RunStoreError(f"{where}: {error.strerror or error}") from error
-
-
 @dataclass(frozen=True, slots=True)
 class LocalObjects:
     """Objects as files below a directory.
@@ -199,7 +179,8 @@ class LocalObjects:
         """Open `name` for reading; None if there is no such object."""
         with self._explained("reading", name):
             try:
-                return OpenFile.at(f"{self.root}/{checked_name(name)}")
+                path = f"{self.root}/{checked_name(name)}"
+                return OpenFile.at(path, f"run store {self.root}: reading {name}")
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 

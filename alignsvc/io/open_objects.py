@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from dataclasses import dataclass
 from io import FileIO
@@ -10,6 +9,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from alignsvc.io.file_errors import explained
 
 
 class OpenObject(Protocol):
@@ -21,7 +22,7 @@ class OpenObject(Protocol):
         ...
 
     def read_into(self, room: NDArray[np.uint8], start: int) -> None:
-        """Fill `room` with what lies from byte `start` on; OSError if there is less."""
+        """Fill `room` with what lies from byte `start` on; ValueError if there is less."""
         ...
 
     def close(self) -> None:
@@ -37,24 +38,28 @@ class OpenFile:
     ----------
     file : FileIO
     size : int
+    where : str
+        Begins the sentence of an error.
     """
 
     file: FileIO
     size: int
+    where: str
 
     @classmethod
-    def at(cls, path: str) -> OpenFile:
+    def at(cls, path: str, where: str) -> OpenFile:
         """Open a file; OSError if it cannot be."""
         file = FileIO(path)
-        return cls(file, os.fstat(file.fileno()).st_size)
+        return cls(file, os.fstat(file.fileno()).st_size, where)
 
     def read_into(self, room: NDArray[np.uint8], start: int) -> None:
-        """Fill `room` with what lies from byte `start` on; OSError if there is less."""
+        """Fill `room` with what lies from byte `start` on; ValueError if there is less."""
         left = memoryview(room.data)
         while left:
-            n = os.preadv(self.file.fileno(), [left], start)
+            with explained(self.where):
+                n = os.preadv(self.file.fileno(), [left], start)
             if not n:
-                raise OSError(errno.EIO, "a file became shorter while it was read")
+                raise ValueError("it became shorter while it was read")
             left, start = left[n:], start + n
 
     def close(self) -> None:
@@ -79,9 +84,7 @@ class ContentAtHand:
         return len(self.content)
 
     def read_into(self, room: NDArray[np.uint8], start: int) -> None:
-        """Fill `room` with what lies from byte `start` on; OSError if there is less."""
-        if start + len(room) > len(self.content):
-            raise OSError(errno.EIO, "an object is shorter than was asked for")
+        """Fill `room` with what lies from byte `start` on; ValueError if there is less."""
         room[:] = self.content[start : start + len(room)]
 
     def close(self) -> None:

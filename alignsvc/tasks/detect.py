@@ -118,7 +118,7 @@ class DetectTask:
     def __call__(self) -> TaskOutcome:
         """Write the sources, then nothing else: the segmentation is written before them."""
         view = self.view
-        objects, store = RunLocations(view.run).products, mosaic_store(view.run)
+        objects, store = RunLocations(view.run).products, mosaic_at_hand(view.run)
         box = self.detector.box_for(view.core, view.grid)
         mosaic = store.read(view.generation, view.grid.component, box)
         background = read_table(

@@ -18,9 +18,9 @@ from mosaic_samples import mosaic_facts
 from alignsvc.domain.geometry import PixelBox, Points, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import ResourceError, RunStoreError
+from alignsvc.io.file_errors import explained
 from alignsvc.io.mosaic_fits import MosaicSource, export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.io.objects import explained
 from alignsvc.numerics.resampling.coadd import Contribution
 
 GRID = MosaicGrid(0, TangentPlane(150.0, 2.0), 0.2, 20.0, 15.0, (30, 45), (16, 20))
