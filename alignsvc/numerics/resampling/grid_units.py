@@ -65,18 +65,25 @@ def in_grid_units(
 
 def pixels_in_grid_units(
     chip: CalibratedChip,
-    pixel_map: PixelMap,
     chosen: tuple[IntArray, IntArray],
+    areas: Float32Array,
     less: Float32Array | None = None,
 ) -> PartInGridUnits:
-    """Return the same of n pixels, by their rows and columns, as one row: bit for bit, (1, n)."""
+    """Return the same of n pixels, bit for bit, as one row: shape (1, n).
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    chosen : two int64 arrays, shape (n,)
+        Rows and columns.
+    areas : float32 array, shape (n,)
+        Their grid pixels per chip pixel.
+    less : float32 array, shape (n,), or None
+    """
     row, column = chosen
     n = len(row)
-    out = PartInGridUnits(
-        np.empty((1, n), np.float32),
-        np.empty((1, n), np.float32),
-        pixel_map.areas_at(row, column).reshape(1, n),
-    )
+    pixels, its_weight = np.empty((1, n), np.float32), np.empty((1, n), np.float32)
+    out = PartInGridUnits(pixels, its_weight, areas.reshape(1, n))
     off = np.zeros(n, np.float32) if less is None else less
     flux, weight = (contiguous(plane[row, column])[None] for plane in (chip.pixels, chip.weight))
     _convert((flux, weight), (0, 0), off.reshape(1, n), out)

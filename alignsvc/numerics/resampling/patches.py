@@ -20,7 +20,7 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import EMPTY_BELOW, Contribution, box_of_all
-from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
+from alignsvc.numerics.resampling.drops import PlacedPart
 from alignsvc.numerics.resampling.grid_units import (
     drops_box,
     middle_jacobian,
@@ -28,6 +28,13 @@ from alignsvc.numerics.resampling.grid_units import (
     pixels_in_grid_units,
 )
 from alignsvc.numerics.resampling.phase_skew import SKEW_REACH_PX, skew_at_pixels
+from alignsvc.numerics.resampling.sparse_drops import (
+    Frame,
+    Wanted,
+    mark_drops,
+    reach_any,
+    sums_there,
+)
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Of a chip, places along each axis where its map's slope is looked at; and how much it may differ
@@ -129,14 +136,18 @@ class TurboPatches:
         if not laid:
             return Patch.empty(PixelBox(0, 0, 0, 0))
         box = box_of_all([one.box for one in laid])
-        reached = [_in_other_box(one.reached(), one.box, box) for one in laid]
+        there = [one.reached() for one in laid]
+        reached = [_in_other_box(w.at, c.box, box) for c, w in zip(laid, there, strict=True)]
         at = reached[0] if len(laid) == 1 else np.unique(np.concatenate(reached))
         sums = np.zeros((2, 2, len(at)))  # state, plane
-        for one, own in zip(laid, reached, strict=True):
+        for one, wanted, own in zip(laid, there, reached, strict=True):
             inside = _inside(at, box, one.box)
-            here = _in_other_box(at[inside], box, one.box)
             others = at[inside & ~np.isin(at, own, assume_unique=True)]
-            sums[:, :, inside] += one.sums_at(here, _in_other_box(others, box, one.box))
+            foreign = _in_other_box(others, box, one.box)
+            if len(foreign):
+                wanted.there.reshape(-1)[foreign] = True
+                wanted = Wanted.of(wanted.there)
+            sums[:, :, inside] += one.sums_on(wanted, foreign)
         before, after = (PixelSums(*planes.astype(np.float32)) for planes in sums)
         differs = (before.numerator != after.numerator) | (before.weight != after.weight)
         return Patch(
@@ -156,37 +167,42 @@ class _ChipOnGrid:
     side: float
     unskewed: bool
 
-    def reached(self) -> IntArray:
-        """Return the grid pixels that may differ: those that drops of differing pixels reach."""
+    @property
+    def frame(self) -> Frame:
+        """The drops' side, and the first pixel of the box."""
+        return (self.side, self.box.x0, self.box.y0)
+
+    def reached(self) -> Wanted:
+        """Return the grid pixels may differ: those that drops of differing pixels reach."""
         mask = np.zeros(self.chip.pixel_map.shape, bool)
         where = _rows_and_columns(self.chip.differing, mask.shape)
         for reach in ((0, SKEW_REACH_PX), (SKEW_REACH_PX, 0)) if self.unskewed else ((0, 0),):
             _mark_around(where, reach, mask)
-        positions = self.chip.pixel_map.positions_at(*_chosen(mask))
         there = np.zeros(self.box.shape, bool)
-        _mark_drops(positions, (self.side, self.box.x0, self.box.y0), there)
-        return np.flatnonzero(there)
+        mark_drops(self.chip.pixel_map.positions_at(*_chosen(mask)), self.frame, there)
+        return Wanted.of(there)
 
-    def sums_at(self, at: IntArray, foreign: IntArray) -> FloatArray:
+    def sums_on(self, wanted: Wanted, foreign: IntArray) -> Float32Array:
         """Return what the chip gives to grid pixels: shape (2 states, 2 planes, n).
 
-        `foreign` are those of them that another chip's differing pixels reach, and its own do not.
+        `foreign` are those of them that only another chip's differing pixels reach.
         """
-        chosen = self._reaching(foreign)
         pixel_map, turn = self.chip.pixel_map, middle_jacobian(self.chip.pixel_map)
+        chosen = self._about(foreign)
         positions = pixel_map.positions_at(*chosen)
-        found = np.empty((2, 2, len(at)))
-        for state, chip in enumerate((self.chip.before, self.chip.after)):
+        is_needed = reach_any(positions, self.frame, wanted.there)
+        chosen = (chosen[0][is_needed], chosen[1][is_needed])
+        positions = np.ascontiguousarray(positions[:, is_needed])
+        areas = pixel_map.areas_at(*chosen)
+        found = []
+        for chip in (self.chip.before, self.chip.after):
             less = skew_at_pixels(chip, chosen, positions, turn) if self.unskewed else None
-            part = pixels_in_grid_units(chip, pixel_map, chosen, less)
-            sums = SumPlanes.zeros(self.box)
-            TurboDrops(self.side)([PlacedPart(part, positions[:, None])], sums)
-            for plane, whole in enumerate((sums.numerator, sums.weight)):
-                found[state, plane] = whole.reshape(-1)[at]
-        return found
+            part = pixels_in_grid_units(chip, chosen, areas, less)
+            found.append(sums_there(PlacedPart(part, positions[:, None]), self.frame, wanted))
+        return np.stack(found)
 
-    def _reaching(self, foreign: IntArray) -> tuple[IntArray, IntArray]:
-        """Return rows and columns, in order, of all pixels that reach what is reached or foreign.
+    def _about(self, foreign: IntArray) -> tuple[IntArray, IntArray]:
+        """Return rows and columns, in order, of pixels: all that reach what is reached or foreign.
 
         Two drops that reach one grid pixel lie less than a drop and a pixel from each other along
         each axis.
@@ -198,46 +214,18 @@ class _ChipOnGrid:
         _mark_around(_rows_and_columns(self.chip.differing, mask.shape), (around, around), mask)
         if len(foreign):
             row, column = _rows_and_columns(foreign, self.box.shape)
-            on_grid = Points(column + float(self.box.x0), row + float(self.box.y0))
+            x, y = (column + self.box.x0).astype(np.float64), (row + self.box.y0).astype(np.float64)
+            on_grid = Points(x, y)
             on_chip = pixel_map.to_chip(on_grid, beyond=reach + 1.0)
             near = np.isfinite(on_chip.x) & np.isfinite(on_chip.y)
-            where = tuple(np.rint(one[near]).astype(np.int64) for one in (on_chip.y, on_chip.x))
-            _mark_around((where[0], where[1]), (reach + 1, reach + 1), mask)
+            row, column = (np.rint(one[near]).astype(np.int64) for one in (on_chip.y, on_chip.x))
+            _mark_around((row, column), (reach + 1, reach + 1), mask)
         return _chosen(mask)
-
-
-def laid_over(sums: Contribution, patches: Iterable[Patch]) -> tuple[Contribution, Under]:
-    """Return a mosaic's sums with patches of its exposures taken up, and what was there before.
-
-    A patch adds what its contribution has more than the one that is in the sums, in the order
-    given, which belongs to the result's bits. Where less than 1e-6 of the weight is left, nothing
-    is: numerator and weight are exactly 0, as of `coadd.leave_one_out`.
-
-    Parameters
-    ----------
-    sums : Contribution
-        Float64: of contributions as they are without patches.
-    patches : iterable of Patch
-        Each over the box of the sums.
-    """
-    patches = [one for one in patches if len(one.at)]
-    at = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.at for one in patches)]))
-    under = Under(at, *(plane.reshape(-1)[at] for plane in (sums.numerator, sums.weight)))
-    if not len(at):
-        return sums, under
-    numerator, weight = under.numerator.copy(), under.weight.copy()
-    for one in patches:
-        here = np.searchsorted(at, one.at)
-        numerator[here] += one.after.numerator.astype(float) - one.before.numerator
-        weight[here] += one.after.weight.astype(float) - one.before.weight
-    is_empty = ~(weight > EMPTY_BELOW * under.weight)
-    numerator[is_empty], weight[is_empty] = 0.0, 0.0
-    return Under(at, numerator, weight).put_on(sums), under
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Under:
-    """What sums hold, or held, at some of their pixels.
+    """What sums are, at some of their pixels, without patches.
 
     Parameters
     ----------
@@ -250,11 +238,51 @@ class Under:
     numerator: FloatArray
     weight: FloatArray
 
-    def put_on(self, sums: Contribution) -> Contribution:
-        """Return sums that hold this there."""
-        numerator, weight = sums.numerator.copy(), sums.weight.copy()
-        numerator.reshape(-1)[self.at], weight.reshape(-1)[self.at] = self.numerator, self.weight
-        return Contribution(sums.box, numerator, weight)
+
+NOTHING_UNDER = Under(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+
+class LaidOver(NamedTuple):
+    """Sums with patches taken up, and what lies under these."""
+
+    sums: Contribution
+    under: Under
+
+
+def laid_over(
+    sums: Contribution, patches: Iterable[Patch], under: Under = NOTHING_UNDER
+) -> LaidOver:
+    """Return a mosaic's sums with patches of its exposures in place of those that are in it.
+
+    A patch adds what its contribution has more than the one without it, in the order given, which
+    belongs to the result's bits. Where less than 1e-6 of the weight is left, nothing is: numerator
+    and weight are exactly 0, as of `coadd.leave_one_out`.
+
+    Parameters
+    ----------
+    sums : Contribution
+        Float64.
+    patches : iterable of Patch
+        Each over the box of the sums.
+    under : Under
+        What they are without the patches that they hold.
+    """
+    patches = [one for one in patches if len(one.at)]
+    at = np.unique(np.concatenate([under.at, *(one.at for one in patches)]))
+    if not len(at):
+        return LaidOver(sums, under)
+    without = np.stack([plane.reshape(-1)[at] for plane in (sums.numerator, sums.weight)])
+    without[:, np.searchsorted(at, under.at)] = under.numerator, under.weight
+    over = without.copy()
+    for one in patches:
+        here = np.searchsorted(at, one.at)
+        for plane, after, before in zip(over, one.after, one.before, strict=True):
+            plane[here] += after.astype(np.float64) - before
+    over[:, ~(over[1] > EMPTY_BELOW * without[1])] = 0.0
+    planes = sums.numerator.copy(), sums.weight.copy()
+    for plane, values in zip(planes, over, strict=True):
+        plane.reshape(-1)[at] = values
+    return LaidOver(Contribution(sums.box, *planes), Under(at, *without))
 
 
 def _rows_and_columns(at: IntArray, shape: tuple[int, int]) -> tuple[IntArray, IntArray]:
@@ -287,15 +315,13 @@ def _in_other_box(at: IntArray, box: PixelBox, other: PixelBox) -> IntArray:
 def _chip_pixels(pixel_map: PixelMap, grid_px: float) -> int:
     """Return how far apart pixels of a chip are along its axes, which are so far on the grid."""
     ny, nx = pixel_map.shape
-    places = np.meshgrid(np.linspace(0, nx - 1, _PLACES), np.linspace(0, ny - 1, _PLACES))
-    back = np.linalg.inv(pixel_map.jacobian(Points(*places)))
+    x, y = np.meshgrid(np.linspace(0, nx - 1, _PLACES), np.linspace(0, ny - 1, _PLACES))
+    back = np.linalg.inv(pixel_map.jacobian(Points(x, y)))
     return math.ceil(_ALLOWANCE * grid_px * float(np.abs(back).sum(axis=-1).max()))
 
 
 @compiled
-def _mark_around(
-    where: tuple[IntArray, IntArray], reach: tuple[int, int], mask: BoolArray
-) -> None:
+def _mark_around(where: tuple[IntArray, IntArray], reach: tuple[int, int], mask: BoolArray) -> None:
     """Mark boxes about rows and columns, so many pixels on each side."""
     ny, nx = mask.shape
     for k in range(len(where[0])):
@@ -303,21 +329,4 @@ def _mark_around(
         first, last = max(x - reach[1], 0), min(x + reach[1] + 1, nx)
         for row in range(max(y - reach[0], 0), min(y + reach[0] + 1, ny)):
             for column in range(first, last):
-                mask[row, column] = True
-
-
-@compiled
-def _mark_drops(positions: FloatArray, frame: tuple[float, int, int], mask: BoolArray) -> None:
-    """Mark what drops reach, and what they touch: `frame` as of `drops`."""
-    side, x0, y0 = frame
-    ny, nx = mask.shape
-    to_corner = 0.5 + 0.5 * side
-    for k in range(positions.shape[1]):
-        x, y = positions[0, k] + to_corner, positions[1, k] + to_corner
-        i, j = int(np.floor(x)) - x0, int(np.floor(y)) - y0
-        # The drop's shares are float32.
-        wide = int(np.ceil(max(side - (x - np.floor(x)) + 1e-5, 0.0)))
-        high = int(np.ceil(max(side - (y - np.floor(y)) + 1e-5, 0.0)))
-        for row in range(max(j - high, 0), min(j + 1, ny)):
-            for column in range(max(i - wide, 0), min(i + 1, nx)):
                 mask[row, column] = True

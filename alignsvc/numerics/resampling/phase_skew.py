@@ -202,7 +202,7 @@ def _add_at_pixels(
     factor: np.float32,
     out: Float32Array,
 ) -> None:
-    """Add moment times third difference at pixels; `chosen` are these and the step along an axis."""
+    """Add moment times third difference at pixels; `chosen`: these, and a step along the axis."""
     zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
     (rows, columns), (dy, dx) = chosen
     pixels, weight = planes

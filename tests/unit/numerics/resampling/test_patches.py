@@ -99,7 +99,9 @@ def test_chips_that_lie_over_each_other_or_beyond_the_grid_too(
         small_sky.pixel_map(0.2, rotation, offset, distortion=2e-4),
         small_sky.pixel_map(0.19, rotation + 5.0, (offset[0] + 20, offset[1] - 60)),
     ]
-    chips = [in_two_states(m, seed + k, n) for k, (m, n) in enumerate(zip(maps, n_hit, strict=True))]
+    chips = [
+        in_two_states(m, seed + k, n) for k, (m, n) in enumerate(zip(maps, n_hit, strict=True))
+    ]
     require_the_whole(UNSKEWED, chips, small_sky.grid)
 
 
@@ -136,7 +138,7 @@ def patched(one: Contribution, patch: Patch) -> Contribution:
 def test_sums_with_patches_are_those_of_the_patched_exposures_to_rounding():
     whole = [exposure(k) for k in range(4)]
     patches = [patch_of(one, k) for k, one in enumerate(whole)]
-    found, _ = laid_over(merge(whole, BOX), patches)
+    found = laid_over(merge(whole, BOX), patches).sums
     wanted = merge([patched(*pair) for pair in zip(whole, patches, strict=True)], BOX)
     np.testing.assert_allclose(found.weight, wanted.weight, rtol=0, atol=1e-14)
     np.testing.assert_allclose(found.numerator, wanted.numerator, rtol=0, atol=1e-14)
@@ -147,21 +149,33 @@ def test_where_every_exposure_is_hit_nothing_is_left_at_all():
     at = np.arange(5)
     nothing = PixelSums(np.zeros(5, np.float32), np.zeros(5, np.float32))
     patches = [
-        Patch(BOX, at, PixelSums(one.numerator.reshape(-1)[:5], one.weight.reshape(-1)[:5]), nothing)
+        Patch(
+            BOX, at, PixelSums(one.numerator.reshape(-1)[:5], one.weight.reshape(-1)[:5]), nothing
+        )
         for one in whole
     ]
-    found, _ = laid_over(merge(whole, BOX), patches)
+    found = laid_over(merge(whole, BOX), patches).sums
     assert not found.weight.reshape(-1)[:5].any() and not found.numerator.reshape(-1)[:5].any()
     assert (found.weight.reshape(-1)[5:] > 0).all()
 
 
-def test_what_was_under_patches_put_back_gives_the_bits_that_were_there():
+def test_patches_taken_off_again_leave_the_bits_that_were_there():
     sums = merge([exposure(k) for k in range(4)], BOX)
     over, under = laid_over(sums, [patch_of(exposure(k), k) for k in range(4)])
-    back = under.put_on(over)
+    back, _ = laid_over(over, [], under)
     assert back.numerator.tobytes() == sums.numerator.tobytes()
     assert back.weight.tobytes() == sums.weight.tobytes()
     assert over.numerator.tobytes() != sums.numerator.tobytes()
+
+
+def test_other_patches_in_place_of_some_give_the_bits_of_sums_that_never_had_any():
+    whole = [exposure(k) for k in range(4)]
+    sums = merge(whole, BOX)
+    older, newer = ([patch_of(one, k + n) for k, one in enumerate(whole)] for n in (0, 2))
+    once = laid_over(sums, newer)
+    again = laid_over(laid_over(sums, older).sums, newer, laid_over(sums, older).under)
+    for plane in ("numerator", "weight"):
+        assert getattr(again.sums, plane).tobytes() == getattr(once.sums, plane).tobytes()
 
 
 def test_a_patch_cut_into_boxes_is_all_of_it_once():
