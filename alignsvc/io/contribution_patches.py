@@ -16,14 +16,19 @@ from alignsvc.numerics.resampling.patches import Patch, PixelSums
 
 #: Index in the tile, numerator and weight of the base, and the contribution's own.
 _TYPES = ("<i4", "<f4", "<f4", "<f4", "<f4")
+#: Objects that are sent at once, where each takes its time.
+_AT_ONCE = 4
 
 
 def write_patches(objects: ObjectStore, key: str, patches: Mapping[TileId, Patch]) -> list[int]:
     """Write the patches of a contribution, each over its tile; return their checksums."""
-    contents = {tile: _bytes_from(one) for tile, one in patches.items()}
-    for tile, content in contents.items():
+
+    def write(tile: TileId) -> int:
+        content = _bytes_from(patches[tile])
         objects.put(_name(key, tile), content)
-    return [checksum_of(content) for content in contents.values()]
+        return checksum_of(content)
+
+    return [*objects.each(write, patches, _AT_ONCE)]
 
 
 def read_patch(objects: ObjectStore, key: str, tile: TileId, box: PixelBox) -> Patch:

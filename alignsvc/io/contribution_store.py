@@ -215,6 +215,10 @@ class ContributionStore:
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedProduct(f"contribution {key}: {_RECORD} is damaged ({error})") from error
 
+    def stored_each(self, keys: Iterable[str]) -> Iterator[StoredContribution]:
+        """Yield what `stored` returns for each key in turn; some are asked for at once."""
+        return self.objects.each(self.stored, keys, _AT_ONCE)
+
     def tiles(self, key: str) -> tuple[TileId, ...]:
         """Return the tiles in which it has weight, sorted."""
         return self.stored(key).tiles
@@ -265,6 +269,10 @@ class ContributionStore:
         if tile not in stored.patched:
             return Patch.empty(box)
         return read_patch(self.objects, stored.name, tile, box)
+
+    def patch_each(self, stored: Iterable[StoredContribution], tile: TileId) -> Iterator[Patch]:
+        """Yield what `patch` returns for each contribution in turn; some are asked for at once."""
+        return self.objects.each(lambda one: self.patch(one, tile), stored, _AT_ONCE)
 
     def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
         """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
