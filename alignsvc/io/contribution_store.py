@@ -3,6 +3,9 @@
 A folder each: a zarr array of numerator and weight, in one object a tile, and beside its metadata
 ``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on, and
 ``contribution.json``, what is known of it, which is written last and makes the contribution exist.
+
+One that differs from another in a few pixels is laid over it: its folder holds these alone, an
+object ``patch/ROW/COLUMN`` for each tile that has any, and its record names the other, its base.
 """
 
 from __future__ import annotations
@@ -20,6 +23,12 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.contribution_patches import (
+    checksum_over,
+    patch_checksum,
+    read_patch,
+    write_patches,
+)
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.open_objects import OpenObject
 from alignsvc.io.places import Place
@@ -27,6 +36,7 @@ from alignsvc.io.shards import Part
 from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import DamagedChunk, OpenTiles, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.resampling.patches import Patch
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
@@ -52,7 +62,12 @@ class StoredContribution:
     tiles : tuple of TileId
         Those in which it has weight, sorted; the others are not stored.
     checksum : str
-        sha256 of where it lies, what is saturated, and the checksums of all chunks.
+        sha256 of where it lies, what is saturated, and the checksums of all chunks; of one that is
+        laid over another, of that one's and of its patches'.
+    base : str
+        The contribution that it is laid over; empty = it is whole itself.
+    patched : tuple of TileId
+        Tiles in which it differs from its base, sorted.
     """
 
     name: str
@@ -60,6 +75,13 @@ class StoredContribution:
     tile_shape: tuple[int, int]
     tiles: tuple[TileId, ...]
     checksum: str
+    base: str = ""
+    patched: tuple[TileId, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The name of the contribution whose array it reads."""
+        return self.base or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,41 @@ class ContributionStore:
         objects.put(f"{key}/{_RECORD}", record)
         return found
 
+    def lay_over(
+        self, key: str, base: StoredContribution, patch: Patch, grid: MosaicGrid
+    ) -> StoredContribution:
+        """Store under `key` what differs from a whole contribution in some pixels.
+
+        As `write`: unless it is there and whole, and existing once its record is written.
+
+        Parameters
+        ----------
+        key : str
+        base : StoredContribution
+            In this store, and it has to stay as long as this one.
+        patch : Patch
+        grid : MosaicGrid
+
+        Raises
+        ------
+        ValueError
+            It has a pixel in a tile in which the base has no weight.
+        """
+        if self.exists(key):
+            if self.is_whole(key, grid):
+                return self.stored(key)
+            self.remove(key)
+        parts = {tile: patch.cut(_tile_box(base, tile)) for tile in base.tiles}
+        parts = {tile: part for tile, part in parts.items() if len(part.at)}
+        if sum(len(part.at) for part in parts.values()) != len(patch.at):
+            raise ValueError(f"contribution {key}: a patch reaches beyond the tiles of {base.name}")
+        found = replace(base, name=key, base=base.name, patched=tuple(parts))
+        checksums = write_patches(self.objects, key, parts)
+        found = replace(found, checksum=checksum_over(base.checksum, found.patched, checksums))
+        record = sealed({"contribution": json_from(found, StoredContribution)})
+        self.objects.put(f"{key}/{_RECORD}", record)
+        return found
+
     def exists(self, key: str) -> bool:
         """Whether there is a contribution under `key`."""
         return self.objects.exists(f"{key}/{_RECORD}")
@@ -122,12 +179,21 @@ class ContributionStore:
         """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
         try:
             stored = self.stored(key)
+            if stored.base:
+                return self.is_whole(stored.base, grid) and self._is_over(stored)
             chunks = [_chunk(stored, tile) for tile in stored.tiles]
             checksums = self._array(key).opened().checksums(chunks)
             found = _checksum(stored, self.saturated(key), checksums)
         except DamagedProduct:
             return False
         return stored.tile_shape == grid.tile_shape and found == stored.checksum
+
+    def find(self, key: str) -> StoredContribution | None:
+        """Return what is known of a contribution; None if there is none, or nothing readable."""
+        try:
+            return self.stored(key)
+        except DamagedProduct:
+            return None
 
     def stored(self, key: str) -> StoredContribution:
         """Return what is known of a contribution.
@@ -144,6 +210,10 @@ class ContributionStore:
             return value_from(unsealed(content)["contribution"], StoredContribution)
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedProduct(f"contribution {key}: {_RECORD} is damaged ({error})") from error
+
+    def stored_each(self, keys: Iterable[str]) -> Iterator[StoredContribution]:
+        """Yield what `stored` returns for each key in turn; some are asked for at once."""
+        return self.objects.each(self.stored, keys, _AT_ONCE)
 
     def tiles(self, key: str) -> tuple[TileId, ...]:
         """Return the tiles in which it has weight, sorted."""
@@ -162,8 +232,30 @@ class ContributionStore:
         pieces = _pieces(stored, box)
         places = [planes[:, *common.slices_in(box)] for common in pieces]
         with _named(stored):
-            self._array(key).opened().copy_each(pieces.values(), places)
+            self._array(stored.whole).opened().copy_each(pieces.values(), places)
+        for tile in stored.patched:
+            if not _tile_box(stored, tile).intersect(box).is_empty:
+                patch = self.patch(stored, tile).cut(box)
+                for pixels, values in zip(planes, patch.after, strict=True):
+                    pixels.reshape(-1)[patch.at] = values
         return Contribution(box, planes[0], planes[1])
+
+    def patch(self, stored: StoredContribution, tile: TileId) -> Patch:
+        """Return what a contribution has otherwise than its base in a tile, over that tile.
+
+        Raises
+        ------
+        DamagedProduct
+            It is missing or damaged.
+        """
+        box = _tile_box(stored, tile)
+        if tile not in stored.patched:
+            return Patch.empty(box)
+        return read_patch(self.objects, stored.name, tile, box)
+
+    def patch_each(self, stored: Iterable[StoredContribution], tile: TileId) -> Iterator[Patch]:
+        """Yield what `patch` returns for each contribution in turn; some are asked for at once."""
+        return self.objects.each(lambda one: self.patch(one, tile), stored, _AT_ONCE)
 
     def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
         """Yield what the contributions hold within `box`, one after the other, part by part.
@@ -171,8 +263,16 @@ class ContributionStore:
         Parts of a contribution do not overlap, and may reach beyond the box; their pixels are
         there until the next is asked for. In a bucket the next contributions are on their way.
 
+        Parameters
+        ----------
+        keys : iterable of str
+            Of contributions that are laid over no other.
+        box : PixelBox
+
         Raises
         ------
+        ValueError
+            One is laid over another, so that its array is not all of it.
         DamagedProduct
             As of `read`, when it is a contribution's turn.
         """
@@ -181,6 +281,8 @@ class ContributionStore:
 
     def _fetched(self, key: str, box: PixelBox) -> _Fetched:
         stored = self.stored(key)
+        if stored.base:
+            raise ValueError(f"contribution {key} is laid over {stored.base}: read that one")
         pieces = _pieces(stored, box)
         with _named(stored):
             tiles = self._array(key).opened()
@@ -194,7 +296,7 @@ class ContributionStore:
         DamagedProduct
             There is no such list, or it cannot be read.
         """
-        content = self.objects.find(f"{key}/{_SATURATED}")
+        content = self.objects.find(f"{self.stored(key).whole}/{_SATURATED}")
         if content is None:
             raise DamagedProduct(f"contribution {key}: {_SATURATED} is missing; resume")
         try:
@@ -241,6 +343,12 @@ class ContributionStore:
 
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)
+
+    def _is_over(self, stored: StoredContribution) -> bool:
+        """Whether a contribution is its base with these patches, all read; or DamagedProduct."""
+        checksums = [patch_checksum(self.patch(stored, tile)) for tile in stored.patched]
+        base = self.stored(stored.base)
+        return checksum_over(base.checksum, stored.patched, checksums) == stored.checksum
 
 
 @dataclass(frozen=True, slots=True, eq=False)

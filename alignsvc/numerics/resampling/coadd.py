@@ -155,13 +155,7 @@ def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
         return parts[0].narrowed()
     if not parts:
         return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
-    box = PixelBox(
-        min(part.box.x0 for part in parts),
-        min(part.box.y0 for part in parts),
-        max(part.box.x1 for part in parts),
-        max(part.box.y1 for part in parts),
-    )
-    return merge(parts, box).narrowed()
+    return merge(parts, PixelBox.holding([part.box for part in parts])).narrowed()
 
 
 def leave_one_out(total: SumsInBox, own: Contribution) -> Contribution:

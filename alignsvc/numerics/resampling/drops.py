@@ -62,7 +62,7 @@ class TurboDrops:
     def __call__(self, parts: Iterable[PlacedPart], sums: SumPlanes) -> None:
         """Add parts of a chip; what falls beyond the box of the sums is lost."""
         for part, positions in parts:
-            _drop(
+            drop(
                 (part.pixels, part.weight),
                 positions,
                 (self.side, sums.box.x0, sums.box.y0),
@@ -71,7 +71,7 @@ class TurboDrops:
 
 
 @compiled
-def _drop(
+def drop(
     planes: tuple[Float32Array, Float32Array],
     positions: FloatArray,
     frame: tuple[float, int, int],

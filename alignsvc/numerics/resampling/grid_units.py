@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -62,6 +63,33 @@ def in_grid_units(
     return out
 
 
+def pixels_in_grid_units(
+    chip: CalibratedChip,
+    chosen: tuple[IntArray, IntArray],
+    areas: Float32Array,
+    less: Float32Array | None = None,
+) -> PartInGridUnits:
+    """Return the same of n pixels, bit for bit, as one row: shape (1, n).
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    chosen : two int64 arrays, shape (n,)
+        Rows and columns.
+    areas : float32 array, shape (n,)
+        Their grid pixels per chip pixel.
+    less : float32 array, shape (n,), or None
+    """
+    row, column = chosen
+    n = len(row)
+    pixels, its_weight = np.empty((1, n), np.float32), np.empty((1, n), np.float32)
+    out = PartInGridUnits(pixels, its_weight, areas.reshape(1, n))
+    off = np.zeros(n, np.float32) if less is None else less
+    flux, weight = (contiguous(plane[row, column])[None] for plane in (chip.pixels, chip.weight))
+    _convert((flux, weight), (0, 0), off.reshape(1, n), out)
+    return out
+
+
 @compiled
 def _convert(
     planes: tuple[Float32Array, Float32Array],
@@ -93,6 +121,22 @@ def chip_box(pixel_map: PixelMap, reach: int) -> PixelBox:
     edge_x = np.concatenate([x, x, np.full(65, -0.5), np.full(65, nx - 0.5)])
     edge_y = np.concatenate([np.full(65, -0.5), np.full(65, ny - 0.5), y, y])
     return PixelBox.around(pixel_map.to_grid(Points(edge_x, edge_y))).expand(reach)
+
+
+def drops_box(pixel_map: PixelMap, reach: float) -> PixelBox:
+    """Return the box of the grid's plane that holds a chip's drops, which reach so many pixels."""
+    return chip_box(pixel_map, 2 + math.ceil(reach * middle_scale(pixel_map)))
+
+
+def middle_scale(pixel_map: PixelMap) -> float:
+    """Return the side of a chip pixel in the middle, grid pixels."""
+    return math.sqrt(abs(float(np.linalg.det(middle_jacobian(pixel_map)))))
+
+
+def middle_jacobian(pixel_map: PixelMap) -> FloatArray:
+    """Return d(grid)/d(chip) at the chip's centre, shape (2, 2)."""
+    ny, nx = pixel_map.shape
+    return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
 
 
 def bands(box: PixelBox) -> list[PixelBox]:
