@@ -8,7 +8,6 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
-from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.bands import KNOTS
 from alignsvc.numerics.displacement.blot_loops import (
     BELOW,
@@ -22,10 +21,6 @@ from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.prefilter import prefilter
 from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sources.segmentation import UNKNOWN, Segmentation
-
-#: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
-#: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
-GUARD_PX = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,44 +68,14 @@ class Reference:
                 f"reference: segmentation {label.shape} and mosaic {others.box.shape} "
                 "must cover the same box"
             )
-        weight = np.empty(others.box.shape, np.float32)
-        _guard(contiguous(others.weight), weight)
         return cls(
             others.box,
             read_only(prefilter(others.value)),
-            read_only(weight),
+            others.weight,
             others.share,
             MosaicNoise.measured(others.value, others.weight, label),
             segmentation,
         )
-
-
-@compiled
-def _guard(weight: Float32Array, guarded: Float32Array) -> None:
-    """Fill `guarded` with weights, 0 in holes and `GUARD_PX` about them; no weight is below 0."""
-    ny, nx = weight.shape
-    least = np.empty(nx + 2 * GUARD_PX, np.float32)
-    for y in range(ny):
-        for x in range(least.size):
-            least[x] = np.float32(np.inf)  # beyond the plane there are no holes
-        for near in range(max(y - GUARD_PX, 0), min(y + GUARD_PX + 1, ny)):
-            _lower(least[GUARD_PX : GUARD_PX + nx], weight[near])
-        _clear(weight[y], least, guarded[y])
-
-
-@compiled
-def _lower(least: Float32Array, row: Float32Array) -> None:
-    for x in range(row.size):
-        least[x] = min(least[x], row[x])
-
-
-@compiled
-def _clear(row: Float32Array, least: Float32Array, guarded: Float32Array) -> None:
-    for x in range(row.size):
-        near = least[x]
-        for shift in range(1, 2 * GUARD_PX + 1):
-            near = min(near, least[x + shift])
-        guarded[x] = row[x] if near > 0 else np.float32(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

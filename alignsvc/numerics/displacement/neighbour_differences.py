@@ -16,7 +16,7 @@ _MEDIAN = 0.6745
 #: to there. (The median alone needs three times as many for the same error.)
 _MOST_SIGMA, _OF_VARIANCE = 3.0, 0.9733
 #: Of every so many rows the differences along x, and along y those from there to the next row.
-_ROWS_APART = 2
+_ROWS_APART = 4
 #: Of so many differences one tells the median, which only bounds the rest: an odd number, so that
 #: it is of all columns. Where that leaves too few, all do.
 _OF_MEDIAN, _LEAST_OF_MEDIAN = 17, 16

@@ -38,10 +38,10 @@ def test_differences_are_those_of_known_neighbours_in_every_cell(ny, nx, unknown
     unit = np.where((label == 0) & (weight > 0), value * np.sqrt(weight), np.nan)
     for row, y0 in enumerate(range(0, ny, CELL_PX)):
         for column, x0 in enumerate(range(0, nx, CELL_PX)):
-            every_second = unit[y0 : y0 + CELL_PX : 2, x0 : x0 + CELL_PX + 1]
-            below = unit[y0 + 1 : y0 + CELL_PX + 1 : 2, x0 : x0 + CELL_PX]
-            along_y = below - every_second[: len(below), :CELL_PX]
-            for axis, each in enumerate((np.diff(every_second), along_y)):
+            every_fourth = unit[y0 : y0 + CELL_PX : 4, x0 : x0 + CELL_PX + 1]
+            below = unit[y0 + 1 : y0 + CELL_PX + 1 : 4, x0 : x0 + CELL_PX]
+            along_y = below - every_fourth[: len(below), :CELL_PX]
+            for axis, each in enumerate((np.diff(every_fourth), along_y)):
                 assert found.number[row, column, axis] == np.isfinite(each).sum()
                 wanted = variance_of(in_cell(each))
                 assert found.variance[row, column, axis] == pytest.approx(wanted, rel=1e-4)
