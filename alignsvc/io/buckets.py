@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
+import numpy as np
 from obstore import exceptions
 from obstore.store import from_url
 
 from alignsvc.errors import RunStoreError, TransientError
 from alignsvc.io.objects import ObjectStore, checked_name
+from alignsvc.io.open_objects import ContentAtHand
 from alignsvc.io.places import UrlPlace
 from alignsvc.io.reading_ahead import read_ahead
 
@@ -117,6 +119,11 @@ class BucketObjects:
             except _MISSING:
                 return None
 
+    def opened(self, name: str) -> ContentAtHand | None:
+        """Read `name`; None if there is no such object. To ask for parts takes longer."""
+        content = self.find(name)
+        return None if content is None else ContentAtHand(np.frombuffer(content, np.uint8))
+
     def exists(self, name: str) -> bool:
         """Return whether there is an object `name`."""
         key = self._key(name)
@@ -151,6 +158,10 @@ class BucketObjects:
         key = self._key(name)
         with self._explained("writing", name):
             again(lambda: self._client.put(key, content, use_multipart=False))
+
+    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+        """Write `name` whole, as `put`: its content is the parts, one after the other."""
+        self.put(name, b"".join(parts))
 
     def put_file(self, name: str, file: Path) -> None:
         """Write the content of a file as `name`, in parts if it is large; it appears whole."""

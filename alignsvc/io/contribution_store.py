@@ -1,6 +1,6 @@
 """What each exposure gives to the mosaic, kept for one generation.
 
-A folder each: a zarr array of two planes, numerator and weight, and beside its metadata
+A folder each: a zarr array of numerator and weight, in one object a tile, and beside its metadata
 ``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on, and
 ``contribution.json``, what is known of it, which is written last and makes the contribution exist.
 """
@@ -10,26 +10,28 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.open_objects import OpenObject
 from alignsvc.io.places import Place
+from alignsvc.io.shards import Part
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import DamagedChunk, Piece, TiledArray
+from alignsvc.io.tiled_arrays import DamagedChunk, OpenTiles, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
-#: Planes of the array.
-_PLANES = _NUMERATOR, _WEIGHT = (0, 1)
+#: Planes of the array; sky is noise, of which no codec saves a tenth.
+_NUMERATOR, _N_PLANES = 0, 2
 #: Chunks that are sent at once, where each takes its time.
 _AT_ONCE = 4
 #: Contributions that are read at once there: each takes its room.
@@ -97,18 +99,14 @@ class ContributionStore:
             if self.is_whole(key, grid):
                 return self.stored(key)
             self.remove(key)
-        block = grid.block_box(contribution.box)
         given = contribution.narrowed()
-        tiles = tuple(
-            tile
-            for tile in grid.tiles_touching(given.box)
-            if given.cut(grid.tile_box(tile).intersect(given.box)).weight.any()
-        )
-        described = StoredContribution(key, block, grid.tile_shape, tiles, "")
+        block = grid.block_box(given.box)
         objects = self.objects
-        self._array(key).create((2, *block.shape), grid.tile_shape, "float32", {})
+        self._array(key).create((_N_PLANES, *block.shape), grid.tile_shape, "float32")
+        described = StoredContribution(key, block, grid.tile_shape, (), "")
         checksums = self._write_chunks(described, given, grid)
-        found = replace(described, checksum=_checksum(described, saturated, checksums))
+        described = replace(described, tiles=tuple(checksums))
+        found = replace(described, checksum=_checksum(described, saturated, checksums.values()))
         listed = io.BytesIO()
         np.save(listed, saturated.astype(np.int32), allow_pickle=False)
         objects.put(f"{key}/{_SATURATED}", listed.getvalue())
@@ -124,9 +122,7 @@ class ContributionStore:
         """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
         try:
             stored = self.stored(key)
-            chunks = [
-                (plane, *_chunk(stored, tile)) for tile, plane in product(stored.tiles, _PLANES)
-            ]
+            chunks = [_chunk(stored, tile) for tile in stored.tiles]
             checksums = self._array(key).opened().checksums(chunks)
             found = _checksum(stored, self.saturated(key), checksums)
         except DamagedProduct:
@@ -162,29 +158,33 @@ class ContributionStore:
             There is none under `key`, or a chunk of it is missing or damaged: its tile is named.
         """
         stored = self.stored(key)
-        planes = np.zeros((2, *box.shape), np.float32)
-        pieces, places = list[Piece](), list[Float32Array]()
-        for tile in stored.tiles:
-            tile_box = _tile_box(stored, tile)
-            common = tile_box.intersect(box)
-            if common.is_empty:
-                continue
-            for plane in _PLANES:
-                index = (plane, *_chunk(stored, tile))
-                pieces.append(Piece(index, common.slices_in(tile_box)))
-                places.append(planes[(plane, *common.slices_in(box))])
-        try:
-            self._array(key).opened().copy_each(pieces, places)
-        except DamagedChunk as error:
-            raise DamagedProduct(
-                f"contribution {key}, tile {_tile(stored, error.index)}: {error}; resume, which "
-                "makes it again"
-            ) from error
+        planes = np.zeros((_N_PLANES, *box.shape), np.float32)
+        pieces = _pieces(stored, box)
+        places = [planes[:, *common.slices_in(box)] for common in pieces]
+        with _named(stored):
+            self._array(key).opened().copy_each(pieces.values(), places)
         return Contribution(box, planes[0], planes[1])
 
     def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
-        """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
-        return self.objects.each(lambda key: self.read(key, box), keys, _READ_AT_ONCE)
+        """Yield what the contributions hold within `box`, one after the other, part by part.
+
+        Parts of a contribution do not overlap, and may reach beyond the box; their pixels are
+        there until the next is asked for. In a bucket the next contributions are on their way.
+
+        Raises
+        ------
+        DamagedProduct
+            As of `read`, when it is a contribution's turn.
+        """
+        for fetched in self.objects.each(lambda key: self._fetched(key, box), keys, _READ_AT_ONCE):
+            yield from fetched.parts()
+
+    def _fetched(self, key: str, box: PixelBox) -> _Fetched:
+        stored = self.stored(key)
+        pieces = _pieces(stored, box)
+        with _named(stored):
+            tiles = self._array(key).opened()
+            return _Fetched(stored, tiles, pieces, tiles.fetched(pieces.values()))
 
     def saturated(self, key: str) -> IntArray:
         """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).
@@ -223,33 +223,63 @@ class ContributionStore:
 
     def _write_chunks(
         self, described: StoredContribution, given: Contribution, grid: MosaicGrid
-    ) -> Iterator[int]:
-        """Write all chunks; yield the checksum of each."""
+    ) -> dict[TileId, int]:
+        """Write all chunks; return the checksum of each that holds anything, sorted."""
         array = self._array(described.name).opened()
 
-        def write(chunk: tuple[TileId, int]) -> int:
-            tile, plane = chunk
-            pixels = (given.numerator, given.weight)[plane]
+        def write(tile: TileId) -> int | None:
             box = grid.tile_box(tile)
             inside = box.intersect(given.box)
-            part: Float32Array = pixels[inside.slices_in(given.box)]
-            if inside != box:
-                part = np.zeros(box.shape, np.float32)
-                part[inside.slices_in(box)] = pixels[inside.slices_in(given.box)]
-            # Sky is noise, of which no codec saves a tenth.
-            index = (plane, *_chunk(described, tile))
-            return array.write(index, part, is_noise=plane == _NUMERATOR)
+            part = given.cut(inside)
+            piece = Piece(_chunk(described, tile), inside.slices_in(box))
+            planes = [part.numerator, part.weight]
+            return array.write_unless_empty(piece, planes, noise=(_NUMERATOR,))
 
-        return self.objects.each(write, product(described.tiles, _PLANES), _AT_ONCE)
+        tiles = sorted(grid.tiles_touching(given.box))
+        written = zip(tiles, self.objects.each(write, tiles, _AT_ONCE), strict=True)
+        return {tile: checksum for tile, checksum in written if checksum is not None}
 
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)
 
 
-def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, int]:
-    """Return the tile's place among the chunks of the array."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fetched:
+    """A contribution whose chunks are open for reading."""
+
+    stored: StoredContribution
+    tiles: OpenTiles
+    pieces: dict[PixelBox, Piece]
+    objects: list[OpenObject | None]
+
+    def parts(self) -> Iterator[Contribution]:
+        """Yield the parts of all chunks that hold anything."""
+        with ExitStack() as stack, _named(self.stored):
+            for one in self.objects:
+                if one is not None:
+                    stack.enter_context(closing(one))
+            for piece, one in zip(self.pieces.values(), self.objects, strict=True):
+                corner = _tile_box(self.stored, _tile(self.stored, piece.index))
+                for part in self.tiles.shard_parts(piece, one):
+                    if any(plane is not None for plane in part.planes):
+                        yield _contribution(part, corner)
+
+
+def _contribution(part: Part, tile: PixelBox) -> Contribution:
+    """Return a part of a tile in its place."""
+    rows, columns = part.within
+    y0, x0 = tile.y0 + rows.start, tile.x0 + columns.start
+    box = PixelBox(x0, y0, x0 + columns.stop - columns.start, y0 + rows.stop - rows.start)
+    numerator, weight = (
+        np.zeros(box.shape, np.float32) if plane is None else plane for plane in part.planes
+    )
+    return Contribution(box, numerator, weight)
+
+
+def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, ...]:
+    """Return the place of the tile's chunk in the array."""
     ny, nx = stored.tile_shape
-    return (tile.row - stored.block.y0 // ny, tile.column - stored.block.x0 // nx)
+    return (0, tile.row - stored.block.y0 // ny, tile.column - stored.block.x0 // nx)
 
 
 def _tile_box(stored: StoredContribution, tile: TileId) -> PixelBox:
@@ -264,6 +294,29 @@ def _tile(stored: StoredContribution, chunk: tuple[int, ...]) -> TileId:
     _, row, column = chunk
     component = stored.tiles[0].component
     return TileId(component, row + stored.block.y0 // ny, column + stored.block.x0 // nx)
+
+
+def _pieces(stored: StoredContribution, box: PixelBox) -> dict[PixelBox, Piece]:
+    """Return what of the chunks lies within a box, by where it lies."""
+    pieces = {}
+    for tile in stored.tiles:
+        tile_box = _tile_box(stored, tile)
+        common = tile_box.intersect(box)
+        if not common.is_empty:
+            pieces[common] = Piece(_chunk(stored, tile), common.slices_in(tile_box))
+    return pieces
+
+
+@contextmanager
+def _named(stored: StoredContribution) -> Iterator[None]:
+    """Say of which tile of which contribution a damaged chunk is."""
+    try:
+        yield
+    except DamagedChunk as error:
+        raise DamagedProduct(
+            f"contribution {stored.name}, tile {_tile(stored, error.index)}: {error}; resume, "
+            "which makes it again"
+        ) from error
 
 
 def _checksum(stored: StoredContribution, saturated: IntArray, chunks: Iterable[int]) -> str:

@@ -37,15 +37,8 @@ from alignsvc.io.mosaic_window import MosaicWindow, PlaneWindow
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import (
-    METADATA,
-    DamagedChunk,
-    KeptTiles,
-    Piece,
-    TiledArray,
-    create_group,
-    group_attributes,
-)
+from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, Piece, TiledArray
+from alignsvc.io.zarr_metadata import METADATA, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
 _SUMS = ("numerator", "weight")
@@ -121,7 +114,7 @@ class MosaicStore:
             create_group(objects, component, {"grid": json_from(grid, MosaicGrid)})
             for plane in _PLANES:
                 array = TiledArray(objects, f"{component}/{plane}")
-                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid), {})
+                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid))
 
     def exists(self, generation: int) -> bool:
         """Whether the generation has been created."""
@@ -153,7 +146,7 @@ class MosaicStore:
         return _joined(
             self._array(generation, tile.component, name)
             .opened()
-            .write((tile.row, tile.column), plane.astype(np.float64, copy=False))
+            .write(_whole(tile, sums.box), [plane])
             for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True)
         )
 
@@ -273,7 +266,8 @@ class MosaicStore:
             raise ValueError(
                 f"segmentation of tile {tile}: an id is above {math.prod(array.shape)}"
             )
-        array.write((tile.row, tile.column), labels.astype(array.dtype, copy=False))
+        box = self.grid(generation, tile.component).tile_box(tile)
+        array.write(_whole(tile, box), [labels.astype(array.dtype, copy=False)])
 
     def read_segmentation(self, generation: int, component: int, box: PixelBox) -> IntArray:
         """Return source ids within `box`, cut to the grid.
@@ -440,6 +434,10 @@ class MosaicStore:
             return group_attributes(self.objects, name)
         except RunStoreError as error:
             raise type(error)(f"mosaic store {self.root}: {error}") from error
+
+
+def _whole(tile: TileId, box: PixelBox) -> Piece:
+    return Piece((tile.row, tile.column), box.slices_in(box))
 
 
 def _pieces(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:

@@ -12,13 +12,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from alignsvc.errors import ResourceError, RunStoreError
+from alignsvc.io.open_objects import OpenFile, OpenObject
 from alignsvc.io.places import Place
 
 K = TypeVar("K")
@@ -59,6 +60,10 @@ class ObjectStore(Protocol):
         """Return the content of `name`, or None if there is no such object."""
         ...
 
+    def opened(self, name: str) -> OpenObject | None:
+        """Open `name` for reading; None if there is no such object."""
+        ...
+
     def exists(self, name: str) -> bool:
         """Return whether there is an object `name`."""
         ...
@@ -69,6 +74,10 @@ class ObjectStore(Protocol):
 
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
+        ...
+
+    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+        """Write `name` whole, as `put`: its content is the parts, one after the other."""
         ...
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
@@ -186,6 +195,14 @@ class LocalObjects:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
+    def opened(self, name: str) -> OpenFile | None:
+        """Open `name` for reading; None if there is no such object."""
+        with self._explained("reading", name):
+            try:
+                return OpenFile.at(f"{self.root}/{checked_name(name)}")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
     def exists(self, name: str) -> bool:
         """Return whether there is an object `name`."""
         path = self._path(name)
@@ -207,8 +224,12 @@ class LocalObjects:
 
     def put(self, name: str, content: bytes) -> None:
         """Write `name` whole, in place of what was there."""
+        self.put_parts(name, [content])
+
+    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+        """Write `name` whole, as `put`: its content is the parts, one after the other."""
         path = self._path(name)
-        with self._explained("writing", name), self._partial(path, content) as partial:
+        with self._explained("writing", name), self._partial(path, parts) as partial:
             partial.replace(path)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
@@ -217,7 +238,7 @@ class LocalObjects:
         with self._explained("writing", name):
             if path.exists():  # only saves work: the link below decides
                 return False
-            with self._partial(path, content) as partial:
+            with self._partial(path, [content]) as partial:
                 try:
                     os.link(partial, path)
                 except FileExistsError:
@@ -290,12 +311,12 @@ class LocalObjects:
         return explained(f"run store {self.root}: {doing} {name}")
 
     @contextmanager
-    def _partial(self, path: Path, content: bytes) -> Iterator[Path]:
-        """Write `content` beside `path` under a name of its own; it is gone afterwards."""
+    def _partial(self, path: Path, parts: Sequence[bytes]) -> Iterator[Path]:
+        """Write the parts beside `path` under a name of its own; it is gone afterwards."""
         partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
         try:
             with _created(partial) as file:
-                file.write(content)
+                file.writelines(parts)
                 if not self.is_scratch:
                     file.flush()
                     os.fsync(file.fileno())

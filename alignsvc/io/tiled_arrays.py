@@ -3,47 +3,35 @@
 What is absent or damaged is never read as zeros: a chunk that should be there and is not, or
 whose CRC-32C does not fit, is a `DamagedProduct` that names it.
 
-Arrays are zarr's, by its own description, and anyone can open them with it. Chunks are encoded and
-decoded here, by the codecs that zarr uses: it hands each to a thread and back, and allocates what
-there is room for already, which takes longer than all else that is done to a chunk of a few MB.
+Arrays are as zarr describes them, and anyone can open them with it. Chunks are encoded and decoded
+here (`shards.py`), by the codecs that zarr uses: it hands each to a thread and back, and allocates
+what there is room for already, which takes longer than all else that is done to one.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-import zarr
-from numcodecs.blosc import Blosc
-from numcodecs.checksum32 import CRC32C
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.buffer import Buffer
 
 from alignsvc.domain.arrays import read_only
+from alignsvc.domain.geometry import PixelBox
 from alignsvc.errors import DamagedProduct
-from alignsvc.io.codec import Json, dumps
 from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.open_objects import OpenObject
+from alignsvc.io.shards import OpenShard, PackedShard, Part, PartRoom, Shards, part_of
+from alignsvc.io.zarr_metadata import METADATA, array_from, array_metadata
 
-#: The object that makes an array, or a group, of what lies beside it.
-METADATA = "zarr.json"
 #: Begins the key of every chunk of an array (zarr v3, default encoding).
 _CHUNKS = "c/"
-_ZARR_FORMAT: Literal[3] = 3
 #: Chunks that are asked for, or sent, at once, where each answer takes its time.
 _AT_ONCE = 4
-# Measured (ms for 4 MB, one core: to encode, to decode, part of the size left): weights of drizzle
-# 2.0, 0.7, 0.3, of a tenth of a tile 0.4, 0.14, 0.05; sums in float64 2.5, 0.8, 0.46; noise in
-# float32 3.2, 0.7, 0.92, without shuffling 0.7, 0.3, 0.97. zstd takes 7 and 6 for 0.93 of noise.
-_SQUEEZED = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
-#: For noise: of it, only what is empty gets smaller. Whoever decodes one decodes the other.
-_WITHOUT_HOLES = Blosc(cname="lz4", clevel=1, shuffle=Blosc.NOSHUFFLE)
-_CHECKSUM = "<u4"
-_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +64,14 @@ class DamagedChunk(DamagedProduct):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a chunk.
+    """Some rows and columns of a chunk.
 
     Parameters
     ----------
     index : tuple of int
         Which chunk.
     within : tuple of slice
-        Its rows and columns that are wanted, counted from its corner.
+        The rows and columns, counted from its corner.
     """
 
     index: tuple[int, ...]
@@ -92,9 +80,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class TiledArray:
-    """One zarr array of two or more dimensions, of which the last two are cut into tiles.
+    """One zarr array of planes, which are cut into tiles: ``(ny, nx)`` or ``(n_planes, ny, nx)``.
 
-    One owner per chunk: processes may write different chunks of one array at the same time.
+    A chunk is a tile of all planes, stored in parts (a shard, as zarr calls it). One owner per
+    chunk: processes may write different chunks of one array at the same time.
 
     Parameters
     ----------
@@ -106,13 +95,7 @@ class TiledArray:
     objects: ObjectStore
     name: str
 
-    def create(
-        self,
-        shape: tuple[int, ...],
-        tile_shape: tuple[int, int],
-        dtype: str,
-        attributes: Mapping[str, Json],
-    ) -> None:
+    def create(self, shape: tuple[int, ...], tile_shape: tuple[int, int], dtype: str) -> None:
         """Write the metadata of an array without any chunk.
 
         Raises
@@ -120,20 +103,10 @@ class TiledArray:
         RunStoreError
             It cannot be written.
         """
-        # Made in memory and put as it is: who writes it again changes nothing that is there.
-        memory: dict[str, Buffer] = {}
-        zarr.create_array(
-            memory,
-            shape=shape,
-            chunks=(1,) * (len(shape) - 2) + tile_shape,
-            dtype=dtype,
-            # The checksum comes last: it covers the object.
-            compressors=[BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec()],
-            fill_value=0,
-            attributes=dict(attributes),
-            zarr_format=_ZARR_FORMAT,
-        )
-        self.objects.put(f"{self.name}/{METADATA}", memory[METADATA].to_bytes())
+        pixels = np.dtype(dtype).newbyteorder("<")
+        part = part_of(tile_shape, pixels.itemsize)
+        shards = Shards(math.prod(shape[:-2]), tile_shape, part, pixels)
+        self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, shards))
 
     @property
     def exists(self) -> bool:
@@ -165,16 +138,10 @@ class TiledArray:
         if content is None:
             raise DamagedProduct(f"{self.name}: there is no such array")
         try:
-            found = _described("array", content)
-            shape = tuple(int(n) for n in found["shape"])
-            chunk = tuple(int(n) for n in found["chunk_grid"]["configuration"]["chunk_shape"])
-            dtype = np.dtype(found["data_type"]).newbyteorder("<")
-            codecs = [one["name"] for one in found["codecs"]]
-            if len(shape) != len(chunk) or codecs != ["bytes", "blosc", "crc32c"]:
-                raise ValueError("not what was written")
+            shape, shards = array_from(content)
         except (ValueError, KeyError, TypeError) as error:  # cut short or changed
             raise DamagedProduct(f"{self.name}/{METADATA} is damaged ({error})") from error
-        return OpenTiles(self, shape, chunk, dtype, kept)
+        return OpenTiles(self, shape, shards, kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,63 +151,80 @@ class OpenTiles:
     Parameters
     ----------
     tiled : TiledArray
-    shape, chunk : tuple of int
-        Of the array, and of a chunk that its end does not cut.
-    dtype : numpy.dtype
-        Little-endian.
+    shape : tuple of int
+    shards : Shards
+        How chunks are stored.
     kept : KeptTiles or None
     """
 
     tiled: TiledArray
     shape: tuple[int, ...]
-    chunk: tuple[int, ...]
-    dtype: np.dtype[Any]
+    shards: Shards
     kept: KeptTiles | None = None
 
-    def write(self, index: tuple[int, ...], tile: NDArray[Any], *, is_noise: bool = False) -> int:
-        """Write a whole chunk; return its checksum, the CRC-32C of what is stored.
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels, little-endian."""
+        return self.shards.dtype
+
+    def write(self, piece: Piece, planes: Sequence[NDArray[Any]]) -> int:
+        """Write a whole chunk, 0 but for one piece of it; return the checksum of what is stored.
 
         Parameters
         ----------
-        index : tuple of int
-            Of the chunk; all but the last two are of one element each.
-        tile : array
-            Of the chunk's shape, cut at the array's end.
-        is_noise : bool
-            Whether only pixels that are 0 are worth the time to make them smaller.
+        piece : Piece
+        planes : sequence of array
+            Of the piece's shape.
 
         Raises
         ------
         ValueError
-            The tile's shape is not the chunk's.
+            A plane is not of the piece's shape, or the piece not within the chunk.
         RunStoreError, ResourceError
             It cannot be written; the disk is full.
         """
-        wanted = self._shape_of(index)
-        if tile.shape != wanted:
+        return self._put(piece, self._packed(piece, planes, ()))
+
+    def write_unless_empty(
+        self, piece: Piece, planes: Sequence[NDArray[Any]], noise: Collection[int]
+    ) -> int | None:
+        """Write a chunk as `write`, unless all of it is 0: None.
+
+        Parameters
+        ----------
+        piece, planes
+            As of `write`.
+        noise : collection of int
+            Planes of which only pixels that are 0 are worth the time to make them smaller.
+        """
+        packed = self._packed(piece, planes, noise)
+        return None if packed.is_empty else self._put(piece, packed)
+
+    def _packed(
+        self, piece: Piece, planes: Sequence[NDArray[Any]], noise: Collection[int]
+    ) -> PackedShard:
+        wanted = tuple(one.stop - one.start for one in piece.within)
+        most = self._shape_of(piece.index)
+        ends = all(s.start >= 0 and s.stop <= n for s, n in zip(piece.within, most, strict=True))
+        if not ends or any(plane.shape != wanted for plane in planes):
             raise ValueError(
-                f"{self.tiled.name}: chunk {index} has shape {wanted}, not {tile.shape}"
+                f"{self.tiled.name}: chunk {piece.index} has shape {most}, its piece {wanted}, "
+                f"not {[plane.shape for plane in planes]}"
             )
-        whole = self.chunk[-2:]
-        if tile.shape == whole:
-            content = np.ascontiguousarray(tile, self.dtype)
-        else:  # the last ones of an array reach beyond it
-            content = np.zeros(whole, self.dtype)
-            content[: wanted[0], : wanted[1]] = tile
-        packed = (_WITHOUT_HOLES if is_noise else _SQUEEZED).encode(content)
-        checksum = int(CRC32C.checksum(packed))
-        mark = np.array(checksum, _CHECKSUM).tobytes()
-        self.tiled.objects.put(self.tiled.chunk_name(*index), b"".join((packed, mark)))
-        return checksum
+        return self.shards.packed(planes, piece.within, noise)
+
+    def _put(self, piece: Piece, packed: PackedShard) -> int:
+        self.tiled.objects.put_parts(self.tiled.chunk_name(*piece.index), packed.content)
+        return packed.checksum
 
     def copy_each(self, pieces: Iterable[Piece], places: Iterable[NDArray[Any]]) -> None:
-        """Copy parts of chunks to where they belong.
+        """Copy pieces of chunks to where they belong.
 
         Parameters
         ----------
         pieces : iterable of Piece
         places : iterable of array
-            One for each piece, of its shape; written to.
+            One for each piece, of its shape, with all planes where there are some; written to.
 
         Raises
         ------
@@ -249,20 +233,17 @@ class OpenTiles:
         """
         pieces = list(pieces)
         if self.kept is not None:
-            for part, place in zip(self.parts(pieces), places, strict=True):
-                place[...] = part
+            for found, place in zip(self.parts(pieces), places, strict=True):
+                place[...] = found
             return
-        room = np.empty(self.chunk[-2:], self.dtype)
-        packed = self._packed([piece.index for piece in pieces])
-        for piece, place, content in zip(pieces, places, packed, strict=True):
-            if place.shape == room.shape and place.flags.c_contiguous and place.dtype == self.dtype:
-                self._unpack(piece.index, content, place)
-            else:
-                self._unpack(piece.index, content, room)
-                place[...] = room[piece.within]
+        room = PartRoom(self.shards)
+        for piece, place, stored in zip(
+            pieces, places, self._each(p.index for p in pieces), strict=True
+        ):
+            self._copy(piece, stored, place, room)
 
     def parts(self, pieces: Iterable[Piece]) -> Iterator[NDArray[Any]]:
-        """Yield each part of a chunk, read-only: a view where the chunk is kept.
+        """Yield each piece of a chunk, read-only: a view where the chunk is kept.
 
         Raises
         ------
@@ -272,26 +253,19 @@ class OpenTiles:
         pieces = list(pieces)
         keys = self._versions(pieces)
         found = [None if self.kept is None else self.kept.find(key) for key in keys]
-        packed = self._packed([p.index for p, t in zip(pieces, found, strict=True) if t is None])
+        missing = self._each(p.index for p, t in zip(pieces, found, strict=True) if t is None)
+        room = PartRoom(self.shards)
         for piece, key, tile in zip(pieces, keys, found, strict=True):
             if tile is not None:
-                yield tile[piece.within]
+                yield tile[..., *piece.within]
                 continue
-            tile = np.empty(self.chunk[-2:], self.dtype)
-            self._unpack(piece.index, next(packed), tile)
+            tile = np.empty(self._planes + self.shards.tile, self.dtype)
+            whole = Piece(piece.index, (slice(0, tile.shape[-2]), slice(0, tile.shape[-1])))
+            self._copy(whole, next(missing), tile, room)
             tile = read_only(tile)
             is_kept = self.kept is not None and self.kept.keep(key, tile, tile.nbytes)
-            # A view of what is not kept would hold all of it.
-            yield tile[piece.within] if is_kept else read_only(tile[piece.within].copy())
-
-    def _versions(self, pieces: list[Piece]) -> list[ChunkVersion]:
-        """Return what the chunks are known by if they are kept."""
-        objects = self.tiled.objects
-        names = [self.tiled.chunk_name(*piece.index) for piece in pieces]
-        if self.kept is None:
-            return [ChunkVersion(objects, name, None) for name in names]
-        versions = objects.each(objects.version, names, _AT_ONCE)
-        return [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
+            view = tile[..., *piece.within]
+            yield view if is_kept else read_only(view.copy())  # a view would hold all of the tile
 
     def checksums(self, indices: Iterable[tuple[int, ...]]) -> Iterator[int]:
         """Yield the checksum of each chunk, as `write` returned it, once all of it was read.
@@ -302,73 +276,90 @@ class OpenTiles:
             A chunk is missing or damaged.
         """
         indices = list(indices)
-        for index, content in zip(indices, self._packed(indices), strict=True):
-            yield self._checked(index, content)
+        room = PartRoom(self.shards)
+        for index, stored in zip(indices, self._each(indices), strict=True):
+            with self._opened(index, stored, room) as shard:
+                yield shard.checksum()
 
-    def _packed(self, indices: list[tuple[int, ...]]) -> Iterator[bytes | None]:
+    def fetched(self, pieces: Iterable[Piece]) -> list[OpenObject | None]:
+        """Return the objects of all pieces' chunks, open, for `shard_parts`; None = missing."""
+        return [*self._each(piece.index for piece in pieces)]
+
+    def shard_parts(
+        self, piece: Piece, stored: OpenObject | None, room: PartRoom | None = None
+    ) -> Iterator[Part]:
+        """Yield the parts that a piece of a chunk lies on.
+
+        Parameters
+        ----------
+        piece : Piece
+        stored : OpenObject or None
+            The chunk's object; it is closed at the end.
+        room : PartRoom or None
+            None = some of its own.
+
+        Raises
+        ------
+        DamagedChunk
+            The chunk is missing or damaged.
+        """
+        with self._opened(piece.index, stored, room or PartRoom(self.shards)) as shard:
+            yield from shard.parts(piece.within)
+
+    @property
+    def _planes(self) -> tuple[int, ...]:
+        return self.shape[:-2]
+
+    def _versions(self, pieces: list[Piece]) -> list[ChunkVersion]:
+        """Return what the chunks are known by if they are kept."""
         objects = self.tiled.objects
-        names = [self.tiled.chunk_name(*index) for index in indices]
-        return objects.each(objects.find, names, _AT_ONCE)
+        names = [self.tiled.chunk_name(*piece.index) for piece in pieces]
+        if self.kept is None:
+            return [ChunkVersion(objects, name, None) for name in names]
+        versions = objects.each(objects.version, names, _AT_ONCE)
+        return [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
 
-    def _unpack(self, index: tuple[int, ...], content: bytes | None, place: NDArray[Any]) -> None:
-        self._checked(index, content)
-        try:
-            _SQUEEZED.decode(np.frombuffer(content or b"", np.uint8)[:-_CHECKSUM_BYTES], place)
-        except (ValueError, RuntimeError) as error:  # of another size than the array's chunks
-            raise self._damaged(index, str(error)) from error
+    def _each(self, indices: Iterable[tuple[int, ...]]) -> Iterator[OpenObject | None]:
+        objects = self.tiled.objects
+        names = (self.tiled.chunk_name(*index) for index in indices)
+        return objects.each(objects.opened, names, _AT_ONCE)
 
-    def _checked(self, index: tuple[int, ...], content: bytes | None) -> int:
-        """Return the checksum of a chunk, which fits."""
-        if content is None:
-            raise DamagedChunk(f"{self.tiled.chunk_name(*index)} is missing", index)
-        if len(content) <= _CHECKSUM_BYTES:
-            raise self._damaged(index, f"{len(content)} bytes")
-        written = int(np.frombuffer(content[-_CHECKSUM_BYTES:], _CHECKSUM)[0])
-        found = int(CRC32C.checksum(np.frombuffer(content, np.uint8)[:-_CHECKSUM_BYTES]))
-        if found != written:
-            raise self._damaged(index, f"checksum {found:08x} found, {written:08x} was written")
-        return found
+    def _copy(
+        self, piece: Piece, stored: OpenObject | None, place: NDArray[Any], room: PartRoom
+    ) -> None:
+        """Copy a piece to its place."""
+        planes = (place,) if place.ndim == 2 else tuple(place)
+        wanted = _box(piece.within)
+        for part in self.shard_parts(piece, stored, room):
+            found = _box(part.within)
+            common = found.intersect(wanted)
+            there, here = common.slices_in(wanted), common.slices_in(found)
+            for plane, pixels in zip(planes, part.planes, strict=True):
+                plane[there] = 0 if pixels is None else pixels[here]
 
-    def _damaged(self, index: tuple[int, ...], why: str) -> DamagedChunk:
-        return DamagedChunk(f"{self.tiled.chunk_name(*index)} is damaged ({why})", index)
+    @contextmanager
+    def _opened(
+        self, index: tuple[int, ...], stored: OpenObject | None, room: PartRoom
+    ) -> Iterator[OpenShard]:
+        """Open a chunk's object for reading, and say which it is if it is damaged."""
+        name = self.tiled.chunk_name(*index)
+        if stored is None:
+            raise DamagedChunk(f"{name} is missing", index)
+        with closing(stored):
+            try:
+                yield OpenShard(self.shards, stored, room)
+            except ValueError as error:
+                raise DamagedChunk(f"{name} is damaged ({error})", index) from error
 
     def _shape_of(self, index: tuple[int, ...]) -> tuple[int, int]:
         """Return the rows and columns of a chunk, cut at the array's end."""
         rows, columns = (
             min(chunk, size - k * chunk)
-            for k, chunk, size in zip(index[-2:], self.chunk[-2:], self.shape[-2:], strict=True)
+            for k, chunk, size in zip(index[-2:], self.shards.tile, self.shape[-2:], strict=True)
         )
         return rows, columns
 
 
-def create_group(objects: ObjectStore, name: str, attributes: Mapping[str, Json]) -> None:
-    """Write the metadata of a zarr group, in place of what was there; empty = all objects."""
-    content = dumps(
-        {"attributes": dict(attributes), "zarr_format": _ZARR_FORMAT, "node_type": "group"}
-    )
-    objects.put(f"{name}/{METADATA}" if name else METADATA, content)
-
-
-def group_attributes(objects: ObjectStore, name: str) -> dict[str, Json]:
-    """Return what was stored with a group when it was made.
-
-    Raises
-    ------
-    DamagedProduct
-        There is none, or its metadata cannot be read.
-    """
-    content = objects.find(f"{name}/{METADATA}")
-    if content is None:
-        raise DamagedProduct(f"there is no {name}")
-    try:
-        return cast("dict[str, Json]", dict(_described("group", content)["attributes"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedProduct(f"{name}/{METADATA} is damaged ({error})") from error
-
-
-def _described(kind: str, content: bytes) -> dict[str, Any]:
-    """Return the metadata of an array or a group; ValueError if it is not that."""
-    found: dict[str, Any] = json.loads(content)
-    if (found["node_type"], found["zarr_format"]) != (kind, _ZARR_FORMAT):
-        raise ValueError(f"no {kind} of zarr {_ZARR_FORMAT}")
-    return found
+def _box(within: tuple[slice, slice]) -> PixelBox:
+    rows, columns = within
+    return PixelBox(columns.start, rows.start, columns.stop, rows.stop)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, contiguous, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 
@@ -120,10 +120,32 @@ def merge(contributions: Iterable[Contribution], box: PixelBox) -> Contribution:
         common = part.box.intersect(box)
         if common.is_empty:
             continue
-        here, there = common.slices_in(box), common.slices_in(part.box)
-        numerator[here] += part.numerator[there]
-        weight[here] += part.weight[there]
+        there, width = common.slices_in(part.box), box.shape[1]
+        first = (common.y0 - box.y0) * width + common.x0 - box.x0
+        at = _Rows(first, width, common.shape[1])
+        _add(numerator.reshape(-1), flat(part.numerator[there]), at)
+        _add(weight.reshape(-1), flat(part.weight[there]), at)
     return Contribution(box, numerator, weight)
+
+
+class _Rows(NamedTuple):
+    """Rows of a plane: where the first begins, how far it is to the next, how long they are."""
+
+    first: int
+    step: int
+    length: int
+
+
+# numpy takes three times as long to add float32 to float64 where rows are not all of a plane.
+@compiled
+def _add(total: FloatArray, part: NDArray[np.floating[Any]], at: _Rows) -> None:
+    """Add pixels, row after row, to those of a plane."""
+    for row in range(part.size // at.length):
+        start = at.first + row * at.step
+        sums = total[start : start + at.length]
+        pixels = part[row * at.length : (row + 1) * at.length]
+        for k in range(at.length):
+            sums[k] += pixels[k]
 
 
 def merge_chips(contributions: Iterable[Contribution]) -> Contribution:

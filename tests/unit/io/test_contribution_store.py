@@ -58,7 +58,7 @@ def test_the_tiles_with_weight_are_known_and_only_they_are_on_disk(
     )
     assert stored.tiles == store.tiles("resample-1") == wanted
     chunks = [path for path in (store.root / "resample-1" / "c").rglob("*") if path.is_file()]
-    assert len(chunks) == 2 * len(wanted)
+    assert len(chunks) == len(wanted)
     np.testing.assert_array_equal(store.read("resample-1", BOX).weight, weight)
 
 
@@ -94,11 +94,11 @@ def test_the_same_content_has_the_same_checksum(store: ContributionStore) -> Non
 def test_a_failed_write_leaves_no_contribution(
     store: ContributionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: OpenTiles, *_: object, is_noise: bool) -> int:
+    def fails(self: OpenTiles, *_: object, noise: object) -> int:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as broken:
-        broken.setattr(OpenTiles, "write", fails)
+        broken.setattr(OpenTiles, "write_unless_empty", fails)
         with pytest.raises(RuntimeError, match="killed"):
             store.write("resample-1", contribution(), NOWHERE, GRID)
     assert not store.exists("resample-1")
@@ -109,7 +109,7 @@ def test_a_failed_write_leaves_no_contribution(
 @pytest.mark.parametrize("damage", ["gone", "flip"])
 def test_a_damaged_tile_is_named(store: ContributionStore, damage: str) -> None:
     store.write("resample-1", contribution(), NOWHERE, GRID)
-    path = store.root / "resample-1" / "c" / "1" / "0" / "2"  # the weight of tile 0.3
+    path = store.root / "resample-1" / "c" / "0" / "0" / "2"  # of tile 0.3
     content = bytearray(path.read_bytes())
     content[20] ^= 8
     path.write_bytes(content) if damage == "flip" else path.unlink()
@@ -158,7 +158,11 @@ def test_anyone_can_open_it_as_zarr(store: ContributionStore) -> None:
     store.write("resample-1", contribution(), NOWHERE, GRID)
     array = zarr.open_array(store.root / "resample-1", mode="r")
     assert array.shape == (2, 48, 60)  # rows 0-47, columns 20-79: whole tiles
-    assert array.chunks == (1, 16, 20)
+    assert (array.shards, array.chunks) == ((2, 16, 20), (1, 16, 20))
+    within = BOX.slices_in(PixelBox(20, 0, 80, 48))
+    np.testing.assert_array_equal(array[0, *within], contribution().numerator)
+    np.testing.assert_array_equal(array[1, *within], contribution().weight)
+    assert np.count_nonzero(array[1]) == np.count_nonzero(contribution().weight)
 
 
 def test_saturated_pixels_come_back_and_are_part_of_what_is_stored(

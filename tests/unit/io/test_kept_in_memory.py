@@ -76,7 +76,7 @@ def test_tiles_that_are_kept_are_not_decoded_again(
     def fails(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(OpenTiles, "_unpack", fails)
+    monkeypatch.setattr(OpenTiles, "shard_parts", fails)
     again = keeping(store, kept).read(1, 0, GRID.box)
     np.testing.assert_array_equal(again.numerator, first.numerator)
     np.testing.assert_array_equal(again.weight, sums(GRID.box).weight)
