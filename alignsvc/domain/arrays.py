@@ -11,6 +11,8 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Float32Array: TypeAlias = NDArray[np.float32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 IntArray: TypeAlias = NDArray[np.int64]
+#: Numbers that pixels hold: int32, and int64 where there are more than that counts.
+LabelArray: TypeAlias = NDArray[np.signedinteger[Any]]
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

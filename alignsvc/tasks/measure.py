@@ -25,15 +25,16 @@ from alignsvc.numerics.displacement.measure import ChipDisplacements, Correlatio
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
 from alignsvc.numerics.resampling.grid_units import chip_box
+from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
-from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.level_measurement import (
     LevelMeasurement,
     MeasuredLevels,
-    OwnAndAll,
+    OwnAndOthers,
 )
 from alignsvc.numerics.sources.matching import SegmentIds
+from alignsvc.numerics.sources.segmentation import Segmentation
 from alignsvc.numerics.sources.selection import held_out
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,
@@ -237,7 +238,7 @@ class MeasureTask:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
         seen = self._around(chip.pixel_map, segments)
-        reference = Reference.build(seen.total, seen.own, seen.segmentation)
+        reference = Reference.build(seen.others, seen.segmentation)
         levels = MeasuredLevels.concatenate([])
         if self.levels is not None:
             levels = self.levels(seen, sources)
@@ -278,17 +279,17 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndAll:
-        """Return the exposure and the mosaic of all around a chip."""
+    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndOthers:
+        """Return the exposure and the mosaic of all the others around a chip."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
+        generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
-        total = store.read(self.mosaic.generation, component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        segmentation = None
-        if segments is not None:
-            labels = store.read_segmentation(self.mosaic.generation, component, box)
-            segmentation = final_segmentation(labels, segments, component)
-        return OwnAndAll(own, total, segmentation)
+        others = Others.of(store.tiles_in(generation, component, box), own, box)
+        if segments is None:
+            return OwnAndOthers(own, others)
+        label = store.segmentation_window(generation, component, box).cut(box)
+        return OwnAndOthers(own, others, Segmentation.of(label, segments, component))
 
 
 def displacements_name(key: TaskKey) -> str:

@@ -22,6 +22,7 @@ from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
+from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
 from alignsvc.simulation.profiles import gaussian_mixture, moffat_mixture, sersic_mixture
 from alignsvc.simulation.render import GalaxyShape, galaxies_image, galaxy_values, stars_image
@@ -143,7 +144,7 @@ class Seen:
         box = PixelBox(0, 0, *self.scene.shape[::-1])
         kept = self.contributions if members is None else [self.contributions[i] for i in members]
         own = self.contributions[index].cut(box)
-        return Reference.build(merge(kept, box), own)
+        return Reference.build(Others.of([merge(kept, box)], own, box))
 
     def measured(self, measure: Measurement, index: int, error=(0.31, -0.23)):
         """Return displacements of an exposure, less the truth, under a header that is off."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
-from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.bands import KNOTS
 from alignsvc.numerics.displacement.blot_loops import (
     BELOW,
@@ -22,15 +19,8 @@ from alignsvc.numerics.displacement.blot_loops import (
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.displacement.prefilter import prefilter
-from alignsvc.numerics.resampling.coadd import Contribution, Sums, flat, leave_one_out
-from alignsvc.numerics.sources.spread_masks import dilated
-
-#: A hole's neighbours within this many pixels count as hole: the spline there uses the hole's 0.
-#: Beyond, the prefilter passes on less than 0.43^3 = 8 % of the jump, of what is mostly sky.
-GUARD_PX = 2
-#: Pixels whose others are taken at once.
-_PIXELS_AT_ONCE = 1 << 15
-Plane: TypeAlias = NDArray[np.floating[Any]]
+from alignsvc.numerics.resampling.others import Others
+from alignsvc.numerics.sources.segmentation import UNKNOWN, Segmentation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +37,7 @@ class Reference:
     share : float32 array
         The measured exposure's part of the weight of the whole mosaic, 0 to 1.
     noise : MosaicNoise
-    segmentation : int64 array or None
-        Source ids, 0 = none.
+    segmentation : Segmentation or None
     """
 
     box: PixelBox
@@ -56,95 +45,37 @@ class Reference:
     weight: Float32Array
     share: Float32Array
     noise: MosaicNoise
-    segmentation: IntArray | None = None
+    segmentation: Segmentation | None = None
 
     @classmethod
-    def build(
-        cls, total: Contribution, own: Contribution, segmentation: IntArray | None = None
-    ) -> Reference:
-        """Return the reference made of the mosaic of all and the exposure's own part.
+    def build(cls, others: Others, segmentation: Segmentation | None = None) -> Reference:
+        """Return the reference made of the mosaic of all the others.
 
         Parameters
         ----------
-        total : Contribution
-            The mosaic, with the exposure.
-        own : Contribution
-            The exposure alone; its box may be another.
-        segmentation : int64 array or None
-            Over the box of `total`.
+        others : Others
+        segmentation : Segmentation or None
+            Over the same box.
 
         Raises
         ------
         ValueError
             The segmentation has another shape.
         """
-        box = total.box
-        if segmentation is not None and segmentation.shape != box.shape:
+        label = UNKNOWN if segmentation is None else segmentation.label
+        if label is not UNKNOWN and label.shape != others.box.shape:
             raise ValueError(
-                f"reference: segmentation {segmentation.shape} and mosaic {box.shape} "
+                f"reference: segmentation {label.shape} and mosaic {others.box.shape} "
                 "must cover the same box"
             )
-        others = _Others.of(total, own)
-        hole = others.weight == 0
-        sky = ~hole if segmentation is None else segmentation == 0
-        noise = MosaicNoise.measured(others.value, others.weight, sky)
-        prefilter(others.value)
-        if hole.any():
-            np.copyto(others.weight, 0, where=dilated(hole, GUARD_PX))
         return cls(
-            box,
-            read_only(others.value),
-            read_only(others.weight),
-            read_only(others.share),
-            noise,
+            others.box,
+            read_only(prefilter(others.value)),
+            others.weight,
+            others.share,
+            MosaicNoise.measured(others.value, others.weight, label),
             segmentation,
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Others:
-    """The mean of all the others, its weight, and an exposure's share: float32, writable."""
-
-    value: Float32Array
-    weight: Float32Array
-    share: Float32Array
-
-    @classmethod
-    def of(cls, total: Contribution, own: Contribution) -> _Others:
-        """Return the planes over `total`'s box.
-
-        Rows are taken a few at a time: what lies between stays in the processor's cache, and new
-        memory costs as much as the sums.
-        """
-        box = total.box
-        found = cls(*(np.empty(box.shape, np.float32) for _ in fields(cls)))
-        height = max(1, _PIXELS_AT_ONCE // max(box.shape[1], 1))
-        for y0 in range(box.y0, box.y1, height):
-            part = PixelBox(box.x0, y0, box.x1, min(y0 + height, box.y1))
-            mine = own.cut(part)
-            others = leave_one_out(total.cut(part), mine)
-            rows = part.slices_in(box)[0]
-            found.weight[rows] = others.weight
-            _average(
-                (flat(others.numerator), flat(others.weight)),
-                flat(mine.weight),
-                found.value[rows].reshape(-1),
-                found.share[rows].reshape(-1),
-            )
-        return found
-
-
-@compiled
-def _average(others: Sums, own: Plane, value: Float32Array, share: Float32Array) -> None:
-    """Fill `value` with the mean, and `share` with an exposure's part of the weight of the whole.
-
-    Both are 0 in holes of the mean and of the whole.
-    """
-    numerator, weight = others
-    for i in range(weight.size):
-        value[i] = numerator[i] / weight[i] if weight[i] > 0 else 0.0
-        whole = weight[i] + own[i]
-        share[i] = own[i] / whole if whole > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,7 +116,7 @@ def blot(
     local_map : LocalMap
         To pixels of the grid.
     source : int64 array, shape (n,)
-        Ids, as in the segmentation.
+        Ids, as the segmentation knows them.
     windows : Windows
         Of the templates.
 
@@ -207,14 +138,15 @@ def blot(
         others=np.empty(shape, bool),
     )
     planes = _planes(reference)
+    if reference.segmentation is not None:
+        source = reference.segmentation.labels(source)
     fill_blots(planes, _views(here, source, windows, reference.box.shape), found)
     return BlotStack(*found, reference.noise.texture(here))
 
 
 def _planes(reference: Reference) -> GridPlanes:
     """Return the planes in the one form that the loops are compiled for."""
-    unknown = np.zeros((0, 0), np.int64)
-    label = unknown if reference.segmentation is None else reference.segmentation
+    label = UNKNOWN if reference.segmentation is None else reference.segmentation.label
     planes = (reference.coefficients, reference.weight, reference.share, label)
     return GridPlanes(*(contiguous(plane) for plane in planes))
 

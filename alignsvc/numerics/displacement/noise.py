@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, LabelArray, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.local_map import LocalMap
 from alignsvc.numerics.displacement.neighbour_differences import NeighbourDifferences
@@ -166,7 +166,7 @@ class MosaicNoise:
     neighbours: FloatArray
 
     @classmethod
-    def measured(cls, value: Plane, weight: Plane, sky: BoolArray) -> MosaicNoise:
+    def measured(cls, value: Plane, weight: Plane, label: LabelArray) -> MosaicNoise:
         """Return what the differences of neighbours say, where no source is.
 
         With the covariances c along x and k along y a difference along x has the variance
@@ -177,13 +177,13 @@ class MosaicNoise:
         value : array, shape of the box
         weight : array, same shape
             Inverse variance of an average over a pixel; 0 in holes.
-        sky : bool array, same shape
-            False = some source's.
+        label : int32 or int64 array, same shape, or (0, 0)
+            Not 0 = some source's; (0, 0) = nobody knows of any.
         """
         differences = NeighbourDifferences.of(
             value.astype(np.float32, copy=False),
             weight.astype(np.float32, copy=False),
-            sky,
+            label,
             _CELL_PX,
         )
         return cls(read_only(_covariances(differences)))

@@ -13,10 +13,6 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.sources.detection import DetectedTile
 
-#: What a pixel of the segmentation holds whose source is in no catalogue (its owner's tile saw
-#: the blend differently because it is larger than the halo).
-UNLISTED = -1
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:

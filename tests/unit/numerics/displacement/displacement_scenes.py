@@ -13,6 +13,8 @@ from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.noise import MosaicNoise
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
+from alignsvc.numerics.resampling.others import Others
+from alignsvc.numerics.sources.segmentation import Segmentation
 
 #: Sub-pixels along a side that a pixel's light is summed over.
 SUBPIXELS = 5
@@ -117,7 +119,14 @@ def reference_of(mean, depth=8.0, own=1.0, segmentation=None):
     weight = np.broadcast_to(np.asarray(depth, float), mean.shape)
     others = Contribution(box, mean * weight, np.array(weight))
     mine = Contribution(box, mean * own, np.full(mean.shape, float(own)))
-    return Reference.build(merge([others, mine], box), mine, segmentation)
+    of_others = Others.of([merge([others, mine], box)], mine, box)
+    return Reference.build(of_others, segmentation)
+
+
+def segmented(labels):
+    """A segmentation whose labels are the ids of sources."""
+    source = np.unique(labels[labels != 0])
+    return Segmentation(labels.astype(np.int32), source, source)
 
 
 def reference_through(coefficients, weight=None, segmentation=None, corner=(0, 0)):

@@ -7,6 +7,7 @@ from displacement_scenes import (
     drizzled_noise,
     reference_of,
     reference_through,
+    segmented,
     stars,
 )
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from alignsvc.domain.geometry import PixelBox, Points
-from alignsvc.numerics.displacement.blots import GUARD_PX, Reference, blot
+from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.noise import NoiseTexture
@@ -22,6 +23,7 @@ from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
 from alignsvc.numerics.resampling.coadd import Contribution, merge
+from alignsvc.numerics.resampling.others import GUARD_PX, Others
 
 SIDES = Sides(24, 3)
 
@@ -168,7 +170,7 @@ def test_weight_share_and_source_are_those_of_the_nearest_pixel(matrix):
     shape = (90, 80)
     weight = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
     label = rng.integers(0, 4, shape)
-    reference = reference_through(np.zeros(shape, np.float32), weight, label, (30, 20))
+    reference = reference_through(np.zeros(shape, np.float32), weight, segmented(label), (30, 20))
     pixel_map = AffineMap(matrix, (70.2, 60.4))
     centre, source = Points(np.array([0.3, 3.1]), np.array([1.2, 4.9])), np.array([1, 2])
     local, windows = LocalMap.expand(pixel_map, centre, 12.0), windows_about(centre, 24)
@@ -188,7 +190,7 @@ def test_a_blot_does_not_depend_on_which_others_are_made_with_it():
     weight = rng.uniform(0, 9, (200, 210)).astype(np.float32)
     label = rng.integers(0, 9, (200, 210))
     coefficients = rng.normal(size=(200, 210)).astype(np.float32)
-    reference = reference_through(coefficients, weight, label, (30, 20))
+    reference = reference_through(coefficients, weight, segmented(label), (30, 20))
     centre = Points(rng.uniform(20, 180, 9), rng.uniform(20, 180, 9))
     together = blots_of(reference, centre, AffineMap(turned(1), (25.0, 15.0)))
     for k in range(9):
@@ -242,7 +244,7 @@ def test_weight_and_share_are_those_of_whole_planes_bit_for_bit(shape, part_hole
     weight = np.where(rng.random(shape) < part_hole, 0, rng.uniform(1, 9, shape)).astype(np.float32)
     own = np.where(rng.random(shape) < 0.1, 0, rng.uniform(1, 9, shape)).astype(np.float32)
     of_own, of_others = (Contribution(box, np.zeros_like(one), one) for one in (own, weight))
-    reference = Reference.build(merge([of_own, of_others], box), of_own)
+    reference = Reference.build(Others.of([merge([of_own, of_others], box)], of_own, box))
     whole, share = weight + own, np.zeros(shape, np.float32)
     np.divide(own, whole, out=share, where=whole > 0)
     near = ndimage.maximum_filter(~(weight > 0), size=2 * GUARD_PX + 1, mode="nearest")
@@ -258,7 +260,7 @@ def test_the_spline_goes_through_the_mean_of_the_others_and_through_0_in_holes(o
     others = Contribution(box, weight * rng.normal(size=box.shape), weight)
     own = Contribution(own_box, *rng.uniform(1, 9, (2, *own_box.shape)).astype(np.float32))
     wanted = ndimage.spline_filter(others.mean().value, order=5)
-    found = Reference.build(merge([others, own], box), own)
+    found = Reference.build(Others.of([merge([others, own], box)], own, box))
     atol = 1e-5 * np.abs(wanted).max()
     np.testing.assert_allclose(found.coefficients, wanted, rtol=0, atol=atol)
 
@@ -266,7 +268,7 @@ def test_the_spline_goes_through_the_mean_of_the_others_and_through_0_in_holes(o
 def test_pixels_of_other_sources_are_named_and_own_ones_are_not():
     segmentation = np.zeros((90, 90), np.int64)
     segmentation[40:44, 40:44], segmentation[47:50, 47:50] = 7, 8
-    reference = reference_of(np.zeros((90, 90)), segmentation=segmentation)
+    reference = reference_of(np.zeros((90, 90)), segmentation=segmented(segmentation))
     at = Points(np.array([44.0]), np.array([44.0]))
     blots = blots_of(reference, at, AffineMap(np.eye(2)), np.array([7]))
     assert blots.others.sum() == 9

@@ -13,6 +13,7 @@ from displacement_scenes import (
     moffat,
     positions,
     reference_of,
+    segmented,
     stars,
     view_of,
 )
@@ -231,7 +232,7 @@ def test_a_neighbour_that_moved_is_masked_by_the_segmentation(measure):
     sources = catalog(at, 4.0)
     blind = measure(view_of(exposure), reference_of(mosaic, 1e6), sources)
     seeing = measure(
-        view_of(exposure), reference_of(mosaic, 1e6, segmentation=segmentation), sources
+        view_of(exposure), reference_of(mosaic, 1e6, segmentation=segmented(segmentation)), sources
     )
     assert np.abs(errors(seeing, truth)).max() < 0.02
     assert np.abs(errors(seeing, truth)).max() < 0.3 * np.abs(errors(blind, truth)).max()

@@ -14,17 +14,15 @@ from alignsvc.numerics.displacement.prefilter import prefilter
 def test_coefficients_are_scipys_to_float32_rounding(ny, nx, seed):
     plane = np.random.default_rng(seed).normal(size=(ny, nx)).astype(np.float32)
     wanted = ndimage.spline_filter(plane.astype(float), order=5, mode="mirror")
-    prefilter(plane)
-    np.testing.assert_allclose(plane, wanted, rtol=0, atol=3e-6 * np.abs(wanted).max())
+    np.testing.assert_allclose(prefilter(plane), wanted, rtol=0, atol=3e-6 * np.abs(wanted).max())
 
 
 def test_rounding_does_not_grow_with_the_plane():
     plane = np.random.default_rng(1).normal(1e4, 1.0, (900, 700)).astype(np.float32)
     wanted = ndimage.spline_filter(plane.astype(float), order=5)
-    prefilter(plane)
-    np.testing.assert_allclose(plane, wanted, rtol=4e-6)
+    np.testing.assert_allclose(prefilter(plane), wanted, rtol=4e-6)
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_nothing_has_no_coefficients(shape):
-    prefilter(np.zeros(shape, np.float32))
+    assert prefilter(np.zeros(shape, np.float32)).shape == shape

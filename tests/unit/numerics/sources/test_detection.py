@@ -23,7 +23,6 @@ from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sources.detection import Detector, MosaicCut, WantedSources
-from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.matching import number_sources
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground, MosaicMesh
 
@@ -43,11 +42,19 @@ def field():
     return truth, mosaic_of(image, weight)
 
 
+def with_final_ids(labels, segments):
+    """Return labels as the ids of their sources, -1 where no catalogue has the source."""
+    ids = dict(zip(segments.segment.tolist(), segments.id.tolist(), strict=True))
+    found = np.unique(labels[labels != 0])
+    final = np.array([0, *(ids.get(label, -1) for label in found.tolist())])
+    return final[np.searchsorted(found, labels) + (labels != 0)]
+
+
 def run(mosaic, tile, detector=DETECTOR):
     grid = grid_of(mosaic.box.shape, tile)
     parts = detect(mosaic, grid, detector, background_of(mosaic, grid, MosaicMesh()))
     sources = number_sources(parts)
-    return sources, final_segmentation(whole_segmentation(parts, grid), sources.segment_ids, 0)
+    return sources, with_final_ids(whole_segmentation(parts, grid), sources.segment_ids)
 
 
 @pytest.fixture(scope="module")

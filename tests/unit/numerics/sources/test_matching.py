@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from source_fields import catalog_at
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.sources.final_segmentation import final_segmentation
 from alignsvc.numerics.sources.matching import (
-    UNLISTED,
     NumberedSources,
-    SegmentIds,
     inherit_ids,
     mutual_nearest,
     nearest_but_for_a_shift,
@@ -89,16 +86,6 @@ def test_ids_are_inherited_within_a_component_only():
     assert inherit_ids(elsewhere, before, 2).catalog.id.tolist() == [2]
 
 
-def test_the_segmentation_gets_the_final_ids():
-    sources = numbered([1, 2], [0, 0], [900, 40]).segment_ids
-    raw = np.array([[0, 40, 900], [5, 0, 1000]])
-    assert final_segmentation(raw, sources, 0).tolist() == [[0, 2, 1], [UNLISTED, 0, UNLISTED]]
-    assert final_segmentation(raw, sources, 3).tolist() == [
-        [0, UNLISTED, UNLISTED],
-        [UNLISTED, 0, UNLISTED],
-    ]
-
-
 def test_each_source_has_one_segment():
     with pytest.raises(ValueError, match="2 sources, 1 segments"):
         NumberedSources(catalog_at([1, 2], [0, 0]), np.array([1]), 3)
@@ -119,20 +106,3 @@ def test_nothing_near_is_no_pair():
     far = nearest_but_for_a_shift(points((0, 0)), points((100, 0)), 8.0)
     assert len(far) == 0
     assert len(nearest_but_for_a_shift(points(), points((0, 0)), 8.0)) == 0
-
-
-@pytest.mark.parametrize("occupied", [0.0, 0.2, 1.0])
-def test_final_ids_are_those_looked_up_pixel_by_pixel(occupied: float):
-    rng = np.random.default_rng(6)
-    segment = rng.permutation(np.arange(1, 60) * 5)[:40]
-    sources = SegmentIds(rng.integers(0, 2, 40), segment, np.arange(40) + 7)
-    raw = np.where(rng.random((30, 40)) < occupied, rng.integers(0, 320, (30, 40)), 0)
-    for component in (0, 1, 2):
-        here = sources.component == component
-        ids = dict(zip(sources.segment[here].tolist(), sources.id[here].tolist(), strict=True))
-        ids[0] = 0
-        wanted = [[ids.get(value, UNLISTED) for value in row] for row in raw.tolist()]
-        for labels in (raw, np.asfortranarray(raw)):
-            found = final_segmentation(labels, sources, component)
-            assert found.dtype == np.int64
-            assert found.tolist() == wanted
