@@ -61,7 +61,8 @@ class RejectTask:
 
     def _rays(self, placed: PlacedChip) -> RaysOnChip:
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
-        total = mosaic_at_hand(self.run).read(self.mosaic.generation, self.view.grid.component, box)
+        mosaic = mosaic_at_hand(self.run)
+        total = mosaic.window(self.mosaic.generation, self.view.grid.component, box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
         others = Others((total,), own, placed.pixel_map, self.misalignment_px)
         return self.rejection(placed.chip, others)
