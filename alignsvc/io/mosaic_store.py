@@ -190,6 +190,20 @@ class MosaicStore:
         box = box.intersect(self.grid(generation, component).box)
         return MosaicWindow(*(self._window(generation, component, name, box) for name in _SUMS))
 
+    def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
+        """Yield the sums of each tile that shares a pixel with a box: whole rows, as they lie.
+
+        Of a tile those rows that the box has; beyond the grid's end nothing (weight 0). As `read`
+        else.
+        """
+        grid = self.grid(generation, component)
+        pieces = _whole_rows(grid, box.intersect(grid.box))
+        arrays = [self._array(generation, component, name).opened(self.kept) for name in _SUMS]
+        with _named(generation, component):
+            each = zip(pieces, *(array.parts(pieces.values()) for array in arrays), strict=True)
+            for rows, numerator, weight in each:
+                yield Contribution(rows, numerator, weight)
+
     def read_tile(self, generation: int, tile: TileId) -> Contribution:
         """Return a whole tile; RunStoreError if it is missing or damaged."""
         box = self.grid(generation, tile.component).tile_box(tile)
@@ -435,6 +449,17 @@ def _pieces(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
         tile_box = grid.tile_box(tile)
         common = tile_box.intersect(box)
         pieces[common] = Piece((tile.row, tile.column), common.slices_in(tile_box))
+    return pieces
+
+
+def _whole_rows(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
+    """Return the rows of tiles that a box lies on, by where they lie, beyond the grid's end too."""
+    width = grid.tile_shape[1]
+    pieces = {}
+    for common, piece in _pieces(grid, box).items():
+        x0 = piece.index[1] * width
+        rows = PixelBox(x0, common.y0, x0 + width, common.y1)
+        pieces[rows] = Piece(piece.index, (piece.within[0], slice(0, width)))
     return pieces
 
 

@@ -60,9 +60,9 @@ class RejectTask:
         return {one.index: self._rays(one) for one in self.view.placed(self.run)}
 
     def _rays(self, placed: PlacedChip) -> RaysOnChip:
+        mosaic, component = mosaic_at_hand(self.run), self.view.grid.component
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
-        mosaic = mosaic_at_hand(self.run)
-        total = mosaic.window(self.mosaic.generation, self.view.grid.component, box)
+        total = tuple(mosaic.tiles_in(self.mosaic.generation, component, box))
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        others = Others((total,), own, placed.pixel_map, self.misalignment_px)
+        others = Others(total, own, placed.pixel_map, self.misalignment_px)
         return self.rejection(placed.chip, others)

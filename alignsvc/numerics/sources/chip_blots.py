@@ -64,8 +64,8 @@ class PixelBlots(NamedTuple):
     variance: Float32Array
     is_known: BoolArray
 
-    def select(self, chosen: BoolArray) -> PixelBlots:
-        """Return those of the pixels that are `chosen`, shape (n,)."""
+    def select(self, chosen: BoolArray | slice) -> PixelBlots:
+        """Return those of the pixels that are `chosen`, shape (n,); views if they are a slice."""
         return PixelBlots(
             self.at[chosen], self.value[chosen], self.variance[chosen], self.is_known[chosen]
         )
@@ -85,7 +85,7 @@ def interpolated(others: Others, at: IntArray) -> PixelBlots:
     """
     found, place = _no_blots(at), _placed(others, at)
     for part in _parts(others, place, at, 2):
-        _cubics(part.left, part.place, part.of(found))
+        _cubics(part.left, part.place, found.select(part.chosen))
     return found
 
 
@@ -106,7 +106,7 @@ def brightest_nearby(others: Others, reach: int, at: IntArray, enough: Float32Ar
     found, place = _no_blots(at), _placed(others, at)
     nearest = _Places(np.floor(place.x + 0.5), np.floor(place.y + 0.5), place.area)
     for part in _parts(others, nearest, at, reach):
-        _brightest(part.left, part.place, (reach, enough[part.chosen]), part.of(found))
+        _brightest(part.left, part.place, (reach, enough[part.chosen]), found.select(part.chosen))
     return found
 
 
@@ -116,6 +116,10 @@ class _Places(NamedTuple):
     x: FloatArray
     y: FloatArray
     area: Float32Array
+
+    def select(self, chosen: slice) -> _Places:
+        """Return some of them, as views."""
+        return _Places(self.x[chosen], self.y[chosen], self.area[chosen])
 
 
 class _Left(NamedTuple):
@@ -133,10 +137,6 @@ class _Part:
     place: _Places
     left: _Left
 
-    def of(self, blots: PixelBlots) -> PixelBlots:
-        """Return those of these pixels, to be written to."""
-        return PixelBlots(*(column[self.chosen] for column in blots))
-
 
 def _no_blots(at: IntArray) -> PixelBlots:
     value, variance = (np.zeros(at.size, np.float32) for _ in range(2))
@@ -144,7 +144,9 @@ def _no_blots(at: IntArray) -> PixelBlots:
 
 
 def _placed(others: Others, at: IntArray) -> _Places:
-    row, column = np.divmod(at, others.pixel_map.shape[1])
+    nx = others.pixel_map.shape[1]
+    row = at // nx
+    column = at - row * nx
     x, y = others.pixel_map.positions_at(row, column)
     return _Places(x, y, others.pixel_map.areas_at(row, column))
 
@@ -157,7 +159,7 @@ def _parts(others: Others, place: _Places, at: IntArray, reach: int) -> Iterator
     rows = at // (others.pixel_map.shape[1] * _ROWS_AT_ONCE)
     ends = [0, *(np.flatnonzero(np.diff(rows)) + 1).tolist(), at.size]
     chosen = [slice(*ends[k : k + 2]) for k in range(len(ends) - 1) if at.size]
-    places = [_Places(*(column[one] for column in place)) for one in chosen]
+    places = [place.select(one) for one in chosen]
     boxes = [_box_about(one, reach).intersect(others.own.box) for one in places]
     room = np.empty((2, max((math.prod(box.shape) for box in boxes), default=0)), np.float32)
     for one, there, box in zip(chosen, places, boxes, strict=True):
@@ -253,8 +255,13 @@ def _cubics(left: _Left, place: _Places, found: PixelBlots) -> None:
         _keys(y - row, along)
         value = 0.0
         for j in range(4):
-            for i in range(4):
-                value += across[i] * along[j] * left.value[row + j - 1, column + i - 1]
+            four = left.value[row + j - 1, column - 1 : column + 3]
+            value += along[j] * (
+                across[0] * four[0]
+                + across[1] * four[1]
+                + across[2] * four[2]
+                + across[3] * four[3]
+            )
         if value == value:  # no hole among them
             weight = left.weight[row + (y - row > 0.5), column + (x - column > 0.5)]
             _fill_in(found, k, value, weight, place.area[k])
@@ -284,7 +291,7 @@ def _brightest(
         weight = left.weight[row, column]
         if weight == 0:
             continue
-        brightest, most = np.float32(0), enough[k] / place.area[k]
+        brightest, most = 0.0, enough[k] / place.area[k]
         for step in range(2 * reach + 1):
             line = row + ((step + 1) // 2 if step % 2 else -(step // 2))
             if line < 0 or line >= ny:

@@ -190,9 +190,7 @@ class CosmicRayRejection:
             is_edge &= ~nearby.is_known
         return _rays(_NO_SOURCES, at[seed | grown | is_edge])
 
-    def _are_edges_of_stars(
-        self, chip: CalibratedChip, others: Others, edges: PixelBlots
-    ) -> bool:
+    def _are_edges_of_stars(self, chip: CalibratedChip, others: Others, edges: PixelBlots) -> bool:
         """Return whether what has sharp edges is seen by the others more often than by chance.
 
         Chance is what they have elsewhere. Of pixels with sharp edges let a part f be stars, and

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.numerics.sources.seeing_match import SeeingMatch
@@ -16,16 +19,30 @@ SQUARE = np.ones((3, 3), bool)
 Planes = tuple[FloatArray, FloatArray, BoolArray]
 
 
+class RayPlanes(NamedTuple):
+    """Where rays are, and at those on sources what the others let expect; NaN elsewhere."""
+
+    mask: BoolArray
+    instead: Float32Array
+
+    @classmethod
+    def of(cls, rays: RaysOnChip, shape: tuple[int, int]) -> RayPlanes:
+        mask, instead = np.zeros(shape, bool), np.full(shape, np.nan, np.float32)
+        mask.reshape(-1)[rays.pixel] = True
+        instead.reshape(-1)[rays.pixel] = rays.instead
+        return cls(mask, instead)
+
+
 def rays_of_all_pixels(
     rejection: CosmicRayRejection, chip: CalibratedChip, others: Others
-) -> RaysOnChip:
-    """Return the rays of a chip that is compared with the others all over."""
+) -> RayPlanes:
+    """Return where rays are on a chip that is compared with the others all over."""
     significance = chip.pixels * np.sqrt(chip.weight)
     alone, beside = (~chip.mask & (significance > least) for least in rejection.sigma)
     bright = beside & ndimage.binary_dilation(alone, SQUARE)
     if others.misalignment_px is not None:
         mask = _unaligned(rejection, chip, others, bright)
-        return RaysOnChip(mask, np.full(chip.shape, np.nan, np.float32))
+        return RayPlanes(mask, np.full(chip.shape, np.nan, np.float32))
     value, variance, is_known = cubics(others, chip.shape)
     tried = bright & ndimage.binary_erosion(is_known, SQUARE, border_value=1)
     noise = np.sqrt(_variance(chip, value, variance))
@@ -43,15 +60,29 @@ def rays_of_all_pixels(
     is_ray = seed | (near & (excess > rejection.sigma[1] * now + rejection.slopes[1] * slope))
     is_source = is_ray & (matched > np.sqrt(_variance(chip, value, variance)))
     instead = np.where(is_source, matched, np.nan).astype(np.float32)
-    return RaysOnChip(is_ray | rejection.alone(chip, bright & ~tried), instead)
+    return RayPlanes(is_ray | edges_at(rejection, chip, bright & ~tried), instead)
+
+
+def left_of(others: Others) -> Planes:
+    """Return mean, where it is not known, and weight of the mosaic without the exposure."""
+    (total,) = others.total
+    left = leave_one_out(total, others.own)
+    return *left.mean(), left.weight
+
+
+def edges_at(rejection: CosmicRayRejection, chip: CalibratedChip, where: BoolArray) -> BoolArray:
+    """Return where pixels have sharp edges."""
+    edges = where.copy()
+    edges[where] = rejection.alone(chip, np.flatnonzero(where))
+    return edges
 
 
 def cubics(others: Others, shape: tuple[int, int]) -> Planes:
     """Return value, variance and whether known of the others at all pixels of a chip."""
     row, column = (index.ravel() for index in np.indices(shape))
     at = others.pixel_map.to_grid(Points(column.astype(float), row.astype(float)))
-    x, y = at.x - others.mean.box.x0, at.y - others.mean.box.y0
-    mean, hole = others.mean.mean()
+    x, y = at.x - others.own.box.x0, at.y - others.own.box.y0
+    mean, hole, weight = left_of(others)
     value, good = np.zeros(x.size), np.ones(x.size, bool)
     for j in range(-1, 3):
         for i in range(-1, 3):
@@ -62,7 +93,7 @@ def cubics(others: Others, shape: tuple[int, int]) -> Planes:
             value += _keys(x - np.floor(x) - i) * _keys(y - np.floor(y) - j) * mean[iy, ix]
     nearest = [np.where(good, np.rint(axis), 0).astype(int) for axis in (y, x)]
     area = others.pixel_map.areas_at(row, column)
-    variance = area[good] ** 2 / others.mean.weight[tuple(nearest)][good]
+    variance = area[good] ** 2 / weight[tuple(nearest)][good]
     planes = np.zeros((2, x.size))
     planes[0, good], planes[1, good] = (value * area)[good], variance
     return planes[0].reshape(shape), planes[1].reshape(shape), good.reshape(shape)
@@ -136,7 +167,7 @@ def _unaligned(
     """Compare with the brightest pixel near; the grid's pixels must be the chip's."""
     reach = others.misalignment_px
     assert reach is not None
-    mean, weight = others.mean.mean().value, others.mean.weight
+    mean, _, weight = left_of(others)
     highest = np.maximum(ndimage.maximum_filter(mean, 2 * reach + 1, mode="constant"), 0)
     is_known = weight > 0
     highest, variance = np.where(is_known, highest, 0), _inverse(weight)
@@ -146,7 +177,7 @@ def _unaligned(
     seed = tried & (chip.pixels > rejection.sigma[0] * noise + allowed)
     near = tried & ndimage.binary_dilation(seed, SQUARE)
     grown = near & (chip.pixels > rejection.sigma[1] * noise + highest)
-    edges = rejection.alone(chip, bright)
+    edges = edges_at(rejection, chip, bright)
     step = -(2 * reach + 1)
     depth = np.maximum(_inverse(np.roll(chip.weight, step, 0) * np.roll(variance, step, 0)), 2)
     elsewhere = depth * np.roll(highest, step, 0)
