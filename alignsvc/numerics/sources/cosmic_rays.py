@@ -109,6 +109,9 @@ class CosmicRayRejection:
         at, untold = bright[~is_untold], bright[is_untold]
         blot = asked.select(squares_about(at, 1, chip.shape).take(asked.at))
         is_tried = _spread(at, np.True_, chip.shape).take(blot.at)
+        # Where the mean changes its members no derivative of it is that of an image.
+        uneven = squares_about(asked.at[~asked.is_even], REACH, chip.shape)
+        blot = blot._replace(is_even=~uneven.take(blot.at))
         matched = self._matched(chip, plane, blot, is_tried)
         plane.reshape(-1)[blot.at] = matched.value
         blot, matched = blot.select(is_tried), matched.select(is_tried)
@@ -122,19 +125,21 @@ class CosmicRayRejection:
     ) -> PixelBlots:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike.
 
-        `plane` is the blot in its places: 0 where it is not known.
+        `plane` is the blot in its places: 0 where it is not known. Where it is not even it stays
+        what it is.
         """
         variance = _variance(chip, blot)
         bled = dilated(chip.saturated, 4).take(blot.at)
-        tell = is_tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
+        tell = is_tried & blot.is_even & ~bled & (blot.value > 3.0 * np.sqrt(variance))
         pixels = MatchPixels(blot.at, chip.pixels.take(blot.at), variance, tell)
         found = self.match(plane, pixels)
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)
+        is_matched = blot.is_even & found.is_fitted
+        value = np.where(is_matched, value, blot.value)
         unlike = (np.float32(found.error) * blot.value) ** 2
         unlike += (np.float32(self.doubt) * (value - blot.value)) ** 2
-        if not found.is_fitted:
-            unlike += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at)) ** 2
+        unlike[~is_matched] += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at[~is_matched])) ** 2
         return blot._replace(value=value, variance=blot.variance + unlike)
 
     def _stand_out(self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots) -> BoolArray:
@@ -149,12 +154,13 @@ class CosmicRayRejection:
     def _is_better_seeing(
         self, chip: CalibratedChip, plane: Float32Array, seed: PixelBlots
     ) -> BoolArray:
-        """Return which seeds are the core of a star that this exposure sees sharper.
+        """Return which seeds are of a star that this exposure sees sharper, or with wider wings.
 
         In some direction a ray's neighbours have none of its light. A star has, in all
-        directions: the others' core says how much; where they have none, half is much. Gaussian
-        cores of width s lose a factor ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better
-        by f takes that to the power f^2, and the difference of the two falls off somewhat faster.
+        directions: the others' core says how much, at most half, which is much where they have
+        no core; on a source less by the noise. Gaussian cores of width s lose a factor
+        ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better by f takes that to the power
+        f^2, and the difference of the two falls off somewhat faster.
         """
         row, column = np.divmod(seed.at, chip.shape[1])
         least = np.full(len(row), np.inf)
@@ -165,9 +171,10 @@ class CosmicRayRejection:
             least = np.minimum(least, _opposite_mean(chip.pixels, row, column, axis) - expected)
         is_source = seed.value > 3.0 * np.sqrt(seed.variance)
         fall = np.clip(core / np.where(is_source, seed.value, np.float32(1)), 0.0, 1.0)
-        wanted = np.where(is_source, fall**self.sharpness, _WIDE)
+        wanted = np.where(is_source, np.minimum(fall**self.sharpness, _WIDE), _WIDE)
+        noise = np.where(is_source, np.sqrt(_variance(chip, seed)), np.float32(0))
         centre = chip.pixels.take(seed.at) - seed.value
-        return np.asarray(least > wanted * centre, bool)
+        return np.asarray(least > wanted * centre - noise, bool)
 
     def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> RaysOnChip:
         """Compare with the brightest pixel that the others have anywhere near.
