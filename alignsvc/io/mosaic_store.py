@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct, RunStoreError
 from alignsvc.io.codec import json_from, value_from
-from alignsvc.io.mosaic_window import MosaicWindow, PlaneWindow
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
@@ -44,8 +43,9 @@ from alignsvc.numerics.resampling.coadd import Contribution
 _SUMS = ("numerator", "weight")
 _SEGMENTATION = "segmentation"
 _PLANES = (*_SUMS, _SEGMENTATION)
-#: As read: see `_stored_dtype`.
 _DTYPES = {"numerator": "float64", "weight": "float64", _SEGMENTATION: "int64"}
+#: A source's id is 1 + the number of its peak's pixel, which mostly is below 2^31.
+SourceIds: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
 _CURRENT = "current"
 _GENERATION = "generation-"
 _POINTER = re.compile(rb"generation-(\d{4,})")
@@ -175,14 +175,6 @@ class MosaicStore:
         numerator, weight = (self._plane(generation, component, name, box) for name in _SUMS)
         return Contribution(box, numerator, weight)
 
-    def window(self, generation: int, component: int, box: PixelBox) -> MosaicWindow:
-        """Return the sums within `box`, cut to the grid, as they lie in the tiles that are kept.
-
-        No plane of the box is made: only parts that are cut from it are. As `read` else.
-        """
-        box = box.intersect(self.grid(generation, component).box)
-        return MosaicWindow(*(self._window(generation, component, name, box) for name in _SUMS))
-
     def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
         """Yield the sums of each tile on which a box lies: whole rows, as they lie there.
 
@@ -269,8 +261,8 @@ class MosaicStore:
         box = self.grid(generation, tile.component).tile_box(tile)
         array.write(_whole(tile, box), [labels.astype(array.dtype, copy=False)])
 
-    def read_segmentation(self, generation: int, component: int, box: PixelBox) -> IntArray:
-        """Return source ids within `box`, cut to the grid.
+    def read_segmentation(self, generation: int, component: int, box: PixelBox) -> SourceIds:
+        """Return source ids within `box`, cut to the grid, of the type that they are stored in.
 
         Raises
         ------
@@ -279,17 +271,6 @@ class MosaicStore:
         """
         box = box.intersect(self.grid(generation, component).box)
         return self._plane(generation, component, _SEGMENTATION, box)
-
-    def segmentation_window(self, generation: int, component: int, box: PixelBox) -> PlaneWindow:
-        """Return source ids within `box` as `window` does the sums, of the type they are stored in.
-
-        Raises
-        ------
-        RunStoreError
-            As of `read_segmentation`.
-        """
-        box = box.intersect(self.grid(generation, component).box)
-        return self._window(generation, component, _SEGMENTATION, box)
 
     def link_tile(self, source: int, target: int, tile: TileId) -> None:
         """Make the tile of generation `source` that of generation `target` too.
@@ -410,21 +391,12 @@ class MosaicStore:
         )
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
-        grid = self.grid(generation, component)
-        plane = np.empty(box.shape, _DTYPES[name])
-        pieces = _pieces(grid, box)
-        places = [plane[common.slices_in(box)] for common in pieces]
-        array = self._array(generation, component, name)
-        with _named(generation, component):
-            array.opened(self.kept).copy_each(pieces.values(), places)
-        return plane
-
-    def _window(self, generation: int, component: int, name: str, box: PixelBox) -> PlaneWindow:
         pieces = _pieces(self.grid(generation, component), box)
         tiles = self._array(generation, component, name).opened(self.kept)
+        plane = np.empty(box.shape, tiles.dtype)
         with _named(generation, component):
-            parts = tuple(zip(pieces, tiles.parts(pieces.values()), strict=True))
-        return PlaneWindow(box, tiles.dtype, parts)
+            tiles.copy_each(pieces.values(), [plane[common.slices_in(box)] for common in pieces])
+        return plane
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
         return TiledArray(self.objects, f"{_name(generation)}/c{component}/{name}")
@@ -476,7 +448,7 @@ def _joined(checksums: Iterable[int]) -> str:
 
 
 def _stored_dtype(plane: str, grid: MosaicGrid) -> str:
-    """Return the type of a plane's pixels; a source's id is 1 + the number of its peak's pixel."""
+    """Return the type of a plane's pixels."""
     if plane == _SEGMENTATION and math.prod(grid.shape) <= np.iinfo(np.int32).max:
         return "int32"
     return _DTYPES[plane]

@@ -288,7 +288,7 @@ class MeasureTask:
         others = Others.of(store.tiles_in(generation, component, box), own, box)
         if segments is None:
             return OwnAndOthers(own, others)
-        label = store.segmentation_window(generation, component, box).cut(box)
+        label = store.read_segmentation(generation, component, box)
         return OwnAndOthers(own, others, Segmentation.of(label, segments, component))
 
 
