@@ -103,7 +103,7 @@ class TaskNeeds:
         return self.start_s + self.mpix_s * max(sizes.read, sizes.cut) / 1e6
 
 
-_BY_CORRELATION = TaskNeeds(read=12, chip=64, tile=10, start_s=0.4, mpix_s=1.0)
+_BY_CORRELATION = TaskNeeds(read=12, chip=48, tile=10, start_s=0.4, mpix_s=1.0)
 _BY_MODEL = TaskNeeds(read=12, chip=85, tile=10, start_s=0.5, mpix_s=8.0)
 #: Of exposures, each stage in the order of a run.
 OF_EXPOSURES: Mapping[str, TaskNeeds] = {

@@ -239,8 +239,9 @@ class _Squares:
     def skies(self) -> tuple[IntArray, FloatArray, FloatArray]:
         """Return numbers of patches, medians of the difference there, and their variances."""
         n, n_free, weight = self.patches.sums.reshape(-1, 3).T.astype(np.float64)
-        difference = self.patches.difference.reshape(len(n), -1)
-        enough = n >= np.maximum(_LEAST_KNOWN * n_free, _LEAST_RING * difference.shape[1])
+        most = math.prod(self.patches.difference.shape[2:])
+        difference = self.patches.difference.reshape(len(n), most)
+        enough = n >= np.maximum(_LEAST_KNOWN * n_free, _LEAST_RING * most)
         return (
             self.number[enough],
             _medians(difference[enough], n[enough].astype(np.int64)),

@@ -140,6 +140,14 @@ def test_faint_sources_say_nothing() -> None:
     assert not len(MEASURE(faint, stars()).source)
 
 
+def test_a_box_that_holds_no_whole_patch_has_no_sky_and_tells_fluxes_all_the_same() -> None:
+    both = seen(scene(2 * FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2))
+    levels = LevelMeasurement(patch_px=300)(both, stars())
+    assert not len(levels.patch)
+    assert not len(levels.sky)
+    assert len(levels.source) == len(PLACES)
+
+
 def test_the_brightest_of_the_sound_sources_are_chosen() -> None:
     rising = dataclasses.replace(stars(), snr=np.arange(9) + 100.0)
     levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)), rising)
