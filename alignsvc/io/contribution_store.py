@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +22,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.contribution_parts import FetchedContribution, naming_tile, pieces_in
 from alignsvc.io.contribution_patches import (
     checksum_over,
     patch_checksum,
@@ -30,11 +30,10 @@ from alignsvc.io.contribution_patches import (
     write_patches,
 )
 from alignsvc.io.objects import ObjectStore
-from alignsvc.io.open_objects import OpenObject
 from alignsvc.io.places import Place
-from alignsvc.io.shards import Part
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import DamagedChunk, OpenTiles, Piece, TiledArray
+from alignsvc.io.tiled_arrays import Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.patches import Patch
 
@@ -46,42 +45,6 @@ _NUMERATOR, _N_PLANES = 0, 2
 _AT_ONCE = 4
 #: Contributions that are read at once there: each takes its room.
 _READ_AT_ONCE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class StoredContribution:
-    """What the store knows of a contribution without reading its pixels.
-
-    Parameters
-    ----------
-    name : str
-        Its key: the name of its folder in the store.
-    block : PixelBox
-        Whole tiles of the grid (cut at the grid's end) that it was written on.
-    tile_shape : tuple of int
-    tiles : tuple of TileId
-        Those in which it has weight, sorted; the others are not stored.
-    checksum : str
-        sha256 of where it lies, what is saturated, and the checksums of all chunks; of one that is
-        laid over another, of that one's and of its patches'.
-    base : str
-        The contribution that it is laid over; empty = it is whole itself.
-    patched : tuple of TileId
-        Tiles in which it differs from its base, sorted.
-    """
-
-    name: str
-    block: PixelBox
-    tile_shape: tuple[int, int]
-    tiles: tuple[TileId, ...]
-    checksum: str
-    base: str = ""
-    patched: tuple[TileId, ...] = ()
-
-    @property
-    def whole(self) -> str:
-        """The name of the contribution whose array it reads."""
-        return self.base or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +123,7 @@ class ContributionStore:
             if self.is_whole(key, grid):
                 return self.stored(key)
             self.remove(key)
-        parts = {tile: patch.cut(_tile_box(base, tile)) for tile in base.tiles}
+        parts = {tile: patch.cut(base.tile_box(tile)) for tile in base.tiles}
         parts = {tile: part for tile, part in parts.items() if len(part.at)}
         if sum(len(part.at) for part in parts.values()) != len(patch.at):
             raise ValueError(f"contribution {key}: a patch reaches beyond the tiles of {base.name}")
@@ -181,7 +144,7 @@ class ContributionStore:
             stored = self.stored(key)
             if stored.base:
                 return self.is_whole(stored.base, grid) and self._is_over(stored)
-            chunks = [_chunk(stored, tile) for tile in stored.tiles]
+            chunks = [stored.chunk_of(tile) for tile in stored.tiles]
             checksums = self._array(key).opened().checksums(chunks)
             found = _checksum(stored, self.saturated(key), checksums)
         except DamagedProduct:
@@ -229,12 +192,12 @@ class ContributionStore:
         """
         stored = self.stored(key)
         planes = np.zeros((_N_PLANES, *box.shape), np.float32)
-        pieces = _pieces(stored, box)
+        pieces = pieces_in(stored, box)
         places = [planes[:, *common.slices_in(box)] for common in pieces]
-        with _named(stored):
+        with naming_tile(stored):
             self._array(stored.whole).opened().copy_each(pieces.values(), places)
         for tile in stored.patched:
-            if not _tile_box(stored, tile).intersect(box).is_empty:
+            if not stored.tile_box(tile).intersect(box).is_empty:
                 patch = self.patch(stored, tile).cut(box)
                 for pixels, values in zip(planes, patch.after, strict=True):
                     pixels.reshape(-1)[patch.at] = values
@@ -248,7 +211,7 @@ class ContributionStore:
         DamagedProduct
             It is missing or damaged.
         """
-        box = _tile_box(stored, tile)
+        box = stored.tile_box(tile)
         if tile not in stored.patched:
             return Patch.empty(box)
         return read_patch(self.objects, stored.name, tile, box)
@@ -279,14 +242,11 @@ class ContributionStore:
         for fetched in self.objects.each(lambda key: self._fetched(key, box), keys, _READ_AT_ONCE):
             yield from fetched.parts()
 
-    def _fetched(self, key: str, box: PixelBox) -> _Fetched:
+    def _fetched(self, key: str, box: PixelBox) -> FetchedContribution:
         stored = self.stored(key)
         if stored.base:
             raise ValueError(f"contribution {key} is laid over {stored.base}: read that one")
-        pieces = _pieces(stored, box)
-        with _named(stored):
-            tiles = self._array(key).opened()
-            return _Fetched(stored, tiles, pieces, tiles.fetched(pieces.values()))
+        return FetchedContribution.of(stored, self._array(key).opened(), box)
 
     def saturated(self, key: str) -> IntArray:
         """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).
@@ -333,7 +293,7 @@ class ContributionStore:
             box = grid.tile_box(tile)
             inside = box.intersect(given.box)
             part = given.cut(inside)
-            piece = Piece(_chunk(described, tile), inside.slices_in(box))
+            piece = Piece(described.chunk_of(tile), inside.slices_in(box))
             planes = [part.numerator, part.weight]
             return array.write_unless_empty(piece, planes, noise=(_NUMERATOR,))
 
@@ -349,82 +309,6 @@ class ContributionStore:
         checksums = [patch_checksum(self.patch(stored, tile)) for tile in stored.patched]
         base = self.stored(stored.base)
         return checksum_over(base.checksum, stored.patched, checksums) == stored.checksum
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fetched:
-    """A contribution whose chunks are open for reading."""
-
-    stored: StoredContribution
-    tiles: OpenTiles
-    pieces: dict[PixelBox, Piece]
-    objects: list[OpenObject | None]
-
-    def parts(self) -> Iterator[Contribution]:
-        """Yield the parts of all chunks that hold anything."""
-        with ExitStack() as stack, _named(self.stored):
-            for one in self.objects:
-                if one is not None:
-                    stack.enter_context(closing(one))
-            for piece, one in zip(self.pieces.values(), self.objects, strict=True):
-                corner = _tile_box(self.stored, _tile(self.stored, piece.index))
-                for part in self.tiles.shard_parts(piece, one):
-                    if any(plane is not None for plane in part.planes):
-                        yield _contribution(part, corner)
-
-
-def _contribution(part: Part, tile: PixelBox) -> Contribution:
-    """Return a part of a tile in its place."""
-    rows, columns = part.within
-    y0, x0 = tile.y0 + rows.start, tile.x0 + columns.start
-    box = PixelBox(x0, y0, x0 + columns.stop - columns.start, y0 + rows.stop - rows.start)
-    numerator, weight = (
-        np.zeros(box.shape, np.float32) if plane is None else plane for plane in part.planes
-    )
-    return Contribution(box, numerator, weight)
-
-
-def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, ...]:
-    """Return the place of the tile's chunk in the array."""
-    ny, nx = stored.tile_shape
-    return (0, tile.row - stored.block.y0 // ny, tile.column - stored.block.x0 // nx)
-
-
-def _tile_box(stored: StoredContribution, tile: TileId) -> PixelBox:
-    ny, nx = stored.tile_shape
-    x0, y0 = tile.column * nx, tile.row * ny
-    return PixelBox(x0, y0, x0 + nx, y0 + ny).intersect(stored.block)
-
-
-def _tile(stored: StoredContribution, chunk: tuple[int, ...]) -> TileId:
-    """Return the tile of a chunk."""
-    ny, nx = stored.tile_shape
-    _, row, column = chunk
-    component = stored.tiles[0].component
-    return TileId(component, row + stored.block.y0 // ny, column + stored.block.x0 // nx)
-
-
-def _pieces(stored: StoredContribution, box: PixelBox) -> dict[PixelBox, Piece]:
-    """Return what of the chunks lies within a box, by where it lies."""
-    pieces = {}
-    for tile in stored.tiles:
-        tile_box = _tile_box(stored, tile)
-        common = tile_box.intersect(box)
-        if not common.is_empty:
-            pieces[common] = Piece(_chunk(stored, tile), common.slices_in(tile_box))
-    return pieces
-
-
-@contextmanager
-def _named(stored: StoredContribution) -> Iterator[None]:
-    """Say of which tile of which contribution a damaged chunk is."""
-    try:
-        yield
-    except DamagedChunk as error:
-        raise DamagedProduct(
-            f"contribution {stored.name}, tile {_tile(stored, error.index)}: {error}; resume, "
-            "which makes it again"
-        ) from error
 
 
 def _checksum(stored: StoredContribution, saturated: IntArray, chunks: Iterable[int]) -> str:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -33,10 +32,17 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct, RunStoreError
 from alignsvc.io.codec import json_from, value_from
+from alignsvc.io.mosaic_pieces import (
+    missing_tile,
+    naming_tile,
+    pieces_of_tiles,
+    rows_of_tiles,
+    whole_tile,
+)
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, Piece, TiledArray
+from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, TiledArray
 from alignsvc.io.zarr_metadata import METADATA, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
@@ -146,7 +152,7 @@ class MosaicStore:
         return _joined(
             self._array(generation, tile.component, name)
             .opened()
-            .write(_whole(tile, sums.box), [plane])
+            .write(whole_tile(tile, sums.box), [plane])
             for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True)
         )
 
@@ -161,7 +167,7 @@ class MosaicStore:
                 .checksums([(tile.row, tile.column)])
             )
         except DamagedChunk as error:
-            raise _missing(generation, tile, str(error)) from error
+            raise missing_tile(generation, tile, str(error)) from error
 
     def read(self, generation: int, component: int, box: PixelBox) -> Contribution:
         """Return the sums within `box`, cut to the grid, float64.
@@ -182,9 +188,9 @@ class MosaicStore:
         else.
         """
         grid = self.grid(generation, component)
-        pieces = _whole_rows(grid, box.intersect(grid.box))
+        pieces = rows_of_tiles(grid, box.intersect(grid.box))
         arrays = [self._array(generation, component, name).opened(self.kept) for name in _SUMS]
-        with _named(generation, component):
+        with naming_tile(generation, component):
             each = zip(pieces, *(array.parts(pieces.values()) for array in arrays), strict=True)
             for rows, numerator, weight in each:
                 yield Contribution(rows, numerator, weight)
@@ -198,7 +204,7 @@ class MosaicStore:
         """Raise RunStoreError unless the tile is what had this checksum when written."""
         found = self.checksum(generation, tile)
         if found != checksum:
-            raise _missing(generation, tile, f"checksum {found} found, {checksum} was written")
+            raise missing_tile(generation, tile, f"checksum {found} found, {checksum} was written")
 
     def is_tile(self, generation: int, tile: TileId, checksum: str) -> bool:
         """Whether the tile is there, as it was when it had this checksum; it is read."""
@@ -242,7 +248,7 @@ class MosaicStore:
             Generation `source` has none.
         """
         if not self.has_segmentation(source, tile):
-            raise _missing(source, tile, "segmentation is missing")
+            raise missing_tile(source, tile, "segmentation is missing")
         self._copy_chunk(self, (source, tile), (target, tile), _SEGMENTATION)
 
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
@@ -259,7 +265,7 @@ class MosaicStore:
                 f"segmentation of tile {tile}: an id is above {math.prod(array.shape)}"
             )
         box = self.grid(generation, tile.component).tile_box(tile)
-        array.write(_whole(tile, box), [labels.astype(array.dtype, copy=False)])
+        array.write(whole_tile(tile, box), [labels.astype(array.dtype, copy=False)])
 
     def read_segmentation(self, generation: int, component: int, box: PixelBox) -> SourceIds:
         """Return source ids within `box`, cut to the grid, of the type that they are stored in.
@@ -281,7 +287,7 @@ class MosaicStore:
             if self._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
                 self._copy_chunk(self, (source, tile), (target, tile), plane)
             elif plane in _SUMS:
-                raise _missing(source, tile, f"{plane} is missing")
+                raise missing_tile(source, tile, f"{plane} is missing")
 
     def adopt(self, other: MosaicStore, source: int, target: int) -> None:
         """Make a generation of another store one of this store too, without its sources.
@@ -312,7 +318,7 @@ class MosaicStore:
         """
         for plane in _SUMS:
             if not self._array(source, there.component, plane).has_chunk(there.row, there.column):
-                raise _missing(source, there, f"{plane} is missing")
+                raise missing_tile(source, there, f"{plane} is missing")
             self._copy_chunk(self, (source, there), (target, tile), plane)
         box = self.grid(target, tile.component).tile_box(tile)
         self.write_segmentation(target, tile, np.zeros(box.shape, np.int64))
@@ -331,7 +337,7 @@ class MosaicStore:
             planes = [self._array(generation, grid.component, name) for name in _SUMS]
             for tile in grid.tiles():
                 if not all(plane.chunk_name(tile.row, tile.column) in there for plane in planes):
-                    raise _missing(generation, tile, "not written")
+                    raise missing_tile(generation, tile, "not written")
         objects_at(self.root).put(_CURRENT, _name(generation).encode())
 
     def current(self) -> int | None:
@@ -391,10 +397,10 @@ class MosaicStore:
         )
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
-        pieces = _pieces(self.grid(generation, component), box)
+        pieces = pieces_of_tiles(self.grid(generation, component), box)
         tiles = self._array(generation, component, name).opened(self.kept)
         plane = np.empty(box.shape, tiles.dtype)
-        with _named(generation, component):
+        with naming_tile(generation, component):
             tiles.copy_each(pieces.values(), [plane[common.slices_in(box)] for common in pieces])
         return plane
 
@@ -406,40 +412,6 @@ class MosaicStore:
             return group_attributes(self.objects, name)
         except RunStoreError as error:
             raise type(error)(f"mosaic store {self.root}: {error}") from error
-
-
-def _whole(tile: TileId, box: PixelBox) -> Piece:
-    return Piece((tile.row, tile.column), box.slices_in(box))
-
-
-def _pieces(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
-    """Return the parts of tiles that a box consists of, by where they lie."""
-    pieces = {}
-    for tile in grid.tiles_touching(box):
-        tile_box = grid.tile_box(tile)
-        common = tile_box.intersect(box)
-        pieces[common] = Piece((tile.row, tile.column), common.slices_in(tile_box))
-    return pieces
-
-
-def _whole_rows(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
-    """Return the rows of tiles that a box lies on, by where they lie, beyond the grid's end too."""
-    width = grid.tile_shape[1]
-    pieces = {}
-    for common, piece in _pieces(grid, box).items():
-        x0 = piece.index[1] * width
-        rows = PixelBox(x0, common.y0, x0 + width, common.y1)
-        pieces[rows] = Piece(piece.index, (piece.within[0], slice(0, width)))
-    return pieces
-
-
-@contextmanager
-def _named(generation: int, component: int) -> Iterator[None]:
-    """Say of which tile a damaged chunk is."""
-    try:
-        yield
-    except DamagedChunk as error:
-        raise _missing(generation, TileId(component, *error.index), str(error)) from error
 
 
 def _joined(checksums: Iterable[int]) -> str:
@@ -456,9 +428,3 @@ def _stored_dtype(plane: str, grid: MosaicGrid) -> str:
 
 def _name(generation: int) -> str:
     return f"{_GENERATION}{generation:04d}"
-
-
-def _missing(generation: int, tile: TileId, what: str) -> DamagedProduct:
-    return DamagedProduct(
-        f"mosaic generation {generation}, tile {tile}: {what}; it is to be made again"
-    )

@@ -10,10 +10,10 @@ from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
-from alignsvc.io.contribution_store import StoredContribution
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
 from alignsvc.run.standing import Standing

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
-from alignsvc.io.contribution_store import ContributionStore, StoredContribution
+from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.sums_under import SumsUnder
 from alignsvc.numerics.resampling.coadd import merge
 from alignsvc.numerics.resampling.patches import NOTHING_UNDER, LaidOver, Under, laid_over

@@ -10,9 +10,10 @@ import numpy as np
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.errors import NothingToMeasure
-from alignsvc.io.contribution_store import ContributionStore, StoredContribution
+from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import CONTRIBUTIONS, RunLocations
 from alignsvc.io.places import Place
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import merge_chips
 from alignsvc.numerics.resampling.patches import ChipInTwoStates

@@ -25,11 +25,11 @@ from alignsvc.domain.task import Task
 from alignsvc.engine.base import Executor
 from alignsvc.io import headers_read, journal
 from alignsvc.io.codec import json_from, sealed
-from alignsvc.io.contribution_store import StoredContribution
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.mosaic_store import _SUMS
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import Receipt, find_receipt, write_receipt
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.run import events, passes, planning
 from alignsvc.run.cataloguing import tile_views
 from alignsvc.run.loop_state import LoopState

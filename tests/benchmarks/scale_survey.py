@@ -9,7 +9,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import TableRef, Task
-from alignsvc.io.contribution_store import StoredContribution
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.run.cataloguing import SourceTables
 from alignsvc.run.loop_state import LoopState
 from alignsvc.run.mosaicking import Mosaic

@@ -16,7 +16,7 @@ from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.grid import TileId
 from alignsvc.io import journal
-from alignsvc.io.contribution_store import ContributionStore, StoredContribution
+from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.exposure_pixels import read_exposure
@@ -24,6 +24,7 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import SKIES, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
 from alignsvc.run import events
 from alignsvc.tasks.placed import NO_RAYS_TABLE, RayPixels

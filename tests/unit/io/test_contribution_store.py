@@ -11,7 +11,8 @@ import zarr
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct, RunStoreError
-from alignsvc.io.contribution_store import ContributionStore, StoredContribution
+from alignsvc.io.contribution_store import ContributionStore
+from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.tiled_arrays import OpenTiles
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.patches import Patch, PixelSums
