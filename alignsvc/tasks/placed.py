@@ -15,7 +15,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.task import TableRef
-from alignsvc.io.exposure_pixels import read_exposure
+from alignsvc.io.exposure_pixels import opened_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
@@ -156,19 +156,17 @@ class ExposureView:
         run : Place
             The run directory, which keeps the sky.
         """
-        exposure = read_exposure(self.exposure, self.images)
-        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run, exposure)
-        for index, chip in enumerate(exposure.chips):
-            if chip.mask.all():
-                continue
-            ny, nx = chip.mask.shape
-            sky = self.sky.again(kept.of_chip(index), (ny, nx))
-            yield PlacedChip(
-                index,
-                calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
-                sky_weight(chip.name, sky, self.total_flux_scale),
-                build_pixel_map(corrected(chip.wcs, self.correction_of(index)), self.grid),
-            )
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run)
+        with opened_exposure(self.exposure, self.images) as opened:
+            for index in kept.chip.tolist():
+                chip = opened.chip(index)
+                sky = self.sky.again(kept.of_chip(index), chip.shape)
+                yield PlacedChip(
+                    index,
+                    calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
+                    sky_weight(chip.name, sky, self.total_flux_scale),
+                    build_pixel_map(corrected(chip.wcs, self.correction_of(index)), self.grid),
+                )
 
     def known_rays(self, run: Place) -> RayPixels:
         """Return the exposure's cosmic rays; none if nobody looked for any."""

@@ -14,7 +14,7 @@ from alignsvc.domain.chip_sky import KeptSky, SkyModel
 from alignsvc.errors import ConfigError, DataError
 from alignsvc.numerics.sources.meshes import (
     CLIP_SIGMA,
-    interpolated,
+    MeshSurface,
     median_filtered,
     mended,
     statistics_where,
@@ -94,16 +94,19 @@ class MeshBackground:
         area = pixels.size / counts.size
         trusted = counts >= min(0.25 * area, 0.5 * counts.max())
         mesh = median_filtered(mended(levels, trusted), self.filter_size)
-        level = _level(mesh, pixels.shape)
+        surface = _surface(mesh, pixels.shape)
+        level = np.empty(pixels.shape, np.float32)
+        surface.rows_into(0, level)
         rms = self._noise(chip, level, (y_edges, x_edges))
         # A constant cell (a padded border that no mask names) says nothing about the noise.
         noisy = trusted & (spread > 0.0)
         overall = float(np.median(rms[noisy])) if noisy.any() else 0.0
-        return SkyModel(level, overall, mesh, mended(rms, trusted))
+        return SkyModel(surface, overall, mesh, mended(rms, trusted))
 
     def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
         """Return the sky of a chip of this shape: the surface through the levels kept."""
-        return SkyModel(_level(kept.mesh_level, shape), kept.rms, kept.mesh_level, kept.mesh_rms)
+        surface = _surface(kept.mesh_level, shape)
+        return SkyModel(surface, kept.rms, kept.mesh_level, kept.mesh_rms)
 
     def _edges(self, n_pixels: int) -> IntArray:
         n_cells = max(1, round(n_pixels / self.box))
@@ -199,10 +202,10 @@ def _triples(axis: int, n_pixels: int) -> list[tuple[slice, ...]]:
     return [(slice(None),) * axis + (slice(k, k + n),) for k in (0, _APART, 2 * _APART)]
 
 
-def _level(mesh: FloatArray, shape: tuple[int, ...]) -> Float32Array:
-    """Return the surface through the cells' levels at every pixel of a chip."""
+def _surface(mesh: FloatArray, shape: tuple[int, ...]) -> MeshSurface:
+    """Return the surface through the cells' levels at the pixels of a chip."""
     rows, columns = (_in_cells(*sides) for sides in zip(shape, mesh.shape, strict=True))
-    return interpolated(mesh, rows, columns)
+    return MeshSurface.of(mesh, rows, columns)
 
 
 def _in_cells(n_pixels: int, n_cells: int) -> FloatArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -37,9 +39,20 @@ def make_chip(
     return Chip("HDU 0", pixels.astype(np.float32), variance, mask, saturated, make_wcs(), gain)
 
 
+@dataclass(frozen=True)
+class FlatSurface:
+    """The same level everywhere."""
+
+    level: float
+    shape: tuple[int, int] = SHAPE
+
+    def rows_into(self, y0: int, out: np.ndarray) -> None:
+        out.fill(self.level)
+
+
 def sky_of(level: float, rms: float) -> SkyModel:
     mesh = np.full((1, 1), level)
-    return SkyModel(np.full(SHAPE, level, np.float32), rms, mesh, np.full((1, 1), rms))
+    return SkyModel(FlatSurface(level), rms, mesh, np.full((1, 1), rms))
 
 
 def one_pixel(row: int, column: int) -> np.ndarray:
