@@ -100,6 +100,10 @@ class ChipRows(NamedTuple):
         """Return rows to be written to."""
         return cls(np.empty(shape, np.float32), np.empty(shape, bool), np.empty(shape, bool))
 
+    def part(self, rows: slice) -> ChipRows:
+        """Return some of them, to be written to."""
+        return ChipRows(self.pixels[rows], self.mask[rows], self.saturated[rows])
+
 
 class ChipInRows(Protocol):
     """A chip whose pixels are looked at a few rows at a time, in memory or in an open file."""

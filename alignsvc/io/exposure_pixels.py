@@ -20,7 +20,6 @@ from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.numerics.resampling.bad_pixels import mark_bad
 from alignsvc.reasons import FailureKind
 
-
 #: Rows worked on at once: they stay in the processor's cache.
 _ROWS = 32
 
@@ -65,8 +64,7 @@ class OpenChip:
         """Return the chip in memory."""
         planes = ChipRows.empty(self.shape)
         for y0 in range(0, self.shape[0], _ROWS):
-            rows = slice(y0, y0 + _ROWS)
-            self.rows_into(y0, ChipRows(*(plane[rows] for plane in planes)))
+            self.rows_into(y0, planes.part(slice(y0, y0 + _ROWS)))
         pixels, mask, saturated = (read_only(plane) for plane in planes)
         variance = None if self.variance is None else read_only(self.variance)
         return Chip(self.name, pixels, variance, mask, saturated, self.wcs, self.gain)

@@ -1,4 +1,4 @@
-"""Planes of open FITS files as numbers: pixels of any kind as float32, quality flags as bad or not."""
+"""Planes of open FITS files: pixels of any kind as float32, quality flags as bad or not."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
 from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Correction
@@ -17,6 +18,7 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.task import TableRef
 from alignsvc.io.exposure_pixels import opened_exposure
 from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
@@ -27,6 +29,11 @@ from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
 from alignsvc.tasks.skies import SkyOfExposure
 
 _NO_INDEX = np.zeros(0, np.int64)
+#: Bytes of the maps that a process keeps: of 500 chips, if their distortions are smooth.
+_MOST_BYTES = 16e6
+#: Maps by all that they follow from: a chip is drizzled, measured and searched for rays in the
+#: same place.
+_MAPS: KeptInMemory[str, PixelMap] = KeptInMemory(lambda: _MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,8 +172,18 @@ class ExposureView:
                     index,
                     calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
                     sky_weight(chip.name, sky, self.total_flux_scale),
-                    build_pixel_map(corrected(chip.wcs, self.correction_of(index)), self.grid),
+                    self._pixel_map(index, chip.wcs),
                 )
+
+    def _pixel_map(self, index: int, wcs: CelestialWcs) -> PixelMap:
+        """Return the map of a chip with its WCS by the header."""
+        correction = self.correction_of(index)
+        key = digest_of(self.exposure, index, self.images, self.grid, correction)
+        known = _MAPS.find(key)
+        if known is None:
+            known = build_pixel_map(corrected(wcs, correction), self.grid)
+            _MAPS.keep(key, known, known.size_bytes)
+        return known
 
     def known_rays(self, run: Place) -> RayPixels:
         """Return the exposure's cosmic rays; none if nobody looked for any."""

@@ -1,4 +1,4 @@
-"""Smooth maps of the plane, kept as bicubics on a lattice of equal cells."""
+"""Smooth functions of the plane, kept on a lattice of equal cells: bicubics, or linear."""
 
 from __future__ import annotations
 
@@ -138,30 +138,40 @@ def _evaluate_rows(
                 other[x] = ((b3 * along[x] + b2) * along[x] + b1) * along[x] + b0
 
 
-def linear_at_pixels(
-    lattice_x: Lattice, lattice_y: Lattice, nodes: FloatArray, box: PixelBox, out: Float32Array
-) -> None:
-    """Write what is linear in x and in y between nodes at all whole x, y of a box.
+@dataclass(frozen=True, slots=True, eq=False)
+class Bilinear:
+    """A function of x and y, linear in each between nodes.
 
-    The same bits as `linear_at`, and in whatever box.
+    Parameters
+    ----------
+    lattice_x, lattice_y : Lattice
+        Nodes in x and in y.
+    nodes : float64 array, shape (y nodes, x nodes)
+        The function there.
     """
-    if not box.is_empty:
-        columns = lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
-        rows = lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
-        _interpolate_rows(nodes, rows, columns, out)
 
+    lattice_x: Lattice
+    lattice_y: Lattice
+    nodes: FloatArray
 
-def linear_at(
-    lattice_x: Lattice, lattice_y: Lattice, nodes: FloatArray, x: IntArray, y: IntArray
-) -> Float32Array:
-    """Return the same at chosen whole x, y."""
-    column, u = lattice_x.locate(np.asarray(x, dtype=float))
-    row, v = lattice_y.locate(np.asarray(y, dtype=float))
-    left, right = (
-        nodes[row, at] + v * (nodes[row + 1, at] - nodes[row, at]) for at in (column, column + 1)
-    )
-    found: Float32Array = (left + u * (right - left)).astype(np.float32)
-    return found
+    def at_pixels(self, box: PixelBox, out: Float32Array) -> None:
+        """Write it at all whole x, y of a box: the same bits as `at`, and in whatever box."""
+        if not box.is_empty:
+            columns = self.lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
+            rows = self.lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
+            _interpolate_rows(self.nodes, rows, columns, out)
+
+    def at(self, x: IntArray, y: IntArray) -> Float32Array:
+        """Return it at chosen whole x, y."""
+        column, u = self.lattice_x.locate(np.asarray(x, dtype=float))
+        row, v = self.lattice_y.locate(np.asarray(y, dtype=float))
+        nodes = self.nodes
+        left, right = (
+            nodes[row, at] + v * (nodes[row + 1, at] - nodes[row, at])
+            for at in (column, column + 1)
+        )
+        found: Float32Array = (left + u * (right - left)).astype(np.float32)
+        return found
 
 
 @compiled
