@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array
+from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -58,23 +59,25 @@ def in_grid_units(
     out = PartInGridUnits.empty(part) if out is None else out
     pixel_map.areas(part, out.area)
     off = np.zeros(part.shape, np.float32) if less is None else less
-    _convert((chip.pixels, chip.weight), (part.y0, part.x0), off, out)
+    planes = (out.pixels, out.weight, out.area)
+    convert_rows((chip.pixels, chip.weight), (part.y0, part.x0), off, planes)
     return out
 
 
 @compiled
-def _convert(
+def convert_rows(
     planes: tuple[Float32Array, Float32Array],
     first: tuple[int, int],
     less: Float32Array,
-    out: PartInGridUnits,
+    out: tuple[Float32Array, Float32Array, Float32Array],
 ) -> None:
+    """Write pixels and weights, which end with areas, of the chip's pixels from `first` on."""
     flux, inverse_variance = planes
     y0, x0 = first
     nothing = np.float32(0.0)
     for r in range(less.shape[0]):
         given, its_weight = flux[y0 + r, x0:], inverse_variance[y0 + r, x0:]
-        off, area, pixels, weight = less[r], out.area[r], out.pixels[r], out.weight[r]
+        off, pixels, weight, area = less[r], out[0][r], out[1][r], out[2][r]
         for c in range(len(off)):
             weight[c] = its_weight[c] * area[c] * area[c]
             value = (given[c] - off[c]) / area[c]
@@ -93,6 +96,22 @@ def chip_box(pixel_map: PixelMap, reach: int) -> PixelBox:
     edge_x = np.concatenate([x, x, np.full(65, -0.5), np.full(65, nx - 0.5)])
     edge_y = np.concatenate([np.full(65, -0.5), np.full(65, ny - 0.5), y, y])
     return PixelBox.around(pixel_map.to_grid(Points(edge_x, edge_y))).expand(reach)
+
+
+def drops_box(pixel_map: PixelMap, reach: float) -> PixelBox:
+    """Return the box of the grid's plane that holds a chip's drops, which reach so many pixels."""
+    return chip_box(pixel_map, 2 + math.ceil(reach * middle_scale(pixel_map)))
+
+
+def middle_scale(pixel_map: PixelMap) -> float:
+    """Return the side of a chip pixel in the middle, grid pixels."""
+    return math.sqrt(abs(float(np.linalg.det(middle_jacobian(pixel_map)))))
+
+
+def middle_jacobian(pixel_map: PixelMap) -> FloatArray:
+    """Return d(grid)/d(chip) at the chip's centre, shape (2, 2)."""
+    ny, nx = pixel_map.shape
+    return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
 
 
 def bands(box: PixelBox) -> list[PixelBox]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
+
+#: Content of cells or nodes; of each row its cell and how far it lies along it; the first column of
+#: each cell (and one beyond the last), and how far each column lies along its cell.
+Located: TypeAlias = tuple[FloatArray, tuple[IntArray, FloatArray], tuple[IntArray, FloatArray]]
 
 #: Fewest cells along an axis, so that a cubic has the nodes that it needs.
 _FEWEST_CELLS = 4
@@ -84,13 +89,13 @@ class Bicubics:
         """
         if out is None:
             out = np.empty((2, *box.shape))
-        if box.is_empty:
-            return out
-        column, u = self.lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
-        row, v = self.lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
-        first = np.searchsorted(column, np.arange(self.lattice_x.n_cells + 1))
-        _evaluate_rows(self.cells, (row, v), (first, u), out)
+        if not box.is_empty:
+            evaluate_rows(*self.located(box), out)
         return out
+
+    def located(self, box: PixelBox) -> Located:
+        """Return what `evaluate_rows` takes for the pixels of a box."""
+        return _located(self.cells, (self.lattice_x, self.lattice_y), box)
 
     def _at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         column, u = self.lattice_x.locate(x)
@@ -104,8 +109,16 @@ def bicubics(lattice_x: Lattice, lattice_y: Lattice, cells: FloatArray) -> Bicub
     return Bicubics(lattice_x, lattice_y, contiguous(cells))
 
 
+def _located(content: FloatArray, lattices: tuple[Lattice, Lattice], box: PixelBox) -> Located:
+    lattice_x, lattice_y = lattices
+    column, u = lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
+    rows = lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
+    first = np.searchsorted(column, np.arange(lattice_x.n_cells + 1))
+    return contiguous(content), rows, (first, u)
+
+
 @compiled
-def _evaluate_rows(
+def evaluate_rows(
     cells: FloatArray,
     rows: tuple[IntArray, FloatArray],
     columns: tuple[IntArray, FloatArray],
@@ -113,8 +126,7 @@ def _evaluate_rows(
 ) -> None:
     """Write both functions, row by row: along a row a cell's bicubic is one cubic.
 
-    `rows` holds the cell of each row and how far it lies along it; `columns` the first column
-    of each cell (and one beyond the last), and how far each column lies along its cell.
+    `rows` and `columns` as `Located` has them.
     """
     row, v = rows
     first, u = columns
@@ -157,9 +169,11 @@ class Bilinear:
     def at_pixels(self, box: PixelBox, out: Float32Array) -> None:
         """Write it at all whole x, y of a box: the same bits as `at`, and in whatever box."""
         if not box.is_empty:
-            columns = self.lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
-            rows = self.lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
-            _interpolate_rows(self.nodes, rows, columns, out)
+            interpolate_rows(*self.located(box), out)
+
+    def located(self, box: PixelBox) -> Located:
+        """Return what `interpolate_rows` takes for the pixels of a box."""
+        return _located(self.nodes, (self.lattice_x, self.lattice_y), box)
 
     def at(self, x: IntArray, y: IntArray) -> Float32Array:
         """Return it at chosen whole x, y."""
@@ -175,22 +189,26 @@ class Bilinear:
 
 
 @compiled
-def _interpolate_rows(
+def interpolate_rows(
     nodes: FloatArray,
     rows: tuple[IntArray, FloatArray],
     columns: tuple[IntArray, FloatArray],
     out: Float32Array,
 ) -> None:
+    """Write what is linear between nodes, row by row."""
     row, v = rows
-    column, u = columns
+    first, u = columns
     between = np.empty(nodes.shape[1])
     for r in range(out.shape[0]):
         for node in range(nodes.shape[1]):
             above = nodes[row[r] + 1, node]
             between[node] = nodes[row[r], node] + v[r] * (above - nodes[row[r], node])
-        for x in range(out.shape[1]):
-            left = between[column[x]]
-            out[r, x] = left + u[x] * (between[column[x] + 1] - left)
+        for cell in range(nodes.shape[1] - 1):
+            inside = slice(first[cell], first[cell + 1])
+            left, step = between[cell], between[cell + 1] - between[cell]
+            along, found = u[inside], out[r, inside]
+            for x in range(len(along)):
+                found[x] = left + along[x] * step
 
 
 def _horner(coefficients: FloatArray, u: FloatArray) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -10,16 +9,24 @@ from typing import NamedTuple
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray
-from alignsvc.domain.geometry import PixelBox, Points
+from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.drizzle_library import LibraryDrops
-from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
-from alignsvc.numerics.resampling.grid_units import PartInGridUnits, bands, chip_box, in_grid_units
+from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes
+from alignsvc.numerics.resampling.grid_units import (
+    PartInGridUnits,
+    bands,
+    drops_box,
+    in_grid_units,
+    middle_jacobian,
+    middle_scale,
+)
 from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
+from alignsvc.numerics.resampling.turbo_rows import TurboDrops
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Half width of each kernel's footprint, chip pixels at pixfrac 1.
@@ -47,7 +54,7 @@ class DrizzleResampler:
 
     Notes
     -----
-    Turbo is our own (`drops`); the others are the library's (`drizzle_library`).
+    Turbo is our own (`turbo_rows`); the others are the library's (`drizzle_library`).
     """
 
     kernel: str = "turbo"
@@ -76,7 +83,7 @@ class DrizzleResampler:
         The whole chip is dropped, and what falls beyond the grid is lost: the grid's border
         loses no weight.
         """
-        whole = chip_box(pixel_map, 2 + math.ceil(_KERNEL_REACH[self.kernel] * _scale(pixel_map)))
+        whole = drops_box(pixel_map, _KERNEL_REACH[self.kernel])
         # Weights of some of the library's kernels depend on a drop's part beyond its planes.
         sums = SumPlanes.zeros(whole.intersect(grid.box) if self.kernel == "turbo" else whole)
         self.add(chip, pixel_map, pixel_map.box, sums)
@@ -92,17 +99,17 @@ class DrizzleResampler:
         """
         if sums.box.is_empty:
             return
-        scale = _scale(pixel_map)
-        drop: TurboDrops | LibraryDrops = LibraryDrops(self.kernel, self.pixfrac, scale)
         if self.kernel == "turbo":
-            drop = TurboDrops(self.pixfrac * scale)
-        drop(self._placed(chip, pixel_map, part), sums)
+            TurboDrops(self.pixfrac, self.unskewed)(chip, pixel_map, part, sums)
+        else:
+            drops = LibraryDrops(self.kernel, self.pixfrac, middle_scale(pixel_map))
+            drops(self._placed(chip, pixel_map, part), sums)
 
     def _placed(
         self, chip: CalibratedChip, pixel_map: PixelMap, part: PixelBox
     ) -> Iterator[PlacedPart]:
         """Yield a box of the chip in bands of rows, which stay in the processor's cache."""
-        turn = _middle_jacobian(pixel_map)
+        turn = middle_jacobian(pixel_map)
         room = _Room.of(PixelBox(0, 0, 0, 0))
         for band in bands(part):
             # Used again and again: memory new to the process costs more than all the sums.
@@ -128,14 +135,3 @@ class _Room(NamedTuple):
     def has(self, band: PixelBox) -> bool:
         """Whether it is made for bands of this shape."""
         return self.skew.shape == band.shape
-
-
-def _scale(pixel_map: PixelMap) -> float:
-    """Return the side of a chip pixel in the middle, grid pixels."""
-    return math.sqrt(abs(float(np.linalg.det(_middle_jacobian(pixel_map)))))
-
-
-def _middle_jacobian(pixel_map: PixelMap) -> FloatArray:
-    """Return d(grid)/d(chip) at the chip's centre, shape (2, 2)."""
-    ny, nx = pixel_map.shape
-    return pixel_map.jacobian(Points(np.asarray((nx - 1) / 2), np.asarray((ny - 1) / 2)))
