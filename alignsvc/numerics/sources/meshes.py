@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: The cut of the clipping, in standard deviations: the value of Bertin & Arnouts (1996).
@@ -41,9 +41,25 @@ def statistics_where(
 ) -> CellValue:
     """Return `clipped_statistics` of the `good` pixels; both of one shape."""
     # Either way a copy, which may be sorted where it lies.
-    values = pixels.flatten() if good.all() else pixels[good]
+    if good.all():
+        values = pixels.flatten()
+    else:
+        values = np.empty(pixels.size + 1, pixels.dtype)
+        values = values[: _gather(read_only(pixels), read_only(good), values)]
     values.sort()
     return _statistics_of_sorted(values, clip_sigma)
+
+
+@compiled
+def _gather(pixels: NDArray[np.floating], good: BoolArray, out: NDArray[np.floating]) -> int:
+    """Write the good pixels, and anything into the one after them; return how many they are."""
+    n = 0
+    for r in range(pixels.shape[0]):
+        row, is_good = pixels[r], good[r]
+        for c in range(len(row)):
+            out[n] = row[c]
+            n += is_good[c]
+    return n
 
 
 def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SIGMA) -> CellValue:
