@@ -3,6 +3,9 @@
 A folder each: a zarr array of two planes, numerator and weight, and beside its metadata
 ``saturated.npy``, the grid pixels that the exposure's saturated pixels lie on, and
 ``contribution.json``, what is known of it, which is written last and makes the contribution exist.
+
+One that differs from another in a few pixels is laid over it: its folder holds these alone, an
+object ``patch/ROW/COLUMN`` for each tile that has any, and its record names the other, its base.
 """
 
 from __future__ import annotations
@@ -21,13 +24,17 @@ from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
 from alignsvc.io.objects import ObjectStore
+from alignsvc.io.pixel_records import bytes_from, checksum_of, columns_from
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import DamagedChunk, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.resampling.patches import Patch, PixelSums
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
+#: Of a patch: index in the tile, numerator and weight of the base, and its own.
+_PATCH_TYPES = ("<i4", "<f4", "<f4", "<f4", "<f4")
 #: Planes of the array.
 _PLANES = _NUMERATOR, _WEIGHT = (0, 1)
 #: Chunks that are sent at once, where each takes its time.
@@ -50,7 +57,12 @@ class StoredContribution:
     tiles : tuple of TileId
         Those in which it has weight, sorted; the others are not stored.
     checksum : str
-        sha256 of where it lies, what is saturated, and the checksums of all chunks.
+        sha256 of where it lies, what is saturated, and the checksums of all chunks; of one that is
+        laid over another, of that one's and of its patches'.
+    base : str
+        The contribution that it is laid over; empty = it is whole itself.
+    patched : tuple of TileId
+        Tiles in which it differs from its base, sorted.
     """
 
     name: str
@@ -58,6 +70,13 @@ class StoredContribution:
     tile_shape: tuple[int, int]
     tiles: tuple[TileId, ...]
     checksum: str
+    base: str = ""
+    patched: tuple[TileId, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The name of the contribution whose array it reads."""
+        return self.base or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,45 @@ class ContributionStore:
         objects.put(f"{key}/{_RECORD}", record)
         return found
 
+    def lay_over(
+        self, key: str, base: StoredContribution, patch: Patch, grid: MosaicGrid
+    ) -> StoredContribution:
+        """Store under `key` what differs from a whole contribution in some pixels.
+
+        As `write`: unless it is there and whole, and existing once its record is written.
+
+        Parameters
+        ----------
+        key : str
+        base : StoredContribution
+            In this store, and it has to stay as long as this one.
+        patch : Patch
+        grid : MosaicGrid
+
+        Raises
+        ------
+        ValueError
+            It has a pixel in a tile in which the base has no weight.
+        """
+        if self.exists(key):
+            if self.is_whole(key, grid):
+                return self.stored(key)
+            self.remove(key)
+        parts = {tile: patch.cut(_tile_box(base, tile)) for tile in base.tiles}
+        parts = {tile: part for tile, part in parts.items() if len(part.at)}
+        if sum(len(part.at) for part in parts.values()) != len(patch.at):
+            raise ValueError(f"contribution {key}: a patch reaches beyond the tiles of {base.name}")
+        objects = self.objects
+        contents = {tile: _bytes_from_patch(part) for tile, part in parts.items()}
+        for tile, content in contents.items():
+            objects.put(_patch_name(key, tile), content)
+        found = replace(base, name=key, base=base.name, patched=tuple(parts))
+        checksums = [checksum_of(content) for content in contents.values()]
+        found = replace(found, checksum=_checksum_over(base, found, checksums))
+        record = sealed({"contribution": json_from(found, StoredContribution)})
+        objects.put(f"{key}/{_RECORD}", record)
+        return found
+
     def exists(self, key: str) -> bool:
         """Whether there is a contribution under `key`."""
         return self.objects.exists(f"{key}/{_RECORD}")
@@ -124,6 +182,8 @@ class ContributionStore:
         """Whether there is a contribution under `key` whose pixels, all read, have its checksum."""
         try:
             stored = self.stored(key)
+            if stored.base:
+                return self.is_whole(stored.base, grid) and self._is_over(stored)
             chunks = [
                 (plane, *_chunk(stored, tile)) for tile, plane in product(stored.tiles, _PLANES)
             ]
@@ -132,6 +192,13 @@ class ContributionStore:
         except DamagedProduct:
             return False
         return stored.tile_shape == grid.tile_shape and found == stored.checksum
+
+    def find(self, key: str) -> StoredContribution | None:
+        """Return what is known of a contribution; None if there is none, or nothing readable."""
+        try:
+            return self.stored(key)
+        except DamagedProduct:
+            return None
 
     def stored(self, key: str) -> StoredContribution:
         """Return what is known of a contribution.
@@ -174,13 +241,41 @@ class ContributionStore:
                 pieces.append(Piece(index, common.slices_in(tile_box)))
                 places.append(planes[(plane, *common.slices_in(box))])
         try:
-            self._array(key).opened().copy_each(pieces, places)
+            self._array(stored.whole).opened().copy_each(pieces, places)
         except DamagedChunk as error:
             raise DamagedProduct(
                 f"contribution {key}, tile {_tile(stored, error.index)}: {error}; resume, which "
                 "makes it again"
             ) from error
+        for tile in stored.patched:
+            if not _tile_box(stored, tile).intersect(box).is_empty:
+                patch = self.patch(stored, tile).cut(box)
+                for pixels, values in zip(planes, patch.after, strict=True):
+                    pixels.reshape(-1)[patch.at] = values
         return Contribution(box, planes[0], planes[1])
+
+    def patch(self, stored: StoredContribution, tile: TileId) -> Patch:
+        """Return what a contribution has otherwise than its base in a tile, over that tile.
+
+        Raises
+        ------
+        DamagedProduct
+            It is missing or damaged.
+        """
+        box = _tile_box(stored, tile)
+        if tile not in stored.patched:
+            return Patch.empty(box)
+        name = _patch_name(stored.name, tile)
+        content = self.objects.find(name)
+        try:
+            if content is None:
+                raise ValueError("it is missing")
+            return _patch_from_bytes(content, box)
+        except ValueError as error:
+            raise DamagedProduct(
+                f"contribution {stored.name}, tile {tile}: {name} is damaged ({error}); resume, "
+                "which makes it again"
+            ) from error
 
     def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
         """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
@@ -194,7 +289,7 @@ class ContributionStore:
         DamagedProduct
             There is no such list, or it cannot be read.
         """
-        content = self.objects.find(f"{key}/{_SATURATED}")
+        content = self.objects.find(f"{self.stored(key).whole}/{_SATURATED}")
         if content is None:
             raise DamagedProduct(f"contribution {key}: {_SATURATED} is missing; resume")
         try:
@@ -245,6 +340,12 @@ class ContributionStore:
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)
 
+    def _is_over(self, stored: StoredContribution) -> bool:
+        """Whether a contribution is its base with these patches, all read; or DamagedProduct."""
+        patches = (self.patch(stored, tile) for tile in stored.patched)
+        checksums = [checksum_of(_bytes_from_patch(one)) for one in patches]
+        return _checksum_over(self.stored(stored.base), stored, checksums) == stored.checksum
+
 
 def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, int]:
     """Return the tile's place among the chunks of the array."""
@@ -264,6 +365,29 @@ def _tile(stored: StoredContribution, chunk: tuple[int, ...]) -> TileId:
     _, row, column = chunk
     component = stored.tiles[0].component
     return TileId(component, row + stored.block.y0 // ny, column + stored.block.x0 // nx)
+
+
+def _patch_name(key: str, tile: TileId) -> str:
+    return f"{key}/patch/{tile.row}/{tile.column}"
+
+
+def _bytes_from_patch(patch: Patch) -> bytes:
+    """Return a patch as bytes, without its box."""
+    return bytes_from((patch.at, *patch.before, *patch.after), _PATCH_TYPES)
+
+
+def _patch_from_bytes(content: bytes, box: PixelBox) -> Patch:
+    """Return the patch that was written; ValueError if it was not so."""
+    at, *sums = columns_from(content, _PATCH_TYPES)
+    return Patch(box, at.astype(np.int64), PixelSums(*sums[:2]), PixelSums(*sums[2:]))
+
+
+def _checksum_over(
+    base: StoredContribution, over: StoredContribution, patches: Iterable[int]
+) -> str:
+    digest = hashlib.sha256(repr((base.checksum, over.patched)).encode())
+    digest.update(np.fromiter(patches, "<u4").data)
+    return digest.hexdigest()
 
 
 def _checksum(stored: StoredContribution, saturated: IntArray, chunks: Iterable[int]) -> str:

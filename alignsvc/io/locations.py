@@ -12,7 +12,7 @@ from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 
 #: Version of everything that is written into a run directory; part of a run's identity.
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 
 CONFIG = "config.yaml"
 HEADERS_READ = "headers.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -18,7 +18,7 @@ from alignsvc.run.plan import PlannedExposure
 from alignsvc.run.stages import Tools, run_required, run_stage, sorted_out
 from alignsvc.run.standing import Standing
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
-from alignsvc.tasks.merge import MergeTask, Part, mosaic_store
+from alignsvc.tasks.merge import MergeTask, Part, TileWithOtherRays, mosaic_store
 from alignsvc.tasks.placed import NO_RAYS_TABLE, ExposureView
 from alignsvc.tasks.resample import ResampleTask, contribution_store
 
@@ -149,7 +149,8 @@ def make_mosaic(
     views : mapping of exposure id to ExposureView
         How each of them looks on its grid.
     before : Mosaic or None
-        The generation before: tiles with the same parts are linked to it.
+        The generation before: tiles with the same parts are linked to it, and where parts have
+        other rays these are changed in it.
     """
     tasks = [resample_task(tools, turn.pass_number, views[one.id]) for one in exposures]
     resampled = run_stage(tools, "resample", turn.pass_number, tasks)
@@ -158,8 +159,8 @@ def make_mosaic(
     name_of = {e.id: task.key.digest for e, task in zip(exposures, tasks, strict=True)}
     contributions = {one.id: store.stored(name_of[one.id]) for one in sorted_.going}
     parts = _parts_by_tile(tools, contributions)
-    checksums = _merge(tools, turn, parts, before)
-    mosaic = Mosaic(turn.generation, contributions, parts, checksums)
+    mosaic = Mosaic(turn.generation, contributions, parts, {})
+    mosaic = replace(mosaic, checksums=_merge(tools, turn.pass_number, mosaic, before))
     mosaics = mosaic_store(tools.run)
     # Once it was published the one before went, and so it says even if the pointer is damaged.
     gone = before is not None and not mosaics.exists(before.generation)
@@ -221,25 +222,39 @@ def _parts_by_tile(
 
 
 def _merge(
-    tools: Tools, turn: Turn, parts: Mapping[TileId, tuple[Part, ...]], before: Mosaic | None
+    tools: Tools, pass_number: int, mosaic: Mosaic, before: Mosaic | None
 ) -> dict[TileId, str]:
-    mosaic_store(tools.run).create(turn.generation, tools.plan.grids)
-    kept = _link_kept(tools, turn.generation)
-    same = before if before is not None and before.generation != turn.generation else None
+    """Make the tiles of a mosaic; return their checksums."""
+    mosaic_store(tools.run).create(mosaic.generation, tools.plan.grids)
+    kept = _link_kept(tools, mosaic.generation)
     tasks = [
-        MergeTask(
-            tools.run,
-            tools.plan.grids[tile.component],
-            tile,
-            some,
-            turn.generation,
-            same.generation if same is not None and _are_same(same.parts[tile], some) else None,
-        )
-        for tile, some in parts.items()
+        MergeTask(tools.run, tools.plan.grids[tile.component], tile, some, mosaic.generation)
+        for tile, some in mosaic.parts.items()
     ]
-    outcomes = run_required(tools, "merge", turn.pass_number, tasks)
+    if before is not None and before.generation != mosaic.generation:
+        tasks = _with_earlier(tasks, mosaic, before)
+    outcomes = run_required(tools, "merge", pass_number, tasks)
     made = {task.tile: outcome.checksum for task, outcome in zip(tasks, outcomes, strict=True)}
     return {**kept, **made}
+
+
+def _with_earlier(tasks: Sequence[MergeTask], mosaic: Mosaic, before: Mosaic) -> list[MergeTask]:
+    """Return tasks that know the tiles of an earlier mosaic that theirs can be made of."""
+    known = {one.name: one for some in (before, mosaic) for one in some.contributions.values()}
+    found = []
+    for task in tasks:
+        earlier = before.parts[task.tile]
+        wholes, others = (
+            [known[part.name].whole for part in parts] for parts in (task.parts, earlier)
+        )
+        if _are_same(earlier, task.parts):
+            task = replace(task, same_as=before.generation)
+        elif wholes == others:
+            is_patched = any(known[part.name].base for part in earlier)
+            tile = before.generation, before.checksums[task.tile], is_patched
+            task = replace(task, other_rays=TileWithOtherRays(*tile))
+        found.append(task)
+    return found
 
 
 def _are_same(some: Sequence[Part], others: Sequence[Part]) -> bool:
@@ -292,7 +307,8 @@ def remove_superseded(tools: Tools, mosaic: Mosaic) -> None:
             if generation not in (mosaic.generation, EARLIER_GENERATION):
                 store.remove(generation)
         store.remove_partial()  # a driver may have died while it removed one
-    in_use = {stored.name for stored in mosaic.contributions.values()}
+    used = mosaic.contributions.values()
+    in_use = {name for stored in used for name in (stored.name, stored.whole)}
     kept = contribution_store(tools.run)
     for name in kept.names():
         if name not in in_use:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
+from alignsvc.io.contribution_store import ContributionStore, StoredContribution
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
-from alignsvc.numerics.resampling.coadd import Contribution, merge
+from alignsvc.io.sums_under import SumsUnder
+from alignsvc.numerics.resampling.coadd import merge
+from alignsvc.numerics.resampling.patches import NOTHING_UNDER, LaidOver, Under, laid_over
 from alignsvc.tasks.resample import contribution_store
 
 
@@ -26,6 +29,23 @@ class Part:
 
     name: str
     checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class TileWithOtherRays:
+    """A tile of an earlier mosaic of the same exposures where they were, with other rays.
+
+    Parameters
+    ----------
+    generation : int
+    checksum : str
+    is_patched : bool
+        Whether any of its parts is laid over another.
+    """
+
+    generation: int
+    checksum: str
+    is_patched: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,8 @@ class MergeTask:
         Of the mosaic, to write.
     same_as : int or None
         A generation whose tile has these very parts: it is linked instead.
+    other_rays : TileWithOtherRays or None
+        One whose parts differ from these in their rays: these are changed in it.
     """
 
     run: Place
@@ -52,6 +74,7 @@ class MergeTask:
     parts: tuple[Part, ...]
     generation: int
     same_as: int | None = None
+    other_rays: TileWithOtherRays | None = None
 
     @property
     def key(self) -> TaskKey:
@@ -66,8 +89,7 @@ class MergeTask:
             store.link_tile(self.same_as, self.generation, self.tile)
             checksum = store.checksum(self.generation, self.tile)
         else:
-            box = self.grid.tile_box(self.tile)
-            checksum = store.write_tile(self.generation, self.tile, merge(self._read(), box))
+            checksum = self._write(store)
         product = f"{MOSAIC_STORE}/generation-{self.generation:04d}/{self.tile}"
         return TaskOutcome(self.key, TaskStatus.OK, product=product, checksum=checksum)
 
@@ -78,7 +100,36 @@ class MergeTask:
         """
         return mosaic_store(self.run).is_tile(self.generation, self.tile, outcome.checksum)
 
-    def _read(self) -> Iterator[Contribution]:
-        store = contribution_store(self.run)
+    def _write(self, store: MosaicStore) -> str:
+        """Sum parts as they are without patches, lay all patches over that; return its checksum.
+
+        The bits are the same whether the sums are there already.
+        """
+        contributions = contribution_store(self.run)
+        parts = [contributions.stored(part.name) for part in self.parts]
+        known = self._known(store) or self._summed(contributions, parts)
+        patches = (contributions.patch(one, self.tile) for one in parts)
+        made = laid_over(known.sums, patches, known.under)
+        checksum = store.write_tile(self.generation, self.tile, made.sums)
+        if any(one.base for one in parts):
+            SumsUnder(store).write(self.generation, self.tile, checksum, made.under)
+        return checksum
+
+    def _known(self, store: MosaicStore) -> LaidOver | None:
+        """Return the tile with other rays, and what lies under them, if all of it is there."""
+        other = self.other_rays
+        if other is None or not store.is_tile(other.generation, self.tile, other.checksum):
+            return None
+        under: Under | None = NOTHING_UNDER
+        if other.is_patched:
+            under = SumsUnder(store).find(other.generation, self.tile, other.checksum)
+        if under is None:
+            return None
+        return LaidOver(store.read_tile(other.generation, self.tile), under)
+
+    def _summed(
+        self, contributions: ContributionStore, parts: Sequence[StoredContribution]
+    ) -> LaidOver:
         box = self.grid.tile_box(self.tile)
-        return store.read_each((part.name for part in self.parts), box)
+        each = contributions.read_each((one.whole for one in parts), box)
+        return LaidOver(merge(each, box), NOTHING_UNDER)

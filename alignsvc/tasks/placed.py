@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,6 +77,15 @@ class RayPixels:
     def table_name(self) -> str:
         """The name of their table, which their content gives: equal masks are one table."""
         return f"{TABLES}reject/{digest_of(self.chip, self.pixel, self.instead)}.npz"
+
+    def on_chip(self, index: int) -> IntArray:
+        """Return the indices of the pixels hit on a chip."""
+        found: IntArray = self.pixel[self.chip == index]
+        return found
+
+    def part_of(self, placed: Sequence[PlacedChip]) -> float:
+        """Return which part of all pixels of an exposure's chips are hit."""
+        return len(self.pixel) / max(sum(one.chip.mask.size for one in placed), 1)
 
     def left_out(self, placed: PlacedChip) -> CalibratedChip:
         """Return a chip with these pixels bad too."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from durable_runs import content, make_sky, write_config
 
 from alignsvc import api
@@ -15,6 +16,7 @@ from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.grid import TileId
 from alignsvc.io import journal
+from alignsvc.io.contribution_store import ContributionStore, StoredContribution
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.exposure_pixels import read_exposure
@@ -128,6 +130,38 @@ def test_no_rays_found_is_as_if_nobody_had_looked(
     assert [one.n_reused for one in stages if one.stage == "resample"] == [0, 3]
     (n_tiles,) = {one.n_ok for one in stages if one.stage == "merge"}
     assert linked == {2: n_tiles}
+
+
+def test_rays_change_the_pixels_that_they_reach_and_no_contribution_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole ones are made where exposures have moved; and corrections are what they would be."""
+    sky = make_sky(tmp_path / "sky", chips=(1, 2), rays=150.0)
+    found: dict[str, tuple[list[bool], np.ndarray]] = {}
+    lay_over, write = ContributionStore.lay_over, ContributionStore.write
+    for name, most in (("laid_over", 0.01), ("whole", -1.0)):
+        made: list[bool] = []
+
+        def counted(self: Any, *given: Any, made: list[bool] = made) -> StoredContribution:
+            made.append(True)
+            return lay_over(self, *given)
+
+        def written(self: Any, *given: Any, made: list[bool] = made) -> StoredContribution:
+            made.append(False)
+            return write(self, *given)
+
+        monkeypatch.setattr(ContributionStore, "lay_over", counted)
+        monkeypatch.setattr(ContributionStore, "write", written)
+        monkeypatch.setattr("alignsvc.tasks.resample._MOST_PATCHED", most)
+        sections = {**RAYS, "output": {"mosaic": "none"}, "run": {"keep_mosaics": "none"}}
+        run, _ = run_of(write_config(tmp_path / f"{name}.yaml", sky, **sections))
+        table = Table.read(run / "corrections.ecsv", format="ascii.ecsv")
+        names = ("m11", "m12", "m21", "m22", "shift_x", "shift_y")
+        found[name] = made, np.array([table[column] for column in names])
+    laid_over, whole = found["laid_over"], found["whole"]
+    assert Counter(laid_over[0]) == {False: 2 * 3, True: 3 * 3}
+    assert Counter(whole[0]) == {False: 4 * 3}
+    np.testing.assert_allclose(laid_over[1], whole[1], rtol=0, atol=1e-9)
 
 
 def test_rays_are_known_by_their_pixels() -> None:

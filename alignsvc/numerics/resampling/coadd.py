@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -118,13 +118,17 @@ def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
         return parts[0].narrowed()
     if not parts:
         return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
-    box = PixelBox(
-        min(part.box.x0 for part in parts),
-        min(part.box.y0 for part in parts),
-        max(part.box.x1 for part in parts),
-        max(part.box.y1 for part in parts),
+    return merge(parts, box_of_all([part.box for part in parts])).narrowed()
+
+
+def box_of_all(boxes: Sequence[PixelBox]) -> PixelBox:
+    """Return the smallest box that holds all of some boxes, none of them empty."""
+    return PixelBox(
+        min(box.x0 for box in boxes),
+        min(box.y0 for box in boxes),
+        max(box.x1 for box in boxes),
+        max(box.y1 for box in boxes),
     )
-    return merge(parts, box).narrowed()
 
 
 def leave_one_out(total: Contribution, own: Contribution) -> Contribution:

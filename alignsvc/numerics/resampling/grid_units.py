@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -61,6 +61,33 @@ def in_grid_units(
     off = np.zeros(part.shape, np.float32) if less is None else less
     planes = (out.pixels, out.weight, out.area)
     convert_rows((chip.pixels, chip.weight), (part.y0, part.x0), off, planes)
+    return out
+
+
+def pixels_in_grid_units(
+    chip: CalibratedChip,
+    chosen: tuple[IntArray, IntArray],
+    areas: Float32Array,
+    less: Float32Array | None = None,
+) -> PartInGridUnits:
+    """Return the same of n pixels, bit for bit, as one row: shape (1, n).
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    chosen : two int64 arrays, shape (n,)
+        Rows and columns.
+    areas : float32 array, shape (n,)
+        Their grid pixels per chip pixel.
+    less : float32 array, shape (n,), or None
+    """
+    row, column = chosen
+    n = len(row)
+    pixels, its_weight = np.empty((1, n), np.float32), np.empty((1, n), np.float32)
+    out = PartInGridUnits(pixels, its_weight, areas.reshape(1, n))
+    off = np.zeros(n, np.float32) if less is None else less
+    flux, weight = (contiguous(plane[row, column])[None] for plane in (chip.pixels, chip.weight))
+    convert_rows((flux, weight), (0, 0), off.reshape(1, n), (out.pixels, out.weight, out.area))
     return out
 
 

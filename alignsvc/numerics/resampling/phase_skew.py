@@ -14,14 +14,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
-#: Third difference, right to the fourth order: coefficients of the pixels 1, 2, 3 ahead.
+#: Third difference, right to the fourth order: coefficients of the pixels 1, 2, 3 ahead. A pixel's
+#: value and weight matter so far along its row and its column.
 _NEAR, _NEXT, _FAR = np.float32(-13 / 8), np.float32(1.0), np.float32(-1 / 8)
-_REACH = 3
+SKEW_REACH_PX = _REACH = 3
 #: Where a step of one chip pixel differs by more from one of a grid pixel, phases go round within
 #: a source, and average out; the subtraction fades on the way there.
 _MOST_CHANGE = 0.1
@@ -66,6 +67,33 @@ def skew_of_phases(
     found = np.empty(positions.shape[1:], np.float32) if out is None else out
     planes, first = (chip.pixels, chip.weight), (part.y0, part.x0)
     add_skew(planes, first, positions, moments_of(turn), found)
+    return found
+
+
+def skew_at_pixels(
+    chip: CalibratedChip,
+    chosen: tuple[IntArray, IntArray],
+    positions: FloatArray,
+    turn: FloatArray,
+) -> Float32Array:
+    """Return the same of n pixels of a chip, bit for bit: shape (n,).
+
+    Parameters
+    ----------
+    chip : CalibratedChip
+    chosen : two int64 arrays, shape (n,)
+        Rows and columns.
+    positions : float64 array, shape (2, n)
+        Their grid x and y.
+    turn : float64 array, shape (2, 2)
+        As of `skew_of_phases`.
+    """
+    found = np.zeros(positions.shape[1], np.float32)
+    for chip_axis, (grid_axis, factor) in enumerate(moments_of(turn)):
+        if factor:
+            place, step = positions[grid_axis], (chip_axis, 1 - chip_axis)
+            planes = (chip.pixels, chip.weight)
+            _add_at_pixels(planes, (chosen, step), place, factor, found)
     return found
 
 
@@ -178,3 +206,33 @@ def _add_row(
         phase = np.float32(positions[x] - np.floor(positions[x]))
         skew = factor * phase * (one - phase) * (one - two * phase) * third[x]
         out[x] += skew if good[x] else zero
+
+
+@compiled
+def _add_at_pixels(
+    planes: tuple[Float32Array, Float32Array],
+    chosen: tuple[tuple[IntArray, IntArray], tuple[int, int]],
+    positions: FloatArray,
+    factor: np.float32,
+    out: Float32Array,
+) -> None:
+    """Add moment times third difference at pixels; `chosen`: these, and a step along the axis."""
+    zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
+    (rows, columns), (dy, dx) = chosen
+    pixels, weight = planes
+    ny, nx = pixels.shape
+    for k in range(len(out)):
+        y, x = rows[k], columns[k]
+        if not (_REACH * dy <= y < ny - _REACH * dy and _REACH * dx <= x < nx - _REACH * dx):
+            continue
+        is_good = True
+        for step in range(-_REACH, _REACH + 1):
+            is_good &= weight[y + step * dy, x + step * dx] > zero
+        if not is_good:
+            continue
+        near = pixels[y + dy, x + dx] - pixels[y - dy, x - dx]
+        next_ = pixels[y + 2 * dy, x + 2 * dx] - pixels[y - 2 * dy, x - 2 * dx]
+        far = pixels[y + 3 * dy, x + 3 * dx] - pixels[y - 3 * dy, x - 3 * dx]
+        third = _NEAR * near + _NEXT * next_ + _FAR * far
+        phase = np.float32(positions[k] - np.floor(positions[k]))
+        out[k] += factor * phase * (one - phase) * (one - two * phase) * third

@@ -97,6 +97,15 @@ class Bicubics:
         """Return what `evaluate_rows` takes for the pixels of a box."""
         return _located(self.cells, (self.lattice_x, self.lattice_y), box)
 
+    def at_chosen_pixels(self, x: IntArray, y: IntArray) -> FloatArray:
+        """Return both functions at n whole x, y from 0 on: ``(2, n)``, the bits of `at_pixels`."""
+        out = np.empty((2, len(x)))
+        if len(x):
+            columns = self.lattice_x.locate(np.arange(x.max() + 1, dtype=float))
+            rows = self.lattice_y.locate(np.arange(y.max() + 1, dtype=float))
+            _evaluate_chosen(self.cells, rows, columns, (y, x), out)
+        return out
+
     def _at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         column, u = self.lattice_x.locate(x)
         row, v = self.lattice_y.locate(y)
@@ -148,6 +157,30 @@ def evaluate_rows(
             for x in range(len(along)):
                 one[x] = ((a3 * along[x] + a2) * along[x] + a1) * along[x] + a0
                 other[x] = ((b3 * along[x] + b2) * along[x] + b1) * along[x] + b0
+
+
+@compiled
+def _evaluate_chosen(
+    cells: FloatArray,
+    rows: tuple[IntArray, FloatArray],
+    columns: tuple[IntArray, FloatArray],
+    chosen: tuple[IntArray, IntArray],
+    out: FloatArray,
+) -> None:
+    """Write both functions, pixel by pixel: `rows` and `columns` hold cells and parts of cells."""
+    row, v = rows
+    column, u = columns
+    cubic = np.empty(4)
+    for k in range(out.shape[1]):
+        y, x = chosen[0][k], chosen[1][k]
+        for function in range(2):
+            of = cells[row[y], column[x], function]
+            up = v[y]
+            for power in range(4):
+                cubic[power] = ((of[0, power] * up + of[1, power]) * up + of[2, power]) * up + of[
+                    3, power
+                ]
+            out[function, k] = ((cubic[0] * u[x] + cubic[1]) * u[x] + cubic[2]) * u[x] + cubic[3]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

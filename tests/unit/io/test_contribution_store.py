@@ -10,10 +10,11 @@ import zarr
 
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.errors import RunStoreError
-from alignsvc.io.contribution_store import ContributionStore
+from alignsvc.errors import DamagedProduct, RunStoreError
+from alignsvc.io.contribution_store import ContributionStore, StoredContribution
 from alignsvc.io.tiled_arrays import OpenTiles
 from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.resampling.patches import Patch, PixelSums
 
 GRID = MosaicGrid(2, TangentPlane(150.0, 2.0), 0.2, 20.0, 15.0, (60, 95), (16, 20))
 BOX = PixelBox(25, 10, 70, 40)
@@ -24,6 +25,10 @@ def contribution(box: PixelBox = BOX, seed: int = 0) -> Contribution:
     rng = np.random.default_rng(seed)
     weight = rng.uniform(1.0, 2.0, box.shape).astype(np.float32)
     return Contribution(box, weight * rng.normal(size=box.shape).astype(np.float32), weight)
+
+
+BASE = contribution()
+SATURATED = np.array([[30, 12], [31, 12]])
 
 
 @pytest.fixture
@@ -177,3 +182,104 @@ def test_a_damaged_list_of_saturated_pixels_is_named(store: ContributionStore) -
     (store.root / "resample-1" / "saturated.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(RunStoreError, match=r"resample-1: .*saturated\.npy cannot be read"):
         store.saturated("resample-1")
+
+
+def patch(over: Contribution = BASE, seed: int = 3, n: int = 50) -> Patch:
+    """Pixels of a contribution that hold something else, some of them nothing."""
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.permutation(over.weight.size)[:n])
+    kept = np.float32(rng.random(n) < 0.5)
+    before = PixelSums(over.numerator.reshape(-1)[at], over.weight.reshape(-1)[at])
+    return Patch(over.box, at, before, PixelSums(kept * 7, kept * before.weight))
+
+
+def patched(over: Contribution, with_: Patch) -> Contribution:
+    numerator, weight = over.numerator.copy(), over.weight.copy()
+    numerator.reshape(-1)[with_.at], weight.reshape(-1)[with_.at] = with_.after
+    return Contribution(over.box, numerator, weight)
+
+
+def laid_over(store: ContributionStore, with_: Patch | None = None) -> StoredContribution:
+    base = store.write("base", BASE, SATURATED, GRID)
+    return store.lay_over("over", base, patch() if with_ is None else with_, GRID)
+
+
+@pytest.mark.parametrize("box", [BOX, GRID.box, PixelBox(38, 15, 42, 17), PixelBox(90, 50, 99, 70)])
+def test_one_laid_over_another_reads_as_if_it_were_whole(
+    store: ContributionStore, box: PixelBox
+) -> None:
+    stored = laid_over(store)
+    found, wanted = store.read("over", box), patched(BASE, patch()).cut(box)
+    np.testing.assert_array_equal(found.numerator, wanted.numerator)
+    np.testing.assert_array_equal(found.weight, wanted.weight)
+    np.testing.assert_array_equal(store.saturated("over"), SATURATED)
+    np.testing.assert_array_equal(store.read("base", box).weight, BASE.cut(box).weight)
+    assert store.stored("over") == stored
+    assert (stored.name, stored.whole, stored.tiles) == ("over", "base", store.tiles("base"))
+
+
+def test_one_laid_over_another_holds_what_differs_and_nothing_else(
+    store: ContributionStore,
+) -> None:
+    stored = laid_over(store, patch(n=2))
+    files = [path for path in (store.root / "over").rglob("*") if path.is_file()]
+    assert len(files) == 1 + len(stored.patched) <= 3
+    assert sum(path.stat().st_size for path in files[1:]) < 1000
+
+
+def test_its_checksum_is_of_base_and_patch(store: ContributionStore, tmp_path: Path) -> None:
+    other = ContributionStore(tmp_path / "other")
+    other.write("base", contribution(seed=1), NOWHERE, GRID)
+    known = {
+        laid_over(store).checksum,
+        store.lay_over("less", store.stored("base"), patch(n=49), GRID).checksum,
+        store.lay_over("nothing", store.stored("base"), patch(n=0), GRID).checksum,
+        other.lay_over("over", other.stored("base"), patch(contribution(seed=1)), GRID).checksum,
+        store.stored("base").checksum,
+    }
+    assert len(known) == 5
+    assert store.lay_over("again", store.stored("base"), patch(), GRID).checksum in known
+
+
+def test_its_patches_tile_by_tile_are_all_that_differs(store: ContributionStore) -> None:
+    stored = laid_over(store)
+    parts = [store.patch(stored, tile) for tile in GRID.tiles_touching(GRID.box)]
+    assert sum(len(part.at) for part in parts) == 50
+    assert {part.box for part in parts if len(part.at)} == {
+        GRID.tile_box(tile) for tile in stored.patched
+    }
+
+
+@pytest.mark.parametrize("what", ["over/patch", "base/c/0"])
+@pytest.mark.parametrize("damage", ["gone", "flip", "cut"])
+def test_damage_of_patch_or_base_is_found_and_can_be_mended(
+    store: ContributionStore, what: str, damage: str
+) -> None:
+    stored = laid_over(store)
+    path = next(path for path in sorted((store.root / what).rglob("*")) if path.is_file())
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        changed = bytes([*content[:20], content[20] ^ 4, *content[21:]])
+        path.write_bytes(changed if damage == "flip" else content[:-3])
+    with pytest.raises(DamagedProduct, match=r"contribution over, tile c2/\d\.\d"):
+        store.read("over", BOX)
+    assert not store.is_whole("over", GRID)
+    assert store.is_whole("base", GRID) == what.startswith("over")
+    assert laid_over(store) == stored
+    assert store.is_whole("over", GRID)
+
+
+def test_over_another_base_than_it_was_made_for_it_is_not_whole(store: ContributionStore) -> None:
+    laid_over(store)
+    store.remove("base")
+    assert not store.is_whole("over", GRID)
+    store.write("base", contribution(seed=1), NOWHERE, GRID)
+    assert not store.is_whole("over", GRID)
+
+
+def test_a_patch_where_the_base_has_no_weight_is_refused(store: ContributionStore) -> None:
+    base = store.write("base", BASE, NOWHERE, GRID)
+    one = PixelSums(np.ones(1, np.float32), np.ones(1, np.float32))
+    with pytest.raises(ValueError, match="beyond the tiles of base"):
+        store.lay_over("over", base, Patch(GRID.box, np.array([0]), one, one), GRID)

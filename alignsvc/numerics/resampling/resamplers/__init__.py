@@ -9,6 +9,7 @@ weight 0 holds changes nothing. The map belongs to the exposure, never to a tile
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from alignsvc.domain.grid import MosaicGrid
@@ -17,6 +18,7 @@ from alignsvc.registry import Registry
 if TYPE_CHECKING:
     from alignsvc.numerics.resampling.calibrate import CalibratedChip
     from alignsvc.numerics.resampling.coadd import Contribution
+    from alignsvc.numerics.resampling.patches import ChipInTwoStates, Patch
     from alignsvc.numerics.sky.pixel_map import PixelMap
 
 
@@ -29,6 +31,18 @@ class Resampler(Protocol):
 
     def for_templates(self) -> Resampler:
         """Return what makes mosaics that sources are measured against, not looked at."""
+        ...
+
+    def patches(self) -> Patches | None:
+        """Return what finds the pixels in which contributions differ; None = it makes all anew."""
+        ...
+
+
+class Patches(Protocol):
+    """Finds the pixels in which contributions of an exposure in two states differ."""
+
+    def __call__(self, chips: Sequence[ChipInTwoStates], grid: MosaicGrid) -> Patch:
+        """Return them, bit for bit as whole contributions have them."""
         ...
 
 

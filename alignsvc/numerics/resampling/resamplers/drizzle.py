@@ -24,6 +24,7 @@ from alignsvc.numerics.resampling.grid_units import (
     middle_jacobian,
     middle_scale,
 )
+from alignsvc.numerics.resampling.patches import TurboPatches
 from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
 from alignsvc.numerics.resampling.turbo_rows import TurboDrops
@@ -76,6 +77,12 @@ class DrizzleResampler:
         """Return the same whose stars are symmetric whatever the phase of their pixels."""
         known = self.kernel in ("turbo", "square") and self.pixfrac == 1.0
         return replace(self, unskewed=known)
+
+    def patches(self) -> TurboPatches | None:
+        """Return what finds single pixels of a contribution; None unless the kernel is turbo."""
+        if self.kernel != "turbo":
+            return None
+        return TurboPatches(self.pixfrac, _KERNEL_REACH[self.kernel], self.unskewed)
 
     def __call__(self, chip: CalibratedChip, pixel_map: PixelMap, grid: MosaicGrid) -> Contribution:
         """Return the chip's contribution to its bounding box in the grid, float32.

@@ -49,6 +49,9 @@ class InterpolatingResampler:
                 f"resampler interpolate: most_bad {self.most_bad}, wanted from 0 to 1"
             )
 
+    def patches(self) -> None:
+        """Return None: contributions are made whole."""
+
     def for_templates(self) -> DrizzleResampler:
         """Return turbo drizzle: sources are measured against it more exactly.
 

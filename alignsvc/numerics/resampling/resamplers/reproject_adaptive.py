@@ -43,6 +43,9 @@ class AdaptiveResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(self._resample, chip, pixel_map, grid)
 
+    def patches(self) -> None:
+        """Return None: contributions are made whole."""
+
     def for_templates(self) -> AdaptiveResampler:
         """Return it as it is."""
         return self

@@ -26,6 +26,9 @@ class ExactResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(_resample, chip, pixel_map, grid)
 
+    def patches(self) -> None:
+        """Return None: contributions are made whole."""
+
     def for_templates(self) -> ExactResampler:
         """Return it as it is."""
         return self

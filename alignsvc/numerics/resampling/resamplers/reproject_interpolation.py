@@ -40,6 +40,9 @@ class InterpolationResampler:
         """Return the chip's contribution to its bounding box in the grid, float32."""
         return contribution_by(self._resample, chip, pixel_map, grid)
 
+    def patches(self) -> None:
+        """Return None: contributions are made whole."""
+
     def for_templates(self) -> InterpolationResampler:
         """Return it as it is."""
         return self
