@@ -59,8 +59,11 @@ class KeptInMemory(Generic[K, V]):
             self._kept[key] = _Kept(found.value, found.size, self._asked)
             return found.value
 
-    def keep(self, key: K, value: V, size: float = 1.0) -> None:
-        """Keep a value, if there is room or can be made; nobody may write to it any more."""
+    def keep(self, key: K, value: V, size: float = 1.0) -> bool:
+        """Keep a value, if there is room or can be made; return whether it is kept.
+
+        Nobody may write to it any more.
+        """
         most = self._most()
         with self._lock:
             self._drop(key)
@@ -68,12 +71,13 @@ class KeptInMemory(Generic[K, V]):
                 longest = next(iter(self._kept))
                 # There may be less room than there was.
                 if self._size <= most and self._is_of_late(self._kept[longest]):
-                    return
+                    return False
                 self._drop(longest)
             if size > most:
-                return
+                return False
             self._kept[key] = _Kept(value, size, self._asked)
             self._size += size
+            return True
 
     def forget(self) -> bool:
         """Let go of everything; return whether there was anything."""

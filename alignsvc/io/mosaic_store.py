@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct, RunStoreError
 from alignsvc.io.codec import json_from, value_from
+from alignsvc.io.mosaic_window import MosaicWindow, PlaneWindow
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
@@ -180,6 +182,28 @@ class MosaicStore:
         numerator, weight = (self._plane(generation, component, name, box) for name in _SUMS)
         return Contribution(box, numerator, weight)
 
+    def window(self, generation: int, component: int, box: PixelBox) -> MosaicWindow:
+        """Return the sums within `box`, cut to the grid, as they lie in the tiles that are kept.
+
+        No plane of the box is made: only parts that are cut from it are. As `read` else.
+        """
+        box = box.intersect(self.grid(generation, component).box)
+        return MosaicWindow(*(self._window(generation, component, name, box) for name in _SUMS))
+
+    def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
+        """Yield the sums of each tile that shares a pixel with a box: whole rows, as they lie.
+
+        Of a tile those rows that the box has; beyond the grid's end nothing (weight 0). As `read`
+        else.
+        """
+        grid = self.grid(generation, component)
+        pieces = _whole_rows(grid, box.intersect(grid.box))
+        arrays = [self._array(generation, component, name).opened(self.kept) for name in _SUMS]
+        with _named(generation, component):
+            each = zip(pieces, *(array.parts(pieces.values()) for array in arrays), strict=True)
+            for rows, numerator, weight in each:
+                yield Contribution(rows, numerator, weight)
+
     def read_tile(self, generation: int, tile: TileId) -> Contribution:
         """Return a whole tile; RunStoreError if it is missing or damaged."""
         box = self.grid(generation, tile.component).tile_box(tile)
@@ -261,6 +285,17 @@ class MosaicStore:
         """
         box = box.intersect(self.grid(generation, component).box)
         return self._plane(generation, component, _SEGMENTATION, box)
+
+    def segmentation_window(self, generation: int, component: int, box: PixelBox) -> PlaneWindow:
+        """Return source ids within `box` as `window` does the sums, of the type they are stored in.
+
+        Raises
+        ------
+        RunStoreError
+            As of `read_segmentation`.
+        """
+        box = box.intersect(self.grid(generation, component).box)
+        return self._window(generation, component, _SEGMENTATION, box)
 
     def link_tile(self, source: int, target: int, tile: TileId) -> None:
         """Make the tile of generation `source` that of generation `target` too.
@@ -383,17 +418,19 @@ class MosaicStore:
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         grid = self.grid(generation, component)
         plane = np.empty(box.shape, _DTYPES[name])
-        pieces, places = list[Piece](), list[NDArray[Any]]()
-        for tile in grid.tiles_touching(box):
-            tile_box = grid.tile_box(tile)
-            common = tile_box.intersect(box)
-            pieces.append(Piece((tile.row, tile.column), common.slices_in(tile_box)))
-            places.append(plane[common.slices_in(box)])
-        try:
-            self._array(generation, component, name).opened(self.kept).copy_each(pieces, places)
-        except DamagedChunk as error:
-            raise _missing(generation, TileId(component, *error.index), str(error)) from error
+        pieces = _pieces(grid, box)
+        places = [plane[common.slices_in(box)] for common in pieces]
+        array = self._array(generation, component, name)
+        with _named(generation, component):
+            array.opened(self.kept).copy_each(pieces.values(), places)
         return plane
+
+    def _window(self, generation: int, component: int, name: str, box: PixelBox) -> PlaneWindow:
+        pieces = _pieces(self.grid(generation, component), box)
+        tiles = self._array(generation, component, name).opened(self.kept)
+        with _named(generation, component):
+            parts = tuple(zip(pieces, tiles.parts(pieces.values()), strict=True))
+        return PlaneWindow(box, tiles.dtype, parts)
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
         return TiledArray(self.objects, f"{_name(generation)}/c{component}/{name}")
@@ -403,6 +440,36 @@ class MosaicStore:
             return group_attributes(self.objects, name)
         except RunStoreError as error:
             raise type(error)(f"mosaic store {self.root}: {error}") from error
+
+
+def _pieces(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
+    """Return the parts of tiles that a box consists of, by where they lie."""
+    pieces = {}
+    for tile in grid.tiles_touching(box):
+        tile_box = grid.tile_box(tile)
+        common = tile_box.intersect(box)
+        pieces[common] = Piece((tile.row, tile.column), common.slices_in(tile_box))
+    return pieces
+
+
+def _whole_rows(grid: MosaicGrid, box: PixelBox) -> dict[PixelBox, Piece]:
+    """Return the rows of tiles that a box lies on, by where they lie, beyond the grid's end too."""
+    width = grid.tile_shape[1]
+    pieces = {}
+    for common, piece in _pieces(grid, box).items():
+        x0 = piece.index[1] * width
+        rows = PixelBox(x0, common.y0, x0 + width, common.y1)
+        pieces[rows] = Piece(piece.index, (piece.within[0], slice(0, width)))
+    return pieces
+
+
+@contextmanager
+def _named(generation: int, component: int) -> Iterator[None]:
+    """Say of which tile a damaged chunk is."""
+    try:
+        yield
+    except DamagedChunk as error:
+        raise _missing(generation, TileId(component, *error.index), str(error)) from error
 
 
 def _joined(checksums: Iterable[int]) -> str:

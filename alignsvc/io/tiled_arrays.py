@@ -249,7 +249,8 @@ class OpenTiles:
         """
         pieces = list(pieces)
         if self.kept is not None:
-            self._copy_kept(self.kept, pieces, places)
+            for part, place in zip(self.parts(pieces), places, strict=True):
+                place[...] = part
             return
         room = np.empty(self.chunk[-2:], self.dtype)
         packed = self._packed([piece.index for piece in pieces])
@@ -260,22 +261,37 @@ class OpenTiles:
                 self._unpack(piece.index, content, room)
                 place[...] = room[piece.within]
 
-    def _copy_kept(
-        self, kept: KeptTiles, pieces: list[Piece], places: Iterable[NDArray[Any]]
-    ) -> None:
+    def parts(self, pieces: Iterable[Piece]) -> Iterator[NDArray[Any]]:
+        """Yield each part of a chunk, read-only: a view where the chunk is kept.
+
+        Raises
+        ------
+        DamagedChunk
+            A chunk is missing or damaged.
+        """
+        pieces = list(pieces)
+        keys = self._versions(pieces)
+        found = [None if self.kept is None else self.kept.find(key) for key in keys]
+        packed = self._packed([p.index for p, t in zip(pieces, found, strict=True) if t is None])
+        for piece, key, tile in zip(pieces, keys, found, strict=True):
+            if tile is not None:
+                yield tile[piece.within]
+                continue
+            tile = np.empty(self.chunk[-2:], self.dtype)
+            self._unpack(piece.index, next(packed), tile)
+            tile = read_only(tile)
+            is_kept = self.kept is not None and self.kept.keep(key, tile, tile.nbytes)
+            # A view of what is not kept would hold all of it.
+            yield tile[piece.within] if is_kept else read_only(tile[piece.within].copy())
+
+    def _versions(self, pieces: list[Piece]) -> list[ChunkVersion]:
+        """Return what the chunks are known by if they are kept."""
         objects = self.tiled.objects
         names = [self.tiled.chunk_name(*piece.index) for piece in pieces]
+        if self.kept is None:
+            return [ChunkVersion(objects, name, None) for name in names]
         versions = objects.each(objects.version, names, _AT_ONCE)
-        keys = [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
-        found = [kept.find(key) for key in keys]
-        missing = [p.index for p, one in zip(pieces, found, strict=True) if one is None]
-        packed = self._packed(missing)
-        for piece, place, tile, key in zip(pieces, places, found, keys, strict=True):
-            if tile is None:
-                tile = np.empty(self.chunk[-2:], self.dtype)
-                self._unpack(piece.index, next(packed), tile)
-                kept.keep(key, read_only(tile), tile.nbytes)
-            place[...] = tile[piece.within]
+        return [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
 
     def checksums(self, indices: Iterable[tuple[int, ...]]) -> Iterator[int]:
         """Yield the checksum of each chunk, as `write` returned it, once all of it was read.

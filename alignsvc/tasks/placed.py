@@ -61,14 +61,14 @@ class RayPixels:
 
         `flux_scale` is that of the pixels that they were found in.
         """
-        found = [(index, one, np.flatnonzero(one.mask)) for index, one in sorted(rays.items())]
+        found = [(index, rays[index]) for index in sorted(rays)]
         return cls(
-            np.concatenate([_NO_INDEX, *(np.full(len(at), index) for index, _, at in found)]),
-            np.concatenate([_NO_INDEX, *(at for _, _, at in found)]),
+            np.concatenate([_NO_INDEX, *(np.full(len(one.pixel), index) for index, one in found)]),
+            np.concatenate([_NO_INDEX, *(one.pixel for _, one in found)]),
             np.concatenate(
                 [
                     np.zeros(0, np.float32),
-                    *(one.instead.ravel()[at] / np.float32(flux_scale) for _, one, at in found),
+                    *(one.instead / np.float32(flux_scale) for _, one in found),
                 ]
             ),
         )

@@ -9,7 +9,6 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import write_table
-from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
@@ -61,8 +60,9 @@ class RejectTask:
         return {one.index: self._rays(one) for one in self.view.placed(self.run)}
 
     def _rays(self, placed: PlacedChip) -> RaysOnChip:
+        mosaic, component = mosaic_at_hand(self.run), self.view.grid.component
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
-        total = mosaic_at_hand(self.run).read(self.mosaic.generation, self.view.grid.component, box)
+        total = tuple(mosaic.tiles_in(self.mosaic.generation, component, box))
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        mean = leave_one_out(total, own)
-        return self.rejection(placed.chip, Others(mean, placed.pixel_map, self.misalignment_px))
+        others = Others(total, own, placed.pixel_map, self.misalignment_px)
+        return self.rejection(placed.chip, others)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from alignsvc.numerics.compiled import compiled
 #: Less than this part of the weight left is rounding, not weight: float32 keeps 6e-8 of a number.
 EMPTY_BELOW = 1e-6
 
+#: Of a plane that is worked on in strips, so that what lies between stays in the cache.
+_PIXELS_AT_ONCE = 1 << 16
 #: Numerators and weights, pixel after pixel.
 Sums: TypeAlias = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]
 
@@ -25,6 +27,19 @@ class MeanImage(NamedTuple):
 
     value: NDArray[np.floating[Any]]
     hole: BoolArray
+
+
+class SumsInBox(Protocol):
+    """Sums over a box, of which any part can be had: a `Contribution`, or what lies in a store."""
+
+    @property
+    def box(self) -> PixelBox:
+        """In pixels of the grid."""
+        ...
+
+    def cut(self, box: PixelBox) -> Contribution:
+        """Return the part within `box`; nothing (weight 0) where `box` reaches beyond."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,20 +146,29 @@ def box_of_all(boxes: Sequence[PixelBox]) -> PixelBox:
     )
 
 
-def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
+def leave_one_out(total: SumsInBox, own: Contribution) -> Contribution:
     """Return the mosaic of all the others over `total`'s box: ``(S - s, W - w)``, float32.
 
     Drizzling is linear, so subtracting is the same as not having added; it is done in float64.
     Where less than 1e-6 of the weight is left, nothing is: numerator and weight are then exactly 0.
     """
-    own = own.cut(total.box)
-    numerator, weight = (np.empty(total.box.shape, np.float32) for _ in range(2))
-    _subtract(
-        (flat(total.numerator), flat(total.weight)),
-        (flat(own.numerator), flat(own.weight)),
-        (numerator.reshape(-1), weight.reshape(-1)),
-    )
-    return Contribution(total.box, numerator, weight)
+    box = total.box
+    numerator, weight = (np.empty(box.shape, np.float32) for _ in range(2))
+    for part in strips(box):
+        all_, mine, rows = total.cut(part), own.cut(part), part.slices_in(box)[0]
+        _subtract(
+            (flat(all_.numerator), flat(all_.weight)),
+            (flat(mine.numerator), flat(mine.weight)),
+            (numerator[rows].reshape(-1), weight[rows].reshape(-1)),
+        )
+    return Contribution(box, numerator, weight)
+
+
+def strips(box: PixelBox) -> Iterator[PixelBox]:
+    """Yield a box's rows from the first to the last, as many at once as the cache holds."""
+    height = max(1, _PIXELS_AT_ONCE // max(box.shape[1], 1))
+    for y0 in range(box.y0, box.y1, height):
+        yield PixelBox(box.x0, y0, box.x1, min(y0 + height, box.y1))
 
 
 def flat(plane: NDArray[Any]) -> NDArray[Any]:

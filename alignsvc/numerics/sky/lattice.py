@@ -95,15 +95,15 @@ class Bicubics:
 
     def located(self, box: PixelBox) -> Located:
         """Return what `evaluate_rows` takes for the pixels of a box."""
-        return _located(self.cells, (self.lattice_x, self.lattice_y), box)
+        return _in_box(self.cells, (self.lattice_x, self.lattice_y), box)
 
-    def at_chosen_pixels(self, x: IntArray, y: IntArray) -> FloatArray:
-        """Return both functions at n whole x, y from 0 on: ``(2, n)``, the bits of `at_pixels`."""
-        out = np.empty((2, len(x)))
-        if len(x):
-            columns = self.lattice_x.locate(np.arange(x.max() + 1, dtype=float))
-            rows = self.lattice_y.locate(np.arange(y.max() + 1, dtype=float))
-            _evaluate_chosen(self.cells, rows, columns, (y, x), out)
+    def at_some_pixels(self, x: IntArray, y: IntArray) -> FloatArray:
+        """Return both functions at chosen whole x, y: ``(2, n)``, bit for bit as `at_pixels`."""
+        out = np.empty((2, x.size))
+        if x.size:
+            _evaluate_points(
+                self.cells, _located(self.lattice_y, y), _located(self.lattice_x, x), out
+            )
         return out
 
     def _at(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -118,7 +118,7 @@ def bicubics(lattice_x: Lattice, lattice_y: Lattice, cells: FloatArray) -> Bicub
     return Bicubics(lattice_x, lattice_y, contiguous(cells))
 
 
-def _located(content: FloatArray, lattices: tuple[Lattice, Lattice], box: PixelBox) -> Located:
+def _in_box(content: FloatArray, lattices: tuple[Lattice, Lattice], box: PixelBox) -> Located:
     lattice_x, lattice_y = lattices
     column, u = lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
     rows = lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
@@ -159,28 +159,44 @@ def evaluate_rows(
                 other[x] = ((b3 * along[x] + b2) * along[x] + b1) * along[x] + b0
 
 
+#: Chosen positions along an axis, the least of them, and of this one and all up to the largest
+#: the cells, and how far they lie along these.
+_Located: TypeAlias = tuple[IntArray, int, IntArray, FloatArray]
+
+
+def _located(lattice: Lattice, positions: IntArray) -> _Located:
+    first = int(positions.min())
+    cell, along = lattice.locate(np.arange(first, int(positions.max()) + 1, dtype=float))
+    return contiguous(positions), first, cell, along
+
+
 @compiled
-def _evaluate_chosen(
+def _evaluate_points(
     cells: FloatArray,
-    rows: tuple[IntArray, FloatArray],
-    columns: tuple[IntArray, FloatArray],
-    chosen: tuple[IntArray, IntArray],
+    rows: _Located,
+    columns: _Located,
     out: FloatArray,
 ) -> None:
-    """Write both functions, pixel by pixel: `rows` and `columns` hold cells and parts of cells."""
-    row, v = rows
-    column, u = columns
-    cubic = np.empty(4)
-    for k in range(out.shape[1]):
-        y, x = chosen[0][k], chosen[1][k]
+    """Write both functions at points; neighbours along a row in one cell share its cubics."""
+    y, y0, row, v = rows
+    x, x0, column, u = columns
+    last_y, last_cell = y[0] - 1, column[x[0] - x0]
+    cubic = np.empty((2, 4))
+    for k in range(x.size):
+        cell = column[x[k] - x0]
+        if y[k] != last_y or cell != last_cell:
+            last_y, last_cell = y[k], cell
+            up = v[last_y - y0]
+            for function in range(2):
+                of = cells[row[last_y - y0], cell, function]
+                for power in range(4):
+                    cubic[function, power] = (
+                        (of[0, power] * up + of[1, power]) * up + of[2, power]
+                    ) * up + of[3, power]
+        along = u[x[k] - x0]
         for function in range(2):
-            of = cells[row[y], column[x], function]
-            up = v[y]
-            for power in range(4):
-                cubic[power] = ((of[0, power] * up + of[1, power]) * up + of[2, power]) * up + of[
-                    3, power
-                ]
-            out[function, k] = ((cubic[0] * u[x] + cubic[1]) * u[x] + cubic[2]) * u[x] + cubic[3]
+            of = cubic[function]
+            out[function, k] = ((of[0] * along + of[1]) * along + of[2]) * along + of[3]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,19 +222,33 @@ class Bilinear:
 
     def located(self, box: PixelBox) -> Located:
         """Return what `interpolate_rows` takes for the pixels of a box."""
-        return _located(self.nodes, (self.lattice_x, self.lattice_y), box)
+        return _in_box(self.nodes, (self.lattice_x, self.lattice_y), box)
 
     def at(self, x: IntArray, y: IntArray) -> Float32Array:
         """Return it at chosen whole x, y."""
-        column, u = self.lattice_x.locate(np.asarray(x, dtype=float))
-        row, v = self.lattice_y.locate(np.asarray(y, dtype=float))
-        nodes = self.nodes
-        left, right = (
-            nodes[row, at] + v * (nodes[row + 1, at] - nodes[row, at])
-            for at in (column, column + 1)
-        )
-        found: Float32Array = (left + u * (right - left)).astype(np.float32)
-        return found
+        out = np.empty(x.size, np.float32)
+        if x.size:
+            rows, columns = _located(self.lattice_y, y), _located(self.lattice_x, x)
+            _interpolate_points(contiguous(self.nodes), rows, columns, out)
+        return out
+
+
+@compiled
+def _interpolate_points(
+    nodes: FloatArray,
+    rows: _Located,
+    columns: _Located,
+    out: Float32Array,
+) -> None:
+    """Write what is linear between nodes at points."""
+    y, y0, row, v = rows
+    x, x0, column, u = columns
+    for k in range(x.size):
+        below, up = row[y[k] - y0], v[y[k] - y0]
+        at, along = column[x[k] - x0], u[x[k] - x0]
+        left = nodes[below, at] + up * (nodes[below + 1, at] - nodes[below, at])
+        right = nodes[below, at + 1] + up * (nodes[below + 1, at + 1] - nodes[below, at + 1])
+        out[k] = left + along * (right - left)
 
 
 @compiled

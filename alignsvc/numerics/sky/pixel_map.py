@@ -139,8 +139,8 @@ class PixelMap:
         return self.bicubics.at_pixels(box, out)
 
     def positions_at(self, row: IntArray, column: IntArray) -> FloatArray:
-        """Return the same of n pixels, bit for bit, by their rows and columns: ``(2, n)``."""
-        return self.bicubics.at_chosen_pixels(column, row)
+        """Return the same of chosen pixels, bit for bit, by their rows and columns: ``(2, n)``."""
+        return self.bicubics.at_some_pixels(column, row)
 
     def areas(self, box: PixelBox, out: Float32Array | None = None) -> Float32Array:
         """Return grid pixels per chip pixel in a box of the chip: ``(ny, nx)``.

@@ -19,13 +19,15 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sources.chip_blots import BrightestNearby, Others, PixelBlots, interpolated
+from alignsvc.numerics.sources.chip_blots import Others, PixelBlots, brightest_nearby, interpolated
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
 from alignsvc.numerics.sources.seeing_match import REACH, MatchPixels, SeeingMatch
-from alignsvc.numerics.sources.spread_masks import any_about, dilated
+from alignsvc.numerics.sources.spread_masks import any_about, dilated, squares_about
+
+_NO_SOURCES = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 T = TypeVar("T", bound=np.generic)
 
@@ -42,13 +44,17 @@ _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 class RaysOnChip(NamedTuple):
-    """Cosmic rays of a chip, two arrays of shape (ny, nx).
+    """Cosmic rays of a chip, two arrays of shape (n,).
 
-    `mask` is True where a ray is; never where the chip is masked already. `instead` holds, at
-    rays on what the others see as a source, the pixel that they let expect; NaN elsewhere.
+    Parameters
+    ----------
+    pixel : int64 array
+        Indices of the chip's pixels that rays hit, row after row, rising; never of masked ones.
+    instead : float32 array
+        What the others let expect there, where they see a source; NaN elsewhere.
     """
 
-    mask: BoolArray
+    pixel: IntArray
     instead: Float32Array
 
 
@@ -90,50 +96,50 @@ class CosmicRayRejection:
     def __call__(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
         """Return the rays of a chip."""
         if others.misalignment_px is not None:
-            mask = self._unaligned(chip, others, others.misalignment_px)
-            return RaysOnChip(mask, np.full(chip.shape, np.nan, np.float32))
+            return self._unaligned(chip, others, others.misalignment_px)
         return self._aligned(chip, others)
 
     def _aligned(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
         """Judge the pixels that exceed the sky; nothing is done for all the others."""
         bright = _brighter_than_noise(chip, self.sigma)
-        asked = interpolated(others, np.flatnonzero(dilated(bright, _NEAR)))
+        asked = interpolated(others, np.flatnonzero(squares_about(bright, _NEAR, chip.shape)))
         plane = _spread(asked.at, asked.value, chip.shape)
-        unknown = ~_spread(asked.at, asked.is_known, chip.shape)
-        at = np.flatnonzero(bright)
-        at = at[~any_about(unknown, at)]
-        tried = _spread(at, np.True_, chip.shape)
-        blot = asked.select(dilated(tried, 1).take(asked.at))
-        is_tried = tried.take(blot.at)
+        unknown = _spread(asked.at[~asked.is_known], np.True_, chip.shape)
+        is_untold = any_about(unknown, bright)
+        at, untold = bright[~is_untold], bright[is_untold]
+        blot = asked.select(squares_about(at, 1, chip.shape).take(asked.at))
+        is_tried = _spread(at, np.True_, chip.shape).take(blot.at)
+        # Where the mean changes its members no derivative of it is that of an image.
+        uneven = squares_about(asked.at[~asked.is_even], REACH, chip.shape)
+        blot = blot._replace(is_even=~uneven.take(blot.at))
         matched = self._matched(chip, plane, blot, is_tried)
         plane.reshape(-1)[blot.at] = matched.value
         blot, matched = blot.select(is_tried), matched.select(is_tried)
         is_ray = self._stand_out(chip, plane, matched)
-        mask = self.alone(chip, bright & ~tried)
-        mask.reshape(-1)[at[is_ray]] = True
-        is_source = is_ray & (matched.value > np.sqrt(_variance(chip, blot)))
-        instead = np.full(chip.shape, np.nan, np.float32)
-        instead.reshape(-1)[at[is_source]] = matched.value[is_source]
-        return RaysOnChip(mask, instead)
+        is_source = matched.value > np.sqrt(_variance(chip, blot))
+        instead = np.where(is_source, matched.value, np.float32(np.nan))[is_ray]
+        return _rays((at[is_ray], instead), untold[self.alone(chip, untold)])
 
     def _matched(
         self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots, is_tried: BoolArray
     ) -> PixelBlots:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike.
 
-        `plane` is the blot in its places: 0 where it is not known.
+        `plane` is the blot in its places: 0 where it is not known. Where it is not even it stays
+        what it is.
         """
         variance = _variance(chip, blot)
         bled = dilated(chip.saturated, 4).take(blot.at)
-        tell = is_tried & ~bled & (blot.value > 3.0 * np.sqrt(variance))
+        tell = is_tried & blot.is_even & ~bled & (blot.value > 3.0 * np.sqrt(variance))
         pixels = MatchPixels(blot.at, chip.pixels.take(blot.at), variance, tell)
         found = self.match(plane, pixels)
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)
+        is_matched = blot.is_even & found.is_fitted
+        value = np.where(is_matched, value, blot.value)
         unlike = (np.float32(found.error) * blot.value) ** 2
         unlike += (np.float32(self.doubt) * (value - blot.value)) ** 2
-        if not found.is_fitted:
-            unlike += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at)) ** 2
+        unlike[~is_matched] += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at[~is_matched])) ** 2
         return blot._replace(value=value, variance=blot.variance + unlike)
 
     def _stand_out(self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots) -> BoolArray:
@@ -148,12 +154,13 @@ class CosmicRayRejection:
     def _is_better_seeing(
         self, chip: CalibratedChip, plane: Float32Array, seed: PixelBlots
     ) -> BoolArray:
-        """Return which seeds are the core of a star that this exposure sees sharper.
+        """Return which seeds are of a star that this exposure sees sharper, or with wider wings.
 
         In some direction a ray's neighbours have none of its light. A star has, in all
-        directions: the others' core says how much; where they have none, half is much. Gaussian
-        cores of width s lose a factor ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better
-        by f takes that to the power f^2, and the difference of the two falls off somewhat faster.
+        directions: the others' core says how much, at most half, which is much where they have
+        no core; on a source less by the noise. Gaussian cores of width s lose a factor
+        ``exp(-1 / 2 s^2)`` from a pixel to the next; seeing better by f takes that to the power
+        f^2, and the difference of the two falls off somewhat faster.
         """
         row, column = np.divmod(seed.at, chip.shape[1])
         least = np.full(len(row), np.inf)
@@ -164,11 +171,12 @@ class CosmicRayRejection:
             least = np.minimum(least, _opposite_mean(chip.pixels, row, column, axis) - expected)
         is_source = seed.value > 3.0 * np.sqrt(seed.variance)
         fall = np.clip(core / np.where(is_source, seed.value, np.float32(1)), 0.0, 1.0)
-        wanted = np.where(is_source, fall**self.sharpness, _WIDE)
+        wanted = np.where(is_source, np.minimum(fall**self.sharpness, _WIDE), _WIDE)
+        noise = np.where(is_source, np.sqrt(_variance(chip, seed)), np.float32(0))
         centre = chip.pixels.take(seed.at) - seed.value
-        return np.asarray(least > wanted * centre, bool)
+        return np.asarray(least > wanted * centre - noise, bool)
 
-    def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> BoolArray:
+    def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> RaysOnChip:
         """Compare with the brightest pixel that the others have anywhere near.
 
         A source of this exposure is in each of the others, `reach` away at most, so that their
@@ -176,23 +184,20 @@ class CosmicRayRejection:
         tells n. Where many rays hit, few places have none of another exposure near; then edges
         tell, unless stars have such edges too.
         """
-        bright = _brighter_than_noise(chip, self.sigma)
-        brightest = BrightestNearby.within(others, reach)
-        nearby = brightest.at(np.flatnonzero(bright))
-        pixels, noise = chip.pixels.take(nearby.at), np.sqrt(_variance(chip, nearby))
+        at = _brighter_than_noise(chip, self.sigma)
+        pixels = chip.pixels.take(at)
+        # What has a brighter one near is no ray, however bright that is.
+        nearby = brightest_nearby(others, reach, at, pixels)
+        noise = np.sqrt(_variance(chip, nearby))
         seed = nearby.is_known & (pixels > self.sigma[0] * noise + _allowed(chip, nearby))
-        near = any_about(_spread(nearby.at[seed], np.True_, chip.shape), nearby.at)
+        near = any_about(_spread(at[seed], np.True_, chip.shape), at)
         grown = near & nearby.is_known & (pixels > self.sigma[1] * noise + nearby.value)
-        found = self.alone(chip, bright)
-        is_edge = found.take(nearby.at)
-        if self._are_edges_of_stars(chip, brightest, nearby.select(is_edge)):
+        is_edge = self.alone(chip, at)
+        if self._are_edges_of_stars(chip, others, nearby.select(is_edge)):
             is_edge &= ~nearby.is_known
-        found.reshape(-1)[nearby.at] = seed | grown | is_edge
-        return found
+        return _rays(_NO_SOURCES, at[seed | grown | is_edge])
 
-    def _are_edges_of_stars(
-        self, chip: CalibratedChip, brightest: BrightestNearby, edges: PixelBlots
-    ) -> bool:
+    def _are_edges_of_stars(self, chip: CalibratedChip, others: Others, edges: PixelBlots) -> bool:
         """Return whether what has sharp edges is seen by the others more often than by chance.
 
         Chance is what they have elsewhere. Of pixels with sharp edges let a part f be stars, and
@@ -201,8 +206,9 @@ class CosmicRayRejection:
         significance = chip.pixels.take(edges.at) * np.sqrt(chip.weight.take(edges.at))
         there = edges.select(edges.is_known & (significance > _CLEARLY))
         # Farther away than they look, in the same columns; beyond the last row is the first.
-        step = (2 * brightest.reach + 1) * chip.shape[1]
-        elsewhere = brightest.at((there.at + step) % chip.pixels.size)
+        reach = others.misalignment_px or 0
+        at = (there.at + (2 * reach + 1) * chip.shape[1]) % chip.pixels.size
+        elsewhere = brightest_nearby(others, reach, at, chip.pixels.take(there.at))
         there, elsewhere = there.select(elsewhere.is_known), elsewhere.select(elsewhere.is_known)
         if not len(there.at):
             return True
@@ -212,14 +218,23 @@ class CosmicRayRejection:
         return seen - chance > self.stars_among_edges * (1.0 - chance)
 
 
-def _brighter_than_noise(chip: CalibratedChip, sigma: tuple[float, float]) -> BoolArray:
-    """Return good pixels that exceed the sky: no others can be rays.
+def _rays(on_sources: tuple[IntArray, Float32Array], on_sky: IntArray) -> RaysOnChip:
+    """Return rays in their order; of those on sources it is known what others expect."""
+    pixel = np.concatenate([on_sources[0], on_sky])
+    instead = np.concatenate([on_sources[1], np.full(on_sky.size, np.nan, np.float32)])
+    order = np.argsort(pixel)
+    return RaysOnChip(pixel[order], instead[order])
+
+
+def _brighter_than_noise(chip: CalibratedChip, sigma: tuple[float, float]) -> IntArray:
+    """Return good pixels that exceed the sky, indices that rise: no others can be rays.
 
     As pixels exceed a blot, by `sigma` times the noise: alone, and beside one that does.
     """
-    pixels, weight, mask = (read_only(plane) for plane in (chip.pixels, chip.weight, chip.mask))
-    alone, beside = (_exceeding(pixels, weight, mask, least) for least in sigma)
-    return beside & dilated(alone, 1)
+    alone, beside = sigma
+    at = np.flatnonzero(_exceeding(chip.pixels, chip.weight, chip.mask, beside))
+    is_alone = chip.pixels.take(at) * np.sqrt(chip.weight.take(at)) > np.float32(alone)
+    return at[squares_about(at[is_alone], 1, chip.shape).take(at)]
 
 
 def _variance(chip: CalibratedChip, blot: PixelBlots) -> Float32Array:

@@ -10,7 +10,7 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sources.spread_masks import any_about, dilated
+from alignsvc.numerics.sources.spread_masks import any_about, squares_about
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,31 @@ class LaplacianRejection:
     sigma: tuple[float, float] = (4.5, 2.0)
     contrast: float = 3.0
 
-    def __call__(self, chip: CalibratedChip, where: BoolArray) -> BoolArray:
-        """Return which pixels of `where` are rays, shape (ny, nx); never masked ones.
+    def __call__(self, chip: CalibratedChip, at: IntArray) -> BoolArray:
+        """Return which of some pixels, shape (n,), are rays; never masked ones.
 
-        Masked pixels take the value of the sky. Only what touches `where` is looked at.
+        Masked pixels take the value of the sky. Only what touches the pixels is looked at.
+
+        Parameters
+        ----------
+        chip : CalibratedChip
+        at : int64 array, shape (n,)
+            Indices of pixels, row after row.
         """
-        found = np.zeros(chip.shape, bool)
+        found, asked = np.zeros(chip.shape, bool), np.zeros(chip.shape, bool)
+        asked.reshape(-1)[at] = True
         # A ray beside a pixel may make it one, wherever that ray lies.
-        at = np.flatnonzero(dilated(where, 1))
-        edges = _positive_laplacian(_planes(chip), at)
-        significance = 0.5 * edges * np.sqrt(chip.weight.take(at))
+        near = np.flatnonzero(squares_about(at, 1, chip.shape))
+        edges = _positive_laplacian(_planes(chip), near)
+        significance = 0.5 * edges * np.sqrt(chip.weight.take(near))
         alone = significance > self.sigma[0]
-        alone[alone] = self._sharp(chip, edges[alone], at[alone], self.sigma[0])
-        found.reshape(-1)[at[alone]] = True
-        beside = ~alone & (significance > self.sigma[1]) & where.take(at)
-        beside[beside] = any_about(found, at[beside])
-        beside[beside] = self._sharp(chip, edges[beside], at[beside], self.sigma[1])
-        found.reshape(-1)[at[beside]] = True
-        return found & where
+        alone[alone] = self._sharp(chip, edges[alone], near[alone], self.sigma[0])
+        found.reshape(-1)[near[alone]] = True
+        beside = ~alone & (significance > self.sigma[1]) & asked.take(near)
+        beside[beside] = any_about(found, near[beside])
+        beside[beside] = self._sharp(chip, edges[beside], near[beside], self.sigma[1])
+        found.reshape(-1)[near[beside]] = True
+        return found.take(at)
 
     def _sharp(
         self, chip: CalibratedChip, edges: Float32Array, at: IntArray, sigma: float
@@ -80,11 +87,17 @@ def _planes(chip: CalibratedChip) -> _Planes:
 
 
 @compiled
-def _value(chip: _Planes, y: int, x: int) -> np.float32:
-    """Return a pixel, a masked one as the sky; beyond the chip's edge its nearest."""
-    ny, nx = chip.pixels.shape
-    y, x = min(max(y, 0), ny - 1), min(max(x, 0), nx - 1)
-    return np.float32(0) if chip.mask[y, x] else chip.pixels[y, x]
+def _fill(window: Float32Array, chip: _Planes, y: int, x: int) -> None:
+    """Write a square about a pixel: a masked one as the sky, beyond the edge its nearest."""
+    (ny, nx), side = chip.pixels.shape, window.shape[0]
+    top, left = y - side // 2, x - side // 2
+    is_inside = top >= 0 and left >= 0 and top + side <= ny and left + side <= nx
+    for j in range(side):
+        row = top + j if is_inside else min(max(top + j, 0), ny - 1)
+        for i in range(side):
+            column = left + i if is_inside else min(max(left + i, 0), nx - 1)
+            masked = chip.mask[row, column]
+            window[j, i] = np.float32(0) if masked else chip.pixels[row, column]
 
 
 @compiled
@@ -92,12 +105,13 @@ def _positive_laplacian(chip: _Planes, at: IntArray) -> Float32Array:
     """Return the mean over a pixel's corners of the positive part of its second difference."""
     nx = chip.pixels.shape[1]
     edges, none, quarter = np.empty(at.size, np.float32), np.float32(0), np.float32(0.25)
+    window = np.empty((3, 3), np.float32)
     for k in range(at.size):
         y = at[k] // nx
-        x = at[k] - y * nx
-        centre = _value(chip, y, x)
-        left, right = centre - _value(chip, y, x - 1), centre - _value(chip, y, x + 1)
-        below, above = centre - _value(chip, y - 1, x), centre - _value(chip, y + 1, x)
+        _fill(window, chip, y, at[k] - y * nx)
+        centre = window[1, 1]
+        left, right = centre - window[1, 0], centre - window[1, 2]
+        below, above = centre - window[0, 1], centre - window[2, 1]
         corners = max(left + below, none)
         corners += max(left + above, none)
         corners += max(right + below, none)
@@ -137,15 +151,6 @@ def _fine(chip: _Planes, at: IntArray) -> Float32Array:
 
 
 @compiled
-def _fill(window: Float32Array, chip: _Planes, y: int, x: int) -> None:
-    """Write a square about a pixel."""
-    side = window.shape[0]
-    for j in range(side):
-        for i in range(side):
-            window[j, i] = _value(chip, y + j - side // 2, x + i - side // 2)
-
-
-@compiled
 def _medians_of_nine(rows: Float32Array, columns: Float32Array, medians: Float32Array) -> None:
     """Write the medians over 3 x 3 of three rows of nine, and the nine `columns` sorted.
 
@@ -171,13 +176,25 @@ def _middle_of_three(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
 
 @compiled
 def _middle(values: Float32Array) -> np.float32:
-    """Return the median of an odd number of values: that with as many below as above."""
-    half = values.size // 2
-    for k in range(values.size):
-        below, same = np.int32(0), np.int32(0)
-        for i in range(values.size):
-            below += np.int32(values[i] < values[k])
-            same += np.int32(values[i] == values[k])
-        if below <= half < below + same:
-            return np.float32(values[k])
-    return np.float32(np.nan)
+    """Return the median of an odd number of values, which are put into another order.
+
+    Hoare's selection: values are parted about one of them until the middle one lies in its place.
+    """
+    half, low, high = values.size // 2, 0, values.size - 1
+    while low < high:
+        pivot = values[half]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < half:
+            low = i
+        if half < i:
+            high = j
+    return np.float32(values[half])

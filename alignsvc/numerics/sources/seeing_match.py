@@ -17,6 +17,12 @@ _LEAST_PIXELS_EACH = 20
 REACH = 3
 #: The blot and its derivatives.
 _N_TERMS = 8
+#: The Laplacian of the Laplacian: weights of a pixel, of the four beside it and the four at its
+#: corners; those two away weigh 1.
+_TWICE = tuple(np.float32(weight) for weight in (20, -8, 2))
+#: The Laplacian of that: also of those two away, and a knight's move away; those three away
+#: weigh 1.
+_THRICE = tuple(np.float32(weight) for weight in (-112, 57, -24, -12, 3))
 
 
 class Matched(NamedTuple):
@@ -169,45 +175,51 @@ def _derivatives(blot: Float32Array, at: IntArray) -> Float32Array:
     """
     ny, nx = blot.shape
     terms = np.empty((at.size, _N_TERMS), np.float32)
-    half, quarter = np.float32(0.5), np.float32(0.25)
     here = np.empty((7, 7), np.float32)
-    second, fourth = np.empty((5, 5), np.float32), np.empty((3, 3), np.float32)
-    sixth = np.empty((1, 1), np.float32)
     for k in range(at.size):
         y = at[k] // nx
         x = at[k] - y * nx
         if 3 <= y < ny - 3 and 3 <= x < nx - 3:
-            for j in range(7):
-                for i in range(7):
-                    here[j, i] = blot[y - 3 + j, x - 3 + i]
+            _write_terms(blot[y - 3 : y + 4, x - 3 : x + 4], terms[k])
         else:
             for j in range(7):
                 for i in range(7):
                     here[j, i] = blot[_mirrored(y - 3 + j, ny), _mirrored(x - 3 + i, nx)]
-        _laplacian(here, second)
-        _laplacian(second, fourth)
-        _laplacian(fourth, sixth)
-        centre = here[3, 3]
-        terms[k, 0] = centre
-        terms[k, 1] = half * (here[3, 4] - here[3, 2])
-        terms[k, 2] = half * (here[4, 3] - here[2, 3])
-        terms[k, 3] = here[3, 4] - centre - centre + here[3, 2]
-        terms[k, 4] = here[4, 3] - centre - centre + here[2, 3]
-        terms[k, 5] = quarter * (here[4, 4] - here[4, 2] - here[2, 4] + here[2, 2])
-        terms[k, 6] = fourth[1, 1]
-        terms[k, 7] = sixth[0, 0]
+            _write_terms(here[:, :], terms[k])
     return terms
 
 
 @compiled
-def _laplacian(plane: Float32Array, found: Float32Array) -> None:
-    """Write the Laplacian of all pixels but the outermost."""
-    four = np.float32(4)
-    for j in range(found.shape[0]):
-        for i in range(found.shape[1]):
-            beside = plane[j + 1, i] + plane[j + 1, i + 2]
-            over = plane[j, i + 1] + plane[j + 2, i + 1]
-            found[j, i] = beside + over - four * plane[j + 1, i + 1]
+def _write_terms(here: Float32Array, terms: Float32Array) -> None:
+    """Write the terms of the middle one of 7 x 7 pixels.
+
+    A Laplacian is four neighbours less four times the pixel; taken twice and three times, it
+    weighs pixels by how far they lie off along both axes.
+    """
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    centre, left, right = here[3, 3], here[3, 2], here[3, 4]
+    below, above = here[2, 3], here[4, 3]
+    corners = here[2, 2] + here[2, 4] + here[4, 2] + here[4, 4]
+    beside = left + right + below + above
+    second = here[3, 1] + here[3, 5] + here[1, 3] + here[5, 3]
+    third = here[3, 0] + here[3, 6] + here[0, 3] + here[6, 3]
+    knights = here[1, 2] + here[1, 4] + here[5, 2] + here[5, 4]
+    knights += here[2, 1] + here[2, 5] + here[4, 1] + here[4, 5]
+    terms[0] = centre
+    terms[1] = half * (right - left)
+    terms[2] = half * (above - below)
+    terms[3] = right - centre - centre + left
+    terms[4] = above - centre - centre + below
+    terms[5] = quarter * (here[4, 4] - here[4, 2] - here[2, 4] + here[2, 2])
+    terms[6] = _TWICE[0] * centre + _TWICE[1] * beside + _TWICE[2] * corners + second
+    terms[7] = (
+        _THRICE[0] * centre
+        + _THRICE[1] * beside
+        + _THRICE[2] * corners
+        + _THRICE[3] * second
+        + _THRICE[4] * knights
+        + third
+    )
 
 
 @compiled

@@ -203,6 +203,18 @@ def test_areas_are_linear_between_nodes_bit_for_bit() -> None:
     assert pixel_map.areas_at(row, at).tobytes() == wanted[row, at].tobytes()
 
 
+def test_chosen_pixels_lie_where_all_do_bit_for_bit() -> None:
+    pixel_map = build_pixel_map(make_wcs(), grid_about())
+    ny, nx = pixel_map.shape
+    everywhere = pixel_map.positions(pixel_map.box)
+    row, column = np.nonzero(np.random.default_rng(4).random((ny, nx)) < 0.1)
+    some = pixel_map.positions_at(row, column)
+    assert some.tobytes() == np.ascontiguousarray(everywhere[:, row, column]).tobytes()
+    nowhere = row[:0]
+    assert pixel_map.positions_at(nowhere, nowhere).shape == (2, 0)
+    assert pixel_map.areas_at(nowhere, nowhere).shape == (0,)
+
+
 def test_a_kink_makes_the_lattice_finer_and_the_error_is_told() -> None:
     smooth = build_pixel_map(Bent(0.0), grid_about())  # type: ignore[arg-type]
     bent = build_pixel_map(Bent(2e-4), grid_about())  # type: ignore[arg-type]

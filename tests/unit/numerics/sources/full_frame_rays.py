@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
+from alignsvc.numerics.resampling.coadd import leave_one_out
 from alignsvc.numerics.sources.chip_blots import Others
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.numerics.sources.seeing_match import SeeingMatch
@@ -16,56 +19,90 @@ SQUARE = np.ones((3, 3), bool)
 Planes = tuple[FloatArray, FloatArray, BoolArray]
 
 
+class RayPlanes(NamedTuple):
+    """Where rays are, and at those on sources what the others let expect; NaN elsewhere."""
+
+    mask: BoolArray
+    instead: Float32Array
+
+    @classmethod
+    def of(cls, rays: RaysOnChip, shape: tuple[int, int]) -> RayPlanes:
+        mask, instead = np.zeros(shape, bool), np.full(shape, np.nan, np.float32)
+        mask.reshape(-1)[rays.pixel] = True
+        instead.reshape(-1)[rays.pixel] = rays.instead
+        return cls(mask, instead)
+
+
 def rays_of_all_pixels(
     rejection: CosmicRayRejection, chip: CalibratedChip, others: Others
-) -> RaysOnChip:
-    """Return the rays of a chip that is compared with the others all over."""
+) -> RayPlanes:
+    """Return where rays are on a chip that is compared with the others all over."""
     significance = chip.pixels * np.sqrt(chip.weight)
     alone, beside = (~chip.mask & (significance > least) for least in rejection.sigma)
     bright = beside & ndimage.binary_dilation(alone, SQUARE)
     if others.misalignment_px is not None:
         mask = _unaligned(rejection, chip, others, bright)
-        return RaysOnChip(mask, np.full(chip.shape, np.nan, np.float32))
-    value, variance, is_known = cubics(others, chip.shape)
+        return RayPlanes(mask, np.full(chip.shape, np.nan, np.float32))
+    value, variance, is_known, is_even = cubics(others, chip.shape)
     tried = bright & ndimage.binary_erosion(is_known, SQUARE, border_value=1)
     noise = np.sqrt(_variance(chip, value, variance))
     bled = ndimage.binary_dilation(chip.saturated, np.ones((9, 9)))
-    tell = tried & ~bled & (value > 3 * noise)
-    matched, unlike = _matched(rejection, chip, (value, noise), tell)
+    even = ndimage.binary_erosion(is_even, np.ones((7, 7)), border_value=1)
+    tell = tried & even & ~bled & (value > 3 * noise)
+    matched, unlike = _matched(rejection, chip, (value, noise, even), tell)
     excess, slope = chip.pixels - matched, _slope(matched)
     now = np.sqrt(_variance(chip, matched, variance + unlike))
     seed = tried & (excess > rejection.sigma[0] * now + rejection.slopes[0] * slope)
     is_star = matched > 3 * np.sqrt(variance + unlike)
     fall = np.clip(_least_opposite(matched) / np.where(is_star, matched, 1), 0, 1)
-    core = np.where(is_star, fall**rejection.sharpness, 0.5)
-    seed &= ~(_least_opposite(excess) > core * excess)
+    core = np.where(is_star, np.minimum(fall**rejection.sharpness, 0.5), 0.5)
+    seed &= ~(_least_opposite(excess) > core * excess - np.where(is_star, now, 0))
     near = tried & ndimage.binary_dilation(seed, SQUARE)
     is_ray = seed | (near & (excess > rejection.sigma[1] * now + rejection.slopes[1] * slope))
     is_source = is_ray & (matched > np.sqrt(_variance(chip, value, variance)))
     instead = np.where(is_source, matched, np.nan).astype(np.float32)
-    return RaysOnChip(is_ray | rejection.alone(chip, bright & ~tried), instead)
+    return RayPlanes(is_ray | edges_at(rejection, chip, bright & ~tried), instead)
 
 
-def cubics(others: Others, shape: tuple[int, int]) -> Planes:
-    """Return value, variance and whether known of the others at all pixels of a chip."""
+def left_of(others: Others) -> Planes:
+    """Return mean, where it is not known, and weight of the mosaic without the exposure."""
+    (total,) = others.total
+    left = leave_one_out(total, others.own)
+    return *left.mean(), left.weight
+
+
+def edges_at(rejection: CosmicRayRejection, chip: CalibratedChip, where: BoolArray) -> BoolArray:
+    """Return where pixels have sharp edges."""
+    edges = where.copy()
+    edges[where] = rejection.alone(chip, np.flatnonzero(where))
+    return edges
+
+
+def cubics(
+    others: Others, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
+    """Return value, variance, whether known and whether even of the others at all pixels."""
     row, column = (index.ravel() for index in np.indices(shape))
     at = others.pixel_map.to_grid(Points(column.astype(float), row.astype(float)))
-    x, y = at.x - others.mean.box.x0, at.y - others.mean.box.y0
-    mean, hole = others.mean.mean()
+    x, y = at.x - others.own.box.x0, at.y - others.own.box.y0
+    mean, hole, weight = left_of(others)
     value, good = np.zeros(x.size), np.ones(x.size, bool)
+    least, most = np.full(x.size, np.inf), np.zeros(x.size)
     for j in range(-1, 3):
         for i in range(-1, 3):
             iy, ix = np.floor(y).astype(int) + j, np.floor(x).astype(int) + i
             inside = (iy >= 0) & (ix >= 0) & (iy < mean.shape[0]) & (ix < mean.shape[1])
             iy, ix = np.where(inside, iy, 0), np.where(inside, ix, 0)
             good &= inside & ~hole[iy, ix]
+            least, most = np.minimum(least, weight[iy, ix]), np.maximum(most, weight[iy, ix])
             value += _keys(x - np.floor(x) - i) * _keys(y - np.floor(y) - j) * mean[iy, ix]
     nearest = [np.where(good, np.rint(axis), 0).astype(int) for axis in (y, x)]
     area = others.pixel_map.areas_at(row, column)
-    variance = area[good] ** 2 / others.mean.weight[tuple(nearest)][good]
+    variance = area[good] ** 2 / weight[tuple(nearest)][good]
     planes = np.zeros((2, x.size))
     planes[0, good], planes[1, good] = (value * area)[good], variance
-    return planes[0].reshape(shape), planes[1].reshape(shape), good.reshape(shape)
+    even = good & (2 * least >= most)
+    return (*(plane.reshape(shape) for plane in planes), good.reshape(shape), even.reshape(shape))
 
 
 def _keys(distance: FloatArray) -> FloatArray:
@@ -78,20 +115,21 @@ def _keys(distance: FloatArray) -> FloatArray:
 def _matched(
     rejection: CosmicRayRejection,
     chip: CalibratedChip,
-    blot: tuple[FloatArray, FloatArray],
+    blot: Planes,
     tell: BoolArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the blot with the chip's seeing, and the variance of what is still unlike."""
-    value, noise = blot
+    value, noise, even = blot
     terms = _terms(value)
     found = _coefficients(rejection.match, terms, chip.pixels[tell], (value, noise, tell))
     if found is None:
-        matched, error = value, rejection.match.fraction
+        matched, error, even = value, rejection.match.fraction, np.zeros(even.shape, bool)
     else:
         matched = value + np.tensordot(found[0], terms, 1)
         matched, error = np.where(value > 0, np.maximum(matched, 0), matched), found[1]
+    matched = np.where(even, matched, value)
     unlike = (error * value) ** 2 + (rejection.doubt * (matched - value)) ** 2
-    return matched, unlike + (0 if found else (0.27 * _slope(value)) ** 2)
+    return matched, unlike + np.where(even, 0, (0.27 * _slope(value)) ** 2)
 
 
 def _coefficients(
@@ -136,7 +174,7 @@ def _unaligned(
     """Compare with the brightest pixel near; the grid's pixels must be the chip's."""
     reach = others.misalignment_px
     assert reach is not None
-    mean, weight = others.mean.mean().value, others.mean.weight
+    mean, _, weight = left_of(others)
     highest = np.maximum(ndimage.maximum_filter(mean, 2 * reach + 1, mode="constant"), 0)
     is_known = weight > 0
     highest, variance = np.where(is_known, highest, 0), _inverse(weight)
@@ -146,7 +184,7 @@ def _unaligned(
     seed = tried & (chip.pixels > rejection.sigma[0] * noise + allowed)
     near = tried & ndimage.binary_dilation(seed, SQUARE)
     grown = near & (chip.pixels > rejection.sigma[1] * noise + highest)
-    edges = rejection.alone(chip, bright)
+    edges = edges_at(rejection, chip, bright)
     step = -(2 * reach + 1)
     depth = np.maximum(_inverse(np.roll(chip.weight, step, 0) * np.roll(variance, step, 0)), 2)
     elsewhere = depth * np.roll(highest, step, 0)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from full_frame_rays import cubics, rays_of_all_pixels
+from full_frame_rays import RayPlanes, cubics, left_of, rays_of_all_pixels
+from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox, Points
@@ -26,9 +27,13 @@ DEPTH = 7
 rejection = CosmicRayRejection()
 
 
+def rays_of(chip: CalibratedChip, others: Others) -> RayPlanes:
+    return RayPlanes.of(rejection(chip, others), chip.shape)
+
+
 def find(chip: CalibratedChip, others: Others) -> BoolArray:
     """Where rays are."""
-    return rejection(chip, others).mask
+    return rays_of(chip, others).mask
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,9 @@ class Straight:
 
     def to_grid(self, chip: Points) -> Points:
         return Points(np.asarray(chip.x) + self.offset, np.asarray(chip.y) - 0.5 * self.offset)
+
+    def positions_at(self, row: IntArray, column: IntArray) -> FloatArray:
+        return np.stack(self.to_grid(Points(column.astype(float), row.astype(float))))
 
     def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
         return np.ones(len(row), np.float32)
@@ -54,6 +62,40 @@ def starlight(shift: float = 0.0, fwhm: float = 4.0) -> FloatArray:
         r2 = (x - x0 - shift) ** 2 + (y - y0) ** 2
         image += flux / (2 * np.pi * s2) * np.exp(-0.5 * r2 / s2)
     return image
+
+
+def moffats(fwhm: float) -> FloatArray:
+    """Stars with the wings of real seeing, in units of the sky's noise; up to 4000 of it."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    scale2 = (0.5 * fwhm) ** 2 / (2 ** (1 / 3) - 1)
+    image = np.zeros(SHAPE)
+    for x0, y0, flux in zip(STARS.x, STARS.y, 0.3 * FLUXES, strict=True):
+        r2 = (x - x0) ** 2 + (y - y0) ** 2
+        image += 2 * flux / (np.pi * scale2) * (1 + r2 / scale2) ** -3
+    return image
+
+
+def noisy(light: FloatArray, seed: int) -> FloatArray:
+    """Light with the noise of sky and photons, where the sky's is 24 electrons."""
+    return light + np.random.default_rng(seed).normal(size=SHAPE) * np.sqrt(1 + light / 24)
+
+
+def exposed(light: FloatArray) -> CalibratedChip:
+    """An exposure of light in units of the sky's noise."""
+    none = np.zeros(SHAPE, bool)
+    weight = np.ones(SHAPE, np.float32)
+    return CalibratedChip("chip", noisy(light, 1).astype(np.float32), weight, none, none, 24.0)
+
+
+def stacked(lights: list[FloatArray], full: float = np.inf) -> Others:
+    """The mean of exposures, each without its pixels that are brighter than full."""
+    sums = Contribution.empty(PixelBox(0, 0, SHAPE[1], SHAPE[0]))
+    for seed, light in enumerate(lights, start=50):
+        good = light <= full
+        sums = Contribution(
+            sums.box, sums.numerator + np.where(good, noisy(light, seed), 0), sums.weight + good
+        )
+    return others_left(sums, Straight(), None)
 
 
 def chip_of(light: FloatArray, mask: BoolArray | None = None, seed: int = 1) -> CalibratedChip:
@@ -71,8 +113,17 @@ def others_of(
     """The mean of `depth` exposures of some light."""
     noise = np.random.default_rng(2).normal(size=SHAPE) * np.sqrt((1.0 + light) / max(depth, 1))
     ny, nx = SHAPE
-    mean = Contribution(PixelBox(0, 0, nx, ny), (light + noise) * depth, np.full(SHAPE, depth))
-    return Others(mean, Straight(), misalignment_px)  # type: ignore[arg-type]
+    left = Contribution(PixelBox(0, 0, nx, ny), (light + noise) * depth, np.full(SHAPE, depth))
+    return others_left(left, Straight(), misalignment_px)
+
+
+def others_left(left: Contribution, pixel_map: Straight, misalignment_px: int | None) -> Others:
+    """Others of whom this is left when an exposure of any pixels is taken away."""
+    rng = np.random.default_rng(3)
+    weight = rng.uniform(0.5, 1.5, SHAPE).astype(np.float32)
+    own = Contribution(left.box, rng.normal(size=SHAPE).astype(np.float32) * weight, weight)
+    total = Contribution(left.box, left.numerator + own.numerator, left.weight + own.weight)
+    return Others((total,), own, pixel_map, misalignment_px)  # type: ignore[arg-type]
 
 
 def rays_at(*places: tuple[int, int], charge: float) -> FloatArray:
@@ -110,6 +161,20 @@ def test_a_star_that_others_see_otherwise_keeps_its_core(here: float, there: flo
     """At half a seeing's difference, and 10^4 times the noise, a few pixels in all are lost."""
     found = find(chip_of(starlight(fwhm=here)), others_of(starlight(fwhm=there)))
     assert (found & core(2.0)).sum() <= 0.02 * core(2.0).sum()
+
+
+def test_wings_of_worse_seeing_are_no_rays() -> None:
+    """No derivatives of what others see make its wings wide enough, far from the core."""
+    found = find(exposed(moffats(5.4)), stacked([moffats(fwhm) for fwhm in (3.2, 3.6, 4.0, 4.4)]))
+    assert found.sum() <= 0.002 * found.size
+
+
+@pytest.mark.parametrize("full", [0.5, 0.7])
+def test_a_core_that_is_saturated_in_some_of_the_others_is_no_ray(full: float) -> None:
+    """The mean changes its members there, and with them its seeing."""
+    others = [moffats(fwhm) for fwhm in (3.0, 3.2, 3.4, 4.0, 4.4, 4.8)]
+    found = find(exposed(moffats(3.6)), stacked(others, full * moffats(3.6).max()))
+    assert found.sum() <= 6
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
@@ -164,7 +229,7 @@ def test_a_masked_pixel_is_never_found_and_its_value_changes_nothing(
 def test_a_ray_on_a_star_is_replaced_by_what_the_others_expect() -> None:
     star = (round(STARS.y[-1]), round(STARS.x[-1]))
     light = starlight(fwhm=3.7)
-    found = rejection(
+    found = rays_of(
         chip_of(light + rays_at(star, charge=0.6 * light.max())), others_of(starlight())
     )
     assert found.instead[star] == pytest.approx(light[star], rel=0.05)
@@ -181,7 +246,7 @@ def test_where_nobody_else_was_edges_tell() -> None:
 
 
 def test_edges_alone_find_no_ray_in_noise() -> None:
-    alone, anywhere = LaplacianRejection(), np.ones(SHAPE, bool)
+    alone, anywhere = LaplacianRejection(), np.arange(SHAPE[0] * SHAPE[1])
     dark = [chip_of(np.zeros(SHAPE), seed=seed) for seed in range(5)]
     assert sum(alone(chip, anywhere).sum() for chip in dark) <= 8
 
@@ -206,36 +271,69 @@ def random_scene(seed: int, misalignment_px: int | None) -> tuple[CalibratedChip
     chip = chip_of(light + rays, mask, seed)
     full = ~mask & (chip.pixels > rng.uniform(2e3, 2e4))
     chip = replace(chip, saturated=full, gain=(None, 1.0)[seed % 2])
-    mean = others_of(other + rng.normal(size=SHAPE) * 0.2).mean
-    weight = mean.weight * (rng.random(SHAPE) > 0.001)
+    mean = other + rng.normal(size=SHAPE) * 0.2
+    weight = DEPTH * rng.choice([0.0, 0.3, 1.0], SHAPE, p=[0.001, 0.001, 0.998])
     weight[:, : int(rng.integers(0, 40))] = 0.0
-    seen = Contribution(mean.box, np.where(weight > 0, mean.numerator, 0.0), weight)
+    left = Contribution(PixelBox(0, 0, SHAPE[1], SHAPE[0]), mean * weight, weight)
     offset = 0.0 if misalignment_px else rng.uniform(-0.5, 0.5)
-    return chip, Others(seen, Straight(offset=offset), misalignment_px)  # type: ignore[arg-type]
+    return chip, others_left(left, Straight(offset=offset), misalignment_px)
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
 @pytest.mark.parametrize("seed", range(8))
 def test_some_pixels_are_judged_as_if_all_were(seed: int, misalignment_px: int | None) -> None:
     chip, others = random_scene(seed, misalignment_px)
-    found, wanted = rejection(chip, others), rays_of_all_pixels(rejection, chip, others)
+    found, wanted = rays_of(chip, others), rays_of_all_pixels(rejection, chip, others)
     assert wanted.mask.sum() > 10
     np.testing.assert_array_equal(found.mask, wanted.mask)
     np.testing.assert_allclose(found.instead, wanted.instead, rtol=1e-4, atol=1e-3)
 
 
 def test_too_few_stars_to_tell_the_seeing_leave_the_blot_as_it_is() -> None:
-    chip, others = random_scene(3, None)
+    chip, others = random_scene(4, None)
     bled = replace(chip, saturated=core(4.0))
-    found, wanted = rejection(bled, others), rays_of_all_pixels(rejection, bled, others)
+    found, wanted = rays_of(bled, others), rays_of_all_pixels(rejection, bled, others)
     np.testing.assert_array_equal(found.mask, wanted.mask)
-    assert (found.mask != rejection(chip, others).mask).any()
+    assert (found.mask != find(chip, others)).any()
 
 
 def test_the_others_are_interpolated_by_cubics_where_all_sixteen_pixels_are_known() -> None:
     _, others = random_scene(1, None)
     at = np.flatnonzero(core())
     found, wanted = chip_blots.interpolated(others, at), cubics(others, SHAPE)
-    assert 0 < found.is_known.sum() < len(at)
-    for one, plane in zip((found.value, found.variance, found.is_known), wanted, strict=True):
+    assert 0 < found.is_even.sum() < found.is_known.sum() < len(at)
+    for one, plane in zip(found[1:], wanted, strict=True):
         np.testing.assert_allclose(one, plane.ravel()[at], rtol=1e-5, atol=1e-4)
+
+
+def quarters(of: Contribution) -> tuple[Contribution, ...]:
+    """The tiles that a mosaic may be cut into."""
+    boxes = [PixelBox(x0, y0, x0 + 110, y0 + 100) for y0 in (0, 100) for x0 in (0, 110)]
+    return tuple(of.cut(box) for box in boxes)
+
+
+@pytest.mark.parametrize("misalignment_px", [None, 8])
+def test_tiles_of_the_mosaic_tell_what_the_whole_does(misalignment_px: int | None) -> None:
+    chip, others = random_scene(2, misalignment_px)
+    (total,) = others.total
+    whole, tiled = rejection(chip, others), rejection(chip, replace(others, total=quarters(total)))
+    assert whole.pixel.size > 10
+    for one, other in zip(whole, tiled, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 5])
+def test_the_brightest_pixel_near_is_that_of_a_maximum_filter(reach: int) -> None:
+    _, others = random_scene(1, 8)
+    at = np.flatnonzero(np.random.default_rng(4).random(SHAPE) < 0.2)
+    mean, _, weight = left_of(others)
+    wanted = np.maximum(ndimage.maximum_filter(mean, 2 * reach + 1, mode="constant"), 0)
+    wanted = np.where(weight > 0, wanted, 0).ravel()[at]
+    without_end = np.full(at.size, np.inf, np.float32)
+    found = chip_blots.brightest_nearby(others, reach, at, without_end)
+    np.testing.assert_array_equal(found.is_known, weight.ravel()[at] > 0)
+    np.testing.assert_allclose(found.value, wanted, rtol=1e-6)
+    enough = (0.5 * wanted).astype(np.float32)
+    found = chip_blots.brightest_nearby(others, reach, at, enough)
+    assert (found.value >= enough)[found.is_known].all()
+    assert (found.value <= wanted * (1 + 1e-6)).all()

@@ -59,9 +59,9 @@ def rays_in_noise(shape: tuple[int, int], gain: float | None) -> CalibratedChip:
 @pytest.mark.parametrize("part", [0.0, 0.02, 0.3, 1.0])
 def test_some_pixels_have_the_rays_of_all(shape, part, gain):
     chip = rays_in_noise(shape, gain)
-    where = np.random.default_rng(9).random(shape) < part
+    where = np.flatnonzero(np.random.default_rng(9).random(shape) < part)
     for sigma in ((4.5, 2.0), (3.0, 3.0)):
         wanted = everywhere(chip, sigma, 3.0)
         assert shape != (60, 50) or 10 < wanted.sum() < 2000
         found = LaplacianRejection(sigma)(chip, where)
-        np.testing.assert_array_equal(found, wanted & where)
+        np.testing.assert_array_equal(found, wanted.ravel()[where])

@@ -1,4 +1,4 @@
-"""Masks made wider by shifts are what general morphology makes of them."""
+"""Masks made wider are what general morphology makes of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from alignsvc.numerics.sources.spread_masks import any_about, dilated
+from alignsvc.numerics.sources.spread_masks import any_about, dilated, squares_about
 
-#: Shorter, as long and longer than what is taken together; no longer than the reach.
+#: Some no longer than the reach.
 SHAPES = [(1, 1), (3, 2), (40, 90), (64, 30), (200, 70), (1, 50)]
 
 
@@ -20,6 +20,13 @@ def test_a_square_dilates_as_in_the_library(shape, reach, part):
     kept, square = mask.copy(), np.ones((2 * reach + 1,) * 2, bool)
     np.testing.assert_array_equal(dilated(mask, reach), ndimage.binary_dilation(mask, square))
     np.testing.assert_array_equal(mask, kept)
+
+
+def test_pixels_are_marked_in_whatever_order_they_come():
+    rng = np.random.default_rng(6)
+    mask = rng.random((40, 90)) < 0.1
+    at = rng.permutation(np.flatnonzero(mask))
+    np.testing.assert_array_equal(squares_about(at, 2, mask.shape), dilated(mask, 2))
 
 
 def test_reaches_add_up():
