@@ -23,18 +23,21 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
+from alignsvc.io.contribution_patches import (
+    checksum_over,
+    patch_checksum,
+    read_patch,
+    write_patches,
+)
 from alignsvc.io.objects import ObjectStore
-from alignsvc.io.pixel_records import bytes_from, checksum_of, columns_from
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import DamagedChunk, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
-from alignsvc.numerics.resampling.patches import Patch, PixelSums
+from alignsvc.numerics.resampling.patches import Patch
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
-#: Of a patch: index in the tile, numerator and weight of the base, and its own.
-_PATCH_TYPES = ("<i4", "<f4", "<f4", "<f4", "<f4")
 #: Planes of the array.
 _PLANES = _NUMERATOR, _WEIGHT = (0, 1)
 #: Chunks that are sent at once, where each takes its time.
@@ -163,15 +166,11 @@ class ContributionStore:
         parts = {tile: part for tile, part in parts.items() if len(part.at)}
         if sum(len(part.at) for part in parts.values()) != len(patch.at):
             raise ValueError(f"contribution {key}: a patch reaches beyond the tiles of {base.name}")
-        objects = self.objects
-        contents = {tile: _bytes_from_patch(part) for tile, part in parts.items()}
-        for tile, content in contents.items():
-            objects.put(_patch_name(key, tile), content)
         found = replace(base, name=key, base=base.name, patched=tuple(parts))
-        checksums = [checksum_of(content) for content in contents.values()]
-        found = replace(found, checksum=_checksum_over(base, found, checksums))
+        checksums = write_patches(self.objects, key, parts)
+        found = replace(found, checksum=checksum_over(base.checksum, found.patched, checksums))
         record = sealed({"contribution": json_from(found, StoredContribution)})
-        objects.put(f"{key}/{_RECORD}", record)
+        self.objects.put(f"{key}/{_RECORD}", record)
         return found
 
     def exists(self, key: str) -> bool:
@@ -215,6 +214,10 @@ class ContributionStore:
             return value_from(unsealed(content)["contribution"], StoredContribution)
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedProduct(f"contribution {key}: {_RECORD} is damaged ({error})") from error
+
+    def stored_each(self, keys: Iterable[str]) -> Iterator[StoredContribution]:
+        """Yield what `stored` returns for each key in turn; some are asked for at once."""
+        return self.objects.each(self.stored, keys, _AT_ONCE)
 
     def tiles(self, key: str) -> tuple[TileId, ...]:
         """Return the tiles in which it has weight, sorted."""
@@ -265,17 +268,11 @@ class ContributionStore:
         box = _tile_box(stored, tile)
         if tile not in stored.patched:
             return Patch.empty(box)
-        name = _patch_name(stored.name, tile)
-        content = self.objects.find(name)
-        try:
-            if content is None:
-                raise ValueError("it is missing")
-            return _patch_from_bytes(content, box)
-        except ValueError as error:
-            raise DamagedProduct(
-                f"contribution {stored.name}, tile {tile}: {name} is damaged ({error}); resume, "
-                "which makes it again"
-            ) from error
+        return read_patch(self.objects, stored.name, tile, box)
+
+    def patch_each(self, stored: Iterable[StoredContribution], tile: TileId) -> Iterator[Patch]:
+        """Yield what `patch` returns for each contribution in turn; some are asked for at once."""
+        return self.objects.each(lambda one: self.patch(one, tile), stored, _AT_ONCE)
 
     def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
         """Yield what `read` returns for each key in turn; in a bucket the next are on their way."""
@@ -342,9 +339,9 @@ class ContributionStore:
 
     def _is_over(self, stored: StoredContribution) -> bool:
         """Whether a contribution is its base with these patches, all read; or DamagedProduct."""
-        patches = (self.patch(stored, tile) for tile in stored.patched)
-        checksums = [checksum_of(_bytes_from_patch(one)) for one in patches]
-        return _checksum_over(self.stored(stored.base), stored, checksums) == stored.checksum
+        checksums = [patch_checksum(self.patch(stored, tile)) for tile in stored.patched]
+        base = self.stored(stored.base)
+        return checksum_over(base.checksum, stored.patched, checksums) == stored.checksum
 
 
 def _chunk(stored: StoredContribution, tile: TileId) -> tuple[int, int]:
@@ -365,29 +362,6 @@ def _tile(stored: StoredContribution, chunk: tuple[int, ...]) -> TileId:
     _, row, column = chunk
     component = stored.tiles[0].component
     return TileId(component, row + stored.block.y0 // ny, column + stored.block.x0 // nx)
-
-
-def _patch_name(key: str, tile: TileId) -> str:
-    return f"{key}/patch/{tile.row}/{tile.column}"
-
-
-def _bytes_from_patch(patch: Patch) -> bytes:
-    """Return a patch as bytes, without its box."""
-    return bytes_from((patch.at, *patch.before, *patch.after), _PATCH_TYPES)
-
-
-def _patch_from_bytes(content: bytes, box: PixelBox) -> Patch:
-    """Return the patch that was written; ValueError if it was not so."""
-    at, *sums = columns_from(content, _PATCH_TYPES)
-    return Patch(box, at.astype(np.int64), PixelSums(*sums[:2]), PixelSums(*sums[2:]))
-
-
-def _checksum_over(
-    base: StoredContribution, over: StoredContribution, patches: Iterable[int]
-) -> str:
-    digest = hashlib.sha256(repr((base.checksum, over.patched)).encode())
-    digest.update(np.fromiter(patches, "<u4").data)
-    return digest.hexdigest()
 
 
 def _checksum(stored: StoredContribution, saturated: IntArray, chunks: Iterable[int]) -> str:

@@ -106,9 +106,9 @@ class MergeTask:
         The bits are the same whether the sums are there already.
         """
         contributions = contribution_store(self.run)
-        parts = [contributions.stored(part.name) for part in self.parts]
+        parts = [*contributions.stored_each(part.name for part in self.parts)]
         known = self._known(store) or self._summed(contributions, parts)
-        patches = (contributions.patch(one, self.tile) for one in parts)
+        patches = contributions.patch_each(parts, self.tile)
         made = laid_over(known.sums, patches, known.under)
         checksum = store.write_tile(self.generation, self.tile, made.sums)
         if any(one.base for one in parts):

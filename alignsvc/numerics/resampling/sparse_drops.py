@@ -176,8 +176,11 @@ def _sum_block(
         values[0, n], weights[0, n] = planes[0][0, k], planes[1][0, k]
         places[0, 0, n], places[1, 0, n] = positions[0, 0, k], positions[1, 0, k]
         n, link = n + 1, chain[link]
-    block[:] = np.float32(0.0)
-    drop((values, weights), places, frame, (block[0], block[1]))
+    for y in range(_BLOCK):
+        for x in range(_BLOCK):
+            block[0, y, x] = block[1, y, x] = np.float32(0.0)
+    if n > 0:
+        drop((values, weights), places, frame, (block[0], block[1]))
 
 
 @compiled
