@@ -87,26 +87,18 @@ class RayPixels:
         """Return which part of all pixels of an exposure's chips are hit."""
         return len(self.pixel) / max(sum(one.chip.mask.size for one in placed), 1)
 
-    def left_out(self, placed: PlacedChip) -> CalibratedChip:
-        """Return a chip with these pixels bad too."""
-        return self._instead(placed, np.full(len(self.pixel), np.nan, np.float32))
-
     def filled_in(self, placed: PlacedChip, flux_scale: float) -> CalibratedChip:
         """Return a chip without rays; those on sources are pixels that hold what others expect.
 
-        `flux_scale` is that of the chip's pixels.
+        `flux_scale` is that of the chip's pixels. Where nothing is known instead, they are bad.
         A mean of exposures with different seeing changes its shape where one of them is left
         out. A star of which one pixel is another mean than the next has no true position, and
         all exposures are measured against it.
         """
-        return self._instead(placed, self.instead * np.float32(flux_scale))
-
-    def _instead(self, placed: PlacedChip, values: Float32Array) -> CalibratedChip:
-        """Return a chip with these pixels good that have a value, the others bad."""
-        chip, here = placed.chip, self.chip == placed.index
-        if not here.any():
+        chip, at = placed.chip, self.on_chip(placed.index)
+        if not len(at):
             return chip
-        at, values = self.pixel[here], values[here]
+        values = self.instead[self.chip == placed.index] * np.float32(flux_scale)
         is_known = np.isfinite(values)
         pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
         pixels.reshape(-1)[at] = np.where(is_known, values, np.float32(0))
@@ -164,23 +156,26 @@ class ExposureView:
         """What its pixels are multiplied by: what the header says, corrected."""
         return self.flux_scale * self.level.flux_scale
 
-    def placed(self, run: Place) -> Iterator[PlacedChip]:
-        """Yield the chips that have a good pixel, placed, as the files hold them: rays are in.
+    def placed(self, run: Place, left_out: RayPixels = NO_RAYS) -> Iterator[PlacedChip]:
+        """Yield the chips that have a good pixel, placed.
 
         Parameters
         ----------
         run : Place
             The run directory, which keeps the sky.
+        left_out : RayPixels
+            Bad besides what the files say is.
         """
         kept = SkyOfExposure(self.exposure, self.images, self.sky)(run)
         with opened_exposure(self.exposure, self.images) as opened:
             for index in kept.chip.tolist():
                 chip = opened.chip(index)
                 sky = self.sky.again(kept.of_chip(index), chip.shape)
+                scale, offset = self.total_flux_scale, self.level.sky_offset
                 yield PlacedChip(
                     index,
-                    calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
-                    sky_weight(chip.name, sky, self.total_flux_scale),
+                    calibrated(chip, sky, scale, offset, left_out.on_chip(index)),
+                    sky_weight(chip.name, sky, scale),
                     self._pixel_map(index, chip.wcs),
                 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous
 from alignsvc.domain.chip_sky import SkyModel
 from alignsvc.domain.exposure import ChipInRows, ChipRows
 from alignsvc.errors import DataError
@@ -16,6 +16,8 @@ from alignsvc.reasons import FailureKind
 
 #: Rows worked on at once: they stay in the processor's cache.
 _ROWS = 32
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +64,15 @@ class CalibratedChip:
 
 
 def calibrated(
-    chip: ChipInRows, sky: SkyModel, flux_scale: float, sky_offset: float = 0.0
+    chip: ChipInRows,
+    sky: SkyModel,
+    flux_scale: float,
+    sky_offset: float = 0.0,
+    left_out: IntArray = _NONE,
 ) -> CalibratedChip:
     """Return `chip` without its sky and `sky_offset`, multiplied by `flux_scale`, with weights.
+
+    `left_out` are the indices of pixels that are bad besides those that the chip has as bad.
 
     The weight is the inverse variance. A variance map gives its shape only: users' maps are
     often relative, so it is multiplied by the one number that makes its median over good pixels
@@ -94,6 +102,8 @@ def calibrated(
         good = ~mask
         typical = np.float32(_median_variance(chip.name, variance[good]))
         weight *= np.divide(typical, variance, out=np.zeros_like(weight), where=good)
+    pixels.reshape(-1)[left_out], weight.reshape(-1)[left_out] = 0.0, 0.0
+    mask.reshape(-1)[left_out] = True
     gain = None if chip.gain is None else chip.gain / flux_scale
     return CalibratedChip(chip.name, pixels, weight, mask, saturated, gain)
 

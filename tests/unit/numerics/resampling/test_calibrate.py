@@ -87,6 +87,17 @@ def test_a_saturated_pixel_keeps_its_clipped_value_and_weighs_nothing() -> None:
     assert calibrated(zeroed, sky_of(100.0, 2.0), 2.0).pixels[3, 4] == 0.0
 
 
+def test_pixels_left_out_are_bad_and_change_no_other() -> None:
+    variance = np.random.default_rng(1).uniform(1.0, 2.0, SHAPE).astype(np.float32)
+    given = make_chip(np.full(SHAPE, 110.0), variance)
+    whole = calibrated(given, sky_of(100.0, 2.0), 1.0)
+    chip = calibrated(given, sky_of(100.0, 2.0), 1.0, left_out=np.array([3 * SHAPE[1] + 4]))
+    assert (chip.pixels[3, 4], chip.weight[3, 4], chip.mask[3, 4]) == (0.0, 0.0, True)
+    for plane in ("pixels", "weight", "mask"):
+        differs = getattr(chip, plane) != getattr(whole, plane)
+        np.testing.assert_array_equal(differs, one_pixel(3, 4))
+
+
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 50.0])
 def test_a_variance_map_gives_its_shape_and_the_sky_its_size(unit: float) -> None:
     variance = np.full(SHAPE, 4.0, np.float32)
