@@ -224,9 +224,8 @@ class MeasureTask:
             write_pixels(objects, self.history, seen, self.room_bytes)
 
     def _chips(self) -> Iterator[ChipView]:
-        rays = self.view.known_rays(self.run)
-        for one in self.view.placed(self.run):
-            yield ChipView(rays.left_out(one), one.pixel_map, one.index)
+        for one in self.view.placed(self.run, self.view.known_rays(self.run)):
+            yield ChipView(one.chip, one.pixel_map, one.index)
 
     def _seen(
         self,

@@ -19,7 +19,7 @@ from alignsvc.numerics.resampling.patches import ChipInTwoStates
 from alignsvc.numerics.resampling.resamplers import Resampler
 from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
 from alignsvc.reasons import REASON_TEXT, SkipReason
-from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
+from alignsvc.tasks.placed import NO_RAYS, ExposureView, PlacedChip, RayPixels
 
 #: Part of an exposure's pixels that rays hit, up to which what they change is laid over the
 #: contribution with all rays. Above it, in a run of two passes, making all anew costs less.
@@ -64,14 +64,15 @@ class ResampleTask:
         """Write the contribution."""
         store = contribution_store(self.run)
         rays = self.view.known_rays(self.run)
-        placed = tuple(self.view.placed(self.run))
+        placed = tuple(self.view.placed(self.run, NO_RAYS if self.fills_rays else rays))
         patches = self.resampler.patches() if self.fills_rays else None
         if patches is not None and rays.part_of(placed) <= _MOST_PATCHED:
             patch = patches([self._in_two_states(one, rays) for one in placed], self.view.grid)
             base = self._without_rays(store, placed)
             stored = store.lay_over(self.key.digest, base, patch, self.view.grid)
         else:
-            stored = self._written(store, [replace(p, chip=self._seen(p, rays)) for p in placed])
+            seen = [replace(p, chip=self._seen(p, rays)) for p in placed]
+            stored = self._written(store, seen)
         noise = float(np.mean([one.sky_weight for one in placed])) ** -0.5
         return TaskOutcome(
             self.key,
@@ -123,4 +124,4 @@ class ResampleTask:
         """Return the pixels of a chip as they are drizzled."""
         if self.fills_rays:
             return rays.filled_in(placed, self.view.total_flux_scale)
-        return rays.left_out(placed)
+        return placed.chip
