@@ -28,13 +28,10 @@ class MaskedStack:
         that share one mask: the four half-pixel blots.
     good : bool array, shape (n, side, side)
         True = the value counts.
-    coefficients : float32 array, shape (n, wider side, wider side), or None
-        Of the quintic splines of which the versions are the four half-pixel blots, where they are.
     """
 
     values: Float32Array
     good: BoolArray
-    coefficients: Float32Array | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape[-2:] != self.good.shape[-2:] or len(self.values) != len(self.good):

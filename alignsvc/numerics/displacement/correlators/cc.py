@@ -10,6 +10,7 @@ from alignsvc.domain.arrays import Float32Array
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.overlap import LagWindow, frame_products
+from alignsvc.numerics.displacement.templates import Template
 
 
 @CORRELATORS.register("cc")
@@ -27,7 +28,7 @@ class CrossCorrelation:
         """False: a background left in both frames counts as likeness."""
         return False
 
-    def __call__(self, image: MaskedStack, template: MaskedStack, max_lag: int) -> Float32Array:
+    def __call__(self, image: MaskedStack, template: Template, max_lag: int) -> Float32Array:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         pixels, blots = image.counted, template.counted
