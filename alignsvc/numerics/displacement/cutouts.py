@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -196,5 +196,19 @@ def middles(stack: NDArray[_Number], side: int) -> NDArray[_Number]:
 
 def boxes(stack: NDArray[_Number], row: IntArray, column: IntArray, side: int) -> NDArray[_Number]:
     """Return a square box of each frame, by its first pixel, shape (n, side, side): copies."""
-    windows = sliding_window_view(stack, (side, side), axis=(1, 2))
-    return windows[np.arange(len(stack)), row, column]
+    found = np.empty((len(stack), side, side), stack.dtype)
+    _copy_boxes(contiguous(stack), row, column, found)
+    return found
+
+
+@compiled
+def _copy_boxes(
+    stack: NDArray[_Number], row: IntArray, column: IntArray, found: NDArray[_Number]
+) -> None:
+    wider, side, into, of = stack.shape[1], found.shape[1], found.reshape(-1), stack.reshape(-1)
+    for k in range(len(found)):
+        for y in range(side):
+            start = np.uint64((k * side + y) * side)
+            first = np.uint64((k * wider + row[k] + y) * wider + column[k])
+            for x in range(np.uint64(side)):
+                into[start + x] = of[first + x]

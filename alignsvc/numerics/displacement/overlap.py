@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, read_only
-from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.half_pixels import ABOVE, BELOW, half_pixels
 from alignsvc.numerics.displacement.lag_sums import (
     energies_at_lags,
@@ -155,13 +154,12 @@ def overlap_products(
     return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
 
 
-def frame_products(window: LagWindow, image: MaskedStack, template: Template) -> Float32Array:
-    """Return ``sum image(p) template(p + l)`` over good pixels, (n, versions, n_lags, n_lags).
+def frame_products(window: LagWindow, pixels: Float32Array, template: Template) -> Float32Array:
+    """Return ``sum pixels(p) template(p + l)`` over good pixels, (n, versions, n_lags, n_lags).
 
-    The products with blots of a spline are the same spline through the products with its
-    coefficients: one frame does for four, wherever all of a template is good.
+    Pixels are 0 where not good. The products with blots of a spline are the same spline through
+    the products with its coefficients: one frame does for four, wherever all of a template is good.
     """
-    pixels = image.counted
     if not isinstance(template, SplineStack):
         return overlap_products(window, pixels, template.counted)
     coefficients = template.spline.rows

@@ -52,8 +52,11 @@ def interlaced(scores: Float32Array) -> Float32Array:
         the template scores at l + 1/2. The row and column beyond R are dropped.
     """
     n, _, m, _ = scores.shape
-    fine = scores.reshape(n, 2, 2, m, m).transpose(0, 3, 1, 4, 2).reshape(n, 2 * m, 2 * m)
-    return fine[:, :-1, :-1]
+    fine = np.empty((n, 2 * m - 1, 2 * m - 1), np.float32)
+    for phase in range(4):
+        y, x = divmod(phase, 2)
+        fine[:, y::2, x::2] = scores[:, phase, : m - y, : m - x]
+    return fine
 
 
 @dataclass(frozen=True, slots=True)

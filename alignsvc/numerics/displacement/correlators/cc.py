@@ -32,7 +32,7 @@ class CrossCorrelation:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         pixels, blots = image.counted, template.counted
-        products = frame_products(window, image, template)
+        products = frame_products(window, pixels, template)
         energy = np.einsum("nyx,nyx->n", pixels, pixels)
         norm = np.sqrt(energy * np.einsum("nvyx,nvyx->n", blots, blots) / blots.shape[1])
         scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)

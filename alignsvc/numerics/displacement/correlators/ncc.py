@@ -41,8 +41,9 @@ class NormalisedCorrelation:
     def __call__(self, image: MaskedStack, template: Template, max_lag: int) -> Float32Array:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
-        products = frame_products(window, image, template)
-        image_energy = image_sums(window, image.counted**2, template.good)
+        pixels = image.counted
+        products = frame_products(window, pixels, template)
+        image_energy = image_sums(window, pixels**2, template.good)
         template_energy = template_energies(window, image.good, template)
         return normalised(products, image_energy, template_energy)
 
