@@ -39,15 +39,21 @@ def half_pixels(coefficients: Float32Array, first: int, side: int) -> Float32Arr
     n, row = len(coefficients), coefficients.shape[1]
     found, lines = np.empty((n, 4, side, side), np.float32), np.empty(2 * side * row, np.float32)
     for i in range(n):
-        sample_half_pixels(coefficients[i].reshape(-1), (row, first), lines, found[i])
+        _sample_along_y(coefficients[i].reshape(-1), (first - BELOW) * row, row, lines)
+        into = found[i].reshape(-1)
+        for phase in range(2):
+            for y in range(side):
+                start = np.uint64((phase * side + y) * row + first - BELOW)
+                part = np.uint64((2 * phase * side + y) * side), np.uint64(side)
+                _sample_along_x(lines, start, into, part)
     return found
 
 
 @compiled_sums
-def sample_half_pixels(
+def sample_side_by_side(
     coefficients: Float32Array, frame: tuple[int, int], lines: Float32Array, found: Float32Array
 ) -> None:
-    """Write the values of one spline, shape (4, side, side); see `half_pixels`.
+    """Write the values of one spline, the four phases of a pixel one after another.
 
     Parameters
     ----------
@@ -57,16 +63,28 @@ def sample_half_pixels(
         Coefficients of a row, and the first sample's.
     lines : float32 array
         Room for two numbers for each coefficient of `side` rows.
-    found : float32 array
+    found : float32 array, shape (side, 4 side)
     """
-    side, (row, first) = found.shape[1], frame
+    w0, w1, w2 = _WHOLE
+    h0, h1, h2 = _HALF
+    side, (row, first) = found.shape[0], frame
     _sample_along_y(coefficients, (first - BELOW) * row, row, lines)
-    into = found.reshape(-1)
-    for phase in range(2):
-        for y in range(side):
-            start = np.uint64((phase * side + y) * row + first - BELOW)
-            part = np.uint64((2 * phase * side + y) * side), np.uint64(side)
-            _sample_along_x(lines, start, into, part)
+    into, one, four = found.reshape(-1), np.uint64(1), np.uint64(4)
+    for y in range(side):
+        start, to = np.uint64(y * row + first - BELOW), np.uint64(4 * y * side)
+        beside = start + np.uint64(side * row)
+        for x in range(np.uint64(side)):
+            j, k, at = start + x, beside + x, to + four * x
+            v0, v1, v2 = lines[j], lines[j + one], lines[j + one + one]
+            j += one + one + one
+            v3, v4, v5 = lines[j], lines[j + one], lines[j + one + one]
+            u0, u1, u2 = lines[k], lines[k + one], lines[k + one + one]
+            k += one + one + one
+            u3, u4, u5 = lines[k], lines[k + one], lines[k + one + one]
+            into[at] = w0 * (v0 + v4) + w1 * (v1 + v3) + w2 * v2
+            into[at + one] = h0 * (v0 + v5) + h1 * (v1 + v4) + h2 * (v2 + v3)
+            into[at + one + one] = w0 * (u0 + u4) + w1 * (u1 + u3) + w2 * u2
+            into[at + one + one + one] = h0 * (u0 + u5) + h1 * (u1 + u4) + h2 * (u2 + u3)
 
 
 @compiled_sums

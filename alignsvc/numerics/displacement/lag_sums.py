@@ -12,7 +12,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
-from alignsvc.numerics.displacement.half_pixels import sample_half_pixels
+from alignsvc.numerics.displacement.half_pixels import sample_side_by_side
 
 #: Lags that a processor adds up in one go: loops over as many have no rest.
 _LANES = 8
@@ -116,14 +116,19 @@ def masked_sums_at_lags(
     good: BoolArray, template: Float32Array, first: int, n_lags: int
 ) -> Float32Array:
     """Return ``sum template(p + first + l)`` over the pixels p that are good; else as above."""
-    n, versions = template.shape[:2]
+    n, versions, wide = template.shape[0], template.shape[1], template.shape[2]
     found = np.empty((n, versions, n_lags, n_lags), np.float32)
-    chords, room = _no_chords(good.shape[1]), _running_room(good.shape[1], n_lags)
+    chords, room = _no_chords(good.shape[1]), _running_room(good.shape[1], n_lags, versions)
+    seen = np.empty((wide, wide * versions), np.float32)
     for i in range(n):
-        n_chords = _find_chords(good[i], chords)
         for v in range(versions):
-            _run(template[i, v], first, good.shape[1] + n_lags - 1, room[0])
-            _sum_chords((chords, n_chords), room, found[i, v])
+            for y in range(wide):
+                for x in range(wide):
+                    seen[y, x * versions + v] = template[i, v, y, x]
+        _run(seen, (first, versions), good.shape[1] + n_lags - 1, room[0])
+        _sum_chords(
+            (chords, _find_chords(good[i], (room[0].shape[1], versions), chords)), room, found[i]
+        )
     return found
 
 
@@ -151,50 +156,54 @@ def energies_at_lags(
     float32 array, shape (n, 4, n_lags, n_lags)
         In order of the phases of `half_pixels`.
     """
-    n, wider, across = len(good), coefficients.shape[1], template_good.shape[1]
-    frame, lines = (wider, (wider - across) // 2), np.empty(2 * across * wider, np.float32)
-    chords, room = _no_chords(good.shape[1]), _running_room(good.shape[1], n_lags)
-    seen = np.empty((4, across, across), np.float32)
+    n, wider, wide = len(good), coefficients.shape[1], template_good.shape[1]
+    frame, lines = (wider, (wider - wide) // 2), np.empty(2 * wide * wider, np.float32)
+    chords, room = _no_chords(good.shape[1]), _running_room(good.shape[1], n_lags, 4)
+    seen = np.empty((wide, 4 * wide), np.float32)
     found = np.empty((n, 4, n_lags, n_lags), np.float32)
     for i in range(n):
-        n_chords = _find_chords(good[i], chords)
-        sample_half_pixels(coefficients[i].reshape(-1), frame, lines, seen)
-        for v in range(4):
-            _square(seen[v].reshape(-1), template_good[i].reshape(-1))
-            _run(seen[v], first, good.shape[1] + n_lags - 1, room[0])
-            _sum_chords((chords, n_chords), room, found[i, v])
+        sample_side_by_side(coefficients[i].reshape(-1), frame, lines, seen)
+        _square(seen.reshape(-1), template_good[i].reshape(-1))
+        _run(seen, (first, 4), good.shape[1] + n_lags - 1, room[0])
+        _sum_chords((chords, _find_chords(good[i], (room[0].shape[1], 4), chords)), room, found[i])
     return found
 
 
-@compiled_sums
+@compiled
 def _square(values: Float32Array, good: BoolArray) -> None:
+    """Square the four values of each pixel; 0 where it is not good."""
     for j in range(len(values)):
-        values[j] = values[j] * values[j] * np.float32(good[j])
+        values[j] *= values[j]
+    if not good.all():
+        for j in range(len(good)):
+            if not good[j]:
+                values[4 * j : 4 * j + 4] = 0
 
 
 @compiled
 def _no_chords(side: int) -> IntArray:
     """Return room for all chords that a mask may have, in whole groups."""
-    return np.zeros((side * (side // 2 + 1) + _CHORDS, 3), np.int64)
+    return np.zeros((side * (side // 2 + 1) + _CHORDS, 2), np.int64)
 
 
 @compiled
-def _find_chords(good: BoolArray, chords: IntArray) -> int:
-    """Write the columns of a mask without gaps: their x, first y, end; return how many.
+def _find_chords(good: BoolArray, shape: tuple[int, int], chords: IntArray) -> int:
+    """Write where the columns of a mask without gaps begin and end; return how many there are.
 
-    They come in whole groups; the last ones may be empty.
+    As indices of running sums whose rows have some length, with some versions of each pixel. The
+    columns come in whole groups; the last ones may be empty.
     """
-    side, n = good.shape[0], 0
+    side, n, (row, versions) = good.shape[0], 0, shape
     for x in range(side):
         y = 0
         while y < side:
             if not good[y, x]:
                 y += 1
                 continue
-            chords[n, 0], chords[n, 1] = x, y
+            chords[n, 0] = y * row + x * versions
             while y < side and good[y, x]:
                 y += 1
-            chords[n, 2] = y
+            chords[n, 1] = y * row + x * versions
             n += 1
     whole = -(-n // _CHORDS) * _CHORDS
     chords[n:whole] = 0
@@ -205,26 +214,32 @@ _Room: TypeAlias = tuple[Float32Array, Float32Array]
 
 
 @compiled
-def _running_room(side: int, n_lags: int) -> _Room:
-    """Return room for running sums along y, the first of which stays 0, and for sums at lags."""
-    lanes = -(-n_lags // _LANES) * _LANES
+def _running_room(side: int, n_lags: int, versions: int) -> _Room:
+    """Return room for running sums along y, the first of which stays 0, and for sums at lags.
+
+    All versions of a pixel lie side by side.
+    """
+    lanes = -(-n_lags * versions // _LANES) * _LANES
     return (
-        np.zeros((side + n_lags, side + lanes), np.float32),
+        np.zeros((side + n_lags, side * versions + lanes), np.float32),
         np.empty((n_lags, lanes), np.float32),
     )
 
 
 @compiled
-def _run(seen: Float32Array, first: int, across: int, running: Float32Array) -> None:
-    """Write the sums of all rows above each row of a square, which may lie beyond the plane."""
-    side = seen.shape[0]
+def _run(seen: Float32Array, frame: tuple[int, int], across: int, running: Float32Array) -> None:
+    """Write the sums of all rows above each row of a square, which may lie beyond the plane.
+
+    The frame is the square's first pixel, and the versions of each.
+    """
+    side, (first, versions) = seen.shape[0], frame
     begin, end = min(max(-first, 0), across), max(min(across, side - first), 0)
-    n = np.uint64(max(end - begin, 0))
+    n = np.uint64(max(end - begin, 0) * versions)
     for row in range(across):
         # Unsigned, or each index might count from the end: then nothing would be done together.
-        y, x = np.uint64(row), np.uint64(begin)
+        y, x = np.uint64(row), np.uint64(begin * versions)
         if begin <= row < end:
-            of, left = np.uint64(first + row), np.uint64(first + begin)
+            of, left = np.uint64(first + row), np.uint64((first + begin) * versions)
             for j in range(n):
                 running[y + np.uint64(1), x + j] = running[y, x + j] + seen[of, left + j]
         else:
@@ -237,12 +252,15 @@ def _sum_chords(of: tuple[IntArray, int], room: _Room, found: Float32Array) -> N
     """Write the sums over a mask's columns at all lags: differences of two running sums each."""
     chords, n_chords = of
     running, sums = room
-    n_lags, row = len(found), running.shape[1]
+    versions, n_lags = found.shape[:2]
+    shape = running.shape[1], sums.shape[1]
     sums[:] = 0
     for n in range(0, n_chords, _CHORDS):
-        _add_chords(running.reshape(-1), chords[n : n + _CHORDS], (row, sums.shape[1]), sums)
+        _add_chords(running.reshape(-1), chords[n : n + _CHORDS], shape, sums)
     for y in range(n_lags):
-        found[y] = sums[y, :n_lags]
+        for x in range(n_lags):
+            for v in range(versions):
+                found[v, y, x] = sums[y, x * versions + v]
 
 
 @compiled_sums
@@ -252,25 +270,13 @@ def _add_chords(
     """Add the sums over some columns at each lag."""
     row, lanes = shape
     into = sums.reshape(-1)
-    top0, end0 = chords[0, 1] * row + chords[0, 0], chords[0, 2] * row + chords[0, 0]
-    top1, end1 = chords[1, 1] * row + chords[1, 0], chords[1, 2] * row + chords[1, 0]
-    top2, end2 = chords[2, 1] * row + chords[2, 0], chords[2, 2] * row + chords[2, 0]
-    top3, end3 = chords[3, 1] * row + chords[3, 0], chords[3, 2] * row + chords[3, 0]
     for lag in range(sums.shape[0]):
         at, to = lag * row, np.uint64(lag * lanes)
-        t0, t1, t2, t3 = (
-            np.uint64(at + top0),
-            np.uint64(at + top1),
-            np.uint64(at + top2),
-            np.uint64(at + top3),
-        )
-        e0, e1, e2, e3 = (
-            np.uint64(at + end0),
-            np.uint64(at + end1),
-            np.uint64(at + end2),
-            np.uint64(at + end3),
-        )
+        top0, end0 = np.uint64(at + chords[0, 0]), np.uint64(at + chords[0, 1])
+        top1, end1 = np.uint64(at + chords[1, 0]), np.uint64(at + chords[1, 1])
+        top2, end2 = np.uint64(at + chords[2, 0]), np.uint64(at + chords[2, 1])
+        top3, end3 = np.uint64(at + chords[3, 0]), np.uint64(at + chords[3, 1])
         for j in range(np.uint64(lanes)):
-            two = (running[e0 + j] - running[t0 + j]) + (running[e1 + j] - running[t1 + j])
-            more = (running[e2 + j] - running[t2 + j]) + (running[e3 + j] - running[t3 + j])
+            two = (running[end0 + j] - running[top0 + j]) + (running[end1 + j] - running[top1 + j])
+            more = (running[end2 + j] - running[top2 + j]) + (running[end3 + j] - running[top3 + j])
             into[to + j] += two + more
