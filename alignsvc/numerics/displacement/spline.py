@@ -26,7 +26,8 @@ from alignsvc.domain.arrays import (
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.bands import Bands, bands_at
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import surfaces, values, values_at
+from alignsvc.numerics.displacement.half_pixels import half_pixels
+from alignsvc.numerics.displacement.surfaces import surfaces, values_at
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
@@ -135,9 +136,7 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        half = np.array([0.0, 0.5])
-        phases = values(self.bands(Points(half, half), side), self.rows, side)
-        return phases.reshape(-1, len(PHASES.x), side, side)
+        return half_pixels(self.rows, (self.side - side) // 2, side)
 
     @property
     def rows(self) -> Float32Array:

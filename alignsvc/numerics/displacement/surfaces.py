@@ -153,19 +153,6 @@ def values_at(bands: Bands, coefficients: Float32Array, side: int) -> Float32Arr
     return _values_at(_own(bands), coefficients, side)
 
 
-def values(bands: Bands, coefficients: Float32Array, side: int) -> Float32Array:
-    """Return values alone, shape (n, m, m, side, side) with m bands along y and x for all.
-
-    Parameters
-    ----------
-    bands : Bands
-        Shape (m, ...): each along y is taken with each along x.
-    coefficients : float32 array, shape (n, template side, template side)
-    side : int
-    """
-    return _values(_own(bands), coefficients, side)
-
-
 _Bands: TypeAlias = tuple[IntArray, Float32Array]
 
 
@@ -299,30 +286,6 @@ def _values_at(bands: _Bands, coefficients: Float32Array, side: int) -> Float32A
         for y in range(side):
             for x in range(side):
                 found[i, y, x] = line[y * row + x]
-    return found
-
-
-@compiled_sums
-def _values(bands: _Bands, coefficients: Float32Array, side: int) -> Float32Array:
-    """Return the values of sources one by one."""
-    first, weights = bands
-    m, row = len(first), coefficients.shape[2]
-    lines = np.zeros(side * row + KNOTS, np.float32)
-    line, region = np.zeros(side * row, np.float32), np.zeros((side + SPARE) * row, np.float32)
-    found = np.empty((len(coefficients), m, m, side, side), np.float32)
-    for i in range(len(coefficients)):
-        for v in range(m):
-            for y in range(side + SPARE):
-                for x in range(row):
-                    region[y * row + x] = coefficients[i, first[v, 0] + y, x]
-            _filtered(region, row, weights[v, 0, 0], lines[: side * row])
-            for u in range(m):
-                column = first[u, 1]
-                n = side * row - column
-                _filtered(lines[column:], _NEXT, weights[u, 1, 0], line[:n])
-                for y in range(side):
-                    for x in range(side):
-                        found[i, v, u, y, x] = line[y * row + x]
     return found
 
 
