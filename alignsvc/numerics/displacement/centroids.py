@@ -9,7 +9,8 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
-from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.information import Information
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.window_moments import centred, responses, window_moments
@@ -67,9 +68,8 @@ class WindowedCentroids:
     def centroids(self, pairs: PairStack, start: Points) -> Centroids:
         """Return the centroids in the cutouts and in the templates moved by `start`."""
         good = pairs.common(start)
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
-        inside = (good & pairs.aperture(start)).astype(np.float32)
-        outset = Equations(pairs, pairs.spline, pairs.weight * inside, factors).outset(start)
+        inside = good & pairs.aperture(start)
+        outset = Outset.of(pairs, pairs.weight * inside, start)
         begin = Points(pairs.centre.x - start.x, pairs.centre.y - start.y)
         frames = tuple(
             _Frame(np.where(good, f, 0), outset.width_px) for f in (pairs.pixels, outset.template)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -106,11 +107,8 @@ class PairStack:
 
     def window(self, shift: Points) -> Float32Array:
         """Return the aperture with a soft edge: from 1 to 0 across `SOFT_EDGE_PX` at its rim."""
-        radius = self.aperture_px.astype(np.float32)[:, None, None]
-        within = radius - np.sqrt(self._distance2(shift))
-        depth = np.clip(within / np.float32(SOFT_EDGE_PX) + np.float32(0.5), 0, 1)
-        window: Float32Array = depth**2 * (3 - 2 * depth)
-        return window
+        place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
+        return _soft_discs(place, self.aperture_px, self.side)
 
     def _distance2(self, shift: Points) -> Float32Array:
         return distance2(Points(self.centre.x - shift.x, self.centre.y - shift.y), self.side)
@@ -132,10 +130,14 @@ class PairStack:
 
     def inverse_variance(self, model: Float32Array) -> Float32Array:
         """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
+        return self.noisier(self.weight, model)
+
+    def noisier(self, weight: Float32Array, model: Float32Array) -> Float32Array:
+        """Return weights less by what a source's noise adds to that of the sky."""
         if self.gain is None:
-            return self.weight
-        inverse: Float32Array = np.divide(self.weight, self._growth(model, self.gain))
-        return inverse
+            return weight
+        planes = contiguous(weight), contiguous(model), contiguous(self.weight)
+        return _noisier(*planes, np.float32(1 / self.gain))
 
     def _growth(self, model: Float32Array, gain: float) -> Float32Array:
         """Return the variance of sky and source over that of the sky."""
@@ -160,6 +162,43 @@ class PairStack:
             whole=Points(self.whole.x[which], self.whole.y[which]),
             aperture_px=self.aperture_px[which],
         )
+
+
+@compiled
+def _soft_discs(place: FloatArray, radius_px: FloatArray, side: int) -> Float32Array:
+    """Return discs about places (x, y) with soft edges, shape (n, side, side)."""
+    discs = np.empty((len(place), side, side), np.float32)
+    squares = np.empty(side, np.float32)
+    for i in range(len(place)):
+        for x in range(side):
+            squares[x] = (x - place[i, 0]) ** 2
+        for y in range(side):
+            _fill_soft(squares, (y - place[i, 1]) ** 2, radius_px[i], discs[i, y])
+    return discs
+
+
+@compiled_sums
+def _fill_soft(squares: Float32Array, across: float, radius_px: float, row: Float32Array) -> None:
+    """Fill a row of a disc, given squares of distances along it and across."""
+    none, half, unit = np.float32(0), np.float32(0.5), np.float32(1)
+    two, three = np.float32(2), np.float32(3)
+    per_edge, away = np.float32(1 / SOFT_EDGE_PX), np.float32(across)
+    rim = np.float32(radius_px) * per_edge + half
+    for x in range(len(row)):
+        depth = min(max(rim - np.sqrt(squares[x] + away) * per_edge, none), unit)
+        row[x] = depth * depth * (three - two * depth)
+
+
+@compiled
+def _noisier(
+    weight: Float32Array, model: Float32Array, sky_weight: Float32Array, per_gain: np.float32
+) -> Float32Array:
+    """Return weights over the variance of sky and source over that of the sky."""
+    found, none, unit = np.empty(weight.shape, np.float32), np.float32(0), np.float32(1)
+    to, of = found.reshape(-1), (weight.reshape(-1), model.reshape(-1), sky_weight.reshape(-1))
+    for k in range(len(to)):
+        to[k] = of[0][k] / (unit + max(of[1][k], none) * (of[2][k] * per_gain))
+    return found
 
 
 def distance2(place: Points, side: int) -> Float32Array:

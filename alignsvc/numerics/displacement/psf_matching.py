@@ -34,7 +34,7 @@ from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
     gaussian_taps,
 )
-from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
+from alignsvc.numerics.displacement.surface_sums import Boxes, trial_sums
 from alignsvc.numerics.sources.selection import brightest
 
 #: Place of the value among the columns, which are two slopes, value and 1.

@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, replaced
 from alignsvc.numerics.displacement.instruments import FaintInstruments
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.posed import Limits
 
@@ -146,20 +147,19 @@ class TemplateFit:
             self.max_iterations,
         )
         place, last = begun.equations.stepped(begun.start, limits)
-        return judged(place, last.information())
+        return judged(place, begun.equations.information(last))
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        window = pairs.window(start) * pairs.common(start)
-        weight = pairs.weight * window
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
-        outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
+        weight = pairs.window(start)
+        weight *= pairs.common(start)
+        weight *= pairs.weight
+        outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
-        weight = window * pairs.inverse_variance(outset.model)
+        weight = pairs.noisier(weight, outset.model)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
-        equations = self.faint(equations, sigma, outset, start)
-        return Begun(equations, start)
+        return Begun(self.faint(equations, sigma, outset, start), start, outset.width_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,10 +171,20 @@ class Begun:
     equations : Equations
     start : Points, shape (n,)
         Where they have been chosen.
+    width_px : float64 array, shape (n,)
+        Of the templates, see `Outset`.
     """
 
     equations: Equations
     start: Points
+    width_px: FloatArray
+
+    def select(self, which: BoolArray) -> Begun:
+        """Return the fits that a mask names."""
+        if which.all():
+            return self
+        start = Points(self.start.x[which], self.start.y[which])
+        return Begun(self.equations.select(which), start, self.width_px[which])
 
 
 def judged(displacement: Points, information: Information) -> Refined:

@@ -122,7 +122,24 @@ class TemplateSpline:
             Pixels, at most `largest_shift` in size.
         side : int
         """
-        return _bands(shift, (self.side - side) // 2)
+        first, weights = bands_at(self.checked(shift, side), (self.side - side) // 2)
+        return Bands(read_only(first), read_only(weights))
+
+    def checked(self, shift: Points, side: int) -> FloatArray:
+        """Return x and y of shifts, shape (n, 2), none of which needs more than the templates have.
+
+        Raises
+        ------
+        ValueError
+            If one does.
+        """
+        both, largest = np.stack([shift.x, shift.y], axis=1), self.largest_shift(side)
+        if np.any(np.abs(both) > largest):
+            raise ValueError(
+                f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
+                f"{largest}; cut templates with a wider margin"
+            )
+        return both
 
     def shifted(self, shift: Points, side: int) -> Surface:
         """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels."""
@@ -150,18 +167,6 @@ def _prefilter(side: int) -> Float32Array:
     """Return what makes B-spline coefficients of values along one axis, mirrored at the ends."""
     prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
     return read_only(prefilter.astype(np.float32))
-
-
-def _bands(shift: Points, margin: int) -> Bands:
-    """Return the bands of templates that are wider than boxes by `margin` on each side."""
-    both, largest = np.stack([shift.x, shift.y], axis=1), margin - REACH + 1
-    if np.any(np.abs(both) > largest):
-        raise ValueError(
-            f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
-            f"{largest}; cut templates with a wider margin"
-        )
-    first, weights = bands_at(both, margin)
-    return Bands(read_only(first), read_only(weights))
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:

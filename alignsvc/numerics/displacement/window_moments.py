@@ -15,7 +15,7 @@ _LONGEST_STEP = 0.5
 #: A response below this part of the window's flux is that of noise, or of a flat top.
 _LEAST_RESPONSE = 0.1
 #: The power of a window itself, typed: a number that is written out makes a function of its own.
-_ONCE = cast(int, np.int64(1))
+ONCE = cast(int, np.int64(1))
 
 
 @compiled
@@ -36,7 +36,7 @@ def window_moments(
     n, side = values.shape[0], values.shape[1]
     sums, weights = np.empty((n, 3, 3)), np.empty((2, 3, side), np.float32)
     for i in range(n):
-        _fill_moments(values[i], at[i], (width_px[i], power), weights, sums[i])
+        fill_moments(values[i], at[i], (width_px[i], power), weights, sums[i])
     return sums
 
 
@@ -68,7 +68,7 @@ def centred(
         width = width_px[i]
         at[0], at[1] = begin[i, 0], begin[i, 1]
         for _ in range(max_iterations):
-            _fill_moments(values[i], at, (width, _ONCE), weights, sums)
+            fill_moments(values[i], at, (width, ONCE), weights, sums)
             if not _fill_response(sums, response):
                 break
             determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
@@ -112,7 +112,7 @@ def _fill_response(sums: FloatArray, response: FloatArray) -> bool:
 
 
 @compiled
-def _fill_moments(
+def fill_moments(
     values: Float32Array,
     at: FloatArray,
     window: tuple[float, int],
