@@ -13,13 +13,14 @@ from alignsvc.numerics.displacement.posed import eliminate, pose
 from alignsvc.numerics.displacement.surface_sums import (
     Boxes,
     BoxTuple,
+    boxes_laid_out,
     doubled,
     laid_out,
     sums_at,
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE
+from alignsvc.numerics.displacement.surfaces import SPARE, rows_apart
 
 #: How well the power of the template's noise is known: over the pixels of an aperture, a few
 #: hundred with neighbours that share noise, it scatters by a tenth, and its
@@ -114,12 +115,13 @@ def _informed(
     margin = (template.shape[1] - side) // 2
     flux, informative = np.full(n, np.nan), np.zeros(n, np.bool_)
     doubt, noise_sums = np.ones(n), np.zeros((n, 8))
-    work, band, planes = workspace(side), workband(), np.zeros((3, (side + SPARE) ** 2), np.float32)
+    work, band, planes = workspace(side), workband(), rows_apart(3, (side + SPARE) ** 2)
     found, sums, matrix = np.zeros((_N, _N + 1), np.float32), np.empty((_N, _N + 1)), np.eye(_N)
     inverse = np.empty((2, _N), np.float32)
     for i in range(n):
         fill_band(shift[i, 0], shift[i, 1], margin, band)
-        length = sums_at(i, band, (instrument[i], template[i]), boxes, (work, found))
+        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
+        sums_at(band, (instrument[i], template[i]), box, work, found)
         doubled(found, sums)
         if pose(sums, expected[i], (_ALL, frees_background), matrix):
             doubt[i] = _doubt(expected[i], matrix)
@@ -132,7 +134,7 @@ def _informed(
         laid_out(share[i], boxes[2][i], planes[2])
         _, seen, surfaces = work
         factors = inverse, np.float32(flux[i] if informative[i] else 0.0), per_gain
-        _add_noise(surfaces, length, (seen[0], planes), factors, noise_sums[i])
+        _add_noise(surfaces, box[1], (seen[0], planes), factors, noise_sums[i])
     return flux, informative, doubt, noise_sums
 
 
@@ -167,14 +169,14 @@ def _inverted(
 
 @compiled_sums
 def _add_noise(
-    surfaces: Float32Array,
+    surfaces: tuple[Float32Array, Float32Array],
     n: int,
     planes: tuple[Float32Array, Float32Array],
     factors: tuple[Float32Array, np.float32, np.float32],
     sums: FloatArray,
 ) -> None:
     """Write the sums of one source; `planes` are weight, and sky's weight, variance and share."""
-    own, template = surfaces[0], surfaces[1, 2]
+    own, template = surfaces[0], surfaces[1][2]
     weights, of_sky = planes
     inverse, flux, per_gain = factors
     x0, x1, x2, x3 = inverse[0, 0], inverse[0, 1], inverse[0, 2], inverse[0, 3]

@@ -21,7 +21,7 @@ from alignsvc.numerics.displacement.surface_sums import (
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE, surface
+from alignsvc.numerics.displacement.surfaces import SPARE, copy_row, surface
 
 #: How far the power of slopes less that of noise can be off, in parts of the noise, where it is to
 #: tell a width: the noise of these few pixels may be more, too.
@@ -103,8 +103,8 @@ def _set_out(
         fill_band(start[i, 0], start[i, 1], margin, band)
         surface(spline[i], band, whole, scratch, surfaces[0])
         for y in range(side):
-            for x in range(side):
-                template[i, y, x] = surfaces[0, _VALUE, y * (side + SPARE) + x]
+            first = y * (side + SPARE)
+            copy_row(surfaces[0][_VALUE, first : first + side], template[i, y])
         add_products(surfaces[0], surfaces[0], length, seen, found)
         doubled(found, sums)
         total = total_product(weight[i], variance[i], whole)

@@ -12,6 +12,7 @@ from alignsvc.numerics.displacement.bands import fill_band
 from alignsvc.numerics.displacement.surface_sums import (
     Boxes,
     BoxTuple,
+    boxes_laid_out,
     doubled,
     sums_at,
     workband,
@@ -105,9 +106,10 @@ def _stepped(
     band, sums = workband(), np.empty((_N, _N + 1))
     for i in range(n):
         x, y, before = start[i, 0], start[i, 1], np.nan
+        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
         for iteration in range(max_iterations):
             fill_band(x, y, margin, band)
-            sums_at(i, band, (instrument[i], template[i]), boxes, (work, found))
+            sums_at(band, (instrument[i], template[i]), box, work, found)
             doubled(found, sums)
             if not pose(sums, expected[i], (MOST_NOISE, _FREE), matrix):
                 break

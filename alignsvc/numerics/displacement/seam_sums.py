@@ -16,7 +16,7 @@ from alignsvc.numerics.displacement.surface_sums import (
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE, surface
+from alignsvc.numerics.displacement.surfaces import SPARE, rows_apart, surface
 from alignsvc.numerics.displacement.window_moments import ONCE, fill_moments
 
 #: Rows: two slopes, value and 1 of an instrument, then what differs across a seam, see `seam_sums`.
@@ -65,9 +65,10 @@ def _seam_sums(
     pixels, weight, extents = boxes
     n, side = pixels.shape[0], pixels.shape[1]
     margin, size = (template.shape[1] - side) // 2, (side + SPARE) ** 2
-    (scratch, seen, _), band = workspace(side), workband()
-    rows, columns = np.ones((_N_ROWS, size), np.float32), np.ones((_N_COLUMNS, size), np.float32)
-    made_wider, uneven = np.zeros((3, size), np.float32), np.zeros(size, np.float32)
+    (scratch, seen, (made_wider, _)), band = workspace(side), workband()
+    rows, columns = rows_apart(_N_ROWS, size), rows_apart(_N_COLUMNS, size)
+    rows[3], columns[3] = np.float32(1), np.float32(1)
+    uneven = np.zeros(size, np.float32)
     sums = np.empty((n, _N_ROWS, _N_COLUMNS))
     for i in range(n):
         length = laid_out(weight[i], extents[i], seen[0])

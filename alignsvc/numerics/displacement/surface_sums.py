@@ -16,8 +16,11 @@ from alignsvc.numerics.displacement.bands import KNOTS, Bands
 from alignsvc.numerics.displacement.surfaces import (
     SPARE,
     BandTuple,
+    clear,
+    copy_row,
     extents,
     own_bands,
+    rows_apart,
     surface,
 )
 
@@ -79,12 +82,12 @@ def _trial_sums(
     work = workspace(boxes[0].shape[1])
     sums = np.zeros((len(first), 4, 5), np.float32)
     for i in range(len(first)):
-        splines = instrument[i], template[i]
-        sums_at(i, (first[i], weights[i]), splines, boxes, (work, sums[i]))
+        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
+        sums_at((first[i], weights[i]), (instrument[i], template[i]), box, work, sums[i])
     return sums
 
 
-Workspace: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
+Workspace: TypeAlias = tuple[Float32Array, Float32Array, tuple[Float32Array, Float32Array]]
 
 
 @compiled
@@ -93,12 +96,8 @@ def workspace(side: int) -> Workspace:
 
     Its scratch, two planes (weight and pixels), and the surfaces of two splines.
     """
-    size = (side + SPARE) ** 2
-    return (
-        np.zeros((3, size + SPARE), np.float32),
-        np.zeros((2, size), np.float32),
-        np.zeros((2, 3, size), np.float32),
-    )
+    rows = rows_apart(11, (side + SPARE) ** 2)
+    return rows[:3], rows[3:5], (rows[5:8], rows[8:11])
 
 
 @compiled
@@ -108,22 +107,30 @@ def workband() -> BandTuple:
 
 
 @compiled
+def boxes_laid_out(boxes: BoxTuple, i: int, seen: Float32Array) -> int:
+    """Lay out a source's weight and pixels; return the length of such planes."""
+    pixels, weight, extents = boxes
+    laid_out(pixels[i], extents[i], seen[1])
+    return laid_out(weight[i], extents[i], seen[0])
+
+
+@compiled
 def sums_at(
-    i: int,
     band: BandTuple,
     splines: tuple[Float32Array, Float32Array],
-    boxes: BoxTuple,
-    into: tuple[Workspace, Float32Array],
-) -> int:
-    """Write one source's sums, shape (4, 5), see `trial_sums`; return the length of its planes."""
-    (scratch, seen, found), sums = into
-    extent = boxes[2][i]
-    n = laid_out(boxes[1][i], extent, seen[0])
-    laid_out(boxes[0][i], extent, seen[1])
+    box: tuple[IntArray, int],
+    work: Workspace,
+    sums: Float32Array,
+) -> None:
+    """Write a source's sums, shape (4, 5), see `trial_sums`; weight and pixels are laid out.
+
+    `box` are its extent, and the length of its planes.
+    """
+    scratch, seen, found = work
+    extent, n = box
     for one in range(2):
         surface(splines[one], band, extent, scratch, found[one])
     add_products(found[0], found[1], n, seen, sums)
-    return n
 
 
 @compiled
@@ -132,9 +139,9 @@ def laid_out(plane: Float32Array, extent: IntArray, found: Float32Array) -> int:
     width = extent[3] - extent[2]
     row = width + SPARE
     for y in range(extent[1] - extent[0]):
-        for x in range(width):
-            found[y * row + x] = plane[extent[0] + y, extent[2] + x]
-        found[y * row + width : (y + 1) * row] = 0
+        start = y * row
+        copy_row(plane[extent[0] + y, extent[2] : extent[3]], found[start : start + width])
+        clear(found[start + width : start + row])
     return int((extent[1] - extent[0]) * row)
 
 

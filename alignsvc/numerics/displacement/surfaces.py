@@ -22,6 +22,8 @@ from alignsvc.numerics.displacement.bands import KNOTS, Bands
 
 #: Pixels between two lines of a box.
 SPARE = KNOTS - 1
+#: float32 numbers in a page, and a part of it whose multiples lie far from each other in it.
+_PAGE, _APART = 1024, 392
 #: The step to the next value: typed, for a number written out makes a function of its own.
 _NEXT = cast(int, np.int64(1))
 
@@ -95,8 +97,8 @@ def _surfaces(bands: BandTuple, coefficients: Float32Array, extent: IntArray) ->
     """Return the planes of sources one by one."""
     first, weights = bands
     side = extent[1]
-    size = (side + SPARE) ** 2
-    scratch, found = np.zeros((3, size + SPARE), np.float32), np.zeros((3, size), np.float32)
+    rows = rows_apart(6, (side + SPARE) ** 2)
+    scratch, found = rows[:3], rows[3:]
     planes = np.ones((len(coefficients), 4, side, side), np.float32)
     for i in range(len(coefficients)):
         surface(coefficients[i], (first[i], weights[i]), extent, scratch, found)
@@ -167,19 +169,61 @@ def surface(
     n = height * row
     if height == 0:
         return
-    region = scratch[0]
     top, left = first[0] + extent[0], first[1] + extent[2]
     for y in range(height + SPARE):
-        for x in range(row):
-            region[y * row + x] = coefficients[top + y, left + x]
-    # Value and slope along y, then slopes along x and y and the value: a call in a loop is
-    # compiled once, as five calls it would be five times.
-    for along_y in range(2):
-        filtered(region, row, weights[0, along_y], scratch[1 + along_y, :n])
-        scratch[1 + along_y, n : n + SPARE] = 0
-    for plane in range(3):
-        along_y, along_x = int(plane == 1), int(plane == 0)
-        filtered(scratch[1 + along_y], _NEXT, weights[1, along_x], planes[plane, :n])
+        copy_row(coefficients[top + y, left : left + row], scratch[0, y * row : (y + 1) * row])
+    filtered_twice(scratch[0], row, weights[0], (scratch[1, :n], scratch[2, :n]))
+    clear(scratch[1, n : n + SPARE])
+    clear(scratch[2, n : n + SPARE])
+    filtered_twice(scratch[1], _NEXT, weights[1], (planes[2, :n], planes[0, :n]))
+    filtered(scratch[2], _NEXT, weights[1, 0], planes[1, :n])
+
+
+@compiled
+def copy_row(values: Float32Array, found: Float32Array) -> None:
+    """Copy a row; an assignment of slices takes several times as long."""
+    for j in range(len(found)):
+        found[j] = values[j]
+
+
+@compiled
+def clear(values: Float32Array) -> None:
+    """Write 0 everywhere."""
+    for j in range(len(values)):
+        values[j] = 0
+
+
+@compiled
+def rows_apart(n: int, size: int) -> Float32Array:
+    """Return rows of zeros, (n, at least size), to be read and written side by side.
+
+    Where two of them begin at the same place of a page of 4 kB, a read waits for a write that it
+    has nothing to do with.
+    """
+    return np.zeros((n, (size // _PAGE + 1) * _PAGE + _APART), np.float32)
+
+
+@compiled_sums
+def filtered_twice(
+    values: Float32Array,
+    step: int,
+    weights: Float32Array,
+    found: tuple[Float32Array, Float32Array],
+) -> None:
+    """Write ``sum_t weights[k, t] values[j + t step]`` to each j of both k."""
+    one, other = found
+    n = len(one)
+    w0, w1, w2 = weights[0, 0], weights[0, 1], weights[0, 2]
+    w3, w4, w5 = weights[0, 3], weights[0, 4], weights[0, 5]
+    s0, s1, s2 = weights[1, 0], weights[1, 1], weights[1, 2]
+    s3, s4, s5 = weights[1, 3], weights[1, 4], weights[1, 5]
+    v0, v1, v2 = values[:n], values[step : step + n], values[2 * step : 2 * step + n]
+    v3, v4 = values[3 * step : 3 * step + n], values[4 * step : 4 * step + n]
+    v5 = values[5 * step : 5 * step + n]
+    for j in range(n):
+        a, b, c, d, e, f = v0[j], v1[j], v2[j], v3[j], v4[j], v5[j]
+        one[j] = (w0 * a + w1 * b + w2 * c) + (w3 * d + w4 * e + w5 * f)
+        other[j] = (s0 * a + s1 * b + s2 * c) + (s3 * d + s4 * e + s5 * f)
 
 
 @compiled_sums
