@@ -31,61 +31,47 @@ def fill_gaussian(profile: Gaussian, plane: Float32Array) -> None:
     """Fill a plane (side, side) with a Gaussian of unit sum."""
     middle_x, middle_y, xx, xy, yy = profile
     determinant = xx * yy - xy**2
-    norm = 1 / (2 * np.pi * np.sqrt(determinant))
     along = -0.5 * yy / determinant
     for y in range(plane.shape[0]):
         off = y - middle_y
         terms = along, xy / determinant * off, -0.5 * xx / determinant * off**2
-        _fill_row(plane[y], middle_x, terms, norm)
+        _fill_exponents(plane[y], middle_x, terms)
+    _exponentiate(plane.reshape(-1), 1 / (2 * np.pi * np.sqrt(determinant)))
 
 
 @compiled_sums
-def _fill_row(
-    row: Float32Array, middle: float, terms: tuple[float, float, float], norm: float
-) -> None:
-    """Fill a row with ``norm exp(a u^2 + b u + c)``, u the distance from the middle."""
+def _fill_exponents(row: Float32Array, middle: float, terms: tuple[float, float, float]) -> None:
+    """Fill a row with ``a u^2 + b u + c``, u the distance from the middle."""
     a, b, c = np.float32(terms[0]), np.float32(terms[1]), np.float32(terms[2])
-    centre, scale, unit = np.float32(middle), np.float32(norm), np.float32(1)
-    least, part = np.float32(_LEAST_EXPONENT), np.float32(1 / _POWER)
-    half, third, fourth = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
+    centre = np.float32(middle)
     for x in range(len(row)):
         u = np.float32(x) - centre
-        small = max((a * u + b) * u + c, least) * part
-        value = unit + small * (
-            unit + small * half * (unit + small * third * (unit + small * fourth))
-        )
-        for _ in range(_SQUARINGS):
-            value *= value
-        row[x] = scale * value
-
-
-@compiled
-def amplitude(plane: Float32Array, profile: Float32Array) -> float:
-    """Return by how much a profile fits a plane, not below 0."""
-    across = power = 0.0
-    for y in range(len(plane)):
-        row_across, row_power = _fitting(plane[y], profile[y])
-        across += np.float64(row_across)
-        power += np.float64(row_power)
-    return max(across / power, 0.0)
+        row[x] = (a * u + b) * u + c
 
 
 @compiled_sums
-def _fitting(row: Float32Array, profile: Float32Array) -> tuple[np.float32, np.float32]:
+def _exponentiate(values: Float32Array, norm: float) -> None:
+    """Put ``norm exp(value)`` in place of each, all of a plane at once: rows are short."""
+    scale, unit = np.float32(norm), np.float32(1)
+    least, part = np.float32(_LEAST_EXPONENT), np.float32(1 / _POWER)
+    half, third, fourth = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
+    for k in range(len(values)):
+        t = max(values[k], least) * part
+        value = unit + t * (unit + t * half * (unit + t * third * (unit + t * fourth)))
+        for _ in range(_SQUARINGS):
+            value *= value
+        values[k] = scale * value
+
+
+@compiled_sums
+def amplitude(plane: Float32Array, profile: Float32Array) -> float:
+    """Return by how much a profile fits a plane, not below 0."""
+    values, light = plane.reshape(-1), profile.reshape(-1)
     across = power = np.float32(0)
-    for x in range(len(row)):
-        across += row[x] * profile[x]
-        power += profile[x] * profile[x]
-    return across, power
-
-
-@compiled
-def add_scaled(plane: Float32Array, by: float, total: Float32Array) -> None:
-    """Add a plane times a number to another."""
-    factor = np.float32(by)
-    to, of = total.reshape(-1), plane.reshape(-1)
-    for k in range(len(to)):
-        to[k] += factor * of[k]
+    for k in range(len(light)):
+        across += values[k] * light[k]
+        power += light[k] * light[k]
+    return max(np.float64(across) / np.float64(power), 0.0)
 
 
 @compiled

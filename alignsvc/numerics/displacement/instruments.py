@@ -24,7 +24,6 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import fill_band
 from alignsvc.numerics.displacement.gaussians import (
-    add_scaled,
     amplitude,
     fill_gaussian,
     fitted_profile,
@@ -162,9 +161,7 @@ def _exchanged(
         if flux > 0:
             kept[i] = numbers[7]
             fill_gaussian(wider(profile, -BASIS_VARIANCE_PX2), model)
-            add_scaled(smoothed, -kept[i], model)
-            add_scaled(instrument[i], kept[i] - 1, exchanged[i])
-            add_scaled(model, flux, exchanged[i])
+            _mix((instrument[i], model, smoothed), (kept[i], flux), exchanged[i])
     return exchanged, kept
 
 
@@ -208,6 +205,19 @@ def _row_moments(
         light += here
         moment += here * np.float32(x)
     return xx, xy, yy, light, moment
+
+
+@compiled
+def _mix(
+    planes: tuple[Float32Array, Float32Array, Float32Array],
+    by: tuple[float, float],
+    found: Float32Array,
+) -> None:
+    """Write ``A G + (1 - a) (T - A S G)`` of T, G and S G, by 1 - a and A."""
+    template, model, smoothed = planes[0].reshape(-1), planes[1].reshape(-1), planes[2].reshape(-1)
+    kept, flux, mixed = np.float32(by[0]), np.float32(by[1]), found.reshape(-1)
+    for k in range(len(mixed)):
+        mixed[k] = kept * template[k] + flux * (model[k] - kept * smoothed[k])
 
 
 @compiled

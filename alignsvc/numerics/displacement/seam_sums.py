@@ -12,6 +12,7 @@ from alignsvc.numerics.displacement.bands import fill_band
 from alignsvc.numerics.displacement.surface_sums import (
     Boxes,
     BoxTuple,
+    add_all_products,
     laid_out,
     workband,
     workspace,
@@ -80,7 +81,7 @@ def _seam_sums(
         surface(wider[i], band, extents[i], scratch, made_wider)
         _make_uneven(uneven, columns[_VALUE], seen[0], length)
         _fill_differences(uneven, made_wider[_VALUE], rows, columns, length)
-        _add_products(rows, columns, seen[0], length, sums[i])
+        add_all_products(rows, columns, seen, length, sums[i])
     return sums
 
 
@@ -111,26 +112,6 @@ def _fill_differences(
         rows[4, j] = columns[5, j] = broader
         rows[5, j] = columns[6, j] = uneven[j] * value
         rows[6, j] = columns[7, j] = uneven[j] * broader
-
-
-@compiled_sums
-def _add_products(
-    rows: Float32Array, columns: Float32Array, weight: Float32Array, n: int, sums: FloatArray
-) -> None:
-    for row in range(_N_ROWS):
-        a = b = c = d = e = f = g = h = np.float32(0)
-        for j in range(n):
-            weighted = weight[j] * rows[row, j]
-            a += weighted * columns[0, j]
-            b += weighted * columns[1, j]
-            c += weighted * columns[2, j]
-            d += weighted * columns[3, j]
-            e += weighted * columns[4, j]
-            f += weighted * columns[5, j]
-            g += weighted * columns[6, j]
-            h += weighted * columns[7, j]
-        sums[row, 0], sums[row, 1], sums[row, 2], sums[row, 3] = a, b, c, d
-        sums[row, 4], sums[row, 5], sums[row, 6], sums[row, 7] = e, f, g, h
 
 
 def pulls(variance: Float32Array, place: FloatArray, sigma_px: FloatArray) -> FloatArray:

@@ -163,6 +163,24 @@ def add_products(
         sums[plane, 3], sums[plane, 4] = one, pixels
 
 
+@compiled_sums
+def add_all_products(
+    rows: Float32Array, columns: Float32Array, weighted: Float32Array, n: int, sums: FloatArray
+) -> None:
+    """Write the sums of all rows times all columns, laid out.
+
+    The first row of `weighted` is the weight; the second, room for a row times it.
+    """
+    for row in range(len(rows)):
+        for j in range(n):
+            weighted[1, j] = weighted[0, j] * rows[row, j]
+        for column in range(len(columns)):
+            total = np.float32(0)
+            for j in range(n):
+                total += weighted[1, j] * columns[column, j]
+            sums[row, column] = total
+
+
 @compiled
 def total_product(one: Float32Array, other: Float32Array, extent: IntArray) -> float:
     """Return the sum of the products of two planes over a part of them."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
-from alignsvc.numerics.displacement.convolution import REACH_SIGMA
 
+#: Where a window ends, in sigma: beyond, it is less than the rounding of its middle.
+_REACH_SIGMA = 5.5
 #: A step is cut to this part of the window's width: farther Newton's method knows nothing.
 _LONGEST_STEP = 0.5
 #: A response below this part of the window's flux is that of noise, or of a flat top.
@@ -141,8 +142,8 @@ def _fill_window(centre: float, width: float, power: int, weights: Float32Array)
     if not np.isfinite(centre) or not width > 0:
         weights[:] = np.nan
         return 0, side
-    first = min(max(int(np.ceil(centre - REACH_SIGMA * width)), 0), side)
-    end = max(min(int(np.floor(centre + REACH_SIGMA * width)) + 1, side), first)
+    first = min(max(int(np.ceil(centre - _REACH_SIGMA * width)), 0), side)
+    end = max(min(int(np.floor(centre + _REACH_SIGMA * width)) + 1, side), first)
     for pixel in range(first, end):
         u = (pixel - centre) / width
         g = np.exp(-0.5 * power * u * u)
