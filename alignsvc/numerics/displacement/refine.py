@@ -159,7 +159,7 @@ class TemplateFit:
         weight = pairs.noisier(weight, outset.model)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
-        return Begun(self.faint(equations, sigma, outset, start), start, outset.width_px)
+        return Begun(self.faint(equations, sigma, outset, start), start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,20 +171,17 @@ class Begun:
     equations : Equations
     start : Points, shape (n,)
         Where they have been chosen.
-    width_px : float64 array, shape (n,)
-        Of the templates, see `Outset`.
     """
 
     equations: Equations
     start: Points
-    width_px: FloatArray
 
     def select(self, which: BoolArray) -> Begun:
         """Return the fits that a mask names."""
         if which.all():
             return self
         start = Points(self.start.x[which], self.start.y[which])
-        return Begun(self.equations.select(which), start, self.width_px[which])
+        return Begun(self.equations.select(which), start)
 
 
 def judged(displacement: Points, information: Information) -> Refined:
