@@ -102,31 +102,24 @@ class PairStack:
 
     def aperture(self, shift: Points) -> BoolArray:
         """Return the pixels within `aperture_px` of where the shift puts the source."""
-        inside: BoolArray = self._distance2(shift) <= (self.aperture_px**2)[:, None, None]
-        return inside
+        place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
+        return _discs(place, self.aperture_px, self.side)
 
     def window(self, shift: Points) -> Float32Array:
         """Return the aperture with a soft edge: from 1 to 0 across `SOFT_EDGE_PX` at its rim."""
         place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
         return _soft_discs(place, self.aperture_px, self.side)
 
-    def _distance2(self, shift: Points) -> Float32Array:
-        return distance2(Points(self.centre.x - shift.x, self.centre.y - shift.y), self.side)
-
-    def variances(self, model: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def variances(self, model: Float32Array, good: BoolArray) -> tuple[Float32Array, Float32Array]:
         """Return the variance of the exposure and of the template, sky and source.
 
         ``1 / weight + max(model, 0) / gain``; the template's noise is taken to be in the same
-        proportion to its sky's as the exposure's (exposures of similar depth). The exposure's
-        is 0 where its weight is.
+        proportion to its sky's as the exposure's (exposures of similar depth). 0 where not good;
+        the exposure's where its weight is, too.
         """
-        # Divided by infinity where nothing is seen: half the time of a division with a mask.
-        seen = np.where(self.weight > 0, self.weight, np.float32(np.inf))
-        sky: Float32Array = np.divide(1, seen, dtype=np.float32)
-        if self.gain is None:
-            return sky, self.template_variance
-        growth = self._growth(model, self.gain)
-        return sky * growth, self.template_variance * growth
+        planes = contiguous(model), contiguous(self.weight), contiguous(self.template_variance)
+        per_gain = np.float32(0 if self.gain is None else 1 / self.gain)
+        return _variances(planes, contiguous(good), per_gain)
 
     def inverse_variance(self, model: Float32Array) -> Float32Array:
         """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
@@ -138,13 +131,6 @@ class PairStack:
             return weight
         planes = contiguous(weight), contiguous(model), contiguous(self.weight)
         return _noisier(*planes, np.float32(1 / self.gain))
-
-    def _growth(self, model: Float32Array, gain: float) -> Float32Array:
-        """Return the variance of sky and source over that of the sky."""
-        growth: Float32Array = np.maximum(model, 0)
-        growth *= self.weight / np.float32(gain)
-        growth += 1
-        return growth
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""
@@ -162,6 +148,38 @@ class PairStack:
             whole=Points(self.whole.x[which], self.whole.y[which]),
             aperture_px=self.aperture_px[which],
         )
+
+
+@compiled
+def _discs(place: FloatArray, radius_px: FloatArray, side: int) -> BoolArray:
+    """Return which pixels lie within discs about places (x, y), shape (n, side, side)."""
+    discs = np.empty((len(place), side, side), np.bool_)
+    for i in range(len(place)):
+        most = np.float32(radius_px[i]) ** 2
+        for y in range(side):
+            across = np.float32((y - place[i, 1]) ** 2)
+            for x in range(side):
+                discs[i, y, x] = np.float32((x - place[i, 0]) ** 2) + across <= most
+    return discs
+
+
+@compiled
+def _variances(
+    planes: tuple[Float32Array, Float32Array, Float32Array], good: BoolArray, per_gain: np.float32
+) -> tuple[Float32Array, Float32Array]:
+    """Return what `PairStack.variances` does, of model, weight and variance of the template."""
+    model, weight, template_variance = planes
+    own, template = np.zeros(weight.shape, np.float32), np.zeros(weight.shape, np.float32)
+    none, unit = np.float32(0), np.float32(1)
+    to = own.reshape(-1), template.reshape(-1)
+    of = model.reshape(-1), weight.reshape(-1), template_variance.reshape(-1)
+    counts = good.reshape(-1)
+    for k in range(len(counts)):
+        if counts[k]:
+            growth = unit + max(of[0][k], none) * (of[1][k] * per_gain)
+            to[0][k] = growth / of[1][k] if of[1][k] > none else none
+            to[1][k] = of[2][k] * growth
+    return own, template
 
 
 @compiled
