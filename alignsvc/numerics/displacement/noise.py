@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.convolution import reach_of
 from alignsvc.numerics.displacement.local_map import LocalMap
 from alignsvc.numerics.displacement.neighbour_differences import NeighbourDifferences
@@ -103,24 +104,50 @@ class NoiseTexture:
             Of the templates, pixels.
         """
         passed = _Passed.by(kernel)
-        taps = gaussian_kernel(sigma_px, reach_of(float(sigma_px.max(initial=0.0)), _SAMPLES) + 1)
-        by_phase = (taps @ passed.table[: taps.shape[1]]).reshape(len(taps), _PHASES, -1)
-        along = self._phases(shift) @ by_phase
-        value, slope = along[:, :, : passed.weight.size], along[:, :, passed.weight.size :]
-        return NoiseFactors(
-            value=value.prod(axis=1) @ passed.weight,
-            slope=(slope * value[:, ::-1]) @ passed.weight,
+        n_taps = reach_of(float(sigma_px.max(initial=0.0)), _SAMPLES) + 1
+        value, slope = _factors(
+            gaussian_kernel(sigma_px, n_taps),
+            np.stack([shift.x, shift.y], axis=1),
+            (self.neighbours, self.wave),
+            (passed.table, passed.weight),
         )
+        return NoiseFactors(value, slope)
 
-    def _phases(self, shift: Points) -> FloatArray:
-        """Return what the parts of `_Passed.table` count, along x and along y, (n, 2, 8)."""
-        moved = np.cos(2 * np.pi * np.stack([shift.x, shift.y], axis=1))
-        counts = np.ones((*moved.shape, _PHASES))
-        counts[..., 4:] = self.neighbours[..., None]
-        counts[..., 2:4] *= self.wave[..., None]
-        counts[..., 6:] *= self.wave[..., None]
-        counts[..., 1::2] *= moved[..., None]
-        return counts
+
+@compiled
+def _factors(
+    taps: FloatArray,
+    shift: FloatArray,
+    texture: tuple[FloatArray, FloatArray],
+    passed: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    """Return the fields of `NoiseFactors`: smoothing by taps at 0, 1, ... px, (n, distances)."""
+    neighbours, wave = texture
+    table, weight = passed
+    n, n_pairs = len(taps), len(weight)
+    value, slope = np.zeros(n), np.zeros((n, 2))
+    parts, along = np.empty(table.shape[1]), np.empty((2, 2, n_pairs))
+    for i in range(n):
+        parts[:] = 0
+        for t in range(taps.shape[1]):
+            for k in range(len(parts)):
+                parts[k] += taps[i, t] * table[t, k]
+        along[:] = 0
+        for axis in range(2):
+            moved = np.cos(2 * np.pi * shift[i, axis])
+            for phase in range(_PHASES):
+                counts = neighbours[i, axis] if phase & 4 else 1.0
+                counts *= wave[i, axis] if phase & 2 else 1.0
+                counts *= moved if phase & 1 else 1.0
+                for kind in range(2):
+                    for pair in range(n_pairs):
+                        part = parts[(phase * 2 + kind) * n_pairs + pair]
+                        along[axis, kind, pair] += counts * part
+        for pair in range(n_pairs):
+            value[i] += weight[pair] * along[0, 0, pair] * along[1, 0, pair]
+            slope[i, 0] += weight[pair] * along[0, 1, pair] * along[1, 0, pair]
+            slope[i, 1] += weight[pair] * along[0, 0, pair] * along[1, 1, pair]
+    return value, slope
 
 
 @dataclass(frozen=True, slots=True, eq=False)

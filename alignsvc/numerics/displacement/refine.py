@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -49,6 +49,8 @@ class Refined:
         GOOD, NO_PEAK or NO_INFORMATION.
     common : CommonErrors
         What the places in the exposure have in common.
+    begun : Begun or None
+        The fit that led to them; None: they come from elsewhere, or not all of them do.
     """
 
     dx: FloatArray
@@ -56,6 +58,7 @@ class Refined:
     information: Information
     flags: IntArray
     common: CommonErrors
+    begun: Begun | None = None
 
     def with_rows(self, which: BoolArray, rows: Refined) -> Refined:
         """Return the result with the rows that a mask names replaced, by such without errors
@@ -147,7 +150,7 @@ class TemplateFit:
             self.max_iterations,
         )
         place, last = begun.equations.stepped(begun.start, limits)
-        return judged(place, begun.equations.information(last))
+        return replace(judged(place, begun.equations.information(last)), begun=begun)
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
@@ -170,7 +173,7 @@ class Begun:
     ----------
     equations : Equations
     start : Points, shape (n,)
-        Where they have been chosen.
+        Where they have been chosen, or what is nearer to their solution.
     """
 
     equations: Equations
@@ -182,6 +185,10 @@ class Begun:
             return self
         start = Points(self.start.x[which], self.start.y[which])
         return Begun(self.equations.select(which), start)
+
+    def moved(self, start: Points) -> Begun:
+        """Return the same equations, to be solved from elsewhere."""
+        return Begun(self.equations, start)
 
 
 def judged(displacement: Points, information: Information) -> Refined:

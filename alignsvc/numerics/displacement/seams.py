@@ -64,7 +64,7 @@ class SeamFit:
     steps : int
         Of Gauss and Newton.
     fit : TemplateFit
-        Whose weights and instruments are used.
+        Whose weights and instruments are used where the displacements come from no fit.
     """
 
     flux: float = 0.05
@@ -87,15 +87,19 @@ class SeamFit:
         Returns
         -------
         Refined
-            Beside seams by `fit`, whatever they have been before; NO_PEAK and NaN where that leads
-            beyond the template or to no source.
+            Beside seams those of a fit, whatever they have been before; NO_PEAK and NaN where that
+            leads beyond the template or to no source.
         """
         beside = self._beside(refined, pairs, fwhm_px)
         if not beside.any():
             return refined
         start = Points(refined.dx[beside], refined.dy[beside])
-        begun = self.fit.begun(pairs.select(beside), start)
-        information = begun.equations.information(start)
+        if refined.begun is None:
+            begun = self.fit.begun(pairs.select(beside), start)
+            information = begun.equations.information(start)
+        else:
+            begun = refined.begun.select(beside).moved(start)
+            information = refined.information.select(beside)
         sound = information.informative
         shift, own = np.full((len(sound), 2), np.nan), information.own.copy()
         if sound.any():

@@ -33,6 +33,8 @@ ORDER = 5
 BASIS_VARIANCE_PX2 = (ORDER + 1) / 12
 #: Template pixels that a value needs on each side of it.
 REACH = (ORDER + 1) // 2
+#: A narrower Gaussian is 0 at all pixels but its own.
+_LEAST_SIGMA_PX = 0.02
 #: Half-pixel phases in the order of the versions of a blot stack.
 PHASES = Points(np.array([0.0, 0.5, 0.0, 0.5]), np.array([0.0, 0.0, 0.5, 0.5]))
 
@@ -172,9 +174,7 @@ def _prefilter(side: int) -> Float32Array:
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
     """Return sampled Gaussians of sum 1 at distances 0 .. side - 1, shape (n, side)."""
     distance = np.arange(side)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        exponent = np.nan_to_num(-0.5 * (distance / sigma_px[:, None]) ** 2, nan=0.0)
-        kernel = np.exp(exponent)
+    kernel = np.exp(-0.5 * (distance / np.maximum(sigma_px, _LEAST_SIGMA_PX)[:, None]) ** 2)
     total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
     normalised: FloatArray = kernel / total
     return normalised
