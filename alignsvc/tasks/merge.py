@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -28,7 +29,7 @@ class Part:
     checksum: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MergeTask:
     """Sum contributions to a tile, in the order given; product: the tile.
 
@@ -53,7 +54,7 @@ class MergeTask:
     generation: int
     same_as: int | None = None
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the parts, the tile and the generation that holds it."""
         digest = digest_of("merge", self.grid, self.tile, self.parts, self.generation)
