@@ -13,15 +13,9 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
+from alignsvc.run.journal_view import ExposureCounts, JournalView, of_unended
 from alignsvc.run.run_directory import never_began
-from alignsvc.run.status import (
-    ExposureCounts,
-    JournalView,
-    RunStanding,
-    age_text,
-    of_unended,
-    status_of,
-)
+from alignsvc.run.status import RunStanding, age_text, status_of
 from alignsvc.run.submitted_driver import AskDriver, AskingManyBriefly
 from alignsvc.wording import counted
 

@@ -27,17 +27,20 @@ from alignsvc.io.journal import (
     StageStarted,
 )
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.last_words import LastWords, find_last_words, keep_room, leave_last_words
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
+from alignsvc.io.objects import LocalObjects
 from alignsvc.io.record_pieces import PieceWriter
 from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES, WorkerSample, WorkersThen
 from alignsvc.run import events, listing
 from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
+from alignsvc.run.journal_view import JournalView
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.listing import list_runs
 from alignsvc.run.seeing.parts import ShownParts
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.status import JournalView, RunStanding, RunStatus, age_text, status_of
+from alignsvc.run.status import RunStanding, RunStatus, age_text, status_of
 from alignsvc.run.submitted_driver import AskingManyBriefly, AskingSeldom
 from alignsvc.run.watching import Looking, run_status, watched
 
@@ -68,6 +71,34 @@ def test_a_driver_that_is_gone_from_this_host_is_dead_at_once(tmp_path: Path) ->
     assert look_at(run).owner == here
     run.held_by(LeaseOwner(here.host, here.pid, "long ago"), NOW_S)
     assert look_at(run).standing is RunStanding.DEAD
+
+
+def test_what_ended_a_driver_is_told_until_another_one_begins(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.add(DriverStarted(1, "x"))
+    leave_last_words(run.objects, LastWords(1, "the disk is full"))
+    assert "its driver ended: the disk is full" in look_at(run).lines()
+    run.add(DriverStarted(2, "y"))
+    assert look_at(run).why_ended == ""
+
+
+def test_room_for_last_words_is_kept_while_a_driver_works_and_given_back(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    leave_last_words(objects, LastWords(1, "of an earlier driver"))
+    keep_room(objects)
+    assert find_last_words(objects) is None
+    (room,) = objects.sizes("").values()
+    leave_last_words(objects, LastWords(2, "the disk is full"))
+    (words,) = objects.sizes("").values()
+    assert words < room / 8  # a block of it, and what a file system notes of a file
+
+
+def test_last_words_that_are_not_whole_are_none(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    leave_last_words(objects, LastWords(1, "the disk is full"))
+    (name,) = objects.list("")
+    objects.put(name, objects.get(name)[:-3])
+    assert find_last_words(objects) is None
 
 
 def test_a_run_that_was_only_handed_over_has_never_begun(tmp_path: Path) -> None:
