@@ -37,7 +37,7 @@ from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
 from alignsvc.run.journal_view import JournalView
 from alignsvc.run.keeping import Keeper, Kept
-from alignsvc.run.listing import list_runs
+from alignsvc.run.listing import list_runs, run_lines
 from alignsvc.run.seeing.parts import ShownParts
 from alignsvc.run.seeing.picture import RunViewer
 from alignsvc.run.status import RunStanding, RunStatus, age_text, status_of
@@ -139,7 +139,7 @@ def test_exposures_that_have_not_ended_are_not_aligned_once_nothing_goes_on(tmp_
         "not_aligned": 1,
     }
     (listed,) = list_runs(tmp_path, now_s=NOW_S)
-    assert "1 not aligned, 0 skipped, 1 failed" in listed.line()
+    assert "1 not aligned, 0 skipped, 1 failed" in run_lines([listed])[0]
     viewer = RunViewer(run.root)
     assert sorted(one.how for one in viewer.look().exposures) == ["failed", "not aligned"]
     shown = ShownParts()
@@ -463,10 +463,13 @@ def test_a_list_has_every_run_below_whatever_state_it_is_in(tmp_path: Path) -> N
         "d": "cancelled",
         "e": "unreadable",
     }
-    assert "is damaged" in found["e"].line()
-    assert found["e"].line().count(str(tmp_path)) == 1
-    assert "ab" * 8 in found["b"].line() and "10 s ago" in found["b"].line()
-    assert "2 going, 0 skipped, 0 failed" in found["b"].line()
+    finished, never, running, *_, unreadable = run_lines(list(found.values()))
+    assert "is damaged" in unreadable
+    assert unreadable.count(str(tmp_path)) == 1
+    assert "ab" * 8 in running and "10 s ago" in running
+    assert "2 going, 0 skipped, 0 failed" in running
+    assert finished.rindex("finished") == never.index("never begun") == running.index("running")
+    assert finished.index("aligned") == running.index("going")
     assert found["a/finished"].as_json()["exposures"] == {
         **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1},
         "not_aligned": 0,
@@ -479,7 +482,7 @@ def test_a_run_of_another_format_is_listed_as_such(
     monkeypatch.setattr("alignsvc.io.journal_store.FORMAT_VERSION", 1)
     StoredRun.at(tmp_path / "old")
     monkeypatch.undo()
-    assert "is in format 1" in list_runs(tmp_path)[0].line()
+    assert "is in format 1" in run_lines(list_runs(tmp_path))[0]
 
 
 def test_what_is_inside_of_a_run_is_not_looked_at(
