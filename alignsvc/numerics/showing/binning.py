@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import PixelBox
@@ -42,7 +44,9 @@ def binned(sums: Contribution, factor: int) -> Contribution:
     return Contribution(squares, *planes)
 
 
-def _summed(plane: FloatArray, sound: BoolArray, box: PixelBox, factor: int) -> FloatArray:
+def _summed(
+    plane: NDArray[np.floating[Any]], sound: BoolArray, box: PixelBox, factor: int
+) -> FloatArray:
     """Return sums of what is sound over squares, those at the edges filled up with zeros."""
     squares = _in_squares(box, factor)
     whole = np.zeros((squares.shape[0] * factor, squares.shape[1] * factor))
