@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class _ChipMeasured:
     shape: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeasureTask:
     """Measure an exposure; products: its `Displacements`, `MeasuredLevels` and `Factors`.
 
@@ -144,7 +145,7 @@ class MeasureTask:
     history: str = ""
     room_bytes: int = 0
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def contribution_store(run: Place) -> ContributionStore:
     return ContributionStore(RunLocations(run).path(CONTRIBUTIONS))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResampleTask:
     """Read an exposure, take its sky off, drizzle it; product: a contribution.
 
@@ -54,7 +55,7 @@ class ResampleTask:
     resampler: Resampler
     fills_rays: bool = False
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure's state and how it is resampled."""
         digest = digest_of("resample", self.view, self.resampler, self.fills_rays)
