@@ -35,7 +35,7 @@ class Registry(Generic[T]):
     family : str
         What the plug-ins are, for messages: ``"correlator"``.
     package : str
-        Dotted name of the package whose modules define them; imported on first look-up.
+        Dotted name of the package whose modules define them; imported when they are looked up.
     """
 
     def __init__(self, family: str, package: str) -> None:
@@ -56,10 +56,24 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all plug-ins of the family, sorted."""
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        for module in self._modules():
+            importlib.import_module(f"{self._package}.{module}")
         return tuple(sorted(self._classes))
+
+    def _modules(self) -> tuple[str, ...]:
+        package = importlib.import_module(self._package)
+        return tuple(module.name for module in pkgutil.iter_modules(package.__path__))
+
+    def _found(self, name: str) -> type[T]:
+        """Return the plug-in `name`, from the module of its own name if there is one.
+
+        Others stay where they are: one plug-in may need a large package, and a run needs one.
+        """
+        if name not in self._classes and name in self._modules():
+            importlib.import_module(f"{self._package}.{name}")
+        if name not in self._classes and name not in (known := self.names()):
+            raise ConfigError(f"no {self.family} is named {name!r}{_nearest(name, known)}")
+        return self._classes[name]
 
     def build(self, name: str, settings: Mapping[str, object]) -> T:
         """Return the plug-in `name` with `settings` as its fields.
@@ -69,10 +83,7 @@ class Registry(Generic[T]):
         ConfigError
             No such plug-in, or a setting that it does not have; the nearest name is given.
         """
-        known = self.names()
-        if name not in known:
-            raise ConfigError(f"no {self.family} is named {name!r}{_nearest(name, known)}")
-        cls = self._classes[name]
+        cls = self._found(name)
         fields = tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
         for key in settings:
             if key not in fields:

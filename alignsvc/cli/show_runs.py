@@ -12,7 +12,7 @@ from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.io.journal import Cancelled, Cleaned, Finished, LoopEnded, Retried, Solved
 from alignsvc.io.journal_store import Entry
 from alignsvc.run.explaining import Explanation
-from alignsvc.run.listing import ListedRun
+from alignsvc.run.listing import ListedRun, run_lines
 from alignsvc.run.seeing.standing_now import driver_time_s
 from alignsvc.run.status import RunStanding, RunStatus
 from alignsvc.run.watching import Seen
@@ -89,7 +89,7 @@ def listed(found: Sequence[ListedRun], *, as_json: bool) -> None:
     if as_json:
         _printed({"runs": [one.as_json() for one in found]})
     else:
-        _printed([one.line() for one in found] or ["no run"])
+        _printed(run_lines(found) or ["no run"])
 
 
 def _printed(found: dict[str, object] | list[str]) -> None:

@@ -6,7 +6,22 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+
+
+class SkySurface(Protocol):
+    """The level of a sky, evaluated where it is wanted: whole, it is as large as the chip."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)`` of the chip."""
+        ...
+
+    def rows_into(self, y0: int, out: Float32Array) -> None:
+        """Fill `out`, shape (n, nx), with the n rows from `y0` on; the same bits in any part."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,16 +46,16 @@ class SkyModel:
 
     Parameters
     ----------
-    level : float32 array, shape (ny, nx)
+    surface : SkySurface
         Sky at every pixel, masked ones included, in the chip's units; finite everywhere.
     rms : float
         Noise of one pixel free of sources (the median over the mesh), in the chip's units.
         0 only if every cell of the mesh is constant.
     mesh_level, mesh_rms : float64 arrays, shape (rows, columns)
-        Level and noise of the cells that `level` was interpolated from.
+        Level and noise of the cells that the surface was interpolated from.
     """
 
-    level: Float32Array
+    surface: SkySurface
     rms: float
     mesh_level: FloatArray
     mesh_rms: FloatArray
@@ -48,8 +63,15 @@ class SkyModel:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rms) and self.rms >= 0.0):
             raise ValueError(f"sky model: the rms must be finite and not negative, got {self.rms}")
-        for name in ("level", "mesh_level", "mesh_rms"):
+        for name in ("mesh_level", "mesh_rms"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
+
+    @property
+    def level(self) -> Float32Array:
+        """The surface at all pixels, shape (ny, nx), made anew."""
+        level = np.empty(self.surface.shape, np.float32)
+        self.surface.rows_into(0, level)
+        return read_only(level)
 
     @property
     def kept(self) -> KeptSky:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array
 
@@ -79,6 +81,58 @@ class ExposureLevel:
 AS_RECORDED = ExposureLevel()
 
 
+class ChipRows(NamedTuple):
+    """Rows of a chip, shape (n, nx), writable: all of them, or a few that stay in the cache.
+
+    Attributes
+    ----------
+    pixels : float32 array
+    mask, saturated : bool arrays
+        As of a `Chip`.
+    """
+
+    pixels: Float32Array
+    mask: BoolArray
+    saturated: BoolArray
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> ChipRows:
+        """Return rows to be written to."""
+        return cls(np.empty(shape, np.float32), np.empty(shape, bool), np.empty(shape, bool))
+
+    def part(self, rows: slice) -> ChipRows:
+        """Return some of them, to be written to."""
+        return ChipRows(self.pixels[rows], self.mask[rows], self.saturated[rows])
+
+
+class ChipInRows(Protocol):
+    """A chip whose pixels are looked at a few rows at a time, in memory or in an open file."""
+
+    @property
+    def name(self) -> str:
+        """As in its `ChipRef`."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        ...
+
+    @property
+    def variance(self) -> Float32Array | None:
+        """As of a `Chip`."""
+        ...
+
+    @property
+    def gain(self) -> float | None:
+        """As of a `Chip`."""
+        ...
+
+    def rows_into(self, y0: int, out: ChipRows) -> None:
+        """Fill `out` with as many rows from `y0` on as it has."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Chip:
     """Pixels of a chip with all that is needed to use them.
@@ -116,6 +170,18 @@ class Chip:
                     f"chip {self.name}: pixels have shape {self.pixels.shape}, "
                     f"a plane with them has {plane.shape}"
                 )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        ny, nx = self.pixels.shape
+        return ny, nx
+
+    def rows_into(self, y0: int, out: ChipRows) -> None:
+        """Fill `out` with as many rows from `y0` on as it has."""
+        rows = slice(y0, y0 + len(out.pixels))
+        for plane, part in zip((self.pixels, self.mask, self.saturated), out, strict=True):
+            np.copyto(part, plane[rows])
 
 
 @dataclass(frozen=True, slots=True)

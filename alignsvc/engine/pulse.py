@@ -73,12 +73,15 @@ class Pulse:
         Those of workers that have nothing to do.
     short_of_memory : frozenset of str
         Those of workers that were killed for the memory that they took.
+    stranded : tuple of TaskName
+        What waits for workers that are gone, and would for ever (`_stranded`).
     """
 
     running: tuple[Running, ...]
     workers: tuple[Worker, ...]
     idle: tuple[str, ...] = ()
     short_of_memory: frozenset[str] = frozenset()
+    stranded: tuple[TaskName, ...] = ()
 
     @property
     def threads(self) -> int:
@@ -104,7 +107,24 @@ def take_pulse(dask_scheduler: Scheduler) -> Pulse:
     idle = tuple(sorted(worker.address for worker in workers if not worker.processing))
     killed = frozenset(said["worker"] for _, said in dask_scheduler.get_events(_KILLED_FOR_MEMORY))
     every = tuple(sorted(_worker(one) for one in workers))
-    return Pulse(running, every, idle, killed)
+    return Pulse(running, every, idle, killed, _stranded(dask_scheduler))
+
+
+def _stranded(dask_scheduler: Scheduler) -> tuple[TaskName, ...]:
+    """Return the tasks that dask keeps to addresses that no worker has, though others may do them.
+
+    That others are allowed it looks at when a task becomes ready. If no worker at all is there at
+    that moment, the task waits, and of the workers that come only those are considered that have
+    one of its addresses (`bulk_schedule_unrunnable_after_adding_worker` of distributed 2026.8): a
+    worker that is started again has a new one.
+    """
+    if not dask_scheduler.running:
+        return ()
+    return tuple(
+        task.key
+        for task in dask_scheduler.unrunnable
+        if task.loose_restrictions and not dask_scheduler.valid_workers(task)
+    )
 
 
 def _worker(one: WorkerState) -> Worker:

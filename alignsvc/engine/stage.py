@@ -281,6 +281,7 @@ class Stage:
         blocked = self._blocked(self._ours(pulse))
         if blocked:
             self._unblock(blocked)
+        self._hand_over_again([name for name in pulse.stranded if name in self._handed])
         self._double(self._ours(pulse), pulse.idle)
         lost = [name for name, handed in self._handed.items() if handed.future.status == "lost"]
         for name in lost:
@@ -327,6 +328,16 @@ class Stage:
         error = TimeoutError(f"within {self._settings.blocked_timeout_s:g} s")
         for one in blocked:
             self._after(one.name, Trouble.BLOCKED, error)
+
+    def _hand_over_again(self, stranded: Sequence[TaskName]) -> None:
+        """Hand over anew what waits for workers that are gone: nobody's fault."""
+        if stranded:
+            self._workers.forget([self._handed[name].future for name in stranded])
+        for one in [self._handed.pop(name) for name in stranded]:
+            if one.twin in self._handed:
+                self._handed[one.twin].twin = None
+            else:
+                (self._suspects if one.is_alone else self._held).append((one.task, one.troubles))
 
     def _double(self, ours: list[Running], idle: Sequence[str]) -> None:
         """Start stragglers a second time on workers that nothing is left for."""

@@ -61,14 +61,15 @@ _ABOUT = (
 def corrections_to_ecsv(results: tuple[ExposureResult, ...]) -> bytes:
     """Return the table of `results` as ECSV text: one row each, or one for each of its chips."""
     rows = [row for result in results for row in _rows_of(result)]
+    # By columns: astropy makes a table anew for each row that is added.
     table = Table(
+        rows=[_values(row.result) for row in rows] or None,
         names=[name for name, _ in _COLUMNS],
         dtype=[kind for _, kind in _COLUMNS],
         meta={"about": _ABOUT},
     )
     covariance = np.zeros((len(rows), len(_UPPER[0])))
     for at, row in enumerate(rows):
-        table.add_row(_values(row.result))
         if row.result.correction is not None:
             covariance[at] = row.result.correction.covariance[_UPPER]
     table.add_column(Column(covariance, name="covariance"), index=table.colnames.index("n_sources"))

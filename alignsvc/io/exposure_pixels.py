@@ -2,30 +2,116 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 from alignsvc.domain.celestial import CelestialWcs
-from alignsvc.domain.exposure import Chip, ChipRef, Exposure, ExposureRef
+from alignsvc.domain.exposure import Chip, ChipRows, Exposure, ExposureRef
 from alignsvc.errors import DataError
-from alignsvc.io.exposure_headers import ChipFacts, ExposureHeader, describe, fingerprint
+from alignsvc.io.exposure_headers import ExposureHeader, describe, fingerprint
 from alignsvc.io.exposure_planes import OpenFiles, weight_type_of
-from alignsvc.io.fits_files import read_flags, read_plane
+from alignsvc.io.fits_planes import Plane, read_flags, read_plane
 from alignsvc.io.image_settings import ImageSettings, WeightType
 from alignsvc.io.kept_in_memory import KeptInMemory
+from alignsvc.numerics.resampling.bad_pixels import mark_bad
 from alignsvc.reasons import FailureKind
 
+#: Rows worked on at once: they stay in the processor's cache.
+_ROWS = 32
 
-def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
-    """Read all chips of an exposure.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenChip:
+    """A chip of an open exposure: a `ChipInRows`.
+
+    Parameters
+    ----------
+    name, wcs, gain, variance
+        As of a `Chip`.
+    plane : Plane
+        Of the science pixels.
+    saturation : float or None
+        Pixels as bright as that are saturated.
+    also_bad : bool array or None
+        What mask and weight planes say.
+    """
+
+    name: str
+    wcs: CelestialWcs
+    gain: float | None
+    variance: Float32Array | None
+    plane: Plane
+    saturation: float | None
+    also_bad: BoolArray | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        ny, nx = self.plane.raw.shape
+        return ny, nx
+
+    def rows_into(self, y0: int, out: ChipRows) -> None:
+        """Fill `out` with as many rows from `y0` on as it has."""
+        self.plane.rows_into(y0, out.pixels)
+        bad = None if self.also_bad is None else self.also_bad[y0 : y0 + len(out.pixels)]
+        mark_bad(out, self.saturation, bad)
+
+    def read(self) -> Chip:
+        """Return the chip in memory."""
+        planes = ChipRows.empty(self.shape)
+        for y0 in range(0, self.shape[0], _ROWS):
+            self.rows_into(y0, planes.part(slice(y0, y0 + _ROWS)))
+        pixels, mask, saturated = (read_only(plane) for plane in planes)
+        variance = None if self.variance is None else read_only(self.variance)
+        return Chip(self.name, pixels, variance, mask, saturated, self.wcs, self.gain)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenExposure:
+    """An exposure whose files are open and are those that were inspected.
+
+    Parameters
+    ----------
+    ref : ExposureRef
+    files : OpenFiles
+    header : ExposureHeader
+    settings : ImageSettings
+    """
+
+    ref: ExposureRef
+    files: OpenFiles
+    header: ExposureHeader
+    settings: ImageSettings
+
+    def chip(self, index: int) -> OpenChip:
+        """Return a chip, by its index; its weight and mask planes are read, its pixels are not."""
+        ref, facts = self.ref.chips[index], self.header.chips[index]
+        variance, bad = None, None
+        if ref.mask is not None:
+            bad = read_flags(self.files[ref.mask.uri], ref.mask.hdu, self.settings.bad_flags)
+        if ref.weight is not None:
+            weights = read_plane(self.files[ref.weight.uri], ref.weight.hdu)
+            weight_type = weight_type_of(self.files, ref.weight, self.settings)
+            variance, no_weight = variance_from(weights, weight_type)
+            bad = no_weight if bad is None else bad | no_weight
+        science = Plane.of(self.files[ref.science.uri], ref.science.hdu)
+        wcs = self.header.wcs[index]
+        return OpenChip(ref.name, wcs, facts.gain, variance, science, facts.saturation, bad)
+
+
+@contextmanager
+def opened_exposure(ref: ExposureRef, settings: ImageSettings) -> Iterator[OpenExposure]:
+    """Open the files of an exposure.
 
     Raises
     ------
     DataError
-        CHANGED: a file is not the one that was inspected. ALL_MASKED: no chip has a usable
-        pixel. MISSING, EMPTY, UNREADABLE, as in `open_fits`.
+        CHANGED: a file is not the one that was inspected. MISSING, EMPTY, UNREADABLE, as in
+        `open_fits`.
     """
     with ExitStack() as stack:
         files = OpenFiles(stack)
@@ -35,16 +121,25 @@ def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
                 f"exposure {ref.id}: {_paths(ref)} changed after the run was planned; start a "
                 "new run, or put the old file back",
             )
-        header = _described(files, ref, settings)
-        chips = tuple(
-            _read_chip(files, chip, wcs, facts, settings)
-            for chip, wcs, facts in zip(ref.chips, header.wcs, header.chips, strict=True)
-        )
+        yield OpenExposure(ref, files, _described(files, ref, settings), settings)
+
+
+def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
+    """Read all chips of an exposure.
+
+    Raises
+    ------
+    DataError
+        ALL_MASKED: no chip has a usable pixel. Others as of `opened_exposure`.
+    """
+    with opened_exposure(ref, settings) as opened:
+        chips = tuple(opened.chip(index).read() for index in range(len(ref.chips)))
         if all(chip.mask.all() for chip in chips):
             raise DataError(
                 FailureKind.ALL_MASKED,
-                f"exposure {ref.id}: {_paths(ref)}: {_why_masked(files, ref)}",
+                f"exposure {ref.id}: {_paths(ref)}: {_why_masked(opened.files, ref)}",
             )
+    header = opened.header
     return Exposure(
         ref,
         chips,
@@ -67,35 +162,6 @@ def _described(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> E
         known = describe(files, ref, settings)
         _KNOWN.keep((ref, settings), known)
     return known
-
-
-def _read_chip(
-    files: OpenFiles, ref: ChipRef, wcs: CelestialWcs, facts: ChipFacts, settings: ImageSettings
-) -> Chip:
-    pixels = read_plane(files[ref.science.uri], ref.science.hdu)
-    mask = ~np.isfinite(pixels)
-    saturated = np.zeros(pixels.shape, bool)
-    if facts.saturation is not None:
-        # An infinite pixel overflowed float32: it is bad, and as bright as can be.
-        np.greater_equal(pixels, np.float32(facts.saturation), out=saturated)
-        mask |= saturated
-    if ref.mask is not None:
-        mask |= read_flags(files[ref.mask.uri], ref.mask.hdu, settings.bad_flags)
-    variance: Float32Array | None = None
-    if ref.weight is not None:
-        weights = read_plane(files[ref.weight.uri], ref.weight.hdu)
-        variance, no_weight = variance_from(weights, weight_type_of(files, ref.weight, settings))
-        mask |= no_weight
-    pixels[mask] = 0.0
-    return Chip(
-        ref.name,
-        read_only(pixels),
-        None if variance is None else read_only(variance),
-        read_only(mask),
-        read_only(saturated),
-        wcs,
-        facts.gain,
-    )
 
 
 def variance_from(weights: Float32Array, weight_type: WeightType) -> tuple[Float32Array, BoolArray]:

@@ -1,4 +1,4 @@
-"""FITS files: opened, checked for completeness, digested; their planes read into memory.
+"""FITS files: opened, checked for completeness, digested.
 
 Nothing here writes: files are opened for reading only.
 """
@@ -12,13 +12,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
 
-import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array
 from alignsvc.errors import DataError
 from alignsvc.io.file_bytes import (
     InputFile,
@@ -34,7 +30,7 @@ _CHUNK = 1 << 20
 #: What a name may end with; the rest is the exposure's id.
 FITS_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
 #: What the FITS reader raises for damaged files, besides OSError.
-_READ_ERRORS = (ValueError, TypeError, LookupError, EOFError, zlib.error, RuntimeError)
+READ_ERRORS = (ValueError, TypeError, LookupError, EOFError, zlib.error, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,48 +196,8 @@ def are_unchanged(blocks: HeaderBlocks) -> bool:
     try:
         with opened_input(blocks.path) as file:
             return file.size == blocks.size and _digest(file, blocks.spans) == blocks.digest
-    except (DataError, OSError, *_READ_ERRORS):
+    except (DataError, OSError, *READ_ERRORS):
         return False  # whoever reads it anew says what is wrong
-
-
-def read_plane(file: OpenFits, index: int) -> Float32Array:
-    """Return an image as native float32, NaN where a pixel is blank; a fresh array."""
-    raw, scaling = _raw_plane(file, index)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # A float64 beyond float32's range becomes inf, hence masked; no error.
-        if scaling.is_idle or raw.dtype.itemsize <= 2:
-            pixels = np.array(raw, dtype=np.float32)
-            if not scaling.is_idle:
-                pixels *= np.float32(scaling.scale)
-                pixels += np.float32(scaling.zero)
-        else:
-            # Raw values above 2^24 do not fit float32; their scaled values may.
-            scaled = np.asarray(raw, dtype=np.float64) * scaling.scale + scaling.zero
-            pixels = scaled.astype(np.float32)
-    if scaling.blank is not None:
-        pixels[raw == scaling.blank] = np.nan
-    return pixels
-
-
-def read_flags(file: OpenFits, index: int, bad_flags: int | None) -> BoolArray:
-    """Return where a quality plane says bad, shape (ny, nx).
-
-    Parameters
-    ----------
-    file : OpenFits
-    index : int
-    bad_flags : int or None
-        Sum of the flag values that are bad; None = any value but 0. Blank and NaN are bad.
-    """
-    raw, scaling = _raw_plane(file, index)
-    values: NDArray[Any] = np.asarray(raw)
-    unknown = ~np.isfinite(values) if values.dtype.kind == "f" else values == scaling.blank
-    if not scaling.is_idle:
-        values = values * scaling.scale + scaling.zero
-    if bad_flags is None:
-        return cast(BoolArray, (values != 0) | unknown)
-    flags = np.where(unknown, 0, values).astype(np.int64)
-    return cast(BoolArray, ((flags & bad_flags) != 0) | unknown)
 
 
 def content_digest(path: str) -> str:
@@ -257,42 +213,6 @@ def content_digest(path: str) -> str:
         while chunk := stream.read(_CHUNK):
             sink.update(chunk)
     return sink.hexdigest()
-
-
-class _Scaling(NamedTuple):
-    """What stands between the numbers in the file and their values."""
-
-    scale: float
-    zero: float
-    blank: int | None
-
-    @property
-    def is_idle(self) -> bool:
-        return (self.scale, self.zero) == (1.0, 0.0)
-
-
-def _raw_plane(file: OpenFits, index: int) -> tuple[NDArray[Any], _Scaling]:
-    image = file.image(index)
-    with heard_warnings():
-        try:
-            scaling = _scaling_of(image.header)
-            raw = file.hdus[index].data
-        except OSError as error:
-            raise as_data_error(file.path, error) from error
-        except _READ_ERRORS as error:
-            raise unreadable(file.path, f"{image.label}: {error}") from error
-    if raw.dtype.kind not in "iu":
-        scaling = scaling._replace(blank=None)
-    return raw.reshape(image.shape), scaling
-
-
-def _scaling_of(header: fits.Header) -> _Scaling:
-    blank = header.get("BLANK")
-    return _Scaling(
-        float(header.get("BSCALE", 1.0)),
-        float(header.get("BZERO", 0.0)),
-        None if blank is None else int(blank),
-    )
 
 
 def _images(hdus: fits.HDUList) -> Iterator[ImageHdu]:
@@ -314,7 +234,7 @@ def _images(hdus: fits.HDUList) -> Iterator[ImageHdu]:
 
 
 def _opened(file: InputFile) -> fits.HDUList:
-    # do_not_scale: BZERO, BSCALE and BLANK are applied in `read_plane`, to float32.
+    # do_not_scale: BZERO, BSCALE and BLANK are applied in `fits_planes`, to float32.
     hdus = fits.open(file.source, mode="readonly", do_not_scale_image_data=True)
     try:
         hdus.readall()
@@ -331,7 +251,7 @@ def _sound_headers(file: InputFile) -> Iterator[FitsHeaders]:
             hdus = _opened(file)
         except OSError as error:
             raise as_data_error(file.path, error) from error
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise unreadable(file.path, str(error)) from error
     with hdus:
         _require_sound(file, hdus, heard)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from alignsvc.errors import ConfigError, DataError
-from alignsvc.io.fits_files import open_fits, read_flags
+from alignsvc.io.fits_files import open_fits
+from alignsvc.io.fits_planes import read_flags
 from alignsvc.io.wcs_headers import celestial_from_header
 from alignsvc.numerics.sources.source_mask import SourceMask
 

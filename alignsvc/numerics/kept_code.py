@@ -26,10 +26,13 @@ from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
+from alignsvc.numerics.compile_turns import Turn, wait_for_turn
 from alignsvc.numerics.kept_places import PYTHON, SUFFIX, folders_of
 
 _DIGEST_BYTES = 32
 _NAME_DIGITS = 16
+#: What ends the name of a file that shows whose turn it is to compile.
+_TURN = ".turn"
 
 # What numba tells type checkers of itself is little.
 _rebuilt: Callable[..., object] = CompileResult._rebuild
@@ -51,6 +54,7 @@ class KeptCode(NullCache):
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
+        self._turns: dict[str, Turn] = {}
 
     @property
     def cache_path(self) -> str:
@@ -58,26 +62,52 @@ class KeptCode(NullCache):
         return str(next(iter(self._folders), ""))
 
     def load_overload(self, sig: object, target_context: Any) -> object | None:
-        """Return the code for arguments of some types, or None if it must be compiled."""
+        """Return the code for arguments of some types, or None if it must be compiled.
+
+        Then it is this process's turn; while it is another's, its code is waited for.
+        """
         target_context.refresh()
-        processor = target_context.codegen().magic_tuple()
+        name = self._file_name(sig, target_context.codegen().magic_tuple())
+        found = self._found(name, target_context)
+        if found is None and name not in self._turns:
+            files = [folder / f"{name}{_TURN}" for folder in self._folders]
+            turn = wait_for_turn(files, lambda: self._is_kept(name))
+            # Somebody else may have done it meanwhile.
+            found = self._found(name, target_context)
+            if turn is not None:
+                self._turns[name] = turn
+            if found is not None:
+                self._end_turn(name)
+        return found
+
+    def _is_kept(self, name: str) -> bool:
+        return any(_whole(folder / name) is not None for folder in self._folders)
+
+    def _end_turn(self, name: str) -> None:
+        turn = self._turns.pop(name, None)
+        if turn is not None:
+            turn.end()
+
+    def _found(self, name: str, target_context: Any) -> object | None:
         for folder in self._folders:
-            try:
-                kept = (folder / self._file_name(sig, processor)).read_bytes()
-                digest, data = kept[:_DIGEST_BYTES], kept[_DIGEST_BYTES:]
-                if hashlib.sha256(data).digest() == digest:
-                    return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301
-            except OSError:
-                continue
+            data = _whole(folder / name)
+            if data is not None:
+                return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301
         return None
 
     def save_overload(self, sig: object, data: Any) -> None:
         """Keep code where it can be kept; nowhere, and each process compiles it for itself."""
+        name = self._file_name(sig, data.codegen.magic_tuple())
+        try:
+            self._keep(name, data)
+        finally:
+            self._end_turn(name)
+
+    def _keep(self, name: str, data: Any) -> None:
         if data.lifted or data.library.has_dynamic_globals or not self._folders:
             return
         content = _dumped(data._reduce())
         whole = hashlib.sha256(content).digest() + content
-        name = self._file_name(sig, data.codegen.magic_tuple())
         for folder in self._folders:
             try:
                 self._write(folder, name, whole)
@@ -124,6 +154,16 @@ class KeptCode(NullCache):
         # What a function closes over has no name by which it could be told.
         is_known = file.exists() and function.__closure__ is None
         return folders_of(file) if is_known else ()
+
+
+def _whole(file: Path) -> bytes | None:
+    """Return what is kept in a file; None if there is none, or it is not what was written."""
+    try:
+        kept = file.read_bytes()
+    except OSError:
+        return None
+    digest, data = kept[:_DIGEST_BYTES], kept[_DIGEST_BYTES:]
+    return data if hashlib.sha256(data).digest() == digest else None
 
 
 def _named_tuples(kind: Any) -> Iterator[str]:

@@ -17,8 +17,8 @@ from alignsvc.io.lease import LeaseOwner, Patience, live_owner, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.run.journal_view import JournalView
 from alignsvc.run.state import RunState, fold
-from alignsvc.run.status import JournalView
 from alignsvc.run.stored import require_run
 from alignsvc.run.submitted_driver import (
     AskDriver,

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from alignsvc.engine import base as engine
-from alignsvc.errors import RunCancelled, RunInterrupted
+from alignsvc.errors import AlignError, RunCancelled, RunInterrupted
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.last_words import LastWords, give_room_back, keep_room, leave_last_words
 from alignsvc.io.lease import Lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.run_logs import LogWriter
+from alignsvc.redaction import redacted
 from alignsvc.run import events
 from alignsvc.run.keeping import Keeper, Kept
 from alignsvc.run.run_log import RunLog
@@ -71,11 +73,14 @@ def driving(
         Somebody asked for it; the journal says so.
     RunInterrupted
         Ctrl-C, or a signal.
+    AlignError
+        What ended the work, which the run keeps for people who ask how it is.
     """
     objects = RunLocations(run).objects
     log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
     keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
     work = WorkLog(objects, lease, events.heard_by(listener, log.event))
+    keep_room(objects)
     try:
         with log, work, keeper:
             heard = events.heard_by(listener, log.event, work.event, keeper.event)
@@ -85,3 +90,9 @@ def driving(
         raise
     except KeyboardInterrupt as interrupt:
         raise RunInterrupted(str(run)) from interrupt
+    except AlignError as error:
+        lease.check()  # another driver's words are not to be replaced
+        leave_last_words(objects, LastWords(lease.epoch, redacted(str(error))))
+        raise
+    finally:
+        give_room_back(objects)

@@ -13,17 +13,14 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
 from alignsvc.io.places import Place, UrlPlace
 from alignsvc.io.stores import objects_at
+from alignsvc.run.journal_view import ExposureCounts, JournalView, of_unended
 from alignsvc.run.run_directory import never_began
-from alignsvc.run.status import (
-    ExposureCounts,
-    JournalView,
-    RunStanding,
-    age_text,
-    of_unended,
-    status_of,
-)
+from alignsvc.run.status import RunStanding, age_text, status_of
 from alignsvc.run.submitted_driver import AskDriver, AskingManyBriefly
 from alignsvc.wording import counted
+
+#: Between two columns.
+_GAP = "  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +54,19 @@ class ListedRun:
     trouble: str = ""
     driver: str = ""
 
-    def line(self) -> str:
-        """Return it in a line."""
+    def cells(self) -> tuple[str, ...]:
+        """Return it in words, column by column; the last ones may be missing."""
+        name = (str(self.directory), self.id or "-")
         if self.trouble:
-            return f"{self.directory}  {self.standing}: {self.trouble}"
+            return (*name, f"{self.standing}: {self.trouble}")
         counts = self.counts
         ended = ((counts.skipped, "skipped"), (counts.failed, "failed"))
         unended = of_unended(is_going=self._is_going)
         well = ((counts.going, unended), (counts.aligned, "aligned"))
-        parts = [
-            f"{self.directory}  {self.id or '-'}  {self.standing}",
-            counted(self.passes, "pass", "passes"),
-            *(f"{n} {how}" for n, how in (*(one for one in well if one[0]), *ended)),
-        ]
-        if self.silence_s is not None:
-            parts.append(f"{age_text(self.silence_s)} ago")
-        if self.driver:
-            parts.append(self.driver)
-        return ", ".join(parts)
+        exposures = [f"{n} {how}" for n, how in (*(one for one in well if one[0]), *ended)]
+        silence = "" if self.silence_s is None else f"{age_text(self.silence_s)} ago"
+        passes = counted(self.passes, "pass", "passes")
+        return (*name, self.standing, passes, ", ".join(exposures), silence, self.driver)
 
     @property
     def _is_going(self) -> bool:
@@ -92,6 +84,20 @@ class ListedRun:
             "trouble": self.trouble,
             "driver": self.driver,
         }
+
+
+def run_lines(found: Sequence[ListedRun]) -> list[str]:
+    """Return runs in lines, what is of one kind below each other."""
+    rows = [one.cells() for one in found]
+    # What ends a row has no column of its own to fill.
+    widths = [
+        max((len(row[k]) for row in rows if k < len(row) - 1), default=0)
+        for k in range(max(map(len, rows), default=0))
+    ]
+    return [
+        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    ]
 
 
 def list_runs(root: Place, now_s: float | None = None) -> tuple[ListedRun, ...]:

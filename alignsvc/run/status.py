@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from alignsvc.domain.outcome import Status
 from alignsvc.io.control import LivePages, Progress, cancel_request, live_pages, progress_of
 from alignsvc.io.journal import (
-    DriverStarted,
     Extended,
-    Finished,
-    StageFinished,
     StageStarted,
 )
-from alignsvc.io.journal_store import Entry
+from alignsvc.io.last_words import find_last_words
 from alignsvc.io.lease import Holder, LeaseOwner, lease_holder
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.worker_samples import WorkerSample
 from alignsvc.run.header_progress import planned_json
-from alignsvc.run.identity import fingerprints_among
+from alignsvc.run.journal_view import ExposureCounts, JournalView, counts_of, of_unended
 from alignsvc.run.pace import Forecast
 from alignsvc.run.stage_words import rate_words
-from alignsvc.run.state import RunState, after_all
+from alignsvc.run.state import RunState
 from alignsvc.run.submitted_driver import AskDriver, SubmittedDriver, submitted_driver
 from alignsvc.run.worker_words import worker_words, workers_json
 from alignsvc.wording import counted
-
-#: What exposures are that have not ended, in a run that goes on, and in one that does not.
-GOING, NOT_ALIGNED = "going", "not aligned"
 
 
 class RunStanding(StrEnum):
@@ -51,78 +44,6 @@ class RunStanding(StrEnum):
     def is_going(self) -> bool:
         """Whether more is to be expected without anybody's doing."""
         return self in (RunStanding.NEVER_BEGUN, RunStanding.RUNNING, RunStanding.QUEUED)
-
-
-def of_unended(*, is_going: bool) -> str:
-    """Return what exposures are that have not ended, in a run that goes on or does not."""
-    return GOING if is_going else NOT_ALIGNED
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class JournalView:
-    """A journal as far as it was read.
-
-    Parameters
-    ----------
-    state : RunState
-    n_entries : int
-    last_s : float
-        When the last one was written; 0 if there is none.
-    stage : StageStarted or None
-        That has begun and not ended.
-    begun_s : float
-        When a driver last began; 0 if none has.
-    """
-
-    state: RunState = field(default_factory=RunState)
-    n_entries: int = 0
-    last_s: float = 0.0
-    stage: StageStarted | None = None
-    begun_s: float = 0.0
-
-    def read_on(self, entries: Iterable[Entry]) -> JournalView:
-        """Return it with entries that follow."""
-        entries = tuple(entries)
-        if not entries:
-            return self
-        stage, begun_s = self.stage, self.begun_s
-        for entry in entries:
-            if isinstance(entry.event, StageStarted):
-                stage = entry.event
-            elif isinstance(entry.event, StageFinished | DriverStarted | Finished):
-                stage = None
-            if isinstance(entry.event, DriverStarted):
-                begun_s = entry.time_s
-        state = after_all(self.state, (entry.event for entry in entries))
-        return JournalView(state, entries[-1].sequence, entries[-1].time_s, stage, begun_s)
-
-
-@dataclass(frozen=True, slots=True)
-class ExposureCounts:
-    """How many exposures there are, and how many of them have ended how.
-
-    Parameters
-    ----------
-    going : int
-        That have not ended; 0 once the run has ended. They are not aligned if the run goes on no
-        more: too many failed, or it was stopped.
-    aligned, skipped, failed : int
-    """
-
-    going: int = 0
-    aligned: int = 0
-    skipped: int = 0
-    failed: int = 0
-
-    def as_json(self, *, is_going: bool) -> dict[str, int]:
-        """Return them by name; those that have not ended are not aligned if nothing goes on."""
-        return {
-            "going": self.going,
-            "aligned": self.aligned,
-            "skipped": self.skipped,
-            "failed": self.failed,
-            "not_aligned": 0 if is_going else self.going,
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +69,9 @@ class RunStatus:
         Of life: when, in seconds since 1970; 0 if there never was one.
     now_s : float
         When all this was found out.
+    why_ended : str
+        What ended its last driver before the run did, in that driver's words; empty if nothing, or
+        if it could not say so.
     submitted : SubmittedDriver or None
         What `alignsvc submit` started last; None if the run was not submitted.
     asked_to_stop_by : str
@@ -170,6 +94,7 @@ class RunStatus:
     eps_shift_px: float = 0.0
     last_sign_s: float = 0.0
     now_s: float = 0.0
+    why_ended: str = ""
     submitted: SubmittedDriver | None = None
     asked_to_stop_by: str = ""
     forecast: Forecast = field(default_factory=Forecast)
@@ -219,6 +144,8 @@ class RunStatus:
         """Return the status in sentences."""
         state = self.state
         lines = [f"{self.directory}: {self._how()}"]
+        if self.why_ended:
+            lines.append(f"its driver ended: {self.why_ended}")
         if self.submitted is not None:
             lines.append(self.submitted.line())
         if self.asked_to_stop_by:
@@ -328,6 +255,7 @@ class RunStatus:
             "dashboard": self.pages.dashboard or None,
             "pages_on": self.pages.host or None,
             "asked_to_stop_by": self.asked_to_stop_by or None,
+            "why_ended": self.why_ended or None,
             "cancelled_by": None if state.cancelled is None else state.cancelled.by,
             "last_sign_s": self.last_sign_s or None,
             "silence_s": self.silence_s,
@@ -405,6 +333,7 @@ def status_of(
     holder = lease_holder(objects)
     is_alive = holder is not None and holder.is_alive(now_s)
     beaten_s = holder.last.time_s if holder is not None and holder.last is not None else 0.0
+    words = None if is_alive or view.state.is_finished else find_last_words(objects)
     return RunStatus(
         run,
         view.state,
@@ -413,6 +342,7 @@ def status_of(
         stage=view.stage,
         progress=_progress(objects, view, holder),
         counts=_counts(objects, view.state),
+        why_ended=words.why if words is not None and words.epoch >= view.epoch else "",
         submitted=submitted_driver(
             run, view.begun_s, None if is_alive or view.state.is_finished else ask
         ),
@@ -452,15 +382,3 @@ def _counts(objects: ObjectStore, state: RunState) -> ExposureCounts:
         counts = json.loads(content)["counts"]
         return ExposureCounts(0, *(int(counts[status.value]) for status in Status))
     return counts_of(state)
-
-
-def counts_of(state: RunState) -> ExposureCounts:
-    """Return how exposures stand, by the journal alone."""
-    ended = Counter(end.status for end in state.ended.values())
-    going = len(fingerprints_among(state.parts).keys() - state.ended.keys())
-    return ExposureCounts(
-        0 if state.is_finished else going,
-        going if state.is_finished else 0,
-        ended[Status.SKIPPED],
-        ended[Status.FAILED],
-    )

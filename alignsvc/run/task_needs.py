@@ -7,7 +7,7 @@ more do not count in that: `engine.clusters.local`). Tiles of the mosaic that it
 the room). And the *planes* that this task holds, so many bytes for each pixel of exposure, grid and
 tile. All constants were measured (tests/README.md), in
 fields of about 900 sources a megapixel; `tests/integration/test_predictions.py` compares them with
-what runs need, and fails when the code has grown.
+what runs need, and fails when the code has grown. Time is `MEASURED_PACES`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from dataclasses import dataclass
 
 from alignsvc.tasks.tiles_at_hand import MOST_BYTES
 
-#: Of the fields in which all was measured: sparse ones need less time in proportion, and up to a
-#: third less memory.
+#: Of the fields in which all was measured: sparse ones need less time (a measurement nearly in
+#: proportion), and up to a third less memory.
 SOURCES_PER_MPIX = 900
+#: Predicted seconds over measured ones: for slower cores, files that no cache holds, and neighbours
+#: on the machine.
+SECONDS_MARGIN = 1.3
 #: A worker with all its libraries (the compiler of loops takes 110 MB of it, 65 MB of which
 #: workers of one machine share), and one that has listed sources only.
 LIBRARIES_BYTES, FIRST_LIBRARIES_BYTES = 310e6, 250e6
@@ -57,11 +60,40 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds of any task of a stage, and of a megapixel of it, on one core of 2023."""
+
+    start_s: float
+    mpix_s: float
+
+
+#: Medians of tasks, 2026-11-23: four exposures of 256^2 and 1024^2 px, 900 sources a megapixel,
+#: two passes and more, loops compiled before. Both methods: 512^2.
+MEASURED_PACES: Mapping[str, Pace] = {
+    "list_sources": Pace(0.01, 0.056),
+    "match_sources": Pace(0.01, 0.01),
+    "resample": Pace(0.01, 0.04),
+    "reject": Pace(0.01, 0.085),
+    "measure": Pace(0.05, 0.45),
+    "measure by model": Pace(0.35, 4.0),
+    # Each exposure by both methods: the mean.
+    "compare": Pace(0.2, 2.2),
+    "merge": Pace(0.006, 0.03),
+    "background": Pace(0.005, 0.02),
+    "detect": Pace(0.015, 0.1),
+    "tell": Pace(0.5, 12.0),
+    "preview": Pace(0.01, 0.07),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class TaskNeeds:
     """What a task of a stage needs.
 
     Parameters
     ----------
+    pace : str
+        Its key in `MEASURED_PACES`.
     read, chip, area, tile, cut : float
         Bytes for each of these pixels.
     libraries : float
@@ -70,10 +102,9 @@ class TaskNeeds:
         Bytes that earlier tasks have left in the heap, for a pixel of `area` and at the most.
     kept : float
         Bytes of what is kept of the mosaic, for each of its pixels, up to `MOST_BYTES`.
-    start_s, mpix_s : float
-        Seconds of any task, and of a megapixel of it.
     """
 
+    pace: str
     read: float = 0.0
     chip: float = 0.0
     area: float = 0.0
@@ -83,8 +114,6 @@ class TaskNeeds:
     left: float = _LEFT
     most_left: float = _MOST_LEFT
     kept: float = 24.0
-    start_s: float = 0.0
-    mpix_s: float = 0.0
 
     def memory_bytes(self, sizes: Sizes) -> float:
         """Return what the worker of a task of these sizes occupies."""
@@ -100,39 +129,32 @@ class TaskNeeds:
 
     def seconds(self, sizes: Sizes) -> float:
         """Return how long a task of these sizes takes, on one core of 2023."""
-        return self.start_s + self.mpix_s * max(sizes.read, sizes.cut) / 1e6
+        pace = MEASURED_PACES[self.pace]
+        return SECONDS_MARGIN * (pace.start_s + pace.mpix_s * max(sizes.read, sizes.cut) / 1e6)
 
 
-_BY_CORRELATION = TaskNeeds(read=12, chip=48, tile=10, start_s=0.4, mpix_s=1.0)
-_BY_MODEL = TaskNeeds(read=12, chip=85, tile=10, start_s=0.5, mpix_s=8.0)
 #: Of exposures, each stage in the order of a run.
 OF_EXPOSURES: Mapping[str, TaskNeeds] = {
     "list_sources": TaskNeeds(
-        read=12, chip=38, libraries=FIRST_LIBRARIES_BYTES, left=0, kept=0, start_s=0.03, mpix_s=0.15
+        "list_sources", read=12, chip=38, libraries=FIRST_LIBRARIES_BYTES, left=0, kept=0
     ),
     # Of what lists of sources left, and of their lists.
     "match_sources": TaskNeeds(
-        libraries=FIRST_LIBRARIES_BYTES + 15e6,
-        left=48,
-        most_left=100e6,
-        kept=0,
-        start_s=0.03,
-        mpix_s=0.02,
+        "match_sources", libraries=FIRST_LIBRARIES_BYTES + 15e6, left=48, most_left=100e6, kept=0
     ),
-    "resample": TaskNeeds(read=9, chip=10, area=17, start_s=0.06, mpix_s=0.2),
-    "reject": TaskNeeds(read=12, chip=91, tile=10, start_s=0.05, mpix_s=0.5),
-    "measure": _BY_CORRELATION,
-    # Each exposure by both methods: the more, and the mean.
-    "compare": TaskNeeds(read=12, chip=85, tile=10, start_s=0.45, mpix_s=4.5),
+    "resample": TaskNeeds("resample", read=9, chip=10, area=17),
+    "reject": TaskNeeds("reject", read=12, chip=91, tile=10),
+    "measure": TaskNeeds("measure", read=12, chip=48, tile=10),
+    "compare": TaskNeeds("compare", read=12, chip=85, tile=10),
 }
 #: Of exposures whose sources a model places.
-MEASURED_BY_MODEL = _BY_MODEL
+MEASURED_BY_MODEL = TaskNeeds("measure by model", read=12, chip=85, tile=10)
 #: Of tiles.
 OF_TILES: Mapping[str, TaskNeeds] = {
-    "merge": TaskNeeds(tile=16, cut=24, start_s=0.02, mpix_s=0.03),
-    "background": TaskNeeds(tile=8, cut=24, start_s=0.015, mpix_s=0.02),
-    "detect": TaskNeeds(tile=8, cut=60, start_s=0.03, mpix_s=0.1),
-    "tell": TaskNeeds(tile=8, cut=85, start_s=0.3, mpix_s=20.0),
+    "merge": TaskNeeds("merge", tile=16, cut=24),
+    "background": TaskNeeds("background", tile=8, cut=24),
+    "detect": TaskNeeds("detect", tile=8, cut=60),
+    "tell": TaskNeeds("tell", tile=8, cut=85),
     # A row of tiles, one in memory at a time.
-    "preview": TaskNeeds(tile=16, cut=64, start_s=0.02, mpix_s=0.1),
+    "preview": TaskNeeds("preview", tile=16, cut=64),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
@@ -62,14 +63,14 @@ class TileView:
         return self.grid.tile_box(self.tile)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BackgroundTask:
     """Measure the mesh cells that begin in a tile; product: a table of `CellStatistics`."""
 
     view: TileView
     mesh: MosaicMesh
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the mosaic's pixels and the mesh."""
         view = self.view
@@ -87,7 +88,7 @@ class BackgroundTask:
         return TaskOutcome(self.key, TaskStatus.OK, product=name, checksum=checksum)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DetectTask:
     """Find the sources of a tile; products: a table of sources and the tile's segmentation.
 
@@ -106,7 +107,7 @@ class DetectTask:
     background: TableRef
     wanted: TableRef | None = None
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the mosaic's pixels and the detector's settings."""
         view = self.view
@@ -120,6 +121,7 @@ class DetectTask:
         view = self.view
         objects, store = RunLocations(view.run).products, mosaic_at_hand(view.run)
         box = self.detector.box_for(view.core, view.grid)
+        # The halo is of tiles that are looked at next.
         mosaic = store.read(view.generation, view.grid.component, box)
         background = read_table(
             objects, self.background.name, MosaicBackground, self.background.checksum

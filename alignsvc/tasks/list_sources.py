@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class SourceList:
         return tuple(SkyPoints(self.outline_ra[k], self.outline_dec[k]) for k in corners)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListSourcesTask:
     """Read an exposure, take its sky off, list its sources; product: a `SourceList`.
 
@@ -95,7 +96,7 @@ class ListSourcesTask:
     detector: ExposureDetector
     correction: Correction | None = None
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure and how its sources are found."""
         settings = (self.flux_scale, self.images, self.sky, self.detector, self.correction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class ListedExposure:
     sources: TableRef
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MatchSourcesTask:
     """Compare an exposure with its partners; product: its `PairMatches`.
 
@@ -109,7 +110,7 @@ class MatchSourcesTask:
     frame: MatchFrame
     matcher: PatternMatcher
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the sources of all, the frame and the matcher."""
         inputs = (self.exposure, self.partners, self.frame, self.matcher)

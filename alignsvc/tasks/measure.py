@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class _ChipMeasured:
     shape: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeasureTask:
     """Measure an exposure; products: its `Displacements`, `MeasuredLevels` and `Factors`.
 
@@ -144,7 +145,7 @@ class MeasureTask:
     history: str = ""
     room_bytes: int = 0
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
@@ -224,9 +225,8 @@ class MeasureTask:
             write_pixels(objects, self.history, seen, self.room_bytes)
 
     def _chips(self) -> Iterator[ChipView]:
-        rays = self.view.known_rays(self.run)
-        for one in self.view.placed(self.run):
-            yield ChipView(rays.left_out(one), one.pixel_map, one.index)
+        for one in self.view.placed(self.run, self.view.known_rays(self.run)):
+            yield ChipView(one.chip, one.pixel_map, one.index)
 
     def _seen(
         self,

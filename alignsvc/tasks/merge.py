@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -49,7 +50,7 @@ class TileWithOtherRays:
     is_patched: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MergeTask:
     """Sum contributions to a tile, in the order given; product: the tile.
 
@@ -77,7 +78,7 @@ class MergeTask:
     same_as: int | None = None
     other_rays: TileWithOtherRays | None = None
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the parts, the tile and the generation that holds it."""
         digest = digest_of("merge", self.grid, self.tile, self.parts, self.generation)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray
+from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.chip_shifts import ShiftsOfChips, totals_of_chips
 from alignsvc.domain.chip_sky import SkyEstimator
 from alignsvc.domain.correction import Correction
@@ -15,8 +16,9 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import AS_RECORDED, ExposureLevel, ExposureRef
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.task import TableRef
-from alignsvc.io.exposure_pixels import read_exposure
+from alignsvc.io.exposure_pixels import opened_exposure
 from alignsvc.io.image_settings import ImageSettings
+from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
@@ -27,6 +29,11 @@ from alignsvc.numerics.sources.cosmic_rays import RaysOnChip
 from alignsvc.tasks.skies import SkyOfExposure
 
 _NO_INDEX = np.zeros(0, np.int64)
+#: Bytes of the maps that a process keeps: of 500 chips, if their distortions are smooth.
+_MOST_BYTES = 16e6
+#: Maps by all that they follow from: a chip is drizzled, measured and searched for rays in the
+#: same place.
+_MAPS: KeptInMemory[str, PixelMap] = KeptInMemory(lambda: _MOST_BYTES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,26 +87,18 @@ class RayPixels:
         """Return which part of all pixels of an exposure's chips are hit."""
         return len(self.pixel) / max(sum(one.chip.mask.size for one in placed), 1)
 
-    def left_out(self, placed: PlacedChip) -> CalibratedChip:
-        """Return a chip with these pixels bad too."""
-        return self._instead(placed, np.full(len(self.pixel), np.nan, np.float32))
-
     def filled_in(self, placed: PlacedChip, flux_scale: float) -> CalibratedChip:
         """Return a chip without rays; those on sources are pixels that hold what others expect.
 
-        `flux_scale` is that of the chip's pixels.
+        `flux_scale` is that of the chip's pixels. Where nothing is known instead, they are bad.
         A mean of exposures with different seeing changes its shape where one of them is left
         out. A star of which one pixel is another mean than the next has no true position, and
         all exposures are measured against it.
         """
-        return self._instead(placed, self.instead * np.float32(flux_scale))
-
-    def _instead(self, placed: PlacedChip, values: Float32Array) -> CalibratedChip:
-        """Return a chip with these pixels good that have a value, the others bad."""
-        chip, here = placed.chip, self.chip == placed.index
-        if not here.any():
+        chip, at = placed.chip, self.on_chip(placed.index)
+        if not len(at):
             return chip
-        at, values = self.pixel[here], values[here]
+        values = self.instead[self.chip == placed.index] * np.float32(flux_scale)
         is_known = np.isfinite(values)
         pixels, weight, mask = chip.pixels.copy(), chip.weight.copy(), chip.mask.copy()
         pixels.reshape(-1)[at] = np.where(is_known, values, np.float32(0))
@@ -157,27 +156,38 @@ class ExposureView:
         """What its pixels are multiplied by: what the header says, corrected."""
         return self.flux_scale * self.level.flux_scale
 
-    def placed(self, run: Place) -> Iterator[PlacedChip]:
-        """Yield the chips that have a good pixel, placed, as the files hold them: rays are in.
+    def placed(self, run: Place, left_out: RayPixels = NO_RAYS) -> Iterator[PlacedChip]:
+        """Yield the chips that have a good pixel, placed.
 
         Parameters
         ----------
         run : Place
             The run directory, which keeps the sky.
+        left_out : RayPixels
+            Bad besides what the files say is.
         """
-        exposure = read_exposure(self.exposure, self.images)
-        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run, exposure)
-        for index, chip in enumerate(exposure.chips):
-            if chip.mask.all():
-                continue
-            ny, nx = chip.mask.shape
-            sky = self.sky.again(kept.of_chip(index), (ny, nx))
-            yield PlacedChip(
-                index,
-                calibrated(chip, sky, self.total_flux_scale, self.level.sky_offset),
-                sky_weight(chip.name, sky, self.total_flux_scale),
-                build_pixel_map(corrected(chip.wcs, self.correction_of(index)), self.grid),
-            )
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run)
+        with opened_exposure(self.exposure, self.images) as opened:
+            for index in kept.chip.tolist():
+                chip = opened.chip(index)
+                sky = self.sky.again(kept.of_chip(index), chip.shape)
+                scale, offset = self.total_flux_scale, self.level.sky_offset
+                yield PlacedChip(
+                    index,
+                    calibrated(chip, sky, scale, offset, left_out.on_chip(index)),
+                    sky_weight(chip.name, sky, scale),
+                    self._pixel_map(index, chip.wcs),
+                )
+
+    def _pixel_map(self, index: int, wcs: CelestialWcs) -> PixelMap:
+        """Return the map of a chip with its WCS by the header."""
+        correction = self.correction_of(index)
+        key = digest_of(self.exposure, index, self.images, self.grid, correction)
+        known = _MAPS.find(key)
+        if known is None:
+            known = build_pixel_map(corrected(wcs, correction), self.grid)
+            _MAPS.keep(key, known, known.size_bytes)
+        return known
 
     def known_rays(self, run: Place) -> RayPixels:
         """Return the exposure's cosmic rays; none if nobody looked for any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class BinnedRow:
         return tuple(StarField(PixelBox(*box), worth) for box, worth in pairs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PreviewTask:
     """Bin a row of tiles, one tile in memory at a time; product: a `BinnedRow`.
 
@@ -90,7 +91,7 @@ class PreviewTask:
     factor: int
     search: StarFieldSearch
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the pixels of the row, and what is made of them."""
         digest = digest_of("preview", self.grid, self.row, self.checksums, self.factor, self.search)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
@@ -18,7 +19,7 @@ from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
 from alignsvc.tasks.resample import contribution_store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RejectTask:
     """Find the cosmic rays of an exposure; product: a table of `RayPixels`.
 
@@ -40,7 +41,7 @@ class RejectTask:
     rejection: CosmicRayRejection
     misalignment_px: int | None
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, and how rays are found."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)

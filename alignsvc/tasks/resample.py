@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from alignsvc.numerics.resampling.patches import ChipInTwoStates
 from alignsvc.numerics.resampling.resamplers import Resampler
 from alignsvc.numerics.resampling.saturation import saturated_grid_pixels
 from alignsvc.reasons import REASON_TEXT, SkipReason
-from alignsvc.tasks.placed import ExposureView, PlacedChip, RayPixels
+from alignsvc.tasks.placed import NO_RAYS, ExposureView, PlacedChip, RayPixels
 
 #: Part of an exposure's pixels that rays hit, up to which what they change is laid over the
 #: contribution with all rays. Above it, in a run of two passes, making all anew costs less.
@@ -32,7 +33,7 @@ def contribution_store(run: Place) -> ContributionStore:
     return ContributionStore(RunLocations(run).path(CONTRIBUTIONS))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResampleTask:
     """Read an exposure, take its sky off, drizzle it; product: a contribution.
 
@@ -55,7 +56,7 @@ class ResampleTask:
     resampler: Resampler
     fills_rays: bool = False
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the exposure's state and how it is resampled."""
         digest = digest_of("resample", self.view, self.resampler, self.fills_rays)
@@ -65,14 +66,15 @@ class ResampleTask:
         """Write the contribution."""
         store = contribution_store(self.run)
         rays = self.view.known_rays(self.run)
-        placed = tuple(self.view.placed(self.run))
+        placed = tuple(self.view.placed(self.run, NO_RAYS if self.fills_rays else rays))
         patches = self.resampler.patches() if self.fills_rays else None
         if patches is not None and rays.part_of(placed) <= _MOST_PATCHED:
             patch = patches([self._in_two_states(one, rays) for one in placed], self.view.grid)
             base = self._without_rays(store, placed)
             stored = store.lay_over(self.key.digest, base, patch, self.view.grid)
         else:
-            stored = self._written(store, [replace(p, chip=self._seen(p, rays)) for p in placed])
+            seen = [replace(p, chip=self._seen(p, rays)) for p in placed]
+            stored = self._written(store, seen)
         noise = float(np.mean([one.sky_weight for one in placed])) ** -0.5
         return TaskOutcome(
             self.key,
@@ -124,4 +126,4 @@ class ResampleTask:
         """Return the pixels of a chip as they are drizzled."""
         if self.fills_rays:
             return rays.filled_in(placed, self.view.total_flux_scale)
-        return rays.left_out(placed)
+        return placed.chip

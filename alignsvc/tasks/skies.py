@@ -12,6 +12,7 @@ from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.exposure import Exposure, ExposureRef
 from alignsvc.errors import DamagedProduct
+from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import SKIES, RunLocations
 from alignsvc.io.places import Place
@@ -92,7 +93,7 @@ class SkyOfExposure:
         """The name of its table: all that the sky follows from."""
         return f"{SKIES}{digest_of('sky', self.exposure, self.images, self.estimator)}.npz"
 
-    def __call__(self, run: Place, exposure: Exposure) -> KeptSkies:
+    def __call__(self, run: Place, exposure: Exposure | None = None) -> KeptSkies:
         """Return the sky, from the store of a run if it is there whole.
 
         Else it is measured and kept. It has the same bits whoever measures it, so that two who do
@@ -102,19 +103,20 @@ class SkyOfExposure:
         ----------
         run : Place
             The run directory.
-        exposure : Exposure
-            As its files hold it.
+        exposure : Exposure or None
+            As its files hold it; None = it is read if its sky must be measured.
 
         Raises
         ------
         DataError
-            As of the estimator.
+            As of `read_exposure` and of the estimator.
         """
         objects = RunLocations(run).products
         try:
             return read_table(objects, self.name, KeptSkies)
         except DamagedProduct:
             pass  # nobody has measured it, or what was kept is damaged
+        exposure = exposure or read_exposure(self.exposure, self.images)
         found = {
             index: self.estimator(chip.pixels, chip.mask).kept
             for index, chip in enumerate(exposure.chips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.resample import contribution_store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TellSourcesTask:
     """Tell what the sources of a tile are; product: a table of `SourceKinds`.
 
@@ -45,7 +46,7 @@ class TellSourcesTask:
     background: TableRef
     model: MosaicSources
 
-    @property
+    @cached_property
     def key(self) -> TaskKey:
         """Identity: the mosaic's pixels, the sources and the model's settings."""
         view = self.view

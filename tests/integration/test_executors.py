@@ -132,6 +132,13 @@ class Homely(Toy):
         return replace(super().__call__(), facts=(("pid", float(os.getpid())),))
 
 
+class SlowAtHome(Homely):
+    """Takes a while, so that some wait at each home."""
+
+    def befalls(self) -> None:
+        time.sleep(0.2)
+
+
 class OutOfMemory(Toy):
     def befalls(self) -> None:
         raise MemoryError("wanted 1 TiB")
@@ -459,6 +466,21 @@ def test_a_task_goes_where_another_of_its_number_was(
             homes[tasks[1].key == outcome.key].add(outcome.fact("pid"))
     assert [len(pids) for pids in homes] == [1, 1]
     assert homes[0] != homes[1]
+
+
+def test_tasks_find_another_home_when_all_workers_are_gone_at_once(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """dask keeps such tasks to the addresses that are gone, though others were allowed."""
+    # A report may be lost with its worker while it is asked for: no need to wait a minute for it.
+    settings = DaskSettings(poll_s=0.2, answer_timeout_s=10.0)
+    executor = workshop.executor(tmp_path, events, settings)
+    outcomes = executor.run(SlowAtHome(n, tmp_path) for n in range(12))
+    done = [next(outcomes)]
+    for worker in workshop.shared._client.run(os.getpid).values():
+        os.kill(worker, signal.SIGKILL)
+    done += outcomes
+    assert [outcome.is_ok for outcome in done] == [True] * 12
 
 
 def test_a_task_that_kills_its_workers_fails_and_the_others_survive(

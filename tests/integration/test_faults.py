@@ -19,6 +19,7 @@ from alignsvc import api
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.errors import ResourceError
 from alignsvc.run import stored
+from alignsvc.run.status import RunStanding
 from alignsvc.tasks.merge import MergeTask
 
 pytestmark = pytest.mark.slow
@@ -48,8 +49,13 @@ def test_a_disk_that_is_full_stops_the_run_and_resume_goes_on(
         assert ended.returncode == 3
         assert "No space left" in ended.stderr or "disk is full" in ended.stderr
         assert "Traceback" not in ended.stderr
+        if kilobytes > 100:  # with less there was no room to keep, and the driver is merely gone
+            status = api.status(config.with_suffix(""))
+            assert status.standing is RunStanding.STOPPED
+            assert "disk is full; free some space" in status.why_ended
         filler.unlink()
         assert content(api.align(config).directory) == wanted
+        assert not api.status(config.with_suffix("")).why_ended
 
 
 def test_a_tile_that_does_not_fit_into_memory_stops_the_run_by_what_to_set(

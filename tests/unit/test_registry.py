@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,24 @@ def test_an_unknown_plugin_is_named_with_the_nearest() -> None:
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="two examples are named 'sample'"):
         FAMILY.register("sample")(type("Other", (), {}))
+
+
+def test_a_plugin_is_found_without_its_siblings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One of them may need a package that takes half a second to import, or is not there.
+    family = tmp_path / "some_family"
+    family.mkdir()
+    (family / "__init__.py").write_text(
+        "from alignsvc.registry import Registry\nFAMILY = Registry('kind', 'some_family')\n"
+    )
+    (family / "light.py").write_text(
+        "from dataclasses import dataclass\nfrom some_family import FAMILY\n"
+        "@FAMILY.register('light')\n@dataclass(frozen=True)\nclass Light: ...\n"
+    )
+    (family / "heavy.py").write_text("raise ImportError('a package is missing')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    package = importlib.import_module("some_family")
+    assert type(package.FAMILY.build("light", {})).__name__ == "Light"
+    with pytest.raises(ImportError, match="a package is missing"):
+        package.FAMILY.build("lihgt", {})

@@ -1,7 +1,9 @@
 """The loops over the pixels of blots: planes of the grid, as windows of a chip see them.
 
 What a window sees is copied first: reading a piece of a large plane row by row costs little, and
-finding its pixels there one by one costs more than all that is done with them.
+finding its pixels there one by one costs more than all that is done with them. What is called for
+each row is handed plain arrays and becomes a part of its caller: a call that is handed named tuples
+counts who uses each of their arrays, and costs as much as the row.
 """
 
 from __future__ import annotations
@@ -11,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import KNOTS
 
 #: Of the knots that a value needs along an axis, how many lie below its pixel.
 BELOW = 2
-#: Pixels of a window's row that are placed at once.
-_SEGMENT = 64
 #: Pixels that a processor interpolates at once: neighbours on the chip and on the grid.
 _TOGETHER = 16
 #: So few take less time one after the other.
@@ -84,39 +84,31 @@ class _Piece(NamedTuple):
 
     Parameters
     ----------
-    coefficients, variance, share : float32 arrays
-        `variance` is 0 where not good. `coefficients` have some numbers more at their end.
+    coefficients : float32 array
+        Some numbers more at the end.
+    weight, share : float32 arrays
     others : bool array
     """
 
     coefficients: Float32Array
-    variance: Float32Array
+    weight: Float32Array
     share: Float32Array
     others: BoolArray
 
 
-class _Segment(NamedTuple):
-    """Where some pixels of a window's row lie in the piece.
+class _Sampled(NamedTuple):
+    """What a window sees, row after row.
 
     Parameters
     ----------
-    x, y : int64 arrays
-        The pixel below and left.
     nearest : int64 array
-        Index of the nearest pixel.
-    weight : float32 array
-        Of the six knots along x, of those along y, in units of 1 / 3840, and the value: `_ROW`
-        numbers each, in one array, so that a compiler knows them apart.
+        Index of the nearest pixel in the piece.
+    values : float32 array
+        Of the spline; some numbers more at the end.
     """
 
-    x: IntArray
-    y: IntArray
     nearest: IntArray
-    weight: Float32Array
-
-
-#: Numbers of a row of `_Segment.weight`: what is interpolated together may reach beyond the end.
-_ROW = _SEGMENT + _TOGETHER
+    values: Float32Array
 
 
 @compiled
@@ -124,23 +116,16 @@ def fill_blots(planes: GridPlanes, views: Views, blots: BlotPlanes) -> None:
     """Write all pixels of blots. A value depends on where its pixel lies, and on nothing else."""
     side = blots.values.shape[1]
     height, width = views.shape
-    piece, segment = _empty_piece(height * width), _empty_segment()
+    piece, sampled = _empty_piece(height * width), _empty_sampled(side)
+    room = _room(side)
     for k in range(len(views.place)):
-        _copy(planes, views.first[k], (height, width), views.source[k], piece)
-        for row in range(side):
-            for column in range(0, side, _SEGMENT):
-                n = min(_SEGMENT, side - column)
-                _follow(views.place[k], (row, column, n), (height, width), segment)
-                _interpolate(piece.coefficients, width, n, segment)
-                part = slice(column, column + n)
-                seen = BlotPlanes(
-                    blots.values[k, row, part],
-                    blots.good[k, row, part],
-                    blots.variance[k, row, part],
-                    blots.share[k, row, part],
-                    blots.others[k, row, part],
-                )
-                _write(piece, segment, views.area[k], seen)
+        first = views.first[k, 0], views.first[k, 1]
+        _copy(planes.coefficients, first, (height, width), piece.coefficients)
+        _copy_inside(planes.weight, first, (height, width), piece.weight)
+        _copy_inside(planes.share, first, (height, width), piece.share)
+        _tell_others(planes.label, first, (height, width), (views.source[k], piece.others))
+        _sample(views.place[k], piece.coefficients, (height, width), (sampled, room))
+        _see(piece, sampled, views.area[k], (k, blots))
 
 
 @compiled
@@ -154,142 +139,183 @@ def _empty_piece(size: int) -> _Piece:
 
 
 @compiled
-def _empty_segment() -> _Segment:
-    return _Segment(
-        np.empty(_SEGMENT, np.int64),
-        np.empty(_SEGMENT, np.int64),
-        np.empty(_SEGMENT, np.int64),
-        np.zeros((2 * KNOTS + 1) * _ROW, np.float32),
+def _empty_sampled(side: int) -> _Sampled:
+    return _Sampled(np.empty(side**2, np.int64), np.empty(side**2 + _TOGETHER, np.float32))
+
+
+@compiled
+def _room(side: int) -> tuple[IntArray, IntArray, Float32Array]:
+    """Return room for a row: the pixels below and left, and the weights of knots along x and y."""
+    return (
+        np.empty(side, np.int64),
+        np.empty(side, np.int64),
+        np.zeros(2 * KNOTS * (side + _TOGETHER), np.float32),
     )
 
 
 @compiled
 def _copy(
-    planes: GridPlanes, first: IntArray, shape: tuple[int, int], source: int, piece: _Piece
+    plane: Float32Array, first: tuple[int, int], shape: tuple[int, int], piece: Float32Array
 ) -> None:
-    """Copy what a window sees of the planes."""
-    ny, nx = planes.weight.shape
+    """Copy a piece of a plane, whose outermost numbers continue beyond it."""
+    ny, nx = plane.shape
     height, width = shape
     left, low = first
-    # What of the piece's columns the box has.
-    begin, end = min(max(-left, 0), width), min(max(nx - left, 0), width)
     for row in range(height):
-        y = min(max(low + row, 0), ny - 1)
-        part = slice(row * width, (row + 1) * width)
-        coefficients, variance = piece.coefficients[part], piece.variance[part]
-        share, others = piece.share[part], piece.others[part]
-        if begin > 0 or end < width or y != low + row:
-            variance[:] = 0
-            share[:] = 0
-            for column in range(width):
-                coefficients[column] = planes.coefficients[y, min(max(left + column, 0), nx - 1)]
+        # Unsigned, or each index might count from the end: then nothing would be done together.
+        y, start = np.uint64(min(max(low + row, 0), ny - 1)), np.uint64(row * width)
+        if 0 <= left <= nx - width:
+            begin = np.uint64(left)
+            for column in range(np.uint64(width)):
+                piece[start + column] = plane[y, begin + column]
         else:
-            _copy_row(planes.coefficients[y, left : left + width], coefficients)
-        others[:] = False
-        if y == low + row and begin < end:
-            inside = slice(left + begin, left + end)
-            _invert(planes.weight[y, inside], variance[begin:end])
-            _copy_row(planes.share[y, inside], share[begin:end])
-            if planes.label.size:
-                _tell_others(planes.label[y, inside], source, others[begin:end])
+            for column in range(width):
+                piece[row * width + column] = plane[y, min(max(left + column, 0), nx - 1)]
 
 
 @compiled
-def _copy_row(row: Float32Array, into: Float32Array) -> None:
-    for i in range(len(row)):
-        into[i] = row[i]
-
-
-@compiled
-def _invert(weight: Float32Array, variance: Float32Array) -> None:
-    for i in range(len(weight)):
-        inverse = np.float32(1) / weight[i]
-        variance[i] = inverse if weight[i] > 0 else np.float32(0)
-
-
-@compiled
-def _tell_others(label: IntArray, source: int, others: BoolArray) -> None:
-    for i in range(len(label)):
-        others[i] = (label[i] != 0) & (label[i] != source)
-
-
-@compiled
-def _follow(
-    place: FloatArray, start: tuple[int, int, int], shape: tuple[int, int], segment: _Segment
+def _copy_inside(
+    plane: Float32Array, first: tuple[int, int], shape: tuple[int, int], piece: Float32Array
 ) -> None:
-    """Write where pixels of a row lie in a piece, and what the knots about each weigh."""
-    row, column, n = start
+    """Copy a piece of a plane; 0 beyond it."""
+    ny, nx = plane.shape
     height, width = shape
-    x, y, nearest, weight = segment
-    for axis in range(2):
-        one, by_i, by_j, by_ii, by_ij, by_jj = place[axis]
-        begin = one + row * (by_j + row * by_jj)
-        slope = by_i + row * by_ij
-        last = (width if axis == 0 else height) - KNOTS + BELOW
-        pixel = x if axis == 0 else y
-        begin_weight = axis * KNOTS * _ROW
-        for i in range(n):
-            at = begin + (column + i) * (slope + (column + i) * by_ii)
-            below = np.floor(at)
-            # Beyond its piece, whose rim is not good, a window sees the rim.
-            if not below >= BELOW:
-                below = np.float64(BELOW)
-            if below > last:
-                below = np.float64(last)
-            above = np.float32(at - below) - np.float32(0.5)
-            pixel[i] = np.int64(below)
-            weight[begin_weight + i] = np.float32(2) * above
-    for i in range(n):
-        up, right = weight[KNOTS * _ROW + i] >= 0, weight[i] >= 0
-        nearest[i] = (y[i] + up) * width + x[i] + right
-    for axis in range(2):
-        _weigh(weight[axis * KNOTS * _ROW : (axis + 1) * KNOTS * _ROW], n)
+    left, low = first
+    begin, end = max(-left, 0), min(nx - left, width)
+    piece[:] = 0
+    for row in range(max(-low, 0), min(ny - low, height)):
+        y, x, start = np.uint64(low + row), np.uint64(left + begin), np.uint64(row * width + begin)
+        for column in range(np.uint64(max(end - begin, 0))):
+            piece[start + column] = plane[y, x + column]
 
 
 @compiled
-def _weigh(weight: Float32Array, n: int) -> None:
-    """Write the weights of six knots over the double distances from the middle of the third."""
+def _tell_others(
+    label: IntArray,
+    first: tuple[int, int],
+    shape: tuple[int, int],
+    of: tuple[int, BoolArray],
+) -> None:
+    """Write which pixels of a piece have the label of another source."""
+    ny, nx = label.shape
+    height, width = shape
+    left, low = first
+    source, others = of
+    begin, end = max(-left, 0), min(nx - left, width)
+    others[:] = False
+    for row in range(max(-low, 0), min(ny - low, height)):
+        y, x, start = np.uint64(low + row), np.uint64(left + begin), np.uint64(row * width + begin)
+        for column in range(np.uint64(max(end - begin, 0))):
+            one = label[y, x + column]
+            others[start + column] = (one != 0) & (one != source)
+
+
+@compiled
+def _sample(
+    place: FloatArray,
+    coefficients: Float32Array,
+    shape: tuple[int, int],
+    into: tuple[_Sampled, tuple[IntArray, IntArray, Float32Array]],
+) -> None:
+    """Write the spline's values at the pixels of a window, and which pixels are nearest."""
+    (nearest, values), (x, y, weight) = into
+    side, (height, width) = len(x), shape
+    for row in range(side):
+        for axis in range(2):
+            one, by_i, by_j, by_ii, by_ij, by_jj = place[axis]
+            line = one + row * (by_j + row * by_jj), by_i + row * by_ij, by_ii
+            last = (height if axis else width) - KNOTS + BELOW
+            _follow(line, last, y if axis else x, axis, weight)
+        _find_nearest((x, y), weight, width, nearest, row)
+        for axis in range(2):
+            _weigh(weight, axis, side)
+        begin = 0
+        while begin < side:
+            end = begin + 1
+            while end < side and x[end] == x[end - 1] + 1 and y[end] == y[begin]:
+                end += 1
+            first = (y[begin] - BELOW) * width + x[begin] - BELOW
+            _interpolate(coefficients, (first, width), weight, (begin, end, side), values, row)
+            begin = end
+
+
+@compiled_sums
+def _follow(
+    line: tuple[float, float, float], last: int, pixel: IntArray, axis: int, weight: Float32Array
+) -> None:
+    """Write where pixels of a row lie: the pixel below, and twice the distance from its end."""
+    begin, slope, bend = line
+    start = np.uint64(axis * KNOTS * (len(pixel) + _TOGETHER))
+    for i in range(np.uint64(len(pixel))):
+        column = np.float64(i)
+        at = begin + column * (slope + column * bend)
+        below = np.floor(at)
+        # Beyond its piece, whose rim is not good, a window sees the rim.
+        if not below >= BELOW:
+            below = np.float64(BELOW)
+        if below > last:
+            below = np.float64(last)
+        pixel[i] = np.int64(below)
+        weight[start + i] = np.float32(2) * (np.float32(at - below) - np.float32(0.5))
+
+
+@compiled_sums
+def _find_nearest(
+    pixel: tuple[IntArray, IntArray], weight: Float32Array, width: int, nearest: IntArray, row: int
+) -> None:
+    x, y = pixel
+    start, along_y = np.uint64(row * len(x)), np.uint64(KNOTS * (len(x) + _TOGETHER))
+    for i in range(np.uint64(len(x))):
+        up, right = weight[along_y + i] >= 0, weight[i] >= 0
+        nearest[start + i] = (y[i] + up) * width + x[i] + right
+
+
+@compiled_sums
+def _weigh(weight: Float32Array, axis: int, n: int) -> None:
+    """Write the weights of six knots over the double distances from the middle of the third.
+
+    In units of 1 / 3840.
+    """
     five, ten = np.float32(5), np.float32(10)
-    for i in range(n):
+    line = np.uint64(n + _TOGETHER)
+    zero = np.uint64(axis * KNOTS) * line
+    one, two, three = zero + line, zero + line + line, zero + line + line + line
+    four, last = three + line, three + line + line
+    for i in range(np.uint64(n)):
         # About the middle between two knots weights mirror each other: even parts and odd ones.
-        z = weight[i]
+        z = weight[zero + i]
         q = z * z
         even = np.float32(1) + q * (ten + q * five)
         odd = z * (five + q * (ten + q))
-        weight[i], weight[5 * _ROW + i] = even - odd, even + odd
+        weight[zero + i], weight[last + i] = even - odd, even + odd
         even = np.float32(237) + q * (np.float32(210) - q * np.float32(15))
         odd = z * (np.float32(375) + q * (np.float32(30) - q * five))
-        weight[_ROW + i], weight[4 * _ROW + i] = even - odd, even + odd
+        weight[one + i], weight[four + i] = even - odd, even + odd
         even = np.float32(1682) + q * (q * ten - np.float32(220))
         odd = z * (np.float32(770) + q * (q * ten - np.float32(140)))
-        weight[2 * _ROW + i], weight[3 * _ROW + i] = even - odd, even + odd
+        weight[two + i], weight[three + i] = even - odd, even + odd
 
 
-@compiled
-def _interpolate(coefficients: Float32Array, width: int, n: int, segment: _Segment) -> None:
-    """Write the spline's values at pixels of a row, those together that are so on the grid."""
-    x, y, _, weight = segment
-    begin = 0
-    while begin < n:
-        end = begin + 1
-        while end < n and x[end] == x[end - 1] + 1 and y[end] == y[begin]:
-            end += 1
-        for i in range(begin, end, _TOGETHER):
-            first = (y[i] - BELOW) * width + x[i] - BELOW
-            n_together = _TOGETHER if end - i > _FEW else end - i
-            _interpolate_together(coefficients[first:], width, weight[i:], n_together)
-        begin = end
-
-
-@compiled
-def _interpolate_together(c: Float32Array, width: int, w: Float32Array, n: int) -> None:
-    """Write the values of n neighbours; of many, also of what is beyond, written again later."""
-    # Unsigned, or each index might count from the end: then nothing would be done together.
-    zero, one, row, line = np.uint64(0), np.uint64(1), np.uint64(_ROW), np.uint64(width)
-    for i in range(np.uint64(n)):
-        x0, x1, x2 = zero + i, row + i, row + row + i
-        x3, x4, x5 = x2 + row, x2 + row + row, x2 + row + row + row
-        y, k, value = x5 + row, x0, np.float32(0)
+@compiled_sums
+def _interpolate(
+    c: Float32Array,
+    start: tuple[int, int],
+    w: Float32Array,
+    part: tuple[int, int, int],
+    values: Float32Array,
+    row: int,
+) -> None:
+    """Write the values of neighbours; of many, also of what is beyond, written again later."""
+    begin, end, side = part
+    n = end - begin
+    n_together = -(-n // _TOGETHER) * _TOGETHER if n > _FEW else n
+    one, line, step = np.uint64(1), np.uint64(start[1]), np.uint64(side + _TOGETHER)
+    first, zero, into = np.uint64(start[0]), np.uint64(begin), np.uint64(row * side + begin)
+    for i in range(np.uint64(n_together)):
+        k, x0 = first + i, zero + i
+        x1, x2 = x0 + step, x0 + step + step
+        x3, x4, x5 = x2 + step, x2 + step + step, x2 + step + step + step
+        y, value = x5 + step, np.float32(0)
         for _ in range(KNOTS):
             value += w[y] * (
                 w[x0] * c[k]
@@ -299,21 +325,43 @@ def _interpolate_together(c: Float32Array, width: int, w: Float32Array, n: int) 
                 + w[x4] * c[k + one + one + one + one]
                 + w[x5] * c[k + one + one + one + one + one]
             )
-            y += row
+            y += step
             k += line
-        w[y] = value * np.float32(1.0 / _UNIT**2)
+        values[into + i] = value * np.float32(1.0 / _UNIT**2)
 
 
 @compiled
-def _write(piece: _Piece, segment: _Segment, area: np.float32, seen: BlotPlanes) -> None:
-    """Write pixels of a row, with the area that they have."""
-    for i in range(len(seen.values)):
-        k = np.uint64(segment.nearest[i])
-        variance = piece.variance[k]
-        good = variance > 0
-        seen.good[i] = good
-        value = area * segment.weight[2 * KNOTS * _ROW + i]
-        seen.values[i] = value if good else np.float32(0)
-        seen.variance[i] = area * area * variance
-        seen.share[i] = piece.share[k]
-        seen.others[i] = piece.others[k]
+def _see(piece: _Piece, sampled: _Sampled, area: np.float32, into: tuple[int, BlotPlanes]) -> None:
+    """Write the pixels of a window, with the area that they have."""
+    k, blots = into
+    nearest, values = sampled
+    n = len(nearest)
+    variance, share = blots.variance[k].reshape(-1), blots.share[k].reshape(-1)
+    others, good, found = (
+        blots.others[k].reshape(-1),
+        blots.good[k].reshape(-1),
+        blots.values[k].reshape(-1),
+    )
+    begin = 0
+    while begin < n:
+        end = begin + 1
+        while end < n and nearest[end] == nearest[end - 1] + 1:
+            end += 1
+        first, start, n_together = (
+            np.uint64(nearest[begin]),
+            np.uint64(begin),
+            np.uint64(end - begin),
+        )
+        for i in range(n_together):
+            variance[start + i] = piece.weight[first + i]
+        for i in range(n_together):
+            share[start + i] = piece.share[first + i]
+        for i in range(n_together):
+            others[start + i] = piece.others[first + i]
+        begin = end
+    for i in range(n):
+        weight = variance[i]
+        inverse = area * area / weight
+        variance[i] = inverse if weight > 0 else np.float32(0)
+        found[i] = area * values[i] if weight > 0 else np.float32(0)
+        good[i] = weight > 0

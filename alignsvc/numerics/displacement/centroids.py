@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
-from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.information import Information
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Refined, judged
-from alignsvc.numerics.displacement.window_moments import centred, responses, window_moments
+from alignsvc.numerics.displacement.window_moments import centred, window_means, window_worth
 
 _LEAST_OTHERS = 1e-3
 
@@ -67,37 +68,30 @@ class WindowedCentroids:
     def centroids(self, pairs: PairStack, start: Points) -> Centroids:
         """Return the centroids in the cutouts and in the templates moved by `start`."""
         good = pairs.common(start)
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
-        inside = (good & pairs.aperture(start)).astype(np.float32)
-        outset = Equations(pairs, pairs.spline, pairs.weight * inside, factors).outset(start)
-        begin = Points(pairs.centre.x - start.x, pairs.centre.y - start.y)
-        frames = tuple(
-            _Frame(np.where(good, f, 0), outset.width_px) for f in (pairs.pixels, outset.template)
-        )
-        own, theirs = (self._found(frame, begin) for frame in frames)
-        at_own, at_theirs = (_known(point, begin) for point in (own, theirs))
-        own_variance, template_variance = pairs.variances(outset.model)
-        own_covariance, own_sound = frames[0].covariance(at_own, own_variance * good)
-        covariance, sound = frames[1].covariance(at_theirs, template_variance * good)
-        informative = own_sound & sound
-        flux, template_flux = (
-            frame.moments(at)[:, 0, 0]
-            for frame, at in zip(frames, (at_own, at_theirs), strict=True)
-        )
-        seen = template_flux > 0
+        outset = Outset.of(pairs, pairs.weight * (good & pairs.aperture(start)), start)
+        begin, width = Points(pairs.centre.x - start.x, pairs.centre.y - start.y), outset.width_px
+        values = contiguous(pairs.pixels * good), contiguous(outset.template * good)
+        own, theirs = (self._found(frame, begin, width) for frame in values)
+        at_own, at_theirs = (_rows(_known(point, begin)) for point in (own, theirs))
+        own_variance, template_variance = pairs.variances(outset.model, good)
+        worth = window_worth(values[0], own_variance, at_own, width)
+        of_template = window_worth(values[1], template_variance, at_theirs, width)
+        informative = worth.sound & of_template.sound
+        seen = of_template.flux > 0
+        none = np.full(len(pairs), np.nan)
         information = Information(
-            own=np.where(informative[:, None, None], own_covariance, np.nan),
-            template=np.where(informative[:, None, None], covariance, np.nan),
-            flux=np.divide(flux, template_flux, out=np.full(len(pairs), np.nan), where=seen),
-            share=_Frame(pairs.share, outset.width_px).mean(at_own),
+            own=np.where(informative[:, None, None], worth.covariance, np.nan),
+            template=np.where(informative[:, None, None], of_template.covariance, np.nan),
+            flux=np.divide(worth.flux, of_template.flux, out=none, where=seen),
+            share=window_means(contiguous(pairs.share), at_own, width),
             informative=informative,
         )
         return Centroids(own, theirs, information)
 
-    def _found(self, frame: _Frame, begin: Points) -> Points:
+    def _found(self, values: Float32Array, begin: Points, width_px: FloatArray) -> Points:
         """Return the centroids; NaN where the iteration does not end near its begin."""
         limits = self.tolerance_px, self.reach, self.max_iterations
-        return Points(*centred(frame.values, _rows(begin), frame.width_px, limits).T)
+        return Points(*centred(values, _rows(begin), width_px, limits).T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,40 +132,6 @@ def own_places(catalogue: Points, measured: Displacements) -> Points:
     """Return where an exposure has sources whose displacements `on_catalogue` gave."""
     others = np.maximum(1 - measured.weight_share, _LEAST_OTHERS)
     return Points(catalogue.x - measured.dx * others, catalogue.y - measured.dy * others)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Frame:
-    """Frames (n, side, side), 0 where nothing is known, with the width of each one's window."""
-
-    values: Float32Array
-    width_px: FloatArray
-
-    def moments(self, at: Points, power: int = 1) -> FloatArray:
-        """Return ``sum g^power f v^j u^i`` about points, shape (n, j, i), j and i from 0 to 2."""
-        values = np.ascontiguousarray(self.values, np.float32)
-        return window_moments(values, _rows(at), self.width_px, power)
-
-    def mean(self, at: Points) -> FloatArray:
-        """Return the mean within the window; NaN where the window lies outside of the frame."""
-        whole = _Frame(np.ones_like(self.values), self.width_px).moments(at)[:, 0, 0]
-        mean: FloatArray = np.divide(
-            self.moments(at)[:, 0, 0], whole, out=np.full(len(whole), np.nan), where=whole > 0
-        )
-        return mean
-
-    def covariance(self, at: Points, variance: Float32Array) -> tuple[FloatArray, BoolArray]:
-        """Return the covariances of centroids, px^2, and where they mean something.
-
-        The error of c is ``R^-1 sum g u n``, with R how ``sum g u f`` answers to c.
-        """
-        response, sound = responses(self.moments(at))
-        noise = _Frame(variance, self.width_px).moments(at, power=2)
-        products = np.stack([noise[:, 0, 2], noise[:, 1, 1], noise[:, 1, 1], noise[:, 2, 0]], 1)
-        inverse = np.linalg.inv(response)
-        covariance = inverse @ products.reshape(-1, 2, 2) @ np.swapaxes(inverse, 1, 2)
-        scaled: FloatArray = covariance * (self.width_px**2)[:, None, None]
-        return scaled, sound
 
 
 def _rows(points: Points) -> FloatArray:

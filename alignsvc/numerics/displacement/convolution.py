@@ -9,8 +9,9 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
 from alignsvc.numerics.compiled import compiled_sums
 
-#: Where a Gaussian ends, in sigma: beyond, it is less than the rounding of its middle.
-REACH_SIGMA = 5.5
+#: Where a kernel's Gaussian ends, in sigma: beyond lie four parts in 10^5 of it, and what is left
+#: is as symmetric and has the sum that it should have.
+_REACH_SIGMA = 4.5
 #: Weights less than this part of the largest are none.
 _NEGLIGIBLE = 1e-9
 #: Weights that are applied in one go.
@@ -21,44 +22,51 @@ _NEXT = cast(int, np.int64(1))
 
 def reach_of(sigma_px: float, side: int) -> int:
     """Return how many pixels a Gaussian reaches, within planes of a side."""
-    return int(min(np.ceil(REACH_SIGMA * sigma_px), side - 1))
+    return int(min(np.ceil(_REACH_SIGMA * sigma_px), side - 1))
 
 
-def convolved(planes: Float32Array, along_x: FloatArray, along_y: FloatArray) -> Float32Array:
-    """Return ``sum_t planes * (along_x_t(x) along_y_t(y))``, the planes taken as 0 outside.
+def convolved(
+    planes: Float32Array, along_x: FloatArray, along_y: FloatArray, itself: float = 0.0
+) -> Float32Array:
+    """Return planes convolved with ``itself delta + sum_t along_x_t(x) along_y_t(y)``.
 
     Parameters
     ----------
     planes : float32 array, shape (n, side, side)
+        Taken as 0 outside.
     along_x, along_y : float arrays, shape (n or 1, terms, 2 reach + 1)
         Kernels at distances -reach to reach; one set for all planes, or one for each.
+    itself : float
 
     Returns
     -------
     float32 array, shape of `planes`
     """
     result = np.empty(planes.shape, np.float32)
-    weights = _weights(along_x), _weights(along_y)
-    _convolve(contiguous(planes), *weights, along_x.shape[-1] // 2, result)
+    weights_x = _weights(along_x)
+    weights_y = weights_x if along_y is along_x else _weights(along_y)
+    reach = along_x.shape[-1] // 2
+    _convolve(contiguous(planes), (weights_x, weights_y), reach, np.float32(itself), result)
     return result
 
 
 def _weights(kernels: FloatArray) -> Float32Array:
     """Return kernels by increasing place of what they weigh, zeros to a multiple at the end."""
-    short = -kernels.shape[-1] % _AT_ONCE
+    size = kernels.shape[-1]
+    weights = np.zeros((*kernels.shape[:-1], size + -size % _AT_ONCE), np.float32)
     # Ends that round to nothing are skipped; multiplied, they would be denormal and slow.
-    largest = np.abs(kernels).max(axis=2, keepdims=True)
-    counted = np.where(np.abs(kernels) > _NEGLIGIBLE * largest, kernels, 0)
-    flipped = np.pad(counted[..., ::-1], ((0, 0), (0, 0), (0, short)))
-    return contiguous(flipped.astype(np.float32))
+    sizes = np.abs(kernels)
+    counts = sizes > _NEGLIGIBLE * sizes.max(axis=2, keepdims=True)
+    np.multiply(kernels, counts, out=weights[..., size - 1 :: -1], casting="same_kind")
+    return contiguous(weights)
 
 
 @compiled_sums
 def _convolve(
     planes: Float32Array,
-    along_x: Float32Array,
-    along_y: Float32Array,
+    kernels: tuple[Float32Array, Float32Array],
     reach: int,
+    itself: np.float32,
     result: Float32Array,
 ) -> None:
     """Convolve plane by plane, each laid out as one long row.
@@ -67,6 +75,7 @@ def _convolve(
     copies of the whole, which fills the lanes of a processor however small the plane. The zeros
     between two rows are beyond the end of one and before the beginning of the other.
     """
+    along_x, along_y = kernels
     n, side = planes.shape[0], planes.shape[1]
     n_terms, n_weights = along_x.shape[1], along_x.shape[2]
     row = side + reach
@@ -79,10 +88,12 @@ def _convolve(
         for y in range(side):
             for x in range(side):
                 padded[reach + y * row + x] = planes[i, y, x]
-        whole[:] = 0
+        for j in range(length):
+            whole[j] = itself * padded[reach + j]
         for term in range(n_terms):
             seen = rows[reach * row : reach * row + length]
-            seen[:] = 0
+            for j in range(length):
+                seen[j] = 0
             _add_filtered(padded, _NEXT, along_x[mine, term], seen)
             _add_filtered(rows, row, along_y[mine, term], whole)
         for y in range(side):

@@ -8,6 +8,7 @@ from alignsvc.numerics.displacement.cutouts import MaskedStack, middles
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.displacement.templates import SplineStack
 
 
 def correlated(
@@ -24,8 +25,6 @@ def correlation_maps(correlator: Correlator, pairs: PairStack, sides: Sides) -> 
     """
     # Boxes have room for the soft edge of a fit; here apertures end where they end.
     sides = sides.holding(float(pairs.aperture_px.max()))
-    blots = pairs.spline.half_pixel(sides.correlated)
     good = middles(pairs.template_good, sides.correlated)
     image = MaskedStack(middles(pairs.pixels, sides.box), middles(pairs.searched, sides.box))
-    template = MaskedStack(blots, good, pairs.spline.coefficients)
-    return interlaced(correlator(image, template, sides.max_lag))
+    return interlaced(correlator(image, SplineStack(pairs.spline, good), sides.max_lag))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 _Number = TypeVar("_Number", np.float32, np.bool_)
@@ -27,13 +28,10 @@ class MaskedStack:
         that share one mask: the four half-pixel blots.
     good : bool array, shape (n, side, side)
         True = the value counts.
-    coefficients : float32 array, shape (n, wider side, wider side), or None
-        Of the quintic splines of which the versions are the four half-pixel blots, where they are.
     """
 
     values: Float32Array
     good: BoolArray
-    coefficients: Float32Array | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape[-2:] != self.good.shape[-2:] or len(self.values) != len(self.good):
@@ -111,30 +109,52 @@ def cut(chip: CalibratedChip, centres: Points, side: int) -> CutoutStack:
     CutoutStack
         Pixels off the chip are not good.
     """
-    ny, nx = chip.pixels.shape
     corner_x = np.rint(centres.x - 0.5 * (side - 1)).astype(np.int64)
     corner_y = np.rint(centres.y - 0.5 * (side - 1)).astype(np.int64)
-    step = np.arange(side)
-    column = corner_x[:, None] + step
-    row = corner_y[:, None] + step
-    on_row, on_column = (row >= 0) & (row < ny), (column >= 0) & (column < nx)
-    on_chip = on_row[:, :, None] & on_column[:, None, :]
-    pixels, weight = (
-        pieces(plane, corner_y, corner_x, side) for plane in (chip.pixels, chip.weight)
-    )
-    saturated = pieces(chip.saturated, corner_y, corner_x, side)
-    good = on_chip & (weight > 0)
-    pixels[~good] = 0
-    weight[~good] = 0
-    return CutoutStack(
-        corner_x=corner_x,
-        corner_y=corner_y,
-        pixels=pixels,
-        weight=weight,
-        good=good,
-        saturated=saturated & on_chip,
-        on_chip=on_chip,
-    )
+    shape = (len(corner_x), side, side)
+    pixels, weight = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    good, saturated, on_chip = (np.empty(shape, bool) for _ in range(3))
+    planes = chip.pixels, chip.weight, chip.saturated
+    _cut(planes, (corner_x, corner_y), (pixels, weight), (good, saturated, on_chip))
+    return CutoutStack(corner_x, corner_y, pixels, weight, good, saturated, on_chip)
+
+
+@compiled
+def _cut(
+    chip: tuple[Float32Array, Float32Array, BoolArray],
+    corner: tuple[IntArray, IntArray],
+    values: tuple[Float32Array, Float32Array],
+    masks: tuple[BoolArray, BoolArray, BoolArray],
+) -> None:
+    """Fill pixels and weights, and which are good, saturated, on the chip; see `CutoutStack`."""
+    chip_pixels, chip_weight, chip_saturated = chip
+    pixels, weight = values[0].reshape(-1), values[1].reshape(-1)
+    good, saturated, on_chip = masks[0].reshape(-1), masks[1].reshape(-1), masks[2].reshape(-1)
+    (ny, nx), side, zero = chip_pixels.shape, values[0].shape[1], np.float32(0)
+    for k in range(len(corner[0])):
+        left, low = corner[0][k], corner[1][k]
+        begin, end = min(max(-left, 0), side), max(min(nx - left, side), 0)
+        for row in range(side):
+            # Unsigned, or each index might count from the end: nothing would be done together.
+            start = np.uint64((k * side + row) * side)
+            if begin > 0 or end < side or not 0 <= low + row < ny:
+                for i in range(np.uint64(side)):
+                    pixels[start + i] = weight[start + i] = zero
+                    good[start + i] = saturated[start + i] = on_chip[start + i] = False
+            if not 0 <= low + row < ny:
+                continue
+            y, x, into = np.uint64(low + row), np.uint64(left + begin), start + np.uint64(begin)
+            n = np.uint64(max(end - begin, 0))
+            for i in range(n):
+                one, light = chip_weight[y, x + i], chip_pixels[y, x + i]
+                weight[into + i] = one if one > 0 else zero
+                pixels[into + i] = light if one > 0 else zero
+            for i in range(n):
+                good[into + i] = chip_weight[y, x + i] > 0
+            for i in range(n):
+                saturated[into + i] = chip_saturated[y, x + i]
+            for i in range(n):
+                on_chip[into + i] = True
 
 
 def pieces(plane: NDArray[_Number], row: IntArray, column: IntArray, side: int) -> NDArray[_Number]:
@@ -176,5 +196,19 @@ def middles(stack: NDArray[_Number], side: int) -> NDArray[_Number]:
 
 def boxes(stack: NDArray[_Number], row: IntArray, column: IntArray, side: int) -> NDArray[_Number]:
     """Return a square box of each frame, by its first pixel, shape (n, side, side): copies."""
-    windows = sliding_window_view(stack, (side, side), axis=(1, 2))
-    return windows[np.arange(len(stack)), row, column]
+    found = np.empty((len(stack), side, side), stack.dtype)
+    _copy_boxes(contiguous(stack), row, column, found)
+    return found
+
+
+@compiled
+def _copy_boxes(
+    stack: NDArray[_Number], row: IntArray, column: IntArray, found: NDArray[_Number]
+) -> None:
+    wider, side, into, of = stack.shape[1], found.shape[1], found.reshape(-1), stack.reshape(-1)
+    for k in range(len(found)):
+        for y in range(side):
+            start = np.uint64((k * side + y) * side)
+            first = np.uint64((k * wider + row[k] + y) * wider + column[k])
+            for x in range(np.uint64(side)):
+                into[start + x] = of[first + x]

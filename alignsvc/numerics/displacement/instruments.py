@@ -19,53 +19,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.information import Equations, Outset
+from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.bands import fill_band
+from alignsvc.numerics.displacement.gaussians import (
+    amplitude,
+    fill_gaussian,
+    fitted_profile,
+    wider,
+)
+from alignsvc.numerics.displacement.information import Equations
 from alignsvc.numerics.displacement.noise import NoiseFactors
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.posed import LEAST_SIGNAL
 from alignsvc.numerics.displacement.spline import BASIS_VARIANCE_PX2, TemplateSpline
-from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
+from alignsvc.numerics.displacement.surface_sums import (
+    BoxTuple,
+    laid_out,
+    workband,
+    workspace,
+)
+from alignsvc.numerics.displacement.surfaces import SPARE, surface
 
 #: Bounds of a Gaussian's variance: in squares of the core's width, in px^2 (a spline is not
 #: narrower), and in squares of the aperture.
 _LEAST_OF_CORE, _LEAST_PX2, _MOST_OF_APERTURE = 0.12, 0.6, 0.25
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GaussianProfiles:
-    """Elliptical Gaussians of unit sum.
-
-    Parameters
-    ----------
-    centre : Points, shape (n,)
-        Pixels of a box.
-    xx, xy, yy : float64 arrays, shape (n,)
-        Covariance, px^2.
-    """
-
-    centre: Points
-    xx: FloatArray
-    xy: FloatArray
-    yy: FloatArray
-
-    def wider(self, variance_px2: FloatArray | float) -> GaussianProfiles:
-        """Return them convolved with round Gaussians; a negative variance takes one away."""
-        return replace(self, xx=self.xx + variance_px2, yy=self.yy + variance_px2)
-
-    def sampled(self, side: int) -> Float32Array:
-        """Return the values at the pixels of a box, shape (n, side, side)."""
-        step = np.arange(side)
-        x, y = step - self.centre.x[:, None], step - self.centre.y[:, None]
-        determinant = self.xx * self.yy - self.xy**2
-        xx, xy, yy = ((c / determinant)[:, None] for c in (self.yy, -self.xy, self.xx))
-        norm = np.log(2 * np.pi * np.sqrt(determinant))[:, None]
-        along_x, along_y = -0.5 * xx * x**2, -0.5 * yy * y**2 - norm
-        across = (-xy * x).astype(np.float32)[:, None, :] * y.astype(np.float32)[:, :, None]
-        across += along_x.astype(np.float32)[:, None, :]
-        across += along_y.astype(np.float32)[:, :, None]
-        values: Float32Array = np.exp(across, out=across)
-        return values
+#: Light below it is none.
+_NO_LIGHT = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,135 +81,148 @@ class FaintInstruments:
         outset : Outset
         start : Points, shape (n,)
         """
-        first, last = self.sets_in
-        faint = np.flatnonzero(outset.slope_noise > first)
+        noise, pairs = outset.slope_noise, equations.pairs
+        faint = np.flatnonzero(noise > self.sets_in[0])
         if not faint.size:
             return equations
-        noise, smoothing = outset.slope_noise[faint], smoothing_px[faint]
-        at = Points(start.x[faint], start.y[faint])
-        pairs = equations.pairs
+        coefficients, kept = _exchanged(
+            equations.instrument.rows,
+            (*equations.boxes,),
+            faint,
+            pairs.spline.checked(start, pairs.side),
+            self._known(equations, smoothing_px, outset, start),
+        )
+        factors = equations.factors
+        return replace(
+            equations,
+            instrument=TemplateSpline(coefficients),
+            factors=NoiseFactors(factors.value * kept, factors.slope * kept[:, None]),
+        )
+
+    def _known(
+        self, equations: Equations, smoothing_px: FloatArray, outset: Outset, start: Points
+    ) -> FloatArray:
+        """Return what `_exchanged` asks for."""
+        pairs, noise, (first, last) = equations.pairs, outset.slope_noise, self.sets_in
         # Of products of two smoothed templates.
-        factors = pairs.texture.select(faint).factors(np.sqrt(2) * smoothing, pairs.kernel, at)
-        templates = _Templates.of(equations, faint, at, factors)
-        profiles = templates.profiles(outset.width_px[faint], smoothing)
-        profiles = profiles.wider(-BASIS_VARIANCE_PX2)
-        smoothed = profiles.wider(smoothing**2).sampled(templates.spline.side)
-        flux = _amplitude(templates.spline.coefficients, smoothed)
-        flux *= np.clip((noise - first) / (last - first), 0, 1)
-        kept = np.where(flux > 0, self.half / (noise + self.half), 1.0)
-        model = profiles.sampled(templates.spline.side)
-        model -= _each(kept) * smoothed
-        model *= _each(flux)
-        model += _each(kept) * templates.spline.coefficients
-        return _exchanged(equations, faint, model, kept)
+        of_both = pairs.texture.factors(np.sqrt(2) * smoothing_px, pairs.kernel, start)
+        least = np.maximum(_LEAST_OF_CORE * outset.width_px**2, _LEAST_PX2)
+        most = np.maximum(_MOST_OF_APERTURE * pairs.aperture_px**2, least)
+        into, kept = (
+            np.clip((noise - first) / (last - first), 0, 1),
+            self.half / (noise + self.half),
+        )
+        expected = equations.expected(of_both)[:, :3]
+        return np.column_stack([expected, smoothing_px**2, least, most, into, kept])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Templates:
-    """Smoothed templates, their values where the fit starts, and moments of these.
+@compiled
+def _exchanged(
+    instrument: Float32Array,
+    boxes: BoxTuple,
+    faint: IntArray,
+    start: FloatArray,
+    known: FloatArray,
+) -> tuple[Float32Array, FloatArray]:
+    """Return instruments, those of faint templates exchanged, and what they keep of the templates.
 
     Parameters
     ----------
-    spline : TemplateSpline
-    value : float32 array, shape (n, side, side)
-    corner : Points, shape (n,)
-        Of the values in the spline's box.
-    weight : float32 array, shape (n, side, side)
-    moments : float64 array, shape (n, 3, 3)
-        Weighted sums of products of slopes and value, less those expected of the noise.
-    aperture_px : float64 array, shape (n,)
+    instrument : float32 array, shape (n, template side, template side)
+        Coefficients of smoothed templates.
+    boxes : tuple
+        As of `Boxes`.
+    faint : int64 array
+        Which are faint.
+    start : float64 array, shape (n, 2)
+        x and y.
+    known : float64 array, shape (n, 8)
+        Expected products of the noise of two smoothed templates, of slopes along x and along y and
+        of values; variance of the smoothing, px^2, and between what a Gaussian's must lie; how far
+        the Gaussian has come in, and 1 - a there.
     """
-
-    spline: TemplateSpline
-    value: Float32Array
-    corner: Points
-    weight: Float32Array
-    moments: FloatArray
-    aperture_px: FloatArray
-
-    @classmethod
-    def of(
-        cls, equations: Equations, which: IntArray, start: Points, factors: NoiseFactors
-    ) -> _Templates:
-        pairs, spline = equations.pairs, equations.instrument.select(which)
-        weight = equations.weight[which]
-        boxes = Boxes(*(read_only(one[which]) for one in equations.boxes))
-        sums = trial_sums(spline.bands(start, pairs.side), spline.rows, spline.rows, boxes)
-        moments, rows = sums[:, :3, :3].astype(np.float64), weight.reshape(len(which), -1)
-        noise = np.vecdot(rows, pairs.template_variance[which].reshape(rows.shape))
-        for plane, factor in enumerate((*factors.slope.T, factors.value)):
-            moments[:, plane, plane] -= np.minimum(
-                factor * noise, (1 - LEAST_SIGNAL) * moments[:, plane, plane]
-            )
-        margin = (pairs.spline.side - pairs.side) // 2
-        corner = Points(margin + start.x, margin + start.y)
-        value = spline.values(start, pairs.side)
-        return cls(spline, value, corner, weight, moments, pairs.aperture_px[which])
-
-    def profiles(self, width_px: FloatArray, smoothing_px: FloatArray) -> GaussianProfiles:
-        """Return the Gaussians of the templates before the smoothing.
-
-        For a Gaussian of covariance C, ``sum dT dT^T = C^-1 / 2 sum T^2``: the moments of the
-        slopes see the core, where second moments of T^2 see the wings and what lies in them.
-        """
-        power = self.moments[:, 2, 2]
-        inverse = np.divide(2, power, out=np.zeros_like(power), where=power > 0)
-        xx, xy, yy = (inverse * self.moments[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
-        half, across = 0.5 * (xx - yy), np.hypot(0.5 * (xx - yy), xy)
-        least = np.maximum(_LEAST_OF_CORE * width_px**2, _LEAST_PX2)
-        most = np.maximum(_MOST_OF_APERTURE * self.aperture_px**2, least)
-        with np.errstate(divide="ignore"):
-            narrow, wide = (
-                np.clip(1 / np.maximum(p, 0) - smoothing_px**2, least, most)
-                for p in (0.5 * (xx + yy) + across, 0.5 * (xx + yy) - across)
-            )
-        mean, stretch = 0.5 * (wide + narrow), 0.5 * (wide - narrow)
-        stretch = np.divide(stretch, across, out=np.zeros_like(across), where=across > 0)
-        return GaussianProfiles(
-            self._middle(), mean - stretch * half, -stretch * xy, mean + stretch * half
-        )
-
-    def _middle(self) -> Points:
-        """Return the means of the places, weighted with T^2, in the spline's box."""
-        light = self.weight * self.value**2
-        along_x, along_y = light.sum(axis=1), light.sum(axis=2)
-        step = np.arange(light.shape[-1])
-        total = np.maximum(along_x.sum(axis=1), np.finfo(np.float32).tiny)
-        return Points(
-            self.corner.x + along_x @ step / total, self.corner.y + along_y @ step / total
-        )
+    n, side, wide = len(instrument), boxes[0].shape[1], instrument.shape[1]
+    margin = (wide - side) // 2
+    exchanged, kept = instrument.copy(), np.ones(n)
+    (scratch, seen, surfaces), band, moments = workspace(side), workband(), np.zeros(6)
+    model, smoothed = np.empty((wide, wide), np.float32), np.empty((wide, wide), np.float32)
+    for i in faint:
+        extent, numbers = boxes[2][i], known[i]
+        laid_out(boxes[1][i], extent, seen[0])
+        fill_band(start[i, 0], start[i, 1], margin, band)
+        surface(instrument[i], band, extent, scratch, surfaces[0])
+        _fill_moments(surfaces[0], seen[0], extent, moments)
+        _take_off(moments, numbers)
+        place = margin + start[i, 0] + moments[4], margin + start[i, 1] + moments[5]
+        smoothing2 = numbers[3]
+        profile = fitted_profile(moments, place, (smoothing2, numbers[4], numbers[5]))
+        fill_gaussian(wider(profile, smoothing2 - BASIS_VARIANCE_PX2), smoothed)
+        flux = amplitude(instrument[i], smoothed) * numbers[6]
+        if flux > 0:
+            kept[i] = numbers[7]
+            fill_gaussian(wider(profile, -BASIS_VARIANCE_PX2), model)
+            _mix((instrument[i], model, smoothed), (kept[i], flux), exchanged[i])
+    return exchanged, kept
 
 
-def _amplitude(coefficients: Float32Array, profile: Float32Array) -> FloatArray:
-    """Return by how much the profiles fit the coefficients, not below 0."""
-    pixels = profile.shape[-1] ** 2
-    rows = profile.reshape(-1, pixels)
-    fitting = np.vecdot(rows, coefficients.reshape(-1, pixels)) / np.vecdot(rows, rows)
-    amplitude: FloatArray = np.maximum(fitting, 0).astype(np.float64)
-    return amplitude
+@compiled
+def _fill_moments(
+    planes: Float32Array, weight: Float32Array, extent: IntArray, moments: FloatArray
+) -> None:
+    """Fill weighted sums of products, xx, xy, yy of slopes, and of values, and a mean place.
+
+    x and y in the box, weighted with the squares of values; `planes` and `weight` are laid out.
+    """
+    moments[:] = 0
+    width = extent[3] - extent[2]
+    row = width + SPARE
+    for y in range(extent[1] - extent[0]):
+        start = y * row
+        across, end = planes[:, start : start + width], start + width
+        xx, xy, yy, light, moment = _row_moments(across, weight[start:end])
+        moments[0] += xx
+        moments[1] += xy
+        moments[2] += yy
+        moments[3] += light
+        moments[4] += moment
+        moments[5] += y * np.float64(light)
+    total = max(moments[3], _NO_LIGHT)
+    moments[4] = extent[2] + moments[4] / total
+    moments[5] = extent[0] + moments[5] / total
 
 
-def _exchanged(
-    equations: Equations, which: IntArray, instrument: Float32Array, kept: FloatArray
-) -> Equations:
-    """Return equations with some instruments exchanged that keep a part of the template's noise."""
-    coefficients, slope = equations.instrument.coefficients, equations.factors.slope.copy()
-    if len(which) < len(coefficients):
-        coefficients = coefficients.copy()
-        coefficients[which] = instrument
-    else:
-        coefficients = instrument
-    value = equations.factors.value.copy()
-    slope[which] *= kept[:, None]
-    value[which] *= kept
-    return replace(
-        equations,
-        instrument=TemplateSpline(coefficients),
-        factors=NoiseFactors(value=value, slope=slope),
-    )
+@compiled_sums
+def _row_moments(
+    planes: Float32Array, weight: Float32Array
+) -> tuple[np.float32, np.float32, np.float32, np.float32, np.float32]:
+    xx = xy = yy = light = moment = np.float32(0)
+    for x in range(len(weight)):
+        d_x, d_y, value = planes[0, x], planes[1, x], planes[2, x]
+        xx += weight[x] * d_x * d_x
+        xy += weight[x] * d_x * d_y
+        yy += weight[x] * d_y * d_y
+        here = weight[x] * value * value
+        light += here
+        moment += here * np.float32(x)
+    return xx, xy, yy, light, moment
 
 
-def _each(number: FloatArray) -> Float32Array:
-    """Return numbers of sources for products with their frames."""
-    column: Float32Array = number.astype(np.float32)[:, None, None]
-    return column
+@compiled
+def _mix(
+    planes: tuple[Float32Array, Float32Array, Float32Array],
+    by: tuple[float, float],
+    found: Float32Array,
+) -> None:
+    """Write ``A G + (1 - a) (T - A S G)`` of T, G and S G, by 1 - a and A."""
+    template, model, smoothed = planes[0].reshape(-1), planes[1].reshape(-1), planes[2].reshape(-1)
+    kept, flux, mixed = np.float32(by[0]), np.float32(by[1]), found.reshape(-1)
+    for k in range(len(mixed)):
+        mixed[k] = kept * template[k] + flux * (model[k] - kept * smoothed[k])
+
+
+@compiled
+def _take_off(moments: FloatArray, noise: FloatArray) -> None:
+    """Take the expected products of noise off those of slopes and values, but for a rest."""
+    moments[0] -= min(noise[0], (1 - LEAST_SIGNAL) * moments[0])
+    moments[2] -= min(noise[1], (1 - LEAST_SIGNAL) * moments[2])
+    moments[3] -= min(noise[2], (1 - LEAST_SIGNAL) * moments[3])

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, LabelArray, read_only
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.displacement.convolution import reach_of
 from alignsvc.numerics.displacement.local_map import LocalMap
 from alignsvc.numerics.displacement.neighbour_differences import NeighbourDifferences
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
@@ -28,6 +30,8 @@ Plane = NDArray[np.floating[Any]]
 
 #: Frequencies per period, and periods on each side of 0, that integrals are taken over.
 _SAMPLES, _PERIODS = 64, 2
+#: Ways in which neighbours, the chip's phase and the blot's shift act together: each does, or not.
+_PHASES = 8
 #: Covariance of neighbours along an axis, in units of the noise of a large area, for random
 #: phases: 1/6, 2/3, 1/6 is the overlap of two unit boxes. At phase p of one exposure: p (1 - p).
 _OF_RANDOM_PHASES = 1.0 / 6.0
@@ -100,44 +104,70 @@ class NoiseTexture:
             Of the templates, pixels.
         """
         passed = _Passed.by(kernel)
-        smoothing = gaussian_kernel(sigma_px, _SAMPLES) @ _cosines()
-        value: list[FloatArray] = []
-        slope: list[FloatArray] = []
-        for axis, moved in ((0, shift.x), (1, shift.y)):
-            power = smoothing * self._power(axis)
-            wave = np.cos(2 * np.pi * moved)[:, None]
-            for products, (mean, first) in ((value, passed.value), (slope, passed.slope)):
-                products.append((power @ mean + wave * (power @ first)) / _SAMPLES)
-        return NoiseFactors(
-            value=(value[0] * value[1]) @ passed.weight,
-            slope=np.stack(
-                [(slope[0] * value[1]) @ passed.weight, (value[0] * slope[1]) @ passed.weight], 1
-            ),
+        n_taps = reach_of(float(sigma_px.max(initial=0.0)), _SAMPLES) + 1
+        value, slope = _factors(
+            gaussian_kernel(sigma_px, n_taps),
+            np.stack([shift.x, shift.y], axis=1),
+            (self.neighbours, self.wave),
+            (passed.table, passed.weight),
         )
+        return NoiseFactors(value, slope)
 
-    def _power(self, axis: int) -> FloatArray:
-        """Return the power of the blot's noise along an axis, shape (n, frequencies)."""
-        c, wave = self.neighbours[:, axis, None], self.wave[:, axis, None]
-        mean, first = _folded(_responses())
-        power: FloatArray = (1 - 2 * c * (1 - _cosine())) * (mean + wave * first)
-        return power
+
+@compiled
+def _factors(
+    taps: FloatArray,
+    shift: FloatArray,
+    texture: tuple[FloatArray, FloatArray],
+    passed: tuple[FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    """Return the fields of `NoiseFactors`: smoothing by taps at 0, 1, ... px, (n, distances)."""
+    neighbours, wave = texture
+    table, weight = passed
+    n, n_pairs = len(taps), len(weight)
+    value, slope = np.zeros(n), np.zeros((n, 2))
+    parts, along = np.empty(table.shape[1]), np.empty((2, 2, n_pairs))
+    for i in range(n):
+        parts[:] = 0
+        for t in range(taps.shape[1]):
+            for k in range(len(parts)):
+                parts[k] += taps[i, t] * table[t, k]
+        along[:] = 0
+        for axis in range(2):
+            moved = np.cos(2 * np.pi * shift[i, axis])
+            for phase in range(_PHASES):
+                counts = neighbours[i, axis] if phase & 4 else 1.0
+                counts *= wave[i, axis] if phase & 2 else 1.0
+                counts *= moved if phase & 1 else 1.0
+                for kind in range(2):
+                    for pair in range(n_pairs):
+                        part = parts[(phase * 2 + kind) * n_pairs + pair]
+                        along[axis, kind, pair] += counts * part
+        for pair in range(n_pairs):
+            value[i] += weight[pair] * along[0, 0, pair] * along[1, 0, pair]
+            slope[i, 0] += weight[pair] * along[0, 1, pair] * along[1, 0, pair]
+            slope[i, 1] += weight[pair] * along[0, 0, pair] * along[1, 1, pair]
+    return value, slope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Passed:
-    """What a kernel and the blot's spline pass along an axis of the noise, by frequency.
+    """What a kernel and the blot's spline pass along an axis of the noise.
 
-    The kernel is a sum of separable terms, so its square is one of pairs of them.
+    The kernel is a sum of separable terms, so its square is one of pairs of them. All of it is
+    linear in the smoothing's values at 0, 1, 2, ... px: the integrals over frequencies are taken
+    once, for each of these, and for whatever a texture and a shift of the blot weigh.
 
     Parameters
     ----------
-    value, slope : float64 arrays, shape (2, frequencies, pairs)
-        Over all shifts of the blot, and its first wave.
+    table : float64 array, shape (distances, 8 * 2 * pairs)
+        The noise of pixels on their own, and what neighbours have in common; each over all phases
+        of the chip, and its first wave; each over all shifts of the blot, and its first wave. Of
+        each the values, then the slopes.
     weight : float64 array, shape (pairs,)
     """
 
-    value: FloatArray
-    slope: FloatArray
+    table: FloatArray
     weight: FloatArray
 
     @classmethod
@@ -145,12 +175,18 @@ class _Passed:
     def by(cls, kernel: MatchingKernel) -> _Passed:
         terms = gaussian_kernel(np.array([0.0, *kernel.sigma_px]), _SAMPLES) @ _cosines()
         parts = np.array([1 - sum(kernel.round), *kernel.round])
-        pairs = (terms[:, None] * terms).reshape(-1, terms.shape[1])
-        value, slope = (
-            read_only(np.stack([(one * pairs).T for one in _folded(response)]))
-            for response in (_responses(), _slope_responses())
+        one, other = np.triu_indices(len(parts))
+        twice = np.where(one < other, 2.0, 1.0)
+        passed = np.stack([_folded(_responses()), _folded(_slope_responses())], axis=1)
+        by_frequency = np.einsum(
+            "nf,wf,skf,pf->fnwskp",
+            np.stack([np.ones(_SAMPLES), -2 * (1 - _cosine())]),
+            _folded(_responses()),
+            passed,
+            terms[one] * terms[other],
         )
-        return cls(value, slope, read_only(np.outer(parts, parts).ravel()))
+        table = _cosines() @ by_frequency.reshape(_SAMPLES, -1) / _SAMPLES
+        return cls(read_only(table), read_only(twice * parts[one] * parts[other]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,9 +297,9 @@ def _cosine() -> FloatArray:
     return read_only(np.cos(2 * np.pi * _frequencies()))
 
 
-def _folded(q: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _folded(q: FloatArray) -> FloatArray:
     """Return the power that sampling passes of a response: over all phases, and its first wave."""
-    return (q**2).sum(axis=0), 2 * (q[1:] * q[:-1]).sum(axis=0)
+    return np.stack([(q**2).sum(axis=0), 2 * (q[1:] * q[:-1]).sum(axis=0)])
 
 
 def _slope_responses() -> FloatArray:

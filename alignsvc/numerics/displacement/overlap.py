@@ -9,7 +9,7 @@ of a small frame can match (`lag_sums.py`); many, by FFT.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -18,20 +18,24 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, read_only
-from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.lag_sums import masked_sums_at_lags, products_at_lags
-from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
+from alignsvc.numerics.displacement.half_pixels import ABOVE, BELOW, half_pixels
+from alignsvc.numerics.displacement.lag_sums import (
+    energies_at_lags,
+    masked_sums_at_lags,
+    products_at_lags,
+)
+from alignsvc.numerics.displacement.templates import SplineStack, Template
 
 _Number = TypeVar("_Number", np.float32, np.bool_)
 
 #: Lags along an axis up to which products are summed pixel by pixel: with more, transforms of
 #: frames of 30 to 50 px take less time.
-_MOST_SUMMED = 25
+_MOST_SUMMED = 32
 
 
 @dataclass(frozen=True, slots=True)
 class LagWindow:
-    """Lags up to `max_lag` between frames of two sizes.
+    """Lags up to `max_lag`, and some beyond, between frames of two sizes.
 
     Parameters
     ----------
@@ -39,11 +43,14 @@ class LagWindow:
         Of equal parity, so that centre on centre is whole pixel on whole pixel.
     max_lag : int
         Pixels.
+    beyond : tuple of int
+        How many lags more before the first and after the last.
     """
 
     image_side: int
     template_side: int
     max_lag: int
+    beyond: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if (self.template_side - self.image_side) % 2 or self.template_side < self.image_side:
@@ -60,22 +67,23 @@ class LagWindow:
     @property
     def n_lags(self) -> int:
         """Lags along an axis."""
-        return 2 * self.max_lag + 1
+        return 2 * self.max_lag + 1 + sum(self.beyond)
 
     @property
     def first(self) -> int:
         """Place in the template of the image's first pixel at the first lag; may be negative."""
-        return self.margin - self.max_lag
+        return self.margin - self.max_lag - self.beyond[0]
 
     @property
     def overlap_is_whole(self) -> bool:
         """Whether the template covers the whole image at every lag."""
-        return self.margin >= self.max_lag
+        return self.margin >= self.max_lag + max(self.beyond)
 
     @property
     def length(self) -> int:
         """Period of the transforms: no lag in the window wraps around onto data."""
-        return int(fft.next_fast_len(self.template_side + max(self.max_lag - self.margin, 0)))
+        over = self.max_lag + max(self.beyond) - self.margin
+        return int(fft.next_fast_len(self.template_side + max(over, 0)))
 
     def spectrum(self, values: Float32Array) -> NDArray[np.complex64]:
         """Return the real-input transforms of frames, shape (..., length, length // 2 + 1)."""
@@ -146,21 +154,21 @@ def overlap_products(
     return window.sums(window.spectrum(image)[:, None], window.spectrum(template))
 
 
-def frame_products(window: LagWindow, image: MaskedStack, template: MaskedStack) -> Float32Array:
-    """Return ``sum image(p) template(p + l)`` over good pixels, (n, versions, n_lags, n_lags).
+def frame_products(window: LagWindow, pixels: Float32Array, template: Template) -> Float32Array:
+    """Return ``sum pixels(p) template(p + l)`` over good pixels, (n, versions, n_lags, n_lags).
 
-    The products with blots of a spline are the same spline through the products with its
-    coefficients: one frame does for four, wherever all of a template is good.
+    Pixels are 0 where not good. The products with blots of a spline are the same spline through
+    the products with its coefficients: one frame does for four, wherever all of a template is good.
     """
-    pixels, coefficients = image.counted, template.coefficients
-    if coefficients is None:
+    if not isinstance(template, SplineStack):
         return overlap_products(window, pixels, template.counted)
-    wider = LagWindow(image.side, coefficients.shape[-1], window.max_lag + REACH)
-    through = TemplateSpline(overlap_products(wider, pixels, coefficients[:, None])[:, 0])
-    products = through.half_pixel(window.n_lags)
-    part = ~template.good.all(axis=(1, 2))
+    coefficients = template.spline.rows
+    wider = replace(window, template_side=coefficients.shape[-1], beyond=(BELOW, ABOVE))
+    through = overlap_products(wider, pixels, coefficients[:, None])[:, 0]
+    products = half_pixels(contiguous(through), BELOW, window.n_lags)
+    part = np.asarray(~template.good.all(axis=(1, 2)))
     if part.any():
-        counted = MaskedStack(template.values[part], template.good[part]).counted
+        counted = template.select(part).counted
         products[part] = overlap_products(window, pixels[part], counted)
     return products
 
@@ -172,6 +180,14 @@ def template_sums(window: LagWindow, image_good: BoolArray, template: Float32Arr
     """
     frames = contiguous(image_good), contiguous(template)
     return masked_sums_at_lags(*frames, window.first, window.n_lags)
+
+
+def template_energies(window: LagWindow, image_good: BoolArray, template: Template) -> Float32Array:
+    """Return ``sum m_E(p) m_T(p + l) template(p + l)^2``; shapes as above."""
+    if not isinstance(template, SplineStack):
+        return template_sums(window, image_good, template.counted**2)
+    masks = contiguous(image_good), contiguous(template.good)
+    return energies_at_lags(*masks, template.spline.rows, window.first, window.n_lags)
 
 
 def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray) -> Float32Array:

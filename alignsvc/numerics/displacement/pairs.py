@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
+from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -101,48 +102,35 @@ class PairStack:
 
     def aperture(self, shift: Points) -> BoolArray:
         """Return the pixels within `aperture_px` of where the shift puts the source."""
-        inside: BoolArray = self._distance2(shift) <= (self.aperture_px**2)[:, None, None]
-        return inside
+        place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
+        return _discs(place, self.aperture_px, self.side)
 
     def window(self, shift: Points) -> Float32Array:
         """Return the aperture with a soft edge: from 1 to 0 across `SOFT_EDGE_PX` at its rim."""
-        radius = self.aperture_px.astype(np.float32)[:, None, None]
-        within = radius - np.sqrt(self._distance2(shift))
-        depth = np.clip(within / np.float32(SOFT_EDGE_PX) + np.float32(0.5), 0, 1)
-        window: Float32Array = depth**2 * (3 - 2 * depth)
-        return window
+        place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
+        return _soft_discs(place, self.aperture_px, self.side)
 
-    def _distance2(self, shift: Points) -> Float32Array:
-        return distance2(Points(self.centre.x - shift.x, self.centre.y - shift.y), self.side)
-
-    def variances(self, model: Float32Array) -> tuple[Float32Array, Float32Array]:
+    def variances(self, model: Float32Array, good: BoolArray) -> tuple[Float32Array, Float32Array]:
         """Return the variance of the exposure and of the template, sky and source.
 
         ``1 / weight + max(model, 0) / gain``; the template's noise is taken to be in the same
-        proportion to its sky's as the exposure's (exposures of similar depth). The exposure's
-        is 0 where its weight is.
+        proportion to its sky's as the exposure's (exposures of similar depth). 0 where not good;
+        the exposure's where its weight is, too.
         """
-        # Divided by infinity where nothing is seen: half the time of a division with a mask.
-        seen = np.where(self.weight > 0, self.weight, np.float32(np.inf))
-        sky: Float32Array = np.divide(1, seen, dtype=np.float32)
-        if self.gain is None:
-            return sky, self.template_variance
-        growth = self._growth(model, self.gain)
-        return sky * growth, self.template_variance * growth
+        planes = contiguous(model), contiguous(self.weight), contiguous(self.template_variance)
+        per_gain = np.float32(0 if self.gain is None else 1 / self.gain)
+        return _variances(planes, contiguous(good), per_gain)
 
     def inverse_variance(self, model: Float32Array) -> Float32Array:
         """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
-        if self.gain is None:
-            return self.weight
-        inverse: Float32Array = np.divide(self.weight, self._growth(model, self.gain))
-        return inverse
+        return self.noisier(self.weight, model)
 
-    def _growth(self, model: Float32Array, gain: float) -> Float32Array:
-        """Return the variance of sky and source over that of the sky."""
-        growth: Float32Array = np.maximum(model, 0)
-        growth *= self.weight / np.float32(gain)
-        growth += 1
-        return growth
+    def noisier(self, weight: Float32Array, model: Float32Array) -> Float32Array:
+        """Return weights less by what a source's noise adds to that of the sky."""
+        if self.gain is None:
+            return weight
+        planes = contiguous(weight), contiguous(model), contiguous(self.weight)
+        return _noisier(*planes, np.float32(1 / self.gain))
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""
@@ -160,6 +148,75 @@ class PairStack:
             whole=Points(self.whole.x[which], self.whole.y[which]),
             aperture_px=self.aperture_px[which],
         )
+
+
+@compiled
+def _discs(place: FloatArray, radius_px: FloatArray, side: int) -> BoolArray:
+    """Return which pixels lie within discs about places (x, y), shape (n, side, side)."""
+    discs = np.empty((len(place), side, side), np.bool_)
+    for i in range(len(place)):
+        most = np.float32(radius_px[i]) ** 2
+        for y in range(side):
+            across = np.float32((y - place[i, 1]) ** 2)
+            for x in range(side):
+                discs[i, y, x] = np.float32((x - place[i, 0]) ** 2) + across <= most
+    return discs
+
+
+@compiled
+def _variances(
+    planes: tuple[Float32Array, Float32Array, Float32Array], good: BoolArray, per_gain: np.float32
+) -> tuple[Float32Array, Float32Array]:
+    """Return what `PairStack.variances` does, of model, weight and variance of the template."""
+    model, weight, template_variance = planes
+    own, template = np.zeros(weight.shape, np.float32), np.zeros(weight.shape, np.float32)
+    none, unit = np.float32(0), np.float32(1)
+    to = own.reshape(-1), template.reshape(-1)
+    of = model.reshape(-1), weight.reshape(-1), template_variance.reshape(-1)
+    counts = good.reshape(-1)
+    for k in range(len(counts)):
+        if counts[k]:
+            growth = unit + max(of[0][k], none) * (of[1][k] * per_gain)
+            to[0][k] = growth / of[1][k] if of[1][k] > none else none
+            to[1][k] = of[2][k] * growth
+    return own, template
+
+
+@compiled
+def _soft_discs(place: FloatArray, radius_px: FloatArray, side: int) -> Float32Array:
+    """Return discs about places (x, y) with soft edges, shape (n, side, side)."""
+    discs = np.empty((len(place), side, side), np.float32)
+    squares = np.empty(side, np.float32)
+    for i in range(len(place)):
+        for x in range(side):
+            squares[x] = (x - place[i, 0]) ** 2
+        for y in range(side):
+            _fill_soft(squares, (y - place[i, 1]) ** 2, radius_px[i], discs[i, y])
+    return discs
+
+
+@compiled_sums
+def _fill_soft(squares: Float32Array, across: float, radius_px: float, row: Float32Array) -> None:
+    """Fill a row of a disc, given squares of distances along it and across."""
+    none, half, unit = np.float32(0), np.float32(0.5), np.float32(1)
+    two, three = np.float32(2), np.float32(3)
+    per_edge, away = np.float32(1 / SOFT_EDGE_PX), np.float32(across)
+    rim = np.float32(radius_px) * per_edge + half
+    for x in range(len(row)):
+        depth = min(max(rim - np.sqrt(squares[x] + away) * per_edge, none), unit)
+        row[x] = depth * depth * (three - two * depth)
+
+
+@compiled
+def _noisier(
+    weight: Float32Array, model: Float32Array, sky_weight: Float32Array, per_gain: np.float32
+) -> Float32Array:
+    """Return weights over the variance of sky and source over that of the sky."""
+    found, none, unit = np.empty(weight.shape, np.float32), np.float32(0), np.float32(1)
+    to, of = found.reshape(-1), (weight.reshape(-1), model.reshape(-1), sky_weight.reshape(-1))
+    for k in range(len(to)):
+        to[k] = of[0][k] / (unit + max(of[1][k], none) * (of[2][k] * per_gain))
+    return found
 
 
 def distance2(place: Points, side: int) -> Float32Array:

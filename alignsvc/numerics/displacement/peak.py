@@ -7,11 +7,14 @@ from functools import cache
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous, read_only
 from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.numerics.compiled import compiled
 
 #: Samples of an interlaced map per pixel.
 OVERSAMPLING = 2
+#: Of Newton's method from the highest sample to a quartic's maximum.
+_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +52,11 @@ def interlaced(scores: Float32Array) -> Float32Array:
         the template scores at l + 1/2. The row and column beyond R are dropped.
     """
     n, _, m, _ = scores.shape
-    fine = scores.reshape(n, 2, 2, m, m).transpose(0, 3, 1, 4, 2).reshape(n, 2 * m, 2 * m)
-    return fine[:, :-1, :-1]
+    fine = np.empty((n, 2 * m - 1, 2 * m - 1), np.float32)
+    for phase in range(4):
+        y, x = divmod(phase, 2)
+        fine[:, y::2, x::2] = scores[:, phase, : m - y, : m - x]
+    return fine
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +98,18 @@ class PolynomialPeak:
             not positive, or the polynomial has no maximum within one sample of it. Never the
             highest sample itself.
         """
-        n, m, _ = maps.shape
-        half = self.fit_side // 2
-        best = maps.reshape(n, -1).argmax(axis=1)
-        row, column = best // m, best % m
+        found = np.empty((len(maps), 5))
+        powers, fit = _least_squares(self.fit_side, self.degree)
+        _fit_peaks(contiguous(maps), powers, fit, self.fit_side, found)
+        column, row, x, y, height = found.T
+        m, half = maps.shape[1], self.fit_side // 2
         at_edge = (np.minimum(row, column) < half) | (np.maximum(row, column) >= m - half)
-        safe_row, safe_column = (np.clip(i, half, m - 1 - half) for i in (row, column))
-        near = np.arange(-half, half + 1)
-        each = np.arange(n)[:, None, None]
-        box = maps[each, safe_row[:, None, None] + near[:, None], safe_column[:, None, None] + near]
-        x, y, height = self._maximum(box.astype(np.float64))
         missing = ~at_edge & ~(np.isfinite(x) & (height > 0))
-        found = ~at_edge & ~missing
-        middle = m // 2
+        sound = ~at_edge & ~missing
         return Peaks(
-            dx=np.where(found, (safe_column - middle + x) * spacing_px, np.nan),
-            dy=np.where(found, (safe_row - middle + y) * spacing_px, np.nan),
-            height=np.where(found, height, np.nan),
+            dx=np.where(sound, (column - m // 2 + x) * spacing_px, np.nan),
+            dy=np.where(sound, (row - m // 2 + y) * spacing_px, np.nan),
+            height=np.where(sound, height, np.nan),
             flags=np.select(
                 [at_edge, missing],
                 [int(DisplacementFlag.PEAK_AT_EDGE), int(DisplacementFlag.NO_PEAK)],
@@ -116,58 +117,88 @@ class PolynomialPeak:
             ).astype(np.int64),
         )
 
-    def _maximum(self, box: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return position (samples from the middle; NaN if none) and height of the maximum."""
-        powers, fit = _least_squares(self.fit_side, self.degree)
-        surface = dict(zip(powers, fit @ box.reshape(len(box), -1).T, strict=True))
-        by_x, by_y = _slope(surface, 0), _slope(surface, 1)
-        by_xx, by_xy, by_yy = _slope(by_x, 0), _slope(by_x, 1), _slope(by_y, 1)
-        x, y = np.zeros(len(box)), np.zeros(len(box))
-        # Newton's method from the highest sample; exact in one step for degree 2.
-        for _ in range(1 if self.degree == 2 else 6):
-            slope_x, slope_y, xx, xy, yy = _values((by_x, by_y, by_xx, by_xy, by_yy), x, y)
-            determinant = xx * yy - xy**2
-            concave = (xx < 0) & (determinant > 0)
-            scale = np.where(concave, 1 / np.where(concave, determinant, 1), np.nan)
-            x = x - (yy * slope_x - xy * slope_y) * scale
-            y = y - (xx * slope_y - xy * slope_x) * scale
-        inside = (np.abs(x) <= 1) & (np.abs(y) <= 1)
-        x, y = np.where(inside, x, np.nan), np.where(inside, y, np.nan)
-        return x, y, _values((surface,), x, y)[0]
-
-
-#: Coefficients of ``x^i y^j``, one of each for every map: {(i, j): shape (n,)}.
-_Polynomials = dict[tuple[int, int], FloatArray]
-
 
 @cache
-def _least_squares(side: int, degree: int) -> tuple[tuple[tuple[int, int], ...], FloatArray]:
+def _least_squares(side: int, degree: int) -> tuple[IntArray, FloatArray]:
     """Return the powers of x and y in a polynomial, and what gives their coefficients.
 
-    The matrix has a row for each power and a column for each of `side` x `side` samples.
+    Powers have shape (k, 2); the matrix has a row for each and a column for each of `side` x `side`
+    samples.
     """
-    powers = tuple((i, j) for i in range(degree + 1) for j in range(degree + 1 - i))
+    powers = np.array([(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)])
     half = side // 2
     grid_y, grid_x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1).astype(float)
     design = np.stack([grid_x**i * grid_y**j for i, j in powers], axis=1)
-    return powers, read_only(np.linalg.pinv(design))
+    return read_only(powers), contiguous(np.linalg.pinv(design))
 
 
-def _values(
-    polynomials: tuple[_Polynomials, ...], x: FloatArray, y: FloatArray
-) -> list[FloatArray]:
-    """Return the value of each polynomial, each map at its own point."""
-    monomials: _Polynomials = {(0, 0): np.ones_like(x)}
-    for i, j in polynomials[0]:
-        if (i, j) != (0, 0):
-            monomials[i, j] = monomials[i, j - 1] * y if j else monomials[i - 1, j] * x
-    return [
-        np.add.reduce([c * monomials[power] for power, c in one.items()]) for one in polynomials
-    ]
+@compiled
+def _fit_peaks(
+    maps: Float32Array, powers: IntArray, fit: FloatArray, side: int, found: FloatArray
+) -> None:
+    """Fill the column and the row of the highest sample, x and y of the maximum from there, height.
+
+    NaN where there is no maximum within one sample.
+    """
+    n, m, _ = maps.shape
+    half, degree = side // 2, powers.max()
+    surface = np.zeros((degree + 1, degree + 1))
+    for k in range(n):
+        best = _highest(maps[k])
+        row, column = best // m, best % m
+        top = min(max(row - half, 0), m - side)
+        left = min(max(column - half, 0), m - side)
+        for term in range(len(powers)):
+            total = 0.0
+            for i in range(side):
+                for j in range(side):
+                    total += fit[term, i * side + j] * np.float64(maps[k, top + i, left + j])
+            surface[powers[term, 0], powers[term, 1]] = total
+        x = y = 0.0
+        # Newton's method from the highest sample; exact in one step for degree 2.
+        for _ in range(1 if degree == 2 else _STEPS):
+            _, slope_x, slope_y, xx, xy, yy = _derivatives(surface, x, y)
+            determinant = xx * yy - xy**2
+            scale = 1.0 / determinant if xx < 0 and determinant > 0 else np.nan
+            x -= (yy * slope_x - xy * slope_y) * scale
+            y -= (xx * slope_y - xy * slope_x) * scale
+        if not (abs(x) <= 1 and abs(y) <= 1):
+            x = y = np.nan
+        found[k, 0], found[k, 1] = column, row
+        found[k, 2], found[k, 3], found[k, 4] = x, y, _derivatives(surface, x, y)[0]
 
 
-def _slope(surface: _Polynomials, axis: int) -> _Polynomials:
-    """Return the derivative along x (axis 0) or y."""
-    if axis == 0:
-        return {(i - 1, j): i * c for (i, j), c in surface.items() if i}
-    return {(i, j - 1): j * c for (i, j), c in surface.items() if j}
+@compiled
+def _highest(plane: Float32Array) -> int:
+    """Return the index of the highest of the numbers, the first of equals."""
+    flat = plane.reshape(-1)
+    best, height = 0, flat[0]
+    for i in range(len(flat)):
+        if flat[i] > height:
+            best, height = i, flat[i]
+    return best
+
+
+@compiled
+def _derivatives(
+    surface: FloatArray, x: float, y: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the value of a polynomial, its slopes along x and y, and its bends xx, xy, yy.
+
+    Its coefficients have the power of x first. By Horner's scheme, which is its own derivative's
+    too.
+    """
+    value = along_x = along_y = xx = xy = yy = 0.0
+    for i in range(len(surface) - 1, -1, -1):
+        one = by_y = by_yy = 0.0
+        for j in range(len(surface) - 1, -1, -1):
+            by_yy = by_yy * y + by_y
+            by_y = by_y * y + one
+            one = one * y + surface[i, j]
+        xx = xx * x + along_x
+        along_x = along_x * x + value
+        value = value * x + one
+        xy = xy * x + along_y
+        along_y = along_y * x + by_y
+        yy = yy * x + by_yy
+    return value, along_x, along_y, 2 * xx, xy, 2 * yy

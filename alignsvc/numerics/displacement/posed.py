@@ -6,10 +6,18 @@ from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.bands import KNOTS, fill_band
-from alignsvc.numerics.displacement.surfaces import Boxes, sums_at, workspace
+from alignsvc.numerics.displacement.bands import fill_band
+from alignsvc.numerics.displacement.surface_sums import (
+    Boxes,
+    BoxTuple,
+    boxes_laid_out,
+    doubled,
+    sums_at,
+    workband,
+    workspace,
+)
 
 #: A template of whose power less than this part is signal says nothing.
 LEAST_SIGNAL = 0.05
@@ -47,57 +55,14 @@ class Stepped(NamedTuple):
     place : float64 array, shape (n, 2)
         x and y; NaN where they lead nowhere.
     trial : float64 array, shape (n, 2)
-        The last shift at which the sums were made; the start where they lead nowhere.
-    sums : float64 array, shape (n, 4, 5)
-        There, see `trial_sums`.
+        The last shift at which the equations were posed; the start where they lead nowhere.
     """
 
     place: FloatArray
     trial: FloatArray
-    sums: FloatArray
-
-
-@compiled
-def posed(
-    sums: FloatArray, expected: FloatArray, most_noise: float, frees_background: bool
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return equations without the expected products of noise.
-
-    Parameters
-    ----------
-    sums : float64 array, shape (n, 4, 5)
-        See `trial_sums`.
-    expected : float64 array, shape (n, 4)
-        Products of the template's noise with the instruments'.
-    most_noise : float
-        Part of the power that is taken for noise at most.
-    frees_background : bool
-        Whether b is an unknown; if not, it is 0.
-
-    Returns
-    -------
-    float64 arrays, shape (n, 4, 4) and (n, 4), and bool array, shape (n,)
-        Matrix, unit where not informative; solution, NaN there; whether enough of the power is
-        signal and the matrix is far from singular.
-    """
-    n = len(sums)
-    matrix, solution = np.empty((n, _N, _N)), np.empty((n, _N))
-    informative = np.empty(n, np.bool_)
-    for i in range(n):
-        informative[i] = _pose(sums[i], expected[i], (most_noise, frees_background), matrix[i])
-        right = sums[i, :, _N].copy()
-        if not frees_background:
-            right[_ONE] = 0
-        _eliminate(matrix[i].copy(), right)
-        if not informative[i]:
-            right[:] = np.nan
-        for k in range(_N):
-            solution[i, k] = right[k]
-    return matrix, solution, informative
 
 
 _Limits: TypeAlias = tuple[float, float, float, int]
-_Boxes: TypeAlias = tuple[Float32Array, Float32Array, IntArray]
 
 
 def stepped(
@@ -117,7 +82,7 @@ def stepped(
         Coefficients of instruments and templates.
     boxes : Boxes
     expected : float64 array, shape (n, 4)
-        As of `posed`.
+        Products of the template's noise with the instruments'.
     limits : Limits
     """
     return Stepped(*_stepped(start, splines, (*boxes,), expected, (*limits,)))
@@ -127,30 +92,29 @@ def stepped(
 def _stepped(
     start: FloatArray,
     splines: tuple[Float32Array, Float32Array],
-    boxes: _Boxes,
+    boxes: BoxTuple,
     expected: FloatArray,
     limits: _Limits,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray]:
     """Return the fields of `Stepped`."""
     instrument, template = splines
     tolerance_px, reach_px, largest_px, max_iterations = limits
     n, side = boxes[0].shape[0], boxes[0].shape[1]
     margin = (template.shape[1] - side) // 2
-    place, last, kept_sums = np.full((n, 2), np.nan), start.copy(), np.empty((n, _N, _N + 1))
+    place, last = np.full((n, 2), np.nan), start.copy()
     work, matrix, found = workspace(side), np.empty((_N, _N)), np.zeros((_N, _N + 1), np.float32)
-    band = np.empty(2, np.int64), np.empty((2, 2, KNOTS), np.float32)
+    band, sums = workband(), np.empty((_N, _N + 1))
     for i in range(n):
         x, y, before = start[i, 0], start[i, 1], np.nan
+        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
         for iteration in range(max_iterations):
             fill_band(x, y, margin, band)
-            sums_at(i, band, (instrument[i], template[i]), boxes, (work, found))
-            sums = found.astype(np.float64)
-            if iteration == 0:
-                _keep(sums, kept_sums[i])
-            if not _pose(sums, expected[i], (MOST_NOISE, _FREE), matrix):
+            sums_at(band, (instrument[i], template[i]), box, work, found)
+            doubled(found, sums)
+            if not pose(sums, expected[i], (MOST_NOISE, _FREE), matrix):
                 break
             solution = sums[:, _N].copy()
-            _eliminate(matrix, solution)
+            eliminate(matrix, solution)
             if not solution[_VALUE] > 0:
                 break
             step_x, step_y = solution[0] / solution[_VALUE], solution[1] / solution[_VALUE]
@@ -165,24 +129,34 @@ def _stepped(
             if length**2 <= tolerance_px * max(before, length, tolerance_px) and iteration > 0:
                 place[i, 0], place[i, 1] = x, y
                 last[i, 0], last[i, 1] = at_x, at_y
-                _keep(sums, kept_sums[i])
                 break
             before = length
-    return place, last, kept_sums
+    return place, last
 
 
 @compiled
-def _keep(sums: FloatArray, kept: FloatArray) -> None:
-    for j in range(_N):
-        for k in range(_N + 1):
-            kept[j, k] = sums[j, k]
-
-
-@compiled
-def _pose(
+def pose(
     sums: FloatArray, expected: FloatArray, how: tuple[float, bool], matrix: FloatArray
 ) -> bool:
-    """Fill a source's matrix; return whether it is informative. The unit matrix where not."""
+    """Fill a source's matrix with its equations without the expected products of noise.
+
+    Parameters
+    ----------
+    sums : float64 array, shape (4, 5)
+        See `trial_sums`.
+    expected : float64 array, shape (4,)
+        Products of the template's noise with the instruments'.
+    how : tuple
+        Part of the power that is taken for noise at most, and whether b is an unknown; if not, it
+        is 0.
+    matrix : float64 array, shape (4, 4)
+        The unit matrix where not informative.
+
+    Returns
+    -------
+    bool
+        Whether enough of the power is signal and the matrix is far from singular.
+    """
     most_noise, frees_background = how
     informative = True
     for k in range(_N):
@@ -214,11 +188,11 @@ def _is_regular(matrix: FloatArray) -> bool:
             if not (scale > 0 and np.isfinite(matrix[k, j])):
                 return False
             unit[k, j] = matrix[k, j] / scale
-    return abs(_eliminate(unit, none)) > LEAST_SIGNAL**_N
+    return abs(eliminate(unit, none)) > LEAST_SIGNAL**_N
 
 
 @compiled
-def _eliminate(matrix: FloatArray, right: FloatArray) -> float:
+def eliminate(matrix: FloatArray, right: FloatArray) -> float:
     """Put the solution in place of the right side; use up the matrix, return its determinant."""
     determinant = 1.0
     for k in range(_N):

@@ -30,15 +30,14 @@ from alignsvc.domain.arrays import (
 )
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.convolution import convolved
+from alignsvc.numerics.displacement.kernel_sums import kernel_sums
 from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
     gaussian_taps,
 )
-from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
+from alignsvc.numerics.displacement.surface_sums import Boxes
 from alignsvc.numerics.sources.selection import brightest
 
-#: Place of the value among the columns, which are two slopes, value and 1.
-_VALUE = 2
 #: A source counts wholly from so far above the least S/N: with an edge it would come and go.
 _RISE_OF_SNR = 0.25
 
@@ -85,13 +84,15 @@ class MatchingKernel:
         along_x = [number * smooth for number, smooth in zip(self.round, k.smooth, strict=True)]
         along_x[-1] = along_x[-1] + self.plus_px2 * k.curvature
         along_x += [-self.plus_px2 * k.smooth[-1], self.cross_px2 * k.slope]
-        terms = convolved(
-            spline.coefficients,
-            np.stack(along_x)[None],
-            np.stack([*k.smooth, k.curvature, k.slope])[None],
+        along_y = [*k.smooth, k.curvature, k.slope]
+        return TemplateSpline(
+            convolved(
+                spline.coefficients,
+                np.stack(along_x)[None],
+                np.stack(along_y)[None],
+                1 - sum(self.round),
+            )
         )
-        terms += np.float32(1 - sum(self.round)) * spline.coefficients
-        return TemplateSpline(terms)
 
     def terms(self, spline: TemplateSpline) -> KernelTerms:
         """Return the templates beside those convolved with each term of the kernel but delta."""
@@ -274,40 +275,34 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     Per source ``E = a (T + sum c_k D_k)(p + d) + b``; linear in dx, dy, a, b and, with the a of
     the moment, in the change of c.
     """
-    n = len(some.pixels)
     plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
-    boxes = Boxes.of(some.pixels, some.weight)
-    bands = plain.bands(some.shift, some.pixels.shape[-1])
-
-    def sums(one: TemplateSpline, other: TemplateSpline) -> FloatArray:
-        return trial_sums(bands, one.rows, other.rows, boxes).astype(np.float64)
-
-    own = sums(matched, matched)
-    inner, to_pixels = own[:, :, :4].copy(), own[:, :, 4:]
-    across, data = np.empty((n, len(parts), len(parts))), np.empty((n, len(parts), 1))
-    for i, part in enumerate(parts):
-        for j, other in enumerate(parts[: i + 1]):
-            values = sums(part, other)[:, _VALUE]
-            across[:, i, j] = across[:, j, i] = values[:, _VALUE]
-        data[:, i] = values[:, 4:]
-    to_shared = np.stack([sums(matched, part)[:, :, _VALUE] for part in parts], axis=2)
-    unlike = sums(matched, plain)
+    sums = kernel_sums(
+        plain.checked(some.shift, some.pixels.shape[-1]),
+        (matched.rows, plain.rows),
+        tuple(part.rows for part in parts),
+        Boxes.of(some.pixels, some.weight),
+    )
+    k = len(parts)
+    inner, to_data = sums[:, :4, :4].copy(), sums[:, :4, 4 : 5 + k]
+    data, across = sums[:, 4:, 4:5], sums[:, 4:, 5 : 5 + k]
+    own, unlike = (
+        sums[:, 0, along_x] + sums[:, 1, along_y] for along_x, along_y in ((0, 1), (5 + k, 6 + k))
+    )
     sound = np.linalg.det(inner) > 0
     inner[~sound] = np.eye(4)
-    solved = np.linalg.solve(inner, np.concatenate([to_pixels, to_shared], axis=2))
+    solved = np.linalg.solve(inner, to_data)
     flux = np.where(sound, np.maximum(solved[:, 2, 0], 0), 0)
     snr2 = flux**2 * inner[:, 2, 2]
     least, most = snr
     counts = np.clip((np.sqrt(snr2) / least - 1) / _RISE_OF_SNR, 0, 1)
     share = counts / (1 + snr2 / most**2)
-    schur = across - np.swapaxes(to_shared, 1, 2) @ solved[:, :, 1:]
-    right = (data - np.swapaxes(to_shared, 1, 2) @ solved[:, :, :1])[:, :, 0]
+    to_shared = np.swapaxes(to_data[:, :, 1:], 1, 2)
+    schur = across - to_shared @ solved[:, :, 1:]
+    right = (data - to_shared @ solved[:, :, :1])[:, :, 0]
     light = share * flux**2
     return _Step(
         normal=np.einsum("n,nij->ij", light, schur),
         data=np.einsum("n,ni->i", share * flux, right),
-        slopes=np.array(
-            [(share * flux**2) @ (one[:, 0, 0] + one[:, 1, 1]) for one in (own, unlike)]
-        ),
+        slopes=np.array([light @ own, light @ unlike]),
         n_sources=float(counts.sum()),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.numerics.displacement.information import Equations, Information, replaced
 from alignsvc.numerics.displacement.instruments import FaintInstruments
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.posed import Limits
 
@@ -48,6 +49,8 @@ class Refined:
         GOOD, NO_PEAK or NO_INFORMATION.
     common : CommonErrors
         What the places in the exposure have in common.
+    begun : Begun or None
+        The fit that led to them; None: they come from elsewhere, or not all of them do.
     """
 
     dx: FloatArray
@@ -55,6 +58,7 @@ class Refined:
     information: Information
     flags: IntArray
     common: CommonErrors
+    begun: Begun | None = None
 
     def with_rows(self, which: BoolArray, rows: Refined) -> Refined:
         """Return the result with the rows that a mask names replaced, by such without errors
@@ -146,20 +150,19 @@ class TemplateFit:
             self.max_iterations,
         )
         place, last = begun.equations.stepped(begun.start, limits)
-        return judged(place, last.information())
+        return replace(judged(place, begun.equations.information(last)), begun=begun)
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        window = pairs.window(start) * pairs.common(start)
-        weight = pairs.weight * window
-        factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
-        outset = Equations(pairs, pairs.spline, weight, factors).outset(start)
+        weight = pairs.window(start)
+        weight *= pairs.common(start)
+        weight *= pairs.weight
+        outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
-        weight = window * pairs.inverse_variance(outset.model)
+        weight = pairs.noisier(weight, outset.model)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
-        equations = self.faint(equations, sigma, outset, start)
-        return Begun(equations, start)
+        return Begun(self.faint(equations, sigma, outset, start), start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,11 +173,22 @@ class Begun:
     ----------
     equations : Equations
     start : Points, shape (n,)
-        Where they have been chosen.
+        Where they have been chosen, or what is nearer to their solution.
     """
 
     equations: Equations
     start: Points
+
+    def select(self, which: BoolArray) -> Begun:
+        """Return the fits that a mask names."""
+        if which.all():
+            return self
+        start = Points(self.start.x[which], self.start.y[which])
+        return Begun(self.equations.select(which), start)
+
+    def moved(self, start: Points) -> Begun:
+        """Return the same equations, to be solved from elsewhere."""
+        return Begun(self.equations, start)
 
 
 def judged(displacement: Points, information: Information) -> Refined:

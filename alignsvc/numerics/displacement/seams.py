@@ -25,13 +25,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.information import Equations, Information
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.refine import Refined, TemplateFit, judged
+from alignsvc.numerics.displacement.refine import Begun, Refined, TemplateFit, judged
+from alignsvc.numerics.displacement.seam_sums import pulls, seam_sums
 from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.window_moments import window_moments
 
 #: A step is cut to this along each axis: farther the template's slopes say nothing.
 _LONGEST_STEP_PX = 0.3
@@ -63,7 +64,7 @@ class SeamFit:
     steps : int
         Of Gauss and Newton.
     fit : TemplateFit
-        Whose weights and instruments are used.
+        Whose weights and instruments are used where the displacements come from no fit.
     """
 
     flux: float = 0.05
@@ -86,53 +87,47 @@ class SeamFit:
         Returns
         -------
         Refined
-            Beside seams by `fit`, whatever they have been before; NO_PEAK and NaN where that leads
-            beyond the template or to no source.
+            Beside seams those of a fit, whatever they have been before; NO_PEAK and NaN where that
+            leads beyond the template or to no source.
         """
         beside = self._beside(refined, pairs, fwhm_px)
         if not beside.any():
             return refined
         start = Points(refined.dx[beside], refined.dy[beside])
-        equations = self.fit.begun(pairs.select(beside), start).equations
-        information = equations.information(start)
+        if refined.begun is None:
+            begun = self.fit.begun(pairs.select(beside), start)
+            information = begun.equations.information(start)
+        else:
+            begun = refined.begun.select(beside).moved(start)
+            information = refined.information.select(beside)
         sound = information.informative
         shift, own = np.full((len(sound), 2), np.nan), information.own.copy()
         if sound.any():
-            found = self._solved(
-                equations.select(sound),
-                Points(start.x[sound], start.y[sound]),
-                information.select(sound),
-            )
+            found = self._solved(begun.select(sound), information.select(sound))
             shift[sound] = found.shift
             own[sound] += found.covariance
         rows = judged(Points(shift[:, 0], shift[:, 1]), replace(information, own=own))
         return refined.with_rows(beside, rows)
 
-    def _solved(self, equations: Equations, start: Points, information: Information) -> _Corrected:
+    def _solved(self, begun: Begun, information: Information) -> _Corrected:
         """Return the displacements; NaN where they lead beyond the template, or to no source."""
-        outset = equations.outset(start)
-        power = equations.weight * outset.template**2
-        seeing = np.ones(len(equations.pairs))
+        equations, pairs = begun.equations, begun.equations.pairs
+        prior = np.empty((len(pairs), 3))
+        prior[:, 0], prior[:, 2] = _ANY_SEEING, self.seeing
+        prior[:, 1] = np.sqrt(self._flux2(information.flux))
+        width_px = Outset.of(pairs, equations.weight, begun.start).width_px
         problem = _SeamProblem(
             equations,
-            equations.instrument.smoothed(outset.width_px),
-            _unevenness(equations.pairs.template_variance, power),
-            np.stack(
-                [
-                    _ANY_SEEING * seeing,
-                    np.sqrt(self._flux2(information.flux)),
-                    self.seeing * seeing,
-                ],
-                axis=1,
-            ),
+            equations.instrument.smoothed(width_px),
+            prior,
             _size2(information.template) / _size2(information.own),
             self.most_snr,
         )
-        pairs, shift = equations.pairs, np.stack([start.x, start.y], axis=1)
+        shift = np.stack([begun.start.x, begun.start.y], axis=1)
         farthest = pairs.spline.largest_shift(pairs.side)
         lost = np.zeros(len(pairs), bool)
         for _ in range(self.steps):
-            found = problem.at(Points(shift[:, 0], shift[:, 1]))
+            found = problem.at(shift)
             lost |= ~np.isfinite(found.shift).all(axis=1)
             step = np.clip(np.nan_to_num(found.shift), -_LONGEST_STEP_PX, _LONGEST_STEP_PX)
             shift = np.clip(shift + step, -farthest, farthest)
@@ -145,17 +140,12 @@ class SeamFit:
 
         A Gaussian of which one side counts more has its centroid moved by that of the weight.
         """
-        sound = refined.flags == 0
-        beside = np.zeros(len(pairs), bool)
-        if not sound.any():
-            return beside
-        some = pairs.select(sound)
-        information = refined.information.select(sound)
-        place = Points(some.centre.x - refined.dx[sound], some.centre.y - refined.dy[sound])
-        pull = _pull(some.template_variance, place, fwhm_px[sound] / _FWHM_OF_SIGMA)
+        place = np.stack([pairs.centre.x - refined.dx, pairs.centre.y - refined.dy], axis=1)
+        pull = pulls(pairs.template_variance, place, fwhm_px / _FWHM_OF_SIGMA)
+        information = refined.information
         unlike2 = self._flux2(information.flux) + self.seeing**2
-        beside[sound] = unlike2 * pull**2 > self.least_error**2 * _size2(information.own)
-        return beside
+        can_move = unlike2 * pull**2 > self.least_error**2 * _size2(information.own)
+        return np.asarray((refined.flags == 0) & can_move)
 
     def _flux2(self, flux: FloatArray) -> FloatArray:
         flux2: FloatArray = self.flux**2 + (flux - 1.0) ** 2
@@ -180,8 +170,6 @@ class _SeamProblem:
         Of what is unknown without seams.
     wider : TemplateSpline
         The instruments' templates, smoothed by their own width.
-    uneven : float32 array, shape (n, side, side)
-        v: the template's variance over its mean, less 1.
     prior : float64 array, shape (n, 3)
         Standard deviations of the columns' coefficients.
     others : float64 array, shape (n,)
@@ -191,41 +179,28 @@ class _SeamProblem:
 
     equations: Equations
     wider: TemplateSpline
-    uneven: Float32Array
     prior: FloatArray
     others: FloatArray
     most_snr: float
 
-    def at(self, shift: Points) -> _Corrected:
+    def at(self, shift: FloatArray) -> _Corrected:
         """Return the step from trial shifts, NaN without light, and what seams add to covariances.
 
         With x the four unknowns without seams, ``M x = Z'w (E - S u)``, and u, the coefficients of
         the columns S, from what that leaves and the prior. The error of u adds to that of x,
         which the noise gives, as the two are independent: ``x = x_0 - G u``, ``G = M^-1 Z'w S``.
         """
-        n, side = self.equations.pairs.pixels.shape[:2]
-        trial = self.equations.at(shift)
-        instrument = self.equations.instrument.shifted(shift, side)
-        template = self.equations.pairs.spline.shifted(shift, side)
-        value = instrument.value
-        broader = self.wider.values(shift, side) - value
-        columns = np.stack([broader, self.uneven * value, self.uneven * broader], axis=1)
-        columns = columns.reshape(n, 3, -1)
-        weight = self.equations.weight.reshape(n, 1, -1)
-        weighted = columns * weight
-        pixels = self.equations.pairs.pixels.reshape(n, 1, -1)
-        matrix = trial.matrix - self.equations.noise[:, :, None] * np.eye(4)
-        both = np.concatenate(
-            [trial.data[:, :, None], _products(instrument.columns * weight, columns)], axis=2
-        )
-        solved = np.linalg.solve(matrix, both)
+        equations = self.equations
+        splines = equations.instrument.rows, equations.pairs.spline.rows, self.wider.rows
+        sums = seam_sums(shift, splines, equations.boxes, equations.pairs.template_variance)
+        matrix = sums[:, :4, :4] - equations.noise[:, :, None] * np.eye(4)
+        solved = np.asarray(np.linalg.solve(matrix, sums[:, :4, 4:]), np.float64)
         plain, response = solved[:, :, 0], solved[:, :, 1:]
         flux = _positive(plain[:, _FLUX])
         snr2 = flux**2 * matrix[:, _FLUX, _FLUX]
         noise = 1 + self.others + snr2 / self.most_snr**2
-        back = _products(weighted, template.columns)
-        normal = _products(weighted, columns) - back @ response
-        right = _products(weighted, pixels) - back @ plain[:, :, None]
+        left = sums[:, 4:, 4:] - sums[:, 4:, :4] @ solved
+        right, normal = left[:, :, :1], left[:, :, 1:]
         inverse = _inverse(normal, np.nan_to_num(flux)[:, None] * self.prior, noise)[:, _SEAM]
         moves = response[:, :, _SEAM]
         solution = plain - (moves @ (inverse @ right))[:, :, 0]
@@ -258,35 +233,3 @@ def _size2(covariance: FloatArray) -> FloatArray:
     """Return the variances along both axes together, shape (n,)."""
     size2: FloatArray = np.trace(covariance, axis1=1, axis2=2)
     return size2
-
-
-def _products(left: Float32Array, right: Float32Array) -> FloatArray:
-    products: FloatArray = (left @ np.swapaxes(right, 1, 2)).astype(np.float64)
-    return products
-
-
-def _unevenness(variance: Float32Array, power: Float32Array) -> Float32Array:
-    """Return the variance over its mean, weighted with `power`, less 1; 0 in holes."""
-    seen = variance > 0
-    total = np.sum(power * variance, axis=(1, 2))
-    inverse = np.divide(
-        np.sum(power * seen, axis=(1, 2)), total, out=np.zeros_like(total), where=total > 0
-    )
-    return np.where(seen, variance * inverse[:, None, None] - 1, 0).astype(np.float32)
-
-
-def _pull(variance: Float32Array, place: Points, sigma_px: FloatArray) -> FloatArray:
-    """Return how far the centroid of the template's weight in a Gaussian window is off, pixels.
-
-    From that of even weights over the same pixels: holes, and the cutout's end, drop out.
-    """
-    at, seen = np.stack([place.x, place.y], axis=1), variance > 0
-    weight = np.divide(1, variance, out=np.zeros_like(variance), where=seen)
-
-    def centroid(of: Float32Array) -> FloatArray:
-        sums = window_moments(of, at, sigma_px, 1)
-        total = np.where(sums[:, 0, 0] > 0, sums[:, 0, 0], 1.0)
-        return np.stack([sums[:, 0, 1], sums[:, 1, 0]]) * (sigma_px / total)
-
-    off: FloatArray = np.hypot(*(centroid(weight) - centroid(seen.astype(np.float32))))
-    return off

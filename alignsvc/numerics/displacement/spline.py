@@ -26,13 +26,16 @@ from alignsvc.domain.arrays import (
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.bands import Bands, bands_at
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.surfaces import surfaces, values, values_at
+from alignsvc.numerics.displacement.half_pixels import half_pixels
+from alignsvc.numerics.displacement.surfaces import surfaces, values_at
 
 ORDER = 5
 #: Variance of the basis: a box convolved with itself `ORDER` times.
 BASIS_VARIANCE_PX2 = (ORDER + 1) / 12
 #: Template pixels that a value needs on each side of it.
 REACH = (ORDER + 1) // 2
+#: A narrower Gaussian is 0 at all pixels but its own.
+_LEAST_SIGMA_PX = 0.02
 #: Half-pixel phases in the order of the versions of a blot stack.
 PHASES = Points(np.array([0.0, 0.5, 0.0, 0.5]), np.array([0.0, 0.0, 0.5, 0.5]))
 
@@ -122,7 +125,24 @@ class TemplateSpline:
             Pixels, at most `largest_shift` in size.
         side : int
         """
-        return _bands(shift, (self.side - side) // 2)
+        first, weights = bands_at(self.checked(shift, side), (self.side - side) // 2)
+        return Bands(read_only(first), read_only(weights))
+
+    def checked(self, shift: Points, side: int) -> FloatArray:
+        """Return x and y of shifts, shape (n, 2), none of which needs more than the templates have.
+
+        Raises
+        ------
+        ValueError
+            If one does.
+        """
+        both, largest = np.stack([shift.x, shift.y], axis=1), self.largest_shift(side)
+        if np.any(np.abs(both) > largest):
+            raise ValueError(
+                f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
+                f"{largest}; cut templates with a wider margin"
+            )
+        return both
 
     def shifted(self, shift: Points, side: int) -> Surface:
         """Return each template at ``pixel + shift``, in the middle `side` x `side` pixels."""
@@ -135,9 +155,7 @@ class TemplateSpline:
 
     def half_pixel(self, side: int) -> Float32Array:
         """Return the four half-pixel blots, shape (n, 4, side, side), in order of `PHASES`."""
-        half = np.array([0.0, 0.5])
-        phases = values(self.bands(Points(half, half), side), self.rows, side)
-        return phases.reshape(-1, len(PHASES.x), side, side)
+        return half_pixels(self.rows, (self.side - side) // 2, side)
 
     @property
     def rows(self) -> Float32Array:
@@ -152,24 +170,10 @@ def _prefilter(side: int) -> Float32Array:
     return read_only(prefilter.astype(np.float32))
 
 
-def _bands(shift: Points, margin: int) -> Bands:
-    """Return the bands of templates that are wider than boxes by `margin` on each side."""
-    both, largest = np.stack([shift.x, shift.y], axis=1), margin - REACH + 1
-    if np.any(np.abs(both) > largest):
-        raise ValueError(
-            f"template spline: a shift of {np.abs(both).max():.2f} px, wanted at most "
-            f"{largest}; cut templates with a wider margin"
-        )
-    first, weights = bands_at(both, margin)
-    return Bands(read_only(first), read_only(weights))
-
-
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
     """Return sampled Gaussians of sum 1 at distances 0 .. side - 1, shape (n, side)."""
     distance = np.arange(side)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        exponent = np.nan_to_num(-0.5 * (distance / sigma_px[:, None]) ** 2, nan=0.0)
-        kernel = np.exp(exponent)
+    kernel = np.exp(-0.5 * (distance / np.maximum(sigma_px, _LEAST_SIGMA_PX)[:, None]) ** 2)
     total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
     normalised: FloatArray = kernel / total
     return normalised

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
-from alignsvc.numerics.displacement.convolution import REACH_SIGMA
 
+#: Where a window ends, in sigma: beyond, it is less than the rounding of its middle.
+_REACH_SIGMA = 5.5
 #: A step is cut to this part of the window's width: farther Newton's method knows nothing.
 _LONGEST_STEP = 0.5
 #: A response below this part of the window's flux is that of noise, or of a flat top.
 _LEAST_RESPONSE = 0.1
-#: The power of a window itself, typed: a number that is written out makes a function of its own.
-_ONCE = cast(int, np.int64(1))
-
-
-@compiled
-def window_moments(
-    values: Float32Array, at: FloatArray, width_px: FloatArray, power: int
-) -> FloatArray:
-    """Return ``sum g^power f v^j u^i`` about points, shape (n, j, i), j and i from 0 to 2.
-
-    Parameters
-    ----------
-    values : float32 array, shape (n, side, side)
-    at : float64 array, shape (n, 2)
-        x and y of the windows' middles.
-    width_px : float64 array, shape (n,)
-        Sigma of the windows g; u and v are distances in units of it.
-    power : int
-    """
-    n, side = values.shape[0], values.shape[1]
-    sums, weights = np.empty((n, 3, 3)), np.empty((2, 3, side), np.float32)
-    for i in range(n):
-        _fill_moments(values[i], at[i], (width_px[i], power), weights, sums[i])
-    return sums
+#: The power of a window itself, and of its square, typed: a number that is written out makes a
+#: function of its own.
+ONCE, _TWICE = cast(int, np.int64(1)), cast(int, np.int64(2))
 
 
 @compiled
@@ -51,8 +31,9 @@ def centred(
 
     Parameters
     ----------
-    values, width_px
-        As above.
+    values : float32 array, shape (n, side, side)
+    width_px : float64 array, shape (n,)
+        Sigma of the windows g; u is the distance in units of it.
     begin : float64 array, shape (n, 2)
         x and y.
     limits : tuple
@@ -68,7 +49,7 @@ def centred(
         width = width_px[i]
         at[0], at[1] = begin[i, 0], begin[i, 1]
         for _ in range(max_iterations):
-            _fill_moments(values[i], at, (width, _ONCE), weights, sums)
+            fill_moments(values[i], at, (width, ONCE), weights, sums)
             if not _fill_response(sums, response):
                 break
             determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
@@ -86,17 +67,97 @@ def centred(
     return found
 
 
-@compiled
-def responses(sums: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return ``-d(sum g u f)/dc``, per width, shape (n, 2, 2), and where it is that of a source.
+class WindowWorth(NamedTuple):
+    """What centroids of windows are worth.
 
-    ``d(g u)/du = g (1 - u^2)``: for a Gaussian as wide as its window, half of the flux. The unit
-    matrix where it is not.
+    Parameters
+    ----------
+    flux : float64 array, shape (n,)
+        In the window.
+    covariance : float64 array, shape (n, 2, 2)
+        Of the centroid, px^2.
+    sound : bool array, shape (n,)
+        Whether the window answers to a move as over a source; where not, the covariance is of no
+        use.
     """
-    response, sound = np.empty((len(sums), 2, 2)), np.empty(len(sums), np.bool_)
-    for i in range(len(sums)):
-        sound[i] = _fill_response(sums[i], response[i])
-    return response, sound
+
+    flux: FloatArray
+    covariance: FloatArray
+    sound: BoolArray
+
+
+def window_worth(
+    values: Float32Array, variance: Float32Array, at: FloatArray, width_px: FloatArray
+) -> WindowWorth:
+    """Return what centroids at some points are worth.
+
+    The error of c is ``R^-1 sum g u n``, with R how ``sum g u f`` answers to c.
+
+    Parameters
+    ----------
+    values, variance : float32 arrays, shape (n, side, side)
+    at : float64 array, shape (n, 2)
+        x and y.
+    width_px : float64 array, shape (n,)
+    """
+    return WindowWorth(*_worth(values, variance, at, width_px))
+
+
+@compiled
+def _worth(
+    values: Float32Array, variance: Float32Array, at: FloatArray, width_px: FloatArray
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return the fields of `WindowWorth`."""
+    n, side = values.shape[0], values.shape[1]
+    flux, covariance, sound = np.empty(n), np.empty((n, 2, 2)), np.empty(n, np.bool_)
+    sums, weights = np.empty((3, 3)), np.empty((2, 3, side), np.float32)
+    response, noise = np.empty((2, 2)), np.empty((2, 2))
+    for i in range(n):
+        fill_moments(values[i], at[i], (width_px[i], ONCE), weights, sums)
+        flux[i], sound[i] = sums[0, 0], _fill_response(sums, response)
+        fill_moments(variance[i], at[i], (width_px[i], _TWICE), weights, sums)
+        noise[0, 0], noise[1, 1] = sums[0, 2], sums[2, 0]
+        noise[0, 1] = noise[1, 0] = sums[1, 1]
+        _fill_covariance(response, noise, width_px[i], covariance[i])
+    return flux, covariance, sound
+
+
+@compiled
+def _fill_covariance(
+    response: FloatArray, noise: FloatArray, width_px: float, covariance: FloatArray
+) -> None:
+    """Fill ``R^-1 N R^-T`` in pixels^2."""
+    determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
+    scale = width_px / determinant
+    inverse = np.empty((2, 2))
+    inverse[0, 0], inverse[1, 1] = response[1, 1] * scale, response[0, 0] * scale
+    inverse[0, 1] = inverse[1, 0] = -response[0, 1] * scale
+    for j in range(2):
+        for k in range(2):
+            covariance[j, k] = 0.0
+            for p in range(2):
+                for q in range(2):
+                    covariance[j, k] += inverse[j, p] * noise[p, q] * inverse[k, q]
+
+
+@compiled
+def window_means(values: Float32Array, at: FloatArray, width_px: FloatArray) -> FloatArray:
+    """Return the means within windows, shape (n,); NaN where one lies outside of its frame."""
+    n, side = values.shape[0], values.shape[1]
+    means, sums = np.full(n, np.nan), np.empty((3, 3))
+    weights = np.empty((2, 3, side), np.float32)
+    for i in range(n):
+        fill_moments(values[i], at[i], (width_px[i], ONCE), weights, sums)
+        x = _fill_window(at[i, 0], width_px[i], ONCE, weights[0])
+        y = _fill_window(at[i, 1], width_px[i], ONCE, weights[1])
+        along_x = along_y = 0.0
+        for pixel in range(x[0], x[1]):
+            along_x += np.float64(weights[0, 0, pixel])
+        for pixel in range(y[0], y[1]):
+            along_y += np.float64(weights[1, 0, pixel])
+        if along_x * along_y > 0:
+            means[i] = sums[0, 0] / (along_x * along_y)
+    return means
 
 
 @compiled
@@ -112,14 +173,18 @@ def _fill_response(sums: FloatArray, response: FloatArray) -> bool:
 
 
 @compiled
-def _fill_moments(
+def fill_moments(
     values: Float32Array,
     at: FloatArray,
     window: tuple[float, int],
     weights: Float32Array,
     sums: FloatArray,
 ) -> None:
-    """Fill the moments of one frame, (3, 3); `weights` (2, 3, side) is room for the window's."""
+    """Fill ``sum g^power f v^j u^i`` of one frame, shape (j, i), j and i from 0 to 2.
+
+    `at` is the window's middle, x and y; `window` its sigma and the power; u and v are distances
+    in units of the sigma. `weights`, shape (2, 3, side), is room for the window's.
+    """
     width, power = window
     x = _fill_window(at[0], width, power, weights[0])
     y = _fill_window(at[1], width, power, weights[1])
@@ -141,8 +206,8 @@ def _fill_window(centre: float, width: float, power: int, weights: Float32Array)
     if not np.isfinite(centre) or not width > 0:
         weights[:] = np.nan
         return 0, side
-    first = min(max(int(np.ceil(centre - REACH_SIGMA * width)), 0), side)
-    end = max(min(int(np.floor(centre + REACH_SIGMA * width)) + 1, side), first)
+    first = min(max(int(np.ceil(centre - _REACH_SIGMA * width)), 0), side)
+    end = max(min(int(np.floor(centre + _REACH_SIGMA * width)) + 1, side), first)
     for pixel in range(first, end):
         u = (pixel - centre) / width
         g = np.exp(-0.5 * power * u * u)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import IntArray
 
 Complex = NDArray[np.complex128]
+Votes = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ def likely_offsets(
     n = 2 * math.ceil(radius / cell) + 2
     column = np.floor(difference.real / cell).astype(np.int64) + n // 2
     row = np.floor(difference.imag / cell).astype(np.int64) + n // 2
-    peaks = _peaks(np.bincount(row * n + column, minlength=n * n).reshape(n, n), count)
+    # A million cells for some ten thousand votes: it is their bytes that take the time, so they
+    # have the smallest type that could hold all votes in one.
+    votes = np.zeros(n * n, np.min_scalar_type(len(row)))
+    np.add.at(votes, row * n + column, 1)
+    peaks = _peaks(votes.reshape(n, n), count)
     # A window's middle is the corner that its four cells share.
     return tuple(complex((x + 1 - n // 2) * cell, (y + 1 - n // 2) * cell) for y, x, _ in peaks)
 
@@ -84,17 +89,19 @@ class TurnVotes:
         """
         first, second = self._pairs(first), self._pairs(second)
         rows, columns = self._of_one_length(first, second)
-        ratio = np.log(second[columns] / first[rows])
+        # One logarithm a pair, and none for the many pairs of pairs.
+        turn = np.angle(second)[columns] - np.angle(first)[rows]
+        stretch = np.log(np.abs(second))[columns] - np.log(np.abs(first))[rows]
         cell = 0.5 * self.window / self.extent
         n_angle = max(8, 2 * math.ceil(math.pi / cell))
         n_scale = 2 * math.ceil(self.max_scale / cell) + 2
         # A pair has no direction: it votes for a turn and for that turn plus half a circle.
-        angle = np.concatenate([ratio.imag, ratio.imag + math.pi])
         step = 2.0 * math.pi / n_angle
-        row = np.mod(np.floor(angle / step).astype(np.int64), n_angle)
-        column = np.floor(np.tile(ratio.real, 2) / cell).astype(np.int64) + n_scale // 2
-        votes = np.bincount(row * n_scale + column, minlength=n_angle * n_scale)
-        votes = votes.reshape(n_angle, n_scale)
+        row = np.mod(np.floor(turn / step).astype(np.int64), n_angle)
+        column = np.floor(stretch / cell).astype(np.int64) + n_scale // 2
+        once = np.bincount(row * n_scale + column, minlength=n_angle * n_scale)
+        once = once.reshape(n_angle, n_scale)
+        votes = once + np.roll(once, n_angle // 2, axis=0)
         around = np.concatenate([votes, votes[:1]])  # the circle closes
         return tuple(
             Turn((y + 1) * step, math.exp((x + 1 - n_scale // 2) * cell), n)
@@ -120,17 +127,27 @@ class TurnVotes:
         return rows, columns
 
 
-def _peaks(votes: IntArray, count: int) -> list[tuple[int, int, int]]:
+def _peaks(votes: Votes, count: int) -> list[tuple[int, int, int]]:
     """Return (row, column, votes) of the best windows of 2 x 2 cells that share no cell."""
-    windows = votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]
+    rows = votes[:-1] + votes[1:]
+    windows = rows[:, :-1] + rows[:, 1:]
     best = list[tuple[int, int, int]]()
-    # Most windows are empty. A peak's has eight neighbours that share a cell with it.
-    full = np.flatnonzero(windows > 0)
-    for index in full[np.argsort(-windows.take(full), kind="stable")[: 9 * count]]:
+    # A peak's window has eight neighbours that share a cell with it.
+    for index in _fullest(windows, 9 * count):
         y, x = (int(k) for k in np.unravel_index(index, windows.shape))
         if all(max(abs(y - v), abs(x - u)) > 1 for v, u, _ in best):
             best.append((y, x, int(windows[y, x])))
     return best[:count]
+
+
+def _fullest(windows: Votes, count: int) -> IntArray:
+    """Return where the `count` largest numbers are, the largest first; never where there is 0."""
+    least = int(windows.max(initial=0))
+    while least > 1 and np.count_nonzero(windows >= least) < count:
+        least = (least + 1) // 2
+    full = np.flatnonzero(windows >= max(least, 1))
+    falling = np.argsort(-windows.take(full).astype(np.int64), kind="stable")
+    return full[falling[:count]]
 
 
 def chernoff_log_odds(n: int, expected: float) -> float:

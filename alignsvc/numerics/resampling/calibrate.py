@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous
 from alignsvc.domain.chip_sky import SkyModel
-from alignsvc.domain.exposure import Chip
+from alignsvc.domain.exposure import ChipInRows, ChipRows
 from alignsvc.errors import DataError
 from alignsvc.numerics.compiled import compiled
 from alignsvc.reasons import FailureKind
+
+#: Rows worked on at once: they stay in the processor's cache.
+_ROWS = 32
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +64,15 @@ class CalibratedChip:
 
 
 def calibrated(
-    chip: Chip, sky: SkyModel, flux_scale: float, sky_offset: float = 0.0
+    chip: ChipInRows,
+    sky: SkyModel,
+    flux_scale: float,
+    sky_offset: float = 0.0,
+    left_out: IntArray = _NONE,
 ) -> CalibratedChip:
     """Return `chip` without its sky and `sky_offset`, multiplied by `flux_scale`, with weights.
+
+    `left_out` are the indices of pixels that are bad besides those that the chip has as bad.
 
     The weight is the inverse variance. A variance map gives its shape only: users' maps are
     often relative, so it is multiplied by the one number that makes its median over good pixels
@@ -76,55 +86,50 @@ def calibrated(
     """
     if not (math.isfinite(flux_scale) and flux_scale > 0):
         raise ValueError(f"chip {chip.name}: flux scale {flux_scale}, wanted a positive number")
-    pixels, weight = (
-        np.empty(chip.pixels.shape, np.float32),
-        np.empty(chip.pixels.shape, np.float32),
-    )
-    _calibrate(
-        _InOneForm.of(chip, sky),
-        (np.float32(sky_offset), np.float32(flux_scale)),
-        (pixels, weight, np.float32(sky_weight(chip.name, sky, flux_scale))),
-    )
-    if chip.variance is not None and not chip.mask.all():
-        good = ~chip.mask
-        typical = np.float32(_median_variance(chip.name, chip.variance[good]))
-        weight *= np.divide(typical, chip.variance, out=np.zeros_like(weight), where=good)
+    level = (np.float32(sky_offset), np.float32(flux_scale))
+    good_weight = np.float32(sky_weight(chip.name, sky, flux_scale))
+    (ny, nx), (pixels, mask, saturated) = chip.shape, ChipRows.empty(chip.shape)
+    weight = np.empty(chip.shape, np.float32)
+    seen, its_sky = np.empty((_ROWS, nx), np.float32), np.empty((_ROWS, nx), np.float32)
+    for y0 in range(0, ny, _ROWS):
+        rows, n = slice(y0, y0 + _ROWS), min(_ROWS, ny - y0)
+        chip.rows_into(y0, ChipRows(seen[:n], mask[rows], saturated[rows]))
+        sky.surface.rows_into(y0, its_sky[:n])
+        given = (seen[:n], its_sky[:n], mask[rows], saturated[rows])
+        _calibrate(given, level, (pixels[rows], weight[rows], good_weight))
+    variance = chip.variance
+    if variance is not None and not mask.all():
+        good = ~mask
+        typical = np.float32(_median_variance(chip.name, variance[good]))
+        weight *= np.divide(typical, variance, out=np.zeros_like(weight), where=good)
+    pixels.reshape(-1)[left_out], weight.reshape(-1)[left_out] = 0.0, 0.0
+    mask.reshape(-1)[left_out] = True
     gain = None if chip.gain is None else chip.gain / flux_scale
-    return CalibratedChip(chip.name, pixels, weight, chip.mask, chip.saturated, gain)
-
-
-class _InOneForm(NamedTuple):
-    """What pixels are made of, in rows that lie one after the other, read-only."""
-
-    pixels: Float32Array
-    sky: Float32Array
-    mask: BoolArray
-    saturated: BoolArray
-
-    @classmethod
-    def of(cls, chip: Chip, sky: SkyModel) -> _InOneForm:
-        planes = (chip.pixels, sky.level, chip.mask, chip.saturated)
-        return cls(*(contiguous(plane) for plane in planes))
+    return CalibratedChip(chip.name, pixels, weight, mask, saturated, gain)
 
 
 @compiled
 def _calibrate(
-    given: _InOneForm,
+    given: tuple[Float32Array, Float32Array, BoolArray, BoolArray],
     level: tuple[np.float32, np.float32],
     out: tuple[Float32Array, Float32Array, np.float32],
 ) -> None:
-    """Fill pixels and weight: `level` is sky offset and flux scale, `out` ends with the weight."""
+    """Fill pixels and weight from pixels, sky, mask and what is saturated.
+
+    `level` is sky offset and flux scale, `out` ends with the weight of a good pixel.
+    """
     offset, scale = level
-    pixels, weight, good_weight = out
     nothing = np.float32(0.0)
-    for r in range(pixels.shape[0]):
-        for c in range(pixels.shape[1]):
-            sky = given.sky[r, c] + offset
-            bad = given.mask[r, c]
-            clipped = given.saturated[r, c] & (given.pixels[r, c] > sky)
-            value = (given.pixels[r, c] - sky) * scale
-            pixels[r, c] = nothing if bad & (not clipped) else value
-            weight[r, c] = nothing if bad else good_weight
+    for r in range(out[0].shape[0]):
+        seen, level_here, mask, saturated = given[0][r], given[1][r], given[2][r], given[3][r]
+        pixels, weight = out[0][r], out[1][r]
+        for c in range(len(pixels)):
+            sky = level_here[c] + offset
+            bad = mask[c]
+            clipped = saturated[c] & (seen[c] > sky)
+            value = (seen[c] - sky) * scale
+            pixels[c] = nothing if bad & (not clipped) else value
+            weight[c] = nothing if bad else out[2]
 
 
 def sky_weight(chip: str, sky: SkyModel, flux_scale: float) -> float:

@@ -59,7 +59,8 @@ def in_grid_units(
     out = PartInGridUnits.empty(part) if out is None else out
     pixel_map.areas(part, out.area)
     off = np.zeros(part.shape, np.float32) if less is None else less
-    _convert((chip.pixels, chip.weight), (part.y0, part.x0), off, out)
+    planes = (out.pixels, out.weight, out.area)
+    convert_rows((chip.pixels, chip.weight), (part.y0, part.x0), off, planes)
     return out
 
 
@@ -87,23 +88,24 @@ def pixels_in_grid_units(
     off = np.zeros(n, np.float32) if less is None else less
     at = row * chip.shape[1] + column
     flux, weight = (contiguous(plane.take(at))[None] for plane in (chip.pixels, chip.weight))
-    _convert((flux, weight), (0, 0), off.reshape(1, n), out)
+    convert_rows((flux, weight), (0, 0), off.reshape(1, n), (out.pixels, out.weight, out.area))
     return out
 
 
 @compiled
-def _convert(
+def convert_rows(
     planes: tuple[Float32Array, Float32Array],
     first: tuple[int, int],
     less: Float32Array,
-    out: PartInGridUnits,
+    out: tuple[Float32Array, Float32Array, Float32Array],
 ) -> None:
+    """Write pixels and weights, which end with areas, of the chip's pixels from `first` on."""
     flux, inverse_variance = planes
     y0, x0 = first
     nothing = np.float32(0.0)
     for r in range(less.shape[0]):
         given, its_weight = flux[y0 + r, x0:], inverse_variance[y0 + r, x0:]
-        off, area, pixels, weight = less[r], out.area[r], out.pixels[r], out.weight[r]
+        off, pixels, weight, area = less[r], out[0][r], out[1][r], out[2][r]
         for c in range(len(off)):
             weight[c] = its_weight[c] * area[c] * area[c]
             value = (given[c] - off[c]) / area[c]

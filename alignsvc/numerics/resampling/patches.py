@@ -173,7 +173,7 @@ class _ChipOnGrid:
         return (self.side, self.box.x0, self.box.y0)
 
     def reached(self) -> Wanted:
-        """Return the grid pixels may differ: those that drops of differing pixels reach."""
+        """Return the grid pixels that may differ: those that drops of differing pixels reach."""
         mask = np.zeros(self.chip.pixel_map.shape, bool)
         where = _rows_and_columns(self.chip.differing, mask.shape)
         for reach in ((0, SKEW_REACH_PX), (SKEW_REACH_PX, 0)) if self.unskewed else ((0, 0),):

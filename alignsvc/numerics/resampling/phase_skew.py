@@ -10,7 +10,7 @@ moment times the third difference is subtracted from the chip's pixels.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -65,13 +65,8 @@ def skew_of_phases(
         Per chip pixel; 0 where the third difference needs a pixel without weight.
     """
     found = np.empty(positions.shape[1:], np.float32) if out is None else out
-    found.fill(0.0)
-    for chip_axis in (0, 1):
-        moment = _moment(turn, chip_axis)
-        if moment.factor:
-            add = _add_along_y if chip_axis else _add_along_x
-            place = positions[moment.grid_axis]
-            add((chip.pixels, chip.weight), (part.y0, part.x0), place, moment.factor, found)
+    planes, first = (chip.pixels, chip.weight), (part.y0, part.x0)
+    add_skew(planes, first, positions, moments_of(turn), found)
     return found
 
 
@@ -94,29 +89,48 @@ def skew_at_pixels(
         As of `skew_of_phases`.
     """
     found = np.zeros(positions.shape[1], np.float32)
-    for chip_axis in (0, 1):
-        moment = _moment(turn, chip_axis)
-        if moment.factor:
-            place, step = positions[moment.grid_axis], (chip_axis, 1 - chip_axis)
+    for chip_axis, (grid_axis, factor) in enumerate(moments_of(turn)):
+        if factor:
+            place, step = positions[grid_axis], (chip_axis, 1 - chip_axis)
             planes = (chip.pixels, chip.weight)
-            _add_at_pixels(planes, (chosen, step), place, moment.factor, found)
+            _add_at_pixels(planes, (chosen, step), place, factor, found)
     return found
 
 
-class _Moment(NamedTuple):
-    """A sixth of the third moment is this factor of p (1 - p) (1 - 2 p), p by an axis' phase."""
+#: A sixth of the third moment is this factor of p (1 - p) (1 - 2 p), p by the phase in x (0) or y
+#: (1) on the grid: along the chip's x, and along its y. A factor of 0: nothing is subtracted.
+Moments: TypeAlias = tuple[tuple[int, np.float32], tuple[int, np.float32]]
+NO_MOMENTS: Moments = ((0, np.float32(0.0)), (1, np.float32(0.0)))
 
-    grid_axis: int
-    factor: np.float32
+
+def moments_of(turn: FloatArray) -> Moments:
+    """Return them for d(grid)/d(chip) in the middle of a chip, shape (2, 2)."""
+    return _moment(turn[:, 0]), _moment(turn[:, 1])
 
 
-def _moment(turn: FloatArray, chip_axis: int) -> _Moment:
-    along = turn[:, chip_axis]
+def _moment(along: FloatArray) -> tuple[int, np.float32]:
     grid_axis = int(np.abs(along).argmax())
     change = max(abs(abs(along[grid_axis]) - 1.0), abs(along[1 - grid_axis]))
     strength = max(0.0, 1.0 - change / _MOST_CHANGE)
     # The grid pixel lies 1 - phase beyond the chip's, or phase where the axes oppose.
-    return _Moment(grid_axis, np.float32(-float(np.sign(along[grid_axis])) * strength / 6.0))
+    return grid_axis, np.float32(-float(np.sign(along[grid_axis])) * strength / 6.0)
+
+
+@compiled
+def add_skew(
+    planes: tuple[Float32Array, Float32Array],
+    first: tuple[int, int],
+    positions: FloatArray,
+    moments: Moments,
+    out: Float32Array,
+) -> None:
+    """Write what to subtract from the chip's pixels from row and column `first` on."""
+    out[:] = np.float32(0.0)
+    (axis_along_x, factor_along_x), (axis_along_y, factor_along_y) = moments
+    if factor_along_x != np.float32(0.0):
+        _add_along_x(planes, first, positions[axis_along_x], factor_along_x, out)
+    if factor_along_y != np.float32(0.0):
+        _add_along_y(planes, first, positions[axis_along_y], factor_along_y, out)
 
 
 @compiled

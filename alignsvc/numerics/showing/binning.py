@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 
@@ -38,13 +39,27 @@ def binned(sums: Contribution, factor: int) -> Contribution:
     if box.is_empty:
         return Contribution.empty(PixelBox(0, 0, 0, 0))
     sound = np.isfinite(sums.numerator) & np.isfinite(sums.weight) & (sums.weight > 0)
-    rows, columns = _edges(box.y0, box.y1, factor), _edges(box.x0, box.x1, factor)
-    sound_only = (
-        np.where(sound, plane, 0.0).astype(np.float64, copy=False)
-        for plane in (sums.numerator, sums.weight)
-    )
-    planes = (np.add.reduceat(np.add.reduceat(plane, rows, 0), columns, 1) for plane in sound_only)
-    return Contribution(_in_squares(box, factor), *planes)
+    squares = _in_squares(box, factor)
+    planes = (_summed(plane, sound, box, factor) for plane in (sums.numerator, sums.weight))
+    return Contribution(squares, *planes)
+
+
+def _summed(
+    plane: NDArray[np.floating[Any]], sound: BoolArray, box: PixelBox, factor: int
+) -> FloatArray:
+    """Return sums of what is sound over squares, those at the edges filled up with zeros."""
+    squares = _in_squares(box, factor)
+    whole = np.zeros((squares.shape[0] * factor, squares.shape[1] * factor))
+    y, x = box.y0 % factor, box.x0 % factor
+    inside = whole[y : y + box.shape[0], x : x + box.shape[1]]
+    np.copyto(inside, plane, where=sound)
+    rows = whole[::factor]
+    for k in range(1, factor):
+        rows += whole[k::factor]
+    total = rows[:, ::factor].copy()
+    for k in range(1, factor):
+        total += rows[:, k::factor]
+    return total
 
 
 def binned_shape(shape: tuple[int, int], factor: int) -> tuple[int, int]:
@@ -66,12 +81,6 @@ def shown(sums: Contribution) -> FloatArray:
     """Return the weighted mean, NaN where nothing is."""
     value, hole = sums.mean()
     return np.where(hole, np.nan, value)
-
-
-def _edges(first: int, last: int, factor: int) -> NDArray[np.intp]:
-    """Return where squares begin among pixels ``first <= x < last``, counted from the first."""
-    starts = np.arange(first // factor, -(-last // factor)) * factor - first
-    return np.maximum(starts, 0)
 
 
 def _in_squares(box: PixelBox, factor: int) -> PixelBox:

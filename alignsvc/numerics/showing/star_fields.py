@@ -18,6 +18,8 @@ _LEAST_SNR, _MOST_SNR = 15.0, 100.0
 #: It stands out of what lies so many pixels away by this part of that: the noise in the halo of a
 #: bright star does not.
 _AROUND_PX, _LEAST_PART = 6, 0.5
+#: Pixels enough to tell sky and noise.
+_SAMPLE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +75,19 @@ def _worth_of_pixels(value: FloatArray, covered: BoolArray) -> FloatArray:
     """Return the worth of each star at its brightest pixel, 0 elsewhere."""
     if not covered.any():
         return np.zeros(value.shape)
-    sky = np.median(value[covered])
-    sigma = 1.4826 * np.median(np.abs(value[covered] - sky))
+    known = value[covered]
+    known = known[:: max(1, len(known) // _SAMPLE)]
+    sky = np.median(known)
+    sigma = 1.4826 * np.median(np.abs(known - sky))
     if not sigma > 0:
         return np.zeros(value.shape)
-    snr = np.where(covered, (value - sky) / sigma, -np.inf)
+    k = _AROUND_PX
+    around = np.full((value.shape[0] + 2 * k, value.shape[1] + 2 * k), -np.inf)
+    snr = around[k:-k, k:-k]
+    np.subtract(value, sky, out=snr, where=covered)
+    snr /= sigma
     # Only what is bright is looked at closely: few of a tile's pixels are.
     y, x = np.nonzero(snr > _LEAST_SNR)
-    k = _AROUND_PX
-    around = np.pad(snr, k, constant_values=-np.inf)
     own = snr[y, x]
     highest = np.ones(len(own), bool)
     for dy, dx in product((-1, 0, 1), repeat=2):

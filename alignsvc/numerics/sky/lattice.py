@@ -1,4 +1,4 @@
-"""Smooth maps of the plane, kept as bicubics on a lattice of equal cells."""
+"""Smooth functions of the plane, kept on a lattice of equal cells: bicubics, or linear."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
+
+#: Content of cells or nodes; of each row its cell and how far it lies along it; the first column of
+#: each cell (and one beyond the last), and how far each column lies along its cell.
+Located: TypeAlias = tuple[FloatArray, tuple[IntArray, FloatArray], tuple[IntArray, FloatArray]]
 
 #: Fewest cells along an axis, so that a cubic has the nodes that it needs.
 _FEWEST_CELLS = 4
@@ -85,13 +89,13 @@ class Bicubics:
         """
         if out is None:
             out = np.empty((2, *box.shape))
-        if box.is_empty:
-            return out
-        column, u = self.lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
-        row, v = self.lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
-        first = np.searchsorted(column, np.arange(self.lattice_x.n_cells + 1))
-        _evaluate_rows(self.cells, (row, v), (first, u), out)
+        if not box.is_empty:
+            evaluate_rows(*self.located(box), out)
         return out
+
+    def located(self, box: PixelBox) -> Located:
+        """Return what `evaluate_rows` takes for the pixels of a box."""
+        return _in_box(self.cells, (self.lattice_x, self.lattice_y), box)
 
     def at_some_pixels(self, x: IntArray, y: IntArray) -> FloatArray:
         """Return both functions at chosen whole x, y: ``(2, n)``, bit for bit as `at_pixels`."""
@@ -114,8 +118,16 @@ def bicubics(lattice_x: Lattice, lattice_y: Lattice, cells: FloatArray) -> Bicub
     return Bicubics(lattice_x, lattice_y, contiguous(cells))
 
 
+def _in_box(content: FloatArray, lattices: tuple[Lattice, Lattice], box: PixelBox) -> Located:
+    lattice_x, lattice_y = lattices
+    column, u = lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
+    rows = lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
+    first = np.searchsorted(column, np.arange(lattice_x.n_cells + 1))
+    return contiguous(content), rows, (first, u)
+
+
 @compiled
-def _evaluate_rows(
+def evaluate_rows(
     cells: FloatArray,
     rows: tuple[IntArray, FloatArray],
     columns: tuple[IntArray, FloatArray],
@@ -123,8 +135,7 @@ def _evaluate_rows(
 ) -> None:
     """Write both functions, row by row: along a row a cell's bicubic is one cubic.
 
-    `rows` holds the cell of each row and how far it lies along it; `columns` the first column
-    of each cell (and one beyond the last), and how far each column lies along its cell.
+    `rows` and `columns` as `Located` has them.
     """
     row, v = rows
     first, u = columns
@@ -188,28 +199,38 @@ def _evaluate_points(
             out[function, k] = ((of[0] * along + of[1]) * along + of[2]) * along + of[3]
 
 
-def linear_at_pixels(
-    lattice_x: Lattice, lattice_y: Lattice, nodes: FloatArray, box: PixelBox, out: Float32Array
-) -> None:
-    """Write what is linear in x and in y between nodes at all whole x, y of a box.
+@dataclass(frozen=True, slots=True, eq=False)
+class Bilinear:
+    """A function of x and y, linear in each between nodes.
 
-    The same bits as `linear_at`, and in whatever box.
+    Parameters
+    ----------
+    lattice_x, lattice_y : Lattice
+        Nodes in x and in y.
+    nodes : float64 array, shape (y nodes, x nodes)
+        The function there.
     """
-    if not box.is_empty:
-        columns = lattice_x.locate(np.arange(box.x0, box.x1, dtype=float))
-        rows = lattice_y.locate(np.arange(box.y0, box.y1, dtype=float))
-        _interpolate_rows(nodes, rows, columns, out)
 
+    lattice_x: Lattice
+    lattice_y: Lattice
+    nodes: FloatArray
 
-def linear_at(
-    lattice_x: Lattice, lattice_y: Lattice, nodes: FloatArray, x: IntArray, y: IntArray
-) -> Float32Array:
-    """Return the same at chosen whole x, y."""
-    out = np.empty(x.size, np.float32)
-    if x.size:
-        rows, columns = _located(lattice_y, y), _located(lattice_x, x)
-        _interpolate_points(contiguous(nodes), rows, columns, out)
-    return out
+    def at_pixels(self, box: PixelBox, out: Float32Array) -> None:
+        """Write it at all whole x, y of a box: the same bits as `at`, and in whatever box."""
+        if not box.is_empty:
+            interpolate_rows(*self.located(box), out)
+
+    def located(self, box: PixelBox) -> Located:
+        """Return what `interpolate_rows` takes for the pixels of a box."""
+        return _in_box(self.nodes, (self.lattice_x, self.lattice_y), box)
+
+    def at(self, x: IntArray, y: IntArray) -> Float32Array:
+        """Return it at chosen whole x, y."""
+        out = np.empty(x.size, np.float32)
+        if x.size:
+            rows, columns = _located(self.lattice_y, y), _located(self.lattice_x, x)
+            _interpolate_points(contiguous(self.nodes), rows, columns, out)
+        return out
 
 
 @compiled
@@ -231,22 +252,26 @@ def _interpolate_points(
 
 
 @compiled
-def _interpolate_rows(
+def interpolate_rows(
     nodes: FloatArray,
     rows: tuple[IntArray, FloatArray],
     columns: tuple[IntArray, FloatArray],
     out: Float32Array,
 ) -> None:
+    """Write what is linear between nodes, row by row."""
     row, v = rows
-    column, u = columns
+    first, u = columns
     between = np.empty(nodes.shape[1])
     for r in range(out.shape[0]):
         for node in range(nodes.shape[1]):
             above = nodes[row[r] + 1, node]
             between[node] = nodes[row[r], node] + v[r] * (above - nodes[row[r], node])
-        for x in range(out.shape[1]):
-            left = between[column[x]]
-            out[r, x] = left + u[x] * (between[column[x] + 1] - left)
+        for cell in range(nodes.shape[1] - 1):
+            inside = slice(first[cell], first[cell + 1])
+            left, step = between[cell], between[cell + 1] - between[cell]
+            along, found = u[inside], out[r, inside]
+            for x in range(len(along)):
+                found[x] = left + along[x] * step
 
 
 def _horner(coefficients: FloatArray, u: FloatArray) -> FloatArray:

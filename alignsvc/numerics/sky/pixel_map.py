@@ -9,28 +9,29 @@ every cell that are farthest from nodes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import DataError
-from alignsvc.numerics.sky.lattice import (
-    Bicubics,
-    Lattice,
-    bicubics,
-    linear_at,
-    linear_at_pixels,
-)
+from alignsvc.numerics.sky.lattice import Bicubics, Bilinear, Lattice, bicubics
 from alignsvc.reasons import FailureKind
 
-#: Side of a cell tried first, chip pixels: the error is then 1e-9 px for a smooth distortion.
+#: Sides of cells tried first, chip pixels, where distortions are analytic: their cubics nearly
+#: always do. (A table may bend between two points where the error is looked at.)
+_SMOOTH_STEPS = (256, 128)
+#: Side of the coarsest cell that may be wrong by as much as is tolerated, chip pixels.
 COARSEST_STEP = 64
+#: What a map on coarser cells may be wrong by, grid pixels: less than can be measured.
+_NO_ERROR_PX = 1e-7
+#: Side of the largest cell in which areas are linear, chip pixels.
+_AREA_STEP = 64
 #: Side of a cell tried last: below it the exact way costs no more.
 FINEST_STEP = 4
 #: The map reaches this far beyond the chip, in pixels, where the WCS lets it; else the next.
@@ -55,8 +56,8 @@ class PixelMap:
     grid : MosaicGrid
     bicubics : Bicubics
         Grid x and y. The nodes belong to the chip, so the map does not depend on tiles.
-    node_areas : float64 array, shape (y nodes, x nodes)
-        Grid pixels per chip pixel at the nodes: the determinant of the Jacobian, unsigned.
+    node_areas : Bilinear
+        Grid pixels per chip pixel, at nodes of its own: the determinant of the Jacobian, unsigned.
     error_px : float
         Largest error found, grid pixels.
     """
@@ -64,13 +65,18 @@ class PixelMap:
     wcs: CelestialWcs
     grid: MosaicGrid
     bicubics: Bicubics
-    node_areas: FloatArray
+    node_areas: Bilinear
     error_px: float
 
     @property
     def shape(self) -> tuple[int, int]:
         """``(ny, nx)`` of the chip."""
         return self.wcs.shape
+
+    @property
+    def size_bytes(self) -> int:
+        """What it occupies, but for the WCS."""
+        return self.bicubics.cells.nbytes + self.node_areas.nodes.nbytes
 
     @property
     def box(self) -> PixelBox:
@@ -144,12 +150,12 @@ class PixelMap:
         """
         if out is None:
             out = np.empty(box.shape, np.float32)
-        linear_at_pixels(self.lattice_x, self.lattice_y, self.node_areas, box, out)
+        self.node_areas.at_pixels(box, out)
         return out
 
     def areas_at(self, row: IntArray, column: IntArray) -> Float32Array:
         """Return the same of chosen pixels, bit for bit, by their rows and columns."""
-        return linear_at(self.lattice_x, self.lattice_y, self.node_areas, column, row)
+        return self.node_areas.at(column, row)
 
     def _newton(self, grid_x: FloatArray, grid_y: FloatArray, beyond: float) -> FloatArray:
         """Solve ``to_grid(x, y) = grid``, starting with the linear map about the chip's centre."""
@@ -179,10 +185,10 @@ class PixelMap:
 def build_pixel_map(wcs: CelestialWcs, grid: MosaicGrid, tolerance_px: float = 1e-4) -> PixelMap:
     """Return the map from the chip's pixels to the grid's, on the coarsest lattice that will do.
 
-    The step starts at 64 chip pixels and is halved until the error, found half way between
-    nodes within the chip, is below `tolerance_px` (grid pixels). A WCS with kinks (tables of
-    distortions) may still be above it at a step of 4; up to 1e-3 px that is accepted, and stands
-    in `error_px`.
+    The step starts at 256 chip pixels (64 with tables of distortions) and is halved until the
+    error, found half way between nodes within the chip, is below `tolerance_px` (grid pixels), or
+    1e-7 at steps above 64. A WCS with kinks may still be above it at a step of 4; up to 1e-3 px
+    that is accepted, and stands in `error_px`.
 
     Raises
     ------
@@ -190,6 +196,10 @@ def build_pixel_map(wcs: CelestialWcs, grid: MosaicGrid, tolerance_px: float = 1
         BAD_WCS: the WCS gives no position somewhere on the chip, or no lattice reaches 1e-3 px.
     """
     margins = _finite_margins(wcs, grid)
+    for step in () if wcs.has_tables else _SMOOTH_STEPS:
+        found = _fitted(wcs, grid, margins, step)
+        if found.error_px <= min(tolerance_px, _NO_ERROR_PX):
+            return found
     return coarsest_that_will_do(
         "the WCS is not smooth: a spline",
         COARSEST_STEP,
@@ -318,13 +328,20 @@ def _fitted(
     both = CubicSpline(np.arange(columns.n_cells + 1), along_y, axis=2).c
     # (power of x, column, power of y, row, axis) -> (row, column, axis, power of y, power of x)
     cubics = bicubics(columns, rows, both.transpose(3, 1, 4, 2, 0))
-    unmeasured = PixelMap(wcs, grid, cubics, np.zeros((0, 0)), np.inf)
-    jacobian = unmeasured.jacobian(Points(*np.meshgrid(columns.nodes, rows.nodes)))
-    areas = np.abs(
-        jacobian[..., 0, 0] * jacobian[..., 1, 1] - jacobian[..., 0, 1] * jacobian[..., 1, 0]
+    unmeasured = PixelMap(wcs, grid, cubics, _areas(cubics), np.inf)
+    return replace(unmeasured, error_px=_largest_error(unmeasured))
+
+
+def _areas(cubics: Bicubics) -> Bilinear:
+    """Return the area that a map makes of a pixel, unsigned."""
+    columns, rows = (
+        Lattice.over(one.start, one.end, min(_AREA_STEP, one.spacing))
+        for one in (cubics.lattice_x, cubics.lattice_y)
     )
-    error = _largest_error(unmeasured)
-    return PixelMap(wcs, grid, cubics, read_only(areas), error)
+    x, y = np.meshgrid(columns.nodes, rows.nodes)
+    slopes = cubics.derivatives(x.ravel(), y.ravel())
+    areas = np.abs(slopes[:, 0, 0] * slopes[:, 1, 1] - slopes[:, 0, 1] * slopes[:, 1, 0])
+    return Bilinear(columns, rows, contiguous(areas.reshape(x.shape)))
 
 
 def _largest_error(pixel_map: PixelMap) -> float:

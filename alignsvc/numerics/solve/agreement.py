@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import f as f_distribution
-from scipy.stats import norm
+from scipy.special import fdtrc, ndtri
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 from alignsvc.domain.correction import N_PARAMETERS
@@ -348,5 +347,5 @@ def _significance(
         return 0.0
     chi2 = float((((step * size) @ vectors[:, kept]) ** 2 / values[kept]).sum())
     n_free = int(kept.sum())
-    probability = max(float(f_distribution.sf(chi2 / n_free, n_free, dof)), _LEAST_PROBABILITY)
-    return float(norm.isf(0.5 * probability))
+    probability = max(float(fdtrc(n_free, dof, chi2 / n_free)), _LEAST_PROBABILITY)
+    return -float(ndtri(0.5 * probability))

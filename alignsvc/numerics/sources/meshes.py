@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
 from alignsvc.numerics.compiled import compiled, compiled_sums
 
 #: The cut of the clipping, in standard deviations: the value of Bertin & Arnouts (1996).
@@ -41,9 +41,25 @@ def statistics_where(
 ) -> CellValue:
     """Return `clipped_statistics` of the `good` pixels; both of one shape."""
     # Either way a copy, which may be sorted where it lies.
-    values = pixels.flatten() if good.all() else pixels[good]
+    if good.all():
+        values = pixels.flatten()
+    else:
+        values = np.empty(pixels.size + 1, pixels.dtype)
+        values = values[: _gather(read_only(pixels), read_only(good), values)]
     values.sort()
     return _statistics_of_sorted(values, clip_sigma)
+
+
+@compiled
+def _gather(pixels: NDArray[np.floating], good: BoolArray, out: NDArray[np.floating]) -> int:
+    """Write the good pixels, and anything into the one after them; return how many they are."""
+    n = 0
+    for r in range(pixels.shape[0]):
+        row, is_good = pixels[r], good[r]
+        for c in range(len(row)):
+            out[n] = row[c]
+            n += is_good[c]
+    return n
 
 
 def clipped_statistics(values: NDArray[np.floating], clip_sigma: float = CLIP_SIGMA) -> CellValue:
@@ -203,18 +219,18 @@ def extrapolated(mesh: FloatArray, margin: int) -> FloatArray:
     return mesh
 
 
-def interpolated(mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> Float32Array:
-    """Return the mesh at ``rows x columns``, coordinates in cells (0 = centre of the first).
+@dataclass(frozen=True, slots=True, eq=False)
+class MeshSurface:
+    """A mesh between its nodes, row by row as it is asked for.
 
     Parameters
     ----------
-    mesh : float64 array, shape (n_rows, n_columns)
-    rows, columns : float64 arrays, shapes (ny,) and (nx,)
-        Within one cell of the mesh's centres; outside it the mesh is continued linearly.
-
-    Returns
-    -------
-    float32 array, shape (ny, nx)
+    lines : float32 array, shape (lines, nx)
+        The mesh's rows, continued beyond its ends, at the columns wanted.
+    first : int64 array, shape (ny,)
+        Of the four lines that make up a row.
+    weights : float32 array, shape (4, ny)
+        Of these lines.
 
     Notes
     -----
@@ -222,33 +238,63 @@ def interpolated(mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> Flo
     for parabolas. Every output is the same four products and three sums of the same numbers,
     whatever else is asked for: a pixel has the same bits in every box that holds it.
     """
-    padded = extrapolated(mesh, 3)
-    first_rows, row_weights = _cubic_taps(rows, mesh.shape[0])
-    first_columns, column_weights = _cubic_taps(columns, mesh.shape[1])
-    along_x = np.zeros((len(padded), columns.size))
-    for tap in range(4):
-        along_x += column_weights[tap] * padded[:, first_columns + tap]
-    lines, weights = along_x.astype(np.float32), row_weights.astype(np.float32)
-    result = np.empty((rows.size, columns.size), np.float32)
-    _add_lines(lines, first_rows, weights, result)
-    return result
+
+    lines: Float32Array
+    first: IntArray
+    weights: Float32Array
+
+    @classmethod
+    def of(cls, mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> MeshSurface:
+        """Return the surface of a mesh at ``rows x columns``.
+
+        Parameters
+        ----------
+        mesh : float64 array, shape (n_rows, n_columns)
+        rows, columns : float64 arrays, shapes (ny,) and (nx,)
+            Coordinates in cells, 0 = centre of the first: within one cell of the mesh's
+            centres, outside which it is continued linearly.
+        """
+        padded = extrapolated(mesh, 3)
+        first_rows, row_weights = _cubic_taps(rows, mesh.shape[0])
+        first_columns, column_weights = _cubic_taps(columns, mesh.shape[1])
+        along_x = np.zeros((len(padded), columns.size))
+        for tap in range(4):
+            along_x += column_weights[tap] * padded[:, first_columns + tap]
+        return cls(along_x.astype(np.float32), first_rows, row_weights.astype(np.float32))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)``."""
+        return self.first.size, self.lines.shape[1]
+
+    def rows_into(self, y0: int, out: Float32Array) -> None:
+        """Fill `out`, shape (n, nx), with the n rows from `y0` on."""
+        _add_lines(self.lines, self.first, self.weights, y0, out)
+
+
+def interpolated(mesh: FloatArray, rows: FloatArray, columns: FloatArray) -> Float32Array:
+    """Return the mesh at ``rows x columns``, shape (ny, nx), as `MeshSurface.of` takes them."""
+    out = np.empty((rows.size, columns.size), np.float32)
+    MeshSurface.of(mesh, rows, columns).rows_into(0, out)
+    return out
 
 
 @compiled
 def _add_lines(
-    lines: Float32Array, first: NDArray[np.intp], weights: Float32Array, out: Float32Array
+    lines: Float32Array, first: IntArray, weights: Float32Array, y0: int, out: Float32Array
 ) -> None:
     """Fill each row of `out` with four lines from its first on, weighted, in their order."""
     for row in range(out.shape[0]):
-        k = first[row]
-        a, b, c, d = weights[0, row], weights[1, row], weights[2, row], weights[3, row]
+        y = y0 + row
+        k = first[y]
+        a, b, c, d = weights[0, y], weights[1, y], weights[2, y], weights[3, y]
         for x in range(out.shape[1]):
             total = a * lines[k, x] + b * lines[k + 1, x]
             total += c * lines[k + 2, x]
             out[row, x] = total + d * lines[k + 3, x]
 
 
-def _cubic_taps(position: FloatArray, n_cells: int) -> tuple[NDArray[np.intp], FloatArray]:
+def _cubic_taps(position: FloatArray, n_cells: int) -> tuple[IntArray, FloatArray]:
     """Return the first of four taps in a mesh padded by 3, and the weights, shape (4, n)."""
     below = np.clip(np.floor(position), -2, n_cells)
     t = position - below
@@ -260,4 +306,4 @@ def _cubic_taps(position: FloatArray, n_cells: int) -> tuple[NDArray[np.intp], F
             (0.5 * t - 0.5) * t * t,
         ]
     )
-    return below.astype(np.intp) + 2, weights
+    return below.astype(np.int64) + 2, weights

@@ -8,7 +8,7 @@ from typing import Any
 
 from alignsvc.io.objects import ObjectStore
 from alignsvc.run.seeing.detail_json import detail_json
-from alignsvc.run.seeing.exposure_detail import find_exposure_detail
+from alignsvc.run.seeing.exposure_detail import find_kept_detail
 from alignsvc.run.state import RunState
 
 #: Exposures that are tried, and sources of each whose pixels are shown.
@@ -43,7 +43,7 @@ def worst_details(
     """
     found: dict[str, Any] = {}
     for name in exposures[:_MOST_EXPOSURES]:
-        detail = find_exposure_detail(objects, name, state)
+        detail = find_kept_detail(objects, name, state)
         if detail is None or detail.residuals is None:
             continue
         told = detail_json(detail, _MOST_CUTOUTS)

@@ -224,11 +224,20 @@ def find_exposure_detail(
         state = fold(Journal(objects, time.time).events())
     if exposure_id not in {*fingerprints_among(state.parts), *state.ended, *state.states}:
         return None
-    for record, folder in zip(reversed(state.passes), _folders(state), strict=True):
-        stem = f"{folder}{exposure_id}"
-        if objects.exists(stem + DISPLACEMENTS):
-            return _measured_in(objects, record, folder, exposure_id)
+    kept = find_kept_detail(objects, exposure_id, state)
+    if kept is not None:
+        return kept
     return ExposureDetail(exposure_id, missing=(_why_nothing(objects, exposure_id, state),))
+
+
+def find_kept_detail(
+    objects: ObjectStore, exposure_id: str, state: RunState
+) -> ExposureDetail | None:
+    """Return an exposure as the last pass measured it whose displacements are kept; or None."""
+    for record, folder in zip(reversed(state.passes), _folders(state), strict=True):
+        if objects.exists(f"{folder}{exposure_id}{DISPLACEMENTS}"):
+            return _measured_in(objects, record, folder, exposure_id)
+    return None
 
 
 def _folders(state: RunState) -> tuple[str, ...]:

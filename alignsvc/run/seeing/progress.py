@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
 from alignsvc.io.worker_samples import WorkerSample
+from alignsvc.run.journal_view import ExposureCounts, JournalView, counts_of
 from alignsvc.run.pace import Forecast, StageSteps, Step
 from alignsvc.run.seeing.pass_time import rest_of_pass_s
 from alignsvc.run.seeing.stage_times import StageTime, stages_read_on
-from alignsvc.run.status import ExposureCounts, JournalView, counts_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

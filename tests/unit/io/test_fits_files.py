@@ -10,7 +10,8 @@ import pytest
 from astropy.io import fits
 
 from alignsvc.errors import DataError
-from alignsvc.io.fits_files import content_digest, open_fits, read_flags, read_plane
+from alignsvc.io.fits_files import content_digest, open_fits
+from alignsvc.io.fits_planes import read_flags, read_plane
 from alignsvc.reasons import FailureKind
 
 PIXELS = np.arange(48, dtype=np.float32).reshape(6, 8) * 1.5 - 7.0

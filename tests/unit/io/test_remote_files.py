@@ -15,7 +15,8 @@ from object_servers import Site, http_site, hurry, objects_in, s3_bucket
 from alignsvc.errors import ConfigError, DataError, TransientError
 from alignsvc.io import buckets
 from alignsvc.io.exposure_files import absolute_pattern, find_exposures
-from alignsvc.io.fits_files import content_digest, open_fits, read_plane
+from alignsvc.io.fits_files import content_digest, open_fits
+from alignsvc.io.fits_planes import read_plane
 from alignsvc.io.image_settings import ImageSettings, Sidecar
 from alignsvc.io.remote_files import matching, remote_file
 from alignsvc.reasons import FailureKind

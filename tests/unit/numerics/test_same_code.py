@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 from alignsvc.domain.arrays import read_only
 from alignsvc.numerics.displacement.bands import Bands, bands_at
-from alignsvc.numerics.displacement.surfaces import Boxes, trial_sums
+from alignsvc.numerics.displacement.surface_sums import Boxes, trial_sums
 
 rng = np.random.default_rng(1)
 

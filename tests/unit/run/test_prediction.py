@@ -14,11 +14,20 @@ from alignsvc.engine.base import Executor, RunContext
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.clusters.serial import SerialBackend
 from alignsvc.errors import ConfigError
+from alignsvc.run import task_needs
 from alignsvc.run.plan import Plan
 from alignsvc.run.planning import make_plan
 from alignsvc.run.prediction import Counts, Prediction, predicted
 from alignsvc.run.report.needs import prediction_json, prediction_lines
-from alignsvc.run.task_needs import MEASURED_BY_MODEL, OF_EXPOSURES, OF_TILES, Sizes, TaskNeeds
+from alignsvc.run.task_needs import (
+    MEASURED_BY_MODEL,
+    MEASURED_PACES,
+    OF_EXPOSURES,
+    OF_TILES,
+    Pace,
+    Sizes,
+    TaskNeeds,
+)
 from alignsvc.run.worker_memory import require_fits, unknown_memory
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
@@ -106,7 +115,18 @@ def test_larger_images_never_need_less(
 ) -> None:
     larger = replace(sizes, **{name: factor * getattr(sizes, name)})
     assert need.memory_bytes(larger) >= need.memory_bytes(sizes) >= need.libraries
-    assert need.seconds(larger) >= need.seconds(sizes) >= need.start_s
+    assert need.seconds(larger) >= need.seconds(sizes) > 0.0
+
+
+def test_each_pace_that_was_measured_is_somebodys() -> None:
+    needs = [*OF_EXPOSURES.values(), *OF_TILES.values(), MEASURED_BY_MODEL]
+    assert sorted(need.pace for need in needs) == sorted(MEASURED_PACES)
+
+
+def test_seconds_are_those_measured_with_a_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_needs, "MEASURED_PACES", {"merge": Pace(0.1, 2.0)})
+    need = TaskNeeds("merge")
+    assert need.seconds(Sizes(cut=3e6)) == pytest.approx(task_needs.SECONDS_MARGIN * 6.1)
 
 
 @given(NEEDS, SIZES)
@@ -253,8 +273,8 @@ def test_smaller_tiles_are_advised_only_where_they_help(
 ) -> None:
     """Where exposures are too large as well, smaller tiles would only lead to the next refusal."""
     plan = plan_of(skies[2, 64])
-    monkeypatch.setitem(OF_EXPOSURES, "measure", TaskNeeds(libraries=exposure_bytes))
-    monkeypatch.setitem(OF_TILES, "detect", TaskNeeds(libraries=tile_bytes))
+    monkeypatch.setitem(OF_EXPOSURES, "measure", TaskNeeds("measure", libraries=exposure_bytes))
+    monkeypatch.setitem(OF_TILES, "detect", TaskNeeds("detect", libraries=tile_bytes))
     with pytest.raises(ConfigError, match=r"detect of .* cluster.memory_limit higher") as refused:
         require_fits(plan, Cramped(int(5e8)))
     assert ("mosaic.tile_shape smaller" in str(refused.value)) == is_told

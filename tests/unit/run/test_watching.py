@@ -27,17 +27,20 @@ from alignsvc.io.journal import (
     StageStarted,
 )
 from alignsvc.io.journal_store import Journal
+from alignsvc.io.last_words import LastWords, find_last_words, keep_room, leave_last_words
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
+from alignsvc.io.objects import LocalObjects
 from alignsvc.io.record_pieces import PieceWriter
 from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES, WorkerSample, WorkersThen
 from alignsvc.run import events, listing
 from alignsvc.run.attaching import attached
 from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
+from alignsvc.run.journal_view import JournalView
 from alignsvc.run.keeping import Keeper, Kept
-from alignsvc.run.listing import list_runs
+from alignsvc.run.listing import list_runs, run_lines
 from alignsvc.run.seeing.parts import ShownParts
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.status import JournalView, RunStanding, RunStatus, age_text, status_of
+from alignsvc.run.status import RunStanding, RunStatus, age_text, status_of
 from alignsvc.run.submitted_driver import AskingManyBriefly, AskingSeldom
 from alignsvc.run.watching import Looking, run_status, watched
 
@@ -68,6 +71,34 @@ def test_a_driver_that_is_gone_from_this_host_is_dead_at_once(tmp_path: Path) ->
     assert look_at(run).owner == here
     run.held_by(LeaseOwner(here.host, here.pid, "long ago"), NOW_S)
     assert look_at(run).standing is RunStanding.DEAD
+
+
+def test_what_ended_a_driver_is_told_until_another_one_begins(tmp_path: Path) -> None:
+    run = StoredRun.at(tmp_path / "run")
+    run.add(DriverStarted(1, "x"))
+    leave_last_words(run.objects, LastWords(1, "the disk is full"))
+    assert "its driver ended: the disk is full" in look_at(run).lines()
+    run.add(DriverStarted(2, "y"))
+    assert look_at(run).why_ended == ""
+
+
+def test_room_for_last_words_is_kept_while_a_driver_works_and_given_back(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    leave_last_words(objects, LastWords(1, "of an earlier driver"))
+    keep_room(objects)
+    assert find_last_words(objects) is None
+    (room,) = objects.sizes("").values()
+    leave_last_words(objects, LastWords(2, "the disk is full"))
+    (words,) = objects.sizes("").values()
+    assert words < room / 8  # a block of it, and what a file system notes of a file
+
+
+def test_last_words_that_are_not_whole_are_none(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path)
+    leave_last_words(objects, LastWords(1, "the disk is full"))
+    (name,) = objects.list("")
+    objects.put(name, objects.get(name)[:-3])
+    assert find_last_words(objects) is None
 
 
 def test_a_run_that_was_only_handed_over_has_never_begun(tmp_path: Path) -> None:
@@ -108,7 +139,7 @@ def test_exposures_that_have_not_ended_are_not_aligned_once_nothing_goes_on(tmp_
         "not_aligned": 1,
     }
     (listed,) = list_runs(tmp_path, now_s=NOW_S)
-    assert "1 not aligned, 0 skipped, 1 failed" in listed.line()
+    assert "1 not aligned, 0 skipped, 1 failed" in run_lines([listed])[0]
     viewer = RunViewer(run.root)
     assert sorted(one.how for one in viewer.look().exposures) == ["failed", "not aligned"]
     shown = ShownParts()
@@ -432,10 +463,13 @@ def test_a_list_has_every_run_below_whatever_state_it_is_in(tmp_path: Path) -> N
         "d": "cancelled",
         "e": "unreadable",
     }
-    assert "is damaged" in found["e"].line()
-    assert found["e"].line().count(str(tmp_path)) == 1
-    assert "ab" * 8 in found["b"].line() and "10 s ago" in found["b"].line()
-    assert "2 going, 0 skipped, 0 failed" in found["b"].line()
+    finished, never, running, *_, unreadable = run_lines(list(found.values()))
+    assert "is damaged" in unreadable
+    assert unreadable.count(str(tmp_path)) == 1
+    assert "ab" * 8 in running and "10 s ago" in running
+    assert "2 going, 0 skipped, 0 failed" in running
+    assert finished.rindex("finished") == never.index("never begun") == running.index("running")
+    assert finished.index("aligned") == running.index("going")
     assert found["a/finished"].as_json()["exposures"] == {
         **{"going": 0, "aligned": 1, "skipped": 0, "failed": 1},
         "not_aligned": 0,
@@ -448,7 +482,7 @@ def test_a_run_of_another_format_is_listed_as_such(
     monkeypatch.setattr("alignsvc.io.journal_store.FORMAT_VERSION", 1)
     StoredRun.at(tmp_path / "old")
     monkeypatch.undo()
-    assert "is in format 1" in list_runs(tmp_path)[0].line()
+    assert "is in format 1" in run_lines(list_runs(tmp_path))[0]
 
 
 def test_what_is_inside_of_a_run_is_not_looked_at(

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from alignsvc.domain.arrays import Float32Array
 from alignsvc.numerics.displacement.cutouts import MaskedStack
+from alignsvc.numerics.displacement.templates import Template
 from alignsvc.registry import Registry
 
 
@@ -25,7 +26,7 @@ class Correlator(Protocol):
         """Whether a constant added to either frame changes nothing."""
         ...
 
-    def __call__(self, image: MaskedStack, template: MaskedStack, max_lag: int) -> Float32Array:
+    def __call__(self, image: MaskedStack, template: Template, max_lag: int) -> Float32Array:
         """Return the score at every lag."""
         ...
 

@@ -10,6 +10,7 @@ from alignsvc.domain.arrays import Float32Array
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.overlap import LagWindow, frame_products
+from alignsvc.numerics.displacement.templates import Template
 
 
 @CORRELATORS.register("cc")
@@ -27,11 +28,11 @@ class CrossCorrelation:
         """False: a background left in both frames counts as likeness."""
         return False
 
-    def __call__(self, image: MaskedStack, template: MaskedStack, max_lag: int) -> Float32Array:
+    def __call__(self, image: MaskedStack, template: Template, max_lag: int) -> Float32Array:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         pixels, blots = image.counted, template.counted
-        products = frame_products(window, image, template)
+        products = frame_products(window, pixels, template)
         energy = np.einsum("nyx,nyx->n", pixels, pixels)
         norm = np.sqrt(energy * np.einsum("nvyx,nvyx->n", blots, blots) / blots.shape[1])
         scale = np.divide(1, norm, out=np.zeros_like(norm), where=norm > 0)

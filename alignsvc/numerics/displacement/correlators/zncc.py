@@ -16,6 +16,7 @@ from alignsvc.numerics.displacement.overlap import (
     overlap_products,
     template_sums,
 )
+from alignsvc.numerics.displacement.templates import Template
 
 
 @CORRELATORS.register("zncc")
@@ -33,7 +34,7 @@ class ZeroMeanCorrelation:
         """True: the mean over the overlap is subtracted."""
         return True
 
-    def __call__(self, image: MaskedStack, template: MaskedStack, max_lag: int) -> Float32Array:
+    def __call__(self, image: MaskedStack, template: Template, max_lag: int) -> Float32Array:
         """Return the score at every lag; shapes as the package says."""
         window = LagWindow(image.side, template.side, max_lag)
         # A constant common to the frame changes no term but the rounding of their differences.
@@ -58,7 +59,7 @@ def _centred(products: Float32Array, sums: Float32Array, count: Float32Array) ->
     return centred
 
 
-def _levelled(stack: MaskedStack) -> MaskedStack:
+def _levelled(stack: Template) -> MaskedStack:
     """Return each frame less the mean of its good pixels over all its versions."""
     counted = stack.counted
     axes = tuple(range(1, counted.ndim))

@@ -15,7 +15,7 @@ from alignsvc.errors import ConfigError
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.drizzle_library import LibraryDrops
-from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes, TurboDrops
+from alignsvc.numerics.resampling.drops import PlacedPart, SumPlanes
 from alignsvc.numerics.resampling.grid_units import (
     PartInGridUnits,
     bands,
@@ -27,6 +27,7 @@ from alignsvc.numerics.resampling.grid_units import (
 from alignsvc.numerics.resampling.patches import TurboPatches
 from alignsvc.numerics.resampling.phase_skew import skew_of_phases
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
+from alignsvc.numerics.resampling.turbo_rows import TurboDrops
 from alignsvc.numerics.sky.pixel_map import PixelMap
 
 #: Half width of each kernel's footprint, chip pixels at pixfrac 1.
@@ -54,7 +55,7 @@ class DrizzleResampler:
 
     Notes
     -----
-    Turbo is our own (`drops`); the others are the library's (`drizzle_library`).
+    Turbo is our own (`turbo_rows`); the others are the library's (`drizzle_library`).
     """
 
     kernel: str = "turbo"
@@ -105,11 +106,11 @@ class DrizzleResampler:
         """
         if sums.box.is_empty:
             return
-        scale = middle_scale(pixel_map)
-        drop: TurboDrops | LibraryDrops = LibraryDrops(self.kernel, self.pixfrac, scale)
         if self.kernel == "turbo":
-            drop = TurboDrops(self.pixfrac * scale)
-        drop(self._placed(chip, pixel_map, part), sums)
+            TurboDrops(self.pixfrac, self.unskewed)(chip, pixel_map, part, sums)
+        else:
+            drops = LibraryDrops(self.kernel, self.pixfrac, middle_scale(pixel_map))
+            drops(self._placed(chip, pixel_map, part), sums)
 
     def _placed(
         self, chip: CalibratedChip, pixel_map: PixelMap, part: PixelBox

@@ -14,23 +14,19 @@ from alignsvc.domain.chip_sky import KeptSky, SkyModel
 from alignsvc.errors import ConfigError, DataError
 from alignsvc.numerics.sources.meshes import (
     CLIP_SIGMA,
-    interpolated,
+    MeshSurface,
     median_filtered,
     mended,
     statistics_where,
 )
+from alignsvc.numerics.sources.second_differences import APART, second_differences
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.reasons import FailureKind
 
 #: Fewer good pixels than this in the best cell: no statement about the sky is possible.
 _FEWEST_PIXELS = 16
-#: Pixels between those whose differences tell of the noise.
-_APART = 2
 #: Of nine pixels that tell of the noise, the largest mean above the sky, in errors of that mean.
 _BRIGHTEST = 1.5
-
-#: Rows whose differences are taken at once: they stay in the processor's cache.
-_AT_ONCE = 16
 
 
 @SKIES.register("mesh")
@@ -94,16 +90,17 @@ class MeshBackground:
         area = pixels.size / counts.size
         trusted = counts >= min(0.25 * area, 0.5 * counts.max())
         mesh = median_filtered(mended(levels, trusted), self.filter_size)
-        level = _level(mesh, pixels.shape)
-        rms = self._noise(chip, level, (y_edges, x_edges))
+        surface = _surface(mesh, pixels.shape)
+        rms = self._noise(chip, surface, (y_edges, x_edges))
         # A constant cell (a padded border that no mask names) says nothing about the noise.
         noisy = trusted & (spread > 0.0)
         overall = float(np.median(rms[noisy])) if noisy.any() else 0.0
-        return SkyModel(level, overall, mesh, mended(rms, trusted))
+        return SkyModel(surface, overall, mesh, mended(rms, trusted))
 
     def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
         """Return the sky of a chip of this shape: the surface through the levels kept."""
-        return SkyModel(_level(kept.mesh_level, shape), kept.rms, kept.mesh_level, kept.mesh_rms)
+        surface = _surface(kept.mesh_level, shape)
+        return SkyModel(surface, kept.rms, kept.mesh_level, kept.mesh_rms)
 
     def _edges(self, n_pixels: int) -> IntArray:
         n_cells = max(1, round(n_pixels / self.box))
@@ -123,14 +120,14 @@ class MeshBackground:
         return level, rms, count.astype(np.int64)
 
     def _noise(
-        self, chip: _Strip, level: Float32Array, edges: tuple[IntArray, IntArray]
+        self, chip: _Strip, surface: MeshSurface, edges: tuple[IntArray, IntArray]
     ) -> FloatArray:
-        """Return the noise of a pixel in every cell, about the surface `level`."""
+        """Return the noise of a pixel in every cell, about the surface."""
         y_edges, x_edges = edges
-        residual = partial(_residual, chip, level)
+        residual = partial(_residual, chip, surface)
         _, of_pixels, _ = self._cells(map(residual, y_edges, y_edges[1:]), x_edges)
         differences = partial(_differences, residual, float(np.median(of_pixels)))
-        inner = np.clip(x_edges - _APART, 0, max(0, level.shape[1] - 2 * _APART))
+        inner = np.clip(x_edges - APART, 0, max(0, surface.shape[1] - 2 * APART))
         _, noise, count = self._cells(map(differences, y_edges, y_edges[1:]), inner)
         return np.where(count >= _FEWEST_PIXELS, np.minimum(noise, of_pixels), of_pixels)
 
@@ -148,61 +145,29 @@ class _Strip:
         return _Strip(self.pixels[rows], self.good[rows])
 
 
-def _residual(chip: _Strip, level: Float32Array, start: int, stop: int) -> _Strip:
-    """Return the rows of a chip from `start` to `stop`, as far as there are any, less `level`."""
-    seen, sky = chip.rows(start, stop), _Strip(level, chip.good).rows(start, stop)
-    return _Strip(seen.pixels - sky.pixels, seen.good)
+def _residual(chip: _Strip, surface: MeshSurface, start: int, stop: int) -> _Strip:
+    """Return the rows of a chip from `start` to `stop`, as far as there are any, less a surface."""
+    seen = chip.rows(start, stop)
+    rest = np.empty(seen.pixels.shape, np.float32)
+    surface.rows_into(max(start, 0), rest)
+    return _Strip(np.subtract(seen.pixels, rest, out=rest), seen.good)
 
 
 def _differences(
     residual: Callable[[int, int], _Strip], rms: float, start: int, stop: int
 ) -> _Strip:
-    """Return `_second_differences` about the rows from `start` to `stop`, a few rows at a time."""
-    blocks = [
-        _second_differences(residual(y - _APART, min(y + _AT_ONCE, stop) + _APART), rms)
-        for y in range(start, stop, _AT_ONCE)
-    ]
-    return _Strip(
-        np.concatenate([block.pixels for block in blocks]),
-        np.concatenate([block.good for block in blocks]),
-    )
+    """Return `second_differences` about the rows from `start` to `stop`; good: they tell of noise.
 
-
-def _second_differences(strip: _Strip, rms: float) -> _Strip:
-    """Return second differences in x and y, with the noise of a pixel; good: they tell of it.
-
-    The product of ``(1, -2, 1)`` over `_APART` pixels in both directions: the squares sum to 36.
-    Left out are those whose pixels are too bright, if each has the noise `rms`. There are none
-    in the outermost `_APART` rows and columns: what is returned is so much smaller on every side.
+    Left out are those whose pixels are too bright, if each has the noise `rms`.
     """
-    values, sound = strip.pixels, strip.good
-    if not sound.all():
-        values = values.copy()
-        values[~sound] = 0
-    light = values
-    for axis in (0, 1):
-        behind, middle, ahead = _triples(axis, values.shape[axis])
-        total = light[ahead] + light[middle]
-        total += light[behind]
-        bend = 2 * values[middle]
-        np.subtract(values[ahead], bend, out=bend)
-        bend += values[behind]
-        light, values = total, bend
-        sound = sound[ahead] & sound[middle] & sound[behind]
-    values /= np.float32(6)
-    return _Strip(values, sound & (light <= _BRIGHTEST * 3 * rms))
+    seen = residual(start - APART, stop + APART)
+    return _Strip(*second_differences(seen.pixels, seen.good, _BRIGHTEST * 3 * rms))
 
 
-def _triples(axis: int, n_pixels: int) -> list[tuple[slice, ...]]:
-    """Return where the pixels behind, in the middle of and ahead of each `_APART` apart lie."""
-    n = max(0, n_pixels - 2 * _APART)
-    return [(slice(None),) * axis + (slice(k, k + n),) for k in (0, _APART, 2 * _APART)]
-
-
-def _level(mesh: FloatArray, shape: tuple[int, ...]) -> Float32Array:
-    """Return the surface through the cells' levels at every pixel of a chip."""
+def _surface(mesh: FloatArray, shape: tuple[int, ...]) -> MeshSurface:
+    """Return the surface through the cells' levels at the pixels of a chip."""
     rows, columns = (_in_cells(*sides) for sides in zip(shape, mesh.shape, strict=True))
-    return interpolated(mesh, rows, columns)
+    return MeshSurface.of(mesh, rows, columns)
 
 
 def _in_cells(n_pixels: int, n_cells: int) -> FloatArray:

@@ -34,4 +34,4 @@ class NoBackground:
 
     def again(self, kept: KeptSky, shape: tuple[int, int]) -> SkyModel:
         """Return a zero level for a chip of this shape, with the noise kept."""
-        return SkyModel(np.zeros(shape, np.float32), kept.rms, kept.mesh_level, kept.mesh_rms)
+        return MeshBackground().again(kept, shape)

@@ -10,7 +10,8 @@ from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.pair import PairCorrelation
 from alignsvc.numerics.displacement.peak import PolynomialPeak
-from alignsvc.numerics.displacement.spline import PHASES
+from alignsvc.numerics.displacement.spline import PHASES, REACH, TemplateSpline
+from alignsvc.numerics.displacement.templates import SplineStack
 
 SIDE, LAG = 28, 4
 NORMALISED = ("ncc", "zncc")
@@ -73,6 +74,23 @@ def test_the_value_of_a_masked_pixel_changes_nothing(correlator):
     image[12, 15], template[:, 20, 21] = 1e6, -1e6
     after = correlator(stack(image, image_good), stack(template, template_good), LAG)
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("lag", [LAG, 16])
+def test_blots_of_splines_score_as_the_same_blots_given_as_frames(correlator, lag):
+    """Whole templates and one with holes; lags that are summed, and so many that FFTs do it."""
+    rng, across = np.random.default_rng(3), SIDE + 2 * lag
+    template_good = np.ones((2, across, across), bool)
+    template_good[1] = rng.random((across, across)) < 0.9
+    wider = rng.normal(size=(2, across + 2 * REACH, across + 2 * REACH)).astype(np.float32)
+    splines = SplineStack(TemplateSpline(wider), template_good)
+    image_good = rng.random((2, SIDE, SIDE)) < 0.95
+    pixels = rng.normal(size=image_good.shape).astype(np.float32)
+    image = MaskedStack(pixels, image_good)
+
+    given = correlator(image, MaskedStack(splines.values, template_good), lag)
+
+    np.testing.assert_allclose(correlator(image, splines, lag), given, atol=2e-5)
 
 
 def test_inputs_are_left_as_they_were(correlator):
@@ -151,6 +169,19 @@ def test_a_quadratic_peak_has_the_bias_that_the_quartic_has_not():
     )
     assert abs(quadratic.dx - 0.2) > 1.5e-3
     assert abs(quartic.dx - 0.2) < 5e-4
+
+
+@pytest.mark.parametrize("degree", [2, 4])
+def test_the_peak_of_a_polynomial_is_its_maximum_to_rounding(degree):
+    y, x = np.mgrid[-6:7, -6:7].astype(float)
+    u, v = x - 2.3, y + 0.8
+    surface = 5 - 0.9 * u**2 - 1.3 * v**2 + 0.4 * u * v
+    if degree == 4:
+        surface -= 0.02 * (u**4 + 2 * v**4 + u**3 * v) + 0.01 * u**2 * v
+    peaks = PolynomialPeak(5, degree)(surface.astype(np.float32)[None], spacing_px=1.0)
+    assert peaks.flags[0] == DisplacementFlag.GOOD
+    assert (peaks.dx[0], peaks.dy[0]) == pytest.approx((2.3, -0.8), abs=1e-5)
+    assert peaks.height[0] == pytest.approx(5, abs=1e-5)
 
 
 def test_a_peak_that_asks_for_more_than_its_samples_is_refused():

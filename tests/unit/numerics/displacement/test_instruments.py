@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.information import Equations, Outset
-from alignsvc.numerics.displacement.instruments import FaintInstruments, GaussianProfiles
+from alignsvc.numerics.displacement.gaussians import fill_gaussian, wider
+from alignsvc.numerics.displacement.information import Equations
+from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.noise import NoiseTexture
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.spline import TemplateSpline
@@ -25,10 +27,9 @@ def gaussian(add: float = 0.0) -> np.ndarray:
     side = SIDE + 2 * MARGIN
     x, y = 0.5 * (side - 1) + np.array(CENTRE)
     xx, xy, yy = COVARIANCE
-    profile = GaussianProfiles(
-        Points(np.array([x]), np.array([y])), *(np.array([c]) for c in (xx + add, xy, yy + add))
-    )
-    return 100 * profile.sampled(side)
+    profile = np.empty((1, side, side), np.float32)
+    fill_gaussian(wider((x, y, xx, xy, yy), add), profile[0])
+    return 100 * profile
 
 
 def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
@@ -60,7 +61,8 @@ def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
 def exchanged(equations: Equations, smoothing_px: float, slope_noise: float) -> Equations:
     """Equations with instruments for templates with so much noise."""
     start = Points(np.zeros(1), np.zeros(1))
-    outset = replace(equations.outset(start), slope_noise=np.full(1, slope_noise))
+    outset = Outset.of(equations.pairs, equations.weight, start)
+    outset = replace(outset, slope_noise=np.full(1, slope_noise))
     return FaintInstruments()(equations, np.full(1, smoothing_px), outset, start)
 
 
@@ -118,5 +120,5 @@ def test_the_width_of_a_template_that_is_all_noise_comes_from_its_aperture() -> 
     noise = np.random.default_rng(3).normal(0, 1, gaussian().shape)
     equations = equations_of(0.02 * gaussian() + noise, 0.0)
     pairs = replace(equations.pairs, template_variance=np.ones((1, SIDE, SIDE), np.float32))
-    outset: Outset = replace(equations, pairs=pairs).outset(Points(np.zeros(1), np.zeros(1)))
+    outset = Outset.of(pairs, equations.weight, Points(np.zeros(1), np.zeros(1)))
     assert 0.5 * 9 / 4 < outset.width_px[0] <= 2 * 9 / 4

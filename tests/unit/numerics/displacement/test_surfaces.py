@@ -9,13 +9,8 @@ from scipy.interpolate import RectBivariateSpline
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.surfaces import (
-    Boxes,
-    PixelNoise,
-    extents,
-    noise_sums,
-    trial_sums,
-)
+from alignsvc.numerics.displacement.surface_sums import Boxes, trial_sums
+from alignsvc.numerics.displacement.surfaces import extents
 
 SIDE, MARGIN = 11, 5
 ACROSS = SIDE + 2 * MARGIN
@@ -75,37 +70,3 @@ def test_sums_of_a_trial_are_products_of_the_surfaces(seed: int) -> None:
     columns = np.concatenate([theirs, pixels[:, None]], axis=1)
     wanted = np.einsum("niyx,nyx,njyx->nij", own, weight.astype(float), columns)
     np.testing.assert_allclose(found, wanted, atol=2e-3)
-
-
-@given(seed=st.integers(0, 99), has_gain=st.booleans())
-@settings(max_examples=20, deadline=None)
-def test_sums_of_noise_follow_each_pixels_error_to_the_estimate(seed: int, has_gain: bool) -> None:
-    rng = np.random.default_rng(seed)
-    instrument, template, shift = _splines(rng, 4), _splines(rng, 4), _shift(rng, 4)
-    weight, sky = _weight(rng, 4), _weight(rng, 4)
-    variance, share = rng.uniform(0, 1, (2, *weight.shape)).astype(np.float32)
-    inverse = rng.normal(size=(4, 2, 4)).astype(np.float32)
-    flux = rng.uniform(0, 2, 4).astype(np.float32)
-    per_gain = np.float32(0.5 if has_gain else 0)
-    boxes = Boxes(weight, weight, extents(weight))
-    noise = PixelNoise(inverse, flux, sky, variance, share, per_gain)
-
-    found = noise_sums(
-        template.bands(shift, SIDE),
-        instrument.coefficients,
-        template.coefficients,
-        (boxes, noise),
-    )
-
-    own = instrument.shifted(shift, SIDE)
-    model = flux[:, None, None] * template.shifted(shift, SIDE).value
-    growth = 1 + np.maximum(model, 0) * sky * per_gain
-    seen = np.divide(1, sky, out=np.zeros_like(sky), where=sky > 0)
-    moved = np.einsum("nak,nkyx,nyx->nayx", inverse, own.planes, weight)
-    for first, errors in ((0, seen * growth), (3, variance * growth)):
-        matrix = np.einsum("nayx,nbyx,nyx->nab", moved, moved, errors)
-        upper = np.stack([matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]], axis=1)
-        np.testing.assert_allclose(found[:, first : first + 3], upper, rtol=1e-3, atol=1e-2)
-    power = weight * (own.along_x**2 + own.along_y**2)
-    np.testing.assert_allclose(found[:, 6], power.sum(axis=(1, 2)), rtol=1e-4)
-    np.testing.assert_allclose(found[:, 7], (power * share).sum(axis=(1, 2)), rtol=1e-4)

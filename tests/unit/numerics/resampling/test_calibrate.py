@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -37,9 +39,20 @@ def make_chip(
     return Chip("HDU 0", pixels.astype(np.float32), variance, mask, saturated, make_wcs(), gain)
 
 
+@dataclass(frozen=True)
+class FlatSurface:
+    """The same level everywhere."""
+
+    level: float
+    shape: tuple[int, int] = SHAPE
+
+    def rows_into(self, y0: int, out: np.ndarray) -> None:
+        out.fill(self.level)
+
+
 def sky_of(level: float, rms: float) -> SkyModel:
     mesh = np.full((1, 1), level)
-    return SkyModel(np.full(SHAPE, level, np.float32), rms, mesh, np.full((1, 1), rms))
+    return SkyModel(FlatSurface(level), rms, mesh, np.full((1, 1), rms))
 
 
 def one_pixel(row: int, column: int) -> np.ndarray:
@@ -72,6 +85,17 @@ def test_a_saturated_pixel_keeps_its_clipped_value_and_weighs_nothing() -> None:
     assert chip.weight[3, 4] == 0.0
     zeroed = make_chip(np.where(saturated, 0.0, 110.0), saturated=saturated)
     assert calibrated(zeroed, sky_of(100.0, 2.0), 2.0).pixels[3, 4] == 0.0
+
+
+def test_pixels_left_out_are_bad_and_change_no_other() -> None:
+    variance = np.random.default_rng(1).uniform(1.0, 2.0, SHAPE).astype(np.float32)
+    given = make_chip(np.full(SHAPE, 110.0), variance)
+    whole = calibrated(given, sky_of(100.0, 2.0), 1.0)
+    chip = calibrated(given, sky_of(100.0, 2.0), 1.0, left_out=np.array([3 * SHAPE[1] + 4]))
+    assert (chip.pixels[3, 4], chip.weight[3, 4], chip.mask[3, 4]) == (0.0, 0.0, True)
+    for plane in ("pixels", "weight", "mask"):
+        differs = getattr(chip, plane) != getattr(whole, plane)
+        np.testing.assert_array_equal(differs, one_pixel(3, 4))
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-6, 50.0])

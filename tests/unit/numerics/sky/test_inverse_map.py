@@ -41,6 +41,7 @@ class Bent:
     """A chip whose WCS has a kink at column 203.3, and no sky beyond its last pixel's edge."""
 
     shape = (300, 400)
+    has_tables = False
 
     def __init__(self, slope: float) -> None:
         self.slope = slope

@@ -12,7 +12,7 @@ from alignsvc.domain.geometry import PixelBox, Points, SkyPoints, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import DataError
 from alignsvc.io.wcs_headers import celestial_from_header
-from alignsvc.numerics.sky.pixel_map import COARSEST_STEP, FINEST_STEP, PixelMap, build_pixel_map
+from alignsvc.numerics.sky.pixel_map import FINEST_STEP, PixelMap, build_pixel_map
 from alignsvc.reasons import FailureKind
 
 DATA = Path(__file__).resolve().parents[4] / "../shared/data"
@@ -57,8 +57,8 @@ class Bent:
 
     shape = (300, 400)
 
-    def __init__(self, slope: float) -> None:
-        self.slope = slope
+    def __init__(self, slope: float, *, has_tables: bool = False) -> None:
+        self.slope, self.has_tables = slope, has_tables
 
     def sky_from_pixel(self, pixel: Points) -> SkyPoints:
         stretched = pixel.x + self.slope * np.maximum(pixel.x - 203.3, 0.0)
@@ -69,6 +69,7 @@ class EndsAt:
     """A chip whose WCS has no sky beyond a column, as ZPN has none beyond its reach."""
 
     shape = (300, 400)
+    has_tables = False
 
     def __init__(self, last_column: float) -> None:
         self.last_column = last_column
@@ -96,7 +97,8 @@ def test_the_map_follows_the_exact_way(wcs: CelestialWcs, grid: MosaicGrid) -> N
     off = np.hypot(found.x - wanted.x, found.y - wanted.y).max()
     assert off < 1e-6
     assert off <= 2 * pixel_map.error_px + 1e-9
-    assert pixel_map.step_px <= COARSEST_STEP
+    assert pixel_map.step_px <= 256
+    assert max(pixel_map.node_areas.lattice_x.spacing, pixel_map.node_areas.lattice_y.spacing) <= 64
 
 
 def test_positions_are_the_map_at_every_pixel() -> None:
@@ -188,9 +190,10 @@ def test_areas_are_the_jacobians_determinants() -> None:
 def test_areas_are_linear_between_nodes_bit_for_bit() -> None:
     pixel_map = build_pixel_map(make_wcs(), grid_about(scale_arcsec=0.3))
     ny, nx = pixel_map.shape
-    row, v = pixel_map.lattice_y.locate(np.arange(ny, dtype=float)[:, None])
-    column, u = pixel_map.lattice_x.locate(np.arange(nx, dtype=float))
-    nodes = pixel_map.node_areas
+    areas = pixel_map.node_areas
+    row, v = areas.lattice_y.locate(np.arange(ny, dtype=float)[:, None])
+    column, u = areas.lattice_x.locate(np.arange(nx, dtype=float))
+    nodes = areas.nodes
     left, right = (
         nodes[row, at] + v * (nodes[row + 1, at] - nodes[row, at]) for at in (column, column + 1)
     )
@@ -220,6 +223,14 @@ def test_a_kink_makes_the_lattice_finer_and_the_error_is_told() -> None:
     chip = points_on(Bent.shape)
     found, wanted = bent.to_grid(chip), exact(Bent(2e-4), grid_about(), chip)  # type: ignore[arg-type]
     assert np.abs(found.x - wanted.x).max() < 1e-3
+
+
+def test_where_tables_may_bend_between_nodes_they_are_close_from_the_start() -> None:
+    smooth, table = (
+        build_pixel_map(Bent(0.0, has_tables=has_tables), grid_about())  # type: ignore[arg-type]
+        for has_tables in (False, True)
+    )
+    assert table.step_px <= 64 < smooth.step_px
 
 
 def test_a_wcs_that_is_not_smooth_is_refused() -> None:
