@@ -22,7 +22,7 @@ def numbers() -> np.ndarray:
 
 
 def stored(folder: Path, form: str) -> Path:
-    """A file with 1000 numbers; the first few of every second row are bad in the way of its kind."""
+    """A file of numbers; the first few of every second row are bad in the way of its kind."""
     values = numbers().astype({"int16": "i2", "compressed": "i2", "scaled": "i4"}.get(form, form))
     hdu = fits.ImageHDU(values)
     hdu.header.update(WCS_CARDS | {"SATURATE": SATURATION})
