@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,6 +65,16 @@ class PixelBox:
         return (
             slice(self.y0 - frame.y0, self.y1 - frame.y0),
             slice(self.x0 - frame.x0, self.x1 - frame.x0),
+        )
+
+    @classmethod
+    def holding(cls, boxes: Sequence[PixelBox]) -> PixelBox:
+        """Return the smallest box that holds all of some boxes, of which none is empty."""
+        return cls(
+            min(box.x0 for box in boxes),
+            min(box.y0 for box in boxes),
+            max(box.x1 for box in boxes),
+            max(box.y1 for box in boxes),
         )
 
     @classmethod

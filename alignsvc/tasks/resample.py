@@ -23,7 +23,7 @@ from alignsvc.tasks.placed import NO_RAYS, ExposureView, PlacedChip, RayPixels
 
 #: Part of an exposure's pixels that rays hit, up to which what they change is laid over the
 #: contribution with all rays. Above it, in a run of two passes, making all anew costs less.
-_MOST_PATCHED = 0.002
+_MOST_PATCHED = 0.003
 
 
 def contribution_store(run: Place) -> ContributionStore:

@@ -122,7 +122,9 @@ def test_on_the_fly_a_kill_within_a_pass_changes_no_bit(sky: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_kill_while_cosmic_rays_are_rejected_changes_no_bit(tmp_path: Path) -> None:
-    sky = make_sky(tmp_path / "sky", rays=1000.0)
+    sky = make_sky(
+        tmp_path / "sky", rays=300.0
+    )  # so few that they are laid over, but for one exposure
     sections = {
         "mosaic": {"reject_cosmic_rays": True},
         "alignment": {"max_iterations": [2, 2]},

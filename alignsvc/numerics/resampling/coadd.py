@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -133,17 +133,7 @@ def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
         return parts[0].narrowed()
     if not parts:
         return Contribution.empty(PixelBox(0, 0, 0, 0)).narrowed()
-    return merge(parts, box_of_all([part.box for part in parts])).narrowed()
-
-
-def box_of_all(boxes: Sequence[PixelBox]) -> PixelBox:
-    """Return the smallest box that holds all of some boxes, none of them empty."""
-    return PixelBox(
-        min(box.x0 for box in boxes),
-        min(box.y0 for box in boxes),
-        max(box.x1 for box in boxes),
-        max(box.y1 for box in boxes),
-    )
+    return merge(parts, PixelBox.holding([part.box for part in parts])).narrowed()
 
 
 def leave_one_out(total: SumsInBox, own: Contribution) -> Contribution:

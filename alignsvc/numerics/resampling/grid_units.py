@@ -86,7 +86,8 @@ def pixels_in_grid_units(
     pixels, its_weight = np.empty((1, n), np.float32), np.empty((1, n), np.float32)
     out = PartInGridUnits(pixels, its_weight, areas.reshape(1, n))
     off = np.zeros(n, np.float32) if less is None else less
-    flux, weight = (contiguous(plane[row, column])[None] for plane in (chip.pixels, chip.weight))
+    at = row * chip.shape[1] + column
+    flux, weight = (contiguous(plane.take(at))[None] for plane in (chip.pixels, chip.weight))
     convert_rows((flux, weight), (0, 0), off.reshape(1, n), (out.pixels, out.weight, out.area))
     return out
 

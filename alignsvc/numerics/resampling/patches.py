@@ -19,7 +19,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.resampling.coadd import EMPTY_BELOW, Contribution, box_of_all
+from alignsvc.numerics.resampling.coadd import EMPTY_BELOW, Contribution
 from alignsvc.numerics.resampling.drops import PlacedPart
 from alignsvc.numerics.resampling.grid_units import (
     drops_box,
@@ -135,7 +135,7 @@ class TurboPatches:
         ]
         if not laid:
             return Patch.empty(PixelBox(0, 0, 0, 0))
-        box = box_of_all([one.box for one in laid])
+        box = PixelBox.holding([one.box for one in laid])
         there = [one.reached() for one in laid]
         reached = [_in_other_box(w.at, c.box, box) for c, w in zip(laid, there, strict=True)]
         at = reached[0] if len(laid) == 1 else np.unique(np.concatenate(reached))
@@ -173,7 +173,7 @@ class _ChipOnGrid:
         return (self.side, self.box.x0, self.box.y0)
 
     def reached(self) -> Wanted:
-        """Return the grid pixels may differ: those that drops of differing pixels reach."""
+        """Return the grid pixels that may differ: those that drops of differing pixels reach."""
         mask = np.zeros(self.chip.pixel_map.shape, bool)
         where = _rows_and_columns(self.chip.differing, mask.shape)
         for reach in ((0, SKEW_REACH_PX), (SKEW_REACH_PX, 0)) if self.unskewed else ((0, 0),):

@@ -219,20 +219,22 @@ def _add_at_pixels(
     """Add moment times third difference at pixels; `chosen`: these, and a step along the axis."""
     zero, one, two = np.float32(0.0), np.float32(1.0), np.float32(2.0)
     (rows, columns), (dy, dx) = chosen
-    pixels, weight = planes
-    ny, nx = pixels.shape
+    ny, nx = planes[0].shape
+    pixels, weight = planes[0].reshape(-1), planes[1].reshape(-1)
+    # Unsigned: no index is looked at whether it counts from the end.
+    step = np.uint64(dy * nx + dx)
+    step2, step3 = step + step, step + step + step
     for k in range(len(out)):
         y, x = rows[k], columns[k]
         if not (_REACH * dy <= y < ny - _REACH * dy and _REACH * dx <= x < nx - _REACH * dx):
             continue
-        is_good = True
-        for step in range(-_REACH, _REACH + 1):
-            is_good &= weight[y + step * dy, x + step * dx] > zero
-        if not is_good:
+        at = np.uint64(y * nx + x)
+        near = (weight[at - step] > zero) & (weight[at + step] > zero) & (weight[at] > zero)
+        next_ = (weight[at - step2] > zero) & (weight[at + step2] > zero)
+        if not (near & next_ & (weight[at - step3] > zero) & (weight[at + step3] > zero)):
             continue
-        near = pixels[y + dy, x + dx] - pixels[y - dy, x - dx]
-        next_ = pixels[y + 2 * dy, x + 2 * dx] - pixels[y - 2 * dy, x - 2 * dx]
-        far = pixels[y + 3 * dy, x + 3 * dx] - pixels[y - 3 * dy, x - 3 * dx]
-        third = _NEAR * near + _NEXT * next_ + _FAR * far
+        ahead = _NEAR * (pixels[at + step] - pixels[at - step])
+        ahead += _NEXT * (pixels[at + step2] - pixels[at - step2])
+        third = ahead + _FAR * (pixels[at + step3] - pixels[at - step3])
         phase = np.float32(positions[k] - np.floor(positions[k]))
         out[k] += factor * phase * (one - phase) * (one - two * phase) * third

@@ -144,12 +144,14 @@ def _sum_in_blocks(
             _sum_block(planes, positions, first, (latest[b, a], chain, pixel), block)
             # Blocks beside each other come from left to right: pixels of a row in order.
             for row in range(b * _BLOCK, min((b + 1) * _BLOCK, ny)):
-                for column in range(a * _BLOCK, min((a + 1) * _BLOCK, nx)):
-                    if there[row, column]:
-                        y, x = row - b * _BLOCK, column - a * _BLOCK
-                        sums[0, written[row]] = block[0, y, x]
-                        sums[1, written[row]] = block[1, y, x]
-                        written[row] += 1
+                # Wanted pixels of a row are few: they are gone through, not the row.
+                while written[row] < len(at) and at[written[row]] < row * nx + (a + 1) * _BLOCK:
+                    if at[written[row]] >= (row + 1) * nx:
+                        break
+                    n = written[row]
+                    y, x = row - b * _BLOCK, at[n] - row * nx - a * _BLOCK
+                    sums[0, n], sums[1, n] = block[0, y, x], block[1, y, x]
+                    written[row] += 1
 
 
 @compiled
