@@ -191,7 +191,7 @@ class MosaicStore:
         return MosaicWindow(*(self._window(generation, component, name, box) for name in _SUMS))
 
     def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
-        """Yield the sums of each tile that shares a pixel with a box: whole rows, as they lie.
+        """Yield the sums of each tile on which a box lies: whole rows, as they lie there.
 
         Of a tile those rows that the box has; beyond the grid's end nothing (weight 0). As `read`
         else.

@@ -80,7 +80,7 @@ class BackgroundTask:
         """Write the statistics."""
         view = self.view
         box = self.mesh.box_for(view.core, view.grid)
-        mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
+        mosaic = mosaic_at_hand(view.run).window(view.generation, view.grid.component, box)
         cells = self.mesh(mosaic, view.core, view.grid)
         name = table_name(self.key)
         checksum = write_table(RunLocations(view.run).products, name, cells)
@@ -120,7 +120,8 @@ class DetectTask:
         view = self.view
         objects, store = RunLocations(view.run).products, mosaic_store(view.run)
         box = self.detector.box_for(view.core, view.grid)
-        mosaic = store.read(view.generation, view.grid.component, box)
+        # The halo is of tiles that are looked at next.
+        mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
         background = read_table(
             objects, self.background.name, MosaicBackground, self.background.checksum
         )

@@ -23,22 +23,26 @@ class Blobs:
         Which blob each belongs to, of 0 to m - 1, in order of their first pixels.
     place : int64 array, shape (m, 4)
         Of each blob: first row, first column, and the rows and columns after the last.
+    plane : int32 array, shape (ny, nx)
+        1 + the number of a pixel's blob; 0 below the threshold.
     """
 
     at: IntArray
     number: NDArray[np.int32]
     place: IntArray
+    plane: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        for name in ("at", "number", "place"):
+        for name in ("at", "number", "place", "plane"):
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @classmethod
     def above(cls, image: Float32Array, threshold: float) -> Blobs:
         """Return the blobs of an image, shape (ny, nx)."""
         at = np.flatnonzero(image > threshold)
-        number, n_blobs = _numbers(at, np.zeros(image.shape, np.int32))
-        return cls(at, number, _places(at, number, n_blobs, image.shape[1]))
+        plane = np.zeros(image.shape, np.int32)
+        number, n_blobs = _numbers(at, plane)
+        return cls(at, number, _places(at, number, n_blobs, image.shape[1]), plane)
 
     def __len__(self) -> int:
         return len(self.place)
@@ -67,10 +71,10 @@ class Blobs:
 
 @compiled
 def _numbers(at: IntArray, plane: NDArray[np.int32]) -> tuple[NDArray[np.int32], int]:
-    """Return the blob of each pixel, and how many there are; `plane` is 0 and is written to.
+    """Return the blob of each pixel, and how many there are.
 
     Each pixel takes the number of a neighbour before it; numbers that meet are made to point to
-    the least of them.
+    the least of them. `plane`, which is 0, is filled with 1 + the number of the blob.
     """
     nx = plane.shape[1]
     parent, n = np.empty(at.size + 1, np.int32), 0
@@ -89,11 +93,14 @@ def _numbers(at: IntArray, plane: NDArray[np.int32]) -> tuple[NDArray[np.int32],
     final, n_blobs = np.zeros(n + 1, np.int32), 0
     number = np.empty(at.size, np.int32)
     for k in range(at.size):
-        root = _root(parent, plane[at[k] // nx, at[k] % nx])
+        y = at[k] // nx
+        x = at[k] - y * nx
+        root = _root(parent, plane[y, x])
         if final[root] == 0:
             n_blobs += 1
             final[root] = n_blobs
         number[k] = final[root] - 1
+        plane[y, x] = final[root]
     return number, n_blobs
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.matched_filter import signal_to_noise
 from alignsvc.numerics.sources.measures import Planes, pixel_sums
 from alignsvc.numerics.sources.segments import Segmenter
 
-#: So many pixels tell what weight a good one has.
+#: So many pixels tell what weight a good one has, if some of them are good.
 _TYPICAL = 10_000
 
 
@@ -69,19 +69,26 @@ class ExposureDetector:
         A saturated core counts with its clipped value and a good pixel's weight: its centre is
         known well enough, and such stars are in every exposure's list.
         """
-        ny, nx = chip.shape
-        good = np.flatnonzero(chip.weight > 0)
-        if not good.size:
+        if not chip.weight.any():
             return ChipSources(Points(np.zeros(0), np.zeros(0)), np.zeros(0))
-        weight = chip.weight.copy()
-        some = good[:: 1 + good.size // _TYPICAL]
-        weight[chip.saturated & (weight <= 0)] = np.median(weight.take(some))
-        significance = signal_to_noise(chip.pixels, weight)
-        everywhere, nowhere = np.ones((ny, nx), bool), np.zeros((ny, nx), bool)
+        ny, nx = chip.shape
         segmenter = Segmenter(self.threshold, self.min_area, self.deblend, self.contrast)
-        segments = segmenter(significance, everywhere, nowhere)
-        no_variance = np.zeros((ny, nx))
-        planes = Planes(PixelBox(0, 0, nx, ny), chip.pixels, no_variance, weight <= 0)
+        segments = segmenter(signal_to_noise(chip.pixels, _weight_in_cores(chip)))
+        planes = Planes(PixelBox(0, 0, nx, ny), chip.pixels, None, chip.mask)
         sums = pixel_sums(segments.label, len(segments), planes)
         brightest = np.argsort(-sums.flux, kind="stable")[: self.max_sources]
         return ChipSources(Points(sums.x[brightest], sums.y[brightest]), sums.flux[brightest])
+
+
+def _weight_in_cores(chip: CalibratedChip) -> Float32Array:
+    """Return the weights of a chip's pixels, where they are saturated that of a good one."""
+    full = np.flatnonzero(chip.saturated)
+    full = full[chip.weight.take(full) <= 0]
+    if not full.size:
+        return chip.weight
+    weight = chip.weight.copy()
+    some = weight.reshape(-1)[:: 1 + weight.size // _TYPICAL]
+    if not some.any():
+        some = weight
+    weight.reshape(-1)[full] = np.median(some[some > 0])
+    return weight

@@ -29,14 +29,15 @@ class Planes:
     box : PixelBox
     values : float32 array, shape (ny, nx)
         Above the background; 0 in holes.
-    variance : float64 array, shape (ny, nx)
-        Of a pixel, such that the variance of a sum is the sum of these; 0 in holes.
+    variance : float64 array, shape (ny, nx), or None
+        Of a pixel, such that the variance of a sum is the sum of these; 0 in holes. None = it is
+        not known.
     hole : bool array, shape (ny, nx)
     """
 
     box: PixelBox
     values: Float32Array
-    variance: FloatArray
+    variance: FloatArray | None
     hole: BoolArray
 
 
@@ -49,6 +50,7 @@ class PixelSums:
     peak_x, peak_y : int64 arrays, shape (n,)
         The highest pixel; of equal ones that of the lowest row, then column.
     peak, flux, flux_variance : float64 arrays, shape (n,)
+        The variance is NaN where that of pixels is not known.
     area : int64 array, shape (n,)
     x, y : float64 arrays, shape (n,)
         Barycentre.
@@ -104,7 +106,7 @@ def pixel_sums(label: NDArray[np.int32], n: int, planes: Planes) -> PixelSums:
         peak_y.astype(np.int64) + planes.box.y0,
         value[first],
         total(value),
-        total(planes.variance.take(at)),
+        np.full(n, np.nan) if planes.variance is None else total(planes.variance.take(at)),
         np.bincount(source, minlength=n),
         peak_x + planes.box.x0 + mean_x,
         peak_y + planes.box.y0 + mean_y,

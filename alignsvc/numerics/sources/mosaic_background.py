@@ -15,7 +15,7 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
-from alignsvc.numerics.resampling.coadd import Contribution
+from alignsvc.numerics.resampling.coadd import Contribution, SumsInBox
 from alignsvc.numerics.sources.matched_filter import REACH, inner, signal_to_noise
 from alignsvc.numerics.sources.meshes import (
     CellValue,
@@ -123,12 +123,12 @@ class MosaicMesh:
             *(-(-edge // self.cell_px) * self.cell_px for edge in (core.x1, core.y1)),
         ).intersect(grid.box)
 
-    def __call__(self, mosaic: Contribution, core: PixelBox, grid: MosaicGrid) -> CellStatistics:
+    def __call__(self, mosaic: SumsInBox, core: PixelBox, grid: MosaicGrid) -> CellStatistics:
         """Return the statistics of the cells whose first corner lies in `core`.
 
         Parameters
         ----------
-        mosaic : Contribution
+        mosaic : SumsInBox
             Must hold `box_for(core, grid)`.
         """
         box = self.box_for(core, grid)

@@ -72,16 +72,22 @@ class Segmenter:
     deblend: int
     contrast: float
 
-    def __call__(self, image: Float32Array, wanted: BoolArray, frontier: BoolArray) -> Segments:
+    def __call__(
+        self,
+        image: Float32Array,
+        wanted: BoolArray | None = None,
+        frontier: BoolArray | None = None,
+    ) -> Segments:
         """Return the sources of the blobs that have a pixel in `wanted`.
 
         Parameters
         ----------
         image : float32 array, shape (ny, nx)
             Significance; 0 in holes.
-        wanted : bool array, shape (ny, nx)
-        frontier : bool array, shape (ny, nx)
-            True where the image goes on beyond the array.
+        wanted : bool array, shape (ny, nx), or None
+            None = everywhere.
+        frontier : bool array, shape (ny, nx), or None
+            True where the image goes on beyond the array; None = nowhere.
 
         Raises
         ------
@@ -89,8 +95,11 @@ class Segmenter:
             A blob has more parts than can be told apart.
         """
         blobs = Blobs.above(image, self.threshold)
-        area, cut = blobs.area, blobs.touching(frontier)
-        keep = blobs.touching(wanted) & (area >= self.min_area)
+        area = blobs.area
+        cut = np.zeros(len(blobs), bool) if frontier is None else blobs.touching(frontier)
+        keep = area >= self.min_area
+        if wanted is not None:
+            keep &= blobs.touching(wanted)
         # Blobs that stay whole get the first labels, parts of the others come after.
         torn = self._torn(image, blobs, keep & (area >= 2 * self.min_area))
         keep[list(torn)] = False
@@ -118,10 +127,8 @@ class Segmenter:
         several = np.flatnonzero(large & (blobs.maxima(image) > 1))
         if not several.size:
             return {}
-        number = np.zeros(image.shape, np.int32)
-        number.reshape(-1)[blobs.at] = blobs.number + 1
         windows = {int(k): blobs.window(int(k)) for k in several}
-        parts = {k: self._parts(image[at], number[at] == k + 1) for k, at in windows.items()}
+        parts = {k: self._parts(image[at], blobs.plane[at] == k + 1) for k, at in windows.items()}
         return {k: part for k, part in parts.items() if part.max() > 1}
 
     def _parts(self, image: Float32Array, inside: BoolArray) -> NDArray[np.int32]:

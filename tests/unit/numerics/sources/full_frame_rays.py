@@ -48,8 +48,8 @@ def rays_of_all_pixels(
     noise = np.sqrt(_variance(chip, value, variance))
     bled = ndimage.binary_dilation(chip.saturated, np.ones((9, 9)))
     even = ndimage.binary_erosion(is_even, np.ones((7, 7)), border_value=1)
-    tell = tried & even & ~bled & (value > 3 * noise)
-    matched, unlike = _matched(rejection, chip, (value, noise, even), tell)
+    tell = tried & ~bled & (value > 3 * noise)
+    matched, unlike = _matched(rejection, chip, (value, noise), tell)
     excess, slope = chip.pixels - matched, _slope(matched)
     now = np.sqrt(_variance(chip, matched, variance + unlike))
     seed = tried & (excess > rejection.sigma[0] * now + rejection.slopes[0] * slope)
@@ -57,6 +57,8 @@ def rays_of_all_pixels(
     fall = np.clip(_least_opposite(matched) / np.where(is_star, matched, 1), 0, 1)
     core = np.where(is_star, np.minimum(fall**rejection.sharpness, 0.5), 0.5)
     seed &= ~(_least_opposite(excess) > core * excess - np.where(is_star, now, 0))
+    error = np.sqrt(now**2 + (0.27 * slope) ** 2 + (rejection.match.fraction * value) ** 2)
+    seed &= even | (chip.pixels - value > rejection.sigma[0] * error)
     near = tried & ndimage.binary_dilation(seed, SQUARE)
     is_ray = seed | (near & (excess > rejection.sigma[1] * now + rejection.slopes[1] * slope))
     is_source = is_ray & (matched > np.sqrt(_variance(chip, value, variance)))
@@ -115,21 +117,20 @@ def _keys(distance: FloatArray) -> FloatArray:
 def _matched(
     rejection: CosmicRayRejection,
     chip: CalibratedChip,
-    blot: Planes,
+    blot: tuple[FloatArray, FloatArray],
     tell: BoolArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the blot with the chip's seeing, and the variance of what is still unlike."""
-    value, noise, even = blot
+    value, noise = blot
     terms = _terms(value)
     found = _coefficients(rejection.match, terms, chip.pixels[tell], (value, noise, tell))
     if found is None:
-        matched, error, even = value, rejection.match.fraction, np.zeros(even.shape, bool)
+        matched, error = value, rejection.match.fraction
     else:
         matched = value + np.tensordot(found[0], terms, 1)
         matched, error = np.where(value > 0, np.maximum(matched, 0), matched), found[1]
-    matched = np.where(even, matched, value)
     unlike = (error * value) ** 2 + (rejection.doubt * (matched - value)) ** 2
-    return matched, unlike + np.where(even, 0, (0.27 * _slope(value)) ** 2)
+    return matched, unlike + (0 if found else (0.27 * _slope(value)) ** 2)
 
 
 def _coefficients(

@@ -169,12 +169,12 @@ def test_wings_of_worse_seeing_are_no_rays() -> None:
     assert found.sum() <= 0.002 * found.size
 
 
-@pytest.mark.parametrize("full", [0.5, 0.7])
+@pytest.mark.parametrize("full", [0.6, 0.7])
 def test_a_core_that_is_saturated_in_some_of_the_others_is_no_ray(full: float) -> None:
     """The mean changes its members there, and with them its seeing."""
     others = [moffats(fwhm) for fwhm in (3.0, 3.2, 3.4, 4.0, 4.4, 4.8)]
     found = find(exposed(moffats(3.6)), stacked(others, full * moffats(3.6).max()))
-    assert found.sum() <= 6
+    assert found.sum() <= 5
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
