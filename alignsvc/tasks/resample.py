@@ -66,15 +66,16 @@ class ResampleTask:
         """Write the contribution."""
         store = contribution_store(self.run)
         rays = self.view.known_rays(self.run)
-        placed = tuple(self.view.placed(self.run, NO_RAYS if self.fills_rays else rays))
+        placed = [*self.view.placed(self.run, NO_RAYS if self.fills_rays else rays)]
         patches = self.resampler.patches() if self.fills_rays else None
         if patches is not None and rays.part_of(placed) <= _MOST_PATCHED:
             patch = patches([self._in_two_states(one, rays) for one in placed], self.view.grid)
             base = self._without_rays(store, placed)
             stored = store.lay_over(self.key.digest, base, patch, self.view.grid)
         else:
-            seen = [replace(p, chip=self._seen(p, rays)) for p in placed]
-            stored = self._written(store, seen)
+            # In their place: two planes of the grid come on top of what is held.
+            placed = [replace(one, chip=self._seen(one, rays)) for one in placed]
+            stored = self._written(store, placed)
         noise = float(np.mean([one.sky_weight for one in placed])) ** -0.5
         return TaskOutcome(
             self.key,
