@@ -57,25 +57,17 @@ class PixelBlots(NamedTuple):
         0 where they are not known.
     is_known : bool array
         False where nobody else was.
-    is_even : bool array
-        Whether about the same exposures see all pixels that it was interpolated between: none
-        with less than half of another's weight.
     """
 
     at: IntArray
     value: Float32Array
     variance: Float32Array
     is_known: BoolArray
-    is_even: BoolArray
 
     def select(self, chosen: BoolArray | slice) -> PixelBlots:
         """Return those of the pixels that are `chosen`, shape (n,); views if they are a slice."""
         return PixelBlots(
-            self.at[chosen],
-            self.value[chosen],
-            self.variance[chosen],
-            self.is_known[chosen],
-            self.is_even[chosen],
+            self.at[chosen], self.value[chosen], self.variance[chosen], self.is_known[chosen]
         )
 
 
@@ -148,8 +140,7 @@ class _Part:
 
 def _no_blots(at: IntArray) -> PixelBlots:
     value, variance = (np.zeros(at.size, np.float32) for _ in range(2))
-    is_known, is_even = (np.zeros(at.size, bool) for _ in range(2))
-    return PixelBlots(at, value, variance, is_known, is_even)
+    return PixelBlots(at, value, variance, np.zeros(at.size, bool))
 
 
 def _placed(others: Others, at: IntArray) -> _Places:
@@ -262,17 +253,14 @@ def _cubics(left: _Left, place: _Places, found: PixelBlots) -> None:
         column, row = int(x), int(y)
         _keys(x - column, across)
         _keys(y - row, along)
-        value, least, most = 0.0, np.float32(np.inf), np.float32(0)
+        value = 0.0
         for j in range(4):
             four = left.value[row + j - 1, column - 1 : column + 3]
             line = across[0] * four[0] + across[1] * four[1]
             value += along[j] * (line + across[2] * four[2] + across[3] * four[3])
-            for weight in left.weight[row + j - 1, column - 1 : column + 3]:
-                least, most = min(least, weight), max(most, weight)
-        if least > 0:  # no hole among them
+        if value == value:  # no hole among them
             weight = left.weight[row + (y - row > 0.5), column + (x - column > 0.5)]
             _fill_in(found, k, value, weight, place.area[k])
-            found.is_even[k] = least + least >= most
 
 
 @compiled
@@ -318,4 +306,3 @@ def _fill_in(found: PixelBlots, k: int, value: float, weight: float, area: float
     found.value[k] = value * area
     found.variance[k] = np.float64(area) * area / weight
     found.is_known[k] = True
-    found.is_even[k] = True

@@ -109,12 +109,10 @@ class CosmicRayRejection:
         at, untold = bright[~is_untold], bright[is_untold]
         blot = asked.select(squares_about(at, 1, chip.shape).take(asked.at))
         is_tried = _spread(at, np.True_, chip.shape).take(blot.at)
-        uneven = squares_about(asked.at[~asked.is_even], REACH, chip.shape)
-        blot = blot._replace(is_even=~uneven.take(blot.at))
         matched = self._matched(chip, plane, blot, is_tried)
         plane.reshape(-1)[blot.at] = matched.value
         blot, matched = blot.select(is_tried), matched.select(is_tried)
-        is_ray = self._stand_out(chip, plane, blot, matched)
+        is_ray = self._stand_out(chip, plane, matched)
         is_source = matched.value > np.sqrt(_variance(chip, blot))
         instead = np.where(is_source, matched.value, np.float32(np.nan))[is_ray]
         return _rays((at[is_ray], instead), untold[self.alone(chip, untold)])
@@ -139,24 +137,13 @@ class CosmicRayRejection:
             unlike += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at)) ** 2
         return blot._replace(value=value, variance=blot.variance + unlike)
 
-    def _stand_out(
-        self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots, matched: PixelBlots
-    ) -> BoolArray:
-        """Return which pixels exceed the matched blot, shape (n,), which `plane` has in its places.
-
-        Where the mean changes its members no derivative of it is that of an image: what stands out
-        there must exceed the blot as it was too.
-        """
-        excess = chip.pixels.take(matched.at) - matched.value
-        noise, slope = np.sqrt(_variance(chip, matched)), _slope(plane, matched.at)
+    def _stand_out(self, chip: CalibratedChip, plane: Float32Array, blot: PixelBlots) -> BoolArray:
+        """Return which pixels exceed the blot, shape (n,); `plane` is the blot in its places."""
+        excess = chip.pixels.take(blot.at) - blot.value
+        noise, slope = np.sqrt(_variance(chip, blot)), _slope(plane, blot.at)
         seed = excess > self.sigma[0] * noise + self.slopes[0] * slope
-        seed[seed] = ~self._is_better_seeing(chip, plane, matched.select(seed))
-        uneven = seed & ~blot.is_even
-        error = np.hypot(noise[uneven], np.float32(_UNFITTED_PX) * slope[uneven])
-        error = np.hypot(error, np.float32(self.match.fraction) * blot.value[uneven])
-        above = chip.pixels.take(blot.at[uneven]) - blot.value[uneven]
-        seed[uneven] = above > self.sigma[0] * error
-        near = any_about(_spread(matched.at[seed], np.True_, chip.shape), matched.at)
+        seed[seed] = ~self._is_better_seeing(chip, plane, blot.select(seed))
+        near = any_about(_spread(blot.at[seed], np.True_, chip.shape), blot.at)
         return seed | (near & (excess > self.sigma[1] * noise + self.slopes[1] * slope))
 
     def _is_better_seeing(

@@ -39,7 +39,8 @@ class LaplacianRejection:
     def __call__(self, chip: CalibratedChip, at: IntArray) -> BoolArray:
         """Return which of some pixels, shape (n,), are rays; never masked ones.
 
-        Masked pixels take the value of the sky. Only what touches the pixels is looked at.
+        Masked pixels take the value of the sky, but saturated ones that of the pixel at least: the
+        rim of a star's core is no edge. Only what touches the pixels is looked at.
 
         Parameters
         ----------
@@ -80,24 +81,28 @@ class _Planes(NamedTuple):
 
     pixels: Float32Array
     mask: BoolArray
+    saturated: BoolArray
 
 
 def _planes(chip: CalibratedChip) -> _Planes:
-    return _Planes(*(contiguous(of) for of in (chip.pixels, chip.mask)))
+    return _Planes(*(contiguous(of) for of in (chip.pixels, chip.mask, chip.saturated)))
 
 
 @compiled
 def _fill(window: Float32Array, chip: _Planes, y: int, x: int) -> None:
-    """Write a square about a pixel: a masked one as the sky, beyond the edge its nearest."""
+    """Write a square about a pixel; beyond the edge its nearest."""
     (ny, nx), side = chip.pixels.shape, window.shape[0]
-    top, left = y - side // 2, x - side // 2
+    top, left, centre = y - side // 2, x - side // 2, chip.pixels[y, x]
     is_inside = top >= 0 and left >= 0 and top + side <= ny and left + side <= nx
     for j in range(side):
         row = top + j if is_inside else min(max(top + j, 0), ny - 1)
         for i in range(side):
             column = left + i if is_inside else min(max(left + i, 0), nx - 1)
-            masked = chip.mask[row, column]
-            window[j, i] = np.float32(0) if masked else chip.pixels[row, column]
+            if chip.saturated[row, column]:
+                window[j, i] = max(centre, chip.pixels[row, column])
+            else:
+                masked = chip.mask[row, column]
+                window[j, i] = np.float32(0) if masked else chip.pixels[row, column]
 
 
 @compiled

@@ -43,11 +43,10 @@ def rays_of_all_pixels(
     if others.misalignment_px is not None:
         mask = _unaligned(rejection, chip, others, bright)
         return RayPlanes(mask, np.full(chip.shape, np.nan, np.float32))
-    value, variance, is_known, is_even = cubics(others, chip.shape)
+    value, variance, is_known = cubics(others, chip.shape)
     tried = bright & ndimage.binary_erosion(is_known, SQUARE, border_value=1)
     noise = np.sqrt(_variance(chip, value, variance))
     bled = ndimage.binary_dilation(chip.saturated, np.ones((9, 9)))
-    even = ndimage.binary_erosion(is_even, np.ones((7, 7)), border_value=1)
     tell = tried & ~bled & (value > 3 * noise)
     matched, unlike = _matched(rejection, chip, (value, noise), tell)
     excess, slope = chip.pixels - matched, _slope(matched)
@@ -57,8 +56,6 @@ def rays_of_all_pixels(
     fall = np.clip(_least_opposite(matched) / np.where(is_star, matched, 1), 0, 1)
     core = np.where(is_star, np.minimum(fall**rejection.sharpness, 0.5), 0.5)
     seed &= ~(_least_opposite(excess) > core * excess - np.where(is_star, now, 0))
-    error = np.sqrt(now**2 + (0.27 * slope) ** 2 + (rejection.match.fraction * value) ** 2)
-    seed &= even | (chip.pixels - value > rejection.sigma[0] * error)
     near = tried & ndimage.binary_dilation(seed, SQUARE)
     is_ray = seed | (near & (excess > rejection.sigma[1] * now + rejection.slopes[1] * slope))
     is_source = is_ray & (matched > np.sqrt(_variance(chip, value, variance)))
@@ -80,31 +77,26 @@ def edges_at(rejection: CosmicRayRejection, chip: CalibratedChip, where: BoolArr
     return edges
 
 
-def cubics(
-    others: Others, shape: tuple[int, int]
-) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
-    """Return value, variance, whether known and whether even of the others at all pixels."""
+def cubics(others: Others, shape: tuple[int, int]) -> Planes:
+    """Return value, variance and whether known of the others at all pixels of a chip."""
     row, column = (index.ravel() for index in np.indices(shape))
     at = others.pixel_map.to_grid(Points(column.astype(float), row.astype(float)))
     x, y = at.x - others.own.box.x0, at.y - others.own.box.y0
     mean, hole, weight = left_of(others)
     value, good = np.zeros(x.size), np.ones(x.size, bool)
-    least, most = np.full(x.size, np.inf), np.zeros(x.size)
     for j in range(-1, 3):
         for i in range(-1, 3):
             iy, ix = np.floor(y).astype(int) + j, np.floor(x).astype(int) + i
             inside = (iy >= 0) & (ix >= 0) & (iy < mean.shape[0]) & (ix < mean.shape[1])
             iy, ix = np.where(inside, iy, 0), np.where(inside, ix, 0)
             good &= inside & ~hole[iy, ix]
-            least, most = np.minimum(least, weight[iy, ix]), np.maximum(most, weight[iy, ix])
             value += _keys(x - np.floor(x) - i) * _keys(y - np.floor(y) - j) * mean[iy, ix]
     nearest = [np.where(good, np.rint(axis), 0).astype(int) for axis in (y, x)]
     area = others.pixel_map.areas_at(row, column)
     variance = area[good] ** 2 / weight[tuple(nearest)][good]
     planes = np.zeros((2, x.size))
     planes[0, good], planes[1, good] = (value * area)[good], variance
-    even = good & (2 * least >= most)
-    return (*(plane.reshape(shape) for plane in planes), good.reshape(shape), even.reshape(shape))
+    return planes[0].reshape(shape), planes[1].reshape(shape), good.reshape(shape)
 
 
 def _keys(distance: FloatArray) -> FloatArray:

@@ -87,15 +87,11 @@ def exposed(light: FloatArray) -> CalibratedChip:
     return CalibratedChip("chip", noisy(light, 1).astype(np.float32), weight, none, none, 24.0)
 
 
-def stacked(lights: list[FloatArray], full: float = np.inf) -> Others:
-    """The mean of exposures, each without its pixels that are brighter than full."""
-    sums = Contribution.empty(PixelBox(0, 0, SHAPE[1], SHAPE[0]))
-    for seed, light in enumerate(lights, start=50):
-        good = light <= full
-        sums = Contribution(
-            sums.box, sums.numerator + np.where(good, noisy(light, seed), 0), sums.weight + good
-        )
-    return others_left(sums, Straight(), None)
+def stacked(lights: list[FloatArray]) -> Others:
+    """The mean of exposures of these."""
+    total = np.sum([noisy(light, seed) for seed, light in enumerate(lights, 50)], axis=0)
+    left = Contribution(PixelBox(0, 0, SHAPE[1], SHAPE[0]), total, np.full(SHAPE, len(lights)))
+    return others_left(left, Straight(), None)
 
 
 def chip_of(light: FloatArray, mask: BoolArray | None = None, seed: int = 1) -> CalibratedChip:
@@ -167,14 +163,6 @@ def test_wings_of_worse_seeing_are_no_rays() -> None:
     """No derivatives of what others see make its wings wide enough, far from the core."""
     found = find(exposed(moffats(5.4)), stacked([moffats(fwhm) for fwhm in (3.2, 3.6, 4.0, 4.4)]))
     assert found.sum() <= 0.002 * found.size
-
-
-@pytest.mark.parametrize("full", [0.6, 0.7])
-def test_a_core_that_is_saturated_in_some_of_the_others_is_no_ray(full: float) -> None:
-    """The mean changes its members there, and with them its seeing."""
-    others = [moffats(fwhm) for fwhm in (3.0, 3.2, 3.4, 4.0, 4.4, 4.8)]
-    found = find(exposed(moffats(3.6)), stacked(others, full * moffats(3.6).max()))
-    assert found.sum() <= 5
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
@@ -301,7 +289,7 @@ def test_the_others_are_interpolated_by_cubics_where_all_sixteen_pixels_are_know
     _, others = random_scene(1, None)
     at = np.flatnonzero(core())
     found, wanted = chip_blots.interpolated(others, at), cubics(others, SHAPE)
-    assert 0 < found.is_even.sum() < found.is_known.sum() < len(at)
+    assert 0 < found.is_known.sum() < len(at)
     for one, plane in zip(found[1:], wanted, strict=True):
         np.testing.assert_allclose(one, plane.ravel()[at], rtol=1e-5, atol=1e-4)
 

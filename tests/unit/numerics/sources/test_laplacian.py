@@ -65,3 +65,15 @@ def test_some_pixels_have_the_rays_of_all(shape, part, gain):
         assert shape != (60, 50) or 10 < wanted.sum() < 2000
         found = LaplacianRejection(sigma)(chip, where)
         np.testing.assert_array_equal(found, wanted.ravel()[where])
+
+
+@pytest.mark.parametrize("clipped", [0.0, 1000.0])
+def test_the_rim_of_a_saturated_core_is_no_edge(clipped: float) -> None:
+    y, x = np.indices((40, 40))
+    light = 3000.0 * np.exp(-0.5 * ((x - 20.3) ** 2 + (y - 19.8) ** 2) / 1.5**2)
+    light += np.random.default_rng(3).normal(size=light.shape)
+    full = light > 1000.0
+    pixels = np.where(full, clipped, light).astype(np.float32)
+    weight = np.where(full, 0.0, 1.0).astype(np.float32)
+    chip = CalibratedChip("HDU 0", pixels, weight, full, full, None)
+    assert not LaplacianRejection()(chip, np.arange(light.size)).any()
