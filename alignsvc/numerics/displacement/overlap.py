@@ -30,7 +30,7 @@ _Number = TypeVar("_Number", np.float32, np.bool_)
 
 #: Lags along an axis up to which products are summed pixel by pixel: with more, transforms of
 #: frames of 30 to 50 px take less time.
-_MOST_SUMMED = 32
+_MOST_SUMMED = 36
 
 
 @dataclass(frozen=True, slots=True)
