@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.displacement.blots import BlotStack
 from alignsvc.numerics.displacement.cutouts import CutoutStack, middles
-from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, distance2
+from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX
 from alignsvc.numerics.solve.clipping import weighted_median_by
 
 #: A source that carries more of the mosaic's weight than this has no reference to speak of.
@@ -227,26 +228,57 @@ class _Named:
 
     def nearest(self) -> FloatArray:
         """Return the distance of the nearest one from the place, infinite without one."""
-        found = np.full(len(self.which), np.inf)
-        some = self._frames()
-        if len(some):
-            squares = np.where(self.which[some], self._distance2(some), np.inf)
-            found[some] = np.sqrt(np.min(squares, axis=(1, 2)))
-        return found
+        return _nearest(contiguous(self.which), self._rows)
 
     def part(self, radius_px: FloatArray) -> FloatArray:
         """Return how many of the pixels of a disc about the place they are, as a part."""
-        found = np.zeros(len(self.which))
-        some = self._frames()
-        if len(some):
-            disc = self._distance2(some) <= (radius_px**2)[some, None, None]
-            whole = np.maximum(disc.sum(axis=(1, 2)), 1)
-            found[some] = (self.which[some] & disc).sum(axis=(1, 2)) / whole
-        return found
+        return _part(contiguous(self.which), self._rows, radius_px)
 
-    def _frames(self) -> IntArray:
-        return np.flatnonzero(self.which.any(axis=(1, 2)))
+    @property
+    def _rows(self) -> FloatArray:
+        return np.stack([self.place.x, self.place.y], axis=1)
 
-    def _distance2(self, frames: IntArray) -> Float32Array:
-        place = Points(self.place.x[frames], self.place.y[frames])
-        return distance2(place, self.which.shape[-1])
+
+@compiled
+def _nearest(which: BoolArray, place: FloatArray) -> FloatArray:
+    """Return the distances of places (x, y) from the nearest pixels named, infinite without one."""
+    found = np.full(len(which), np.inf)
+    for i in range(len(which)):
+        for y in range(which.shape[1]):
+            if not _any(which[i, y]):
+                continue
+            across = (y - place[i, 1]) ** 2
+            for x in range(which.shape[2]):
+                if which[i, y, x]:
+                    found[i] = min(found[i], (x - place[i, 0]) ** 2 + across)
+    return np.asarray(np.sqrt(found))
+
+
+@compiled
+def _part(which: BoolArray, place: FloatArray, radius_px: FloatArray) -> FloatArray:
+    """Return how many pixels of discs about places (x, y) are named, as a part of them."""
+    found = np.zeros(len(which))
+    for i in range(len(which)):
+        rows = 0
+        for y in range(which.shape[1]):
+            rows += int(_any(which[i, y]))
+        if not rows:
+            continue
+        inside = named = 0
+        for y in range(which.shape[1]):
+            left = radius_px[i] ** 2 - (y - place[i, 1]) ** 2
+            for x in range(which.shape[2]):
+                if (x - place[i, 0]) ** 2 <= left:
+                    inside += 1
+                    named += int(which[i, y, x])
+        found[i] = named / max(inside, 1)
+    return found
+
+
+@compiled
+def _any(row: BoolArray) -> bool:
+    """Return whether a pixel of a row is named, looking at all: several at once."""
+    found = False
+    for x in range(len(row)):
+        found |= row[x]
+    return found
