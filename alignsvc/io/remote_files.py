@@ -174,13 +174,32 @@ def _expressions(parts: list[str]) -> Iterator[str]:
         yield (r"(?!\.)" if not part.startswith(".") else "") + inner + ("" if is_last else "/")
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of a file that is kept, and where it begins."""
+
+    start: int
+    content: bytes
+
+    def has(self, at: int) -> bool:
+        """Return whether a byte is in it."""
+        return self.start <= at < self.start + len(self.content)
+
+
 class _Ranges(io.RawIOBase):
-    """A file as a stream; each read is a request, a large one several at once."""
+    """A file as a stream; each read is a request, a large one several at once.
+
+    Who reads FITS goes back to the beginning several times, and a buffer reads a bit more after
+    each large read: the first piece and the one after a large read are kept, so that an image on
+    its own takes two trips.
+    """
 
     def __init__(self, file: RemoteFile) -> None:
         super().__init__()
         self._file = file
         self._at = 0
+        # By where they begin.
+        self._first = self._after = _Piece(0, b"")
 
     def readable(self) -> bool:
         return True
@@ -197,14 +216,32 @@ class _Ranges(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
+        for piece in (self._first, self._after):
+            kept = piece.content[self._at - piece.start :] if piece.has(self._at) else b""
+            if kept:
+                return self._put(buffer, 0, kept)
         end = min(self._at + len(buffer), self._file.size)
+        is_large = len(buffer) > _BUFFER
+        last = min(end + _BUFFER, self._file.size) if is_large else end
         parts = [(at, min(at + _PART, end)) for at in range(self._at, end, _PART)]
-        filled = 0
+        if parts:
+            parts[-1] = (parts[-1][0], last)
+        start, filled = self._at, 0
         for content in read_ahead(partial(_asked, self._file), parts, _AT_ONCE):
-            buffer[filled : filled + len(content)] = content
-            filled += len(content)
-        self._at += filled
+            room = len(buffer) - filled
+            filled += self._put(buffer, filled, content)
+            if len(content) > room:
+                self._after = _Piece(self._at, content[room:])
+        if start == 0 and not is_large:
+            self._first = _Piece(0, bytes(buffer[:filled]))
         return filled
+
+    def _put(self, buffer: Any, at: int, content: bytes) -> int:
+        """Put as much into a buffer as it has room for, and go on as far; return how much."""
+        n = min(len(content), len(buffer) - at)
+        buffer[at : at + n] = content[:n]
+        self._at += n
+        return n
 
 
 def _asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:

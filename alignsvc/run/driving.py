@@ -76,10 +76,11 @@ def driving(
     AlignError
         What ended the work, which the run keeps for people who ask how it is.
     """
-    objects = RunLocations(run).objects
-    log = RunLog(LogWriter(objects, lease.epoch), str(lease.owner))
+    objects, products = RunLocations(run).objects, RunLocations(run).products
+    # Nobody waits for the disk to have logs: of what a power cut takes, the rest can be read.
+    log = RunLog(LogWriter(products, lease.epoch), str(lease.owner))
     keeper = Keeper(Kept(str(run), objects, lease, known.obeyed))
-    work = WorkLog(objects, lease, events.heard_by(listener, log.event))
+    work = WorkLog(products, lease, events.heard_by(listener, log.event))
     keep_room(objects)
     try:
         with log, work, keeper:

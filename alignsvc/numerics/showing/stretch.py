@@ -15,7 +15,7 @@ _BLACK, _WHITE = 3.0, 30.0
 #: Part of the pixels that are white.
 _WHITE_PART = 2e-3
 #: Enough pixels for a median: a picture's, or every k-th of them.
-_SAMPLE = 1_000_000
+_SAMPLE = 100_000
 
 
 @dataclass(frozen=True, slots=True)

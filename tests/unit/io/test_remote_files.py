@@ -6,19 +6,23 @@ import gzip
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
 from object_servers import Site, http_site, hurry, objects_in, s3_bucket
 
 from alignsvc.errors import ConfigError, DataError, TransientError
-from alignsvc.io import buckets
+from alignsvc.io import buckets, remote_files
 from alignsvc.io.exposure_files import absolute_pattern, find_exposures
 from alignsvc.io.fits_files import content_digest, open_fits
 from alignsvc.io.fits_planes import read_plane
 from alignsvc.io.image_settings import ImageSettings, Sidecar
-from alignsvc.io.remote_files import matching, remote_file
+from alignsvc.io.places import UrlPlace
+from alignsvc.io.remote_files import RemoteFile, _Ranges, matching, remote_file
 from alignsvc.reasons import FailureKind
 
 PIXELS = np.arange(300 * 400, dtype=np.float32).reshape(300, 400)
@@ -94,6 +98,44 @@ def test_of_a_large_file_the_parts_that_are_wanted_are_asked_for_at_once(
     wanted = [line.rpartition("bytes=")[2].split("-") for line in site.asked]
     asked = sum(int(last) - int(first) + 1 for first, last in wanted)
     assert len(wanted) >= 4 and asked < 1.1 * planes[1].nbytes  # of one plane of three
+
+
+def test_no_byte_of_an_image_is_asked_for_twice(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After size and beginning all pixels come in one trip, however a FITS reader goes about."""
+    file = io.BytesIO()
+    fits.PrimaryHDU(PIXELS).writeto(file)
+    site.files["/a.fits"] = file.getvalue()
+    monkeypatch.setattr("alignsvc.io.remote_files._PART", PIXELS.nbytes // 3)
+    monkeypatch.setattr("alignsvc.io.remote_files._BUFFER", 1 << 15)
+    with open_fits(f"{site.address}/a.fits") as opened:
+        assert len(site.asked) == 2
+        site.let_meet(3)
+        np.testing.assert_array_equal(read_plane(opened, 0), PIXELS)
+    wanted = sorted(
+        tuple(map(int, line.rpartition("bytes=")[2].split("-"))) for line in site.asked[1:]
+    )
+    assert [first for first, _ in wanted] == [0, *(last + 1 for _, last in wanted[:-1])]
+    assert wanted[-1][1] < len(file.getvalue())
+
+
+@given(st.data())
+def test_a_stream_gives_what_the_file_has_wherever_it_is_read(data: st.DataObject) -> None:
+    content = bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8))
+    place = st.integers(0, 5200)
+    steps = data.draw(st.lists(st.tuples(place, st.integers(0, 1500)), max_size=8))
+    stream = _Ranges(RemoteFile(UrlPlace("https://x/a"), len(content), None))
+
+    def asked(file: RemoteFile, part: tuple[int, int]) -> bytes:
+        assert part[0] < part[1] <= len(content)
+        return content[slice(*part)]
+
+    with mock.patch.multiple(remote_files, _asked=asked, _BUFFER=200, _PART=400):
+        reader = io.BufferedReader(stream, 200)
+        for at, n in steps:
+            reader.seek(at)
+            assert reader.read(n) == content[at : at + n]
 
 
 @pytest.mark.parametrize(
