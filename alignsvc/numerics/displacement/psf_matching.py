@@ -128,6 +128,8 @@ class KernelTerms:
 
     def select(self, which: BoolArray) -> KernelTerms:
         """Return the templates named by a mask."""
+        if which.all():
+            return self
         return KernelTerms(
             self.plain.select(which), tuple(part.select(which) for part in self.parts)
         )
