@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
@@ -29,7 +28,7 @@ class Part:
     checksum: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MergeTask:
     """Sum contributions to a tile, in the order given; product: the tile.
 
@@ -54,7 +53,7 @@ class MergeTask:
     generation: int
     same_as: int | None = None
 
-    @cached_property
+    @property
     def key(self) -> TaskKey:
         """Identity: the parts, the tile and the generation that holds it."""
         digest = digest_of("merge", self.grid, self.tile, self.parts, self.generation)
