@@ -200,7 +200,7 @@ def image_sums(window: LagWindow, image: Float32Array, template_good: BoolArray)
     """
     sums = np.empty((len(image), 1, window.n_lags, window.n_lags), np.float32)
     whole = template_good.all(axis=(1, 2)) & window.overlap_is_whole
-    sums[whole] = image[whole].sum(axis=(1, 2))[:, None, None, None]
+    sums[:] = image.sum(axis=(1, 2))[:, None, None, None]
     part = ~whole
     if part.any():
         mask = template_good[part, None].astype(np.float32)
