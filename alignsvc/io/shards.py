@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from alignsvc.io.open_objects import OpenObject
 
-#: Of a part, at most; a tile that cannot be cut so is one part. A quarter of a MB, or half of one in
-#: float64, stays in the cache, and takes long beside the calls: twice and half of it are slower.
+#: Of a part, at most; a tile that cannot be cut so is one part. A quarter of a MB, or half of one
+#: in float64, stays in the cache, and takes long beside the calls: twice and half of it are slower.
 _MOST_PIXELS, _MOST_COLUMNS = 1 << 16, 512
 # Measured (ms for 4 MB, one core: to encode, to decode, part of the size left): weights of drizzle
 # 2.0, 0.7, 0.3, of a tenth of a tile 0.4, 0.14, 0.05; sums in float64 2.5, 0.8, 0.46; noise in
