@@ -104,8 +104,7 @@ class TiledArray:
             It cannot be written.
         """
         pixels = np.dtype(dtype).newbyteorder("<")
-        part = part_of(tile_shape, pixels.itemsize)
-        shards = Shards(math.prod(shape[:-2]), tile_shape, part, pixels)
+        shards = Shards(math.prod(shape[:-2]), tile_shape, part_of(tile_shape), pixels)
         self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, shards))
 
     @property
