@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from urllib.parse import unquote
 
-import numpy as np
 from obstore import exceptions
 from obstore.store import from_url
 
@@ -122,7 +121,7 @@ class BucketObjects:
     def opened(self, name: str) -> ContentAtHand | None:
         """Read `name`; None if there is no such object. To ask for parts takes longer."""
         content = self.find(name)
-        return None if content is None else ContentAtHand(np.frombuffer(content, np.uint8))
+        return None if content is None else ContentAtHand(content)
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object `name`."""

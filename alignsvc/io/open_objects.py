@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from io import FileIO
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from alignsvc.io.file_errors import explained
+
+if TYPE_CHECKING:  # commands that look at a run start without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class OpenObject(Protocol):
@@ -73,10 +74,10 @@ class ContentAtHand:
 
     Parameters
     ----------
-    content : array of bytes
+    content : bytes
     """
 
-    content: NDArray[np.uint8]
+    content: bytes
 
     @property
     def size(self) -> int:
@@ -85,7 +86,7 @@ class ContentAtHand:
 
     def read_into(self, room: NDArray[np.uint8], start: int) -> None:
         """Fill `room` with what lies from byte `start` on; ValueError if there is less."""
-        room[:] = self.content[start : start + len(room)]
+        memoryview(room.data)[:] = memoryview(self.content)[start : start + len(room)]
 
     def close(self) -> None:
         """Nothing is read any more."""

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, FloatArray
+from alignsvc.domain.arrays import BoolArray, FloatArray, contiguous
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
@@ -24,6 +24,7 @@ from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.resampling.resamplers.drizzle import DrizzleResampler
+from alignsvc.numerics.sky.lattice import Bicubics, Bilinear, Lattice, bicubics
 from alignsvc.simulation.profiles import gaussian_mixture, moffat_mixture, sersic_mixture
 from alignsvc.simulation.render import GalaxyShape, galaxies_image, galaxy_values, stars_image
 
@@ -70,14 +71,25 @@ class RigidMap:
     def box(self) -> PixelBox:
         return PixelBox(0, 0, self.shape[1], self.shape[0])
 
-    def positions(self, box: PixelBox, out):
-        y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(float)
-        out[:] = self.to_grid(Points(x, y))
-        return out
+    @property
+    def lattices(self) -> tuple[Lattice, Lattice]:
+        ny, nx = self.shape
+        return Lattice.over(0, nx - 1, nx), Lattice.over(0, ny - 1, ny)
 
-    def areas(self, box: PixelBox, out):
-        out[:] = 1.0
-        return out
+    @property
+    def bicubics(self) -> Bicubics:
+        x, y = self.lattices
+        cells = np.zeros((y.n_cells, x.n_cells, 2, 4, 4))
+        corner_x, corner_y = np.meshgrid(x.nodes[:-1], y.nodes[:-1])
+        cells[..., 3, 3] = np.moveaxis(np.array(self.to_grid(Points(corner_x, corner_y))), 0, -1)
+        cells[..., 3, 2] = self.matrix[:, 0] * x.spacing
+        cells[..., 2, 3] = self.matrix[:, 1] * y.spacing
+        return bicubics(x, y, cells)
+
+    @property
+    def node_areas(self) -> Bilinear:
+        x, y = self.lattices
+        return Bilinear(x, y, contiguous(np.ones((y.n_cells + 1, x.n_cells + 1))))
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,9 @@ def added(parts: Iterable[Contribution], shape: tuple[int, int]) -> Contribution
 
 
 def shown(sums: Contribution) -> FloatArray:
-    """Return the weighted mean, NaN where nothing is."""
-    value, hole = sums.mean()
+    """Return the weighted mean, NaN where nothing is; float64, so that a picture is one picture."""
+    planes = (plane.astype(np.float64, copy=False) for plane in (sums.numerator, sums.weight))
+    value, hole = Contribution(sums.box, *planes).mean()
     return np.where(hole, np.nan, value)
 
 

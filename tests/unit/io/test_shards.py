@@ -34,7 +34,7 @@ def planes(seed: int = 0) -> list[NDArray[np.float32]]:
 
 
 def opened(content: bytes) -> OpenShard:
-    stored = ContentAtHand(np.frombuffer(content, np.uint8))
+    stored = ContentAtHand(content)
     return OpenShard(SHARDS, stored, PartRoom(SHARDS))
 
 
