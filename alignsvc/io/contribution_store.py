@@ -178,10 +178,6 @@ class ContributionStore:
         """Yield what `stored` returns for each key in turn; some are asked for at once."""
         return self.objects.each(self.stored, keys, _AT_ONCE)
 
-    def tiles(self, key: str) -> tuple[TileId, ...]:
-        """Return the tiles in which it has weight, sorted."""
-        return self.stored(key).tiles
-
     def read(self, key: str, box: PixelBox) -> Contribution:
         """Return the part within `box`, float32; nothing (weight 0) where it has no weight.
 
@@ -220,33 +216,31 @@ class ContributionStore:
         """Yield what `patch` returns for each contribution in turn; some are asked for at once."""
         return self.objects.each(lambda one: self.patch(one, tile), stored, _AT_ONCE)
 
-    def read_each(self, keys: Iterable[str], box: PixelBox) -> Iterator[Contribution]:
-        """Yield what the contributions hold within `box`, one after the other, part by part.
+    def read_each(
+        self, each: Iterable[StoredContribution], box: PixelBox
+    ) -> Iterator[Contribution]:
+        """Yield what the contributions' arrays hold within `box`, one after the other, in parts.
 
         Parts of a contribution do not overlap, and may reach beyond the box; their pixels are
         there until the next is asked for. In a bucket the next contributions are on their way.
 
         Parameters
         ----------
-        keys : iterable of str
-            Of contributions that are laid over no other.
+        each : iterable of StoredContribution
+            Of one that is laid over another, that one is read.
         box : PixelBox
 
         Raises
         ------
-        ValueError
-            One is laid over another, so that its array is not all of it.
         DamagedProduct
             As of `read`, when it is a contribution's turn.
         """
-        for fetched in self.objects.each(lambda key: self._fetched(key, box), keys, _READ_AT_ONCE):
-            yield from fetched.parts()
 
-    def _fetched(self, key: str, box: PixelBox) -> FetchedContribution:
-        stored = self.stored(key)
-        if stored.base:
-            raise ValueError(f"contribution {key} is laid over {stored.base}: read that one")
-        return FetchedContribution.of(stored, self._array(key).opened(), box)
+        def fetch(stored: StoredContribution) -> FetchedContribution:
+            return FetchedContribution.of(stored, self._array(stored.whole).opened(), box)
+
+        for fetched in self.objects.each(fetch, each, _READ_AT_ONCE):
+            yield from fetched.parts()
 
     def saturated(self, key: str) -> IntArray:
         """Return x and y of the grid pixels on which the exposure is saturated, shape (n, 2).

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from alignsvc.domain.outcome import TaskKey
 from alignsvc.io.objects import ObjectStore, checked_name
@@ -40,9 +38,6 @@ SKIES = f"{TABLES}sky/"
 CONTROL = "control/"
 LOGS = "logs/"
 DRIVER_RECORD = f"{CONTROL}driver.json"
-
-# Most file systems allow 255 bytes a name; what remains is for suffixes.
-_LONGEST_NAME = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +75,6 @@ class RunLocations:
             The name would leave the run directory.
         """
         return self.root.joinpath(*checked_name(name.removesuffix("/")).split("/"))
-
-    def header_path(self, file_name: str) -> Place:
-        """Return the place below ``wcs/`` that mirrors an input's path below the common parent.
-
-        Raises
-        ------
-        RunStoreError
-            The name would leave the run directory.
-        """
-        return self.path(HEADERS + file_name)
-
-
-def safe_name(exposure_id: str) -> str:
-    """Return one path component for an exposure id; different ids give different names.
-
-    Letters, digits, ``_``, ``-``, ``~`` and inner dots stay; all else, the slash included, is
-    percent-encoded as UTF-8. What would be too long for a file system is cut and ends in a
-    digest of the whole id.
-    """
-    name = quote(exposure_id, safe="", errors="surrogatepass")
-    if name.startswith("."):
-        name = "%2E" + name[1:]
-    if len(name) <= _LONGEST_NAME and name:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:32]
-    # '=' is encoded above, so that no short id can spell a cut one.
-    return f"{name[: _LONGEST_NAME - 33]}={digest}"
 
 
 def receipt_name(key: TaskKey) -> str:

@@ -107,11 +107,6 @@ class TiledArray:
         shards = Shards(math.prod(shape[:-2]), tile_shape, part_of(tile_shape), pixels)
         self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, shards))
 
-    @property
-    def exists(self) -> bool:
-        """Whether there is an array."""
-        return self.objects.exists(f"{self.name}/{METADATA}")
-
     def chunk_name(self, *index: int) -> str:
         """Return the name of a chunk's object."""
         return f"{self.name}/{_CHUNKS}{'/'.join(map(str, index))}"

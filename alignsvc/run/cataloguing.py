@@ -22,7 +22,6 @@ from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.sources.filters import apply_filters, strongest
 from alignsvc.numerics.sources.matching import (
     NumberedSources,
-    SegmentIds,
     inherit_ids,
     number_sources,
 )
@@ -230,10 +229,10 @@ def _stored(
     chosen = apply_filters(_unmasked(tools, numbered.catalog), algorithms.filters)
     if algorithms.max_sources is not None:
         chosen = strongest(chosen, algorithms.max_sources)
-    segments = SegmentIds(numbered.catalog.component, numbered.segment, numbered.catalog.id)
     digest = digest_of(digest_of_checksums(outcomes), numbered.catalog.id)
     refs = []
-    for kind, table in (("found", numbered.catalog), ("chosen", chosen), ("segments", segments)):
+    tables = {"found": numbered.catalog, "chosen": chosen, "segments": numbered.segment_ids}
+    for kind, table in tables.items():
         name = f"{TABLES}sources/{digest}-{kind}.npz"
         refs.append(TableRef(name, write_table(objects, name, table)))
     return SourceTables(refs[0], refs[1], refs[2], numbered.next_id, len(chosen))

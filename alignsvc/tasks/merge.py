@@ -133,5 +133,4 @@ class MergeTask:
         self, contributions: ContributionStore, parts: Sequence[StoredContribution]
     ) -> LaidOver:
         box = self.grid.tile_box(self.tile)
-        each = contributions.read_each((one.whole for one in parts), box)
-        return LaidOver(merge(each, box), NOTHING_UNDER)
+        return LaidOver(merge(contributions.read_each(parts, box), box), NOTHING_UNDER)

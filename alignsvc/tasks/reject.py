@@ -11,7 +11,7 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.resampling.grid_units import chip_box
-from alignsvc.numerics.sources.chip_blots import Others
+from alignsvc.numerics.sources.chip_blots import OthersUnderChip
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.tasks.measure import REACH_PX, MosaicPart
 from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
@@ -65,5 +65,5 @@ class RejectTask:
         box = chip_box(placed.pixel_map, REACH_PX).intersect(self.view.grid.box)
         total = tuple(mosaic.tiles_in(self.mosaic.generation, component, box))
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        others = Others(total, own, placed.pixel_map, self.misalignment_px)
+        others = OthersUnderChip(total, own, placed.pixel_map, self.misalignment_px)
         return self.rejection(placed.chip, others)

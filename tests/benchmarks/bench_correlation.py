@@ -14,14 +14,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/displacement"))
 
-from displacement_scenes import catalog, drizzled_noise, reference_of, stars, view_of
+from displacement_scenes import catalog, drizzled_noise, random_phases, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.peak import PolynomialPeak
 from alignsvc.numerics.displacement.psf_matching import PsfMatching
@@ -57,7 +56,7 @@ def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack
         spline=TemplateSpline.through(rng.normal(size=(n, template, template)).astype(np.float32)),
         template_good=np.ones((n, template, template), bool),
         template_variance=np.ones_like(pixels),
-        texture=NoiseTexture.of_random_phases(n),
+        texture=random_phases(n),
         share=np.zeros_like(pixels),
         centre=Points(middle, middle),
         whole=Points(none, none),

@@ -76,11 +76,6 @@ class NoiseTexture:
     neighbours: FloatArray
     wave: FloatArray
 
-    @classmethod
-    def of_random_phases(cls, n: int) -> NoiseTexture:
-        """Return the texture of `n` templates of whose phases nothing is known."""
-        return cls(np.full((n, 2), _OF_RANDOM_PHASES), np.zeros((n, 2)))
-
     def select(self, which: BoolArray | IntArray) -> NoiseTexture:
         """Return the textures named by a mask or by indices."""
         return NoiseTexture(self.neighbours[which], self.wave[which])

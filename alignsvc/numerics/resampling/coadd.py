@@ -143,32 +143,6 @@ def merge_chips(contributions: Iterable[Contribution]) -> Contribution:
     return merge(parts, PixelBox.holding([part.box for part in parts])).narrowed()
 
 
-def leave_one_out(total: Contribution, own: Contribution) -> Contribution:
-    """Return the mosaic of all the others over `total`'s box: ``(S - s, W - w)``, float32.
-
-    Drizzling is linear, so subtracting is the same as not having added; it is done in float64.
-    Where less than 1e-6 of the weight is left, nothing is: numerator and weight are then exactly 0.
-    """
-    own = own.cut(total.box)
-    numerator, weight = (np.empty(total.box.shape, np.float32) for _ in range(2))
-    _subtract(
-        (flat(total.numerator), flat(total.weight)),
-        (flat(own.numerator), flat(own.weight)),
-        (numerator.reshape(-1), weight.reshape(-1)),
-    )
-    return Contribution(total.box, numerator, weight)
-
-
 def flat(plane: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels of a plane in a row, read-only: the form that loops are compiled for."""
     return contiguous(plane).reshape(-1)
-
-
-@compiled
-def _subtract(total: Sums, own: Sums, left: Sums) -> None:
-    """Fill the third pair of numerators and weights with the first less the second."""
-    for i in range(total[1].size):
-        weight = total[1][i] - own[1][i]
-        is_left = weight > EMPTY_BELOW * total[1][i]
-        left[0][i] = total[0][i] - own[0][i] if is_left else 0.0
-        left[1][i] = weight if is_left else 0.0

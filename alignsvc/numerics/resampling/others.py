@@ -46,7 +46,8 @@ class Others:
     def of(cls, tiles: Iterable[Contribution], own: Contribution, box: PixelBox) -> Others:
         """Return the mosaic of all over a box, less an exposure's own part.
 
-        `leave_one_out` tells what is left of a weight.
+        Drizzling is linear, so subtracting is the same as not having added; it is done in float64.
+        Where less than 1e-6 of the weight is left, nothing is.
 
         Parameters
         ----------

@@ -256,7 +256,7 @@ def laid_over(
 
     A patch adds what its contribution has more than the one without it, in the order given, which
     belongs to the result's bits. Where less than 1e-6 of the weight is left, nothing is: numerator
-    and weight are exactly 0, as of `coadd.leave_one_out`.
+    and weight are exactly 0, as in `Others`.
 
     Parameters
     ----------

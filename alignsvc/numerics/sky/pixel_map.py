@@ -94,11 +94,6 @@ class PixelMap:
         """Nodes in y, chip pixels."""
         return self.bicubics.lattice_y
 
-    @property
-    def step_px(self) -> float:
-        """Side of a cell, chip pixels."""
-        return max(self.lattice_x.spacing, self.lattice_y.spacing)
-
     def to_grid(self, chip: Points) -> Points:
         """Return grid pixel coordinates of chip pixel coordinates, 0-based, any shape.
 

@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Others:
+class OthersUnderChip:
     """The mosaic of all the others about a chip, and how the chip lies on it.
 
     It is the mosaic of all less the exposure's own contribution, but is worked out only at the
@@ -71,7 +71,7 @@ class PixelBlots(NamedTuple):
         )
 
 
-def interpolated(others: Others, at: IntArray) -> PixelBlots:
+def interpolated(others: OthersUnderChip, at: IntArray) -> PixelBlots:
     """Return the others at some pixels of the chip, by cubics (Keys 1981, a = -1/2).
 
     A pixel is known if all sixteen about it have weight. Few pixels are asked for, so that
@@ -79,7 +79,7 @@ def interpolated(others: Others, at: IntArray) -> PixelBlots:
 
     Parameters
     ----------
-    others : Others
+    others : OthersUnderChip
     at : int64 array, shape (n,)
         Indices of the chip's pixels, row after row, rising.
     """
@@ -89,12 +89,14 @@ def interpolated(others: Others, at: IntArray) -> PixelBlots:
     return found
 
 
-def brightest_nearby(others: Others, reach: int, at: IntArray, enough: Float32Array) -> PixelBlots:
+def brightest_nearby(
+    others: OthersUnderChip, reach: int, at: IntArray, enough: Float32Array
+) -> PixelBlots:
     """Return the others' brightest pixel near some pixels of the chip; 0 at least.
 
     Parameters
     ----------
-    others : Others
+    others : OthersUnderChip
     reach : int
         How far is looked along both axes, from the pixel of the grid that lies nearest: its
         weight is the one that tells the variance.
@@ -143,7 +145,7 @@ def _no_blots(at: IntArray) -> PixelBlots:
     return PixelBlots(at, value, variance, np.zeros(at.size, bool))
 
 
-def _placed(others: Others, at: IntArray) -> _Places:
+def _placed(others: OthersUnderChip, at: IntArray) -> _Places:
     nx = others.pixel_map.shape[1]
     row = at // nx
     column = at - row * nx
@@ -151,7 +153,7 @@ def _placed(others: Others, at: IntArray) -> _Places:
     return _Places(x, y, others.pixel_map.areas_at(row, column))
 
 
-def _parts(others: Others, place: _Places, at: IntArray, reach: int) -> Iterator[_Part]:
+def _parts(others: OthersUnderChip, place: _Places, at: IntArray, reach: int) -> Iterator[_Part]:
     """Yield the pixels some rows at a time, with the others within `reach` about their places.
 
     What one part has of the others lies where that of the next will.
@@ -181,7 +183,7 @@ def _near(place: _Places, reach: int, shape: tuple[int, int]) -> BoolArray:
     return dilated(mask, reach)
 
 
-def _leave_out(others: Others, box: PixelBox, wanted: BoolArray, left: _Left) -> None:
+def _leave_out(others: OthersUnderChip, box: PixelBox, wanted: BoolArray, left: _Left) -> None:
     """Fill what is left of the others at the pixels of a box that are wanted."""
     for total in others.total:
         common = total.box.intersect(box)

@@ -3,7 +3,7 @@
 The classical scheme (Fruchter & Hook 2002, PASP 114, 144, section 4; astrodrizzle's `driz_cr`,
 Hack et al. 2012) compares an exposure with a blot of the *median* of all, and allows for what is
 not perfectly aligned by the blot's derivative. Here the blot is of the *mean of all the others*,
-which the run has for nothing (`leave_one_out`). A median is wanted because a mean holds the rays
+which the run has for nothing (`chip_blots`). A median is wanted because a mean holds the rays
 of all exposures; but a mean of the others does not hold the exposure's own, theirs only ever
 make it brighter, and only what is brighter than the blot is a ray: a ray in another exposure can
 hide one here (where both hit one pixel, once in a hundred), never make one up. And with the masks
@@ -22,7 +22,12 @@ from numpy.typing import NDArray
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.sources.chip_blots import Others, PixelBlots, brightest_nearby, interpolated
+from alignsvc.numerics.sources.chip_blots import (
+    OthersUnderChip,
+    PixelBlots,
+    brightest_nearby,
+    interpolated,
+)
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
 from alignsvc.numerics.sources.seeing_match import REACH, MatchPixels, SeeingMatch
 from alignsvc.numerics.sources.spread_masks import any_about, dilated, squares_about
@@ -93,13 +98,13 @@ class CosmicRayRejection:
     match: SeeingMatch = field(default_factory=SeeingMatch)
     alone: LaplacianRejection = field(default_factory=LaplacianRejection)
 
-    def __call__(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
+    def __call__(self, chip: CalibratedChip, others: OthersUnderChip) -> RaysOnChip:
         """Return the rays of a chip."""
         if others.misalignment_px is not None:
             return self._unaligned(chip, others, others.misalignment_px)
         return self._aligned(chip, others)
 
-    def _aligned(self, chip: CalibratedChip, others: Others) -> RaysOnChip:
+    def _aligned(self, chip: CalibratedChip, others: OthersUnderChip) -> RaysOnChip:
         """Judge the pixels that exceed the sky; nothing is done for all the others."""
         bright = _brighter_than_noise(chip, self.sigma)
         asked = interpolated(others, np.flatnonzero(squares_about(bright, _NEAR, chip.shape)))
@@ -171,7 +176,7 @@ class CosmicRayRejection:
         centre = chip.pixels.take(seed.at) - seed.value
         return np.asarray(least > wanted * centre - noise, bool)
 
-    def _unaligned(self, chip: CalibratedChip, others: Others, reach: int) -> RaysOnChip:
+    def _unaligned(self, chip: CalibratedChip, others: OthersUnderChip, reach: int) -> RaysOnChip:
         """Compare with the brightest pixel that the others have anywhere near.
 
         A source of this exposure is in each of the others, `reach` away at most, so that their
@@ -192,7 +197,9 @@ class CosmicRayRejection:
             is_edge &= ~nearby.is_known
         return _rays(_NO_SOURCES, at[seed | grown | is_edge])
 
-    def _are_edges_of_stars(self, chip: CalibratedChip, others: Others, edges: PixelBlots) -> bool:
+    def _are_edges_of_stars(
+        self, chip: CalibratedChip, others: OthersUnderChip, edges: PixelBlots
+    ) -> bool:
         """Return whether what has sharp edges is seen by the others more often than by chance.
 
         Chance is what they have elsewhere. Of pixels with sharp edges let a part f be stars, and

@@ -62,7 +62,7 @@ def test_the_tiles_with_weight_are_known_and_only_they_are_on_disk(
     wanted = tuple(
         TileId(2, row, column) for row, column in [(0, 3), (1, 3), (2, 1), (2, 2), (2, 3)]
     )
-    assert stored.tiles == store.tiles("resample-1") == wanted
+    assert stored.tiles == store.stored("resample-1").tiles == wanted
     chunks = [path for path in (store.root / "resample-1" / "c").rglob("*") if path.is_file()]
     assert len(chunks) == len(wanted)
     np.testing.assert_array_equal(store.read("resample-1", BOX).weight, weight)
@@ -220,7 +220,7 @@ def test_one_laid_over_another_reads_as_if_it_were_whole(
     np.testing.assert_array_equal(store.saturated("over"), SATURATED)
     np.testing.assert_array_equal(store.read("base", box).weight, BASE.cut(box).weight)
     assert store.stored("over") == stored
-    assert (stored.name, stored.whole, stored.tiles) == ("over", "base", store.tiles("base"))
+    assert (stored.name, stored.whole, stored.tiles) == ("over", "base", store.stored("base").tiles)
 
 
 def test_one_laid_over_another_holds_what_differs_and_nothing_else(

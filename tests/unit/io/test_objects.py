@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from alignsvc.errors import ResourceError, RunStoreError
-from alignsvc.io.locations import RunLocations, safe_name
-from alignsvc.io.objects import LocalObjects, checked_name
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import LocalObjects
 
 
 @pytest.fixture
@@ -113,37 +111,6 @@ def test_a_writer_that_is_killed_leaves_whole_objects(objects: LocalObjects) -> 
     assert len(content) == 1_000_000
     assert len(set(content)) == 1
     assert objects.list("") == ("x",)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(), st.text())
-def test_every_exposure_has_a_file_name_of_its_own(one: str, other: str) -> None:
-    names = [safe_name(one), safe_name(other)]
-    assert (names[0] == names[1]) == (one == other)
-    for name in names:
-        assert name.isascii()
-        assert "/" not in name
-        assert len(name) <= 180
-        if name:
-            checked_name(name)
-
-
-def test_long_ids_keep_apart_though_they_begin_alike() -> None:
-    one, other = "ü" * 200 + "1", "ü" * 200 + "2"
-    assert safe_name(one) != safe_name(other)
-    assert len(safe_name(one)) == 180
-
-
-def test_ids_stay_readable_where_they_can() -> None:
-    assert safe_name("night-1/j8bt06nyq_flc") == "night-1%2Fj8bt06nyq_flc"
-    assert safe_name("..") == "%2E."
-
-
-def test_headers_mirror_the_inputs_and_stay_inside(tmp_path: Path) -> None:
-    locations = RunLocations(tmp_path)
-    assert locations.header_path("night 1/a.fits") == tmp_path / "wcs" / "night 1" / "a.fits"
-    with pytest.raises(RunStoreError):
-        locations.header_path("../a.fits")
 
 
 def test_what_is_deleted_while_sizes_are_taken_is_not_among_them(

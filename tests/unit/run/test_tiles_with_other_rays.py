@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from others_by_subtraction import leave_one_out
 
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.sums_under import SumsUnder
-from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out
+from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.patches import Patch, PixelSums
 from alignsvc.tasks.merge import MergeTask, Part, TileWithOtherRays, mosaic_store
 from alignsvc.tasks.resample import contribution_store
@@ -58,7 +59,7 @@ def nothing_is_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a contribution was read")
 
-    monkeypatch.setattr(ContributionStore, "read", never)
+    monkeypatch.setattr(ContributionStore, "read_each", never)
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, 2), (1, 2), (1, None)])

@@ -10,7 +10,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
-from alignsvc.numerics.displacement.noise import MosaicNoise
+from alignsvc.numerics.displacement.noise import MosaicNoise, NoiseTexture
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import Others
@@ -45,6 +45,11 @@ class AffineMap:
 
 
 SAME = AffineMap(np.eye(2))
+
+
+def random_phases(n: int) -> NoiseTexture:
+    """The noise of templates that lay anyhow on their exposures: boxes overlap by 1/6, 2/3, 1/6."""
+    return NoiseTexture(np.full((n, 2), 1 / 6), np.zeros((n, 2)))
 
 
 def moffat(r2, fwhm):

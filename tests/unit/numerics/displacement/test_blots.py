@@ -5,6 +5,7 @@ import pytest
 from displacement_scenes import (
     AffineMap,
     drizzled_noise,
+    random_phases,
     reference_of,
     reference_through,
     segmented,
@@ -18,7 +19,6 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.cutouts import pieces
 from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
 from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
@@ -289,7 +289,7 @@ def test_the_noise_of_a_blot_is_what_the_factors_say(smoothing_px):
     smoothed = spline.smoothed(np.full(300, smoothing_px))
     shift = Points(rng.uniform(-0.5, 0.5, 300), rng.uniform(-0.5, 0.5, 300))
     one, other = spline.shifted(shift, 20), smoothed.shifted(shift, 20)
-    texture = NoiseTexture.of_random_phases(300)
+    texture = random_phases(300)
     factors = texture.factors(np.full(300, smoothing_px), MatchingKernel(), shift)
     assert np.mean(one.value * other.value) == pytest.approx(factors.value.mean(), rel=0.05)
     slope = 0.5 * np.mean(one.along_x * other.along_x + one.along_y * other.along_y)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.centroids import WindowedCentroids
-from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
@@ -27,7 +27,7 @@ def pair_of_stars(centre_px: float) -> PairStack:
         spline=TemplateSpline.through(star),
         template_good=np.ones(star.shape, bool),
         template_variance=1e-8 * one,
-        texture=NoiseTexture.of_random_phases(1),
+        texture=random_phases(1),
         share=0.1 * one,
         centre=Points(middle, middle),
         whole=Points(np.zeros(1), np.zeros(1)),

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.gaussians import fill_gaussian, wider
 from alignsvc.numerics.displacement.information import Equations
 from alignsvc.numerics.displacement.instruments import FaintInstruments
-from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_matching import MatchingKernel
@@ -44,7 +44,7 @@ def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
         spline=spline,
         template_good=np.ones((1, SIDE + margin, SIDE + margin), bool),
         template_variance=1e-8 * one,
-        texture=NoiseTexture.of_random_phases(1),
+        texture=random_phases(1),
         share=0.1 * one,
         centre=Points(middle, middle),
         whole=Points(np.zeros(1), np.zeros(1)),
@@ -52,9 +52,7 @@ def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
         gain=None,
     )
     sigma = np.full(1, smoothing_px)
-    factors = NoiseTexture.of_random_phases(1).factors(
-        sigma, MatchingKernel(), Points(np.zeros(1), np.zeros(1))
-    )
+    factors = random_phases(1).factors(sigma, MatchingKernel(), Points(np.zeros(1), np.zeros(1)))
     return Equations(pairs, spline.smoothed(sigma), one, factors)
 
 

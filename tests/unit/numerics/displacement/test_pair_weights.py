@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.noise import NoiseTexture
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.spline import TemplateSpline
 
@@ -27,7 +27,7 @@ def _pairs(gain: float | None = 2.0) -> PairStack:
         spline=TemplateSpline(np.zeros((N, SIDE + 10, SIDE + 10), np.float32)),
         template_good=np.ones((N, SIDE + 10, SIDE + 10), bool),
         template_variance=rng.uniform(1, 2, weight.shape).astype(np.float32),
-        texture=NoiseTexture.of_random_phases(N),
+        texture=random_phases(N),
         share=weight,
         centre=Points(middle, middle),
         whole=Points(NONE, NONE),

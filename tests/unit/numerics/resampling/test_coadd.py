@@ -1,4 +1,4 @@
-"""Sums of contributions: order, cutting, and leaving one out."""
+"""Sums of contributions: order and cutting."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.resampling.coadd import (
     Contribution,
-    leave_one_out,
     merge,
     merge_chips,
 )
@@ -42,52 +41,6 @@ def test_merging_by_tiles_is_cutting_the_merged_whole(
     from_whole = merge(contributions, whole).cut(tile)
     np.testing.assert_array_equal(by_tile.numerator, from_whole.numerator)
     np.testing.assert_array_equal(by_tile.weight, from_whole.weight)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(boxes, min_size=1, max_size=5), st.data())
-def test_leaving_one_out_is_merging_the_others(parts: list[PixelBox], data: st.DataObject) -> None:
-    contributions = [contribution(box, seed) for seed, box in enumerate(parts)]
-    out = data.draw(st.integers(0, len(parts) - 1))
-    frame = PixelBox(-5, -5, 30, 30)
-    left = leave_one_out(merge(contributions, frame), contributions[out])
-    others = merge(contributions[:out] + contributions[out + 1 :], frame)
-    np.testing.assert_array_equal(left.weight == 0, others.weight == 0)
-    assert left.numerator.dtype == left.weight.dtype == np.float32
-    np.testing.assert_allclose(left.weight, others.weight, rtol=1e-7)
-    np.testing.assert_allclose(left.numerator, others.numerator, rtol=1e-7, atol=1e-12)
-
-
-def test_what_is_left_of_much_is_taken_from_the_whole_sum_not_from_a_rounded_one() -> None:
-    box = PixelBox(0, 0, 1, 1)
-    own = Contribution(box, np.array([[1e6]], np.float32), np.array([[1e4]], np.float32))
-    total = Contribution(box, np.array([[1e6 + 0.01]]), np.array([[1e4 + 0.1]]))
-    left = leave_one_out(total, own)
-    assert left.numerator[0, 0] == pytest.approx(0.01, rel=1e-6)
-    assert left.weight[0, 0] == pytest.approx(0.1, rel=1e-6)
-
-
-def test_where_only_one_contributed_nothing_is_left_exactly() -> None:
-    own = contribution(PixelBox(0, 0, 4, 4))
-    left = leave_one_out(merge([own], PixelBox(0, 0, 8, 8)), own)
-    assert left.is_empty
-    assert not left.numerator.any()
-    assert left.mean().hole.all()
-
-
-@pytest.mark.parametrize(("share", "is_left"), [(1e-7, False), (1e-5, True)])
-def test_a_millionth_of_the_weight_is_rounding(share: float, is_left: bool) -> None:
-    box = PixelBox(0, 0, 1, 1)
-    total = Contribution(box, np.array([[3.0]]), np.array([[1.0]]))
-    own = Contribution(box, np.array([[3.0]]), np.array([[1.0 - share]]))
-    left = leave_one_out(total, own)
-    assert bool(left.weight[0, 0] > 0) is is_left
-
-
-def test_an_exposure_elsewhere_leaves_the_mosaic_as_it_is() -> None:
-    total = merge([contribution(PixelBox(0, 0, 4, 4))], PixelBox(0, 0, 4, 4))
-    left = leave_one_out(total, contribution(PixelBox(10, 10, 12, 12)))
-    np.testing.assert_array_equal(left.numerator, total.numerator)
 
 
 def test_the_sum_is_taken_in_the_order_given_and_in_float64() -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from others_by_subtraction import leave_one_out
 from scipy import ndimage
 
 from alignsvc.domain.geometry import PixelBox
-from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
+from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import GUARD_PX, Others
 
 BOX = PixelBox(3, 5, 3 + 37, 5 + 29)
@@ -40,6 +41,44 @@ def test_others_are_those_of_the_difference_of_sums_however_tiles_lie(height, wi
     near = ndimage.maximum_filter(left.weight == 0, size=2 * GUARD_PX + 1, mode="nearest")
     assert found.weight.tobytes() == np.where(near, np.float32(0), left.weight).tobytes()
     assert found.share.tobytes() == share.tobytes()
+
+
+boxes = st.builds(
+    lambda x, y, w, h: PixelBox(x, y, x + w, y + h),
+    *(st.integers(0, 25) for _ in "xy"),
+    *(st.integers(1, 30) for _ in "wh"),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(boxes, min_size=1, max_size=5), st.data())
+def test_the_others_are_those_that_were_never_added(parts, data):
+    given = [exposure(box, seed) for seed, box in enumerate(parts)]
+    out = data.draw(st.integers(0, len(parts) - 1))
+    found = Others.of([merge(given, FRAME)], given[out], FRAME)
+    rest = merge(given[:out] + given[out + 1 :], FRAME)
+    wanted = Others.of([rest], Contribution.empty(FRAME), FRAME)
+    np.testing.assert_array_equal(found.weight == 0, wanted.weight == 0)
+    np.testing.assert_allclose(found.weight, wanted.weight, rtol=1e-6)
+    np.testing.assert_allclose(found.value, wanted.value, rtol=1e-6, atol=1e-6)
+
+
+def test_what_is_left_of_much_is_taken_from_the_whole_sum_not_from_a_rounded_one():
+    box = PixelBox(0, 0, 1, 1)
+    own = Contribution(box, np.array([[1e6]], np.float32), np.array([[1e4]], np.float32))
+    total = Contribution(box, np.array([[1e6 + 0.01]]), np.array([[1e4 + 0.1]]))
+    found = Others.of([total], own, box)
+    assert found.weight[0, 0] == pytest.approx(0.1, rel=1e-6)
+    assert found.value[0, 0] == pytest.approx(0.1, rel=1e-6)
+
+
+@pytest.mark.parametrize(("share", "is_left"), [(1e-7, False), (1e-5, True)])
+def test_a_millionth_of_the_weight_is_rounding(share, is_left):
+    box = PixelBox(0, 0, 1, 1)
+    total = Contribution(box, np.array([[3.0]]), np.array([[1.0]]))
+    own = Contribution(box, np.array([[3.0]]), np.array([[1.0 - share]]))
+    found = Others.of([total], own, box)
+    assert bool(found.weight[0, 0] > 0) is is_left
 
 
 def test_tiles_that_leave_a_gap_are_refused():

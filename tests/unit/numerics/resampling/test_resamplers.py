@@ -9,13 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from drizzle.resample import Drizzle
+from others_by_subtraction import leave_one_out
 
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.resampling import grid_units
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.resampling.coadd import Contribution, leave_one_out, merge
+from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.drops import SumPlanes
 from alignsvc.numerics.resampling.grid_units import chip_box, in_grid_units
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler

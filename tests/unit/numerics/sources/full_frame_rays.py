@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from others_by_subtraction import leave_one_out
 from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
-from alignsvc.numerics.resampling.coadd import leave_one_out
-from alignsvc.numerics.sources.chip_blots import Others
+from alignsvc.numerics.sources.chip_blots import OthersUnderChip
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.numerics.sources.seeing_match import SeeingMatch
 
@@ -34,7 +34,7 @@ class RayPlanes(NamedTuple):
 
 
 def rays_of_all_pixels(
-    rejection: CosmicRayRejection, chip: CalibratedChip, others: Others
+    rejection: CosmicRayRejection, chip: CalibratedChip, others: OthersUnderChip
 ) -> RayPlanes:
     """Return where rays are on a chip that is compared with the others all over."""
     significance = chip.pixels * np.sqrt(chip.weight)
@@ -63,7 +63,7 @@ def rays_of_all_pixels(
     return RayPlanes(is_ray | edges_at(rejection, chip, bright & ~tried), instead)
 
 
-def left_of(others: Others) -> Planes:
+def left_of(others: OthersUnderChip) -> Planes:
     """Return mean, where it is not known, and weight of the mosaic without the exposure."""
     (total,) = others.total
     left = leave_one_out(total, others.own)
@@ -77,7 +77,7 @@ def edges_at(rejection: CosmicRayRejection, chip: CalibratedChip, where: BoolArr
     return edges
 
 
-def cubics(others: Others, shape: tuple[int, int]) -> Planes:
+def cubics(others: OthersUnderChip, shape: tuple[int, int]) -> Planes:
     """Return value, variance and whether known of the others at all pixels of a chip."""
     row, column = (index.ravel() for index in np.indices(shape))
     at = others.pixel_map.to_grid(Points(column.astype(float), row.astype(float)))
@@ -162,7 +162,7 @@ def _terms(blot: FloatArray) -> FloatArray:
 
 
 def _unaligned(
-    rejection: CosmicRayRejection, chip: CalibratedChip, others: Others, bright: BoolArray
+    rejection: CosmicRayRejection, chip: CalibratedChip, others: OthersUnderChip, bright: BoolArray
 ) -> BoolArray:
     """Compare with the brightest pixel near; the grid's pixels must be the chip's."""
     reach = others.misalignment_px

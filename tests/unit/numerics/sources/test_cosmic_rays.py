@@ -14,7 +14,7 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.sources import chip_blots
-from alignsvc.numerics.sources.chip_blots import Others
+from alignsvc.numerics.sources.chip_blots import OthersUnderChip
 from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection
 from alignsvc.numerics.sources.laplacian import LaplacianRejection
 
@@ -27,11 +27,11 @@ DEPTH = 7
 rejection = CosmicRayRejection()
 
 
-def rays_of(chip: CalibratedChip, others: Others) -> RayPlanes:
+def rays_of(chip: CalibratedChip, others: OthersUnderChip) -> RayPlanes:
     return RayPlanes.of(rejection(chip, others), chip.shape)
 
 
-def find(chip: CalibratedChip, others: Others) -> BoolArray:
+def find(chip: CalibratedChip, others: OthersUnderChip) -> BoolArray:
     """Where rays are."""
     return rays_of(chip, others).mask
 
@@ -87,7 +87,7 @@ def exposed(light: FloatArray) -> CalibratedChip:
     return CalibratedChip("chip", noisy(light, 1).astype(np.float32), weight, none, none, 24.0)
 
 
-def stacked(lights: list[FloatArray]) -> Others:
+def stacked(lights: list[FloatArray]) -> OthersUnderChip:
     """The mean of exposures of these."""
     total = np.sum([noisy(light, seed) for seed, light in enumerate(lights, 50)], axis=0)
     left = Contribution(PixelBox(0, 0, SHAPE[1], SHAPE[0]), total, np.full(SHAPE, len(lights)))
@@ -105,7 +105,7 @@ def chip_of(light: FloatArray, mask: BoolArray | None = None, seed: int = 1) -> 
 
 def others_of(
     light: FloatArray, misalignment_px: int | None = None, depth: float = DEPTH
-) -> Others:
+) -> OthersUnderChip:
     """The mean of `depth` exposures of some light."""
     noise = np.random.default_rng(2).normal(size=SHAPE) * np.sqrt((1.0 + light) / max(depth, 1))
     ny, nx = SHAPE
@@ -113,13 +113,15 @@ def others_of(
     return others_left(left, Straight(), misalignment_px)
 
 
-def others_left(left: Contribution, pixel_map: Straight, misalignment_px: int | None) -> Others:
+def others_left(
+    left: Contribution, pixel_map: Straight, misalignment_px: int | None
+) -> OthersUnderChip:
     """Others of whom this is left when an exposure of any pixels is taken away."""
     rng = np.random.default_rng(3)
     weight = rng.uniform(0.5, 1.5, SHAPE).astype(np.float32)
     own = Contribution(left.box, rng.normal(size=SHAPE).astype(np.float32) * weight, weight)
     total = Contribution(left.box, left.numerator + own.numerator, left.weight + own.weight)
-    return Others((total,), own, pixel_map, misalignment_px)  # type: ignore[arg-type]
+    return OthersUnderChip((total,), own, pixel_map, misalignment_px)  # type: ignore[arg-type]
 
 
 def rays_at(*places: tuple[int, int], charge: float) -> FloatArray:
@@ -246,7 +248,7 @@ def test_two_exposures_are_enough() -> None:
     assert not (found & core()).any()
 
 
-def random_scene(seed: int, misalignment_px: int | None) -> tuple[CalibratedChip, Others]:
+def random_scene(seed: int, misalignment_px: int | None) -> tuple[CalibratedChip, OthersUnderChip]:
     """Stars of any sharpness and rays anywhere: on stars, at edges, beside holes; bad pixels."""
     rng = np.random.default_rng(seed)
     fwhm, blurred = rng.uniform(1.3, 4.0), rng.uniform(1.0, 1.3)
