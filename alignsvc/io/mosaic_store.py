@@ -22,7 +22,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,19 @@ from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct, RunStoreError
-from alignsvc.io.codec import json_from, value_from
+from alignsvc.io.codec import value_from
+from alignsvc.io.mosaic_arrays import (
+    GENERATION,
+    PLANES,
+    SEGMENTATION,
+    SUMS,
+    SourceIds,
+    array_of,
+    component_name,
+    copy_chunk,
+    generation_name,
+    make_arrays,
+)
 from alignsvc.io.mosaic_pieces import (
     missing_tile,
     naming_tile,
@@ -46,14 +58,7 @@ from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, TiledArray
 from alignsvc.io.zarr_metadata import METADATA, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
-_SUMS = ("numerator", "weight")
-_SEGMENTATION = "segmentation"
-_PLANES = (*_SUMS, _SEGMENTATION)
-_DTYPES = {"numerator": "float64", "weight": "float64", _SEGMENTATION: "int64"}
-#: A source's id is 1 + the number of its peak's pixel, which mostly is below 2^31.
-SourceIds: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
 _CURRENT = "current"
-_GENERATION = "generation-"
 _POINTER = re.compile(rb"generation-(\d{4,})")
 
 
@@ -95,50 +100,38 @@ class MosaicStore:
                     "remove it first"
                 )
             return
-        self._make_arrays(generation, grids)
-        create_group(self.objects, _name(generation), {"n_components": len(grids)})
+        make_arrays(self.objects, generation, grids)
+        create_group(self.objects, generation_name(generation), {"n_components": len(grids)})
 
     def _can_be_read(self, generation: int, n_components: int) -> bool:
         """Whether the metadata of a generation and of all its arrays are whole."""
         try:
             self.grids(generation)
             for component in range(n_components):
-                for plane in _PLANES:
+                for plane in PLANES:
                     self._array(generation, component, plane).opened()
         except DamagedProduct:
             return False
         return True
 
-    def _make_arrays(self, generation: int, grids: tuple[MosaicGrid, ...]) -> None:
-        """Make all of a generation but what makes it exist."""
-        objects, name = self.objects, _name(generation)
-        objects.delete_below(f"{name}/")  # what a killed driver may have left
-        if not objects.exists(METADATA):
-            create_group(objects, "", {})
-        for grid in grids:
-            component = f"{name}/c{grid.component}"
-            create_group(objects, component, {"grid": json_from(grid, MosaicGrid)})
-            for plane in _PLANES:
-                array = TiledArray(objects, f"{component}/{plane}")
-                array.create(grid.shape, grid.tile_shape, _stored_dtype(plane, grid))
-
     def exists(self, generation: int) -> bool:
         """Whether the generation has been created."""
-        return self.objects.exists(f"{_name(generation)}/{METADATA}")
+        return self.objects.exists(f"{generation_name(generation)}/{METADATA}")
 
     def generations(self) -> tuple[int, ...]:
         """Return the generations that exist, in order."""
-        numbers = (int(name.removeprefix(_GENERATION)) for name in self._begun())
+        numbers = (int(name.removeprefix(GENERATION)) for name in self._begun())
         return tuple(sorted(number for number in numbers if self.exists(number)))
 
     def grids(self, generation: int) -> tuple[MosaicGrid, ...]:
         """Return the grids that the generation was created with, in order of component."""
-        n_components = value_from(self._attributes(_name(generation))["n_components"], int)
+        attributes = self._attributes(generation_name(generation))
+        n_components = value_from(attributes["n_components"], int)
         return tuple(self.grid(generation, component) for component in range(n_components))
 
     def grid(self, generation: int, component: int) -> MosaicGrid:
         """Return the grid of one component."""
-        attributes = self._attributes(f"{_name(generation)}/c{component}")
+        attributes = self._attributes(component_name(generation, component))
         return value_from(attributes["grid"], MosaicGrid)
 
     def write_tile(self, generation: int, tile: TileId, sums: Contribution) -> str:
@@ -153,7 +146,7 @@ class MosaicStore:
             self._array(generation, tile.component, name)
             .opened()
             .write(whole_tile(tile, sums.box), [plane])
-            for name, plane in zip(_SUMS, (sums.numerator, sums.weight), strict=True)
+            for name, plane in zip(SUMS, (sums.numerator, sums.weight), strict=True)
         )
 
     def checksum(self, generation: int, tile: TileId) -> str:
@@ -161,7 +154,7 @@ class MosaicStore:
         try:
             return _joined(
                 checksum
-                for name in _SUMS
+                for name in SUMS
                 for checksum in self._array(generation, tile.component, name)
                 .opened()
                 .checksums([(tile.row, tile.column)])
@@ -178,7 +171,7 @@ class MosaicStore:
             A tile that shares a pixel with the box is missing or damaged; it is named.
         """
         box = box.intersect(self.grid(generation, component).box)
-        numerator, weight = (self._plane(generation, component, name, box) for name in _SUMS)
+        numerator, weight = (self._plane(generation, component, name, box) for name in SUMS)
         return Contribution(box, numerator, weight)
 
     def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
@@ -189,7 +182,7 @@ class MosaicStore:
         """
         grid = self.grid(generation, component)
         pieces = rows_of_tiles(grid, box.intersect(grid.box))
-        arrays = [self._array(generation, component, name).opened(self.kept) for name in _SUMS]
+        arrays = [self._array(generation, component, name).opened(self.kept) for name in SUMS]
         with naming_tile(generation, component):
             each = zip(pieces, *(array.parts(pieces.values()) for array in arrays), strict=True)
             for rows, numerator, weight in each:
@@ -200,32 +193,25 @@ class MosaicStore:
         box = self.grid(generation, tile.component).tile_box(tile)
         return self.read(generation, tile.component, box)
 
-    def verify_tile(self, generation: int, tile: TileId, checksum: str) -> None:
-        """Raise RunStoreError unless the tile is what had this checksum when written."""
-        found = self.checksum(generation, tile)
-        if found != checksum:
-            raise missing_tile(generation, tile, f"checksum {found} found, {checksum} was written")
-
     def is_tile(self, generation: int, tile: TileId, checksum: str) -> bool:
         """Whether the tile is there, as it was when it had this checksum; it is read."""
         if not self.exists(generation) or not self.has_tile(generation, tile):
             return False
         try:
-            self.verify_tile(generation, tile, checksum)
+            return self.checksum(generation, tile) == checksum
         except DamagedProduct:
             return False
-        return True
 
     def has_tile(self, generation: int, tile: TileId) -> bool:
         """Whether both planes of the tile have been written."""
         return all(
             self._array(generation, tile.component, name).has_chunk(tile.row, tile.column)
-            for name in _SUMS
+            for name in SUMS
         )
 
     def has_segmentation(self, generation: int, tile: TileId) -> bool:
         """Whether the tile's map of source ids has been written."""
-        array = self._array(generation, tile.component, _SEGMENTATION)
+        array = self._array(generation, tile.component, SEGMENTATION)
         return array.has_chunk(tile.row, tile.column)
 
     def segmentation_is_whole(self, generation: int, tile: TileId) -> bool:
@@ -249,7 +235,7 @@ class MosaicStore:
         """
         if not self.has_segmentation(source, tile):
             raise missing_tile(source, tile, "segmentation is missing")
-        self._copy_chunk(self, (source, tile), (target, tile), _SEGMENTATION)
+        self._copy_chunk(self, (source, tile), (target, tile), SEGMENTATION)
 
     def write_segmentation(self, generation: int, tile: TileId, labels: IntArray) -> None:
         """Write a tile's map of source ids (0 = sky).
@@ -259,7 +245,7 @@ class MosaicStore:
         ValueError
             An id is above the grid's number of pixels.
         """
-        array = self._array(generation, tile.component, _SEGMENTATION).opened()
+        array = self._array(generation, tile.component, SEGMENTATION).opened()
         if labels.max(initial=0) > math.prod(array.shape):
             raise ValueError(
                 f"segmentation of tile {tile}: an id is above {math.prod(array.shape)}"
@@ -276,17 +262,17 @@ class MosaicStore:
             A tile's map is missing or damaged; the tile is named.
         """
         box = box.intersect(self.grid(generation, component).box)
-        return self._plane(generation, component, _SEGMENTATION, box)
+        return self._plane(generation, component, SEGMENTATION, box)
 
     def link_tile(self, source: int, target: int, tile: TileId) -> None:
         """Make the tile of generation `source` that of generation `target` too.
 
         The target's own tile, if any, is replaced.
         """
-        for plane in _PLANES:
+        for plane in PLANES:
             if self._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
                 self._copy_chunk(self, (source, tile), (target, tile), plane)
-            elif plane in _SUMS:
+            elif plane in SUMS:
                 raise missing_tile(source, tile, f"{plane} is missing")
 
     def adopt(self, other: MosaicStore, source: int, target: int) -> None:
@@ -298,13 +284,13 @@ class MosaicStore:
         if self.exists(target):
             return
         grids = other.grids(source)
-        self._make_arrays(target, grids)
+        make_arrays(self.objects, target, grids)
         for grid in grids:
             for tile in grid.tiles():
-                for plane in _SUMS:
+                for plane in SUMS:
                     if other._array(source, tile.component, plane).has_chunk(tile.row, tile.column):
                         self._copy_chunk(other, (source, tile), (target, tile), plane)
-        create_group(self.objects, _name(target), {"n_components": len(grids)})
+        create_group(self.objects, generation_name(target), {"n_components": len(grids)})
 
     def link_earlier(self, source: int, there: TileId, target: int, tile: TileId) -> None:
         """Make a tile of an adopted generation, perhaps of another number, one of `target`.
@@ -316,7 +302,7 @@ class MosaicStore:
         RunStoreError
             The adopted generation lacks the tile.
         """
-        for plane in _SUMS:
+        for plane in SUMS:
             if not self._array(source, there.component, plane).has_chunk(there.row, there.column):
                 raise missing_tile(source, there, f"{plane} is missing")
             self._copy_chunk(self, (source, there), (target, tile), plane)
@@ -332,13 +318,13 @@ class MosaicStore:
             A tile is missing: the pointer stays.
         """
         # One listing: asking a bucket for every chunk would take minutes.
-        there = frozenset(self.objects.list(f"{_name(generation)}/"))
+        there = frozenset(self.objects.list(f"{generation_name(generation)}/"))
         for grid in self.grids(generation):
-            planes = [self._array(generation, grid.component, name) for name in _SUMS]
+            planes = [self._array(generation, grid.component, name) for name in SUMS]
             for tile in grid.tiles():
                 if not all(plane.chunk_name(tile.row, tile.column) in there for plane in planes):
                     raise missing_tile(generation, tile, "not written")
-        objects_at(self.root).put(_CURRENT, _name(generation).encode())
+        objects_at(self.root).put(_CURRENT, generation_name(generation).encode())
 
     def current(self) -> int | None:
         """Return the published generation; None if there is none, or the pointer is damaged.
@@ -365,7 +351,7 @@ class MosaicStore:
                 f"mosaic store {self.root}: generation {generation} is the current one; publish "
                 "another before removing it"
             )
-        objects, name = self.objects, _name(generation)
+        objects, name = self.objects, generation_name(generation)
         objects.delete(f"{name}/{METADATA}")  # gone at once, whatever happens to the rest
         objects.delete_below(f"{name}/")
 
@@ -381,7 +367,7 @@ class MosaicStore:
 
     def _begun(self) -> tuple[str, ...]:
         """Return the names of all generations, of which those half made do not exist yet."""
-        return tuple(name for name in self.objects.folders("") if name.startswith(_GENERATION))
+        return tuple(name for name in self.objects.folders("") if name.startswith(GENERATION))
 
     def _copy_chunk(
         self, other: MosaicStore, source: tuple[int, TileId], target: tuple[int, TileId], plane: str
@@ -389,12 +375,7 @@ class MosaicStore:
         """Copy one chunk of a generation of `other` to a generation of this store."""
         (old_generation, there), (new_generation, tile) = source, target
         old = other._array(old_generation, there.component, plane)
-        new = self._array(new_generation, tile.component, plane)
-        new.objects.copy(
-            old.objects,
-            old.chunk_name(there.row, there.column),
-            new.chunk_name(tile.row, tile.column),
-        )
+        copy_chunk(old, there, self._array(new_generation, tile.component, plane), tile)
 
     def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
         pieces = pieces_of_tiles(self.grid(generation, component), box)
@@ -405,7 +386,7 @@ class MosaicStore:
         return plane
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
-        return TiledArray(self.objects, f"{_name(generation)}/c{component}/{name}")
+        return array_of(self.objects, generation, component, name)
 
     def _attributes(self, name: str) -> dict[str, Any]:
         try:
@@ -417,14 +398,3 @@ class MosaicStore:
 def _joined(checksums: Iterable[int]) -> str:
     """Return the checksum of a tile: those of its numerator and its weight."""
     return "".join(f"{one:08x}" for one in checksums)
-
-
-def _stored_dtype(plane: str, grid: MosaicGrid) -> str:
-    """Return the type of a plane's pixels."""
-    if plane == _SEGMENTATION and math.prod(grid.shape) <= np.iinfo(np.int32).max:
-        return "int32"
-    return _DTYPES[plane]
-
-
-def _name(generation: int) -> str:
-    return f"{_GENERATION}{generation:04d}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.grid import TileId
+from alignsvc.io.mosaic_arrays import component_name
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.pixel_records import bytes_from, columns_from
 from alignsvc.numerics.resampling.patches import Under
@@ -49,5 +50,5 @@ class SumsUnder:
 
 def _name(generation: int, tile: TileId) -> str:
     """Return a name below that of the array of weights, whose own names begin otherwise."""
-    where = f"generation-{generation:04d}/c{tile.component}/weight"
-    return f"{where}/under/{tile.row}/{tile.column}"
+    where = component_name(generation, tile.component)
+    return f"{where}/weight/under/{tile.row}/{tile.column}"

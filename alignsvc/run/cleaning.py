@@ -19,6 +19,7 @@ from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, live_owner, take_lease
 from alignsvc.io.locations import CONTRIBUTIONS, MOSAIC_STORE, TABLES, RunLocations
+from alignsvc.io.mosaic_arrays import generation_name
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.run.beginning_anew import remove_pixels
@@ -119,7 +120,7 @@ def _unneeded(
         yield from objects.sizes(CONTRIBUTIONS).items()
     if keep_mosaic:
         return
-    taken_along = f"{MOSAIC_STORE}/generation-{EARLIER_GENERATION:04d}/"
+    taken_along = f"{MOSAIC_STORE}/{generation_name(EARLIER_GENERATION)}/"
     going_on = (taken_along, f"{MOSAIC_STORE}/zarr.json", TABLES)
     kept = _KEPT_TABLES if known.is_finished else going_on
     for folder in (f"{MOSAIC_STORE}/", TABLES):

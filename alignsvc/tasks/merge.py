@@ -11,6 +11,7 @@ from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.io.contribution_store import ContributionStore
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
+from alignsvc.io.mosaic_arrays import generation_name
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
 from alignsvc.io.stored_contribution import StoredContribution
@@ -92,7 +93,7 @@ class MergeTask:
             checksum = store.checksum(self.generation, self.tile)
         else:
             checksum = self._write(store)
-        product = f"{MOSAIC_STORE}/generation-{self.generation:04d}/{self.tile}"
+        product = f"{MOSAIC_STORE}/{generation_name(self.generation)}/{self.tile}"
         return TaskOutcome(self.key, TaskStatus.OK, product=product, checksum=checksum)
 
     def product_is_whole(self, outcome: TaskOutcome) -> bool:

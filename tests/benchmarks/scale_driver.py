@@ -26,7 +26,7 @@ from alignsvc.engine.base import Executor
 from alignsvc.io import headers_read, journal
 from alignsvc.io.codec import json_from, sealed
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.mosaic_store import _SUMS
+from alignsvc.io.mosaic_arrays import SUMS, array_of
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import Receipt, find_receipt, write_receipt
 from alignsvc.io.stored_contribution import StoredContribution
@@ -114,9 +114,10 @@ class Answered:
                 f"{key.digest}/contribution.json", sealed({"contribution": data})
             )
         elif isinstance(task, MergeTask):
-            for plane in _SUMS:
-                array = self._mosaics._array(task.generation, task.tile.component, plane)
-                self._mosaics.objects.put(array.chunk_name(task.tile.row, task.tile.column), b"-")
+            for plane in SUMS:
+                objects = self._mosaics.objects
+                array = array_of(objects, task.generation, task.tile.component, plane)
+                objects.put(array.chunk_name(task.tile.row, task.tile.column), b"-")
         elif isinstance(task, MeasureTask):
             product, checksum = self._tables[key.subject], ""
         return TaskOutcome(key, TaskStatus.OK, product=product, checksum=checksum)
