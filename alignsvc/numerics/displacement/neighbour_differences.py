@@ -9,6 +9,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, LabelArray, contiguous
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.middle_value import middle_value
 
 #: Median of the absolute value of a normal variable.
 _MEDIAN = 0.6745
@@ -164,26 +165,12 @@ def _take(sizes: Float32Array, every: int, some: Float32Array) -> int:
 
 @compiled
 def _median(some: Float32Array) -> np.float32:
-    """Return the median, and reorder: Hoare's selection, which is little to compile."""
+    """Return the median, and put the values into another order."""
     n = some.size
-    low, high, half = 0, n - 1, n // 2
-    while low < high:
-        pivot, left, right = some[half], low, high
-        while left <= right:
-            while some[left] < pivot:
-                left += 1
-            while pivot < some[right]:
-                right -= 1
-            if left <= right:
-                some[left], some[right] = some[right], some[left]
-                left, right = left + 1, right - 1
-        if right < half:
-            low = left
-        if half < left:
-            high = right
+    half, middle = n // 2, middle_value(some)
     if n % 2:
-        return np.float32(some[half])
+        return middle
     below = some[0]
     for k in range(1, half):
         below = max(below, some[k])
-    return np.float32(np.float32(0.5) * (below + some[half]))
+    return np.float32(np.float32(0.5) * (below + middle))

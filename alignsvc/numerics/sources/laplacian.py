@@ -9,6 +9,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous
 from alignsvc.numerics.compiled import compiled
+from alignsvc.numerics.middle_value import middle_value
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.sources.spread_masks import any_about, squares_about
 
@@ -133,7 +134,7 @@ def _smooth(chip: _Planes, at: IntArray) -> Float32Array:
     for k in range(at.size):
         y = at[k] // nx
         _fill(window, chip, y, at[k] - y * nx)
-        local[k] = _middle(window.reshape(-1))
+        local[k] = middle_value(window.reshape(-1))
     return local
 
 
@@ -151,7 +152,7 @@ def _fine(chip: _Planes, at: IntArray) -> Float32Array:
         _fill(window, chip, y, at[k] - y * nx)
         for row in range(7):
             _medians_of_nine(window[row : row + 3], columns, medians[row])
-        fine[k] = medians[3, 3] - _middle(medians.reshape(-1))
+        fine[k] = medians[3, 3] - middle_value(medians.reshape(-1))
     return fine
 
 
@@ -177,29 +178,3 @@ def _medians_of_nine(rows: Float32Array, columns: Float32Array, medians: Float32
 @compiled
 def _middle_of_three(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
     return max(min(a, b), min(max(a, b), c))
-
-
-@compiled
-def _middle(values: Float32Array) -> np.float32:
-    """Return the median of an odd number of values, which are put into another order.
-
-    Hoare's selection: values are parted about one of them until the middle one lies in its place.
-    """
-    half, low, high = values.size // 2, 0, values.size - 1
-    while low < high:
-        pivot = values[half]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < half:
-            low = i
-        if half < i:
-            high = j
-    return np.float32(values[half])
