@@ -10,8 +10,9 @@ import numpy as np
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import TileId
 from alignsvc.errors import DamagedProduct
+from alignsvc.io.closing_checksums import closing
 from alignsvc.io.objects import ObjectStore
-from alignsvc.io.pixel_records import bytes_from, checksum_of, columns_from
+from alignsvc.io.pixel_records import bytes_from, columns_from
 from alignsvc.numerics.resampling.patches import Patch, PixelSums
 
 #: Index in the tile, numerator and weight of the base, and the contribution's own.
@@ -26,7 +27,7 @@ def write_patches(objects: ObjectStore, key: str, patches: Mapping[TileId, Patch
     def write(tile: TileId) -> int:
         content = _bytes_from(patches[tile])
         objects.put(_name(key, tile), content)
-        return checksum_of(content)
+        return closing(content)
 
     return [*objects.each(write, patches, _AT_ONCE)]
 
@@ -54,7 +55,7 @@ def read_patch(objects: ObjectStore, key: str, tile: TileId, box: PixelBox) -> P
 
 def patch_checksum(patch: Patch) -> int:
     """Return the checksum that a patch is written with."""
-    return checksum_of(_bytes_from(patch))
+    return closing(_bytes_from(patch))
 
 
 def checksum_over(base: str, tiles: tuple[TileId, ...], patches: Iterable[int]) -> str:

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numcodecs.checksum32 import CRC32C
 from numpy.typing import NDArray
 
-_CHECKSUM = np.dtype("<u4")
-
-
-def checksum_of(content: bytes) -> int:
-    """Return the CRC-32C that ends an object, unread."""
-    return int(np.frombuffer(content[-_CHECKSUM.itemsize :], _CHECKSUM)[0])
+from alignsvc.io.closing_checksums import CHECKSUM_BYTES, as_bytes, check_closed, checksum_of
 
 
 def bytes_from(columns: Sequence[NDArray[Any]], dtypes: Sequence[str]) -> bytes:
@@ -23,7 +17,7 @@ def bytes_from(columns: Sequence[NDArray[Any]], dtypes: Sequence[str]) -> bytes:
         np.ascontiguousarray(column, dtype).tobytes()
         for column, dtype in zip(columns, dtypes, strict=True)
     )
-    return packed + np.array(CRC32C.checksum(packed), _CHECKSUM).tobytes()
+    return packed + as_bytes(checksum_of(packed))
 
 
 def columns_from(content: bytes, dtypes: Sequence[str]) -> list[NDArray[Any]]:
@@ -34,14 +28,12 @@ def columns_from(content: bytes, dtypes: Sequence[str]) -> list[NDArray[Any]]:
     ValueError
         The bytes are not what was written.
     """
-    packed = content[: -_CHECKSUM.itemsize]
+    packed = content[:-CHECKSUM_BYTES]
     of_a_pixel = sum(np.dtype(one).itemsize for one in dtypes)
     n, rest = divmod(len(packed), of_a_pixel)
-    if rest or len(content) < _CHECKSUM.itemsize:
+    if rest or len(content) < CHECKSUM_BYTES:
         raise ValueError(f"{len(content)} bytes")
-    found = int(CRC32C.checksum(packed))
-    if found != checksum_of(content):
-        raise ValueError(f"checksum {found:08x} found, {checksum_of(content):08x} was written")
+    check_closed(content)
     columns, first = list[NDArray[Any]](), 0
     for dtype in dtypes:
         columns.append(np.frombuffer(packed, dtype, n, first))

@@ -16,9 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numcodecs.blosc import Blosc
-from numcodecs.checksum32 import CRC32C
 from numpy.typing import NDArray
 
+from alignsvc.io.closing_checksums import (
+    CHECKSUM_BYTES,
+    as_bytes,
+    check_closed,
+    checksum_of,
+    closing,
+)
 from alignsvc.io.open_objects import OpenObject
 
 #: Of a part, at most; a tile that cannot be cut so is one part. A quarter of a MB, or half of one
@@ -34,7 +40,7 @@ _WITHOUT_HOLES = Blosc(cname="lz4", clevel=1, shuffle=Blosc.NOSHUFFLE)
 _AS_IT_IS = Blosc(cname="lz4", clevel=0, shuffle=Blosc.NOSHUFFLE)
 #: Of a frame of Blosc: its head, in which a flag says that pixels follow as they are.
 _HEAD_BYTES, _FLAGS, _IS_AS_IT_IS = 16, 2, 2
-_CHECKSUM, _CHECKSUM_BYTES = "<u4", 4
+_CHECKSUM = "<u4"
 _WHERE, _WHERE_BYTES = "<u8", 16
 #: Where a part begins that is not there, and how long it is.
 _ABSENT = 2**64 - 1
@@ -87,7 +93,7 @@ class Shards:
 
     @property
     def _index_bytes(self) -> int:
-        return math.prod(self._grid) * _WHERE_BYTES + _CHECKSUM_BYTES
+        return math.prod(self._grid) * _WHERE_BYTES + CHECKSUM_BYTES
 
     def packed(
         self, planes: Sequence[NDArray[Any]], within: tuple[slice, slice], noise: Collection[int]
@@ -110,14 +116,14 @@ class Shards:
             if pixels is None:
                 continue
             packed = _codec(pixels, is_noise=plane in noise).encode(pixels)
-            checksum = _checksum(np.frombuffer(packed, np.uint8))
-            content += [packed, checksum.to_bytes(_CHECKSUM_BYTES, "little")]
-            size = len(packed) + _CHECKSUM_BYTES
+            checksum = checksum_of(packed)
+            content += [packed, as_bytes(checksum)]
+            size = len(packed) + CHECKSUM_BYTES
             where[plane, row, column] = end, size
             checksums[plane, row, column] = checksum
             end += size
         index = where.tobytes()
-        mark = _checksum(np.frombuffer(index, np.uint8)).to_bytes(_CHECKSUM_BYTES, "little")
+        mark = as_bytes(checksum_of(index))
         of_all = _checksum_of_all(where, checksums)
         return PackedShard([*content, index, mark], of_all, is_empty=not content)
 
@@ -147,7 +153,7 @@ class PartRoom:
     """Room for a part of each plane, as it is stored and as it was: used again and again."""
 
     def __init__(self, shards: Shards) -> None:
-        most = math.prod(shards.part) * shards.dtype.itemsize + _HEAD_BYTES + _CHECKSUM_BYTES
+        most = math.prod(shards.part) * shards.dtype.itemsize + _HEAD_BYTES + CHECKSUM_BYTES
         self.packed = np.empty((shards.n_planes, -(-most // _LINE) * _LINE), np.uint8)
         self.unpacked = np.empty((shards.n_planes, *shards.part), shards.dtype)
 
@@ -176,9 +182,9 @@ class OpenShard:
             raise ValueError(f"{stored.size} bytes")
         index = np.empty(shards._index_bytes, np.uint8)
         stored.read_into(index, start)
-        _check(index)
+        check_closed(index)
         self._end = start
-        self._where = index[:-_CHECKSUM_BYTES].view(_WHERE).reshape(*shards._grid, 2)
+        self._where = index[:-CHECKSUM_BYTES].view(_WHERE).reshape(*shards._grid, 2)
 
     def parts(self, within: tuple[slice, slice]) -> Iterator[Part]:
         """Yield the parts that have pixels in some rows and columns."""
@@ -196,7 +202,7 @@ class OpenShard:
         for at in np.ndindex(self._shards._grid):
             packed = self._read(at)
             if packed is not None:
-                checksums[at] = packed[-_CHECKSUM_BYTES:].view(_CHECKSUM)[0]
+                checksums[at] = closing(packed)
         return _checksum_of_all(self._where, checksums)
 
     def _pixels(self, at: tuple[int, int, int]) -> NDArray[Any] | None:
@@ -205,7 +211,7 @@ class OpenShard:
         if packed is None:
             return None
         room: NDArray[Any] = self._room.unpacked[at[0]]
-        frame = packed[:-_CHECKSUM_BYTES]
+        frame = packed[:-CHECKSUM_BYTES]
         if frame[_FLAGS] & _IS_AS_IT_IS and len(frame) == _HEAD_BYTES + room.nbytes:
             as_it_is: NDArray[Any] = frame[_HEAD_BYTES:].view(room.dtype).reshape(room.shape)
             return as_it_is
@@ -221,11 +227,11 @@ class OpenShard:
         if start == _ABSENT:
             return None
         room = self._room.packed[at[0]]
-        if not (_HEAD_BYTES + _CHECKSUM_BYTES <= size <= len(room) and start + size <= self._end):
+        if not (_HEAD_BYTES + CHECKSUM_BYTES <= size <= len(room) and start + size <= self._end):
             raise ValueError(f"a part of {size} bytes from {start} on")
         packed: NDArray[np.uint8] = room[:size]
         self._stored.read_into(packed, start)
-        _check(packed)
+        check_closed(packed)
         return packed
 
 
@@ -250,18 +256,6 @@ def _codec(pixels: NDArray[Any], *, is_noise: bool) -> Blosc:
     return _AS_IT_IS if all(edge.all() for edge in edges) else _WITHOUT_HOLES
 
 
-def _checksum(content: NDArray[np.uint8]) -> int:
-    return int(CRC32C.checksum(content))
-
-
 def _checksum_of_all(where: NDArray[Any], checksums: NDArray[Any]) -> int:
     """Return the checksum of a tile: of those of its parts and where they lie."""
-    return _checksum(np.frombuffer(where.tobytes() + checksums.tobytes(), np.uint8))
-
-
-def _check(content: NDArray[np.uint8]) -> None:
-    """Raise ValueError unless the content ends in its checksum."""
-    written = int.from_bytes(content[-_CHECKSUM_BYTES:].tobytes(), "little")
-    found = _checksum(content[:-_CHECKSUM_BYTES])
-    if found != written:
-        raise ValueError(f"checksum {found:08x} found, {written:08x} was written")
+    return checksum_of(where.tobytes() + checksums.tobytes())
