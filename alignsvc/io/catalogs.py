@@ -18,10 +18,10 @@ from alignsvc.domain.arrays import FloatArray, read_only
 from alignsvc.domain.geometry import SkyPoints
 from alignsvc.domain.quality import FLAG_TEXT, SourceFlag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.errors import ConfigError, DataError, RunStoreError
+from alignsvc.errors import ConfigError, DataError
 from alignsvc.io.file_bytes import opened_input
 from alignsvc.io.places import Place
-from alignsvc.io.stores import content_of, objects_at
+from alignsvc.io.stores import objects_at
 from alignsvc.wording import counted
 
 _UNITS = {
@@ -65,26 +65,6 @@ def catalog_to_ecsv(catalog: SourceCatalog) -> bytes:
 def write_catalog(catalog: SourceCatalog, path: Place) -> None:
     """Write `catalog` to `path` as ECSV, whole or not at all, in place of what was there."""
     objects_at(path.parent).put(path.name, catalog_to_ecsv(catalog))
-
-
-def read_catalog(path: Place) -> SourceCatalog:
-    """Return the catalogue that `write_catalog` wrote, bit for bit.
-
-    Raises
-    ------
-    RunStoreError
-        The file is missing or is not such a table.
-    """
-    empty = SourceCatalog.empty()
-    text = content_of(path).decode(errors="replace")
-    try:
-        table = Table.read(text, format="ascii.ecsv")
-        columns = [np.asarray(table[name]).astype(of.dtype) for name, of in empty.columns()]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunStoreError(
-            f"{path}: not a catalogue of sources ({error}); give the sources.ecsv of a run"
-        ) from error
-    return SourceCatalog(*columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
