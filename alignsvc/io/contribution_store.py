@@ -80,10 +80,9 @@ class ContributionStore:
             x and y of grid pixels on which the exposure is saturated.
         grid : MosaicGrid
         """
-        if self.exists(key):
-            if self.is_whole(key, grid):
-                return self.stored(key)
-            self.remove(key)
+        there = self._there_whole(key, grid)
+        if there is not None:
+            return there
         given = contribution.narrowed()
         block = grid.block_box(given.box)
         objects = self.objects
@@ -119,10 +118,9 @@ class ContributionStore:
         ValueError
             It has a pixel in a tile in which the base has no weight.
         """
-        if self.exists(key):
-            if self.is_whole(key, grid):
-                return self.stored(key)
-            self.remove(key)
+        there = self._there_whole(key, grid)
+        if there is not None:
+            return there
         parts = {tile: patch.cut(base.tile_box(tile)) for tile in base.tiles}
         parts = {tile: part for tile, part in parts.items() if len(part.at)}
         if sum(len(part.at) for part in parts.values()) != len(patch.at):
@@ -276,6 +274,15 @@ class ContributionStore:
         for key in self.names():
             if not self.exists(key):
                 self.remove(key)
+
+    def _there_whole(self, key: str, grid: MosaicGrid) -> StoredContribution | None:
+        """Return what is there under a key; None if nothing is, or what was damaged is removed."""
+        if not self.exists(key):
+            return None
+        if self.is_whole(key, grid):
+            return self.stored(key)
+        self.remove(key)
+        return None
 
     def _write_chunks(
         self, described: StoredContribution, given: Contribution, grid: MosaicGrid
