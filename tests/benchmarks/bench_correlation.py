@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,25 @@ N_SOURCES, SIDE, PITCH, FWHM = 1024, 32, 36, 5.0
 REPEATS = 15
 
 
+@dataclass(frozen=True)
+class Size:
+    """Side of a cutout, how far apart sources lie, their FWHM, how far is searched, pixels."""
+
+    side: int = SIDE
+    pitch: int = PITCH
+    fwhm: float = FWHM
+    search: int = 3
+
+    @property
+    def sides(self) -> Sides:
+        """The windows."""
+        return Sides(self.side, self.search)
+
+
+#: A run searches a tenth of a large side.
+SIZES = (Size(), Size(64, 72, 10.0), Size(64, 72, 10.0, search=6))
+
+
 def best_us(work: Callable[[], object], n: int) -> float:
     """CPU microseconds per item of the fastest of some runs."""
     times = []
@@ -42,10 +62,12 @@ def best_us(work: Callable[[], object], n: int) -> float:
     return 1e6 * min(times) / n
 
 
-def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack:
+def pairs_of(
+    rng: np.random.Generator, sides: Sides, masked: float, fwhm: float = FWHM
+) -> PairStack:
     """Noise in cutouts and templates, as many as are measured at once."""
     n, box, template = 256, sides.box, sides.template
-    radius_px = 0.5 * SIDE if sides.compared is None else 1.8 * FWHM
+    radius_px = 0.5 * sides.cutout if sides.compared is None else 1.8 * fwhm
     pixels = rng.normal(size=(n, box, box)).astype(np.float32)
     good = rng.random(pixels.shape) >= masked
     middle, none = np.full(n, 0.5 * (box - 1)), np.zeros(n)
@@ -65,36 +87,37 @@ def pairs_of(rng: np.random.Generator, sides: Sides, masked: float) -> PairStack
     )
 
 
-def bench_correlation(rng: np.random.Generator) -> None:
+def bench_correlation(rng: np.random.Generator, size: Size) -> None:
     """Correlation with four blots and its peak alone, cutouts in hand."""
-    whole = Sides(SIDE, 3)
+    whole = size.sides
     for name in CORRELATORS.names():
         correlator = CORRELATORS.build(name, {})
         for label, sides, masked in (
-            ("aperture  ", whole.holding(1.8 * FWHM + 1), 0.0),
-            ("bad pixels", whole.holding(1.8 * FWHM + 1), 0.002),
+            ("aperture  ", whole.holding(1.8 * size.fwhm + 1), 0.0),
+            ("bad pixels", whole.holding(1.8 * size.fwhm + 1), 0.002),
             ("whole side", whole, 0.0),
         ):
-            pairs = pairs_of(rng, sides, masked)
+            pairs = pairs_of(rng, sides, masked, size.fwhm)
 
             def work(correlator=correlator, pairs=pairs, sides=sides):
                 return correlated(correlator, pairs, sides, PolynomialPeak())
 
             took = best_us(work, len(pairs))
-            print(f"correlate + peak   {name:5s} {label} {took:7.1f} us/source")
+            what = f"{size.side} px, {size.search} far: correlate + peak"
+            print(f"{what}   {name:5s} {label} {took:7.1f} us/source")
 
 
-def bench_measurement(rng: np.random.Generator) -> None:
+def bench_measurement(rng: np.random.Generator, size: Size) -> None:
     """Everything: cutouts, blots, correlation, peak or fit, covariances, flags."""
     side = int(np.sqrt(N_SOURCES))
-    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * PITCH + PITCH
+    lattice = np.mgrid[0:side, 0:side].reshape(2, -1) * size.pitch + size.pitch
     at = Points(*(lattice + rng.uniform(-0.5, 0.5, lattice.shape))[::-1])
-    shape = ((side + 1) * PITCH,) * 2
+    shape = ((side + 1) * size.pitch,) * 2
     flux = rng.uniform(300, 5000, N_SOURCES)
-    clean = stars(shape, at, flux, FWHM)
+    clean = stars(shape, at, flux, size.fwhm)
     view = view_of(clean + rng.normal(size=shape), gain=2.0)
     reference = reference_of(clean + drizzled_noise(shape, rng) / 3, depth=9.0)
-    sources = catalog(at, FWHM, 8.0)
+    sources = catalog(at, size.fwhm, 1.6 * size.fwhm)
     ncc = CORRELATORS.build("ncc", {})
     for label, measure in (
         ("plain", CorrelationMeasurement(ncc)),
@@ -103,10 +126,12 @@ def bench_measurement(rng: np.random.Generator) -> None:
         ("centroids", CorrelationMeasurement(ncc, WindowedCentroids())),
     ):
         took = best_us(lambda measure=measure: measure(view, reference, sources), N_SOURCES)
-        print(f"whole measurement  ncc   {label:9s}  {took:7.1f} us/source")
+        print(f"{size.side} px: whole measurement  ncc   {label:9s}  {took:7.1f} us/source")
 
 
 if __name__ == "__main__":
     generator = np.random.default_rng(0)
-    bench_correlation(generator)
-    bench_measurement(generator)
+    for size in SIZES:
+        bench_correlation(generator, size)
+    for size in SIZES[::2]:
+        bench_measurement(generator, size)
