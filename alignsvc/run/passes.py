@@ -15,11 +15,12 @@ from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
-from alignsvc.run.cataloguing import SourceTables, find_sources
+from alignsvc.run.cataloguing import find_sources
 from alignsvc.run.failed_fraction import require_enough
 from alignsvc.run.history import kept_name, rooms_for_pixels, tell_missing, write_pass_history
 from alignsvc.run.kept_tiles import Role
 from alignsvc.run.loop_state import LoopState
+from alignsvc.run.measured_sources import MeasuredSources, measured_sources
 from alignsvc.run.mosaicking import (
     Mosaic,
     Turn,
@@ -39,7 +40,7 @@ from alignsvc.run.segments import mend_segments
 from alignsvc.run.solved_table import pass_name, rays_name, step_name, write_solved
 from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.run.telling import tells_sources, told_sources
-from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
+from alignsvc.tasks.measure import MeasureTask, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
 
 #: Pixels that a source is looked for at least: the error of a faint one.
@@ -339,12 +340,17 @@ def measure_tasks(
     """Return what measures exposures against the present mosaic, as a pass does it."""
     assert state.mosaic is not None
     assert state.sources is not None
-    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    measurement = tools.plan.algorithms.measurement.in_pass(settings.number)
+    measurement = measurement.searching(_search_radius_px(tools, state))
+    sources = measured_sources(tools, state.sources, measurement)
+    tasks = [
+        _measure_task(tools, state, (state.mosaic, sources[one.component]), one)
+        for one in exposures
+    ]
     rooms = rooms_for_pixels(tools, state)
     return [
         replace(
             task,
-            measurement=task.measurement.in_pass(settings.number),
             levels=_levels(tools, settings),
             history=kept_name(tools, settings.number, one.id),
             room_bytes=rooms.get(one.id, 0),
@@ -356,25 +362,19 @@ def measure_tasks(
 def _measure_task(
     tools: Tools,
     state: LoopState,
-    mosaic: Mosaic,
-    sources: SourceTables,
+    against: tuple[Mosaic, MeasuredSources],
     exposure: PlannedExposure,
 ) -> MeasureTask:
-    alignment = tools.plan.config.alignment
+    mosaic, sources = against
     grid = tools.plan.grids[exposure.component]
     return MeasureTask(
         tools.run,
         _view(tools, state, exposure),
         mosaic_part(tools, mosaic, exposure),
-        SourceChoice(
-            sources.chosen,
-            alignment.hold_out,
-            sources.segments if alignment.use_segmentation else None,
-            sources.kinds,
-        ),
-        tools.plan.algorithms.measurement.searching(_search_radius_px(tools, state)),
+        sources.choice,
+        sources.measurement,
         FactorBuilder(grid, exposure.plane),
-        alignment.solver == "global",
+        tools.plan.config.alignment.solver == "global",
     )
 
 

@@ -13,13 +13,12 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.domain.source_kinds import SourceKinds
-from alignsvc.domain.sources import SourceCatalog
+from alignsvc.domain.sources import LabelledSources
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import product_is_whole
-from alignsvc.io.tables import read_table, table_is_whole, write_table
+from alignsvc.io.tables import table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
@@ -34,9 +33,8 @@ from alignsvc.numerics.sources.level_measurement import (
     MeasuredLevels,
     OwnAndOthers,
 )
-from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.segmentation import Segmentation
-from alignsvc.numerics.sources.selection import held_out
+from alignsvc.numerics.sources.selection import HoldOut
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,
     diagnostics_are_whole,
@@ -48,6 +46,7 @@ from alignsvc.tasks.merge import Part
 from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.placed import ExposureView
 from alignsvc.tasks.resample import contribution_store
+from alignsvc.tasks.sources_at_hand import kinds_near, sources_near
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
@@ -80,18 +79,17 @@ class SourceChoice:
     Parameters
     ----------
     table : TableRef
-        Of the `SourceCatalog`.
-    held_out : float
-        Fraction of all but the brightest sources that is kept out of the fit, to test it.
-    segments : TableRef or None
-        Of the `SegmentIds`: pixels that belong to other sources are masked; None = they are not.
+        Of `LabelledSources` in cells.
+    hold_out : HoldOut
+    uses_segments : bool
+        Whether pixels that belong to other sources are masked.
     kinds : TableRef or None
-        Of the `SourceKinds`: what the mosaic tells of the sources; None = nobody asked it.
+        Of `SourceKinds` in cells: what the mosaic tells of the sources; None = nobody asked it.
     """
 
     table: TableRef
-    held_out: float
-    segments: TableRef | None
+    hold_out: HoldOut
+    uses_segments: bool
     kinds: TableRef | None = None
 
 
@@ -99,6 +97,7 @@ class SourceChoice:
 class _ChipMeasured:
     """What one chip measured, where on the grid, and what is kept for people."""
 
+    sources: LabelledSources
     displacements: Displacements
     places: GridPlaces
     pictured: Pictured
@@ -120,6 +119,7 @@ class MeasureTask:
     mosaic : MosaicPart
     sources : SourceChoice
     measurement : CorrelationMeasurement
+        Told by all sources of the component: the task sees those near the exposure.
     factors : FactorBuilder
         Of the exposure's plane.
     against_all : bool
@@ -156,18 +156,9 @@ class MeasureTask:
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
         objects = RunLocations(self.run).products
-        table = self.sources.table
-        sources = read_table(objects, table.name, SourceCatalog, table.checksum)
-        sources = sources.select(sources.component == self.view.grid.component)
-        method = self.measurement
-        if self.sources.kinds is not None:
-            kinds = self.sources.kinds
-            method = method.knowing(read_table(objects, kinds.name, SourceKinds, kinds.checksum))
-        segments = None
-        if self.sources.segments is not None:
-            ids = self.sources.segments
-            segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
-        found = [self._seen(chip, sources, segments, method) for chip in self._chips()]
+        found = [self._seen(chip) for chip in self._chips()]
+        sources = LabelledSources.concatenate([one.sources for one in found])
+        sources = sources.select(np.unique(sources.id, return_index=True)[1])
         measured = Displacements.concatenate([one.displacements for one in found])
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
@@ -210,7 +201,7 @@ class MeasureTask:
         )
 
     def _write_diagnostics(
-        self, sources: SourceCatalog, measured: Displacements, found: Sequence[_ChipMeasured]
+        self, sources: LabelledSources, measured: Displacements, found: Sequence[_ChipMeasured]
     ) -> None:
         """Write what is kept for people."""
         objects = RunLocations(self.run).objects
@@ -228,16 +219,18 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
-    def _seen(
-        self,
-        chip: ChipView,
-        sources: SourceCatalog,
-        segments: SegmentIds | None,
-        method: CorrelationMeasurement,
-    ) -> _ChipMeasured:
+    def _seen(self, chip: ChipView) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
-        held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        seen = self._around(chip.pixel_map, segments)
+        # A pixel more, so that none is missed that is half a pixel from where all ends.
+        near, component = chip_box(chip.pixel_map, REACH_PX + 1), self.view.grid.component
+        sources, method = (
+            sources_near(self.run, self.sources.table, component, near),
+            self.measurement,
+        )
+        if self.sources.kinds is not None:
+            method = method.knowing(kinds_near(self.run, self.sources.kinds, component, near))
+        held = sources.id[self.sources.hold_out(sources.id, sources.snr)]
+        seen = self._around(chip.pixel_map, sources)
         reference = Reference.build(seen.others, seen.segmentation)
         levels = MeasuredLevels.concatenate([])
         if self.levels is not None:
@@ -253,6 +246,7 @@ class MeasureTask:
             sound = measured.source[measured.flags == DisplacementFlag.GOOD]
             levels = self.levels.chosen(levels, sources.select(np.isin(sources.id, sound)))
         return _ChipMeasured(
+            sources,
             replace(measured, flags=flags),
             places,
             on_chip.pictured,
@@ -267,7 +261,7 @@ class MeasureTask:
         method: CorrelationMeasurement,
         chip: ChipView,
         reference: Reference,
-        sources: SourceCatalog,
+        sources: LabelledSources,
     ) -> ChipDisplacements:
         """Return what a chip measured, with the pixels of its worst sources where they are kept."""
         if self.history and self.room_bytes:
@@ -279,17 +273,17 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndOthers:
+    def _around(self, pixel_map: PixelMap, sources: LabelledSources) -> OwnAndOthers:
         """Return the exposure and the mosaic of all the others around a chip."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         own = contribution_store(self.run).read(self.mosaic.own.name, box)
         others = Others.of(store.tiles_in(generation, component, box), own, box)
-        if segments is None:
+        if not self.sources.uses_segments:
             return OwnAndOthers(own, others)
         label = store.read_segmentation(generation, component, box)
-        return OwnAndOthers(own, others, Segmentation.of(label, segments, component))
+        return OwnAndOthers(own, others, Segmentation(label, sources.id, sources.segment))
 
 
 def displacements_name(key: TaskKey) -> str:

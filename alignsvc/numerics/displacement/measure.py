@@ -109,6 +109,17 @@ class CorrelationMeasurement:
         """Return the same measurement with what the mosaic tells of sources."""
         return replace(self, stars=None if self.stars is None else self.stars.knowing(kinds))
 
+    def told_by(self, sources: SourceCatalog, kinds: SourceKinds | None) -> CorrelationMeasurement:
+        """Return the same measurement with what all sources of a component say of its stars.
+
+        Then it serves to be given those only that a chip may show. `kinds` are theirs; what is
+        known of single sources does not stay.
+        """
+        if self.stars is None:
+            return self
+        stars = self.stars.knowing(kinds).told_by(sources)
+        return replace(self, stars=stars.knowing(None))
+
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
         return replace(self, sizes=replace(self.sizes, search_radius_px=radius_px))
