@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.numerics.compiled import loops_used
-from alignsvc.run import service
+from alignsvc.run.driving import service
 from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 

@@ -16,7 +16,8 @@ from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.places import Place, place_of, run_place
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
-from alignsvc.run import service, stored
+from alignsvc.run.driving import service
+from alignsvc.run.records import stored
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
 from alignsvc.simulation.settings import sky_settings

@@ -29,7 +29,7 @@ from alignsvc.io import buckets
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.places import UrlPlace
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 

@@ -15,12 +15,12 @@ from alignsvc.numerics.solve.joint_chips import MultiChipFitter
 from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.priors import CatalogOffsets
-from alignsvc.run import events
+from alignsvc.run.records import events
 from alignsvc.run.reducer.cameras import Cameras, cameras_of
 from alignsvc.run.reducer.chips import ChipsSolved, empty_among
 from alignsvc.run.reducer.solve_group import SolveGroup
-from alignsvc.run.reference import STILL_PX, GridReference, years_of
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.reference import STILL_PX, GridReference, years_of
+from alignsvc.run.stages.running import Tools
 
 #: How often a fit is tested for sources that move: strong drifts hide weak ones at first.
 _DRIFT_ROUNDS = 2

@@ -21,8 +21,8 @@ from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.gauge import Footprint, footprint_of
 from alignsvc.numerics.solve.movement import chip_samples
 from alignsvc.numerics.solve.steps import stepped
-from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.stages import Tools
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.stages.running import Tools
 
 #: Points per side of a chip at which a gauge is held: a linear map needs no more.
 _SAMPLES_PER_SIDE = 3

@@ -22,8 +22,8 @@ from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import Moved, movement_px
 from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
-from alignsvc.run import events
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.records import events
 from alignsvc.run.reducer.chips import notes_on_chips, totals_of
 from alignsvc.run.reducer.joint_solving import error_floor, inflation_of, jointly_fitted
 from alignsvc.run.reducer.solve_group import Measured, SolveGroup, group_of, samples_of
@@ -32,8 +32,8 @@ from alignsvc.run.reducer.steps_taken import (
     steps_worth_taking,
     without_common_motion,
 )
-from alignsvc.run.reference import GridReference
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.reference import GridReference
+from alignsvc.run.stages.running import Tools
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.places import UrlPlace
-from alignsvc.run.run_directory import require_usable
+from alignsvc.run.records.run_directory import require_usable
 
 pytestmark = pytest.mark.cluster
 

@@ -1,0 +1,6 @@
+"""A run from outside: begin it and go on with it, under a lease, until it has ended.
+
+`service` is the way in: `begin`, `resume`. `wheel` surrounds a driver's work with signs of life,
+its log, and an end that the journal knows of; `keeping` gives those signs and hears of a cancel.
+Start with `service`.
+"""
