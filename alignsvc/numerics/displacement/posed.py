@@ -143,7 +143,7 @@ def pose(
     Parameters
     ----------
     sums : float64 array, shape (4, 5)
-        See `trial_sums`.
+        See `sums_at`.
     expected : float64 array, shape (4,)
         Products of the template's noise with the instruments'.
     how : tuple
