@@ -26,7 +26,7 @@ from alignsvc.run.loop.passes import begin_pass, run_pass
 from alignsvc.run.records.state import fold
 from alignsvc.run.stages.loop_state import PassSettings
 from alignsvc.run.stages.solved_table import restored
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

@@ -144,7 +144,7 @@ def test_each_error_has_the_exit_code_of_the_contract(
     def broken(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("alignsvc.run.driving.service.make_plan", broken)
+    monkeypatch.setattr("alignsvc.run.driving.plans.make_plan", broken)
     ended = command("run", finished.config())
     assert ended.code == code
     if isinstance(error, AlignError):
@@ -159,7 +159,7 @@ def test_what_nobody_foresaw_ends_with_5_and_its_traceback_in_a_file(
     def broken(*arguments: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("alignsvc.run.driving.service.make_plan", broken)
+    monkeypatch.setattr("alignsvc.run.driving.plans.make_plan", broken)
     ended = command("run", finished.config(), "--json")
     assert ended.code == 5 and ended.out == ""
     assert "internal error: KeyError: 'no such thing'" in ended.sentence

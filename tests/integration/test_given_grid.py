@@ -17,7 +17,7 @@ from alignsvc.reasons import SkipReason
 from alignsvc.run.planning.making import make_plan
 from alignsvc.run.planning.plan import Plan
 from alignsvc.run.records.result import RunResult
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SKY = {

@@ -17,7 +17,7 @@ from alignsvc import plots
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.errors import ConfigError
 from alignsvc.run.records.result import RunResult
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

@@ -19,7 +19,7 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.run.records.result import RunResult
 from alignsvc.run.records.stored import state_of
 from alignsvc.run.report.pulls import find_pulls
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 pytestmark = pytest.mark.slow

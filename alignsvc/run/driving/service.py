@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
-from alignsvc.config.build import build_cluster, image_settings
-from alignsvc.config.load import dump_config
+from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
-from alignsvc.engine.clusters import require_here
-from alignsvc.errors import ConfigError, RunStoreError
 from alignsvc.io import journal
-from alignsvc.io.exposure_files import absolute_pattern
-from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.headers_read import (
-    HeadersRead,
-    find_headers,
     has_headers_so_far,
     keep_headers,
-    keep_headers_so_far,
 )
 from alignsvc.io.journal_store import Journal
-from alignsvc.io.lease import Lease, Patience, live_owner, take_lease
-from alignsvc.io.locations import CONFIG, JOURNAL, RunLocations
-from alignsvc.io.places import Place, lies_in, place_of
+from alignsvc.io.lease import Lease, Patience, take_lease
+from alignsvc.io.locations import CONFIG, RunLocations
+from alignsvc.io.places import Place
+from alignsvc.run.driving.configuration import renew_config, to_store
 from alignsvc.run.driving.first_time import compiling_note
+from alignsvc.run.driving.making_room import make_room
+from alignsvc.run.driving.plans import keeper, planned, stored_plan
 from alignsvc.run.driving.wheel import driving
 from alignsvc.run.extension.extending import (
-    begun_with,
-    earlier_in,
-    earlier_of,
-    require_all_known,
     take_along,
 )
 from alignsvc.run.finishing.finish import end_early, finish, is_tidy, tidy
@@ -46,17 +36,11 @@ from alignsvc.run.mending.damage import Damage, mended, told_damage
 from alignsvc.run.mending.settled_products import require_whole_past
 from alignsvc.run.needs.worker_memory import require_fits
 from alignsvc.run.planning.failed_fraction import TooManyFailed, require_enough
-from alignsvc.run.planning.header_progress import HeaderProgress, Keep
-from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.header_progress import HeaderProgress
 from alignsvc.run.planning.outlines import write_outlines
 from alignsvc.run.planning.plan import Plan, no_usable_exposure
-from alignsvc.run.planning.reading_headers import ReadingListener, untold
 from alignsvc.run.planning.sky_order import sky_order
 from alignsvc.run.planning.unchanged import (
-    difference,
-    files_of,
-    refuse_corrected,
-    refuse_read_only,
     require_its_inputs,
     require_same,
     with_inputs_restored,
@@ -65,14 +49,9 @@ from alignsvc.run.records import events
 from alignsvc.run.records.result import RunResult
 from alignsvc.run.records.run_directory import (
     absolute_directory,
-    is_occupied,
-    make,
-    never_began,
-    require_usable,
-    unusable,
 )
 from alignsvc.run.records.state import RunState, fold
-from alignsvc.run.records.stored import is_begun_in, state_of, stored_config
+from alignsvc.run.records.stored import state_of, stored_config
 from alignsvc.run.seeing import SCHEDULER_PAGE
 from alignsvc.run.seeing.live_pages import tell_pages
 from alignsvc.run.stages.running import ReuseCount, Tools
@@ -125,15 +104,15 @@ def ready(config: Config, options: RunOptions) -> Plan:
     """
     backend = build_cluster(config, options.workers)
     run = absolute_directory(config.run.directory)
-    keep = None if options.replace else _keeper(run, config)
+    keep = None if options.replace else keeper(run, config)
     told = HeaderProgress(options.listener, keep)
     plan = planned(config, is_new=options.replace, told=told)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
     for note in require_fits(plan, backend):
         options.listener(events.Note(note))
-    stored = dump_config(_anywhere(plan, run)).encode()
-    _make_room(run, plan, options, backend)
+    stored = to_store(plan, run)
+    make_room(run, plan, backend, is_replaced=options.replace)
     RunLocations(run).objects.put_if_absent(CONFIG, stored)
     return plan
 
@@ -152,7 +131,7 @@ def prepare(plan: Plan, options: RunOptions) -> None:
     """
     run = absolute_directory(plan.config.run.directory)
     with _lease(run, options) as lease:
-        _renew_config(run, _recorded(run, plan, options.listener).plan, lease)
+        renew_config(run, _recorded(run, plan, options.listener).plan, lease)
 
 
 def resume(run: Place, options: RunOptions) -> RunResult:
@@ -171,179 +150,9 @@ def resume(run: Place, options: RunOptions) -> RunResult:
     if known.is_finished and is_tidy(run):
         return finished_result(run, config, known)
     build_cluster(config, options.workers)
-    plan = stored_plan(run, config, HeaderProgress(options.listener, _keeper(run, config)))
+    plan = stored_plan(run, config, HeaderProgress(options.listener, keeper(run, config)))
     require_its_inputs(run, plan, known)
     return _drive(run, plan, options)
-
-
-def planned(config: Config, *, is_new: bool = False, told: ReadingListener = untold) -> Plan:
-    """Return what a run would do, with the run that it extends as that is now.
-
-    Parameters
-    ----------
-    config : Config
-    is_new : bool
-        Whether a run that is in its directory already is of no account.
-    told : ReadingListener
-        Hears how far the reading of headers is.
-
-    Raises
-    ------
-    ConfigError
-        As of `make_plan`; or nothing is left to align, since all exposures are frozen.
-    RunStoreError
-        The directory cannot be used.
-    """
-    require_usable(absolute_directory(config.run.directory))
-    begun = None if is_new else begun_with(config)
-    run = absolute_directory(config.run.directory)
-    known = None if is_new else _headers_read(run, config)
-    plan = make_plan(config, begun or earlier_of(config), known, told)
-    if begun is None:
-        require_all_known(plan)
-    if plan.earlier is not None and plan.earlier.is_frozen and not plan.moving:
-        raise ConfigError(
-            f"run.freeze: no exposure is new that overlaps one of {plan.earlier.directory}: "
-            "nothing is left to align; name new exposures in images.paths"
-        )
-    refuse_read_only(plan)
-    return plan
-
-
-def stored_plan(run: Place, config: Config, told: ReadingListener = untold) -> Plan:
-    """Return the plan of a run in a directory, with what it took along of an earlier one."""
-    return make_plan(config, earlier_in(run, config), _headers_read(run, config), told)
-
-
-def _keeper(run: Place, config: Config) -> Keep:
-    """Return what keeps headers that are read for a run, where it can have the directory."""
-
-    def keep(headers: Sequence[ExposureHeader]) -> None:
-        if _may_have(run):
-            settings = image_settings(config.images)
-            keep_headers_so_far(RunLocations(run).objects, headers, settings)
-
-    return keep
-
-
-def _may_have(run: Place) -> bool:
-    """Return whether a directory is free, or of a run that goes on, for all that is known yet."""
-    try:
-        if not is_begun_in(run):
-            return not is_occupied(run)
-        known = state_of(run)
-        return not known.is_finished if known.identity else never_began(run)
-    except OSError as error:
-        raise unusable(run, error) from error
-
-
-def _headers_read(run: Place, config: Config) -> HeadersRead:
-    return find_headers(RunLocations(run).objects, image_settings(config.images))
-
-
-def _anywhere(plan: Plan, run: Place) -> Config:
-    """Return the configuration with names that mean the same wherever it is read."""
-    config = plan.config
-    images, detection = config.images, config.detection
-    alignment, reference, mosaic = config.alignment, config.reference, config.mosaic
-    plane = alignment.tangent_plane
-    if plane is not None and all(header.ref.id != plane for header in plan.headers):
-        plane = _absolute(plane)
-    return config.model_copy(
-        update={
-            "images": images.model_copy(
-                update={"paths": tuple(absolute_pattern(path) for path in images.paths)}
-            ),
-            "run": config.run.model_copy(
-                update={"directory": str(run), "extend": _absolute(config.run.extend)}
-            ),
-            "detection": detection.model_copy(
-                update={
-                    "catalog": _absolute(detection.catalog),
-                    "mask": _absolute(detection.mask),
-                }
-            ),
-            "reference": reference.model_copy(
-                update={"image": plan.reference, "catalog": _absolute(reference.catalog)}
-            ),
-            "mosaic": mosaic.model_copy(update={"grid": _absolute(mosaic.grid)}),
-            "alignment": alignment.model_copy(update={"tangent_plane": plane}),
-        }
-    )
-
-
-def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(place_of(path))
-
-
-def require_room(run: Place, plan: Plan) -> RunState:
-    """Return where the run in a directory stands, if that is this one's or can be.
-
-    Raises
-    ------
-    ConfigError
-        It holds another run, or something else; or corrected headers could not be written.
-    """
-    known = state_of(run) if is_begun_in(run) else RunState()
-    if known.identity:
-        require_same(run, plan, known)
-    elif is_occupied(run) and not never_began(run):
-        raise ConfigError(
-            f"run.directory: {run} is not empty and holds no run; name another directory"
-        )
-    if not known.is_finished:
-        refuse_corrected(plan, known.run_id)
-    return known
-
-
-def _make_room(run: Place, plan: Plan, options: RunOptions, backend: ClusterBackend) -> None:
-    """See that the directory is this run's, and that it can be driven from here."""
-    try:
-        known = _known_in(run, is_replaced=options.replace)
-        is_other = known is None or bool(
-            known.identity and options.replace and difference(plan, known)
-        )
-        if is_other:
-            refuse_corrected(plan, "")
-            require_here(backend)
-            _remove(run, plan)
-        elif not require_room(run, plan).is_finished:
-            require_here(backend)
-        make(run)
-    except OSError as error:
-        raise unusable(run, error) from error
-
-
-def _known_in(run: Place, *, is_replaced: bool) -> RunState | None:
-    """Return the state of the run in a directory, empty if none began there.
-
-    None: there is one that this version cannot read, and it is to be replaced.
-    """
-    if not is_begun_in(run):
-        return RunState()
-    try:
-        return state_of(run)
-    except RunStoreError:
-        if not is_replaced or not RunLocations(run).objects.list(JOURNAL):
-            raise
-        return None
-
-
-def _remove(run: Place, plan: Plan) -> None:
-    """Remove a run, unless someone works on it or inputs lie in it."""
-    owner = live_owner(RunLocations(run).objects, time.time())
-    if owner is not None:
-        raise RunStoreError(
-            f"{run}: --new would remove a run that {owner} is driving; `alignsvc cancel` it"
-        )
-    for header in plan.headers:
-        for file in files_of(header):
-            if lies_in(file, run):
-                raise ConfigError(
-                    f"{run}: --new would remove {file}, which is one of images.paths; name "
-                    "another run.directory"
-                )
-    RunLocations(run).objects.delete_below("")
 
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
@@ -372,17 +181,11 @@ def _driven(run: Place, plan: Plan, options: RunOptions, lease: Lease, damage: D
     if begun.known.is_finished:
         tidy(run, plan.config.run.keep_mosaics)
         return _ended(run, plan, begun.known)
-    _renew_config(run, begun.plan, lease)
+    renew_config(run, begun.plan, lease)
     begun.book.append(journal.DriverStarted(lease.epoch, str(lease.owner)))
     if begun.known.is_anew:
         forget_loop(run)
     return _worked(run, begun, options, lease, damage)
-
-
-def _renew_config(run: Place, plan: Plan, lease: Lease) -> None:
-    """Store the configuration as it is now: `resume` and whoever takes over go by it."""
-    lease.check()
-    RunLocations(run).objects.put(CONFIG, dump_config(_anywhere(plan, run)).encode())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG, CORRECTIONS, HEADERS, RunLocations
 from alignsvc.io.places import Place
-from alignsvc.run.driving.service import stored_plan
+from alignsvc.run.driving.plans import stored_plan
 from alignsvc.run.finishing.headers import (
     Destination,
     HeaderSettings,

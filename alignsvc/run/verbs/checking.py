@@ -8,7 +8,8 @@ from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
 from alignsvc.engine.base import JobBackend
 from alignsvc.engine.clusters import missing_here
-from alignsvc.run.driving.service import planned, require_room
+from alignsvc.run.driving.making_room import require_room
+from alignsvc.run.driving.plans import planned
 from alignsvc.run.needs.worker_memory import require_fits, unknown_memory
 from alignsvc.run.planning.header_progress import HeaderProgress
 from alignsvc.run.planning.plan import Plan, no_usable_exposure

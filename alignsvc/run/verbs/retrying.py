@@ -21,7 +21,8 @@ from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import forget_receipts
-from alignsvc.run.driving.service import RunOptions, stored_plan
+from alignsvc.run.driving.plans import stored_plan
+from alignsvc.run.driving.service import RunOptions
 from alignsvc.run.planning.plan import Plan
 from alignsvc.run.planning.unchanged import (
     refuse_corrected,

@@ -20,7 +20,7 @@ from alignsvc.run.planning.making import make_plan, with_starts
 from alignsvc.run.planning.plan import Plan, comparable, no_usable_exposure
 from alignsvc.run.planning.unchanged import difference, refuse_corrected
 from alignsvc.run.records.state import RunState
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SKY = {

@@ -29,7 +29,7 @@ from alignsvc.run.needs.worker_memory import require_fits, unknown_memory
 from alignsvc.run.planning.making import make_plan
 from alignsvc.run.planning.plan import Plan
 from alignsvc.run.report.needs import prediction_json, prediction_lines
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

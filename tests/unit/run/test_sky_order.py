@@ -13,7 +13,7 @@ from alignsvc.domain.task import Task
 from alignsvc.run.planning.making import make_plan
 from alignsvc.run.planning.plan import Plan
 from alignsvc.run.planning.sky_order import NO_ORDER, along_the_sky, sky_order
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

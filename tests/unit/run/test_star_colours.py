@@ -17,7 +17,7 @@ from alignsvc.run.planning.making import make_plan
 from alignsvc.run.planning.plan import Plan
 from alignsvc.run.planning.star_colours import colour_term_notes
 from alignsvc.run.report.summary import plan_json, plan_lines
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 
