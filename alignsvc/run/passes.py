@@ -11,6 +11,7 @@ from alignsvc.domain.correction import Correction
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
 from alignsvc.io.journal import ExposureEnded, ExposureState
+from alignsvc.numerics.displacement.farther import search_after
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -41,9 +42,6 @@ from alignsvc.run.stages import Tools, is_end_of, run_stage, sorted_out
 from alignsvc.run.telling import tells_sources, told_sources
 from alignsvc.tasks.measure import MeasureTask, SourceChoice, displacements_name, levels_name
 from alignsvc.tasks.placed import ExposureView
-
-#: Pixels that a source is looked for at least: the error of a faint one.
-_LEAST_SEARCH_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +360,7 @@ def _measure_task(
 ) -> MeasureTask:
     alignment = tools.plan.config.alignment
     grid = tools.plan.grids[exposure.component]
+    search = search_after(state.last_movement_px, margin_px(tools.plan.config))
     return MeasureTask(
         tools.run,
         _view(tools, state, exposure),
@@ -372,22 +371,11 @@ def _measure_task(
             sources.segments if alignment.use_segmentation else None,
             sources.kinds,
         ),
-        tools.plan.algorithms.measurement.searching(_search_radius_px(tools, state)),
+        tools.plan.algorithms.measurement.searching(search.radius_px),
         FactorBuilder(grid, exposure.plane),
         alignment.solver == "global",
+        farther=search.farther,
     )
-
-
-def _search_radius_px(tools: Tools, state: LoopState) -> int:
-    """Return how far sources are looked for: as far as headers may be wrong, then less.
-
-    What is still wrong is smaller than the last movement. A wide search finds peaks of the
-    noise for faint sources, other ones in each pass, so that the loop never comes to rest.
-    """
-    largest = margin_px(tools.plan.config)
-    if math.isinf(state.last_movement_px):
-        return largest
-    return min(largest, max(_LEAST_SEARCH_PX, 1 + math.ceil(state.last_movement_px)))
 
 
 def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
