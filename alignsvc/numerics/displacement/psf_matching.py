@@ -8,16 +8,15 @@ as they are,
 
     K = delta + sum_k c_k (G_k - delta) + c_plus (dxx - dyy) G + c_cross dxy G,
 
-point-symmetric, so that it moves nothing. Negative c_k sharpen. Its few numbers are those of a
-whole chip, fitted to the chip's brightest sources: a faint source takes part in nothing but
-position, flux and background.
+with differences of neighbours for derivatives; point-symmetric, so that it moves nothing. Negative
+c_k sharpen. Its few numbers are those of a whole chip, fitted to the chip's brightest sources: a
+faint source takes part in nothing but position, flux and background.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -26,15 +25,15 @@ from alignsvc.domain.arrays import (
     Float32Array,
     FloatArray,
     IntArray,
-    read_only,
 )
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.convolution import convolved
+from alignsvc.numerics.displacement.convolution import convolved_alike
 from alignsvc.numerics.displacement.kernel_sums import kernel_sums
 from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
-    gaussian_taps,
+    gaussian_kernel,
 )
+from alignsvc.numerics.displacement.stencils import stencilled
 from alignsvc.numerics.displacement.surface_sums import Boxes
 from alignsvc.numerics.sources.selection import brightest
 
@@ -79,29 +78,28 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        k = _Profiles.of(self.sigma_px, spline.side)
-        # The sum of all `terms`, with as few products as there are profiles along y.
-        along_x = [number * smooth for number, smooth in zip(self.round, k.smooth, strict=True)]
-        along_x[-1] = along_x[-1] + self.plus_px2 * k.curvature
-        along_x += [-self.plus_px2 * k.smooth[-1], self.cross_px2 * k.slope]
-        along_y = [*k.smooth, k.curvature, k.slope]
-        return TemplateSpline(
-            convolved(
-                spline.coefficients,
-                np.stack(along_x)[None],
-                np.stack(along_y)[None],
-                1 - sum(self.round),
-            )
-        )
+        matched, itself = spline.coefficients, 1 - sum(self.round)
+        last = len(self.round) - 1
+        for k, smooth in enumerate(self._smooth(spline)):
+            stretched = (self.plus_px2, self.cross_px2) if k == last else (0.0, 0.0)
+            numbers = (itself if k == 0 else 1.0, self.round[k], *stretched)
+            matched = stencilled(matched, smooth, numbers)
+        return TemplateSpline(matched)
 
     def terms(self, spline: TemplateSpline) -> KernelTerms:
         """Return the templates beside those convolved with each term of the kernel but delta."""
-        c, k = spline.coefficients, _Profiles.of(self.sigma_px, spline.side)
-        widest = k.smooth[-1]
-        parts = [_between((smooth,), c, (smooth,)) - c for smooth in k.smooth]
-        parts.append(_between((widest, -k.curvature), c, (k.curvature, widest)))
-        parts.append(_between((k.slope,), c, (k.slope,)))
+        c, smooth = spline.coefficients, self._smooth(spline)
+        parts = [stencilled(c, one, (-1.0, 1.0, 0.0, 0.0)) for one in smooth]
+        parts += [
+            stencilled(c, smooth[-1], (0.0, 0.0, *stretched))
+            for stretched in ((1.0, 0.0), (0.0, 1.0))
+        ]
         return KernelTerms(spline, tuple(TemplateSpline(part) for part in parts))
+
+    def _smooth(self, spline: TemplateSpline) -> list[Float32Array]:
+        """Return coefficients convolved with each Gaussian, and one pixel beyond each edge."""
+        halves = gaussian_kernel(np.array(self.sigma_px), spline.side + 1)
+        return [convolved_alike(spline.coefficients, half) for half in halves]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,43 +131,6 @@ class KernelTerms:
         return KernelTerms(
             self.plain.select(which), tuple(part.select(which) for part in self.parts)
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Profiles:
-    """The factors of a kernel's separable terms at distances -reach .. reach.
-
-    Parameters
-    ----------
-    smooth : tuple of arrays
-        Each Gaussian.
-    slope, curvature : arrays
-        The first and second derivative of the widest.
-    """
-
-    smooth: tuple[FloatArray, ...]
-    slope: FloatArray
-    curvature: FloatArray
-
-    @classmethod
-    @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
-    def of(cls, sigma_px: tuple[float, ...], side: int) -> _Profiles:
-        profiles = gaussian_taps(np.array(sigma_px), side)
-        widest, variance = profiles[-1], sigma_px[-1] ** 2
-        lag = np.arange(len(widest)) - len(widest) // 2
-        # Sampled: made to sum to 0 exactly, so that a flat template stays as it is.
-        mean = np.sum(widest * lag**2) / widest.sum()
-        return cls(
-            tuple(read_only(profile) for profile in profiles),
-            read_only(widest * (-lag / variance)),
-            read_only(widest * ((lag**2 - mean) / variance**2)),
-        )
-
-
-def _between(
-    along_y: tuple[FloatArray, ...], planes: Float32Array, along_x: tuple[FloatArray, ...]
-) -> Float32Array:
-    return convolved(planes, np.stack(along_x)[None], np.stack(along_y)[None])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
