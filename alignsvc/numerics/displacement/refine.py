@@ -14,7 +14,7 @@ from alignsvc.numerics.displacement.information import Equations, Information, r
 from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.posed import Limits
+from alignsvc.numerics.displacement.steps import Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,8 +149,7 @@ class TemplateFit:
             float(spline.largest_shift(side)),
             self.max_iterations,
         )
-        place, last = begun.equations.stepped(begun.start, limits)
-        return replace(judged(place, begun.equations.information(last)), begun=begun)
+        return replace(judged(*begun.equations.fitted(begun.start, limits)), begun=begun)
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
