@@ -15,13 +15,12 @@ faint source takes part in nothing but position, flux and background.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alignsvc.domain.arrays import (
-    BoolArray,
     Float32Array,
     FloatArray,
     IntArray,
@@ -39,6 +38,8 @@ from alignsvc.numerics.sources.selection import brightest
 
 #: A source counts wholly from so far above the least S/N: with an edge it would come and go.
 _RISE_OF_SNR = 0.25
+#: Farther from where correlation finds a source the equations do not hold.
+_LONGEST_STEP_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +125,17 @@ class KernelTerms:
             convolved += np.float32(number) * part.coefficients
         return TemplateSpline(convolved)
 
-    def select(self, which: BoolArray) -> KernelTerms:
-        """Return the templates named by a mask."""
-        if which.all():
-            return self
-        return KernelTerms(
-            self.plain.select(which), tuple(part.select(which) for part in self.parts)
-        )
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedSource:
-    """Calibrators as they are fitted now: what the kernel is improved from.
+    """Calibrators as they are placed now: what the kernel is improved from.
 
     Parameters
     ----------
     pixels, weight : float32 arrays, shape (n, side, side)
     terms : KernelTerms
     shift : Points, shape (n,)
-        Displacements found with the kernel as it is.
+        About their displacements: a step finds them with the kernel.
     """
 
     pixels: Float32Array
@@ -190,12 +183,13 @@ class PsfMatching:
         none = (0.0,) * len(self.widths)
         return MatchingKernel(tuple(float(w * sigma) for w in self.widths), none)
 
-    def improved(self, kernel: MatchingKernel, sources: Iterable[MatchedSource]) -> MatchingKernel:
+    def improved(self, kernel: MatchingKernel, sources: Sequence[MatchedSource]) -> Improved:
         """Return the kernel after one Gauss-Newton step, or the identity for want of sources."""
         if kernel.is_identity:
-            return kernel
+            return Improved(kernel, sources)
         size = len(kernel.coefficients)
         normal, data, n, slopes = np.zeros((size, size)), np.zeros(size), 0.0, np.zeros(2)
+        moved = []
         for some in sources:
             if not len(some.pixels):
                 continue
@@ -204,6 +198,18 @@ class PsfMatching:
             data += step.data
             slopes += step.slopes
             n += step.n_sources
+            moved.append(replace(some, shift=step.shift))
+        return Improved(self._solved(kernel, (normal, data), n, slopes), moved)
+
+    def _solved(
+        self,
+        kernel: MatchingKernel,
+        equations: tuple[FloatArray, FloatArray],
+        n: float,
+        slopes: FloatArray,
+    ) -> MatchingKernel:
+        """Return the kernel that solves equations of n sources."""
+        normal, data = equations
         # A source more than too few sets in by degrees: it may be gone in the next pass.
         enough = min(1.0, n - self.fewest_sources + 1)
         if enough <= 0:
@@ -225,7 +231,16 @@ class PsfMatching:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Improved:
+    """A kernel, and its calibrators where it has them."""
+
+    kernel: MatchingKernel
+    sources: Sequence[MatchedSource]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Step:
+    shift: Points
     normal: FloatArray
     data: FloatArray
     slopes: FloatArray
@@ -236,11 +251,13 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     """Return the normal equations for the kernel's coefficients, all else eliminated.
 
     Per source ``E = a (T + sum c_k D_k)(p + d) + b``; linear in dx, dy, a, b and, with the a of
-    the moment, in the change of c.
+    the moment, in the change of c. A source that is not where it was taken to be has no say.
     """
     plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
+    side = some.pixels.shape[-1]
+    farthest = plain.largest_shift(side)
     sums = kernel_sums(
-        plain.checked(some.shift, some.pixels.shape[-1]),
+        plain.checked(some.shift, side),
         (matched.rows, plain.rows),
         tuple(part.rows for part in parts),
         Boxes.of(some.pixels, some.weight),
@@ -255,6 +272,14 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     inner[~sound] = np.eye(4)
     solved = np.linalg.solve(inner, to_data)
     flux = np.where(sound, np.maximum(solved[:, 2, 0], 0), 0)
+    away = np.divide(
+        solved[:, :2, 0],
+        flux[:, None],
+        out=np.full((len(flux), 2), np.inf),
+        where=flux[:, None] > 0,
+    )
+    near = np.hypot(*away.T) <= _LONGEST_STEP_PX
+    flux, away = np.where(near, flux, 0), np.where(near[:, None], away, 0)
     snr2 = flux**2 * inner[:, 2, 2]
     least, most = snr
     counts = np.clip((np.sqrt(snr2) / least - 1) / _RISE_OF_SNR, 0, 1)
@@ -264,8 +289,13 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     right = (data - to_shared @ solved[:, :, :1])[:, :, 0]
     light = share * flux**2
     return _Step(
+        shift=_within(Points(some.shift.x + away[:, 0], some.shift.y + away[:, 1]), farthest),
         normal=np.einsum("n,nij->ij", light, schur),
         data=np.einsum("n,ni->i", share * flux, right),
         slopes=np.array([light @ own, light @ unlike]),
         n_sources=float(counts.sum()),
     )
+
+
+def _within(shift: Points, farthest: float) -> Points:
+    return Points(np.clip(shift.x, -farthest, farthest), np.clip(shift.y, -farthest, farthest))

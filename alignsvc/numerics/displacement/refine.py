@@ -153,9 +153,7 @@ class TemplateFit:
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        weight = pairs.window(start)
-        weight *= pairs.common(start)
-        weight *= pairs.weight
+        weight = pairs.compared(start)
         outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         weight = pairs.noisier(weight, outset.model)
