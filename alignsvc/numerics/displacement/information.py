@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.informed import PixelNoise, informed
+from alignsvc.numerics.displacement.informed import Informed, PixelNoise, informed
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.posed import Limits, stepped
 from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.steps import Limits, stepped
 from alignsvc.numerics.displacement.surface_sums import Boxes
 
 
@@ -124,19 +124,14 @@ class Equations:
             self.frees_background,
         )
 
-    def stepped(self, start: Points, limits: Limits) -> tuple[Points, Points]:
-        """Return where steps of Gauss and Newton end, NaN where nowhere, and the last trials.
+    def fitted(self, start: Points, limits: Limits) -> tuple[Points, Information]:
+        """Return where steps of Gauss and Newton end, NaN where nowhere, and what that is worth.
 
-        Where they end nowhere the trial is the start.
+        Where they end nowhere, what an estimate at the start would be.
         """
-        found = stepped(
-            self.pairs.spline.checked(start, self.pairs.side),
-            self._splines,
-            self.boxes,
-            self.noise,
-            limits,
-        )
-        return Points(*found.place.T), Points(*found.trial.T)
+        starts, noise = self.pairs.spline.checked(start, self.pairs.side), self._pixel_noise
+        found = stepped(starts, self._splines, (self.boxes, noise), self.noise, limits)
+        return Points(*found.place.T), self._worth(found.worth)
 
     def information(self, shift: Points) -> Information:
         """Return what an estimate that ends at `shift` is worth.
@@ -147,25 +142,33 @@ class Equations:
         ``a^2 var_T``. The noise in the instruments belongs to the sum between, where it lets
         noise in; in M it would pass for signal, and is subtracted.
         """
-        pairs = self.pairs
-        noise = PixelNoise(
-            contiguous(pairs.weight),
-            contiguous(pairs.template_variance),
-            contiguous(pairs.share),
-            np.float32(0 if pairs.gain is None else 1 / pairs.gain),
+        shifts, of = (
+            self.pairs.spline.checked(shift, self.pairs.side),
+            (self.boxes, self._pixel_noise),
         )
-        shifts, boxes_and_noise = pairs.spline.checked(shift, pairs.side), (self.boxes, noise)
-        found = informed(shifts, self._splines, boxes_and_noise, self.noise, self.frees_background)
+        return self._worth(informed(shifts, self._splines, of, self.noise, self.frees_background))
+
+    def _worth(self, found: Informed) -> Information:
         with np.errstate(divide="ignore", invalid="ignore"):
             own = _symmetric(found.sums[:, 0:3]) / np.square(found.flux)[:, None, None]
         doubt = found.doubt[:, None, None]
         return Information(
             own=doubt * own,
             # The kernel passes the mosaic's noise as it passes its slopes.
-            template=doubt * pairs.kernel.response**2 * _symmetric(found.sums[:, 3:6]),
+            template=doubt * self.pairs.kernel.response**2 * _symmetric(found.sums[:, 3:6]),
             flux=found.flux,
             share=self._share(found.sums[:, 6], found.sums[:, 7]),
             informative=found.informative,
+        )
+
+    @property
+    def _pixel_noise(self) -> PixelNoise:
+        pairs = self.pairs
+        return PixelNoise(
+            contiguous(pairs.weight),
+            contiguous(pairs.template_variance),
+            contiguous(pairs.share),
+            np.float32(0 if pairs.gain is None else 1 / pairs.gain),
         )
 
     @property

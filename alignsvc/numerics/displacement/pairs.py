@@ -110,6 +110,13 @@ class PairStack:
         place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
         return _soft_discs(place, self.aperture_px, self.side)
 
+    def compared(self, shift: Points) -> Float32Array:
+        """Return the weight of each pixel good in both, within the aperture with its soft edge."""
+        weight = self.window(shift)
+        weight *= self.common(shift)
+        weight *= self.weight
+        return weight
+
     def variances(self, model: Float32Array, good: BoolArray) -> tuple[Float32Array, Float32Array]:
         """Return the variance of the exposure and of the template, sky and source.
 

@@ -14,7 +14,7 @@ from alignsvc.numerics.displacement.information import Equations, Information, r
 from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.posed import Limits
+from alignsvc.numerics.displacement.steps import Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,14 +149,11 @@ class TemplateFit:
             float(spline.largest_shift(side)),
             self.max_iterations,
         )
-        place, last = begun.equations.stepped(begun.start, limits)
-        return replace(judged(place, begun.equations.information(last)), begun=begun)
+        return replace(judged(*begun.equations.fitted(begun.start, limits)), begun=begun)
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        weight = pairs.window(start)
-        weight *= pairs.common(start)
-        weight *= pairs.weight
+        weight = pairs.compared(start)
         outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
         weight = pairs.noisier(weight, outset.model)
