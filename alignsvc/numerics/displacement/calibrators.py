@@ -37,6 +37,7 @@ class CleanSources:
         """Return them as a kernel is improved from them, with the weights of a fit."""
         pairs, start = self.pairs, self.within
         weight = pairs.compared(start)
-        weight = pairs.noisier(weight, Outset.of(pairs, weight, start).model)
+        outset = Outset.of(pairs, weight, start)
+        weight = pairs.noisier(weight, outset.template, outset.flux)
         weight *= self.trust[:, None, None].astype(np.float32)
         return MatchedSource(pairs.pixels, weight, kernel.terms(pairs.spline), start)

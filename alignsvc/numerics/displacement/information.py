@@ -11,7 +11,7 @@ estimate without bias, as the model itself is not smoothed: only its variance de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -82,30 +82,48 @@ class Equations:
         w; 0 for pixels that take no part.
     factors : NoiseFactors
         Of the template with the instrument.
+    variance : float64 array, shape (n,)
+        The template's, all pixels together by their weights.
+    boxes : Boxes
+        Of the exposure's pixels with w.
     frees_background : bool
         Whether b is an unknown.
-    variance : float64 array, shape (n,)
-        The template's, all pixels together by their weights; follows from the others, as do:
-    noise : float64 array, shape (n, 4)
-        Expected products of the template's noise with the instruments'.
-    boxes : Boxes
     """
 
     pairs: PairStack
     instrument: TemplateSpline
     weight: Float32Array
     factors: NoiseFactors
+    variance: FloatArray
+    boxes: Boxes
     frees_background: bool = True
-    variance: FloatArray = field(init=False)
-    noise: FloatArray = field(init=False)
-    boxes: Boxes = field(init=False)
 
-    def __post_init__(self) -> None:
-        rows = len(self.weight), self.pairs.side**2
-        variance = self.pairs.template_variance.reshape(rows)
-        object.__setattr__(self, "variance", np.vecdot(self.weight.reshape(rows), variance))
-        object.__setattr__(self, "noise", self.expected(self.factors))
-        object.__setattr__(self, "boxes", Boxes.of(self.pairs.pixels, self.weight))
+    @classmethod
+    def of(
+        cls,
+        pairs: PairStack,
+        instrument: TemplateSpline,
+        weight: Float32Array,
+        factors: NoiseFactors,
+    ) -> Equations:
+        """Return the equations with all four unknowns."""
+        rows = len(weight), pairs.side**2
+        variance = np.vecdot(weight.reshape(rows), pairs.template_variance.reshape(rows))
+        boxes = Boxes.of(pairs.pixels, weight)
+        return cls(pairs, instrument, weight, factors, variance, boxes)
+
+    def exchanged(self, instrument: TemplateSpline, factors: NoiseFactors) -> Equations:
+        """Return the same equations with other instruments."""
+        return replace(self, instrument=instrument, factors=factors)
+
+    def without_background(self) -> Equations:
+        """Return the same equations with a background of 0."""
+        return replace(self, frees_background=False)
+
+    @property
+    def noise(self) -> FloatArray:
+        """Expected products of the template's noise with the instruments', shape (n, 4)."""
+        return self.expected(self.factors)
 
     def expected(self, factors: NoiseFactors) -> FloatArray:
         """Return the expected products of two versions of the template's noise, (n, 4)."""
@@ -121,6 +139,8 @@ class Equations:
             self.instrument.select(which),
             self.weight[which],
             NoiseFactors(self.factors.value[which], self.factors.slope[which]),
+            self.variance[which],
+            self.boxes.select(which),
             self.frees_background,
         )
 

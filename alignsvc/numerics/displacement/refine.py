@@ -100,7 +100,9 @@ class PeakAsFound:
         """Return `start` with its information."""
         factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
-        equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
+        equations = Equations.of(pairs, pairs.spline, weight, factors)
+        if not self.frees_background:
+            equations = equations.without_background()
         return judged(start, equations.information(start))
 
 
@@ -156,9 +158,9 @@ class TemplateFit:
         weight = pairs.compared(start)
         outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
-        weight = pairs.noisier(weight, outset.model)
+        weight = pairs.noisier(weight, outset.template, outset.flux)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
-        equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = Equations.of(pairs, pairs.spline.smoothed(sigma), weight, factors)
         return Begun(self.faint(equations, sigma, outset, start), start)
 
 
