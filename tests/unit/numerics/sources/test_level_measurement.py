@@ -13,6 +13,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.others import Others, SeenBand
+from alignsvc.numerics.sources.level_loops import EVERY
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
 from alignsvc.numerics.sources.segmentation import Segmentation
 
@@ -106,7 +107,10 @@ def test_the_ratio_is_that_of_the_fluxes_whatever_the_seeing_and_the_sky() -> No
 def test_the_sky_is_its_difference_from_the_mosaic_in_every_patch() -> None:
     levels = seen(scene(FLUX, 4.0, 5.0, 1), scene(FLUX, 4.0, 1.0, 2)).levels(stars())
     assert len(levels.patch) == 16
-    assert levels.sky == pytest.approx(np.full(16, 3.0), abs=0.15)
+    # The mosaic's own noise is in it too.
+    error = 2 * np.sqrt(levels.sky_variance)
+    assert error == pytest.approx(np.full(16, 2 * 1.25 * NOISE / 16), rel=0.01)
+    assert levels.sky == pytest.approx(np.full(16, 3.0), abs=2 * error.max())
     assert levels.noise == pytest.approx([NOISE])
 
 
@@ -204,7 +208,7 @@ def test_what_two_chips_tell_counts_once() -> None:
 @pytest.mark.parametrize("patch_px", [64, 37])
 @pytest.mark.parametrize("segmented_too", [False, True])
 def test_skies_are_those_of_the_two_means(patch_px: int, *, segmented_too: bool) -> None:
-    """Whole planes of both means, patch by patch of every other row and column."""
+    """Whole planes of both means, patch by patch of some rows and columns."""
     rng = np.random.default_rng(4)
     scenes = seen(scene(0.0, 4.0, 5.0, 1), scene(0.0, 4.0, 1.0, 2), rng.random(BOX.shape) < 0.02)
     own, others = scenes.own, scenes.others
@@ -219,7 +223,7 @@ def test_skies_are_those_of_the_two_means(patch_px: int, *, segmented_too: bool)
     for top in range(-(-BOX.y0 // patch_px), BOX.y1 // patch_px):
         for left in range(-(-BOX.x0 // patch_px), BOX.x1 // patch_px):
             y, x = top * patch_px - BOX.y0, left * patch_px - BOX.x0
-            here = (slice(y, y + patch_px, 2), slice(x, x + patch_px, 2))
+            here = (slice(y, y + patch_px, EVERY), slice(x, x + patch_px, EVERY))
             use = free[here] & (own.weight[here] > 0)
             if use.sum() >= 0.95 * free[here].sum():
                 wanted[(top << 24) + left] = float(np.median(difference[here][use]))
