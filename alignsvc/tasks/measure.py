@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.farther import FartherSearch
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
@@ -28,11 +30,7 @@ from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
-from alignsvc.numerics.sources.level_measurement import (
-    LevelMeasurement,
-    MeasuredLevels,
-    OwnAndOthers,
-)
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
 from alignsvc.numerics.sources.segmentation import Segmentation
 from alignsvc.numerics.sources.selection import HoldOut
 from alignsvc.tasks.diagnostics import (
@@ -50,6 +48,8 @@ from alignsvc.tasks.sources_at_hand import kinds_near, sources_near
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
+#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
+SEARCHED_PX = "searched_px"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -107,6 +107,13 @@ class _ChipMeasured:
     shape: tuple[int, int]
 
 
+class _Around(NamedTuple):
+    """The mosaic of all the others around a chip, and how bright the exposure is beside it."""
+
+    reference: Reference
+    levels: MeasuredLevels
+
+
 @dataclass(frozen=True)
 class MeasureTask:
     """Measure an exposure; products: its `Displacements`, `MeasuredLevels` and `Factors`.
@@ -127,6 +134,8 @@ class MeasureTask:
         the others (the independent one).
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
+    farther : FartherSearch or None
+        When sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -142,6 +151,7 @@ class MeasureTask:
     factors: FactorBuilder
     against_all: bool
     levels: LevelMeasurement | None = None
+    farther: FartherSearch | None = None
     history: str = ""
     room_bytes: int = 0
 
@@ -149,17 +159,24 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (self.measurement, self.factors, self.against_all, self.levels)
+        settings = (
+            *(self.measurement, self.factors, self.against_all),
+            *(self.levels, self.farther),
+        )
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
         objects = RunLocations(self.run).products
-        found = [self._seen(chip) for chip in self._chips()]
-        sources = LabelledSources.concatenate([one.sources for one in found])
-        sources = sources.select(np.unique(sources.id, return_index=True)[1])
-        measured = Displacements.concatenate([one.displacements for one in found])
+        found = self._found(self.measurement)
+        measured, sources = _all_displacements(found), _all_sources(found)
+        searched_px = self.measurement.sizes.search_radius_px or 0
+        if self.farther is not None and self.farther.is_wanted(measured, sources):
+            more = self._found(self.measurement.searching(self.farther.radius_px))
+            if self.farther.is_right(_all_displacements(more), sources, searched_px):
+                found, measured = more, _all_displacements(more)
+                searched_px = self.farther.radius_px
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -178,6 +195,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
+            (SEARCHED_PX, float(searched_px)),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -219,23 +237,19 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
-    def _seen(self, chip: ChipView) -> _ChipMeasured:
+    def _found(self, method: CorrelationMeasurement) -> list[_ChipMeasured]:
+        """Return what each chip measured."""
+        return [self._seen(chip, method) for chip in self._chips()]
+
+    def _seen(self, chip: ChipView, method: CorrelationMeasurement) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         # A pixel more, so that none is missed that is half a pixel from where all ends.
         near, component = chip_box(chip.pixel_map, REACH_PX + 1), self.view.grid.component
-        sources, method = (
-            sources_near(self.run, self.sources.table, component, near),
-            self.measurement,
-        )
+        sources = sources_near(self.run, self.sources.table, component, near)
         if self.sources.kinds is not None:
             method = method.knowing(kinds_near(self.run, self.sources.kinds, component, near))
         held = sources.id[self.sources.hold_out(sources.id, sources.snr)]
-        seen = self._around(chip.pixel_map, sources)
-        reference = Reference.build(seen.others, seen.segmentation)
-        levels = MeasuredLevels.concatenate([])
-        if self.levels is not None:
-            levels = self.levels(seen, sources)
-        del seen  # what follows needs most memory
+        reference, levels = self._around(chip.pixel_map, sources)
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
@@ -273,17 +287,23 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap, sources: LabelledSources) -> OwnAndOthers:
-        """Return the exposure and the mosaic of all the others around a chip."""
+    def _around(self, pixel_map: PixelMap, sources: LabelledSources) -> _Around:
+        """Return the mosaic of all the others around a chip, and the exposure's levels there."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
-        own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        others = Others.of(store.tiles_in(generation, component, box), own, box)
-        if not self.sources.uses_segments:
-            return OwnAndOthers(own, others)
-        label = store.read_segmentation(generation, component, box)
-        return OwnAndOthers(own, others, Segmentation(label, sources.id, sources.segment))
+        segmentation = None
+        if self.sources.uses_segments:
+            label = store.read_segmentation(generation, component, box)
+            segmentation = Segmentation(label, sources.id, sources.segment)
+        levels = None
+        if self.levels is not None:
+            levels = self.levels.begun(box, sources, segmentation)
+        own = contribution_store(self.run).bands(self.mosaic.own.name, box)
+        tiles = store.tiles_in(generation, component, box)
+        others = Others.of(tiles, own, box, None if levels is None else levels.look)
+        measured = MeasuredLevels.concatenate([]) if levels is None else levels.found()
+        return _Around(Reference.build(others, segmentation), measured)
 
 
 def displacements_name(key: TaskKey) -> str:
@@ -305,6 +325,17 @@ def levels_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
+
+
+def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
+    """Return the displacements of all chips, chip after chip."""
+    return Displacements.concatenate([one.displacements for one in found])
+
+
+def _all_sources(found: Sequence[_ChipMeasured]) -> LabelledSources:
+    """Return the sources near any chip, by their ids."""
+    sources = LabelledSources.concatenate([one.sources for one in found])
+    return sources.select(np.unique(sources.id, return_index=True)[1])
 
 
 def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:

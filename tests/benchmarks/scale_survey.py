@@ -15,11 +15,11 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.table_cells import Cells, write_cells
-from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic
-from alignsvc.run.plan import Plan, PlannedExposure
-from alignsvc.run.prediction import _box_of
+from alignsvc.run.needs.prediction import _box_of
+from alignsvc.run.planning.plan import Plan, PlannedExposure
+from alignsvc.run.stages.cataloguing import SourceTables
+from alignsvc.run.stages.loop_state import LoopState
+from alignsvc.run.stages.mosaicking import Mosaic
 from alignsvc.tasks.merge import Part
 
 
