@@ -230,6 +230,7 @@ class SyntheticRun:
             apart_name=np.empty(0, "U1"),
             apart_offset_px=empty,
             apart_error_px=np.empty(0),
+            floor_arcsec=np.zeros(n),
         )
 
     def _write_log(self, objects: LocalObjects) -> None:

@@ -10,7 +10,14 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    contiguous,
+    read_only,
+)
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import KNOTS
 from alignsvc.numerics.displacement.surfaces import (
@@ -43,6 +50,11 @@ class Boxes(NamedTuple):
         """Return the boxes of these planes, in the form that the sums are compiled for."""
         plain = contiguous(weight)
         return cls(contiguous(pixels), plain, extents(plain))
+
+    def select(self, which: BoolArray | IntArray) -> Boxes:
+        """Return the boxes that a mask or indices name."""
+        pixels, weight, extent = (plane[which] for plane in self)
+        return Boxes(contiguous(pixels), contiguous(weight), read_only(extent))
 
 
 BoxTuple: TypeAlias = tuple[Float32Array, Float32Array, IntArray]

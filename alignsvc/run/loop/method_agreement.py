@@ -274,6 +274,7 @@ def _apart_alone(
             tuple(totals),
             tuple(state.chips_at_start.get(one.exposure.id) for one in pairs),
             tuple(scale_of(one.exposure) for one in pairs),
+            tuple(state.floors_arcsec.get(one.exposure.id, 0.0) for one in pairs),
         )
         for method in ([one.by_run for one in pairs], [one.by_model for one in pairs])
     )

@@ -90,6 +90,7 @@ def solved_with_held_out(tools: Tools, state: LoopState) -> LoopState:
             TableRef(state.factors[one.id], ""),
             state.chips_at_start.get(one.id),
             with_held_out=True,
+            floor_arcsec=state.floors_arcsec.get(one.id, 0.0),
         )
         for one in state.going(tools.plan.exposures)
         if one.id in state.factors
@@ -283,7 +284,16 @@ def _measured(
             table = TableRef(outcome.product, outcome.checksum)
             chips = state.chips.get(one.id)
             levels = levels_name(task.key)
-            measured.append(Measured(one, table, chips, levels=levels, is_repeated=again))
+            measured.append(
+                Measured(
+                    one,
+                    table,
+                    chips,
+                    levels=levels,
+                    is_repeated=again,
+                    floor_arcsec=state.floors_arcsec.get(one.id, 0.0),
+                )
+            )
             displacements[one.id] = displacements_name(task.key)
             factors[one.id] = outcome.product
     state = replace(
@@ -311,6 +321,7 @@ def _taken_up(tools: Tools, state: LoopState, solution: Solution) -> LoopState:
         chip_notes=solution.chip_notes,
         colour_terms={**state.colour_terms, **solution.colour_terms},
         chips_apart=solution.chips_apart,
+        floors_arcsec={**state.floors_arcsec, **solution.floors_arcsec},
         component={**state.component, **solution.component},
         passes={**state.passes, **{name: state.passes.get(name, 0) + 1 for name in solved}},
     )

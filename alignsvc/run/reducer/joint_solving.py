@@ -52,7 +52,7 @@ def jointly_fitted(
         choice=choice,
         stiffens=algorithms.choice is not None,
         seed=tools.plan.config.run.seed,
-        error_floor=error_floor(tools),
+        error_floor=error_floor(tools, max(group.floors_arcsec)),
     )
     offsets = None if reference is None else reference.offsets
     factors = (
@@ -116,6 +116,9 @@ def _colour_terms(
     return terms
 
 
-def error_floor(tools: Tools) -> ErrorFloor | None:
-    """Return what estimates an error floor; weights that a user gave are no errors to level."""
-    return None if tools.plan.config.detection.weight_column else ErrorFloor()
+def error_floor(tools: Tools, before_arcsec: float) -> ErrorFloor | None:
+    """Return what estimates an error floor, given the one that the pass before found.
+
+    Weights that a user gave are no errors to level.
+    """
+    return None if tools.plan.config.detection.weight_column else ErrorFloor(before=before_arcsec)

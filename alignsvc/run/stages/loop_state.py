@@ -74,6 +74,8 @@ class LoopState:
         As the last solve found them, where it looked for any.
     chips_apart : mapping of exposure id to tuple of ChipApart
         Of exposures that the last solve found to have such chips.
+    floors_arcsec : mapping of exposure id to float
+        What sources disagree by on top of their errors, as the last solve found it.
     sources : SourceTables or None
     mosaic : Mosaic or None
         The published one.
@@ -97,6 +99,7 @@ class LoopState:
     levels: Mapping[str, ExposureLevel] = field(default_factory=dict)
     colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
     chips_apart: Mapping[str, tuple[ChipApart, ...]] = field(default_factory=dict)
+    floors_arcsec: Mapping[str, float] = field(default_factory=dict)
     sources: SourceTables | None = None
     mosaic: Mosaic | None = None
 

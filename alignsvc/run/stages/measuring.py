@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from alignsvc.config.build import margin_px
+from alignsvc.numerics.displacement.farther import search_after
 from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.planning.kept_tiles import Role
@@ -17,9 +17,6 @@ from alignsvc.run.stages.loop_state import LoopState, PassSettings
 from alignsvc.run.stages.mosaicking import Mosaic, mosaic_part, view_of
 from alignsvc.run.stages.running import Tools
 from alignsvc.tasks.measure import MeasureTask, SourceChoice
-
-#: Pixels that a source is looked for at least: the error of a faint one.
-_LEAST_SEARCH_PX = 2
 
 
 def seen_exposures(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
@@ -65,6 +62,7 @@ def _measure_task(
 ) -> MeasureTask:
     alignment = tools.plan.config.alignment
     grid = tools.plan.grids[exposure.component]
+    search = search_after(state.last_movement_px, margin_px(tools.plan.config))
     return MeasureTask(
         tools.run,
         view_of(tools, exposure, state.standing_of(exposure.id)),
@@ -75,22 +73,11 @@ def _measure_task(
             sources.segments if alignment.use_segmentation else None,
             sources.kinds,
         ),
-        tools.plan.algorithms.measurement.searching(_search_radius_px(tools, state)),
+        tools.plan.algorithms.measurement.searching(search.radius_px),
         FactorBuilder(grid, exposure.plane),
         alignment.solver == "global",
+        farther=search.farther,
     )
-
-
-def _search_radius_px(tools: Tools, state: LoopState) -> int:
-    """Return how far sources are looked for: as far as headers may be wrong, then less.
-
-    What is still wrong is smaller than the last movement. A wide search finds peaks of the
-    noise for faint sources, other ones in each pass, so that the loop never comes to rest.
-    """
-    largest = margin_px(tools.plan.config)
-    if math.isinf(state.last_movement_px):
-        return largest
-    return min(largest, max(_LEAST_SEARCH_PX, 1 + math.ceil(state.last_movement_px)))
 
 
 def compared_levels(tools: Tools, settings: PassSettings) -> LevelMeasurement | None:

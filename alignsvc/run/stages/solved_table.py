@@ -69,6 +69,8 @@ class SolvedTable:
     apart_name : array of str, shape (j,)
     apart_offset_px : float64, shape (j, 2)
     apart_error_px : float64, shape (j,)
+    floor_arcsec : float64, shape (n,)
+        What its sources disagree by on top of their errors; 0 where not solved.
     """
 
     id: NDArray[Any]
@@ -104,6 +106,7 @@ class SolvedTable:
     apart_name: NDArray[Any]
     apart_offset_px: FloatArray
     apart_error_px: FloatArray
+    floor_arcsec: FloatArray
 
     def quality_of(self, row: int) -> FitQuality:
         """Return how good the fit of an exposure was."""
@@ -185,6 +188,7 @@ def write_solved(tools: Tools, state: LoopState, name: str) -> str:
         apart_name=apart.name,
         apart_offset_px=apart.offset_px,
         apart_error_px=apart.error_px,
+        floor_arcsec=np.array([state.floors_arcsec.get(name, 0.0) for name in names]),
     )
     return write_table(RunLocations(tools.run).objects, name, table)
 
@@ -235,6 +239,7 @@ def load_solved(tools: Tools, state: LoopState, name: str, checksum: str = "") -
         chips_apart=ApartColumns(
             table.apart_owner, table.apart_name, table.apart_offset_px, table.apart_error_px
         ).by_exposure(table.id),
+        floors_arcsec={exposure: float(table.floor_arcsec[row]) for row, exposure in solved},
     )
 
 
