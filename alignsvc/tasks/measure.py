@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,11 +31,7 @@ from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
-from alignsvc.numerics.sources.level_measurement import (
-    LevelMeasurement,
-    MeasuredLevels,
-    OwnAndOthers,
-)
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
 from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.segmentation import Segmentation
 from alignsvc.numerics.sources.selection import held_out
@@ -109,6 +106,13 @@ class _ChipMeasured:
     lacks_profile: bool
     index: int
     shape: tuple[int, int]
+
+
+class _Around(NamedTuple):
+    """The mosaic of all the others around a chip, and how bright the exposure is beside it."""
+
+    reference: Reference
+    levels: MeasuredLevels
 
 
 @dataclass(frozen=True)
@@ -260,12 +264,7 @@ class MeasureTask:
     ) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        seen = self._around(chip.pixel_map, segments)
-        reference = Reference.build(seen.others, seen.segmentation)
-        levels = MeasuredLevels.concatenate([])
-        if self.levels is not None:
-            levels = self.levels(seen, sources)
-        del seen  # what follows needs most memory
+        reference, levels = self._around(chip.pixel_map, segments, sources)
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
@@ -302,17 +301,25 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndOthers:
-        """Return the exposure and the mosaic of all the others around a chip."""
+    def _around(
+        self, pixel_map: PixelMap, segments: SegmentIds | None, sources: SourceCatalog
+    ) -> _Around:
+        """Return the mosaic of all the others around a chip, and the exposure's levels there."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
-        own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        others = Others.of(store.tiles_in(generation, component, box), own, box)
-        if segments is None:
-            return OwnAndOthers(own, others)
-        label = store.read_segmentation(generation, component, box)
-        return OwnAndOthers(own, others, Segmentation.of(label, segments, component))
+        segmentation = None
+        if segments is not None:
+            label = store.read_segmentation(generation, component, box)
+            segmentation = Segmentation.of(label, segments, component)
+        levels = None
+        if self.levels is not None:
+            levels = self.levels.begun(box, sources, segmentation)
+        own = contribution_store(self.run).bands(self.mosaic.own.name, box)
+        tiles = store.tiles_in(generation, component, box)
+        others = Others.of(tiles, own, box, None if levels is None else levels.look)
+        measured = MeasuredLevels.concatenate([]) if levels is None else levels.found()
+        return _Around(Reference.build(others, segmentation), measured)
 
 
 def displacements_name(key: TaskKey) -> str:
