@@ -23,6 +23,7 @@ from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.farther import FartherSearch
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
@@ -48,6 +49,8 @@ from alignsvc.tasks.resample import contribution_store
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
+#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
+SEARCHED_PX = "searched_px"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -131,6 +134,8 @@ class MeasureTask:
         the others (the independent one).
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
+    farther : FartherSearch or None
+        When sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -146,6 +151,7 @@ class MeasureTask:
     factors: FactorBuilder
     against_all: bool
     levels: LevelMeasurement | None = None
+    farther: FartherSearch | None = None
     history: str = ""
     room_bytes: int = 0
 
@@ -153,7 +159,10 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (self.measurement, self.factors, self.against_all, self.levels)
+        settings = (
+            *(self.measurement, self.factors, self.against_all),
+            *(self.levels, self.farther),
+        )
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
@@ -171,8 +180,15 @@ class MeasureTask:
         if self.sources.segments is not None:
             ids = self.sources.segments
             segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
-        found = [self._seen(chip, sources, segments, method) for chip in self._chips()]
-        measured = Displacements.concatenate([one.displacements for one in found])
+        found = self._found(sources, segments, method)
+        measured = _all_displacements(found)
+        searched_px = method.sizes.search_radius_px or 0
+        if self.farther is not None and self.farther.is_wanted(measured, sources):
+            wider = method.searching(self.farther.radius_px)
+            more = self._found(sources, segments, wider)
+            if self.farther.is_right(_all_displacements(more), sources, searched_px):
+                found, measured = more, _all_displacements(more)
+                searched_px = self.farther.radius_px
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -191,6 +207,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
+            (SEARCHED_PX, float(searched_px)),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -231,6 +248,12 @@ class MeasureTask:
     def _chips(self) -> Iterator[ChipView]:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
+
+    def _found(
+        self, sources: SourceCatalog, segments: SegmentIds | None, method: CorrelationMeasurement
+    ) -> list[_ChipMeasured]:
+        """Return what each chip measured."""
+        return [self._seen(chip, sources, segments, method) for chip in self._chips()]
 
     def _seen(
         self,
@@ -318,6 +341,11 @@ def levels_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
+
+
+def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
+    """Return the displacements of all chips, chip after chip."""
+    return Displacements.concatenate([one.displacements for one in found])
 
 
 def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:
