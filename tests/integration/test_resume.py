@@ -25,14 +25,16 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run import events, passes, service, stored
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic
-from alignsvc.run.passes import PassSettings, begin_pass, run_pass
-from alignsvc.run.planning import make_plan
-from alignsvc.run.solved_table import restored
-from alignsvc.run.stages import ReuseCount, Tools
-from alignsvc.run.state import fold
+from alignsvc.run.driving import service
+from alignsvc.run.loop import passes
+from alignsvc.run.loop.passes import begin_pass, run_pass
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.records import events, stored
+from alignsvc.run.records.state import fold
+from alignsvc.run.stages.loop_state import LoopState, PassSettings
+from alignsvc.run.stages.mosaicking import Mosaic
+from alignsvc.run.stages.running import ReuseCount, Tools
+from alignsvc.run.stages.solved_table import restored
 from alignsvc.tasks.base import failed
 from alignsvc.tasks.merge import MergeTask
 

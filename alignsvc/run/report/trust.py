@@ -9,8 +9,8 @@ from typing import Any
 
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
 from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.run.records.result import RunResult, completion_of
 from alignsvc.run.report.contents import ReportContents
-from alignsvc.run.result import RunResult, completion_of
 from alignsvc.wording import counted
 
 

@@ -10,8 +10,8 @@ from alignsvc.io import journal
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
 from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.run import events
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.records import events
+from alignsvc.run.status.progress import RunProgress
 
 CREATED = journal.RunCreated("ab" * 20, (("format", "1"), ("input a", "1"), ("input b", "2")))
 SOLVED = events.PassSolved(1, 0.0123, 2, 77, True)

@@ -15,7 +15,7 @@ from alignsvc.io.journal import (
     SourcesFound,
 )
 from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.run.published import Publication, last_detection, publications
+from alignsvc.run.records.published import Publication, last_detection, publications
 
 TABLE = TableRef("tables/sources/x.npz", "0")
 FIRST = Solved(1, "tables/solved/1.npz", "1", 0.5, 3)
