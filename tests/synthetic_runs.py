@@ -17,7 +17,7 @@ from worked import task_ends, worker_samples
 
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Entry, bytes_from_entry
@@ -28,7 +28,6 @@ from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.io.tables import write_table
 from alignsvc.io.task_ends import TASK_ENDS
 from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run.planning.outlines import OUTLINES, Outlines
 from alignsvc.run.records.identity import input_part, setting_parts

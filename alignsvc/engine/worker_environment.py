@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 
+from alignsvc.engine.heap import HEAP_OF_A_WORKER
 from alignsvc.errors import ConfigError
 
 #: Workers share the cores: libraries that would use threads of their own get one each, which
@@ -15,14 +16,6 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-}
-
-#: glibc's heap: arrays up to the first size come from it, and it gives back what lies free beyond
-#: the second. dask's own setting (a trim threshold of 64 kB alone) makes the kernel clear new pages
-#: for every array of more than 128 kB: the measurement took three times as long.
-HEAP_OF_A_WORKER = {
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
 
 #: What the engine wants of dask (measured; see the engine's page in the design).

@@ -129,7 +129,7 @@ class BucketObjects:
         with self._explained("writing", name):
             again(lambda: self._client.put(key, content, use_multipart=False))
 
-    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+    def put_parts(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         """Write `name` whole, as `put`: its content is the parts, one after the other."""
         self.put(name, b"".join(parts))
 

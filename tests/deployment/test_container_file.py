@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from alignsvc.engine.worker_environment import HEAP_OF_A_WORKER, ONE_THREAD
+from alignsvc.engine.heap import HEAP_OF_A_WORKER
+from alignsvc.engine.worker_environment import ONE_THREAD
 from alignsvc.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from alignsvc import api
 from alignsvc.config.load import dump_config, load_config
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.outcome import ExitCode, Status, TaskOutcome
+from alignsvc.domain.outcome import Convergence, ExitCode, Status, TaskOutcome
 from alignsvc.domain.result import FitQuality
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.serial import SerialExecutor
@@ -23,7 +23,6 @@ from alignsvc.errors import ConfigError, ResourceError, TransientError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run.driving import service
 from alignsvc.run.loop import passes

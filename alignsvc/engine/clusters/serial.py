@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.clusters import CLUSTERS
+from alignsvc.engine.heap import keep_heap
 from alignsvc.engine.serial import SerialExecutor
 
 
@@ -15,5 +16,6 @@ class SerialBackend:
     """One task at a time, here: for debugging, and for machines without room for workers."""
 
     def __call__(self, context: RunContext) -> SerialExecutor:
-        """Return the executor."""
+        """Return the executor; this process keeps its heap from now on, as workers do."""
+        keep_heap()
         return SerialExecutor(context)

@@ -141,7 +141,7 @@ def room_of(side: int) -> Room:
 def tell(i: int, sums: FloatArray, known: Known, room: Room, told: Told) -> None:
     """Fill in what a source's estimate is worth, at the shift of its surfaces in the room.
 
-    `sums` are the source's, shape (4, 5), see `trial_sums`.
+    `sums` are the source's, shape (4, 5), see `sums_at`.
     """
     boxes, (sky_weight, variance, share, per_gain), expected, frees_background = known
     flux, informative, doubt, noise_sums = told

@@ -17,7 +17,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.domain.outcome import Status
+from alignsvc.domain.outcome import Convergence, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import ConfigError, DataError, RunStoreError
@@ -32,7 +32,6 @@ from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.sky.footprints import footprint
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run.loop.start_table import StartTable
 from alignsvc.run.planning.earlier_run import (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
 from alignsvc.errors import FileNotWritten, HeaderError, ResourceError
 from alignsvc.io import journal
@@ -29,7 +29,6 @@ from alignsvc.io.locations import (
 from alignsvc.io.mosaic_fits import MosaicSource, export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
 from alignsvc.run.finishing.headers import Destination, HeaderSettings, journal_edit, write_headers
 from alignsvc.run.finishing.mosaic_facts import final_standing, mosaic_facts

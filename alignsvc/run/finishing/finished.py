@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from alignsvc.config.schema import Config
 from alignsvc.domain.agreement import MethodAgreement
+from alignsvc.domain.outcome import Convergence
 from alignsvc.domain.result import ExposureResult, HeldOutResidual
 from alignsvc.io.agreement_table import read_agreement
 from alignsvc.io.corrections_table import read_corrections
@@ -19,7 +20,6 @@ from alignsvc.io.locations import (
     RunLocations,
 )
 from alignsvc.io.places import Place
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.finishing.finish import summaries
 from alignsvc.run.finishing.sharpness import mosaic_sharpening
 from alignsvc.run.loop.driver import solved_passes

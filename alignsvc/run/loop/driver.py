@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.io.journal import ExposureEnded, LoopEnded, VerdictGiven
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.solve.verdict import judge
 from alignsvc.reasons import SkipReason
 from alignsvc.run.loop.held_out import HeldOutTables

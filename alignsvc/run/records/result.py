@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from alignsvc.domain.agreement import MethodAgreement, agreement_warnings
-from alignsvc.domain.outcome import ExitCode, Status
+from alignsvc.domain.outcome import Convergence, ExitCode, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.io.journal import Planned
 from alignsvc.io.places import Place
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.numerics.sources.sharpness import Sharpening
 
 #: Chips that a sentence names.

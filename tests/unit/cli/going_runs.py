@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from alignsvc.domain.outcome import Status, TaskKey, TaskOutcome, TaskStatus
+from alignsvc.domain.outcome import Convergence, Status, TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.records import events
 from alignsvc.run.status.progress import RunProgress
 

@@ -15,9 +15,9 @@ from alignsvc.domain.agreement import (
     NotCompared,
     least_sigma,
 )
+from alignsvc.domain.outcome import Convergence
 from alignsvc.errors import RunStoreError
 from alignsvc.io.agreement_table import agreement_to_ecsv, read_agreement
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import SkipReason
 from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.contents import ReportContents

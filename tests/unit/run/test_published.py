@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignsvc.domain.outcome import Convergence
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import (
     Cleaned,
@@ -14,7 +15,6 @@ from alignsvc.io.journal import (
     Solved,
     SourcesFound,
 )
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.records.published import Publication, last_detection, publications
 
 TABLE = TableRef("tables/sources/x.npz", "0")

@@ -13,9 +13,8 @@ import pytest
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.result import ChipApart, ExposureResult, FitQuality, HeldOutResidual
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.run.planning.outlines import Outlines
 from alignsvc.run.records.result import PassSummary, RunResult
 from alignsvc.run.records.state import RunState
