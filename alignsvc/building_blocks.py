@@ -29,7 +29,7 @@ from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.numerics.solve.steps import step_correction
-from alignsvc.run.scene_workers import SceneWorkers
+from alignsvc.run.stages.scene_workers import SceneWorkers
 
 
 @dataclass(frozen=True, slots=True)

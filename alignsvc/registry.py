@@ -12,7 +12,6 @@ A new plug-in is one new file in the family's package; nothing else is edited.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import pkgutil
 import types
@@ -21,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from alignsvc.errors import ConfigError
+from alignsvc.spelling import nearest
 from alignsvc.wording import wanted_words
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         if name not in self._classes and name in self._modules():
             importlib.import_module(f"{self._package}.{name}")
         if name not in self._classes and name not in (known := self.names()):
-            raise ConfigError(f"no {self.family} is named {name!r}{_nearest(name, known)}")
+            raise ConfigError(f"no {self.family} is named {name!r}{nearest(name, known)}")
         return self._classes[name]
 
     def build(self, name: str, settings: Mapping[str, object]) -> T:
@@ -88,7 +88,7 @@ class Registry(Generic[T]):
         for key in settings:
             if key not in fields:
                 raise ConfigError(
-                    f"{self.family} {name!r} has no setting {key!r}{_nearest(key, fields)}"
+                    f"{self.family} {name!r} has no setting {key!r}{nearest(key, fields)}"
                 )
         hints = typing.get_type_hints(cls)
         for key, value in settings.items():
@@ -120,9 +120,3 @@ def _suits(value: object, hint: object) -> bool:
     if hint in (str, bool, types.NoneType):
         return isinstance(value, typing.cast(type, hint))
     return True
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (known: {', '.join(known) or 'none'})"

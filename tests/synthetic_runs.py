@@ -17,7 +17,7 @@ from worked import task_ends, worker_samples
 
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Entry, bytes_from_entry
@@ -28,11 +28,10 @@ from alignsvc.io.run_logs import LogKind, LogLine, LogWriter
 from alignsvc.io.tables import write_table
 from alignsvc.io.task_ends import TASK_ENDS
 from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind, SkipReason
-from alignsvc.run.identity import input_part, setting_parts
-from alignsvc.run.outlines import OUTLINES, Outlines
-from alignsvc.run.solved_table import SolvedTable, pass_name
+from alignsvc.run.planning.outlines import OUTLINES, Outlines
+from alignsvc.run.records.identity import input_part, setting_parts
+from alignsvc.run.stages.solved_table import SolvedTable, pass_name
 
 #: When such runs began, seconds since 1970.
 BEGUN_S = 1.7e9
@@ -231,6 +230,7 @@ class SyntheticRun:
             apart_name=np.empty(0, "U1"),
             apart_offset_px=empty,
             apart_error_px=np.empty(0),
+            floor_arcsec=np.zeros(n),
         )
 
     def _write_log(self, objects: LocalObjects) -> None:

@@ -31,23 +31,23 @@ from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
-from alignsvc.run.applying import Target
-from alignsvc.run.cancelling import Cancellation
-from alignsvc.run.cleaning import Cleaning
-from alignsvc.run.describing import describe
-from alignsvc.run.explaining import Explanation
-from alignsvc.run.listing import ListedRun
-from alignsvc.run.plan import Plan
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.pulls import Pulls
-from alignsvc.run.result import RunResult
-from alignsvc.run.scene_workers import SceneWorkers
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, SourceResiduals
 from alignsvc.run.seeing.mosaic_image import MosaicImage, SkySquare
 from alignsvc.run.seeing.picture import RunPicture
-from alignsvc.run.service import RunOptions
-from alignsvc.run.status import RunStatus
-from alignsvc.run.submitting import Rehearsal, Submission
-from alignsvc.run.watching import Seen
+from alignsvc.run.stages.scene_workers import SceneWorkers
+from alignsvc.run.status.explaining import Explanation
+from alignsvc.run.status.listing import ListedRun
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.watching import Seen
+from alignsvc.run.verbs.applying import Target
+from alignsvc.run.verbs.cancelling import Cancellation
+from alignsvc.run.verbs.cleaning import Cleaning
+from alignsvc.run.verbs.describing import describe
+from alignsvc.run.verbs.submitting import Rehearsal, Submission
 
 __all__ = [
     "Cancellation",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from alignsvc.io.header_files import revert as revert_file
 from alignsvc.io.places import Place, place_of, run_place
-from alignsvc.run.applying import Target, apply_run, each_written
-from alignsvc.run.applying import apply_from as put_on_files
-from alignsvc.run.applying import destination as target_of
+from alignsvc.run.verbs.applying import Target, apply_run, each_written
+from alignsvc.run.verbs.applying import apply_from as put_on_files
+from alignsvc.run.verbs.applying import destination as target_of
 
 
 def destination(

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from alignsvc.errors import ConfigError, DamagedProduct
 from alignsvc.io.locations import REPORT_JSON, RunLocations
 from alignsvc.io.places import Place, run_place
-from alignsvc.run import stored
-from alignsvc.run.explaining import Explanation, explain_exposure
-from alignsvc.run.listing import ListedRun
-from alignsvc.run.listing import list_runs as runs_below
+from alignsvc.run.records import stored
 from alignsvc.run.report.pulls import Pulls, find_pulls
 from alignsvc.run.seeing.exposure_detail import (
     ExposureDetail,
@@ -21,8 +18,11 @@ from alignsvc.run.seeing.exposure_detail import (
 )
 from alignsvc.run.seeing.mosaic_image import MosaicImage, SkySquare, find_mosaic_image
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.status import RunStatus
-from alignsvc.run.watching import Looking, Seen, run_status, watched
+from alignsvc.run.status.explaining import Explanation, explain_exposure
+from alignsvc.run.status.listing import ListedRun
+from alignsvc.run.status.listing import list_runs as runs_below
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.watching import Looking, Seen, run_status, watched
 
 if TYPE_CHECKING:  # an extra
     from alignsvc.dashboard.monitor import RunMonitor

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from alignsvc.config.schema import Config
 from alignsvc.numerics.compiled import loops_used
-from alignsvc.run import service
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.driving import service
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 #: As few exposures, and as small ones, as go through all that a run does.

@@ -8,17 +8,18 @@ from alignsvc.config.load import load_config
 from alignsvc.config.schema import Config, RunSection
 from alignsvc.errors import ConfigError
 from alignsvc.io.places import Place, run_place
-from alignsvc.run import attaching, events
-from alignsvc.run.cancelling import Cancellation, cancel_run
-from alignsvc.run.checking import checked
-from alignsvc.run.cleaning import Cleaning, clean_run
-from alignsvc.run.plan import Plan
-from alignsvc.run.result import RunResult
-from alignsvc.run.retrying import retry_failed
-from alignsvc.run.service import RunOptions
-from alignsvc.run.submitting import Rehearsal, Submission
-from alignsvc.run.submitting import rehearse as rehearse_config
-from alignsvc.run.submitting import submit as submit_config
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records import events
+from alignsvc.run.records.result import RunResult
+from alignsvc.run.verbs import attaching
+from alignsvc.run.verbs.cancelling import Cancellation, cancel_run
+from alignsvc.run.verbs.checking import checked
+from alignsvc.run.verbs.cleaning import Cleaning, clean_run
+from alignsvc.run.verbs.retrying import retry_failed
+from alignsvc.run.verbs.submitting import Rehearsal, Submission
+from alignsvc.run.verbs.submitting import rehearse as rehearse_config
+from alignsvc.run.verbs.submitting import submit as submit_config
 
 
 def align(
@@ -113,7 +114,7 @@ def resume(run: Place | str, options: RunOptions | None = None) -> RunResult:
 
 
 def retry(run: Place | str, options: RunOptions | None = None) -> RunResult:
-    """Try the failed exposures of a run again; see `alignsvc.run.retrying` for what that means."""
+    """Try the failed exposures of a run again; `alignsvc.run.verbs.retrying` says how."""
     return retry_failed(run_place(str(run)), options or RunOptions())
 
 

@@ -16,10 +16,11 @@ from alignsvc.io.locations import CORRECTIONS, RunLocations
 from alignsvc.io.places import Place, place_of, run_place
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
-from alignsvc.run import service, stored
+from alignsvc.run.driving.plans import stored_plan
+from alignsvc.run.records import stored
 from alignsvc.simulation.evaluate import evaluate as evaluate_against
 from alignsvc.simulation.footprint_errors import footprint_errors
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 from alignsvc.simulation.truth import from_json
 
@@ -49,7 +50,7 @@ def evaluate(run: Place | str, directory: Path | str) -> Mapping[str, object]:
     """Return how far a run's corrections are from the truth in `directory`, as JSON values."""
     run = run_place(str(run))
     state, config = stored.state_of(run), stored.stored_config(run)
-    plan = service.stored_plan(run, config)
+    plan = stored_plan(run, config)
     rows = read_corrections(RunLocations(run).path(CORRECTIONS))
     of_id = {row.id: row for row in rows}
     totals = {

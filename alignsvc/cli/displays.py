@@ -21,8 +21,8 @@ from rich.text import Text
 from alignsvc.cli.options import Output
 from alignsvc.cli.output import printable
 from alignsvc.cli.progress_text import BLOCKS, HASHES, headers_line, progress_line, progress_lines
-from alignsvc.run.events import HeadersRead
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.records.events import HeadersRead
+from alignsvc.run.status.progress import RunProgress
 
 #: Frames a second of the display of a terminal.
 _FRAMES_PER_S = 4

@@ -10,10 +10,10 @@ from alignsvc.cli.output import ask
 from alignsvc.io.control import Progress
 from alignsvc.io.journal import DriverStarted, Finished, PassStarted, StageFinished
 from alignsvc.io.journal_store import Entry
-from alignsvc.run import events
-from alignsvc.run.keeping import progress_after
-from alignsvc.run.seeing.progress import RunProgress
-from alignsvc.run.watching import entry_line
+from alignsvc.run.driving.keeping import progress_after
+from alignsvc.run.records import events
+from alignsvc.run.status.progress import RunProgress
+from alignsvc.run.status.watching import entry_line
 
 
 class Driven:

@@ -5,35 +5,31 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
-from alignsvc.cli.options import AsJson, Output, with_output
-from alignsvc.cli.output import print_error, print_lines
-from alignsvc.domain.outcome import ExitCode
-from alignsvc.errors import (
-    AlignError,
-    ConfigError,
-    DataError,
-    HeaderError,
-    RunCancelled,
-    RunInterrupted,
+from alignsvc.cli.ends import Stopped, ended_by, ended_by_interrupt, run_named
+from alignsvc.cli.options import (
+    AsJson,
+    Attempt,
+    ConfigFile,
+    Output,
+    Overrides,
+    RunDirectory,
+    Wanted,
+    Workers,
+    with_options,
 )
+from alignsvc.cli.output import print_lines
+from alignsvc.domain.outcome import ExitCode
+from alignsvc.errors import ConfigError
 from alignsvc.io.places import folder_place, place_of, run_place
-from alignsvc.io.whole_files import DISK_REFUSES
-from alignsvc.redaction import redacted
 from alignsvc.version import VERSION
 from alignsvc.wording import counted
-
-#: Typer brings a click of its own or uses the installed one: the base of this one's errors.
-UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="alignsvc",
@@ -41,26 +37,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.")]
-# What is parsed is a `Place`: a Path, or a UrlPlace; typer knows no unions.
-RunDirectory = Annotated[
-    Path, typer.Argument(metavar="RUN", parser=run_place, help="The run's directory, or its URL.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Override a key of the configuration."),
-]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; all cores by default.")]
-Extend = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="RUN", parser=run_place, help="A finished run that the exposures join; only read."
-    ),
-]
-Freeze = Annotated[
-    bool, typer.Option("--freeze", help="Keep the corrections of that run: they hold the frame.")
-]
 
 
 def main() -> NoReturn:
@@ -74,43 +50,13 @@ def exit_code(arguments: Sequence[str]) -> ExitCode:
     try:
         # Without standalone mode typer returns the code of an Exit and raises all else.
         code = app(list(arguments) or ["--help"], prog_name="alignsvc", standalone_mode=False)
-    except AlignError as error:
-        return _ended(str(error), exit_code_of(error))
-    except UsageError as error:
-        return _ended(_usage(error), ExitCode.BAD_CONFIGURATION)
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
-        if isinstance(error, OSError) and error.errno in DISK_REFUSES:
-            return _ended(f"{error}; mend that and `alignsvc resume RUN`", ExitCode.RUN_STORE)
-        return _ended(_internal(error), ExitCode.INTERNAL)
+        return ended_by(error)
     if code == ExitCode.INTERRUPTED:
-        return _ended("interrupted; `alignsvc resume RUN` goes on", ExitCode.INTERRUPTED)
+        return ended_by_interrupt()
     return ExitCode(code or ExitCode.DONE)
-
-
-def exit_code_of(error: AlignError) -> ExitCode:
-    """Return the contract's exit code for an error that ended a command."""
-    if isinstance(error, ConfigError):
-        return ExitCode.BAD_CONFIGURATION
-    if isinstance(error, RunCancelled | _Stopped):
-        return ExitCode.INTERRUPTED
-    if isinstance(error, HeaderError | DataError):
-        return ExitCode.SOME_FAILED
-    return ExitCode.RUN_STORE
-
-
-class _Stopped(AlignError):
-    """Something came to its end before its time; not an error."""
-
-
-@contextmanager
-def _run_named() -> Iterator[None]:
-    """Name the run where Ctrl-C, or a signal, ended a driver."""
-    try:
-        yield
-    except RunInterrupted as error:
-        raise _Stopped(f"interrupted; `alignsvc resume {error}` goes on") from error
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -118,89 +64,51 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _ended(sentence: str, code: ExitCode) -> ExitCode:
-    print_error(f"alignsvc: {redacted(sentence)}")
-    return code
-
-
-def _usage(error: Exception) -> str:
-    message = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
-    text = " ".join(message.split()).removesuffix(".")
-    context = getattr(error, "ctx", None)
-    asked = context.command_path if context is not None else "alignsvc"
-    return f"{text}; `{asked} --help` shows what can be given"
-
-
-def _internal(error: Exception) -> str:
-    """Return a sentence on an error that nobody foresaw; the traceback goes to a file."""
-    trace = "".join(traceback.format_exception(error))
-    text = " ".join(str(error).split())
-    handle, name = tempfile.mkstemp(prefix="alignsvc-traceback-", suffix=".txt")
-    with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor
-        file.write(redacted(trace))
-    return (
-        f"internal error: {type(error).__name__}: {text}; this is a bug of alignsvc "
-        f"{VERSION}, please report it with the traceback in {name}"
-    )
-
-
 @app.command()
-@with_output
-def run(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    workers: Workers = None,
-    confirm: Annotated[bool, typer.Option(help="Ask after each pass.")] = False,
-    new: Annotated[bool, typer.Option(help="Replace a run of another identity.")] = False,
-    extend: Extend = None,
-    freeze: Freeze = False,
-    *,
-    output: Output,
-) -> None:
+@with_options
+def run(config: ConfigFile, wanted: Wanted, attempt: Attempt, output: Output) -> None:
     """Align the exposures that CONFIG names."""
     from alignsvc import api
     from alignsvc.cli import show
 
-    with _run_named(), show.progress(output) as listener:
+    with run_named(), show.progress(output) as listener:
         result = api.align(
             config,
             api.RunOptions(
-                overrides=tuple(overrides or ()),
-                workers=workers,
-                replace=new,
+                overrides=wanted.overrides,
+                workers=attempt.workers,
+                replace=attempt.new,
                 listener=listener,
-                go_on=listener.ask_to_go_on if confirm else None,
+                go_on=listener.ask_to_go_on if attempt.confirm else None,
             ),
-            extend=extend,
-            freeze=freeze,
+            extend=wanted.extend,
+            freeze=wanted.freeze,
         )
     show.result(result, output)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
-@with_output
-def check(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    extend: Extend = None,
-    freeze: Freeze = False,
-    *,
-    output: Output,
-) -> None:
+@with_options
+def check(config: ConfigFile, wanted: Wanted, output: Output) -> None:
     """Read every header and show the plan; run nothing."""
     from alignsvc import api
     from alignsvc.cli import show
 
-    given = tuple(overrides or ())
     with show.progress(output) as listener:
-        plan = api.check(config, given, extend=extend, freeze=freeze, listener=listener)
+        plan = api.check(
+            config,
+            wanted.overrides,
+            extend=wanted.extend,
+            freeze=wanted.freeze,
+            listener=listener,
+        )
     show.plan(plan, as_json=output.as_json)
     raise typer.Exit(plan.exit_code)
 
 
 @app.command()
-@with_output
+@with_options
 def submit(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -235,7 +143,7 @@ def status(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@with_output
+@with_options
 def watch(
     run_directory: RunDirectory,
     interval: Annotated[
@@ -251,9 +159,9 @@ def watch(
     try:
         last = show_runs.watched(api.watch(run_directory, interval), output)
     except KeyboardInterrupt as error:
-        raise _Stopped(f"{run_directory}: no longer watched; the run goes on") from error
+        raise Stopped(f"{run_directory}: no longer watched; the run goes on") from error
     if last.state.exit_code is None:
-        raise _Stopped(last.lines()[0])
+        raise Stopped(last.lines()[0])
     raise typer.Exit(last.state.exit_code)
 
 
@@ -267,7 +175,7 @@ def cancel(run_directory: RunDirectory, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@with_output
+@with_options
 def resume(
     run_directory: RunDirectory,
     workers: Workers = None,
@@ -278,14 +186,14 @@ def resume(
     from alignsvc import api
     from alignsvc.cli import show
 
-    with _run_named(), show.progress(output) as listener:
+    with run_named(), show.progress(output) as listener:
         result = api.resume(run_directory, api.RunOptions(workers=workers, listener=listener))
     show.result(result, output)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
-@with_output
+@with_options
 def retry(
     run_directory: RunDirectory,
     failed: Annotated[bool, typer.Option("--failed", help="The exposures that failed.")] = False,
@@ -299,7 +207,7 @@ def retry(
 
     if not failed:
         raise ConfigError("retry: wanted --failed: the exposures that failed are tried again")
-    with _run_named(), show.progress(output) as listener:
+    with run_named(), show.progress(output) as listener:
         result = api.retry(run_directory, api.RunOptions(workers=workers, listener=listener))
     show.result(result, output)
     raise typer.Exit(result.exit_code)

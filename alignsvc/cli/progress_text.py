@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alignsvc.io.control import Progress
-from alignsvc.run.events import HeadersRead
-from alignsvc.run.pace import Forecast
-from alignsvc.run.seeing.progress import RunProgress
-from alignsvc.run.stage_words import count_words, rate_words, stage_words, task_words
-from alignsvc.run.status import age_text
-from alignsvc.run.worker_words import worker_words
+from alignsvc.run.records.events import HeadersRead
+from alignsvc.run.records.stage_words import count_words, rate_words, stage_words, task_words
+from alignsvc.run.records.worker_words import worker_words
+from alignsvc.run.status.pace import Forecast
+from alignsvc.run.status.progress import RunProgress
+from alignsvc.run.status.run_status import age_text
 
 #: Of a bar: what is done, and what is not; the second where a terminal knows ASCII alone.
 BLOCKS, HASHES = "█░", "#."

@@ -13,8 +13,9 @@ from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.errors import NotAllWritten
 from alignsvc.io.places import Place
-from alignsvc.run.events import Event, PassSolved
-from alignsvc.run.plan import Plan
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records.events import Event, PassSolved
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.summary import (
     Json,
     ended_lines,
@@ -23,10 +24,9 @@ from alignsvc.run.report.summary import (
     report_lines,
     result_json,
 )
-from alignsvc.run.result import RunResult
-from alignsvc.run.status import RunStatus
-from alignsvc.run.submitted_driver import driver_json
-from alignsvc.run.submitting import Rehearsal, Submission
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.submitted_driver import driver_json
+from alignsvc.run.verbs.submitting import Rehearsal, Submission
 
 
 class Progressing(Protocol):

@@ -11,11 +11,11 @@ from alignsvc.cli.options import Output
 from alignsvc.cli.output import Terminal, print_json, print_lines
 from alignsvc.io.journal import Cancelled, Cleaned, Finished, LoopEnded, Retried, Solved
 from alignsvc.io.journal_store import Entry
-from alignsvc.run.explaining import Explanation
-from alignsvc.run.listing import ListedRun, run_lines
-from alignsvc.run.seeing.standing_now import driver_time_s
-from alignsvc.run.status import RunStanding, RunStatus
-from alignsvc.run.watching import Seen
+from alignsvc.run.status.explaining import Explanation
+from alignsvc.run.status.listing import ListedRun, run_lines
+from alignsvc.run.status.run_status import RunStanding, RunStatus
+from alignsvc.run.status.standing_now import driver_time_s
+from alignsvc.run.status.watching import Seen
 
 
 class Told(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 from alignsvc.config.schema import Config
 from alignsvc.errors import ConfigError
 from alignsvc.redaction import has_credentials, redacted
+from alignsvc.spelling import nearest
 from alignsvc.wording import wanted_words
 
 #: How pydantic begins what our own checks say.
@@ -184,7 +184,7 @@ def _sentence(path: tuple[str, ...], errors: list[ErrorDetails]) -> str:
     key = ".".join(path)
     kinds = {error["type"] for error in errors}
     if kinds == {"extra_forbidden"}:
-        return f"unknown key {key!r}{_nearest(path)}"
+        return f"unknown key {key!r}{_nearest_key(path)}"
     if kinds == {"missing"} and path[-1] == errors[0]["loc"][-1]:
         return f"{key!r} is required"
     own = [error["msg"].removeprefix(_OWN) for error in errors if error["type"] == "value_error"]
@@ -209,14 +209,11 @@ def _found(errors: list[ErrorDetails]) -> str:
     return f"{shown} in it" if isinstance(error["loc"][-1], int) else shown
 
 
-def _nearest(path: tuple[str, ...]) -> str:
+def _nearest_key(path: tuple[str, ...]) -> str:
     model: type[BaseModel] | None = Config
     for part in path[:-1]:
         model = _section(model, part) if model is not None else None
-    known = list(model.model_fields) if model is not None else []
-    close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (known here: {', '.join(known)})"
+    return nearest(path[-1], list(model.model_fields) if model is not None else [])
 
 
 def _one_line(error: Exception) -> str:

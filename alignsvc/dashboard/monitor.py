@@ -12,13 +12,13 @@ import traitlets
 
 from alignsvc.errors import AlignError, TransientError
 from alignsvc.io.places import Place
-from alignsvc.run.cancelling import cancel_run
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.records.stored import stored_config
 from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.parts import PARTS, ShownParts
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.service import RunOptions
-from alignsvc.run.stored import stored_config
-from alignsvc.run.submitting import submit
+from alignsvc.run.verbs.cancelling import cancel_run
+from alignsvc.run.verbs.submitting import submit
 from alignsvc.views import style, widget_script
 
 #: So long after a button a run is looked at that does not go on yet: its driver has to begin.

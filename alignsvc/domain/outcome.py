@@ -1,4 +1,4 @@
-"""How tasks and exposures end; the reasons are in `alignsvc.reasons`."""
+"""How tasks, exposures and the loop end; the reasons are in `alignsvc.reasons`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ class Status(StrEnum):
     ALIGNED = "aligned"
     SKIPPED = "skipped"
     FAILED = "failed"
+
+
+class Convergence(StrEnum):
+    """Where the loop stands after a pass."""
+
+    RUNNING = "running"
+    CONVERGED = "converged"
+    STALLED = "stalled"
+    DIVERGING = "diverging"
+    MAX_ITERATIONS = "max_iterations"
 
 
 class Verdict(StrEnum):

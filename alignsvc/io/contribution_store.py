@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import IntArray
+from alignsvc.domain.arrays import Float32Array, IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.codec import json_from, sealed, unsealed, value_from
-from alignsvc.io.contribution_parts import FetchedContribution, naming_tile, pieces_in
+from alignsvc.io.contribution_parts import FetchedContribution
 from alignsvc.io.contribution_patches import (
     checksum_over,
     patch_checksum,
@@ -31,6 +31,7 @@ from alignsvc.io.contribution_patches import (
 )
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
+from alignsvc.io.shards import part_of
 from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.stores import objects_at
 from alignsvc.io.tiled_arrays import Piece, TiledArray
@@ -184,18 +185,27 @@ class ContributionStore:
         DamagedProduct
             There is none under `key`, or a chunk of it is missing or damaged: its tile is named.
         """
-        stored = self.stored(key)
-        planes = np.zeros((_N_PLANES, *box.shape), np.float32)
-        pieces = pieces_in(stored, box)
-        places = [planes[:, *common.slices_in(box)] for common in pieces]
-        with naming_tile(stored):
-            self._array(stored.whole).opened().copy_each(pieces.values(), places)
-        for tile in stored.patched:
-            if not stored.tile_box(tile).intersect(box).is_empty:
-                patch = self.patch(stored, tile).cut(box)
-                for pixels, values in zip(planes, patch.after, strict=True):
-                    pixels.reshape(-1)[patch.at] = values
+        planes = np.empty((_N_PLANES, *box.shape), np.float32)
+        for _ in self._bands(self.stored(key), box, lambda band: planes[:, *band.slices_in(box)]):
+            pass
         return Contribution(box, planes[0], planes[1])
+
+    def bands(self, key: str, box: PixelBox) -> Iterator[Contribution]:
+        """Yield what `read` returns in bands of whole rows, from the first to the last.
+
+        The pixels of a band are there until the next is asked for: they stay in the processor's
+        cache, and no plane of the box is made.
+
+        Raises
+        ------
+        DamagedProduct
+            As of `read`, when the first is asked for or that band.
+        """
+        stored = self.stored(key)
+        height, _ = part_of(stored.tile_shape)
+        room = np.empty((_N_PLANES, height, box.shape[1]), np.float32)
+        for band, planes in self._bands(stored, box, lambda band: room[:, : band.shape[0]]):
+            yield Contribution(band, planes[0], planes[1])
 
     def patch(self, stored: StoredContribution, tile: TileId) -> Patch:
         """Return what a contribution has otherwise than its base in a tile, over that tile.
@@ -233,11 +243,8 @@ class ContributionStore:
         DamagedProduct
             As of `read`, when it is a contribution's turn.
         """
-
-        def fetch(stored: StoredContribution) -> FetchedContribution:
-            return FetchedContribution.of(stored, self._array(stored.whole).opened(), box)
-
-        for fetched in self.objects.each(fetch, each, _READ_AT_ONCE):
+        fetched_each = self.objects.each(lambda one: self._fetched(one, box), each, _READ_AT_ONCE)
+        for fetched in fetched_each:
             yield from fetched.parts()
 
     def saturated(self, key: str) -> IntArray:
@@ -301,6 +308,23 @@ class ContributionStore:
         tiles = sorted(grid.tiles_touching(given.box))
         written = zip(tiles, self.objects.each(write, tiles, _AT_ONCE), strict=True)
         return {tile: checksum for tile, checksum in written if checksum is not None}
+
+    def _bands(
+        self, stored: StoredContribution, box: PixelBox, place: Callable[[PixelBox], Float32Array]
+    ) -> Iterator[tuple[PixelBox, Float32Array]]:
+        """Yield bands of a box as `FetchedContribution.bands`, with the patches laid over them."""
+        n_columns = box.shape[1]
+        over = [self.patch(stored, tile).cut(box) for tile in stored.patched]
+        for band, planes in self._fetched(stored, box).bands(box, place):
+            first, last = ((y - box.y0) * n_columns for y in (band.y0, band.y1))
+            for patch in over:
+                here = slice(*np.searchsorted(patch.at, (first, last)))
+                for plane, values in zip(planes, patch.after, strict=True):
+                    plane.reshape(-1)[patch.at[here] - first] = values[here]
+            yield band, planes
+
+    def _fetched(self, stored: StoredContribution, box: PixelBox) -> FetchedContribution:
+        return FetchedContribution.of(stored, self._array(stored.whole).opened(), box)
 
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias, get_args
 
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.task import TableRef
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.redaction import redacted
 
 

@@ -74,7 +74,7 @@ class ObjectStore(Protocol):
         """Write `name` whole, in place of what was there."""
         ...
 
-    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+    def put_parts(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         """Write `name` whole, as `put`: its content is the parts, one after the other."""
         ...
 
@@ -207,7 +207,7 @@ class LocalObjects:
         """Write `name` whole, in place of what was there."""
         self.put_parts(name, [content])
 
-    def put_parts(self, name: str, parts: Sequence[bytes]) -> None:
+    def put_parts(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
         """Write `name` whole, as `put`: its content is the parts, one after the other."""
         path = self._path(name)
         with self._explained("writing", name), self._partial(path, parts) as partial:
@@ -292,7 +292,7 @@ class LocalObjects:
         return explained(f"run store {self.root}: {doing} {name}")
 
     @contextmanager
-    def _partial(self, path: Path, parts: Sequence[bytes]) -> Iterator[Path]:
+    def _partial(self, path: Path, parts: Sequence[bytes | memoryview]) -> Iterator[Path]:
         """Write the parts beside `path` under a name of its own; it is gone afterwards."""
         partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
         try:

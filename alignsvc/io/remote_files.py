@@ -19,10 +19,8 @@ from typing import Any, BinaryIO, NoReturn, cast
 from obstore import exceptions
 
 from alignsvc.errors import ConfigError, DataError, RunStoreError, TransientError
-from alignsvc.io.buckets import (
+from alignsvc.io.bucket_clients import (
     NO_CREDENTIALS,
-    BucketObjects,
-    Purpose,
     again,
     client_for,
     has_no_credentials,
@@ -30,6 +28,7 @@ from alignsvc.io.buckets import (
     plain,
     refusal,
 )
+from alignsvc.io.buckets import BucketObjects, Purpose
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
 from alignsvc.io.reading_ahead import read_ahead
 from alignsvc.reasons import FailureKind

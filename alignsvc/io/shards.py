@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from alignsvc.io.closing_checksums import (
     CHECKSUM_BYTES,
+    Content,
     as_bytes,
     check_closed,
     checksum_of,
@@ -51,7 +53,7 @@ _LINE = 64
 class PackedShard(NamedTuple):
     """A tile as it is stored: `content` piece by piece, its `checksum`, and if all of it is 0."""
 
-    content: list[bytes]
+    content: list[bytes | memoryview]
     checksum: int
     is_empty: bool
 
@@ -110,14 +112,14 @@ class Shards:
         """
         where = np.full((*self._grid, 2), _ABSENT, _WHERE)
         checksums = np.zeros(self._grid, _CHECKSUM)
-        content, end = list[bytes](), 0
+        content, end = list[bytes | memoryview](), 0
         for plane, row, column in np.ndindex(self._grid):
-            pixels = self._pixels(planes[plane], within, (row, column))
-            if pixels is None:
+            given = self._given(planes[plane], within, (row, column))
+            if given is None:
                 continue
-            packed = _codec(pixels, is_noise=plane in noise).encode(pixels)
+            packed = self._packed(given, is_noise=plane in noise)
             checksum = checksum_of(packed)
-            content += [packed, as_bytes(checksum)]
+            content += [packed if isinstance(packed, bytes) else packed.data, as_bytes(checksum)]
             size = len(packed) + CHECKSUM_BYTES
             where[plane, row, column] = end, size
             checksums[plane, row, column] = checksum
@@ -127,10 +129,10 @@ class Shards:
         of_all = _checksum_of_all(where, checksums)
         return PackedShard([*content, index, mark], of_all, is_empty=not content)
 
-    def _pixels(
+    def _given(
         self, plane: NDArray[Any], within: tuple[slice, slice], at: tuple[int, int]
-    ) -> NDArray[Any] | None:
-        """Return the pixels of a part, of its shape, row after row; None if all are 0."""
+    ) -> _Given | None:
+        """Return what a plane has of a part; None if all of that is 0."""
         there, here = [], []
         for k, size, of in zip(at, self.part, within, strict=True):
             first, last = max(k * size, of.start), min((k + 1) * size, of.stop)
@@ -140,13 +142,32 @@ class Shards:
             here.append(slice(first - k * size, last - k * size))
         pixels = plane[tuple(there)]
         # A row across the middle spares looking at all pixels of most parts.
-        if not (pixels[len(pixels) // 2].any() or pixels.any()):
-            return None
-        if pixels.shape == self.part:
-            return np.ascontiguousarray(pixels, self.dtype)
-        whole = np.zeros(self.part, self.dtype)
-        whole[tuple(here)] = pixels
-        return whole
+        is_empty = not (pixels[len(pixels) // 2].any() or pixels.any())
+        return None if is_empty else _Given(pixels, tuple(here))
+
+    def _packed(self, given: _Given, *, is_noise: bool) -> Content:
+        """Return a part as a frame of Blosc, 0 where nothing is given."""
+        pixels, here = given
+        is_whole = pixels.shape == self.part
+        if is_noise and is_whole and _has_no_hole(pixels):
+            frame = np.empty(_HEAD_BYTES + pixels.size * self.dtype.itemsize, np.uint8)
+            frame[:_HEAD_BYTES] = np.frombuffer(_head_of_noise(self.part, self.dtype), np.uint8)
+            frame[_HEAD_BYTES:].view(self.dtype).reshape(self.part)[...] = pixels
+            return frame
+        if is_whole:
+            whole = np.ascontiguousarray(pixels, self.dtype)
+        else:
+            whole = np.zeros(self.part, self.dtype)
+            whole[here] = pixels
+        packed: bytes = (_WITHOUT_HOLES if is_noise else _SQUEEZED).encode(whole)
+        return packed
+
+
+class _Given(NamedTuple):
+    """Pixels of a part, and their rows and columns in it."""
+
+    pixels: NDArray[Any]
+    rows_and_columns: tuple[slice, ...]
 
 
 class PartRoom:
@@ -249,11 +270,20 @@ def _divisor(size: int, most: int) -> int:
     return found if 2 * found >= most else size
 
 
-def _codec(pixels: NDArray[Any], *, is_noise: bool) -> Blosc:
-    if not is_noise:
-        return _SQUEEZED
+def _has_no_hole(pixels: NDArray[Any]) -> bool:
+    """Whether none of the outermost pixels is 0: where an exposure ends, or nothing is known."""
     edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
-    return _AS_IT_IS if all(edge.all() for edge in edges) else _WITHOUT_HOLES
+    return all(edge.all() for edge in edges)
+
+
+@lru_cache(maxsize=8)
+def _head_of_noise(part: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
+    """Return how a frame of Blosc begins in which all pixels of a part follow as they are.
+
+    Then they need not be gathered for Blosc, which would copy them once more.
+    """
+    packed: bytes = _AS_IT_IS.encode(np.zeros(part, dtype))
+    return packed[:_HEAD_BYTES]
 
 
 def _checksum_of_all(where: NDArray[Any], checksums: NDArray[Any]) -> int:

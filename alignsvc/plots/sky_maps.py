@@ -34,7 +34,7 @@ from alignsvc.plots.figures import (
     scale_arrow,
     scale_beside,
 )
-from alignsvc.run.outlines import Outlines
+from alignsvc.run.planning.outlines import Outlines
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture
 

@@ -23,7 +23,7 @@ from alignsvc.plots.figures import (
     say_nothing_to_show,
 )
 from alignsvc.run.seeing.picture import RunPicture
-from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.status.stage_times import StageTime
 
 #: Part of a row that a bar fills.
 _BAR = 0.6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import read_table, table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.farther import FartherSearch
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.worst_sources import WorstSources
@@ -29,11 +31,7 @@ from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
-from alignsvc.numerics.sources.level_measurement import (
-    LevelMeasurement,
-    MeasuredLevels,
-    OwnAndOthers,
-)
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
 from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.segmentation import Segmentation
 from alignsvc.numerics.sources.selection import held_out
@@ -51,6 +49,8 @@ from alignsvc.tasks.resample import contribution_store
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
+#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
+SEARCHED_PX = "searched_px"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -108,6 +108,13 @@ class _ChipMeasured:
     shape: tuple[int, int]
 
 
+class _Around(NamedTuple):
+    """The mosaic of all the others around a chip, and how bright the exposure is beside it."""
+
+    reference: Reference
+    levels: MeasuredLevels
+
+
 @dataclass(frozen=True)
 class MeasureTask:
     """Measure an exposure; products: its `Displacements`, `MeasuredLevels` and `Factors`.
@@ -127,6 +134,8 @@ class MeasureTask:
         the others (the independent one).
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
+    farther : FartherSearch or None
+        When sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -142,6 +151,7 @@ class MeasureTask:
     factors: FactorBuilder
     against_all: bool
     levels: LevelMeasurement | None = None
+    farther: FartherSearch | None = None
     history: str = ""
     room_bytes: int = 0
 
@@ -149,7 +159,10 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (self.measurement, self.factors, self.against_all, self.levels)
+        settings = (
+            *(self.measurement, self.factors, self.against_all),
+            *(self.levels, self.farther),
+        )
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
@@ -167,8 +180,15 @@ class MeasureTask:
         if self.sources.segments is not None:
             ids = self.sources.segments
             segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
-        found = [self._seen(chip, sources, segments, method) for chip in self._chips()]
-        measured = Displacements.concatenate([one.displacements for one in found])
+        found = self._found(sources, segments, method)
+        measured = _all_displacements(found)
+        searched_px = method.sizes.search_radius_px or 0
+        if self.farther is not None and self.farther.is_wanted(measured, sources):
+            wider = method.searching(self.farther.radius_px)
+            more = self._found(sources, segments, wider)
+            if self.farther.is_right(_all_displacements(more), sources, searched_px):
+                found, measured = more, _all_displacements(more)
+                searched_px = self.farther.radius_px
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -187,6 +207,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
+            (SEARCHED_PX, float(searched_px)),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -228,6 +249,12 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
+    def _found(
+        self, sources: SourceCatalog, segments: SegmentIds | None, method: CorrelationMeasurement
+    ) -> list[_ChipMeasured]:
+        """Return what each chip measured."""
+        return [self._seen(chip, sources, segments, method) for chip in self._chips()]
+
     def _seen(
         self,
         chip: ChipView,
@@ -237,12 +264,7 @@ class MeasureTask:
     ) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        seen = self._around(chip.pixel_map, segments)
-        reference = Reference.build(seen.others, seen.segmentation)
-        levels = MeasuredLevels.concatenate([])
-        if self.levels is not None:
-            levels = self.levels(seen, sources)
-        del seen  # what follows needs most memory
+        reference, levels = self._around(chip.pixel_map, segments, sources)
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
@@ -279,17 +301,25 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(self, pixel_map: PixelMap, segments: SegmentIds | None) -> OwnAndOthers:
-        """Return the exposure and the mosaic of all the others around a chip."""
+    def _around(
+        self, pixel_map: PixelMap, segments: SegmentIds | None, sources: SourceCatalog
+    ) -> _Around:
+        """Return the mosaic of all the others around a chip, and the exposure's levels there."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
-        own = contribution_store(self.run).read(self.mosaic.own.name, box)
-        others = Others.of(store.tiles_in(generation, component, box), own, box)
-        if segments is None:
-            return OwnAndOthers(own, others)
-        label = store.read_segmentation(generation, component, box)
-        return OwnAndOthers(own, others, Segmentation.of(label, segments, component))
+        segmentation = None
+        if segments is not None:
+            label = store.read_segmentation(generation, component, box)
+            segmentation = Segmentation.of(label, segments, component)
+        levels = None
+        if self.levels is not None:
+            levels = self.levels.begun(box, sources, segmentation)
+        own = contribution_store(self.run).bands(self.mosaic.own.name, box)
+        tiles = store.tiles_in(generation, component, box)
+        others = Others.of(tiles, own, box, None if levels is None else levels.look)
+        measured = MeasuredLevels.concatenate([]) if levels is None else levels.found()
+        return _Around(Reference.build(others, segmentation), measured)
 
 
 def displacements_name(key: TaskKey) -> str:
@@ -311,6 +341,11 @@ def levels_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
+
+
+def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
+    """Return the displacements of all chips, chip after chip."""
+    return Displacements.concatenate([one.displacements for one in found])
 
 
 def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:

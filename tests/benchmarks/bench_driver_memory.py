@@ -35,12 +35,13 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import write_table
 from alignsvc.numerics.solve.factors import step_jacobian
 from alignsvc.numerics.solve.relative_levels import LevelRows, LevelSolver
-from alignsvc.run import events, planning
-from alignsvc.run.plan import Plan, PlannedExposure
+from alignsvc.run.planning import making
+from alignsvc.run.planning.plan import Plan, PlannedExposure
+from alignsvc.run.records import events
+from alignsvc.run.records.state import fold
 from alignsvc.run.reducer.solve_group import Measured
 from alignsvc.run.reducer.solving import solve
-from alignsvc.run.stages import ReuseCount, Tools
-from alignsvc.run.state import fold
+from alignsvc.run.stages.running import ReuseCount, Tools
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_overhead import all_events, moved
@@ -68,9 +69,9 @@ def planned(folder: Path, side: int) -> Plan:
     config = parse_config(
         f"{{images: {{paths: ['{folder}/in/*.fits']}}, cluster: {{backend: serial}}}}", "bench"
     )
-    plan = planning.make_plan(config)
+    plan = making.make_plan(config)
     headers = [moved(plan.headers[0], *divmod(k, side), HALF_ARCSEC) for k in range(side * side)]
-    arranged = planning._arranged(config, headers, None, {})
+    arranged = making._arranged(config, headers, None, {})
     return replace(
         plan, headers=tuple(headers), layout=arranged.layout, exposures=arranged.exposures
     )

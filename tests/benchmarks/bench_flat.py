@@ -18,7 +18,7 @@ import yaml
 from stage_clock import DRIVER, StageClock
 
 from alignsvc import api
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 NUMBERS = (8, 32, 128)

@@ -30,11 +30,12 @@ from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.headers_read import find_headers, keep_headers
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import events, planning
-from alignsvc.run.plan import Plan
-from alignsvc.run.reading_headers import cores, read_headers
-from alignsvc.run.stages import ReuseCount, Tools, run_stage
-from alignsvc.run.state import fold
+from alignsvc.run.planning import making
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.planning.reading_headers import cores, read_headers
+from alignsvc.run.records import events
+from alignsvc.run.records.state import fold
+from alignsvc.run.stages.running import ReuseCount, Tools, run_stage
 from alignsvc.tasks.memory import forget_peak, peak_bytes
 
 GRAIN_S = 0.5
@@ -174,21 +175,21 @@ def plans() -> str:
         config = parse_config(
             f"{{images: {{paths: ['{folder}/in/*.fits']}}, cluster: {{backend: serial}}}}", "bench"
         )
-        plan = planning.make_plan(config)
+        plan = making.make_plan(config)
         header, settings = plan.headers[0], plan.algorithms
         found = find_exposures(config.images.paths, settings.images, ()).candidates
         read_s, _ = _took(lambda: [read_headers(found, settings.images) for _ in range(20)])
         headers = [moved(header, k // side, k % side) for k in range(side * side)]
-        arrange_s, peak_mb = _needed(lambda: planning._arranged(config, headers, None, {}))
+        arrange_s, peak_mb = _needed(lambda: making._arranged(config, headers, None, {}))
         files = _files_of(headers, Path(found[0].files[0]), Path(folder) / "many")
         many = parse_config(f"{{images: {{paths: ['{files}/*/*.fits']}}}}", "bench")
         first: list[Plan] = []
-        first_s, _ = _took(lambda: first.append(planning.make_plan(many)))
+        first_s, _ = _took(lambda: first.append(making.make_plan(many)))
         objects = LocalObjects(Path(folder) / "run")
         keep_s, _ = _took(lambda: keep_headers(objects, first[0].headers, settings.images))
         del first[:]
         again_wall_s, again_s = _took(
-            lambda: planning.make_plan(many, None, find_headers(objects, settings.images))
+            lambda: making.make_plan(many, None, find_headers(objects, settings.images))
         )
     return (
         f"A plan: a header is read in {1000 * read_s / 20 / len(found):.1f} ms; {side * side} "

@@ -23,7 +23,7 @@ from bench_driver_memory import planned, simulated
 from scale_driver import OF_WORKERS, SOLVE, Driver
 from scale_engine import Engine
 
-from alignsvc.run.prediction import predicted
+from alignsvc.run.needs.prediction import predicted
 
 #: Stand-ins at a time, and what is asked about.
 WORKERS = (10, 100, 1000)

@@ -91,12 +91,12 @@ def test_sum_of_eight_contributions(benchmark, rng) -> None:
 
 def test_mosaic_of_the_others(benchmark, rng) -> None:
     total, own = sums(rng, np.float64), sums(rng, np.float32)
-    benchmark(lambda: Others.of([total], own, total.box))
+    benchmark(lambda: Others.of([total], [own], total.box))
 
 
 def test_reference_ready_to_be_blotted(benchmark, rng) -> None:
     total, own = sums(rng, np.float64), sums(rng, np.float32)
-    others = Others.of([total], own, total.box)
+    others = Others.of([total], [own], total.box)
     benchmark(lambda: Reference.build(others))
 
 

@@ -30,16 +30,19 @@ from alignsvc.io.mosaic_arrays import SUMS, array_of
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import Receipt, find_receipt, write_receipt
 from alignsvc.io.stored_contribution import StoredContribution
-from alignsvc.run import events, passes, planning
-from alignsvc.run.cataloguing import tile_views
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Turn, make_mosaic
-from alignsvc.run.passes import PassSettings, begin_pass, measure_tasks
-from alignsvc.run.plan import Plan
+from alignsvc.run.loop import passes
+from alignsvc.run.loop.passes import begin_pass
+from alignsvc.run.planning import making
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records import events
+from alignsvc.run.records.state import fold
 from alignsvc.run.reducer.solving import solve
-from alignsvc.run.solved_table import pass_name, write_solved
-from alignsvc.run.stages import ReuseCount, Tools
-from alignsvc.run.state import fold
+from alignsvc.run.stages.cataloguing import tile_views
+from alignsvc.run.stages.loop_state import LoopState, PassSettings
+from alignsvc.run.stages.measuring import measure_tasks
+from alignsvc.run.stages.mosaicking import Turn, make_mosaic
+from alignsvc.run.stages.running import ReuseCount, Tools
+from alignsvc.run.stages.solved_table import pass_name, write_solved
 from alignsvc.tasks.measure import MeasureTask
 from alignsvc.tasks.merge import MergeTask, mosaic_store
 from alignsvc.tasks.resample import ResampleTask, contribution_store
@@ -176,7 +179,7 @@ def _headers(objects: LocalObjects, plan: Plan, watch: Watch) -> int:
     def arranged() -> object:
         kept = headers_read.find_headers(objects, settings)
         headers = [headers_read._header(entry) for entry in kept.entries.values()]
-        return planning._arranged(plan.config, headers, None, {})
+        return making._arranged(plan.config, headers, None, {})
 
     watch("plan, from kept headers", arranged)
     return len(objects.get(headers_read.HEADERS_READ))

@@ -29,13 +29,14 @@ from alignsvc.engine.worker_environment import worker_environment
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import events
-from alignsvc.run.driving import driving
-from alignsvc.run.passes import PassSettings, measure_tasks
-from alignsvc.run.plan import Plan
-from alignsvc.run.prediction import predicted
-from alignsvc.run.stages import ReuseCount, Tools, run_stage
-from alignsvc.run.state import RunState
+from alignsvc.run.driving.wheel import driving
+from alignsvc.run.needs.prediction import predicted
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records import events
+from alignsvc.run.records.state import RunState
+from alignsvc.run.stages.loop_state import PassSettings
+from alignsvc.run.stages.measuring import measure_tasks
+from alignsvc.run.stages.running import ReuseCount, Tools, run_stage
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_driver_memory import planned, simulated

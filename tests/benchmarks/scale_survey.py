@@ -10,11 +10,11 @@ from alignsvc.domain.grid import TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 from alignsvc.domain.task import TableRef, Task
 from alignsvc.io.stored_contribution import StoredContribution
-from alignsvc.run.cataloguing import SourceTables
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic
-from alignsvc.run.plan import Plan, PlannedExposure
-from alignsvc.run.prediction import _box_of
+from alignsvc.run.needs.prediction import _box_of
+from alignsvc.run.planning.plan import Plan, PlannedExposure
+from alignsvc.run.stages.cataloguing import SourceTables
+from alignsvc.run.stages.loop_state import LoopState
+from alignsvc.run.stages.mosaicking import Mosaic
 from alignsvc.tasks.merge import Part
 
 

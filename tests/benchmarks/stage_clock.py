@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 #: Of the run but of no task: plan, solve, headers, report.
 DRIVER = "driver"

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from alignsvc import api
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 def main(config: str) -> None:

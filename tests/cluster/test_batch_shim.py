@@ -17,7 +17,7 @@ from own_cluster import wait_until
 
 from alignsvc import api
 from alignsvc.engine import batch_jobs
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 

@@ -20,15 +20,16 @@ from alignsvc import api
 from alignsvc.errors import RunCancelled
 from alignsvc.io.control import CancelRequest, put_cancel_request
 from alignsvc.io.locations import RunLocations
-from alignsvc.run import driving, events
-from alignsvc.run.keeping import Keeper
+from alignsvc.run.driving import wheel
+from alignsvc.run.driving.keeping import Keeper
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driving, "Keeper", partial(Keeper, interval_s=0.02))
+    monkeypatch.setattr(wheel, "Keeper", partial(Keeper, interval_s=0.02))
 
 
 @pytest.fixture(scope="module")

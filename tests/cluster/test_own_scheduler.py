@@ -13,7 +13,7 @@ from own_cluster import OwnCluster, own_cluster
 
 from alignsvc import api
 from alignsvc.errors import TransientError
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 

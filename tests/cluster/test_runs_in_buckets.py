@@ -25,11 +25,11 @@ from object_servers import hurry, use_server
 
 from alignsvc import api
 from alignsvc.domain.outcome import Status
-from alignsvc.io import buckets
+from alignsvc.io import bucket_clients
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.places import UrlPlace
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 
@@ -131,7 +131,7 @@ def test_lost_late_and_cut_answers_change_no_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hurry(monkeypatch)
-    monkeypatch.setattr(buckets, "_TIMEOUT", timedelta(seconds=2))
+    monkeypatch.setattr(bucket_clients, "_TIMEOUT", timedelta(seconds=2))
     with faulty_proxy(server) as proxy:
         proxy.plan, proxy.slow_s = at_random(seed=5, share=0.1, slow_share=0.003), 3.0
         use_server(monkeypatch, proxy.address)
@@ -140,7 +140,7 @@ def test_lost_late_and_cut_answers_change_no_bit(
     assert all(happened[fault] > 5 for fault in PASSING)
     assert happened[Fault.SLOW] > 0
     use_server(monkeypatch, server)
-    buckets._made.cache_clear()
+    bucket_clients._made.cache_clear()
     assert products(run) == wanted
     assert names_left(run) == names_left(undisturbed)
 

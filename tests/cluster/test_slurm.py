@@ -20,7 +20,7 @@ from own_slurm import OwnSlurm, own_slurm, search_path, why_no_slurm
 from alignsvc import api
 from alignsvc.engine import batch_jobs
 from alignsvc.errors import ResourceError, TransientError
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 pytestmark = [
     pytest.mark.cluster,

@@ -27,8 +27,8 @@ from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.security import temporary_certificates
 from alignsvc.errors import ConfigError, TransientError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import events
-from alignsvc.run.service import RunOptions
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.records import events
 
 pytestmark = pytest.mark.cluster
 

@@ -18,7 +18,7 @@ from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.versions import WorkerRoll
 from alignsvc.errors import ConfigError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import events
+from alignsvc.run.records import events
 from alignsvc.version import VERSION
 
 pytestmark = pytest.mark.cluster

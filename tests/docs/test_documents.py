@@ -24,7 +24,7 @@ from told_names import (
 )
 
 import alignsvc
-from alignsvc.cli.main import UsageError
+from alignsvc.cli.ends import UsageError
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

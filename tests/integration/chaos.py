@@ -30,7 +30,7 @@ from small_disks import fill
 
 from alignsvc.cli import main, show
 from alignsvc.cli.options import Output
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 #: Where a run works, by seed, and what may befall it there.
 KINDS = {

@@ -17,7 +17,7 @@ from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
 from alignsvc.numerics.resampling.coadd import Contribution
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 #: All that a finished run leaves, by default.

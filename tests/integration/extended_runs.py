@@ -13,7 +13,7 @@ import yaml
 from alignsvc.io.journal import StageFinished
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 #: Each exposure shares half of its area with the next: the first ones are far from the last.

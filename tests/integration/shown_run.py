@@ -18,7 +18,7 @@ from going_runs import CREATED, SOLVED, entries, task
 from alignsvc.cli import show
 from alignsvc.cli.options import Output
 from alignsvc.io import journal
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 def main(words: list[str]) -> int:

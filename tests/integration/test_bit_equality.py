@@ -16,7 +16,8 @@ from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.domain.task import Task
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.serial import SerialExecutor
-from alignsvc.run import events, service
+from alignsvc.run.driving import service
+from alignsvc.run.records import events
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,11 @@ from alignsvc.domain.chip_shifts import ChipShifts
 from alignsvc.domain.outcome import Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
-from alignsvc.run.passes import PassSettings, begin_pass, run_pass
-from alignsvc.run.solved_table import restored
-from alignsvc.run.state import fold
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.loop.passes import begin_pass, run_pass
+from alignsvc.run.records.state import fold
+from alignsvc.run.stages.loop_state import PassSettings
+from alignsvc.run.stages.solved_table import restored
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

@@ -144,7 +144,7 @@ def test_each_error_has_the_exit_code_of_the_contract(
     def broken(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("alignsvc.run.service.make_plan", broken)
+    monkeypatch.setattr("alignsvc.run.driving.plans.make_plan", broken)
     ended = command("run", finished.config())
     assert ended.code == code
     if isinstance(error, AlignError):
@@ -159,7 +159,7 @@ def test_what_nobody_foresaw_ends_with_5_and_its_traceback_in_a_file(
     def broken(*arguments: object) -> None:
         raise KeyError("no such thing")
 
-    monkeypatch.setattr("alignsvc.run.service.make_plan", broken)
+    monkeypatch.setattr("alignsvc.run.driving.plans.make_plan", broken)
     ended = command("run", finished.config(), "--json")
     assert ended.code == 5 and ended.out == ""
     assert "internal error: KeyError: 'no such thing'" in ended.sentence
@@ -239,7 +239,7 @@ def test_status_tells_a_live_run_from_a_stopped_one(
     work: Workplace, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = work.config()
-    monkeypatch.setattr("alignsvc.run.service.finish", _interrupted)
+    monkeypatch.setattr("alignsvc.run.driving.service.finish", _interrupted)
     assert command("run", config).code == 130
     ended = command("status", work.run)
     assert ended.code == 0 and "stopped" in ended.out and "resume" in ended.out
@@ -314,7 +314,7 @@ def test_a_driver_that_died_while_it_wrote_in_place_is_made_good(
 ) -> None:
     before = work.digests()
     config = work.config({"output.wcs": "in_place"})
-    monkeypatch.setattr("alignsvc.run.finish.journal_edit", _interrupted)
+    monkeypatch.setattr("alignsvc.run.finishing.finish.journal_edit", _interrupted)
     assert command("run", config).code == 130  # one header is written, and not in the journal
     half = work.digests()
     assert [before[name] == half[name] for name in sorted(half)] == [False, True, True]

@@ -10,7 +10,7 @@ from durable_runs import content, make_sky, write_config
 
 from alignsvc import api
 from alignsvc.errors import DamagedProduct
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from alignsvc.errors import RunStoreError
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 #: What only the driver writes, and what nothing is read from: see docs/run_store.md.
 NOT_OF_TASKS = re.compile(r"tables/(solved|sources|mosaic|wanted|start)|.*\.partial-")
@@ -144,7 +144,7 @@ def test_all_measurements_gone_after_the_last_mosaic_are_made_on_those_that_went
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr("alignsvc.run.finish.write_reports", die)
+        patch.setattr("alignsvc.run.finishing.finish.write_reports", die)
         api.align(config)
     for lost in ("tables/measure", "tables/tell", "tables/background", "tables/reject"):
         for file in (tmp_path / "run" / lost).glob("*.npz"):

@@ -28,7 +28,7 @@ from alignsvc.io.run_logs import LogKind, log_lines
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.displacement import measure
 from alignsvc.numerics.displacement.worst_sources import MOST_SOURCES
-from alignsvc.run import passes
+from alignsvc.run.loop import passes
 from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.exposure_detail import (
     HELD_OUT,

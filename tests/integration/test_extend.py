@@ -22,10 +22,10 @@ from alignsvc.domain.result import ExposureResult
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.reasons import FailureKind
-from alignsvc.run import events
-from alignsvc.run.kept_tiles import Role
-from alignsvc.run.plan import Plan
-from alignsvc.run.result import RunResult
+from alignsvc.run.planning.kept_tiles import Role
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records import events
+from alignsvc.run.records.result import RunResult
 
 
 def write_config(path: Path, files: Sequence[Path], **sections: dict[str, Any]) -> Path:

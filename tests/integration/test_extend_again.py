@@ -12,13 +12,12 @@ from extended_runs import make_strip, tasks_done, write_config
 from workplaces import digests
 
 from alignsvc import api
-from alignsvc.domain.outcome import Status
+from alignsvc.domain.outcome import Convergence, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.errors import ConfigError
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.numerics.solve.movement import Convergence
 
 pytestmark = pytest.mark.slow
 

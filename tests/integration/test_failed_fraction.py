@@ -9,7 +9,7 @@ import pytest
 from workplaces import Command, Workplace
 
 from alignsvc import api
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 def test_too_many_bad_files_end_a_run_before_a_pixel_is_read_and_fewer_do_not(

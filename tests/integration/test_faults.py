@@ -18,8 +18,8 @@ from workplaces import Command
 from alignsvc import api
 from alignsvc.domain.outcome import TaskOutcome
 from alignsvc.errors import ResourceError
-from alignsvc.run import stored
-from alignsvc.run.status import RunStanding
+from alignsvc.run.records import stored
+from alignsvc.run.status.run_status import RunStanding
 from alignsvc.tasks.merge import MergeTask
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ _KERNEL = """
     import os, sys
     from pathlib import Path
     from alignsvc import api
-    from alignsvc.run import events
+    from alignsvc.run.records import events
 
     def tell(event):
         if isinstance(event, events.TaskEnded):

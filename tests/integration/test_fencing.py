@@ -14,7 +14,7 @@ from durable_runs import content, make_sky, write_config
 from workplaces import digests
 
 from alignsvc import api
-from alignsvc.run.result import RunResult
+from alignsvc.run.records.result import RunResult
 
 #: After each of these the driver would next replace or remove something, in this order: a pointer,
 #: old generations, a table of corrections, headers and tables of the end.

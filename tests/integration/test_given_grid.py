@@ -14,10 +14,10 @@ from alignsvc import api
 from alignsvc.config.load import parse_config
 from alignsvc.errors import ConfigError
 from alignsvc.reasons import SkipReason
-from alignsvc.run.plan import Plan
-from alignsvc.run.planning import make_plan
-from alignsvc.run.result import RunResult
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records.result import RunResult
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SKY = {

@@ -15,7 +15,7 @@ from workplaces import Command, Workplace, digests
 import alignsvc
 from alignsvc.cli.main import exit_code
 from alignsvc.io import whole_files
-from alignsvc.run import applying
+from alignsvc.run.verbs import applying
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.worst_sources import MOST_SOURCES
-from alignsvc.run import passes
+from alignsvc.run.loop import passes
 
 
 @pytest.fixture(scope="module")

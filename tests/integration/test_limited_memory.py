@@ -19,7 +19,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from alignsvc.io.corrections_table import read_corrections
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 RUNNER = Path(__file__).with_name("runs_under_a_limit.py")

@@ -17,7 +17,7 @@ from alignsvc.api import align, monitor
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.errors import RunStoreError
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import picture_drawing, previewing
+from alignsvc.run.pictures import picture_drawing, previewing
 from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunViewer

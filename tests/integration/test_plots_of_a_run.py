@@ -16,8 +16,8 @@ import alignsvc
 from alignsvc import plots
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.errors import ConfigError
-from alignsvc.run.result import RunResult
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.records.result import RunResult
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

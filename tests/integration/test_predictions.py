@@ -19,9 +19,9 @@ import yaml
 
 from alignsvc import api
 from alignsvc.io.locations import RunLocations
-from alignsvc.run.prediction import predicted
+from alignsvc.run.needs.prediction import predicted
 from alignsvc.run.report.needs import prediction_json
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from object_servers import Site, http_site, hurry
 from alignsvc import api
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError, TransientError
-from alignsvc.io import buckets
+from alignsvc.io import bucket_clients
 from alignsvc.reasons import FailureKind
 
 NAMES = ("exp000", "exp001", "exp002")
@@ -32,7 +32,7 @@ def site(sky: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with http_site() as site:
         site.files = {f"/sky/{name}.fits": (sky / f"{name}.fits").read_bytes() for name in NAMES}
         yield site
-    buckets._made.cache_clear()
+    bucket_clients._made.cache_clear()
 
 
 def config_of(site: Site, path: Path, *names: str, **sections: dict[str, object]) -> Path:

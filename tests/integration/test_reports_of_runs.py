@@ -16,10 +16,10 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.io.corrections_table import read_corrections
 from alignsvc.io.objects import LocalObjects
+from alignsvc.run.records.result import RunResult
+from alignsvc.run.records.stored import state_of
 from alignsvc.run.report.pulls import find_pulls
-from alignsvc.run.result import RunResult
-from alignsvc.run.stored import state_of
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from alignsvc import api
 from alignsvc.config.load import dump_config, load_config
 from alignsvc.domain.correction import Correction
-from alignsvc.domain.outcome import ExitCode, Status, TaskOutcome
+from alignsvc.domain.outcome import Convergence, ExitCode, Status, TaskOutcome
 from alignsvc.domain.result import FitQuality
 from alignsvc.engine.base import RunContext
 from alignsvc.engine.serial import SerialExecutor
@@ -23,16 +23,17 @@ from alignsvc.errors import ConfigError, ResourceError, TransientError
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run import events, passes, service, stored
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.mosaicking import Mosaic
-from alignsvc.run.passes import PassSettings, begin_pass, run_pass
-from alignsvc.run.planning import make_plan
-from alignsvc.run.solved_table import restored
-from alignsvc.run.stages import ReuseCount, Tools
-from alignsvc.run.state import fold
+from alignsvc.run.driving import service
+from alignsvc.run.loop import passes
+from alignsvc.run.loop.passes import begin_pass, run_pass
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.records import events, stored
+from alignsvc.run.records.state import fold
+from alignsvc.run.stages.loop_state import LoopState, PassSettings
+from alignsvc.run.stages.mosaicking import Mosaic
+from alignsvc.run.stages.running import ReuseCount, Tools
+from alignsvc.run.stages.solved_table import restored
 from alignsvc.tasks.base import failed
 from alignsvc.tasks.merge import MergeTask
 

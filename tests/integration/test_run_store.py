@@ -20,8 +20,9 @@ from alignsvc.io.codec import sealed, unsealed
 from alignsvc.io.journal import EventKind
 from alignsvc.io.locations import FORMAT_VERSION, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
-from alignsvc.run import events, service
-from alignsvc.run.service import RunOptions
+from alignsvc.run.driving import service
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.records import events
 
 PAGE = (Path(__file__).parents[2] / "docs" / "run_store.md").read_text()
 

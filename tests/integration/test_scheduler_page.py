@@ -33,13 +33,13 @@ from alignsvc.io.journal import ExposureEnded, Finished, StageFinished, VerdictG
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run import events
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.records import events
 from alignsvc.run.seeing import SCHEDULER_PAGE
 from alignsvc.run.seeing.parts import PARTS, ShownParts, picture_json
 from alignsvc.run.seeing.picture import RunViewer
 from alignsvc.run.seeing.scheduler_page import RunPages, dask_setup
 from alignsvc.run.seeing.served_parts import ServedRun
-from alignsvc.run.service import RunOptions
 
 
 @dataclass

@@ -24,11 +24,11 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.run_logs import LogKind, LogLine, LogSize, LogWriter, last_log_lines, log_lines
-from alignsvc.run.outlines import OUTLINES
+from alignsvc.run.planning.outlines import OUTLINES
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
 from alignsvc.run.seeing.picture_json import _column
-from alignsvc.run.status import RunStanding
+from alignsvc.run.status.run_status import RunStanding
 
 
 @pytest.fixture(scope="module")

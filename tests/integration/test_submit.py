@@ -21,7 +21,8 @@ from alignsvc.engine.driver_places.local import DetachedProcess
 from alignsvc.errors import ResourceError
 from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.io.locations import RunLocations
-from alignsvc.run import submitted_driver, submitting
+from alignsvc.run.status import submitted_driver
+from alignsvc.run.verbs import submitting
 
 
 @dataclass

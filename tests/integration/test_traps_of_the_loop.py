@@ -20,7 +20,7 @@ from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import ExitCode
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 N_EXPOSURES = 4

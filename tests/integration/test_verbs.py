@@ -22,13 +22,16 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Patience, take_lease
 from alignsvc.io.locations import RunLocations
 from alignsvc.reasons import FailureKind
-from alignsvc.run import attaching, driving, events, keeping, passes, service, stored
-from alignsvc.run.cancelling import Cancelling, cancel_run
-from alignsvc.run.keeping import Keeper
-from alignsvc.run.result import RunResult
-from alignsvc.run.retrying import retry_failed
-from alignsvc.run.stages import Tools
-from alignsvc.run.watching import Looking
+from alignsvc.run.driving import keeping, service, wheel
+from alignsvc.run.driving.keeping import Keeper
+from alignsvc.run.loop import passes
+from alignsvc.run.records import events, stored
+from alignsvc.run.records.result import RunResult
+from alignsvc.run.stages.running import Tools
+from alignsvc.run.status.watching import Looking
+from alignsvc.run.verbs import attaching
+from alignsvc.run.verbs.cancelling import Cancelling, cancel_run
+from alignsvc.run.verbs.retrying import retry_failed
 from alignsvc.tasks.base import failed
 
 QUICK = Looking(interval_s=0.2, sleep=lambda seconds: time.sleep(0.01))
@@ -54,7 +57,7 @@ def own(whole: RunResult, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever drives or waits looks about a hundred times a second."""
-    monkeypatch.setattr(driving, "Keeper", partial(Keeper, interval_s=0.01))
+    monkeypatch.setattr(wheel, "Keeper", partial(Keeper, interval_s=0.01))
     monkeypatch.setattr("alignsvc.io.lease._POLL_S", 0.01)
     monkeypatch.setattr(attaching, "watched", partial(_watched_quickly, attaching.watched))
 

@@ -26,7 +26,7 @@ from alignsvc.io.locations import SKIES, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.numerics.sources.skies.mesh import MeshBackground
-from alignsvc.run import events
+from alignsvc.run.records import events
 from alignsvc.tasks.placed import NO_RAYS_TABLE, RayPixels
 from alignsvc.tasks.skies import SkyOfExposure
 

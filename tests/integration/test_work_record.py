@@ -12,10 +12,10 @@ from alignsvc.api import align, resume
 from alignsvc.errors import ResourceError, RunInterrupted
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.run_logs import LogKind, log_lines
-from alignsvc.run import events
+from alignsvc.run.driving.service import RunOptions
+from alignsvc.run.records import events
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.service import RunOptions
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,7 @@ from alignsvc.api import RunOptions, RunResult, align
 from alignsvc.config.build import image_settings
 from alignsvc.config.load import load_config
 from alignsvc.domain.agreement import Agreement
-from alignsvc.domain.outcome import Status
-from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.domain.outcome import Convergence, Status
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT / "../shared/data"

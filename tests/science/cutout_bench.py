@@ -156,7 +156,7 @@ class Seen:
         box = PixelBox(0, 0, *self.scene.shape[::-1])
         kept = self.contributions if members is None else [self.contributions[i] for i in members]
         own = self.contributions[index].cut(box)
-        return Reference.build(Others.of([merge(kept, box)], own, box))
+        return Reference.build(Others.of([merge(kept, box)], [own], box))
 
     def measured(self, measure: Measurement, index: int, error=(0.31, -0.23)):
         """Return displacements of an exposure, less the truth, under a header that is off."""

@@ -42,10 +42,10 @@ from alignsvc.numerics.solve.joint_fit import JointFitter
 from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import chip_samples
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
-from alignsvc.run import stored
-from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.planning import make_plan
-from alignsvc.run.solved_table import SolvedTable, pass_name
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.records import stored
+from alignsvc.run.stages.solved_table import SolvedTable, pass_name
 from alignsvc.simulation.truth import ExposureTruth, Truth, from_json
 
 #: Pulls that every row of the table wants.

@@ -16,7 +16,7 @@ from alignsvc.domain.outcome import ExitCode
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.run.report.summary import report_lines
 from alignsvc.simulation.evaluate import Evaluation, evaluate
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import draw_truth
 
 pytestmark = pytest.mark.slow

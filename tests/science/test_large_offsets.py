@@ -21,7 +21,7 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.outcome import ExitCode, Status, Verdict
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
-from alignsvc.run.planning import make_plan
+from alignsvc.run.planning.making import make_plan
 from alignsvc.simulation.truth import from_json
 
 #: Exposures of 64 x 64 arcsec with some 15 to 40 sources in each list.

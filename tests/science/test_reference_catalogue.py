@@ -18,9 +18,9 @@ from alignsvc.domain.outcome import ExitCode
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.io.simulated_files import read_truth
 from alignsvc.numerics.sky.corrected import corrected
-from alignsvc.run.planning import make_plan
-from alignsvc.run.result import RunResult
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.records.result import RunResult
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 from alignsvc.simulation.truth import Truth, from_json
 

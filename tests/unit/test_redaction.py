@@ -10,7 +10,7 @@ from alignsvc.domain.outcome import Status, TaskKey
 from alignsvc.io.journal import ExposureEnded
 from alignsvc.reasons import FailureKind
 from alignsvc.redaction import has_credentials, redacted
-from alignsvc.run.events import Note
+from alignsvc.run.records.events import Note
 from alignsvc.tasks.base import failed
 
 SECRET = "wJalrXUtnFEMI0K7MDENGbPxRfiCYEXAMPLEKEY"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,12 @@ from alignsvc.engine.batch_system import BatchSystem, seconds_of, walltime_of
 from alignsvc.engine.clusters import require_here
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
+from alignsvc.engine.job_settings import (
+    DriverJobSettings,
+    require_count,
+    require_lines,
+    require_word,
+)
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
 from alignsvc.engine.run_pages import PAGES_ON, with_pages
@@ -48,33 +53,6 @@ _FAREWELL_S = 300
 #: Where the scheduler is, in a script that is only shown.
 _SOMEWHERE = "tcp://scheduler:8786"
 _ROLES = ("client", "scheduler", "worker")
-
-
-@dataclass(frozen=True, slots=True)
-class DriverJobSettings:
-    """What the job of a driver gets that `alignsvc submit` hands in.
-
-    Parameters
-    ----------
-    walltime : str
-        Of the whole run, waiting for workers included. When it is over the run can be resumed.
-    memory : str
-    cores : int
-    queue, resource_spec : str or None
-        None = those of the workers.
-    """
-
-    walltime: str = "24:00:00"
-    memory: str = "4 GiB"
-    cores: int = 1
-    queue: str | None = None
-    resource_spec: str | None = None
-
-    def __post_init__(self) -> None:
-        seconds_of(self.walltime, "cluster.driver.walltime")
-        size_bytes(self.memory, "cluster.driver.memory")
-        _require_count(self.cores, "cluster.driver.cores")
-        _require_word(self.queue, "cluster.driver.queue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +129,12 @@ class BatchBackend:
     def __post_init__(self) -> None:
         _ = self.scaling, self.driver_settings
         _ = self.worker_memory_bytes
-        _require_count(self.cores, "cluster.cores")
+        require_count(self.cores, "cluster.cores")
         seconds_of(self.walltime, "cluster.walltime")
         for key in ("queue", "account", "interface", "log_directory", "local_directory"):
-            _require_word(getattr(self, key), f"cluster.{key}")
+            require_word(getattr(self, key), f"cluster.{key}")
         for key in ("extra_directives", "job_script_prologue"):
-            _require_lines(getattr(self, key), f"cluster.{key}")
+            require_lines(getattr(self, key), f"cluster.{key}")
         if not isinstance(self.environment, Mapping):
             raise ConfigError(
                 f"cluster.environment: found {self.environment!r}, wanted values by name"
@@ -277,7 +255,7 @@ class BatchBackend:
 
     def job_options(self, run_id: str, logs: Path) -> dict[str, Any]:
         """Return what `dask_jobqueue` is told of a job of workers."""
-        _require_word(str(logs), "cluster.log_directory")
+        require_word(str(logs), "cluster.log_directory")
         life_s, stagger_s = self._lifetime()
         passed_on = tuple(name for name, value in self.environment.items() if value is None)
         return {
@@ -402,23 +380,3 @@ def _close(cluster: Any) -> None:
     """Cancel the jobs and end the scheduler, within a bounded time."""
     with suppress(TimeoutError):
         cluster.close(timeout=_CLOSE_TIMEOUT_S)
-
-
-def _require_count(number: object, key: str) -> None:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ConfigError(f"{key}: found {number!r}, wanted a whole number from 1 on")
-
-
-def _require_word(text: object, key: str) -> None:
-    if text is not None and (
-        not isinstance(text, str) or not re.fullmatch(r"[^\s'\"`$;&|]+", text)
-    ):
-        raise ConfigError(
-            f"{key}: found {text!r}, wanted one word: a job script has no quotes for it"
-        )
-
-
-def _require_lines(lines: object, key: str) -> None:
-    is_list = isinstance(lines, Sequence) and not isinstance(lines, str)
-    if not is_list or not all(isinstance(one, str) and "\n" not in one for one in lines):  # type: ignore[attr-defined]
-        raise ConfigError(f"{key}: found {lines!r}, wanted a list of lines")

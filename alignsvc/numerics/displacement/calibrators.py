@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_matching import KernelTerms, MatchedSource, MatchingKernel
-from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,16 +33,11 @@ class CleanSources:
     within: Points
     trust: FloatArray
 
-    def matched(self, terms: KernelTerms, kernel: MatchingKernel) -> MatchedSource:
-        """Return them fitted with the kernel as it is, those that the fit finds."""
-        fit = TemplateFit()
-        pairs = replace(self.pairs, spline=terms.matched(kernel), kernel=kernel)
-        begun = fit.begun(pairs, self.within)
-        found = fit.ended(begun)
-        sound = found.flags == 0
-        return MatchedSource(
-            self.pairs.pixels[sound],
-            begun.equations.weight[sound] * self.trust[sound, None, None].astype(np.float32),
-            terms.select(sound),
-            Points(found.dx[sound], found.dy[sound]),
-        )
+    def calibrating(self, kernel: MatchingKernel) -> MatchedSource:
+        """Return them as a kernel is improved from them, with the weights of a fit."""
+        pairs, start = self.pairs, self.within
+        weight = pairs.compared(start)
+        outset = Outset.of(pairs, weight, start)
+        weight = pairs.noisier(weight, outset.template, outset.flux)
+        weight *= self.trust[:, None, None].astype(np.float32)
+        return MatchedSource(pairs.pixels, weight, kernel.terms(pairs.spline), start)

@@ -1,23 +1,21 @@
-"""Convolution of many small planes with kernels that are sums of products of short ones."""
+"""Convolution of many small planes with Gaussians, taken as 0 outside the planes."""
 
 from __future__ import annotations
-
-from typing import cast
 
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
-from alignsvc.numerics.compiled import compiled_sums
+from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.surfaces import clear, copy_row
 
-#: Where a kernel's Gaussian ends, in sigma: beyond lie four parts in 10^5 of it, and what is left
-#: is as symmetric and has the sum that it should have.
-_REACH_SIGMA = 4.5
-#: Weights less than this part of the largest are none.
+#: Where a Gaussian ends, in sigma: beyond lie six parts in 10^5 of it, and what is left is as
+#: symmetric and has the sum that it should have.
+_REACH_SIGMA = 4.0
+#: Weights less than this part of the largest are none; multiplied, they would be denormal and slow.
 _NEGLIGIBLE = 1e-9
-#: Weights that are applied in one go.
-_AT_ONCE = 4
-#: The step to the next value: typed, for a number written out makes a function of its own.
-_NEXT = cast(int, np.int64(1))
+#: Weights that are applied in one go, and numbers that a processor takes at once: lines of a
+#: multiple of these begin where it reads fastest.
+_AT_ONCE, _LANES = 8, 8
 
 
 def reach_of(sigma_px: float, side: int) -> int:
@@ -25,96 +23,117 @@ def reach_of(sigma_px: float, side: int) -> int:
     return int(min(np.ceil(_REACH_SIGMA * sigma_px), side - 1))
 
 
-def convolved(
-    planes: Float32Array, along_x: FloatArray, along_y: FloatArray, itself: float = 0.0
-) -> Float32Array:
-    """Return planes convolved with ``itself delta + sum_t along_x_t(x) along_y_t(y)``.
+def convolved(planes: Float32Array, half: FloatArray) -> Float32Array:
+    """Return planes convolved along both axes, each with a symmetric kernel of its own.
 
     Parameters
     ----------
     planes : float32 array, shape (n, side, side)
-        Taken as 0 outside.
-    along_x, along_y : float arrays, shape (n or 1, terms, 2 reach + 1)
-        Kernels at distances -reach to reach; one set for all planes, or one for each.
-    itself : float
+    half : float64 array, shape (n, reach + 1)
+        Kernels at distances 0 .. reach, less than the side.
 
     Returns
     -------
     float32 array, shape of `planes`
     """
     result = np.empty(planes.shape, np.float32)
-    weights_x = _weights(along_x)
-    weights_y = weights_x if along_y is along_x else _weights(along_y)
-    reach = along_x.shape[-1] // 2
-    _convolve(contiguous(planes), (weights_x, weights_y), reach, np.float32(itself), result)
+    _convolve(contiguous(planes), _counting(half), result)
     return result
 
 
-def _weights(kernels: FloatArray) -> Float32Array:
-    """Return kernels by increasing place of what they weigh, zeros to a multiple at the end."""
-    size = kernels.shape[-1]
-    weights = np.zeros((*kernels.shape[:-1], size + -size % _AT_ONCE), np.float32)
-    # Ends that round to nothing are skipped; multiplied, they would be denormal and slow.
-    sizes = np.abs(kernels)
-    counts = sizes > _NEGLIGIBLE * sizes.max(axis=2, keepdims=True)
-    np.multiply(kernels, counts, out=weights[..., size - 1 :: -1], casting="same_kind")
-    return contiguous(weights)
+def convolved_alike(planes: Float32Array, half: FloatArray) -> Float32Array:
+    """Return planes convolved with one kernel along both axes, and one pixel beyond each edge.
 
+    Parameters
+    ----------
+    planes : float32 array, shape (n, side, side)
+    half : float64 array, shape (side + 1,)
+        The symmetric kernel at distances 0 .. side.
 
-@compiled_sums
-def _convolve(
-    planes: Float32Array,
-    kernels: tuple[Float32Array, Float32Array],
-    reach: int,
-    itself: np.float32,
-    result: Float32Array,
-) -> None:
-    """Convolve plane by plane, each laid out as one long row.
-
-    Between rows, above and below lie zeros: a kernel along either axis is then one sum of moved
-    copies of the whole, which fills the lanes of a processor however small the plane. The zeros
-    between two rows are beyond the end of one and before the beginning of the other.
+    Returns
+    -------
+    float32 array, shape (n, side + 2, side + 2)
     """
-    along_x, along_y = kernels
-    n, side = planes.shape[0], planes.shape[1]
-    n_terms, n_weights = along_x.shape[1], along_x.shape[2]
-    row = side + reach
-    length = side * row
-    padded = np.zeros(length + n_weights, np.float32)
-    rows = np.zeros((side + n_weights) * row, np.float32)
-    whole = np.zeros(length, np.float32)
-    for i in range(n):
-        mine = i if along_x.shape[0] > 1 else 0
-        for y in range(side):
-            for x in range(side):
-                padded[reach + y * row + x] = planes[i, y, x]
-        for j in range(length):
-            whole[j] = itself * padded[reach + j]
-        for term in range(n_terms):
-            seen = rows[reach * row : reach * row + length]
-            for j in range(length):
-                seen[j] = 0
-            _add_filtered(padded, _NEXT, along_x[mine, term], seen)
-            _add_filtered(rows, row, along_y[mine, term], whole)
-        for y in range(side):
-            for x in range(side):
-                result[i, y, x] = whole[y * row + x]
+    n, side = len(planes), planes.shape[-1]
+    distance = np.abs(np.arange(-1, side + 1)[:, None] - np.arange(side))
+    along = _counting(half[None])[0, distance]
+    rows = planes.reshape(-1, side) @ along.T
+    alike: Float32Array = along @ rows.reshape(n, side, side + 2)
+    return alike
+
+
+def _counting(half: FloatArray) -> Float32Array:
+    """Return kernels without what counts for nothing."""
+    return np.where(half > _NEGLIGIBLE * half[:, :1], half, 0.0).astype(np.float32)
 
 
 @compiled_sums
-def _add_filtered(
-    values: Float32Array, step: int, weights: Float32Array, total: Float32Array
+def _convolve(planes: Float32Array, half: Float32Array, result: Float32Array) -> None:
+    """Convolve plane by plane down its columns, and down those of what has been turned.
+
+    A sum down columns is one of moved copies of all lines, laid out one after another: it fills the
+    lanes of a processor however small the plane.
+    """
+    n, side = planes.shape[0], planes.shape[1]
+    row = (side + _LANES - 1) // _LANES * _LANES
+    tall = np.zeros((side + 2 * _AT_ONCE) * row, np.float32)
+    lines = np.empty(side * row, np.float32)
+    weights = np.empty(2 * half.shape[1] + _AT_ONCE, np.float32)
+    for i in range(n):
+        reach = _lay_out(half[i], weights)
+        for y in range(side):
+            start = (_AT_ONCE + y) * row
+            copy_row(planes[i, y], tall[start : start + side])
+        _filter_columns(tall, row, (weights, reach), lines)
+        for y in range(side):
+            for x in range(side):
+                tall[(_AT_ONCE + y) * row + x] = lines[x * row + y]
+        _filter_columns(tall, row, (weights, reach), lines)
+        for y in range(side):
+            for x in range(side):
+                result[i, y, x] = lines[x * row + y]
+
+
+@compiled
+def _lay_out(half: Float32Array, weights: Float32Array) -> int:
+    """Write both sides of a kernel, and zeros to a multiple after them; return its reach."""
+    reach = len(half) - 1
+    while reach > 0 and half[reach] == 0:
+        reach -= 1
+    clear(weights)
+    for k in range(-reach, reach + 1):
+        weights[reach + k] = half[abs(k)]
+    return reach
+
+
+@compiled_sums
+def _filter_columns(
+    tall: Float32Array, row: int, kernel: tuple[Float32Array, int], lines: Float32Array
 ) -> None:
-    """Add ``sum_t weights[t] values[j + t step]`` to each j of `total`."""
+    """Write sums down the columns; `tall` has lines of zeros above and below."""
+    weights, reach = kernel
+    side = len(lines) // row
+    clear(lines)
+    for first in range(0, 2 * reach + 1, _AT_ONCE):
+        # From a line, the nearest and the farthest that these weights see.
+        near, far = first - reach, first - reach + _AT_ONCE - 1
+        top, end = max(0, -far), min(side, side - near)
+        if top < end:
+            seen = tall[(_AT_ONCE + top + near) * row : (_AT_ONCE + end + far) * row]
+            _add_lines(seen, row, weights[first : first + _AT_ONCE], lines[top * row : end * row])
+
+
+@compiled_sums
+def _add_lines(values: Float32Array, row: int, weights: Float32Array, total: Float32Array) -> None:
+    """Add ``sum_t weights[t] values[j + t row]``, eight terms, to each j of `total`."""
     n = len(total)
-    for first in range(0, len(weights), 4):
-        a, b, c, d = weights[first], weights[first + 1], weights[first + 2], weights[first + 3]
-        if a == 0 and b == 0 and c == 0 and d == 0:
-            continue
-        start = first * step
-        at_a = values[start : start + n]
-        at_b = values[start + step : start + step + n]
-        at_c = values[start + 2 * step : start + 2 * step + n]
-        at_d = values[start + 3 * step : start + 3 * step + n]
-        for j in range(n):
-            total[j] += a * at_a[j] + b * at_b[j] + c * at_c[j] + d * at_d[j]
+    a, b, c, d = weights[0], weights[1], weights[2], weights[3]
+    e, f, g, h = weights[4], weights[5], weights[6], weights[7]
+    at_a, at_b, at_c = values[:n], values[row : row + n], values[2 * row : 2 * row + n]
+    at_d, at_e = values[3 * row : 3 * row + n], values[4 * row : 4 * row + n]
+    at_f, at_g = values[5 * row : 5 * row + n], values[6 * row : 6 * row + n]
+    at_h = values[7 * row : 7 * row + n]
+    for j in range(n):
+        one = (a * at_a[j] + b * at_b[j]) + (c * at_c[j] + d * at_d[j])
+        other = (e * at_e[j] + f * at_f[j]) + (g * at_g[j] + h * at_h[j])
+        total[j] += one + other

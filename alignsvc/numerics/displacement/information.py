@@ -11,7 +11,7 @@ estimate without bias, as the model itself is not smoothed: only its variance de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, contiguous
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.informed import PixelNoise, informed
+from alignsvc.numerics.displacement.informed import Informed, PixelNoise, informed
 from alignsvc.numerics.displacement.noise import NoiseFactors
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.posed import Limits, stepped
 from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.steps import Limits, stepped
 from alignsvc.numerics.displacement.surface_sums import Boxes
 
 
@@ -82,30 +82,48 @@ class Equations:
         w; 0 for pixels that take no part.
     factors : NoiseFactors
         Of the template with the instrument.
+    variance : float64 array, shape (n,)
+        The template's, all pixels together by their weights.
+    boxes : Boxes
+        Of the exposure's pixels with w.
     frees_background : bool
         Whether b is an unknown.
-    variance : float64 array, shape (n,)
-        The template's, all pixels together by their weights; follows from the others, as do:
-    noise : float64 array, shape (n, 4)
-        Expected products of the template's noise with the instruments'.
-    boxes : Boxes
     """
 
     pairs: PairStack
     instrument: TemplateSpline
     weight: Float32Array
     factors: NoiseFactors
+    variance: FloatArray
+    boxes: Boxes
     frees_background: bool = True
-    variance: FloatArray = field(init=False)
-    noise: FloatArray = field(init=False)
-    boxes: Boxes = field(init=False)
 
-    def __post_init__(self) -> None:
-        rows = len(self.weight), self.pairs.side**2
-        variance = self.pairs.template_variance.reshape(rows)
-        object.__setattr__(self, "variance", np.vecdot(self.weight.reshape(rows), variance))
-        object.__setattr__(self, "noise", self.expected(self.factors))
-        object.__setattr__(self, "boxes", Boxes.of(self.pairs.pixels, self.weight))
+    @classmethod
+    def of(
+        cls,
+        pairs: PairStack,
+        instrument: TemplateSpline,
+        weight: Float32Array,
+        factors: NoiseFactors,
+    ) -> Equations:
+        """Return the equations with all four unknowns."""
+        rows = len(weight), pairs.side**2
+        variance = np.vecdot(weight.reshape(rows), pairs.template_variance.reshape(rows))
+        boxes = Boxes.of(pairs.pixels, weight)
+        return cls(pairs, instrument, weight, factors, variance, boxes)
+
+    def exchanged(self, instrument: TemplateSpline, factors: NoiseFactors) -> Equations:
+        """Return the same equations with other instruments."""
+        return replace(self, instrument=instrument, factors=factors)
+
+    def without_background(self) -> Equations:
+        """Return the same equations with a background of 0."""
+        return replace(self, frees_background=False)
+
+    @property
+    def noise(self) -> FloatArray:
+        """Expected products of the template's noise with the instruments', shape (n, 4)."""
+        return self.expected(self.factors)
 
     def expected(self, factors: NoiseFactors) -> FloatArray:
         """Return the expected products of two versions of the template's noise, (n, 4)."""
@@ -121,22 +139,19 @@ class Equations:
             self.instrument.select(which),
             self.weight[which],
             NoiseFactors(self.factors.value[which], self.factors.slope[which]),
+            self.variance[which],
+            self.boxes.select(which),
             self.frees_background,
         )
 
-    def stepped(self, start: Points, limits: Limits) -> tuple[Points, Points]:
-        """Return where steps of Gauss and Newton end, NaN where nowhere, and the last trials.
+    def fitted(self, start: Points, limits: Limits) -> tuple[Points, Information]:
+        """Return where steps of Gauss and Newton end, NaN where nowhere, and what that is worth.
 
-        Where they end nowhere the trial is the start.
+        Where they end nowhere, what an estimate at the start would be.
         """
-        found = stepped(
-            self.pairs.spline.checked(start, self.pairs.side),
-            self._splines,
-            self.boxes,
-            self.noise,
-            limits,
-        )
-        return Points(*found.place.T), Points(*found.trial.T)
+        starts, noise = self.pairs.spline.checked(start, self.pairs.side), self._pixel_noise
+        found = stepped(starts, self._splines, (self.boxes, noise), self.noise, limits)
+        return Points(*found.place.T), self._worth(found.worth)
 
     def information(self, shift: Points) -> Information:
         """Return what an estimate that ends at `shift` is worth.
@@ -147,25 +162,33 @@ class Equations:
         ``a^2 var_T``. The noise in the instruments belongs to the sum between, where it lets
         noise in; in M it would pass for signal, and is subtracted.
         """
-        pairs = self.pairs
-        noise = PixelNoise(
-            contiguous(pairs.weight),
-            contiguous(pairs.template_variance),
-            contiguous(pairs.share),
-            np.float32(0 if pairs.gain is None else 1 / pairs.gain),
+        shifts, of = (
+            self.pairs.spline.checked(shift, self.pairs.side),
+            (self.boxes, self._pixel_noise),
         )
-        shifts, boxes_and_noise = pairs.spline.checked(shift, pairs.side), (self.boxes, noise)
-        found = informed(shifts, self._splines, boxes_and_noise, self.noise, self.frees_background)
+        return self._worth(informed(shifts, self._splines, of, self.noise, self.frees_background))
+
+    def _worth(self, found: Informed) -> Information:
         with np.errstate(divide="ignore", invalid="ignore"):
             own = _symmetric(found.sums[:, 0:3]) / np.square(found.flux)[:, None, None]
         doubt = found.doubt[:, None, None]
         return Information(
             own=doubt * own,
             # The kernel passes the mosaic's noise as it passes its slopes.
-            template=doubt * pairs.kernel.response**2 * _symmetric(found.sums[:, 3:6]),
+            template=doubt * self.pairs.kernel.response**2 * _symmetric(found.sums[:, 3:6]),
             flux=found.flux,
             share=self._share(found.sums[:, 6], found.sums[:, 7]),
             informative=found.informative,
+        )
+
+    @property
+    def _pixel_noise(self) -> PixelNoise:
+        pairs = self.pairs
+        return PixelNoise(
+            contiguous(pairs.weight),
+            contiguous(pairs.template_variance),
+            contiguous(pairs.share),
+            np.float32(0 if pairs.gain is None else 1 / pairs.gain),
         )
 
     @property

@@ -13,6 +13,7 @@ from alignsvc.numerics.displacement.posed import eliminate, pose
 from alignsvc.numerics.displacement.surface_sums import (
     Boxes,
     BoxTuple,
+    Workspace,
     boxes_laid_out,
     doubled,
     laid_out,
@@ -94,48 +95,69 @@ def informed(
         Whether b is an unknown; if not, it is 0.
     """
     boxes, noise = of
-    return Informed(*_informed(shift, splines, ((*boxes,), (*noise,)), expected, frees_background))
+    known = (*boxes,), (*noise,), expected, frees_background
+    return Informed(*_informed(shift, splines, known))
 
 
-_Noise: TypeAlias = tuple[Float32Array, Float32Array, Float32Array, np.float32]
+NoiseTuple: TypeAlias = tuple[Float32Array, Float32Array, Float32Array, np.float32]
+#: Boxes, the noise of their pixels, expected products, and whether b is an unknown.
+Known: TypeAlias = tuple[BoxTuple, NoiseTuple, FloatArray, bool]
+#: A `Workspace`, and room for the noise of a source's pixels.
+Room: TypeAlias = tuple[Workspace, Float32Array]
+#: The fields of `Informed`.
+Told: TypeAlias = tuple[FloatArray, BoolArray, FloatArray, FloatArray]
 
 
 @compiled
-def _informed(
-    shift: FloatArray,
-    splines: tuple[Float32Array, Float32Array],
-    of: tuple[BoxTuple, _Noise],
-    expected: FloatArray,
-    frees_background: bool,
-) -> tuple[FloatArray, BoolArray, FloatArray, FloatArray]:
+def _informed(shift: FloatArray, splines: tuple[Float32Array, Float32Array], known: Known) -> Told:
     """Return the fields of `Informed`."""
-    (instrument, template), (boxes, noise) = splines, of
-    sky_weight, variance, share, per_gain = noise
+    boxes, (instrument, template) = known[0], splines
     n, side = boxes[0].shape[0], boxes[0].shape[1]
     margin = (template.shape[1] - side) // 2
-    flux, informative = np.full(n, np.nan), np.zeros(n, np.bool_)
-    doubt, noise_sums = np.ones(n), np.zeros((n, 8))
-    work, band, planes = workspace(side), workband(), rows_apart(3, (side + SPARE) ** 2)
-    found, sums, matrix = np.zeros((_N, _N + 1), np.float32), np.empty((_N, _N + 1)), np.eye(_N)
-    inverse = np.empty((2, _N), np.float32)
+    told, room, band = nothing_told(n), room_of(side), workband()
+    found, sums = np.zeros((_N, _N + 1), np.float32), np.empty((_N, _N + 1))
     for i in range(n):
         fill_band(shift[i, 0], shift[i, 1], margin, band)
-        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
-        sums_at(band, (instrument[i], template[i]), box, work, found)
+        box = boxes[2][i], boxes_laid_out(boxes, i, room[0][1])
+        sums_at(band, (instrument[i], template[i]), box, room[0], found)
         doubled(found, sums)
-        if pose(sums, expected[i], (_ALL, frees_background), matrix):
-            doubt[i] = _doubt(expected[i], matrix)
-            flux[i] = _inverted(matrix, sums, frees_background, inverse)
-            informative[i] = flux[i] > 0
-        if not informative[i]:
-            inverse[:] = np.nan
-        laid_out(sky_weight[i], boxes[2][i], planes[0])
-        laid_out(variance[i], boxes[2][i], planes[1])
-        laid_out(share[i], boxes[2][i], planes[2])
-        _, seen, surfaces = work
-        factors = inverse, np.float32(flux[i] if informative[i] else 0.0), per_gain
-        _add_noise(surfaces, box[1], (seen[0], planes), factors, noise_sums[i])
-    return flux, informative, doubt, noise_sums
+        tell(i, sums, known, room, told)
+    return told
+
+
+@compiled
+def nothing_told(n: int) -> Told:
+    """Return the fields of an `Informed` to be filled, of n sources."""
+    return np.full(n, np.nan), np.zeros(n, np.bool_), np.ones(n), np.zeros((n, 8))
+
+
+@compiled
+def room_of(side: int) -> Room:
+    """Return room for what one source after another needs."""
+    return workspace(side), rows_apart(3, (side + SPARE) ** 2)
+
+
+@compiled
+def tell(i: int, sums: FloatArray, known: Known, room: Room, told: Told) -> None:
+    """Fill in what a source's estimate is worth, at the shift of its surfaces in the room.
+
+    `sums` are the source's, shape (4, 5), see `sums_at`.
+    """
+    boxes, (sky_weight, variance, share, per_gain), expected, frees_background = known
+    flux, informative, doubt, noise_sums = told
+    (_, seen, surfaces), planes = room
+    matrix, inverse = np.empty((_N, _N)), np.empty((2, _N), np.float32)
+    if pose(sums, expected[i], (_ALL, frees_background), matrix):
+        doubt[i] = _doubt(expected[i], matrix)
+        flux[i] = _inverted(matrix, sums, frees_background, inverse)
+        informative[i] = flux[i] > 0
+    if not informative[i]:
+        inverse[:] = np.nan
+    length = laid_out(sky_weight[i], boxes[2][i], planes[0])
+    laid_out(variance[i], boxes[2][i], planes[1])
+    laid_out(share[i], boxes[2][i], planes[2])
+    factors = inverse, np.float32(flux[i] if informative[i] else 0.0), per_gain
+    _add_noise(surfaces, length, (seen[0], planes), factors, noise_sums[i])
 
 
 @compiled

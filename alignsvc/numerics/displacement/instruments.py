@@ -15,7 +15,7 @@ instruments give an estimate without bias (see `information`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from alignsvc.numerics.displacement.surface_sums import (
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE, surface
+from alignsvc.numerics.displacement.surfaces import SPARE, clear, surface
 
 #: Bounds of a Gaussian's variance: in squares of the core's width, in px^2 (a spline is not
 #: narrower), and in squares of the aperture.
@@ -93,10 +93,9 @@ class FaintInstruments:
             self._known(equations, smoothing_px, outset, start),
         )
         factors = equations.factors
-        return replace(
-            equations,
-            instrument=TemplateSpline(coefficients),
-            factors=NoiseFactors(factors.value * kept, factors.slope * kept[:, None]),
+        return equations.exchanged(
+            TemplateSpline(coefficients),
+            NoiseFactors(factors.value * kept, factors.slope * kept[:, None]),
         )
 
     def _known(
@@ -143,7 +142,7 @@ def _exchanged(
     """
     n, side, wide = len(instrument), boxes[0].shape[1], instrument.shape[1]
     margin = (wide - side) // 2
-    exchanged, kept = instrument.copy(), np.ones(n)
+    exchanged, kept, columns = instrument.copy(), np.ones(n), np.empty(side + SPARE, np.float32)
     (scratch, seen, surfaces), band, moments = workspace(side), workband(), np.zeros(6)
     model, smoothed = np.empty((wide, wide), np.float32), np.empty((wide, wide), np.float32)
     for i in faint:
@@ -151,7 +150,7 @@ def _exchanged(
         laid_out(boxes[1][i], extent, seen[0])
         fill_band(start[i, 0], start[i, 1], margin, band)
         surface(instrument[i], band, extent, scratch, surfaces[0])
-        _fill_moments(surfaces[0], seen[0], extent, moments)
+        _fill_moments(surfaces[0], seen[0], extent, (seen[1], columns), moments)
         _take_off(moments, numbers)
         place = margin + start[i, 0] + moments[4], margin + start[i, 1] + moments[5]
         smoothing2 = numbers[3]
@@ -167,44 +166,63 @@ def _exchanged(
 
 @compiled
 def _fill_moments(
-    planes: Float32Array, weight: Float32Array, extent: IntArray, moments: FloatArray
+    planes: Float32Array,
+    weight: Float32Array,
+    extent: IntArray,
+    room: tuple[Float32Array, Float32Array],
+    moments: FloatArray,
 ) -> None:
     """Fill weighted sums of products, xx, xy, yy of slopes, and of values, and a mean place.
 
-    x and y in the box, weighted with the squares of values; `planes` and `weight` are laid out.
+    x and y in the box, weighted with the squares of values; `planes` and `weight` are laid out, and
+    there is room for another, and for a line.
     """
-    moments[:] = 0
-    width = extent[3] - extent[2]
-    row = width + SPARE
-    for y in range(extent[1] - extent[0]):
-        start = y * row
-        across, end = planes[:, start : start + width], start + width
-        xx, xy, yy, light, moment = _row_moments(across, weight[start:end])
-        moments[0] += xx
-        moments[1] += xy
-        moments[2] += yy
-        moments[3] += light
-        moments[4] += moment
-        moments[5] += y * np.float64(light)
+    light, columns = room
+    height, row = extent[1] - extent[0], extent[3] - extent[2] + SPARE
+    moments[0], moments[1], moments[2] = _products(planes, weight, light[: height * row])
+    clear(columns)
+    moments[3] = moments[5] = 0.0
+    for y in range(height):
+        total = np.float64(_add_line(light[y * row : (y + 1) * row], columns))
+        moments[3] += total
+        moments[5] += y * total
     total = max(moments[3], _NO_LIGHT)
-    moments[4] = extent[2] + moments[4] / total
+    moments[4] = extent[2] + np.float64(_ramp_sum(columns[:row])) / total
     moments[5] = extent[0] + moments[5] / total
 
 
 @compiled_sums
-def _row_moments(
-    planes: Float32Array, weight: Float32Array
-) -> tuple[np.float32, np.float32, np.float32, np.float32, np.float32]:
-    xx = xy = yy = light = moment = np.float32(0)
-    for x in range(len(weight)):
-        d_x, d_y, value = planes[0, x], planes[1, x], planes[2, x]
-        xx += weight[x] * d_x * d_x
-        xy += weight[x] * d_x * d_y
-        yy += weight[x] * d_y * d_y
-        here = weight[x] * value * value
-        light += here
-        moment += here * np.float32(x)
-    return xx, xy, yy, light, moment
+def _products(
+    planes: Float32Array, weight: Float32Array, light: Float32Array
+) -> tuple[np.float32, np.float32, np.float32]:
+    """Write weighted squares of values; return weighted sums of products of slopes."""
+    xx = xy = yy = np.float32(0)
+    for j in range(len(light)):
+        d_x, d_y, value = planes[0, j], planes[1, j], planes[2, j]
+        xx += weight[j] * d_x * d_x
+        xy += weight[j] * d_x * d_y
+        yy += weight[j] * d_y * d_y
+        light[j] = weight[j] * value * value
+    return xx, xy, yy
+
+
+@compiled_sums
+def _add_line(line: Float32Array, columns: Float32Array) -> np.float32:
+    """Add a line to sums of columns; return its own."""
+    total = np.float32(0)
+    for x in range(len(line)):
+        total += line[x]
+        columns[x] += line[x]
+    return total
+
+
+@compiled_sums
+def _ramp_sum(values: Float32Array) -> np.float32:
+    """Return the sum of values times their places."""
+    total = np.float32(0)
+    for x in range(len(values)):
+        total += values[x] * np.float32(x)
+    return total
 
 
 @compiled

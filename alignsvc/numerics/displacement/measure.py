@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -32,7 +32,7 @@ from alignsvc.numerics.displacement.local_map import LocalMap, Windows
 from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
 from alignsvc.numerics.displacement.peak import PolynomialPeak
 from alignsvc.numerics.displacement.pictured import Pictured, pictured
-from alignsvc.numerics.displacement.psf_matching import MatchingKernel, PsfMatching
+from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
 from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement
 from alignsvc.numerics.displacement.seams import SeamFit
 from alignsvc.numerics.displacement.sharp_stars import known_stars
@@ -208,14 +208,12 @@ class CorrelationMeasurement:
             return MatchingKernel()
         kernel = self.matching.start(bright.fwhm_px)
         # With the terms of the kernel at hand, each pass only adds them.
-        clean = [
-            (one, kernel.terms(one.pairs.spline)) for one in self._clean(view, reference, bright)
+        placed: Sequence[MatchedSource] = [
+            one.calibrating(kernel) for one in self._clean(view, reference, bright)
         ]
         for _ in range(self.matching.passes):
-            fitted = [one.matched(terms, kernel) for one, terms in clean]
-            kernel = self.matching.improved(kernel, fitted)
-            if kernel.is_identity:
-                break
+            improved = self.matching.improved(kernel, placed)
+            kernel, placed = improved.kernel, improved.sources
         return kernel
 
     def _stars(

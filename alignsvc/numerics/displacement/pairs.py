@@ -110,6 +110,13 @@ class PairStack:
         place = np.stack([self.centre.x - shift.x, self.centre.y - shift.y], axis=1)
         return _soft_discs(place, self.aperture_px, self.side)
 
+    def compared(self, shift: Points) -> Float32Array:
+        """Return the weight of each pixel good in both, within the aperture with its soft edge."""
+        weight = self.window(shift)
+        weight *= self.common(shift)
+        weight *= self.weight
+        return weight
+
     def variances(self, model: Float32Array, good: BoolArray) -> tuple[Float32Array, Float32Array]:
         """Return the variance of the exposure and of the template, sky and source.
 
@@ -123,14 +130,19 @@ class PairStack:
 
     def inverse_variance(self, model: Float32Array) -> Float32Array:
         """Return the inverse variance of the exposure, sky and source; 0 where `weight` is."""
-        return self.noisier(self.weight, model)
+        return self.noisier(self.weight, model, np.ones(len(self)))
 
-    def noisier(self, weight: Float32Array, model: Float32Array) -> Float32Array:
-        """Return weights less by what a source's noise adds to that of the sky."""
+    def noisier(
+        self, weight: Float32Array, template: Float32Array, flux: FloatArray
+    ) -> Float32Array:
+        """Return weights less by what the noise of sources adds to that of the sky.
+
+        Sources are templates, shape (n, side, side), times fluxes, shape (n,).
+        """
         if self.gain is None:
             return weight
-        planes = contiguous(weight), contiguous(model), contiguous(self.weight)
-        return _noisier(*planes, np.float32(1 / self.gain))
+        planes = contiguous(weight), contiguous(template), contiguous(self.weight)
+        return _noisier(*planes, (flux / self.gain).astype(np.float32))
 
     def select(self, which: BoolArray | IntArray) -> PairStack:
         """Return the pairs named by a mask or by indices."""
@@ -209,13 +221,18 @@ def _fill_soft(squares: Float32Array, across: float, radius_px: float, row: Floa
 
 @compiled
 def _noisier(
-    weight: Float32Array, model: Float32Array, sky_weight: Float32Array, per_gain: np.float32
+    weight: Float32Array,
+    template: Float32Array,
+    sky_weight: Float32Array,
+    flux_per_gain: Float32Array,
 ) -> Float32Array:
     """Return weights over the variance of sky and source over that of the sky."""
     found, none, unit = np.empty(weight.shape, np.float32), np.float32(0), np.float32(1)
-    to, of = found.reshape(-1), (weight.reshape(-1), model.reshape(-1), sky_weight.reshape(-1))
-    for k in range(len(to)):
-        to[k] = of[0][k] / (unit + max(of[1][k], none) * (of[2][k] * per_gain))
+    for i in range(len(weight)):
+        to, flux = found[i].reshape(-1), flux_per_gain[i]
+        of = weight[i].reshape(-1), template[i].reshape(-1), sky_weight[i].reshape(-1)
+        for k in range(len(to)):
+            to[k] = of[0][k] / (unit + max(flux * of[1][k], none) * of[2][k])
     return found
 
 

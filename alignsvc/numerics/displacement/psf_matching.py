@@ -8,38 +8,38 @@ as they are,
 
     K = delta + sum_k c_k (G_k - delta) + c_plus (dxx - dyy) G + c_cross dxy G,
 
-point-symmetric, so that it moves nothing. Negative c_k sharpen. Its few numbers are those of a
-whole chip, fitted to the chip's brightest sources: a faint source takes part in nothing but
-position, flux and background.
+with differences of neighbours for derivatives; point-symmetric, so that it moves nothing. Negative
+c_k sharpen. Its few numbers are those of a whole chip, fitted to the chip's brightest sources: a
+faint source takes part in nothing but position, flux and background.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from alignsvc.domain.arrays import (
-    BoolArray,
     Float32Array,
     FloatArray,
     IntArray,
-    read_only,
 )
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.convolution import convolved
+from alignsvc.numerics.displacement.convolution import convolved_alike
 from alignsvc.numerics.displacement.kernel_sums import kernel_sums
 from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
-    gaussian_taps,
+    gaussian_kernel,
 )
+from alignsvc.numerics.displacement.stencils import stencilled
 from alignsvc.numerics.displacement.surface_sums import Boxes
 from alignsvc.numerics.sources.selection import brightest
 
 #: A source counts wholly from so far above the least S/N: with an edge it would come and go.
 _RISE_OF_SNR = 0.25
+#: Farther from where correlation finds a source the equations do not hold.
+_LONGEST_STEP_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +79,28 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        k = _Profiles.of(self.sigma_px, spline.side)
-        # The sum of all `terms`, with as few products as there are profiles along y.
-        along_x = [number * smooth for number, smooth in zip(self.round, k.smooth, strict=True)]
-        along_x[-1] = along_x[-1] + self.plus_px2 * k.curvature
-        along_x += [-self.plus_px2 * k.smooth[-1], self.cross_px2 * k.slope]
-        along_y = [*k.smooth, k.curvature, k.slope]
-        return TemplateSpline(
-            convolved(
-                spline.coefficients,
-                np.stack(along_x)[None],
-                np.stack(along_y)[None],
-                1 - sum(self.round),
-            )
-        )
+        matched, itself = spline.coefficients, 1 - sum(self.round)
+        last = len(self.round) - 1
+        for k, smooth in enumerate(self._smooth(spline)):
+            stretched = (self.plus_px2, self.cross_px2) if k == last else (0.0, 0.0)
+            numbers = (itself if k == 0 else 1.0, self.round[k], *stretched)
+            matched = stencilled(matched, smooth, numbers)
+        return TemplateSpline(matched)
 
     def terms(self, spline: TemplateSpline) -> KernelTerms:
         """Return the templates beside those convolved with each term of the kernel but delta."""
-        c, k = spline.coefficients, _Profiles.of(self.sigma_px, spline.side)
-        widest = k.smooth[-1]
-        parts = [_between((smooth,), c, (smooth,)) - c for smooth in k.smooth]
-        parts.append(_between((widest, -k.curvature), c, (k.curvature, widest)))
-        parts.append(_between((k.slope,), c, (k.slope,)))
+        c, smooth = spline.coefficients, self._smooth(spline)
+        parts = [stencilled(c, one, (-1.0, 1.0, 0.0, 0.0)) for one in smooth]
+        parts += [
+            stencilled(c, smooth[-1], (0.0, 0.0, *stretched))
+            for stretched in ((1.0, 0.0), (0.0, 1.0))
+        ]
         return KernelTerms(spline, tuple(TemplateSpline(part) for part in parts))
+
+    def _smooth(self, spline: TemplateSpline) -> list[Float32Array]:
+        """Return coefficients convolved with each Gaussian, and one pixel beyond each edge."""
+        halves = gaussian_kernel(np.array(self.sigma_px), spline.side + 1)
+        return [convolved_alike(spline.coefficients, half) for half in halves]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,62 +125,17 @@ class KernelTerms:
             convolved += np.float32(number) * part.coefficients
         return TemplateSpline(convolved)
 
-    def select(self, which: BoolArray) -> KernelTerms:
-        """Return the templates named by a mask."""
-        if which.all():
-            return self
-        return KernelTerms(
-            self.plain.select(which), tuple(part.select(which) for part in self.parts)
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Profiles:
-    """The factors of a kernel's separable terms at distances -reach .. reach.
-
-    Parameters
-    ----------
-    smooth : tuple of arrays
-        Each Gaussian.
-    slope, curvature : arrays
-        The first and second derivative of the widest.
-    """
-
-    smooth: tuple[FloatArray, ...]
-    slope: FloatArray
-    curvature: FloatArray
-
-    @classmethod
-    @lru_cache(maxsize=16)  # every chunk of a chip asks for the same
-    def of(cls, sigma_px: tuple[float, ...], side: int) -> _Profiles:
-        profiles = gaussian_taps(np.array(sigma_px), side)
-        widest, variance = profiles[-1], sigma_px[-1] ** 2
-        lag = np.arange(len(widest)) - len(widest) // 2
-        # Sampled: made to sum to 0 exactly, so that a flat template stays as it is.
-        mean = np.sum(widest * lag**2) / widest.sum()
-        return cls(
-            tuple(read_only(profile) for profile in profiles),
-            read_only(widest * (-lag / variance)),
-            read_only(widest * ((lag**2 - mean) / variance**2)),
-        )
-
-
-def _between(
-    along_y: tuple[FloatArray, ...], planes: Float32Array, along_x: tuple[FloatArray, ...]
-) -> Float32Array:
-    return convolved(planes, np.stack(along_x)[None], np.stack(along_y)[None])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchedSource:
-    """Calibrators as they are fitted now: what the kernel is improved from.
+    """Calibrators as they are placed now: what the kernel is improved from.
 
     Parameters
     ----------
     pixels, weight : float32 arrays, shape (n, side, side)
     terms : KernelTerms
     shift : Points, shape (n,)
-        Displacements found with the kernel as it is.
+        About their displacements: a step finds them with the kernel.
     """
 
     pixels: Float32Array
@@ -229,12 +183,13 @@ class PsfMatching:
         none = (0.0,) * len(self.widths)
         return MatchingKernel(tuple(float(w * sigma) for w in self.widths), none)
 
-    def improved(self, kernel: MatchingKernel, sources: Iterable[MatchedSource]) -> MatchingKernel:
+    def improved(self, kernel: MatchingKernel, sources: Sequence[MatchedSource]) -> Improved:
         """Return the kernel after one Gauss-Newton step, or the identity for want of sources."""
         if kernel.is_identity:
-            return kernel
+            return Improved(kernel, sources)
         size = len(kernel.coefficients)
         normal, data, n, slopes = np.zeros((size, size)), np.zeros(size), 0.0, np.zeros(2)
+        moved = []
         for some in sources:
             if not len(some.pixels):
                 continue
@@ -243,6 +198,18 @@ class PsfMatching:
             data += step.data
             slopes += step.slopes
             n += step.n_sources
+            moved.append(replace(some, shift=step.shift))
+        return Improved(self._solved(kernel, (normal, data), n, slopes), moved)
+
+    def _solved(
+        self,
+        kernel: MatchingKernel,
+        equations: tuple[FloatArray, FloatArray],
+        n: float,
+        slopes: FloatArray,
+    ) -> MatchingKernel:
+        """Return the kernel that solves equations of n sources."""
+        normal, data = equations
         # A source more than too few sets in by degrees: it may be gone in the next pass.
         enough = min(1.0, n - self.fewest_sources + 1)
         if enough <= 0:
@@ -264,7 +231,16 @@ class PsfMatching:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Improved:
+    """A kernel, and its calibrators where it has them."""
+
+    kernel: MatchingKernel
+    sources: Sequence[MatchedSource]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Step:
+    shift: Points
     normal: FloatArray
     data: FloatArray
     slopes: FloatArray
@@ -275,11 +251,13 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     """Return the normal equations for the kernel's coefficients, all else eliminated.
 
     Per source ``E = a (T + sum c_k D_k)(p + d) + b``; linear in dx, dy, a, b and, with the a of
-    the moment, in the change of c.
+    the moment, in the change of c. A source that is not where it was taken to be has no say.
     """
     plain, matched, parts = some.terms.plain, some.terms.matched(kernel), some.terms.parts
+    side = some.pixels.shape[-1]
+    farthest = plain.largest_shift(side)
     sums = kernel_sums(
-        plain.checked(some.shift, some.pixels.shape[-1]),
+        plain.checked(some.shift, side),
         (matched.rows, plain.rows),
         tuple(part.rows for part in parts),
         Boxes.of(some.pixels, some.weight),
@@ -294,6 +272,14 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     inner[~sound] = np.eye(4)
     solved = np.linalg.solve(inner, to_data)
     flux = np.where(sound, np.maximum(solved[:, 2, 0], 0), 0)
+    away = np.divide(
+        solved[:, :2, 0],
+        flux[:, None],
+        out=np.full((len(flux), 2), np.inf),
+        where=flux[:, None] > 0,
+    )
+    near = np.hypot(*away.T) <= _LONGEST_STEP_PX
+    flux, away = np.where(near, flux, 0), np.where(near[:, None], away, 0)
     snr2 = flux**2 * inner[:, 2, 2]
     least, most = snr
     counts = np.clip((np.sqrt(snr2) / least - 1) / _RISE_OF_SNR, 0, 1)
@@ -303,8 +289,13 @@ def _step(kernel: MatchingKernel, some: MatchedSource, snr: tuple[float, float])
     right = (data - to_shared @ solved[:, :, :1])[:, :, 0]
     light = share * flux**2
     return _Step(
+        shift=_within(Points(some.shift.x + away[:, 0], some.shift.y + away[:, 1]), farthest),
         normal=np.einsum("n,nij->ij", light, schur),
         data=np.einsum("n,ni->i", share * flux, right),
         slopes=np.array([light @ own, light @ unlike]),
         n_sources=float(counts.sum()),
     )
+
+
+def _within(shift: Points, farthest: float) -> Points:
+    return Points(np.clip(shift.x, -farthest, farthest), np.clip(shift.y, -farthest, farthest))

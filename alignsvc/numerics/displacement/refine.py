@@ -14,7 +14,7 @@ from alignsvc.numerics.displacement.information import Equations, Information, r
 from alignsvc.numerics.displacement.instruments import FaintInstruments
 from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.posed import Limits
+from alignsvc.numerics.displacement.steps import Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,9 @@ class PeakAsFound:
         """Return `start` with its information."""
         factors = pairs.texture.factors(np.zeros(len(pairs)), pairs.kernel, start)
         weight = (pairs.common(start) & pairs.searched).astype(np.float32)
-        equations = Equations(pairs, pairs.spline, weight, factors, self.frees_background)
+        equations = Equations.of(pairs, pairs.spline, weight, factors)
+        if not self.frees_background:
+            equations = equations.without_background()
         return judged(start, equations.information(start))
 
 
@@ -149,19 +151,16 @@ class TemplateFit:
             float(spline.largest_shift(side)),
             self.max_iterations,
         )
-        place, last = begun.equations.stepped(begun.start, limits)
-        return replace(judged(place, begun.equations.information(last)), begun=begun)
+        return replace(judged(*begun.equations.fitted(begun.start, limits)), begun=begun)
 
     def begun(self, pairs: PairStack, start: Points) -> Begun:
         """Return the equations to be solved: weights and instruments chosen at the start."""
-        weight = pairs.window(start)
-        weight *= pairs.common(start)
-        weight *= pairs.weight
+        weight = pairs.compared(start)
         outset = Outset.of(pairs, weight, start)
         sigma = np.minimum(outset.slope_noise**0.25, self.smoothing) * outset.width_px
-        weight = pairs.noisier(weight, outset.model)
+        weight = pairs.noisier(weight, outset.template, outset.flux)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
-        equations = Equations(pairs, pairs.spline.smoothed(sigma), weight, factors)
+        equations = Equations.of(pairs, pairs.spline.smoothed(sigma), weight, factors)
         return Begun(self.faint(equations, sigma, outset, start), start)
 
 

@@ -17,8 +17,8 @@ from alignsvc.numerics.displacement.surface_sums import (
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE, rows_apart, surface
-from alignsvc.numerics.displacement.window_moments import ONCE, fill_moments
+from alignsvc.numerics.displacement.surfaces import SPARE, clear, rows_apart, surface
+from alignsvc.numerics.displacement.window_moments import ONCE, fill_window, window_product
 
 #: Rows: two slopes, value and 1 of an instrument, then what differs across a seam, see `seam_sums`.
 #: Columns: the same of a template, its pixels, then what differs.
@@ -133,19 +133,50 @@ def pulls(variance: Float32Array, place: FloatArray, sigma_px: FloatArray) -> Fl
 @compiled
 def _pulls(variance: Float32Array, place: FloatArray, sigma_px: FloatArray) -> FloatArray:
     n, side = variance.shape[0], variance.shape[1]
-    frames, found = np.empty((2, side, side), np.float32), np.empty(n)
-    sums, weights = np.empty((2, 3, 3)), np.empty((2, 3, side), np.float32)
+    found, room = np.empty(n), np.empty((2, 3, side), np.float32)
+    columns = np.empty((4, side), np.float32)
     for i in range(n):
-        for y in range(side):
-            for x in range(side):
-                value = variance[i, y, x]
-                is_seen = value > 0
-                frames[0, y, x] = np.float32(1) / value if is_seen else np.float32(0)
-                frames[1, y, x] = np.float32(1) if is_seen else np.float32(0)
-        for k in range(2):
-            fill_moments(frames[k], place[i], (sigma_px[i], ONCE), weights, sums[k])
-            total = sums[k, 0, 0] if sums[k, 0, 0] > 0 else 1.0
-            sums[k] /= total
-        off = np.hypot(sums[0, 0, 1] - sums[1, 0, 1], sums[0, 1, 0] - sums[1, 1, 0])
-        found[i] = off * sigma_px[i]
+        x = fill_window(place[i, 0], sigma_px[i], ONCE, room[0])
+        y = fill_window(place[i, 1], sigma_px[i], ONCE, room[1])
+        clear(columns.reshape(-1))
+        for row in range(y[0], y[1]):
+            by = room[1, 0, row], room[1, 1, row]
+            _add_weights(variance[i, row], x, by, columns)
+        weighted_x, weighted_y = _means(columns[0], columns[1], room[0], x)
+        even_x, even_y = _means(columns[2], columns[3], room[0], x)
+        found[i] = np.hypot(weighted_x - even_x, weighted_y - even_y) * sigma_px[i]
     return found
+
+
+@compiled_sums
+def _add_weights(
+    variance: Float32Array,
+    part: tuple[int, int],
+    by: tuple[np.float32, np.float32],
+    columns: Float32Array,
+) -> None:
+    """Add a part of a row's weights, times two numbers, to sums of columns, then even ones."""
+    first, end = part
+    (g, g_v), seen = by, variance[first:end]
+    one, two = columns[0][first:end], columns[1][first:end]
+    even, even_v = columns[2][first:end], columns[3][first:end]
+    none, unit = np.float32(0), np.float32(1)
+    for j in range(len(seen)):
+        counts = unit if seen[j] > none else none
+        weight = counts / (seen[j] if seen[j] > none else unit)
+        one[j] += g * weight
+        two[j] += g_v * weight
+        even[j] += g * counts
+        even_v[j] += g_v * counts
+
+
+@compiled
+def _means(
+    columns: Float32Array, columns_v: Float32Array, across: Float32Array, part: tuple[int, int]
+) -> tuple[float, float]:
+    """Return the mean u and v, 0 where nothing counts."""
+    total = np.float64(window_product(columns, across[0], part))
+    if not total > 0:
+        return 0.0, 0.0
+    along_x = np.float64(window_product(columns, across[1], part))
+    return along_x / total, np.float64(window_product(columns_v, across[0], part)) / total

@@ -113,8 +113,8 @@ class TemplateSpline:
         sigma_px : float64 array, shape (n,)
             0 changes nothing.
         """
-        kernels = gaussian_taps(sigma_px, self.side)[:, None]
-        return TemplateSpline(convolved(self.coefficients, kernels, kernels))
+        reach = reach_of(float(sigma_px.max(initial=0.0)), self.side)
+        return TemplateSpline(convolved(self.coefficients, gaussian_kernel(sigma_px, reach + 1)))
 
     def bands(self, shift: Points, side: int) -> Bands:
         """Return what makes each template's surface at ``pixel + shift``, in the middle pixels.
@@ -177,12 +177,3 @@ def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:
     total: FloatArray = 2 * kernel.sum(axis=1, keepdims=True) - kernel[:, :1]
     normalised: FloatArray = kernel / total
     return normalised
-
-
-def gaussian_taps(sigma_px: FloatArray, side: int) -> FloatArray:
-    """Return sampled Gaussians of sum 1 at distances -reach .. reach, shape (n, 2 reach + 1).
-
-    They reach as far as the widest does within planes of `side`.
-    """
-    half = gaussian_kernel(sigma_px, reach_of(float(sigma_px.max(initial=0.0)), side) + 1)
-    return np.concatenate([half[:, :0:-1], half], axis=1)

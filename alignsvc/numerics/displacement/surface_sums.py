@@ -10,16 +10,22 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, contiguous
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    contiguous,
+    read_only,
+)
 from alignsvc.numerics.compiled import compiled, compiled_sums
-from alignsvc.numerics.displacement.bands import KNOTS, Bands
+from alignsvc.numerics.displacement.bands import KNOTS
 from alignsvc.numerics.displacement.surfaces import (
     SPARE,
     BandTuple,
     clear,
     copy_row,
     extents,
-    own_bands,
     rows_apart,
     surface,
 )
@@ -45,46 +51,13 @@ class Boxes(NamedTuple):
         plain = contiguous(weight)
         return cls(contiguous(pixels), plain, extents(plain))
 
+    def select(self, which: BoolArray | IntArray) -> Boxes:
+        """Return the boxes that a mask or indices name."""
+        pixels, weight, extent = (plane[which] for plane in self)
+        return Boxes(contiguous(pixels), contiguous(weight), read_only(extent))
+
 
 BoxTuple: TypeAlias = tuple[Float32Array, Float32Array, IntArray]
-
-
-def trial_sums(
-    bands: Bands,
-    instrument: Float32Array,
-    template: Float32Array,
-    boxes: Boxes,
-) -> Float32Array:
-    """Return the weighted sums of products of instruments with templates and pixels.
-
-    Parameters
-    ----------
-    bands : Bands
-    instrument, template : float32 arrays, shape (n, template side, template side)
-        Coefficients.
-    boxes : Boxes
-
-    Returns
-    -------
-    float32 array, shape (n, 4, 5)
-        Slopes along x and y, value and 1 of the instrument times the same of the template, and
-        times the pixels.
-    """
-    return _trial_sums(own_bands(bands), instrument, template, (*boxes,))
-
-
-@compiled
-def _trial_sums(
-    bands: BandTuple, instrument: Float32Array, template: Float32Array, boxes: BoxTuple
-) -> Float32Array:
-    """Return the sums of sources one by one."""
-    first, weights = bands
-    work = workspace(boxes[0].shape[1])
-    sums = np.zeros((len(first), 4, 5), np.float32)
-    for i in range(len(first)):
-        box = boxes[2][i], boxes_laid_out(boxes, i, work[1])
-        sums_at((first[i], weights[i]), (instrument[i], template[i]), box, work, sums[i])
-    return sums
 
 
 Workspace: TypeAlias = tuple[Float32Array, Float32Array, tuple[Float32Array, Float32Array]]
@@ -122,9 +95,20 @@ def sums_at(
     work: Workspace,
     sums: Float32Array,
 ) -> None:
-    """Write a source's sums, shape (4, 5), see `trial_sums`; weight and pixels are laid out.
+    """Write the weighted sums of products of a source's instrument with its template and pixels.
 
-    `box` are its extent, and the length of its planes.
+    Parameters
+    ----------
+    band : tuple
+        Where the pixels lie on the splines, see `Bands`.
+    splines : tuple of float32 arrays, shape (template side, template side)
+        Coefficients of instrument and template.
+    box : tuple
+        The box's extent, and the length of its planes, which are laid out (`boxes_laid_out`).
+    work : Workspace
+    sums : float32 array, shape (4, 5)
+        Filled: slopes along x and y, value and 1 of the instrument times the same of the template,
+        and times the pixels.
     """
     scratch, seen, found = work
     extent, n = box

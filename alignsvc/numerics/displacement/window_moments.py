@@ -8,6 +8,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.surfaces import clear
 
 #: Where a window ends, in sigma: beyond, it is less than the rounding of its middle.
 _REACH_SIGMA = 5.5
@@ -43,13 +44,13 @@ def centred(
     tolerance_px, reach, max_iterations = limits
     n, side = values.shape[0], values.shape[1]
     found, at = np.full((n, 2), np.nan), np.empty(2)
-    sums, weights = np.empty((3, 3)), np.empty((2, 3, side), np.float32)
+    sums, room = np.empty((3, 3)), np.empty((3, 3, side), np.float32)
     response = np.empty((2, 2))
     for i in range(n):
         width = width_px[i]
         at[0], at[1] = begin[i, 0], begin[i, 1]
         for _ in range(max_iterations):
-            fill_moments(values[i], at, (width, ONCE), weights, sums)
+            fill_moments(values[i], at, (width, ONCE), room, sums)
             if not _fill_response(sums, response):
                 break
             determinant = response[0, 0] * response[1, 1] - response[0, 1] ** 2
@@ -110,12 +111,12 @@ def _worth(
     """Return the fields of `WindowWorth`."""
     n, side = values.shape[0], values.shape[1]
     flux, covariance, sound = np.empty(n), np.empty((n, 2, 2)), np.empty(n, np.bool_)
-    sums, weights = np.empty((3, 3)), np.empty((2, 3, side), np.float32)
+    sums, room = np.empty((3, 3)), np.empty((3, 3, side), np.float32)
     response, noise = np.empty((2, 2)), np.empty((2, 2))
     for i in range(n):
-        fill_moments(values[i], at[i], (width_px[i], ONCE), weights, sums)
+        fill_moments(values[i], at[i], (width_px[i], ONCE), room, sums)
         flux[i], sound[i] = sums[0, 0], _fill_response(sums, response)
-        fill_moments(variance[i], at[i], (width_px[i], _TWICE), weights, sums)
+        fill_moments(variance[i], at[i], (width_px[i], _TWICE), room, sums)
         noise[0, 0], noise[1, 1] = sums[0, 2], sums[2, 0]
         noise[0, 1] = noise[1, 0] = sums[1, 1]
         _fill_covariance(response, noise, width_px[i], covariance[i])
@@ -145,16 +146,16 @@ def window_means(values: Float32Array, at: FloatArray, width_px: FloatArray) -> 
     """Return the means within windows, shape (n,); NaN where one lies outside of its frame."""
     n, side = values.shape[0], values.shape[1]
     means, sums = np.full(n, np.nan), np.empty((3, 3))
-    weights = np.empty((2, 3, side), np.float32)
+    room = np.empty((3, 3, side), np.float32)
     for i in range(n):
-        fill_moments(values[i], at[i], (width_px[i], ONCE), weights, sums)
-        x = _fill_window(at[i, 0], width_px[i], ONCE, weights[0])
-        y = _fill_window(at[i, 1], width_px[i], ONCE, weights[1])
+        fill_moments(values[i], at[i], (width_px[i], ONCE), room, sums)
+        x = fill_window(at[i, 0], width_px[i], ONCE, room[0])
+        y = fill_window(at[i, 1], width_px[i], ONCE, room[1])
         along_x = along_y = 0.0
         for pixel in range(x[0], x[1]):
-            along_x += np.float64(weights[0, 0, pixel])
+            along_x += np.float64(room[0, 0, pixel])
         for pixel in range(y[0], y[1]):
-            along_y += np.float64(weights[1, 0, pixel])
+            along_y += np.float64(room[1, 0, pixel])
         if along_x * along_y > 0:
             means[i] = sums[0, 0] / (along_x * along_y)
     return means
@@ -177,51 +178,74 @@ def fill_moments(
     values: Float32Array,
     at: FloatArray,
     window: tuple[float, int],
-    weights: Float32Array,
+    room: Float32Array,
     sums: FloatArray,
 ) -> None:
     """Fill ``sum g^power f v^j u^i`` of one frame, shape (j, i), j and i from 0 to 2.
 
     `at` is the window's middle, x and y; `window` its sigma and the power; u and v are distances
-    in units of the sigma. `weights`, shape (2, 3, side), is room for the window's.
+    in units of the sigma. `room`, shape (3, 3, side), is for windows and sums of columns.
     """
     width, power = window
-    x = _fill_window(at[0], width, power, weights[0])
-    y = _fill_window(at[1], width, power, weights[1])
-    sums[:] = 0
-    across = weights[0, :, x[0] : x[1]]
+    x = fill_window(at[0], width, power, room[0])
+    y = fill_window(at[1], width, power, room[1])
+    across, along, columns = room[0], room[1], room[2]
+    clear(columns.reshape(-1))
     for row in range(y[0], y[1]):
-        flux, first, second = _row_sums(values[row, x[0] : x[1]], across)
-        for j in range(3):
-            weight = np.float64(weights[1, j, row])
-            sums[j, 0] += weight * flux
-            sums[j, 1] += weight * first
-            sums[j, 2] += weight * second
+        by = along[0, row], along[1, row], along[2, row]
+        _add_row(values[row], x, by, columns)
+    for j in range(3):
+        for i in range(3):
+            sums[j, i] = window_product(columns[j], across[i], x)
 
 
 @compiled
-def _fill_window(centre: float, width: float, power: int, weights: Float32Array) -> tuple[int, int]:
-    """Fill g^power, times u, times u^2; return the first pixel of the window and the end."""
+def fill_window(centre: float, width: float, power: int, weights: Float32Array) -> tuple[int, int]:
+    """Fill g^power, times u, times u^2; return the first pixel of the window and the end.
+
+    From one pixel to the next g grows by a factor, and that by another, which is always the same.
+    """
     side = weights.shape[1]
     if not np.isfinite(centre) or not width > 0:
         weights[:] = np.nan
         return 0, side
     first = min(max(int(np.ceil(centre - _REACH_SIGMA * width)), 0), side)
     end = max(min(int(np.floor(centre + _REACH_SIGMA * width)) + 1, side), first)
+    step = 1 / width
+    u = (first - centre) * step
+    g = np.exp(-0.5 * power * u * u)
+    growth, change = np.exp(-power * step * (u + 0.5 * step)), np.exp(-power * step * step)
     for pixel in range(first, end):
-        u = (pixel - centre) / width
-        g = np.exp(-0.5 * power * u * u)
         weights[0, pixel], weights[1, pixel], weights[2, pixel] = g, g * u, g * u * u
+        g *= growth
+        growth *= change
+        u += step
     return first, end
 
 
 @compiled_sums
-def _row_sums(
-    values: Float32Array, weights: Float32Array
-) -> tuple[np.float32, np.float32, np.float32]:
-    a = b = c = np.float32(0)
-    for j in range(len(values)):
-        a += values[j] * weights[0, j]
-        b += values[j] * weights[1, j]
-        c += values[j] * weights[2, j]
-    return a, b, c
+def _add_row(
+    values: Float32Array,
+    part: tuple[int, int],
+    by: tuple[np.float32, np.float32, np.float32],
+    columns: Float32Array,
+) -> None:
+    """Add a part of a row times three numbers to sums of columns."""
+    first, end = part
+    (a, b, c), seen = by, values[first:end]
+    one, two, three = columns[0][first:end], columns[1][first:end], columns[2][first:end]
+    for j in range(len(seen)):
+        one[j] += a * seen[j]
+        two[j] += b * seen[j]
+        three[j] += c * seen[j]
+
+
+@compiled_sums
+def window_product(
+    values: Float32Array, weights: Float32Array, part: tuple[int, int]
+) -> np.float32:
+    """Return the sum of products over a part of a row."""
+    total = np.float32(0)
+    for j in range(part[0], part[1]):
+        total += values[j] * weights[j]
+    return total

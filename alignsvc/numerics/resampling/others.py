@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,7 +43,13 @@ class Others:
             object.__setattr__(self, name, read_only(getattr(self, name)))
 
     @classmethod
-    def of(cls, tiles: Iterable[Contribution], own: Contribution, box: PixelBox) -> Others:
+    def of(
+        cls,
+        tiles: Iterable[Contribution],
+        own: Iterable[Contribution],
+        box: PixelBox,
+        look: Callable[[SeenBand], None] | None = None,
+    ) -> Others:
         """Return the mosaic of all over a box, less an exposure's own part.
 
         Drizzling is linear, so subtracting is the same as not having added; it is done in float64.
@@ -52,32 +58,75 @@ class Others:
         Parameters
         ----------
         tiles : iterable of Contribution
-            The mosaic, with the exposure. They cover the box and do not overlap; each may reach
-            beyond, and is looked at once.
-        own : Contribution
-            The exposure alone; its box may be another.
+            The mosaic, with the exposure, in order of rows. They cover the box and do not overlap;
+            each may reach beyond.
+        own : iterable of Contribution
+            The exposure alone: bands of whole rows of the box, from the first to the last, each
+            looked at once.
         box : PixelBox
+        look : callable or None
+            Is shown each band with what the others have there, while all of it is in the cache.
 
         Raises
         ------
         ValueError
-            The tiles do not cover the box.
+            The tiles or the bands do not cover the box.
         """
         planes = _Planes(*(np.empty(box.shape, np.float32) for _ in _Planes._fields))
-        mine = _sums(own.cut(box), np.float32)
-        n_pixels = 0
-        for tile in tiles:
-            common = tile.box.intersect(box)
-            if common.is_empty:
-                continue
-            there, here = common.slices_in(tile.box), common.slices_in(box)
-            corners = (there[0].start, there[1].start), (here[0].start, here[1].start)
-            _fill(_sums(tile, np.float64), mine, (*corners, common.shape), planes)
-            n_pixels += common.shape[0] * common.shape[1]
+        n_pixels, guard = 0, _Guard.of(planes.weight)
+        for band, near in _with_tiles(own, tiles):
+            rows = band.box.slices_in(box)[0]
+            mine = _sums(band, np.float32)
+            for tile in near:
+                common = tile.box.intersect(band.box)
+                if common.is_empty:
+                    continue
+                corners = [
+                    (common.y0 - frame.y0, common.x0 - frame.x0)
+                    for frame in (tile.box, band.box, box)
+                ]
+                _fill(_sums(tile, np.float64), mine, (*corners, common.shape), planes)
+                n_pixels += common.shape[0] * common.shape[1]
+            if look is not None:
+                value, share = (contiguous(one[rows]) for one in (planes.value, planes.share))
+                look(SeenBand(band.box, *mine, value, share))
+            guard.clear(planes.weight, rows.stop)
         if n_pixels != box.shape[0] * box.shape[1]:
-            raise ValueError(f"others: the tiles cover {n_pixels} pixels of {box}")
-        _guard(planes.weight)
+            raise ValueError(f"others: tiles and bands cover {n_pixels} pixels of {box}")
         return cls(box, *planes)
+
+
+class SeenBand(NamedTuple):
+    """What an exposure and the others hold in a band of rows, shape (ny, nx) of its box.
+
+    Parameters
+    ----------
+    box : PixelBox
+    numerator, weight : float32 arrays
+        Sums of the exposure.
+    others, share : float32 arrays
+        Mean of the others, and the exposure's part of the weight of all.
+    """
+
+    box: PixelBox
+    numerator: Float32Array
+    weight: Float32Array
+    others: Float32Array
+    share: Float32Array
+
+
+def _with_tiles(
+    bands: Iterable[Contribution], tiles: Iterable[Contribution]
+) -> Iterator[tuple[Contribution, list[Contribution]]]:
+    """Yield bands with the tiles that have rows in common with them; both come in order."""
+    near, rest = list[Contribution](), iter(tiles)
+    following = next(rest, None)
+    for band in bands:
+        while following is not None and following.box.y0 < band.box.y1:
+            near.append(following)
+            following = next(rest, None)
+        near = [tile for tile in near if tile.box.y1 > band.box.y0]
+        yield band, near
 
 
 class _Planes(NamedTuple):
@@ -98,13 +147,13 @@ def _sums(given: Contribution, dtype: type) -> Sums:
 
 @compiled
 def _fill(tile: Sums, own: Sums, where: tuple[tuple[int, int], ...], others: _Planes) -> None:
-    """Fill a part of `others`: its corner (y, x) in the tile, that in the box, and its shape."""
-    (v, u), (y, x), (height, width) = where
+    """Fill a part of `others`: its corner (y, x) in the tile, the band and there, and its shape."""
+    (v, u), (q, p), (y, x), (height, width) = where
     for k in range(height):
-        of_all, here = slice(u, u + width), slice(x, x + width)
+        of_all, of_own, here = slice(u, u + width), slice(p, p + width), slice(x, x + width)
         _fill_row(
             (tile[0][v + k, of_all], tile[1][v + k, of_all]),
-            (own[0][y + k, here], own[1][y + k, here]),
+            (own[0][q + k, of_own], own[1][q + k, of_own]),
             others.value[y + k, here],
             others.weight[y + k, here],
             others.share[y + k, here],
@@ -127,16 +176,39 @@ def _fill_row(
         share[i] = own[1][i] / whole if whole > 0 else none
 
 
+@dataclass(slots=True, eq=False)
+class _Guard:
+    """Clears weights about those that are 0, row after row as they are filled in.
+
+    Parameters
+    ----------
+    least : float32 array, shape (2 GUARD_PX + 1, nx)
+        The least of neighbours along each of the rows about the next, before any is cleared.
+    row : int
+        The next.
+    """
+
+    least: Float32Array
+    row: int = -2 * GUARD_PX
+
+    @classmethod
+    def of(cls, weight: Float32Array) -> _Guard:
+        return cls(np.empty((2 * GUARD_PX + 1, weight.shape[1]), np.float32))
+
+    def clear(self, weight: Float32Array, n_known: int) -> None:
+        """Clear what is due when so many rows are filled in; none of them is below 0."""
+        end = n_known if n_known == len(weight) else max(n_known - GUARD_PX, self.row)
+        _guard(weight, (self.row, end), self.least)
+        self.row = end
+
+
 @compiled
-def _guard(weight: Float32Array) -> None:
-    """Clear weights about those that are 0; none is below."""
+def _guard(weight: Float32Array, rows: tuple[int, int], least: Float32Array) -> None:
     ny, nx = weight.shape
-    # The least of neighbours in the rows about one, before any of these is cleared.
-    least = np.empty((2 * GUARD_PX + 1, nx), np.float32)
     padded = np.empty(nx + 2 * GUARD_PX, np.float32)
     for x in range(padded.size):
         padded[x] = np.float32(np.inf)  # beyond the plane there are no holes
-    for y in range(-2 * GUARD_PX, ny):
+    for y in range(rows[0], rows[1]):
         new = y + GUARD_PX
         is_row = 0 <= new < ny
         for x in range(nx):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Self
 
 import numpy as np
 
@@ -19,7 +21,7 @@ from alignsvc.numerics.solve.sums import AnyIntArray, Computed, SumBy, inverse_2
 
 #: Estimates of the floor: the first from a fit that knows none yet.
 N_FLOORS = 2
-#: Doublings and halvings in the search; 6 halvings leave the floor uncertain by 2 %.
+#: Doublings (or the reverse) and halvings in the search: 6 leave the floor uncertain by 2 %.
 _MOST_DOUBLINGS, _HALVINGS = 30, 6
 #: A row has at least this part of its variance left after the fit: 0 would divide by nothing.
 _LEAST_FREE = 1e-3
@@ -73,6 +75,9 @@ class ErrorFloor:
         which share their residual, by 1.02.
     widest : float
         Rows farther out than this, in units of the scale, do not belong to their source.
+    before : float
+        What an earlier look at the same exposures found, 0 if there was none. It stays as long
+        as residuals do not speak against it.
 
     Notes
     -----
@@ -82,21 +87,40 @@ class ErrorFloor:
     part of it that its exposure's fit leaves free: a star that alone fixes the fit has no
     residual, which says nothing for it. Where formal errors suffice, the floor is 0 and
     nothing changes.
+
+    Of few rows a wide range of floors can be true: from the least that suffices, the scale being
+    allowed its doubt, to the one with which the scale is 1. A few thousandths of a pixel in one
+    star decide whether the least is 0 or what the rest of them say, and with it which stars carry
+    the fit. A loop that took the least each time would go to and fro for ever; so within that
+    range it keeps what it had.
     """
 
     doubt: float = 2.0
     widest: float = 6.0
+    before: float = 0.0
 
     def __call__(self, rows: FitRows) -> float:
         """Return the standard deviation per axis to add in quadrature, 0 if none is needed."""
-        return _least(rows, self._suffices)
+        return self._estimate(rows, ErrorFloor._suffices)
 
     def of_one_exposure(self, rows: FitRows) -> float:
         """Return the same for residuals of one exposure from positions that stand for the truth.
 
         Then a row is judged by itself, not against the others of its source.
         """
-        return _least(rows, self._suffices_alone)
+        return self._estimate(rows, ErrorFloor._suffices_alone)
+
+    def _estimate(self, rows: FitRows, suffices: Callable[[Self, FitRows, float], bool]) -> float:
+        """Return what was found before, or that end of the range which is nearer to it."""
+        if not len(rows.source):
+            return 0.0
+        least = _least(rows, partial(suffices, self, rows))
+        if self.before <= least:
+            return least
+        undoubted = partial(suffices, replace(self, doubt=0.0), rows)
+        if not undoubted(self.before):
+            return self.before
+        return least if undoubted(least) else _down_from(self.before, least, undoubted)
 
     def _suffices(self, rows: FitRows, floor: float) -> bool:
         """Return whether residuals are no larger than errors with this floor explain."""
@@ -131,19 +155,34 @@ class ErrorFloor:
         return bool(_scale(lengths, weight) <= 1.0 + self.doubt / np.sqrt(effective))
 
 
-def _least(rows: FitRows, suffices: Callable[[FitRows, float], bool]) -> float:
+def _least(rows: FitRows, suffices: Callable[[float], bool]) -> float:
     """Return the least floor that suffices, to 2 %."""
-    if not len(rows.source) or suffices(rows, 0.0):
+    if suffices(0.0):
         return 0.0
     weight = rows.trace(0.0)
     low, high = 0.0, float(np.sqrt(2.0 * weight.sum() / (weight**2).sum()))
     for _ in range(_MOST_DOUBLINGS):
-        if suffices(rows, high):
+        if suffices(high):
             break
         low, high = high, 2.0 * high
+    return _between(low, high, suffices)
+
+
+def _down_from(high: float, low: float, suffices: Callable[[float], bool]) -> float:
+    """Return the least floor that suffices, to 2 %, where `low` does not and `high` does."""
+    for _ in range(_MOST_DOUBLINGS):
+        half = 0.5 * high
+        if half <= low or not suffices(half):
+            break
+        high = half
+    return _between(max(low, 0.5 * high), high, suffices)
+
+
+def _between(low: float, high: float, suffices: Callable[[float], bool]) -> float:
+    """Return the least floor that suffices, where `low` does not and `high` does."""
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (low, middle) if suffices(rows, middle) else (middle, high)
+        low, high = (low, middle) if suffices(middle) else (middle, high)
     return high
 
 

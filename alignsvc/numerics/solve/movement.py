@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
@@ -14,6 +13,7 @@ import numpy as np
 from alignsvc.domain.arrays import read_only
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points, SkyPoints
+from alignsvc.domain.outcome import Convergence
 
 
 class SkyMap(Protocol):
@@ -99,16 +99,6 @@ def movement_px(old: SkyMap, new: SkyMap, shape: tuple[int, int]) -> float:
             "do not map from one WCS to the other; wanted: all"
         )
     return float(lengths.max())
-
-
-class Convergence(StrEnum):
-    """Where the loop stands after a pass."""
-
-    RUNNING = "running"
-    CONVERGED = "converged"
-    STALLED = "stalled"
-    DIVERGING = "diverging"
-    MAX_ITERATIONS = "max_iterations"
 
 
 @dataclass(frozen=True, slots=True)

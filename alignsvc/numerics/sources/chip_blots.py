@@ -57,17 +57,26 @@ class PixelBlots(NamedTuple):
         0 where they are not known.
     is_known : bool array
         False where nobody else was.
+    jump : float32 array
+        What part of the others of one pixel is missing in another, of those that it was
+        interpolated between, by their weights: so far the mean changes its members; 1 where it
+        is not known.
     """
 
     at: IntArray
     value: Float32Array
     variance: Float32Array
     is_known: BoolArray
+    jump: Float32Array
 
     def select(self, chosen: BoolArray | slice) -> PixelBlots:
         """Return those of the pixels that are `chosen`, shape (n,); views if they are a slice."""
         return PixelBlots(
-            self.at[chosen], self.value[chosen], self.variance[chosen], self.is_known[chosen]
+            self.at[chosen],
+            self.value[chosen],
+            self.variance[chosen],
+            self.is_known[chosen],
+            self.jump[chosen],
         )
 
 
@@ -142,7 +151,7 @@ class _Part:
 
 def _no_blots(at: IntArray) -> PixelBlots:
     value, variance = (np.zeros(at.size, np.float32) for _ in range(2))
-    return PixelBlots(at, value, variance, np.zeros(at.size, bool))
+    return PixelBlots(at, value, variance, np.zeros(at.size, bool), np.ones(at.size, np.float32))
 
 
 def _placed(others: OthersUnderChip, at: IntArray) -> _Places:
@@ -255,14 +264,17 @@ def _cubics(left: _Left, place: _Places, found: PixelBlots) -> None:
         column, row = int(x), int(y)
         _keys(x - column, across)
         _keys(y - row, along)
-        value = 0.0
+        value, least, most = 0.0, np.float32(np.inf), np.float32(0)
         for j in range(4):
             four = left.value[row + j - 1, column - 1 : column + 3]
             line = across[0] * four[0] + across[1] * four[1]
             value += along[j] * (line + across[2] * four[2] + across[3] * four[3])
-        if value == value:  # no hole among them
+            for weight in left.weight[row + j - 1, column - 1 : column + 3]:
+                least, most = min(least, weight), max(most, weight)
+        if least > 0:  # no hole among them
             weight = left.weight[row + (y - row > 0.5), column + (x - column > 0.5)]
             _fill_in(found, k, value, weight, place.area[k])
+            found.jump[k] = np.float32(1) - least / most
 
 
 @compiled
@@ -300,6 +312,7 @@ def _brightest(
             if brightest >= most:
                 break
         _fill_in(found, k, brightest, weight, place.area[k])
+        found.jump[k] = 0
 
 
 @compiled

@@ -44,6 +44,8 @@ _WIDE = 0.5
 _CLEARLY = 20.0
 #: A pixel is judged with the eight about it, each matched by derivatives that reach 3 pixels.
 _NEAR = 1 + REACH
+#: A mean that changes less of its members than this from pixel to pixel is one mean.
+_FEW_MEMBERS = 0.1
 #: Half of the eight neighbours, (row, column); the other half lies opposite.
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -79,6 +81,10 @@ class CosmicRayRejection:
         pixels tell how, its own are allowed.
     doubt : float
         Error of the match, in units of how much it changed the blot.
+    members : float
+        How unlike others are, in units of a core's light: where the mean changes its members by a
+        part f, it may be off by f times this. It is the standard deviation of the squares of their
+        widths (0.23 for FWHM of 4 to 6 px, all alike likely), by which the peak of a star goes.
     sharpness : float
         On a source, an excess that falls off like the source's own core raised to this power is
         better seeing, not a ray.
@@ -93,6 +99,7 @@ class CosmicRayRejection:
     sigma: tuple[float, float] = (4.5, 3.0)
     slopes: tuple[float, float] = (0.2, 0.1)
     doubt: float = 0.1
+    members: float = 0.2
     sharpness: float = 6.0
     stars_among_edges: float = 0.2
     match: SeeingMatch = field(default_factory=SeeingMatch)
@@ -111,8 +118,9 @@ class CosmicRayRejection:
         plane = _spread(asked.at, asked.value, chip.shape)
         unknown = _spread(asked.at[~asked.is_known], np.True_, chip.shape)
         is_untold = any_about(unknown, bright)
-        at, untold = bright[~is_untold], bright[is_untold]
+        at, untold = bright[~is_untold], _no_cores(chip, asked, bright[is_untold])
         blot = asked.select(squares_about(at, 1, chip.shape).take(asked.at))
+        blot = blot._replace(jump=_largest_jump(asked, blot.at, chip.shape))
         is_tried = _spread(at, np.True_, chip.shape).take(blot.at)
         matched = self._matched(chip, plane, blot, is_tried)
         plane.reshape(-1)[blot.at] = matched.value
@@ -127,7 +135,9 @@ class CosmicRayRejection:
     ) -> PixelBlots:
         """Return the blot with the chip's own seeing; its variance holds what is still unlike.
 
-        `plane` is the blot in its places: 0 where it is not known.
+        `plane` is the blot in its places: 0 where it is not known. Where some of the others are
+        saturated and some are not, or all are, it has steps, whose derivatives are none of an
+        image. There the match may only add to the blot.
         """
         variance = _variance(chip, blot)
         bled = dilated(chip.saturated, 4).take(blot.at)
@@ -136,8 +146,10 @@ class CosmicRayRejection:
         found = self.match(plane, pixels)
         # Sources are not negative, only derivatives in a steep wing are.
         value = np.where(blot.value > 0, np.maximum(found.value, 0), found.value)
+        value = np.where(blot.jump > _FEW_MEMBERS, np.maximum(value, blot.value), value)
         unlike = (np.float32(found.error) * blot.value) ** 2
         unlike += (np.float32(self.doubt) * (value - blot.value)) ** 2
+        unlike += (np.float32(self.members) * blot.jump * blot.value) ** 2
         if not found.is_fitted:
             unlike += (np.float32(_UNFITTED_PX) * _slope(plane, blot.at)) ** 2
         return blot._replace(value=value, variance=blot.variance + unlike)
@@ -239,6 +251,28 @@ def _brighter_than_noise(chip: CalibratedChip, sigma: tuple[float, float]) -> In
     return at[squares_about(at[is_alone], 1, chip.shape).take(at)]
 
 
+def _largest_jump(asked: PixelBlots, at: IntArray, shape: tuple[int, int]) -> Float32Array:
+    """Return the largest jump of the blots in reach of derivatives at some pixels; 0 if small.
+
+    Of blots within `REACH` of these none may be lacking in `asked`, but beyond the chip's edge.
+    """
+    uneven = asked.jump > _FEW_MEMBERS
+    places, jumps = asked.at[uneven], np.zeros(at.size, np.float32)
+    beside = squares_about(places, REACH, shape).take(at)
+    jumps[beside] = _largest_about(_spread(places, asked.jump[uneven], shape), at[beside], REACH)
+    return jumps
+
+
+def _no_cores(chip: CalibratedChip, asked: PixelBlots, untold: IntArray) -> IntArray:
+    """Return those of the pixels that nobody else tells of which lie beside no bright source.
+
+    The others do: all of them saturate its core, and a core has edges as a ray has.
+    """
+    is_bright = asked.value * np.sqrt(chip.weight.take(asked.at)) > _CLEARLY
+    beside = squares_about(asked.at[is_bright], _NEAR, chip.shape)
+    return untold[~beside.take(untold)]
+
+
 def _variance(chip: CalibratedChip, blot: PixelBlots) -> Float32Array:
     """Return the variance of pixel minus blot: the chip's, the source's photons, the blot's."""
     variance = _inverse(chip.weight.take(blot.at))
@@ -296,6 +330,20 @@ def _exceeding(
         for x in range(nx):
             found[y, x] = (pixels[y, x] * np.sqrt(weight[y, x]) > least) & ~mask[y, x]
     return found
+
+
+@compiled
+def _largest_about(plane: Float32Array, at: IntArray, reach: int) -> Float32Array:
+    """Return the largest value within `reach` pixels of some along both axes; 0 at least."""
+    ny, nx = plane.shape
+    largest = np.zeros(at.size, np.float32)
+    for k in range(at.size):
+        y = at[k] // nx
+        x = at[k] - y * nx
+        for row in range(max(y - reach, 0), min(y + reach + 1, ny)):
+            for column in range(max(x - reach, 0), min(x + reach + 1, nx)):
+                largest[k] = max(largest[k], plane[row, column])
+    return largest
 
 
 @compiled

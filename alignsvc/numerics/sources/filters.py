@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +24,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
+from alignsvc.spelling import nearest
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 #: The columns that a source of the mosaic has.
@@ -159,11 +159,7 @@ def parse_filter(text: str, columns: tuple[str, ...] = SOURCE_COLUMNS) -> Filter
 def _known(name: str, known: tuple[str, ...], kind: str, text: str) -> str:
     if name in known:
         return name
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    hint = f"; the nearest is {close[0]!r}" if close else ""
-    raise ConfigError(
-        f"filter {text!r}: there is no {kind} {name!r}{hint} (known: {', '.join(known)})"
-    )
+    raise ConfigError(f"filter {text!r}: there is no {kind} {name!r}{nearest(name, known)}")
 
 
 def kept_rows(columns: Columns, filters: Iterable[Filter]) -> IntArray:

@@ -13,8 +13,8 @@ import numpy as np
 from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, LabelArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
 
-#: Of rows and columns, only each second one tells the sky: medians are what takes time.
-EVERY = 2
+#: Of rows and columns, only each fourth one tells the sky: medians are what takes time.
+EVERY = 4
 
 
 class LevelPlanes(NamedTuple):
@@ -38,21 +38,21 @@ class LevelPlanes(NamedTuple):
 
 
 class Discs(NamedTuple):
-    """Sums in apertures and the rings about them.
+    """Sums in apertures, and in these with the rings about them.
 
     Parameters
     ----------
     where : int64 array, shape (n, 3)
         Label, row and column of the middles, in order of rows.
-    within : float32 array, shape (2, side, side)
-        1 in the aperture, and in the ring; 0 without.
+    reach : int64 array, shape (2, side)
+        How many columns aperture and whole disc reach from the middle, in each row of it; -1: none.
     sums : float64 array, shape (n, 2, 5)
         To be added to: pixels that are nobody else's, those of them that the exposure knows, its
         values, the mean of all there, and the variance of its values.
     """
 
     where: IntArray
-    within: Float32Array
+    reach: IntArray
     sums: FloatArray
 
 
@@ -61,8 +61,8 @@ class Patches(NamedTuple):
 
     Parameters
     ----------
-    row : int64 array, shape (ny,)
-        Which row of squares looks at this row of the planes; -1 = none.
+    row : int64 array, shape (ny, 2)
+        Which row of squares looks at this row of the box, and as its how manieth; -1 = none.
     column : int64 array, shape (n,)
         Where squares begin.
     difference : float32 array, shape (rows of squares, n, side, side)
@@ -87,35 +87,35 @@ class _Row(NamedTuple):
 
 
 @compiled
-def look_at_rows(seen: LevelPlanes, discs: Discs, patches: Patches) -> None:
-    """Fill `discs` and `patches`."""
+def look_at_rows(seen: LevelPlanes, y0: int, discs: Discs, patches: Patches) -> None:
+    """Add some rows of the box, from `y0` on, to `discs` and `patches`."""
     ny, nx = seen.weight.shape
-    half, n_discs = discs.within.shape[1] // 2, len(discs.where)
+    half, n_discs = discs.reach.shape[1] // 2, len(discs.where)
     row = _Row(np.empty(nx, np.float32), np.empty(nx, np.float32), np.empty(nx, np.float32))
     mine = np.ones(nx, np.float32)
-    first, after, squares, n_seen = 0, 0, -1, 0
-    for y in range(ny):
+    first, after = 0, 0
+    for k in range(ny):
+        y = y0 + k
         while after < n_discs and discs.where[after, 1] - half <= y:
             after += 1
         while first < after and discs.where[first, 1] + half < y:
             first += 1
-        if first < after or patches.row[y] >= 0:
-            own, others = (seen.own[y], seen.weight[y]), (seen.others[y], seen.share[y])
-            _read(own, others, row)
+        if first < after or patches.row[y, 0] >= 0:
+            _read((seen.own[k], seen.weight[k]), (seen.others[k], seen.share[k]), row)
         for i in range(first, after):
             label, middle, x = discs.where[i]
-            here = slice(x - half, x + half + 1)
-            part = _Row(row.value[here], row.mean[here], row.inverse[here])
+            for size in range(1, -1, -1):
+                reach = discs.reach[size, y - middle + half]
+                if reach >= 0:
+                    here = slice(x - reach, x + reach + 1)
+                    if size == 1 and seen.label.size:
+                        _tell_mine(seen.label[k, here], label, mine[here])
+                    part = _Row(row.value[here], row.mean[here], row.inverse[here])
+                    _add(part, mine[here], discs.sums[i, size])
+        if patches.row[y, 0] >= 0:
             if seen.label.size:
-                _tell_mine(seen.label[y, here], label, mine)
-            for k in range(2):
-                _add(part, mine, discs.within[k, y - middle + half], discs.sums[i, k])
-        if patches.row[y] >= 0:
-            n_seen = n_seen + 1 if patches.row[y] == squares else 0
-            squares = patches.row[y]
-            if seen.label.size:
-                _tell_mine(seen.label[y], 0, mine)
-            _add_to_squares(row, mine, patches, (squares, n_seen))
+                _tell_mine(seen.label[k], 0, mine)
+            _add_to_squares(row, mine, patches, (patches.row[y, 0], patches.row[y, 1]))
 
 
 @compiled_sums
@@ -143,12 +143,12 @@ def _tell_mine(labels: LabelArray, label: int, mine: Float32Array) -> None:
 
 
 @compiled_sums
-def _add(row: _Row, mine: Float32Array, within: Float32Array, sums: FloatArray) -> None:
+def _add(row: _Row, mine: Float32Array, sums: FloatArray) -> None:
     """Add pixels; what does not count is multiplied by 0: sums on a condition fill no lanes."""
     none = np.float32(0)
     n, n_known, of_own, of_all, variance = none, none, none, none, none
-    for x in range(within.size):
-        is_counted = mine[x] * within[x]
+    for x in range(mine.size):
+        is_counted = mine[x]
         n += is_counted
         n_known += is_counted if row.inverse[x] > 0 else none
         of_own += is_counted * row.value[x]

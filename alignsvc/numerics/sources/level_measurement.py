@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -19,12 +19,12 @@ from alignsvc.domain.arrays import (
     Float32Array,
     FloatArray,
     IntArray,
+    LabelArray,
     contiguous,
 )
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.resampling.coadd import Contribution
-from alignsvc.numerics.resampling.others import Others
+from alignsvc.numerics.resampling.others import SeenBand
 from alignsvc.numerics.sources.level_loops import (
     EVERY,
     Discs,
@@ -38,6 +38,9 @@ from alignsvc.numerics.sources.segmentation import UNKNOWN, Segmentation
 _LEAST_KNOWN = 0.95
 #: Part of the ring about an aperture that must be known.
 _LEAST_RING = 0.3
+#: So many times the sources that are chosen in the end are measured, the brightest: not all of them
+#: prove to be sound.
+_TRIED = 1.5
 #: Part of a bright source's light that its isophote holds at the least.
 _OF_ISOPHOTE = 0.5
 #: Variance of a median over that of a mean, for normal noise.
@@ -90,32 +93,6 @@ class MeasuredLevels:
         return cls(*(column[which] for column, which in zip(columns, rows, strict=True)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OwnAndOthers:
-    """An exposure and the mosaic of all the others over the same box of the grid.
-
-    Parameters
-    ----------
-    own : Contribution
-    others : Others
-    segmentation : Segmentation or None
-        Whose pixels are whose; None = not known.
-    """
-
-    own: Contribution
-    others: Others
-    segmentation: Segmentation | None = None
-
-    def __post_init__(self) -> None:
-        if self.own.box != self.others.box:
-            raise ValueError(f"levels: {self.own.box} and {self.others.box} are not the same box")
-
-    @property
-    def box(self) -> PixelBox:
-        """The box of both."""
-        return self.others.box
-
-
 @dataclass(frozen=True, slots=True)
 class LevelMeasurement:
     """Aperture photometry of the brightest sources, and the sky between them.
@@ -142,26 +119,23 @@ class LevelMeasurement:
     least_snr: float = 10.0
     patch_px: int = 64
 
-    def __call__(self, seen: OwnAndOthers, sources: SourceCatalog) -> MeasuredLevels:
-        """Return the levels of an exposure, at all bright sources: `chosen` takes the best of them.
+    def begun(
+        self, box: PixelBox, sources: SourceCatalog, segmentation: Segmentation | None = None
+    ) -> LevelsInBands:
+        """Return what measures levels over a box, of which it is shown band after band.
 
         Parameters
         ----------
-        seen : OwnAndOthers
+        box : PixelBox
         sources : SourceCatalog
             The box need not hold all of them.
+        segmentation : Segmentation or None
+            Whose pixels of the box are whose; None = not known.
         """
-        weight = seen.own.weight[::_NOISE_EVERY, ::_NOISE_EVERY]
-        known = weight > 0
-        if not known.any():
-            return MeasuredLevels.concatenate([])
-        noise = float(np.median(weight[known])) ** -0.5
-        apertures = self._apertures(seen, sources, noise)
-        squares = _Squares.within(seen.box, self.patch_px)
-        look_at_rows(_planes(seen), apertures.discs, squares.patches)
-        return MeasuredLevels(
-            *apertures.fluxes(self.least_snr), *squares.skies(), np.array([noise])
-        )
+        apertures = self._apertures(box, sources, segmentation)
+        squares = _Squares.within(box, self.patch_px)
+        label = UNKNOWN if segmentation is None else segmentation.label
+        return LevelsInBands(box, label, self.least_snr, apertures, squares)
 
     def chosen(self, levels: MeasuredLevels, sound: SourceCatalog) -> MeasuredLevels:
         """Return the levels with the brightest sources only of those that are `sound`."""
@@ -174,44 +148,87 @@ class LevelMeasurement:
             log_variance=levels.log_variance[kept],
         )
 
-    def _apertures(self, seen: OwnAndOthers, sources: SourceCatalog, noise: float) -> _Apertures:
-        """Return apertures about all sources that may be bright enough, by the noise of a pixel."""
-        column = np.rint(sources.x).astype(np.int64) - seen.box.x0
-        row = np.rint(sources.y).astype(np.int64) - seen.box.y0
-        ny, nx = seen.box.shape
+    def _apertures(
+        self, box: PixelBox, sources: SourceCatalog, segmentation: Segmentation | None
+    ) -> _Apertures:
+        """Return apertures about the brightest sources: of more than in the end are chosen."""
+        column = np.rint(sources.x).astype(np.int64) - box.x0
+        row = np.rint(sources.y).astype(np.int64) - box.y0
+        ny, nx = box.shape
         here = (column >= 0) & (row >= 0) & (column < nx) & (row < ny)
-        within = self._discs(sources.select(here))
-        half = within.shape[1] // 2
+        reach = self._reach(sources.select(here))
+        half = reach.shape[1] // 2
         inside = (column >= half) & (row >= half) & (column < nx - half) & (row < ny - half)
-        # Some light lies beyond the isophote, but not as much as within it.
-        least = self.least_snr * noise * math.sqrt(within[0].sum())
-        chosen = np.flatnonzero(inside & (sources.flux > _OF_ISOPHOTE * least))
-        chosen = chosen[np.argsort(row[chosen], kind="stable")]
-        source = label = sources.id[chosen]
-        if seen.segmentation is not None:
-            label = seen.segmentation.labels(source)
-        where = np.stack([label, row[chosen], column[chosen]], axis=1)
-        return _Apertures(source, Discs(where, within, np.zeros((len(where), 2, 5))))
+        tried = np.flatnonzero(inside)
+        brightest = np.argsort(-sources.snr[tried], kind="stable")
+        tried = tried[brightest[: math.ceil(_TRIED * self.most_sources)]]
+        tried = tried[np.lexsort((tried, row[tried]))]
+        source = label = sources.id[tried]
+        if segmentation is not None:
+            label = segmentation.labels(source)
+        where = np.stack([label, row[tried], column[tried]], axis=1)
+        sums = np.zeros((len(where), 2, 5))
+        return _Apertures(source, sources.flux[tried], Discs(where, reach, sums))
 
-    def _discs(self, sources: SourceCatalog) -> Float32Array:
-        """Return the pixels of aperture and ring for the brightest sources' typical size."""
+    def _reach(self, sources: SourceCatalog) -> IntArray:
+        """Return how far aperture and disc reach for the brightest sources' typical size."""
         brightest = np.argsort(-sources.snr, kind="stable")[: self.most_sources]
         sizes = np.nan_to_num(sources.fwhm[brightest], nan=1.0)
         fwhm = float(np.median(sizes)) if len(sizes) else 1.0
         radius = self.aperture_fwhm * fwhm
         half = math.ceil(self.ring * radius)
-        step = np.arange(-half, half + 1)
-        distance = np.hypot(step, step[:, None])
-        is_inner = distance <= radius
-        return np.stack([is_inner, (distance <= half) & ~is_inner]).astype(np.float32)
+        row = np.abs(np.arange(-half, half + 1))
+        return np.stack([_reach_in(row, radius), _reach_in(row, half)])
 
 
-def _planes(seen: OwnAndOthers) -> LevelPlanes:
-    """Return the planes in the one form that loops are compiled for."""
-    own, others = seen.own.narrowed(), seen.others
-    label = UNKNOWN if seen.segmentation is None else seen.segmentation.label
-    planes = own.numerator, own.weight, others.value, others.share, label
-    return LevelPlanes(*(contiguous(plane) for plane in planes))
+def _reach_in(row: IntArray, radius: float) -> IntArray:
+    """Return how many columns a disc reaches in rows so far from its middle; -1 = none."""
+    column = np.arange(math.floor(radius) + 1)
+    return np.asarray((np.hypot(row[:, None], column) <= radius).sum(axis=1) - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelsInBands:
+    """Levels that are measured band after band; made by `LevelMeasurement.begun`.
+
+    Parameters
+    ----------
+    box : PixelBox
+    label : int32 or int64 array
+        Of the box; (0, 0) = not known.
+    least_snr : float
+        As of the `LevelMeasurement`.
+    apertures : _Apertures
+    squares : _Squares
+    weights : list of array
+        Of some pixels of each band: what the noise is measured by.
+    """
+
+    box: PixelBox
+    label: LabelArray
+    least_snr: float
+    apertures: _Apertures
+    squares: _Squares
+    weights: list[Float32Array] = field(default_factory=list)
+
+    def look(self, band: SeenBand) -> None:
+        """Add a band of the box's rows; each has to come once."""
+        y0 = band.box.y0 - self.box.y0
+        self.weights.append(band.weight[-y0 % _NOISE_EVERY :: _NOISE_EVERY, ::_NOISE_EVERY].copy())
+        label = self.label if self.label is UNKNOWN else self.label[y0 : y0 + len(band.weight)]
+        planes = band.numerator, band.weight, band.others, band.share, label
+        seen = LevelPlanes(*(contiguous(plane) for plane in planes))
+        look_at_rows(seen, y0, self.apertures.discs, self.squares.patches)
+
+    def found(self) -> MeasuredLevels:
+        """Return the levels at all bright sources: `LevelMeasurement.chosen` takes the best."""
+        weight = np.concatenate([np.zeros(0, np.float32), *(one.ravel() for one in self.weights)])
+        known = weight[weight > 0]
+        if not len(known):
+            return MeasuredLevels.concatenate([])
+        noise = float(np.median(known)) ** -0.5
+        fluxes = self.apertures.fluxes(self.least_snr, noise)
+        return MeasuredLevels(*fluxes, *self.squares.skies(), np.array([noise]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,9 +245,10 @@ class _Squares:
         columns = np.arange(-(-box.x0 // side), box.x1 // side)
         top, left = np.meshgrid(rows, columns, indexing="ij")
         n = -(-side // EVERY)
-        of_row = np.full(box.shape[0], -1)
+        of_row = np.full((box.shape[0], 2), -1)
         looked_at = (rows * side - box.y0)[:, None] + EVERY * np.arange(n)
-        of_row[looked_at] = np.arange(len(rows))[:, None]
+        of_row[looked_at, 0] = np.arange(len(rows))[:, None]
+        of_row[looked_at, 1] = np.arange(n)
         difference = np.empty((*top.shape, n, n), np.float32)
         sums = np.zeros((*top.shape, 3), np.float32)
         patches = Patches(of_row, columns * side - box.x0, difference, sums)
@@ -259,27 +277,41 @@ def _medians(values: Float32Array, n: IntArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Apertures:
-    """Apertures of one size with the rings about them, and whose they are."""
+    """Apertures of one size with the rings about them, whose they are, and fluxes in isophotes."""
 
     source: IntArray
+    flux: FloatArray
     discs: Discs
 
-    def fluxes(self, least_snr: float) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Return ids, logarithms of the ratios, and their variances, of what stands out so far."""
+    def fluxes(self, least_snr: float, noise: float) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Return ids, logarithms of the ratios, and their variances, of what stands out so far.
+
+        `noise` is that of a pixel of the exposure.
+        """
         own, all_, variance = self._photometry()
+        # Some light lies beyond the isophote, but not as much as within it.
+        enough = least_snr * noise * math.sqrt(self._n_pixels[0])
         error = least_snr * np.sqrt(variance)
-        good = np.flatnonzero((error > 0) & (all_ > error) & (own > 0.3 * error))
-        good = good[np.argsort(self.source[good])]
-        own, all_, variance = own[good], all_[good], variance[good]
-        return self.source[good], np.log(own / all_), variance / own**2
+        good = (error > 0) & (all_ > error) & (own > 0.3 * error)
+        which = np.flatnonzero(good & (self.flux > _OF_ISOPHOTE * enough))
+        which = which[np.argsort(self.source[which])]
+        own, all_, variance = own[which], all_[which], variance[which]
+        return self.source[which], np.log(own / all_), variance / own**2
+
+    @property
+    def _n_pixels(self) -> IntArray:
+        """Pixels of an aperture and of a ring."""
+        aperture, whole = (2 * self.discs.reach + 1).clip(min=0).sum(axis=1)
+        return np.array([aperture, whole - aperture])
 
     def _photometry(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return fluxes in the exposure and in the mosaic, and the variance of the first.
 
         Fluxes are 0 where too little is known.
         """
-        aperture, ring = self.discs.sums[:, 0].T, self.discs.sums[:, 1].T
-        n_aperture, n_most = self.discs.within.sum(axis=(1, 2), dtype=np.float64)
+        aperture, whole = self.discs.sums[:, 0].T, self.discs.sums[:, 1].T
+        ring = whole - aperture
+        n_aperture, n_most = self._n_pixels
         n_known, n_ring = aperture[1], ring[1]
         enough = n_known >= _LEAST_KNOWN * np.maximum(aperture[0], 1)
         enough &= n_known >= 0.5 * n_aperture

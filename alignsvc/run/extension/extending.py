@@ -11,11 +11,11 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place, lies_in, run_place
-from alignsvc.run.earlier_run import EarlierRun, stored_earlier
 from alignsvc.run.extension.reading_earlier import FinishedRun
-from alignsvc.run.mosaicking import EARLIER_GENERATION
-from alignsvc.run.plan import Plan
-from alignsvc.run.state import fold
+from alignsvc.run.planning.earlier_run import EarlierRun, stored_earlier
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records.state import fold
+from alignsvc.run.stages.mosaicking import EARLIER_GENERATION
 from alignsvc.tasks.merge import mosaic_store
 
 

@@ -17,7 +17,7 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import MosaicGrid, TileId
-from alignsvc.domain.outcome import Status
+from alignsvc.domain.outcome import Convergence, Status
 from alignsvc.domain.result import ExposureResult
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import ConfigError, DataError, RunStoreError
@@ -32,9 +32,9 @@ from alignsvc.io.places import Place
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.matching.neighbours import find_neighbours
 from alignsvc.numerics.sky.footprints import footprint
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import FailureKind
-from alignsvc.run.earlier_run import (
+from alignsvc.run.loop.start_table import StartTable
+from alignsvc.run.planning.earlier_run import (
     EarlierRun,
     KeptMosaic,
     KnownChip,
@@ -43,13 +43,12 @@ from alignsvc.run.earlier_run import (
     science_files,
     stored_earlier,
 )
-from alignsvc.run.identity import fingerprints_among, setting_parts
-from alignsvc.run.kept_tiles import is_part_of, tile_there
-from alignsvc.run.mosaicking import mosaic_record
-from alignsvc.run.named_files import given_grid
-from alignsvc.run.solved_table import SolvedTable
-from alignsvc.run.start_table import StartTable
-from alignsvc.run.state import RunState, fold
+from alignsvc.run.planning.kept_tiles import is_part_of, tile_there
+from alignsvc.run.planning.named_files import given_grid
+from alignsvc.run.records.identity import fingerprints_among, setting_parts
+from alignsvc.run.records.state import RunState, fold
+from alignsvc.run.stages.mosaicking import mosaic_record
+from alignsvc.run.stages.solved_table import SolvedTable
 
 #: Settings by which pixels are read and put on the grid: to both runs they must mean the same.
 _SAME_IN_BOTH = ("images.", "mosaic.")

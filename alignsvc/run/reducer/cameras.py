@@ -13,7 +13,7 @@ from alignsvc.domain.correction import Correction
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.measurement import Factors
 from alignsvc.numerics.solve.chip_offsets import ChipDesign
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
 
 #: Chips of two exposures are the same ones if their centres keep their distances to this, px:
 #: more than headers err by, less than cameras of equal chips differ by.

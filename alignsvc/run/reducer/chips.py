@@ -14,7 +14,7 @@ from alignsvc.domain.measurement import Factors
 from alignsvc.domain.result import ChipApart
 from alignsvc.numerics.solve.chip_offsets import ChipStep
 from alignsvc.numerics.solve.displaced_chips import DisplacedChip, DisplacementTest, empty_chips
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.reducer.cameras import Cameras, chip_jacobians
 from alignsvc.wording import counted
 

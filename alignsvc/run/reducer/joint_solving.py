@@ -15,12 +15,12 @@ from alignsvc.numerics.solve.joint_chips import MultiChipFitter
 from alignsvc.numerics.solve.joint_fit import JointFit, JointFitter
 from alignsvc.numerics.solve.motions import DriftTest, less_steps, without_sources
 from alignsvc.numerics.solve.priors import CatalogOffsets
-from alignsvc.run import events
+from alignsvc.run.records import events
 from alignsvc.run.reducer.cameras import Cameras, cameras_of
 from alignsvc.run.reducer.chips import ChipsSolved, empty_among
 from alignsvc.run.reducer.solve_group import SolveGroup
-from alignsvc.run.reference import STILL_PX, GridReference, years_of
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.reference import STILL_PX, GridReference, years_of
+from alignsvc.run.stages.running import Tools
 
 #: How often a fit is tested for sources that move: strong drifts hide weak ones at first.
 _DRIFT_ROUNDS = 2
@@ -52,7 +52,7 @@ def jointly_fitted(
         choice=choice,
         stiffens=algorithms.choice is not None,
         seed=tools.plan.config.run.seed,
-        error_floor=error_floor(tools),
+        error_floor=error_floor(tools, max(group.floors_arcsec)),
     )
     offsets = None if reference is None else reference.offsets
     factors = (
@@ -116,6 +116,9 @@ def _colour_terms(
     return terms
 
 
-def error_floor(tools: Tools) -> ErrorFloor | None:
-    """Return what estimates an error floor; weights that a user gave are no errors to level."""
-    return None if tools.plan.config.detection.weight_column else ErrorFloor()
+def error_floor(tools: Tools, before_arcsec: float) -> ErrorFloor | None:
+    """Return what estimates an error floor, given the one that the pass before found.
+
+    Weights that a user gave are no errors to level.
+    """
+    return None if tools.plan.config.detection.weight_column else ErrorFloor(before=before_arcsec)

@@ -14,11 +14,11 @@ from alignsvc.io.locations import RunLocations
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.relative_levels import LevelRows
 from alignsvc.numerics.sources.level_measurement import MeasuredLevels
-from alignsvc.run import events
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.records import events
 from alignsvc.run.reducer.solve_group import Measured
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.loop_state import LoopState
+from alignsvc.run.stages.running import Tools
 from alignsvc.wording import counted
 
 #: Change of a flux scale that is worth making an exposure's part of the mosaic again. Less moves

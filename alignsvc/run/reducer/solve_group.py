@@ -21,8 +21,8 @@ from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.gauge import Footprint, footprint_of
 from alignsvc.numerics.solve.movement import chip_samples
 from alignsvc.numerics.solve.steps import stepped
-from alignsvc.run.plan import PlannedExposure
-from alignsvc.run.stages import Tools
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.stages.running import Tools
 
 #: Points per side of a chip at which a gauge is held: a linear map needs no more.
 _SAMPLES_PER_SIDE = 3
@@ -44,6 +44,8 @@ class Measured:
         Name of the table of its `MeasuredLevels`; empty if there is none.
     is_repeated : bool
         Whether the pass before measured it the same way.
+    floor_arcsec : float
+        What the pass before found its sources to disagree by on top of their errors.
     """
 
     exposure: PlannedExposure
@@ -52,6 +54,7 @@ class Measured:
     with_held_out: bool = False
     levels: str = ""
     is_repeated: bool = False
+    floor_arcsec: float = 0.0
 
     def read(self, objects: ObjectStore, index: int) -> Factors:
         """Return the factors, as those of exposure `index` of a solve."""
@@ -65,7 +68,7 @@ class SolveGroup:
     """The exposures of one grid, with all that the solve needs of each.
 
     `are_repeated`: all were measured the same way in the pass before. `scales_arcsec`: of a pixel
-    of each one's first chip.
+    of each one's first chip. `floors_arcsec`: what the pass before found.
     """
 
     grid: MosaicGrid
@@ -75,6 +78,7 @@ class SolveGroup:
     totals: tuple[Correction, ...]
     chips: tuple[ChipShifts | None, ...]
     scales_arcsec: tuple[float, ...]
+    floors_arcsec: tuple[float, ...]
     are_repeated: bool = False
 
     def as_free_as(self, geometries: Sequence[Geometry]) -> SolveGroup:
@@ -115,8 +119,11 @@ def group_of(
     ]
     footprints, scales = tuple(one for one, _ in both), tuple(scale for _, scale in both)
     members, chips = tuple(one.exposure for one in own), tuple(one.chips for one in own)
+    floors = tuple(one.floor_arcsec for one in own)
     are_repeated = all(one.is_repeated for one in own)
-    return SolveGroup(grid, members, factors, footprints, totals, chips, scales, are_repeated)
+    return SolveGroup(
+        grid, members, factors, footprints, totals, chips, scales, floors, are_repeated
+    )
 
 
 def scale_of(exposure: PlannedExposure) -> float:

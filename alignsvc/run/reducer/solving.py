@@ -22,8 +22,8 @@ from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import Moved, movement_px
 from alignsvc.numerics.solve.steps import stepped
 from alignsvc.reasons import SkipReason
-from alignsvc.run import events
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.records import events
 from alignsvc.run.reducer.chips import notes_on_chips, totals_of
 from alignsvc.run.reducer.joint_solving import error_floor, inflation_of, jointly_fitted
 from alignsvc.run.reducer.solve_group import Measured, SolveGroup, group_of, samples_of
@@ -32,8 +32,8 @@ from alignsvc.run.reducer.steps_taken import (
     steps_worth_taking,
     without_common_motion,
 )
-from alignsvc.run.reference import GridReference
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.reference import GridReference
+from alignsvc.run.stages.running import Tools
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +61,8 @@ class Solution:
         Of all exposures that took part, where colours are known.
     chips_apart : mapping of exposure id to tuple of ChipApart
         Where chips stand elsewhere, and have no offsets.
+    floors_arcsec : mapping of exposure id to float
+        What its sources, or those of all, disagree by on top of their errors.
     """
 
     corrections: Mapping[str, Correction]
@@ -73,6 +75,7 @@ class Solution:
     chip_notes: tuple[str, ...] = ()
     colour_terms: Mapping[str, ColourTerm] = field(default_factory=dict)
     chips_apart: Mapping[str, tuple[ChipApart, ...]] = field(default_factory=dict)
+    floors_arcsec: Mapping[str, float] = field(default_factory=dict)
 
     def joined(self, other: Solution) -> Solution:
         """Return both; of exposures in both, what `other` says."""
@@ -87,6 +90,7 @@ class Solution:
             (*self.chip_notes, *other.chip_notes),
             {**self.colour_terms, **other.colour_terms},
             {**self.chips_apart, **other.chips_apart},
+            {**self.floors_arcsec, **other.floors_arcsec},
         )
 
 
@@ -193,7 +197,8 @@ def _solved_jointly(
     )
     solution = Solution(corrections, quality, moves, component, ended, fitted.moving, shifts, notes)
     terms = _terms_of(group, fitted.colours)
-    return replace(solution, colour_terms=terms, chips_apart=apart)
+    floors = dict.fromkeys(corrections, fit.floor_arcsec)
+    return replace(solution, colour_terms=terms, chips_apart=apart, floors_arcsec=floors)
 
 
 def _terms_of(group: SolveGroup, found: ColourTerms | None) -> dict[str, ColourTerm]:
@@ -211,9 +216,12 @@ def _counted(geometries: Sequence[Geometry]) -> str:
 def _solved_independently(tools: Tools, group: SolveGroup) -> Solution:
     """Fit each exposure by itself; nobody holds the frame yet (see `frame_held`)."""
     algorithms = tools.plan.algorithms
-    fitter = LinearFitter(algorithms.geometry, algorithms.clipping, error_floor(tools))
-    corrections, quality, ended = {}, {}, []
-    for one, factors, total in zip(group.members, group.factors, group.totals, strict=True):
+    corrections, quality, floors, ended = {}, {}, {}, []
+    for one, factors, total, before in zip(
+        group.members, group.factors, group.totals, group.floors_arcsec, strict=True
+    ):
+        floor = error_floor(tools, before)
+        fitter = LinearFitter(algorithms.geometry, algorithms.clipping, floor)
         try:
             fit = fitter(factors)
         except NothingToMeasure as nothing:
@@ -223,12 +231,14 @@ def _solved_independently(tools: Tools, group: SolveGroup) -> Solution:
         inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
         covariance = inflation * fit.covariance
         corrections[one.id] = stepped(total, step, covariance, total.geometry)
+        floors[one.id] = fit.floor
         scale = one.header.wcs[0].pixel_scale_arcsec
         n_held_out = int(factors.held_out.sum())
         quality[one.id] = FitQuality(
             len(factors), fit.n_used, fit.rmse / scale, fit.mae / scale, n_held_out
         )
-    return Solution(corrections, quality, {}, dict.fromkeys(corrections, 0), tuple(ended))
+    solution = Solution(corrections, quality, {}, dict.fromkeys(corrections, 0), tuple(ended))
+    return replace(solution, floors_arcsec=floors)
 
 
 def frame_held(

@@ -9,9 +9,9 @@ from alignsvc.numerics.solve.factors import PHASE_ERROR_PX
 from alignsvc.numerics.solve.gauge import GaugeKind, hold_mean
 from alignsvc.numerics.solve.joint_fit import JointFit
 from alignsvc.numerics.solve.repeatability import Repetition
-from alignsvc.run import events
+from alignsvc.run.records import events
 from alignsvc.run.reducer.solve_group import SolveGroup
-from alignsvc.run.stages import Tools
+from alignsvc.run.stages.running import Tools
 
 #: Steps that change residuals by less than this part of their errors are no news: measuring the
 #: same pixels again, a little beside, gives numbers that differ by some hundredths of an error.

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.needs import DiskNeeds, StageNeeds, needs_json
 from alignsvc.run.report.performance import Performance
 from alignsvc.run.report.provenance import Provenance
 from alignsvc.run.report.pulls import Pulls
 from alignsvc.run.report.residual_statistics import ResidualStatistics, residual_statistics
 from alignsvc.run.report.summary import result_json
-from alignsvc.run.result import RunResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)

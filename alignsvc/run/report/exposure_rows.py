@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from alignsvc.domain.outcome import Status
 from alignsvc.domain.result import ExposureResult
-from alignsvc.run.source_counts import COUNTS_HEAD, counts_cells
+from alignsvc.run.status.source_counts import COUNTS_HEAD, counts_cells
 
 #: Rows that the table has at the most, of exposures that are not aligned and of aligned ones.
 _MOST_ENDED, _MOST_ALIGNED = 20, 30

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignsvc.io.journal import Event, PassStarted, StageFinished
-from alignsvc.run.prediction import Prediction, StagePrediction
-from alignsvc.run.task_needs import SOURCES_PER_MPIX
+from alignsvc.run.needs.prediction import Prediction, StagePrediction
+from alignsvc.run.needs.task_needs import SOURCES_PER_MPIX
 from alignsvc.wording import counted
 
 NEEDS_HEAD = (

@@ -20,8 +20,10 @@ from alignsvc.io.locations import (
     REPORT_JSON,
     RunLocations,
 )
-from alignsvc.run.outlines import OUTLINES
-from alignsvc.run.prediction import predicted
+from alignsvc.run.needs.prediction import predicted
+from alignsvc.run.planning.outlines import OUTLINES
+from alignsvc.run.records.result import RunResult
+from alignsvc.run.records.state import fold
 from alignsvc.run.report import sections
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.exposure_rows import worst_first
@@ -34,11 +36,9 @@ from alignsvc.run.report.reported_picture import reported_picture
 from alignsvc.run.report.summary import extends
 from alignsvc.run.report.trust import trust_of
 from alignsvc.run.report.worst_details import worst_details
-from alignsvc.run.result import RunResult
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.stage_times import stages_read_on
-from alignsvc.run.stages import Tools
-from alignsvc.run.state import fold
+from alignsvc.run.stages.running import Tools
+from alignsvc.run.status.stage_times import stages_read_on
 
 T = TypeVar("T")
 

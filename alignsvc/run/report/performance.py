@@ -10,7 +10,7 @@ from typing import Any
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.journal import DriverStarted
 from alignsvc.io.journal_store import Entry
-from alignsvc.run.seeing.stage_times import StageTime
+from alignsvc.run.status.stage_times import StageTime
 from alignsvc.wording import counted
 
 #: Stages whose tasks read an exposure each, whole.

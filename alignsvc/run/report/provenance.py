@@ -14,7 +14,7 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.io.locations import CONFIG
 from alignsvc.io.places import Place
 from alignsvc.redaction import HIDDEN, redacted
-from alignsvc.run.plan import Plan
+from alignsvc.run.planning.plan import Plan
 from alignsvc.version import VERSION
 from alignsvc.wording import counted
 

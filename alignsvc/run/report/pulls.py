@@ -14,8 +14,8 @@ from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.solve.pulls import pulls_about_means, pulls_alone
 from alignsvc.numerics.solve.sums import numbered
-from alignsvc.run.solved_table import SolvedTable, pass_name
-from alignsvc.run.state import RunState
+from alignsvc.run.records.state import RunState
+from alignsvc.run.stages.solved_table import SolvedTable, pass_name
 
 #: Exposures that are read for it, in order of id, which mostly puts neighbours beside each other:
 #: some ten thousand sources tell, and a run of many thousands shall not be read through again.

@@ -15,14 +15,14 @@ import numpy as np
 
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.result import ExposureResult
-from alignsvc.run.journal_view import GOING, NOT_ALIGNED
+from alignsvc.run.records.journal_view import GOING, NOT_ALIGNED
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.correction_errors import rotation_error_deg, shift_error_arcsec
-from alignsvc.run.result import RunResult
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture
 from alignsvc.run.seeing.picture_json import Json, pass_json, short
-from alignsvc.run.status import RunStanding
+from alignsvc.run.status.run_status import RunStanding
 
 #: How the page calls a run that ended before its loop did.
 _EARLY = "ended early"

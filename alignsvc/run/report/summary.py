@@ -15,15 +15,15 @@ from alignsvc.io.locations import REPORT_HTML, RunLocations
 from alignsvc.io.places import common_folder, run_place
 from alignsvc.numerics.sources.sharpness import Sharpening
 from alignsvc.redaction import redacted
-from alignsvc.run.header_progress import planned_json
-from alignsvc.run.plan import Plan
-from alignsvc.run.prediction import predicted
+from alignsvc.run.needs.prediction import predicted
+from alignsvc.run.planning.header_progress import planned_json
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.records.result import RunResult, completion_of
 from alignsvc.run.report.agreement import agreement_json, agreement_lines, reported_agreement
 from alignsvc.run.report.correction_errors import rotation_error_deg, shift_error_arcsec
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.run.report.reasons import reason_lines, reason_rows, reasons_json, reported_reasons
-from alignsvc.run.result import RunResult, completion_of
-from alignsvc.run.source_counts import counts_json
+from alignsvc.run.status.source_counts import counts_json
 from alignsvc.wording import counted
 
 #: JSON-able values; keys are part of the public contract of ``--json``.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from alignsvc.domain.outcome import ExitCode, Status, Verdict
-from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.domain.outcome import Convergence, ExitCode, Status, Verdict
+from alignsvc.run.records.result import RunResult, completion_of
 from alignsvc.run.report.contents import ReportContents
-from alignsvc.run.result import RunResult, completion_of
 from alignsvc.wording import counted
 
 

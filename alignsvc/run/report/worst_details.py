@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from alignsvc.io.objects import ObjectStore
+from alignsvc.run.records.state import RunState
 from alignsvc.run.seeing.detail_json import detail_json
 from alignsvc.run.seeing.exposure_detail import find_kept_detail
-from alignsvc.run.state import RunState
 
 #: Exposures that are tried, and sources of each whose pixels are shown.
 _MOST_EXPOSURES, _MOST_CUTOUTS = 10, 8

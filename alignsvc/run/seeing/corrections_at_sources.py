@@ -11,8 +11,8 @@ from alignsvc.domain.measurement import Displacements
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
-from alignsvc.run.solved_table import SolvedTable
-from alignsvc.run.state import PassRecord
+from alignsvc.run.records.state import PassRecord
+from alignsvc.run.stages.solved_table import SolvedTable
 from alignsvc.tasks.diagnostics import SourcePlaces
 
 

@@ -25,9 +25,9 @@ from alignsvc.io.tables import read_table
 from alignsvc.numerics.displacement.shifted_planes import shifted_plane
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.worst_sources import significance
-from alignsvc.run.history import kept_folders
-from alignsvc.run.identity import fingerprints_among
-from alignsvc.run.outlines import find_outlines
+from alignsvc.run.planning.outlines import find_outlines
+from alignsvc.run.records.identity import fingerprints_among
+from alignsvc.run.records.state import PassRecord, RunState, fold
 from alignsvc.run.seeing.corrections_at_sources import (
     CorrectionOfPass,
     SourcesMoved,
@@ -39,7 +39,7 @@ from alignsvc.run.seeing.shared_offsets import (
     find_shared_offsets,
     own_offsets,
 )
-from alignsvc.run.state import PassRecord, RunState, fold
+from alignsvc.run.stages.history import kept_folders
 from alignsvc.tasks.diagnostics import DISPLACEMENTS, PIXELS, PLACES, SourcePlaces
 
 #: What became of a source: these words stand in the JSON, too.

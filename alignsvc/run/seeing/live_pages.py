@@ -8,7 +8,7 @@ from alignsvc.engine.base import ShownPages
 from alignsvc.errors import AlignError
 from alignsvc.io.control import LivePages, put_live_pages
 from alignsvc.io.objects import ObjectStore
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 def tell_pages(

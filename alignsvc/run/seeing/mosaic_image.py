@@ -14,7 +14,7 @@ from alignsvc.errors import ConfigError
 from alignsvc.io.locations import MOSAIC_STORE, RunLocations
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
-from alignsvc.run.stored import state_of
+from alignsvc.run.records.stored import state_of
 
 #: Pixels that are read without being asked for by name: 128 MB of sums.
 _MOST_PIXELS = 8_000_000

@@ -10,7 +10,7 @@ from typing import Any
 
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.objects import ObjectStore
-from alignsvc.run.mosaic_pictures import (
+from alignsvc.run.pictures.mosaic_pictures import (
     CropPictures,
     GridPictures,
     MosaicPictures,

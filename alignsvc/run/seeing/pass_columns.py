@@ -13,8 +13,8 @@ from alignsvc.domain.geometry import Points
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
-from alignsvc.run.solved_table import SolvedTable
-from alignsvc.run.state import PassRecord
+from alignsvc.run.records.state import PassRecord
+from alignsvc.run.stages.solved_table import SolvedTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

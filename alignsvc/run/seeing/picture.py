@@ -15,17 +15,17 @@ from alignsvc.io.record_pieces import PieceReader, Records
 from alignsvc.io.run_logs import LogLine, last_log_lines
 from alignsvc.io.task_ends import TASK_ENDS
 from alignsvc.io.worker_samples import WORKER_SAMPLES
-from alignsvc.run.identity import fingerprints_among
-from alignsvc.run.journal_view import of_unended
-from alignsvc.run.outlines import Outlines, find_outlines
+from alignsvc.run.planning.outlines import Outlines, find_outlines
+from alignsvc.run.records.identity import fingerprints_among
+from alignsvc.run.records.journal_view import of_unended
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, find_exposure_detail
 from alignsvc.run.seeing.mosaic_previews import MosaicPreviews, find_mosaic_previews
 from alignsvc.run.seeing.pass_columns import PassColumns, find_pass_columns
-from alignsvc.run.seeing.stage_times import StageTime
-from alignsvc.run.seeing.standing_now import StandingReader
 from alignsvc.run.seeing.task_times import TaskRecords
 from alignsvc.run.seeing.worker_samples import SampleRecords
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.stage_times import StageTime
+from alignsvc.run.status.standing_now import StandingReader
 
 #: Lines of the log that are shown: the last ones.
 _LOG_LINES = 200

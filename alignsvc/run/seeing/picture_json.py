@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.run.outlines import Outlines
+from alignsvc.run.planning.outlines import Outlines
 from alignsvc.run.seeing.failures import failure_groups
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture, SeenExposure
-from alignsvc.run.seeing.stage_times import StageTime
 from alignsvc.run.seeing.work_json import sample_columns, task_columns
+from alignsvc.run.status.stage_times import StageTime
 from alignsvc.version import VERSION
 
 Json: TypeAlias = dict[str, Any]

@@ -18,9 +18,9 @@ from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
-from alignsvc.run.outlines import Outlines
+from alignsvc.run.planning.outlines import Outlines
 from alignsvc.run.seeing.corrections_at_sources import CorrectionOfPass, SourcesMoved
-from alignsvc.run.solved_table import SolvedTable
+from alignsvc.run.stages.solved_table import SolvedTable
 from alignsvc.tasks.diagnostics import DISPLACEMENTS, PLACES, SourcePlaces
 
 #: Others that are read, the nearest: few enough to be asked of a bucket while somebody waits.

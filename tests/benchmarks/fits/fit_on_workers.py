@@ -21,7 +21,7 @@ from model_scenes import Stars
 from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFitter
-from alignsvc.run.scene_workers import SceneWorkers
+from alignsvc.run.stages.scene_workers import SceneWorkers
 
 
 def main() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from alignsvc.domain.outcome import Status, TaskKey, TaskOutcome, TaskStatus
+from alignsvc.domain.outcome import Convergence, Status, TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.io import journal
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
-from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.run import events
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.records import events
+from alignsvc.run.status.progress import RunProgress
 
 CREATED = journal.RunCreated("ab" * 20, (("format", "1"), ("input a", "1"), ("input b", "2")))
 SOLVED = events.PassSolved(1, 0.0123, 2, 77, True)

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from alignsvc.cli.displays import LinesDisplay
 from alignsvc.io.control import Progress
-from alignsvc.run.events import HeadersRead
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.records.events import HeadersRead
+from alignsvc.run.status.progress import RunProgress
 
 
 class Log:

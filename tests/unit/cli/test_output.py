@@ -12,7 +12,7 @@ from alignsvc.cli import output, show
 from alignsvc.cli.main import exit_code
 from alignsvc.cli.options import Output
 from alignsvc.domain.outcome import ExitCode
-from alignsvc.run import events
+from alignsvc.run.records import events
 
 
 @pytest.fixture(params=["stdout", "stderr"])

@@ -14,8 +14,8 @@ from alignsvc.cli.progress_text import (
 )
 from alignsvc.io import journal
 from alignsvc.io.worker_samples import WorkerSample, WorkersThen
-from alignsvc.run.events import HeadersRead
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.records.events import HeadersRead
+from alignsvc.run.status.progress import RunProgress
 
 NOW_S = 5.0 * 31
 SAMPLE = WorkerSample(

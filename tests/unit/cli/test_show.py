@@ -10,7 +10,7 @@ from going_runs import ENDED, SOLVED, driven_to_the_end, task
 from alignsvc.cli import show
 from alignsvc.cli.options import Output
 from alignsvc.domain.outcome import TaskStatus
-from alignsvc.run.events import HeadersRead, Note
+from alignsvc.run.records.events import HeadersRead, Note
 
 TOLD = [
     "note: mind [the] gap",

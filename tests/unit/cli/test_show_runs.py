@@ -15,10 +15,10 @@ from alignsvc.engine.driver_places import DriverStanding, DriverState
 from alignsvc.io import journal
 from alignsvc.io.driver_record import DriverRecord
 from alignsvc.io.lease import LeaseOwner
-from alignsvc.run.seeing.progress import RunProgress
-from alignsvc.run.status import RunStatus
-from alignsvc.run.submitted_driver import SubmittedDriver
-from alignsvc.run.watching import Seen
+from alignsvc.run.status.progress import RunProgress
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.submitted_driver import SubmittedDriver
+from alignsvc.run.status.watching import Seen
 
 OWNER = LeaseOwner("elsewhere", 1, "1")
 

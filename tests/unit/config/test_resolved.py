@@ -4,7 +4,7 @@ import pytest
 
 from alignsvc.config.load import dump_config, parse_config
 from alignsvc.config.resolved import resolved
-from alignsvc.run.identity import setting_parts
+from alignsvc.run.records.identity import setting_parts
 
 MINIMAL = "images: {paths: ['a.fits']}"
 

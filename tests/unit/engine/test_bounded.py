@@ -17,7 +17,7 @@ from alignsvc.engine.base import RunContext
 from alignsvc.engine.bounded import within
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.errors import TransientError
-from alignsvc.io import buckets
+from alignsvc.io import bucket_clients
 from alignsvc.io.objects import LocalObjects
 
 
@@ -92,16 +92,16 @@ def test_what_takes_too_long_is_left_alone() -> None:
 def test_a_store_is_asked_again_only_while_that_is_no_long_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(buckets, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(bucket_clients, "_FIRST_PAUSE_S", 0.0)
     asked: list[float] = []
 
     def no_answer() -> None:
         asked.append(time.monotonic())
         raise exceptions.GenericError("silence")
 
-    for patience_s, n_asked in ((60.0, buckets._OWN_TRIES), (0.0, 1)):
-        monkeypatch.setattr(buckets, "_PATIENCE_S", patience_s)
+    for patience_s, n_asked in ((60.0, bucket_clients._OWN_TRIES), (0.0, 1)):
+        monkeypatch.setattr(bucket_clients, "_PATIENCE_S", patience_s)
         asked.clear()
         with pytest.raises(exceptions.GenericError):
-            buckets.again(no_answer)
+            bucket_clients.again(no_answer)
         assert len(asked) == n_asked

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from alignsvc.io import buckets
+from alignsvc.io import bucket_clients
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.places import UrlPlace
 
@@ -65,9 +65,9 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
             "base": 2,
         },
     }
-    patch.setattr(buckets, "_RETRIES", quick)
-    patch.setattr(buckets, "_FIRST_PAUSE_S", 0.001)
-    buckets._made.cache_clear()
+    patch.setattr(bucket_clients, "_RETRIES", quick)
+    patch.setattr(bucket_clients, "_FIRST_PAUSE_S", 0.001)
+    bucket_clients._made.cache_clear()
 
 
 def objects_in(bucket: str) -> BucketObjects:

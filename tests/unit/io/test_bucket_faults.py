@@ -15,12 +15,12 @@ from faulty_proxy import PASSING, Fault, FaultyProxy, always, faulty_proxy, once
 from object_servers import hurry, objects_in, s3_bucket, use_server
 
 from alignsvc.errors import ConfigError, RunStoreError, TransientError
-from alignsvc.io import buckets
+from alignsvc.io import bucket_clients
 from alignsvc.io.buckets import BucketObjects
 from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.places import UrlPlace
-from alignsvc.run.run_directory import require_usable
+from alignsvc.run.records.run_directory import require_usable
 
 pytestmark = pytest.mark.cluster
 
@@ -37,7 +37,7 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]
     with faulty_proxy(server) as proxy:
         use_server(monkeypatch, proxy.address)
         yield proxy
-    buckets._made.cache_clear()
+    bucket_clients._made.cache_clear()
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def test_who_put_an_absent_object_knows_it_though_the_answer_is_lost(
 def test_an_answer_that_does_not_come_is_not_waited_for(
     proxy: FaultyProxy, objects: BucketObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(buckets, "_TIMEOUT", buckets._TIMEOUT / 600)
-    buckets._made.cache_clear()
+    monkeypatch.setattr(bucket_clients, "_TIMEOUT", bucket_clients._TIMEOUT / 600)
+    bucket_clients._made.cache_clear()
     proxy.plan = lambda method, path, before: Fault.SLOW if before == 0 else Fault.NONE
     assert objects.put_if_absent("a", b"mine")
     assert objects.get("a") == b"mine"
@@ -157,4 +157,4 @@ def test_credentials_come_from_the_usual_file_too(
     monkeypatch.setenv("AWS_PROFILE", "other")
     objects.put("a", b"one")
     assert objects.get("a") == b"one"
-    assert "secret" not in repr(buckets._profile())
+    assert "secret" not in repr(bucket_clients._profile())

@@ -223,6 +223,40 @@ def test_one_laid_over_another_reads_as_if_it_were_whole(
     assert (stored.name, stored.whole, stored.tiles) == ("over", "base", store.stored("base").tiles)
 
 
+@pytest.mark.parametrize(
+    "box", [BOX, GRID.box, PixelBox(38, 17, 42, 37), PixelBox(90, 50, 99, 70), PixelBox(9, 9, 9, 9)]
+)
+@pytest.mark.parametrize("name", ["base", "over"])
+def test_bands_of_whole_rows_are_what_is_read_at_once(
+    store: ContributionStore, name: str, box: PixelBox
+) -> None:
+    laid_over(store)
+    whole, y = store.read(name, box), box.y0
+    for band in store.bands(name, box):
+        assert (band.box.x0, band.box.x1, band.box.y0) == (box.x0, box.x1, y)
+        wanted = whole.cut(band.box)
+        np.testing.assert_array_equal(band.numerator, wanted.numerator)
+        np.testing.assert_array_equal(band.weight, wanted.weight)
+        y = band.box.y1
+    assert y == (box.y0 if box.is_empty else box.y1)
+
+
+def test_bands_are_rows_of_the_parts_that_tiles_are_stored_in(store: ContributionStore) -> None:
+    plane = TangentPlane(150.0, 2.0)
+    grid = MosaicGrid(0, plane, 0.2, 20.0, 15.0, (400, 1100), (256, 1024))
+    given = contribution(PixelBox(300, 200, 1080, 390))
+    store.write("large", given, NOWHERE, grid)
+    box = PixelBox(480, 100, 1090, 400)
+    bands = [
+        (band.box.y0, band.numerator.copy(), band.weight.copy())
+        for band in store.bands("large", box)
+    ]
+    wanted = given.cut(box)
+    assert [y0 for y0, *_ in bands] == [100, 128, 256, 384]
+    for k, stored in enumerate((wanted.numerator, wanted.weight), start=1):
+        np.testing.assert_array_equal(np.concatenate([band[k] for band in bands]), stored)
+
+
 def test_one_laid_over_another_holds_what_differs_and_nothing_else(
     store: ContributionStore,
 ) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from object_servers import Site, http_site, hurry, objects_in, s3_bucket
 
 from alignsvc.errors import ConfigError, DataError, TransientError
-from alignsvc.io import buckets, remote_files
+from alignsvc.io import bucket_clients, remote_files
 from alignsvc.io.exposure_files import absolute_pattern, find_exposures
 from alignsvc.io.fits_files import content_digest, open_fits
 from alignsvc.io.fits_planes import read_plane
@@ -32,7 +32,7 @@ PIXELS = np.arange(300 * 400, dtype=np.float32).reshape(300, 400)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hurry(monkeypatch)
     yield
-    buckets._made.cache_clear()
+    bucket_clients._made.cache_clear()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.solve.row_loops import times_vector
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 MODULE = """

@@ -8,7 +8,7 @@ import pytest
 
 from alignsvc.numerics import kept_places
 from alignsvc.numerics.kept_places import PYTHON, SUFFIX, folders_of, is_any_kept
-from alignsvc.run.first_time import compiling_note
+from alignsvc.run.driving.first_time import compiling_note
 
 SOURCE = Path(kept_places.__file__).parent / "displacement" / "surfaces.py"
 

@@ -11,19 +11,23 @@ SUMS = """
 import hashlib
 import numpy as np
 from alignsvc.domain.arrays import read_only
-from alignsvc.numerics.displacement.bands import Bands, bands_at
-from alignsvc.numerics.displacement.surface_sums import Boxes, trial_sums
+from alignsvc.numerics.displacement.posed import Limits, stepped
+from alignsvc.numerics.displacement.surface_sums import Boxes
 
 rng = np.random.default_rng(1)
 
-def plane(side):
-    return read_only(rng.normal(size=(20, side, side)).astype(np.float32))
+def stars(side):
+    along = np.arange(side) - (side - 1) / 2
+    star = np.exp(-(along[:, None] ** 2 + along**2) / 32)
+    return read_only((star + 0.01 * rng.normal(size=(20, side, side))).astype(np.float32))
 
-bands = Bands(*bands_at(read_only(rng.uniform(-1, 1, (20, 2))), 10))
-weight = np.abs(plane(40))
+weight = np.abs(stars(40))
 weight[:, :3] = weight[:, :, -2:] = 0
-sums = trial_sums(bands, plane(60), plane(60), Boxes.of(plane(40), weight))
-print(hashlib.sha256(sums.tobytes()).hexdigest())
+boxes = Boxes.of(stars(40), weight)
+start, expected = read_only(rng.uniform(-1, 1, (20, 2))), read_only(np.zeros((20, 4)))
+found = stepped(start, (stars(60), stars(60)), boxes, expected, Limits(1e-3, 9.0, 9.0, 8))
+assert np.isfinite(found.place).all()
+print(hashlib.sha256(found.place.tobytes()).hexdigest())
 """
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.outcome import Status, Verdict
 from alignsvc.io.journal import ExposureEnded, VerdictGiven
-from alignsvc.run.outlines import Outlines
+from alignsvc.run.planning.outlines import Outlines
+from alignsvc.run.records.state import RunState
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture
-from alignsvc.run.seeing.stage_times import StageTime
-from alignsvc.run.state import RunState
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status.run_status import RunStatus
+from alignsvc.run.status.stage_times import StageTime
 
 EPS_PX = 0.003
 #: Side of an exposure, degrees.

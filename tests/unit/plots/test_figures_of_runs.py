@@ -22,9 +22,9 @@ from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import GridAxes, MosaicGrid
+from alignsvc.domain.outcome import Convergence
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.io.journal import LoopEnded
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.plots.figures import OF_STATUS, SKY_BLUE, PlotFigure, round_below
 from alignsvc.run.report.pulls import Pulls
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, SourceCutout, SourceResiduals

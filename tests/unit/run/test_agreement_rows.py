@@ -15,14 +15,14 @@ from alignsvc.domain.agreement import (
     NotCompared,
     least_sigma,
 )
+from alignsvc.domain.outcome import Convergence
 from alignsvc.errors import RunStoreError
 from alignsvc.io.agreement_table import agreement_to_ecsv, read_agreement
-from alignsvc.numerics.solve.movement import Convergence
 from alignsvc.reasons import SkipReason
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.pages import report_html
 from alignsvc.run.report.summary import report_lines, result_json, result_lines
-from alignsvc.run.result import RunResult
 
 FAR = MethodAgreement(
     "far", Agreement.AGREE, None, 0.03, -0.04, 0.05, 0.002, 0.01, 0.07, 20.0, 40, 3, 0.02

@@ -10,7 +10,7 @@ from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.exposure import ChipRef, ExposureRef, HduRef
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.io.exposure_headers import ExposureHeader
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.reducer.cameras import cameras_of, chip_jacobians
 from alignsvc.run.reducer.chips import offsets_px
 from alignsvc.simulation.layouts import Pointing

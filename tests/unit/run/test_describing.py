@@ -7,9 +7,9 @@ from pathlib import Path
 import alignsvc
 from alignsvc.domain.outcome import Verdict
 from alignsvc.io.journal import VerdictGiven
-from alignsvc.run.explaining import Explanation, ExposureInput, verdict_text
-from alignsvc.run.state import RunState
-from alignsvc.run.status import RunStatus
+from alignsvc.run.records.state import RunState
+from alignsvc.run.status.explaining import Explanation, ExposureInput, verdict_text
+from alignsvc.run.status.run_status import RunStatus
 
 
 def test_a_status_and_an_explanation_are_described_by_their_lines() -> None:

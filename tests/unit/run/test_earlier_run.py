@@ -15,9 +15,9 @@ from alignsvc.domain.exposure import ChipRef, ExposureLevel, ExposureRef, HduRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.objects import LocalObjects
-from alignsvc.run.earlier_run import KnownChip, stored_earlier
-from alignsvc.run.loop_state import LoopState
-from alignsvc.run.plan import PlannedExposure
+from alignsvc.run.planning.earlier_run import KnownChip, stored_earlier
+from alignsvc.run.planning.plan import PlannedExposure
+from alignsvc.run.stages.loop_state import LoopState
 
 
 def header(name: str, file: str, fingerprint: str) -> ExposureHeader:

@@ -20,7 +20,7 @@ from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.exposure_planes import PlaneKind
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.run.headers import Destination, HeaderSettings, write_headers
+from alignsvc.run.finishing.headers import Destination, HeaderSettings, write_headers
 
 NAMES = ("SCI", "ERR", "WHT", "DQ", "CTX")
 

@@ -16,9 +16,9 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.lease import Lease, LeaseOwner, Patience, lease_holder, take_lease
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.run_logs import LogKind, LogWriter, log_lines
-from alignsvc.run import events
-from alignsvc.run.keeping import Keeper, Kept
-from alignsvc.run.run_log import Clocks, RunLog
+from alignsvc.run.driving.keeping import Keeper, Kept
+from alignsvc.run.records import events
+from alignsvc.run.records.run_log import Clocks, RunLog
 
 KEY = TaskKey("measure", "exp001", "0")
 
@@ -99,7 +99,7 @@ def test_a_store_that_does_not_answer_for_a_while_ends_nothing(
     one = Keeper(Kept("the run", moody, Lease(moody, lease.epoch, lease.owner), ()))
     one.beat()
     one()
-    monkeypatch.setattr("alignsvc.run.keeping.PATIENCE_S", -1.0)  # as long as a lease holds
+    monkeypatch.setattr("alignsvc.run.driving.keeping.PATIENCE_S", -1.0)  # as long as a lease holds
     one.beat()
     with pytest.raises(TransientError):
         one()

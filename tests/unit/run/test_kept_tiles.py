@@ -16,8 +16,8 @@ from alignsvc.domain.result import FitQuality
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.footprints import Footprint, choose_grids
 from alignsvc.reasons import FailureKind
-from alignsvc.run.earlier_run import EarlierRun, KeptMosaic, KnownExposure, LostExposure
-from alignsvc.run.kept_tiles import (
+from alignsvc.run.planning.earlier_run import EarlierRun, KeptMosaic, KnownExposure, LostExposure
+from alignsvc.run.planning.kept_tiles import (
     Extended,
     Extension,
     Member,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alignsvc.errors import DamagedProduct, RunStoreError
-from alignsvc.run.mending import MOST_MENDS, Damage, mended
+from alignsvc.run.mending.damage import MOST_MENDS, Damage, mended
 
 
 class Work:

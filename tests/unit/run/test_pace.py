@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignsvc.run.pace import Pace, StageSteps, Step
+from alignsvc.run.status.pace import Pace, StageSteps, Step
 
 
 @dataclass(frozen=True)

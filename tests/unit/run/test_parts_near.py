@@ -7,7 +7,7 @@ import numpy as np
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.io.stored_contribution import StoredContribution
-from alignsvc.run.mosaicking import Mosaic, PartsNear
+from alignsvc.run.stages.mosaicking import Mosaic, PartsNear
 from alignsvc.tasks.merge import Part
 
 GRIDS = [

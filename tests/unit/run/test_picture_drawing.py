@@ -13,8 +13,13 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.grid import GridAxes, MosaicGrid
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.png import NO_DATA_AMONG_GREYS
-from alignsvc.run.mosaic_pictures import MosaicPictures, Thumbnail, directions, write_pictures
-from alignsvc.run.picture_drawing import Drawing, drawn
+from alignsvc.run.pictures.mosaic_pictures import (
+    MosaicPictures,
+    Thumbnail,
+    directions,
+    write_pictures,
+)
+from alignsvc.run.pictures.picture_drawing import Drawing, drawn
 from alignsvc.run.seeing.mosaic_previews import find_mosaic_previews
 
 

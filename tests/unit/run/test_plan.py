@@ -16,11 +16,11 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.journal import ExposureEnded, HeaderApplied
-from alignsvc.run.plan import Plan, comparable, no_usable_exposure
-from alignsvc.run.planning import make_plan, with_starts
-from alignsvc.run.state import RunState
-from alignsvc.run.unchanged import difference, refuse_corrected
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.planning.making import make_plan, with_starts
+from alignsvc.run.planning.plan import Plan, comparable, no_usable_exposure
+from alignsvc.run.planning.unchanged import difference, refuse_corrected
+from alignsvc.run.records.state import RunState
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SKY = {

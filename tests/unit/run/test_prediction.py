@@ -14,12 +14,9 @@ from alignsvc.engine.base import Executor, RunContext
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.clusters.serial import SerialBackend
 from alignsvc.errors import ConfigError
-from alignsvc.run import task_needs
-from alignsvc.run.plan import Plan
-from alignsvc.run.planning import make_plan
-from alignsvc.run.prediction import Counts, Prediction, predicted
-from alignsvc.run.report.needs import prediction_json, prediction_lines
-from alignsvc.run.task_needs import (
+from alignsvc.run.needs import task_needs
+from alignsvc.run.needs.prediction import Counts, Prediction, predicted
+from alignsvc.run.needs.task_needs import (
     MEASURED_BY_MODEL,
     MEASURED_PACES,
     OF_EXPOSURES,
@@ -28,8 +25,11 @@ from alignsvc.run.task_needs import (
     Sizes,
     TaskNeeds,
 )
-from alignsvc.run.worker_memory import require_fits, unknown_memory
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.needs.worker_memory import require_fits, unknown_memory
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.report.needs import prediction_json, prediction_lines
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

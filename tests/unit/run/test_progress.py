@@ -7,7 +7,7 @@ import pytest
 from alignsvc.io import journal
 from alignsvc.io.control import Progress
 from alignsvc.io.journal_store import Entry
-from alignsvc.run.seeing.progress import RunProgress
+from alignsvc.run.status.progress import RunProgress
 
 FULL = ("resample", "merge", "detect", "measure")
 LATER = ("resample", "merge", "measure")

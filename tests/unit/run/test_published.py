@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alignsvc.domain.outcome import Convergence
 from alignsvc.domain.task import TableRef
 from alignsvc.io.journal import (
     Cleaned,
@@ -14,8 +15,7 @@ from alignsvc.io.journal import (
     Solved,
     SourcesFound,
 )
-from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.run.published import Publication, last_detection, publications
+from alignsvc.run.records.published import Publication, last_detection, publications
 
 TABLE = TableRef("tables/sources/x.npz", "0")
 FIRST = Solved(1, "tables/solved/1.npz", "1", 0.5, 3)

@@ -14,11 +14,13 @@ from alignsvc.errors import ConfigError
 from alignsvc.io.exposure_files import find_files
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import HEADERS_READ, HEADERS_SO_FAR
-from alignsvc.run import events, header_progress, reading_headers
-from alignsvc.run.reading_headers import HeaderReader, n_processes
-from alignsvc.run.service import RunOptions, planned, prepare, ready, stored_plan
-from alignsvc.run.stored import state_of
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.driving.plans import planned, stored_plan
+from alignsvc.run.driving.service import RunOptions, prepare, ready
+from alignsvc.run.planning import header_progress, reading_headers
+from alignsvc.run.planning.reading_headers import HeaderReader, n_processes
+from alignsvc.run.records import events
+from alignsvc.run.records.stored import state_of
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SKY = {

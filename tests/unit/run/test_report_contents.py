@@ -13,10 +13,11 @@ import pytest
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
-from alignsvc.domain.outcome import Status, Verdict
+from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.result import ChipApart, ExposureResult, FitQuality, HeldOutResidual
-from alignsvc.numerics.solve.movement import Convergence
-from alignsvc.run.outlines import Outlines
+from alignsvc.run.planning.outlines import Outlines
+from alignsvc.run.records.result import PassSummary, RunResult
+from alignsvc.run.records.state import RunState
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.correction_errors import rotation_error_deg, shift_error_arcsec
 from alignsvc.run.report.exposure_rows import shown_rows, worst_first
@@ -25,11 +26,9 @@ from alignsvc.run.report.pulls import Pulls
 from alignsvc.run.report.reported_picture import reported_picture
 from alignsvc.run.report.residual_statistics import residual_statistics
 from alignsvc.run.report.trust import Trust, trust_of
-from alignsvc.run.result import PassSummary, RunResult
 from alignsvc.run.seeing.pass_columns import PassColumns
 from alignsvc.run.seeing.picture import RunPicture
-from alignsvc.run.state import RunState
-from alignsvc.run.status import RunStatus
+from alignsvc.run.status.run_status import RunStatus
 
 PLANE = TangentPlane(10.0, 2.0)
 

@@ -10,13 +10,12 @@ import pytest
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
-from alignsvc.domain.outcome import ExitCode, Status, Verdict
+from alignsvc.domain.outcome import Convergence, ExitCode, Status, Verdict
 from alignsvc.domain.result import ChipApart, ExposureResult, FitQuality
-from alignsvc.numerics.solve.movement import Convergence
+from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.pages import report_html
 from alignsvc.run.report.summary import report_lines, result_json, result_lines
-from alignsvc.run.result import RunResult
 
 TWO = (ChipApart("SCI,2", (0.3, -0.4), 0.01), ChipApart("SCI,4", (0.1, 0.0), 0.01))
 

@@ -10,7 +10,7 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.numerics.displacement.pictured import Pictured
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
 from alignsvc.numerics.displacement.worst_sources import Badness
-from alignsvc.run.history import LEAST_ROOM_BYTES, shared_room
+from alignsvc.run.stages.history import LEAST_ROOM_BYTES, shared_room
 from alignsvc.tasks.diagnostics import PIXELS, write_pixels
 
 INFINITE = float("inf")

@@ -10,10 +10,10 @@ import pytest
 from alignsvc.config.load import parse_config
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import Task
-from alignsvc.run.plan import Plan
-from alignsvc.run.planning import make_plan
-from alignsvc.run.sky_order import NO_ORDER, along_the_sky, sky_order
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.planning.sky_order import NO_ORDER, along_the_sky, sky_order
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

@@ -13,11 +13,11 @@ from alignsvc.config.load import parse_config
 from alignsvc.domain.colour_term import ColourTerm
 from alignsvc.errors import ConfigError
 from alignsvc.numerics.solve.colour_terms import SourceColours
-from alignsvc.run.plan import Plan
-from alignsvc.run.planning import make_plan
+from alignsvc.run.planning.making import make_plan
+from alignsvc.run.planning.plan import Plan
+from alignsvc.run.planning.star_colours import colour_term_notes
 from alignsvc.run.report.summary import plan_json, plan_lines
-from alignsvc.run.star_colours import colour_term_notes
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 

@@ -35,7 +35,7 @@ from alignsvc.io.journal import (
     StepSolved,
     VerdictGiven,
 )
-from alignsvc.run.state import RunState, after_all, fold
+from alignsvc.run.records.state import RunState, after_all, fold
 
 CREATED = RunCreated("ab" * 20, (("format", "1"), ("input a", "2")))
 TABLE = TableRef("tables/x.npz", "0")

@@ -13,8 +13,8 @@ from object_servers import objects_in, s3_bucket
 
 from alignsvc import api
 from alignsvc.io.journal import Finished
-from alignsvc.run.cancelling import Cancelling
-from alignsvc.run.status import RunStanding
+from alignsvc.run.status.run_status import RunStanding
+from alignsvc.run.verbs.cancelling import Cancelling
 
 
 @pytest.mark.cluster

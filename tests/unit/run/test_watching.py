@@ -32,17 +32,18 @@ from alignsvc.io.lease import LeaseOwner, Patience, take_lease
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.record_pieces import PieceWriter
 from alignsvc.io.worker_samples import SAMPLE_PIECES, WORKER_SAMPLES, WorkerSample, WorkersThen
-from alignsvc.run import events, listing
-from alignsvc.run.attaching import attached
-from alignsvc.run.cancelling import Cancelling, Queue, cancel_run
-from alignsvc.run.journal_view import JournalView
-from alignsvc.run.keeping import Keeper, Kept
-from alignsvc.run.listing import list_runs, run_lines
+from alignsvc.run.driving.keeping import Keeper, Kept
+from alignsvc.run.records import events
+from alignsvc.run.records.journal_view import JournalView
 from alignsvc.run.seeing.parts import ShownParts
 from alignsvc.run.seeing.picture import RunViewer
-from alignsvc.run.status import RunStanding, RunStatus, age_text, status_of
-from alignsvc.run.submitted_driver import AskingManyBriefly, AskingSeldom
-from alignsvc.run.watching import Looking, run_status, watched
+from alignsvc.run.status import listing
+from alignsvc.run.status.listing import list_runs, run_lines
+from alignsvc.run.status.run_status import RunStanding, RunStatus, age_text, status_of
+from alignsvc.run.status.submitted_driver import AskingManyBriefly, AskingSeldom
+from alignsvc.run.status.watching import Looking, run_status, watched
+from alignsvc.run.verbs.attaching import attached
+from alignsvc.run.verbs.cancelling import Cancelling, Queue, cancel_run
 
 FAILED = ExposureEnded("b", Status.FAILED, "empty", "exposure b: the file is empty")
 

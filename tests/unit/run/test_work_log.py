@@ -16,10 +16,10 @@ from alignsvc.io.objects import LocalObjects
 from alignsvc.io.record_pieces import PieceReader
 from alignsvc.io.task_ends import TASK_ENDS, TaskEnd
 from alignsvc.io.worker_samples import WORKER_SAMPLES, WorkerSample, WorkersThen
-from alignsvc.run import events
-from alignsvc.run.run_log import Clocks
+from alignsvc.run.records import events
+from alignsvc.run.records.run_log import Clocks
+from alignsvc.run.records.work_log import ClockOffsets, WorkLog
 from alignsvc.run.seeing.task_times import task_rate
-from alignsvc.run.work_log import ClockOffsets, WorkLog
 from alignsvc.tasks.base import WorkTime
 
 OWNER = LeaseOwner("here/boot/4", 1, "1")

@@ -10,8 +10,9 @@ import pytest
 from alignsvc.domain.geometry import Points
 from alignsvc.errors import ConfigError
 from alignsvc.simulation.profiles import moffat_mixture
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.render import GalaxyShape, galaxy_values, star_gradients, star_stamps
-from alignsvc.simulation.settings import AberrationSettings, sky_settings
+from alignsvc.simulation.settings import AberrationSettings
 
 MIDDLE = Points(np.array([20.2]), np.array([19.9]))
 

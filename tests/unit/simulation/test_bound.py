@@ -8,8 +8,8 @@ from alignsvc.domain.geometry import Points
 from alignsvc.simulation.bound import JointCovariance, Sighting, joint_covariance
 from alignsvc.simulation.coverage import CoveredPoints, linear_design
 from alignsvc.simulation.fisher import position_information
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.render import star_gradients
-from alignsvc.simulation.settings import sky_settings
 from alignsvc.simulation.simulate import draw_truth
 
 N_EXPOSURES = 4

@@ -12,7 +12,7 @@ from alignsvc.errors import ConfigError
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.simulation.coverage import covered_points
 from alignsvc.simulation.evaluate import evaluate, offsets
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import draw_truth
 from alignsvc.simulation.truth import Truth
 

@@ -12,7 +12,7 @@ from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import TangentPlane
 from alignsvc.numerics.sky.corrected import corrected
 from alignsvc.simulation.footprint_errors import FootprintError, footprint_errors
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import draw_truth
 from alignsvc.simulation.truth import Truth
 

@@ -17,12 +17,8 @@ from alignsvc.simulation.header_errors import (
 )
 from alignsvc.simulation.layouts import Pointing
 from alignsvc.simulation.optics import Header, celestial_wcs, true_headers
-from alignsvc.simulation.settings import (
-    CameraSettings,
-    GrossError,
-    HeaderErrorSettings,
-    sky_settings,
-)
+from alignsvc.simulation.reading_settings import sky_settings
+from alignsvc.simulation.settings import CameraSettings, GrossError, HeaderErrorSettings
 
 SHAPE = (512, 640)
 LINEAR = rotation_matrix(0.02) @ np.array([[1.0 + 1e-4, 5e-5], [0.0, 1.0 + 1e-4]])

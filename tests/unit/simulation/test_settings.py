@@ -8,7 +8,8 @@ import yaml
 from alignsvc.errors import ConfigError
 from alignsvc.simulation.distortions.tpv import TpvDistortion
 from alignsvc.simulation.layouts.dither import Dither
-from alignsvc.simulation.settings import SkySettings, sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
+from alignsvc.simulation.settings import SkySettings
 
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs/simulations").glob("*.yaml"))
 

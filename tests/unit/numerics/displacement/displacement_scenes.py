@@ -124,7 +124,7 @@ def reference_of(mean, depth=8.0, own=1.0, segmentation=None):
     weight = np.broadcast_to(np.asarray(depth, float), mean.shape)
     others = Contribution(box, mean * weight, np.array(weight))
     mine = Contribution(box, mean * own, np.full(mean.shape, float(own)))
-    of_others = Others.of([merge([others, mine], box)], mine, box)
+    of_others = Others.of([merge([others, mine], box)], [mine], box)
     return Reference.build(of_others, segmentation)
 
 

@@ -53,7 +53,7 @@ def equations_of(template: np.ndarray, smoothing_px: float) -> Equations:
     )
     sigma = np.full(1, smoothing_px)
     factors = random_phases(1).factors(sigma, MatchingKernel(), Points(np.zeros(1), np.zeros(1)))
-    return Equations(pairs, spline.smoothed(sigma), one, factors)
+    return Equations.of(pairs, spline.smoothed(sigma), one, factors)
 
 
 def exchanged(equations: Equations, smoothing_px: float, slope_noise: float) -> Equations:

@@ -63,7 +63,7 @@ def test_light_adds_its_own_noise_and_what_is_below_the_sky_none(gain: float | N
     variance = np.divide(1, pairs.weight, out=np.full_like(model, np.inf), where=seen) + light
 
     np.testing.assert_allclose(pairs.inverse_variance(model), 1 / variance, rtol=1e-5)
-    halved = pairs.noisier(0.5 * pairs.weight, model)
+    halved = pairs.noisier(0.5 * pairs.weight, model / 4, np.full(len(pairs), 4.0))
     np.testing.assert_allclose(halved, 0.5 / variance, rtol=1e-5)
     good = seen & (np.arange(SIDE) != 3)
     own, template = pairs.variances(model, good)

@@ -1,5 +1,7 @@
 """A template is given the seeing of an exposure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from displacement_scenes import catalog, gaussian, positions, reference_of, stars, view_of
@@ -32,7 +34,8 @@ def fitted(pairs, fwhm):
     matching = PsfMatching()
     kernel = matching.start(np.full(len(pairs.pixels), fwhm))
     for _ in range(matching.passes):
-        kernel = matching.improved(kernel, [pairs])
+        improved = matching.improved(kernel, [pairs])
+        kernel, (pairs,) = improved.kernel, improved.sources
     return kernel
 
 
@@ -76,6 +79,31 @@ def test_faint_sources_have_no_say():
     pairs = star_pairs(4.0, 5.0)
     faint = MatchedSource(pairs.pixels / 1000, pairs.weight, pairs.terms, pairs.shift)
     assert fitted(faint, 5.0).is_identity
+
+
+def displaced(pairs, by_px):
+    """Calibrators taken to be elsewhere along x."""
+    return replace(pairs, shift=Points(np.full(len(pairs.pixels), by_px), pairs.shift.y))
+
+
+def test_a_step_places_calibrators_beside_the_kernel():
+    kernel = PsfMatching().start(np.full(9, 5.0))
+    improved = PsfMatching().improved(kernel, [displaced(star_pairs(4.0, 5.0), 0.1)])
+    np.testing.assert_allclose(improved.sources[0].shift.x, 0, atol=0.03)
+    np.testing.assert_allclose(improved.sources[0].shift.y, 0, atol=1e-3)
+    wanted, found = (
+        fitted(star_pairs(4.0, 5.0), 5.0),
+        fitted(displaced(star_pairs(4.0, 5.0), 0.1), 5.0),
+    )
+    np.testing.assert_allclose(found.coefficients, wanted.coefficients, atol=2e-3)
+
+
+def test_a_calibrator_that_is_elsewhere_has_no_say():
+    sound, lost = star_pairs(4.0, 5.0), displaced(star_pairs(4.0, 5.0), 3.0)
+    kernel = PsfMatching().start(np.full(9, 5.0))
+    both, alone = (PsfMatching().improved(kernel, some) for some in ([sound, lost], [sound]))
+    assert both.kernel == alone.kernel
+    np.testing.assert_array_equal(both.sources[1].shift.x, lost.shift.x)
 
 
 def test_a_blurred_mosaic_weighs_less_than_its_pixels():

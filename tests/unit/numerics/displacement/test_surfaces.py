@@ -9,8 +9,8 @@ from scipy.interpolate import RectBivariateSpline
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.surface_sums import Boxes, trial_sums
-from alignsvc.numerics.displacement.surfaces import extents
+from alignsvc.numerics.displacement.surface_sums import Boxes, boxes_laid_out, sums_at, workspace
+from alignsvc.numerics.displacement.surfaces import own_bands
 
 SIDE, MARGIN = 11, 5
 ACROSS = SIDE + 2 * MARGIN
@@ -58,12 +58,12 @@ def test_sums_of_a_trial_are_products_of_the_surfaces(seed: int) -> None:
     weight = _weight(rng, 5)
     pixels = rng.normal(size=weight.shape).astype(np.float32)
 
-    found = trial_sums(
-        template.bands(shift, SIDE),
-        instrument.coefficients,
-        template.coefficients,
-        Boxes(pixels, weight, extents(weight)),
-    )
+    first, along = own_bands(template.bands(shift, SIDE))
+    boxes, work = Boxes.of(pixels, weight), workspace(SIDE)
+    found = np.zeros((5, 4, 5), np.float32)
+    for i, splines in enumerate(zip(instrument.coefficients, template.coefficients, strict=True)):
+        box = boxes.extent[i], boxes_laid_out((*boxes,), i, work[1])
+        sums_at((first[i], along[i]), splines, box, work, found[i])
 
     own = instrument.shifted(shift, SIDE).planes.astype(float)
     theirs = template.shifted(shift, SIDE).planes.astype(float)

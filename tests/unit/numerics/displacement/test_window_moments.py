@@ -27,7 +27,7 @@ def test_moments_are_sums_over_the_window(power: int) -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(SIDE, SIDE)).astype(np.float32)
     at, width = np.array([12.3, 17.9]), 2.7
-    found, room = np.empty((3, 3)), np.empty((2, 3, SIDE), np.float32)
+    found, room = np.empty((3, 3)), np.empty((3, 3, SIDE), np.float32)
 
     fill_moments(values, at, (width, power), room, found)
 

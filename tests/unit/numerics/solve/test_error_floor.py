@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,7 @@ def test_nothing_measured_has_no_floor():
     none = FitRows(
         rows.source[:0], rows.exposure[:0], rows.residual[:0], rows.design[:0], rows.information[:0]
     )
-    assert ErrorFloor()(none) == 0.0
+    assert ErrorFloor()(none) == ErrorFloor(before=0.1)(none) == 0.0
 
 
 def test_a_star_that_alone_fixes_the_fit_says_nothing_for_it():
@@ -68,6 +70,69 @@ def test_a_star_that_alone_fixes_the_fit_says_nothing_for_it():
     assert ErrorFloor()(fixed) > 0.03
     unaware = FitRows(rows.source, rows.exposure, residual, 0 * shift, information)
     assert ErrorFloor()(unaware) == 0.0
+
+
+#: Formal errors of five stars: the brightest nearly fixes the fit of each exposure by itself.
+FIVE_STARS = np.array([0.015, 0.02, 0.025, 0.12, 0.4])
+
+
+def five_stars(floor, seed, n_exposures=9):
+    """What a shift fitted to each exposure leaves of the same five stars."""
+    rng = np.random.default_rng(seed)
+    source = np.repeat(np.arange(5), n_exposures)
+    exposure = np.tile(np.arange(n_exposures), 5)
+    sigma = FIVE_STARS[source]
+    residual = rng.normal(size=(len(source), 2)) * np.hypot(sigma, floor)[:, None]
+    weight = 1.0 / (sigma**2 + floor**2)
+    for one in range(n_exposures):
+        rows = exposure == one
+        residual[rows] -= np.average(residual[rows], axis=0, weights=weight[rows])
+    design = np.broadcast_to(np.eye(2), (len(source), 2, 2))
+    return FitRows(source, exposure, residual, design, np.eye(2) / sigma[:, None, None] ** 2)
+
+
+def looks_at(rows, *, remembers, seed, n_looks=6):
+    """Floors found one after the other, of residuals that differ by thousandths of a pixel."""
+    rng = np.random.default_rng(seed)
+    found = [0.0]
+    for _ in range(n_looks):
+        residual = rows.residual + rng.normal(0, 0.005, rows.residual.shape)
+        estimate = ErrorFloor(before=found[-1] if remembers else 0.0)
+        found.append(estimate(replace(rows, residual=residual)))
+    return np.array(found[1:])
+
+
+def test_of_few_stars_the_floor_stays_from_look_to_look():
+    """Without memory it jumps between 0 and half of the truth, and the fit's weights with it."""
+    jumps = {
+        remembers: np.mean(
+            [
+                np.ptp(looks_at(five_stars(0.03, seed), remembers=remembers, seed=seed))
+                for seed in range(12)
+            ]
+        )
+        for remembers in (False, True)
+    }
+    assert jumps[False] > 0.005
+    assert jumps[True] < 0.3 * jumps[False]
+
+
+def test_a_remembered_floor_comes_nearer_to_the_truth_than_the_least():
+    least = [ErrorFloor()(five_stars(0.03, seed)) for seed in range(20)]
+    kept = [looks_at(five_stars(0.03, seed), remembers=True, seed=seed)[-1] for seed in range(20)]
+    assert np.mean(least) < np.mean(kept) < 1.1 * 0.03
+
+
+@pytest.mark.parametrize("before", [0.005, 0.02, 0.03, 1.0])
+def test_many_stars_overrule_what_was_found_before(before):
+    assert ErrorFloor(before=before)(rows_of(floor=0.02)) == pytest.approx(0.02, rel=0.1)
+
+
+def test_many_good_stars_leave_next_to_nothing_of_a_floor_found_before():
+    smallest_error = 1e-3
+    floors = [ErrorFloor(before=0.05)(rows_of(seed=seed)) for seed in range(10)]
+    assert max(floors) < smallest_error
+    assert np.median(floors) < 0.4 * smallest_error
 
 
 def test_the_leverages_of_an_exposure_add_up_to_its_parameters():

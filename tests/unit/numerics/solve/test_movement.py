@@ -9,7 +9,8 @@ import pytest
 
 from alignsvc.domain.correction import Correction, Geometry
 from alignsvc.domain.geometry import Points, SkyPoints, TangentPlane
-from alignsvc.numerics.solve.movement import Convergence, ConvergenceRule, Moved, movement_px
+from alignsvc.domain.outcome import Convergence
+from alignsvc.numerics.solve.movement import ConvergenceRule, Moved, movement_px
 
 SHAPE = (200, 400)
 NEAR_POLE = TangentPlane(359.99, 89.9)

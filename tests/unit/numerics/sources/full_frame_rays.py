@@ -16,7 +16,7 @@ from alignsvc.numerics.sources.cosmic_rays import CosmicRayRejection, RaysOnChip
 from alignsvc.numerics.sources.seeing_match import SeeingMatch
 
 SQUARE = np.ones((3, 3), bool)
-Planes = tuple[FloatArray, FloatArray, BoolArray]
+Planes = tuple[FloatArray, FloatArray, FloatArray]
 
 
 class RayPlanes(NamedTuple):
@@ -43,12 +43,14 @@ def rays_of_all_pixels(
     if others.misalignment_px is not None:
         mask = _unaligned(rejection, chip, others, bright)
         return RayPlanes(mask, np.full(chip.shape, np.nan, np.float32))
-    value, variance, is_known = cubics(others, chip.shape)
+    value, variance, is_known, jump = cubics(others, chip.shape)
+    jump = ndimage.maximum_filter(jump, 7, mode="constant")
+    jump = np.where(jump > 0.1, jump, 0)
     tried = bright & ndimage.binary_erosion(is_known, SQUARE, border_value=1)
     noise = np.sqrt(_variance(chip, value, variance))
     bled = ndimage.binary_dilation(chip.saturated, np.ones((9, 9)))
     tell = tried & ~bled & (value > 3 * noise)
-    matched, unlike = _matched(rejection, chip, (value, noise), tell)
+    matched, unlike = _matched(rejection, chip, (value, noise, jump), tell)
     excess, slope = chip.pixels - matched, _slope(matched)
     now = np.sqrt(_variance(chip, matched, variance + unlike))
     seed = tried & (excess > rejection.sigma[0] * now + rejection.slopes[0] * slope)
@@ -60,10 +62,11 @@ def rays_of_all_pixels(
     is_ray = seed | (near & (excess > rejection.sigma[1] * now + rejection.slopes[1] * slope))
     is_source = is_ray & (matched > np.sqrt(_variance(chip, value, variance)))
     instead = np.where(is_source, matched, np.nan).astype(np.float32)
-    return RayPlanes(is_ray | edges_at(rejection, chip, bright & ~tried), instead)
+    beside_star = ndimage.binary_dilation(value * np.sqrt(chip.weight) > 20, np.ones((9, 9)))
+    return RayPlanes(is_ray | edges_at(rejection, chip, bright & ~tried & ~beside_star), instead)
 
 
-def left_of(others: OthersUnderChip) -> Planes:
+def left_of(others: OthersUnderChip) -> tuple[FloatArray, BoolArray, FloatArray]:
     """Return mean, where it is not known, and weight of the mosaic without the exposure."""
     (total,) = others.total
     left = leave_one_out(total, others.own)
@@ -77,26 +80,32 @@ def edges_at(rejection: CosmicRayRejection, chip: CalibratedChip, where: BoolArr
     return edges
 
 
-def cubics(others: OthersUnderChip, shape: tuple[int, int]) -> Planes:
-    """Return value, variance and whether known of the others at all pixels of a chip."""
+def cubics(
+    others: OthersUnderChip, shape: tuple[int, int]
+) -> tuple[FloatArray, FloatArray, BoolArray, FloatArray]:
+    """Return value, variance, whether known and jump of the others at all pixels of a chip."""
     row, column = (index.ravel() for index in np.indices(shape))
     at = others.pixel_map.to_grid(Points(column.astype(float), row.astype(float)))
     x, y = at.x - others.own.box.x0, at.y - others.own.box.y0
     mean, hole, weight = left_of(others)
     value, good = np.zeros(x.size), np.ones(x.size, bool)
+    least, most = np.full(x.size, np.inf), np.zeros(x.size)
     for j in range(-1, 3):
         for i in range(-1, 3):
             iy, ix = np.floor(y).astype(int) + j, np.floor(x).astype(int) + i
             inside = (iy >= 0) & (ix >= 0) & (iy < mean.shape[0]) & (ix < mean.shape[1])
             iy, ix = np.where(inside, iy, 0), np.where(inside, ix, 0)
             good &= inside & ~hole[iy, ix]
+            least, most = np.minimum(least, weight[iy, ix]), np.maximum(most, weight[iy, ix])
             value += _keys(x - np.floor(x) - i) * _keys(y - np.floor(y) - j) * mean[iy, ix]
     nearest = [np.where(good, np.rint(axis), 0).astype(int) for axis in (y, x)]
     area = others.pixel_map.areas_at(row, column)
     variance = area[good] ** 2 / weight[tuple(nearest)][good]
     planes = np.zeros((2, x.size))
     planes[0, good], planes[1, good] = (value * area)[good], variance
-    return planes[0].reshape(shape), planes[1].reshape(shape), good.reshape(shape)
+    jump = np.where(good, 1 - np.divide(least, most, out=np.zeros(x.size), where=most > 0), 1)
+    value, variance = planes.reshape(2, *shape)
+    return value, variance, good.reshape(shape), jump.reshape(shape)
 
 
 def _keys(distance: FloatArray) -> FloatArray:
@@ -109,11 +118,11 @@ def _keys(distance: FloatArray) -> FloatArray:
 def _matched(
     rejection: CosmicRayRejection,
     chip: CalibratedChip,
-    blot: tuple[FloatArray, FloatArray],
+    blot: Planes,
     tell: BoolArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the blot with the chip's seeing, and the variance of what is still unlike."""
-    value, noise = blot
+    value, noise, jump = blot
     terms = _terms(value)
     found = _coefficients(rejection.match, terms, chip.pixels[tell], (value, noise, tell))
     if found is None:
@@ -121,7 +130,9 @@ def _matched(
     else:
         matched = value + np.tensordot(found[0], terms, 1)
         matched, error = np.where(value > 0, np.maximum(matched, 0), matched), found[1]
+    matched = np.where(jump > 0, np.maximum(matched, value), matched)
     unlike = (error * value) ** 2 + (rejection.doubt * (matched - value)) ** 2
+    unlike += (rejection.members * jump * value) ** 2
     return matched, unlike + (0 if found else (0.27 * _slope(value)) ** 2)
 
 

@@ -87,10 +87,12 @@ def exposed(light: FloatArray) -> CalibratedChip:
     return CalibratedChip("chip", noisy(light, 1).astype(np.float32), weight, none, none, 24.0)
 
 
-def stacked(lights: list[FloatArray]) -> OthersUnderChip:
-    """The mean of exposures of these."""
-    total = np.sum([noisy(light, seed) for seed, light in enumerate(lights, 50)], axis=0)
-    left = Contribution(PixelBox(0, 0, SHAPE[1], SHAPE[0]), total, np.full(SHAPE, len(lights)))
+def stacked(lights: list[FloatArray], full: float = np.inf) -> OthersUnderChip:
+    """The mean of exposures of these, each without its pixels that are brighter than full."""
+    good = [light <= full for light in lights]
+    seen = [noisy(light, seed) for seed, light in enumerate(lights, 50)]
+    total = np.sum([np.where(*one, 0) for one in zip(good, seen, strict=True)], axis=0)
+    left = Contribution(PixelBox(0, 0, SHAPE[1], SHAPE[0]), total, np.sum(good, axis=0) * 1.0)
     return others_left(left, Straight(), None)
 
 
@@ -165,6 +167,25 @@ def test_wings_of_worse_seeing_are_no_rays() -> None:
     """No derivatives of what others see make its wings wide enough, far from the core."""
     found = find(exposed(moffats(5.4)), stacked([moffats(fwhm) for fwhm in (3.2, 3.6, 4.0, 4.4)]))
     assert found.sum() <= 0.002 * found.size
+
+
+SEEINGS = (3.0, 3.2, 3.4, 4.0, 4.4, 4.8)
+
+
+@pytest.mark.parametrize("full", [0.2, 0.4, 0.6, 0.8])
+def test_a_core_that_some_or_all_of_the_others_saturate_is_no_ray(full: float) -> None:
+    """Its mean changes its members from pixel to pixel, by those of the best seeing, or ends."""
+    others = stacked([moffats(fwhm) for fwhm in SEEINGS], full * moffats(3.6).max())
+    assert find(exposed(moffats(3.6)), others).sum() <= 2
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+def test_a_ray_on_a_core_that_some_of_the_others_saturate_is_found(offset: int) -> None:
+    """As bright as the star, where a tenth was enough if the mean were one."""
+    star = (round(STARS.y[-1]), round(STARS.x[-1]) + offset)
+    light = moffats(3.6)
+    others = stacked([moffats(fwhm) for fwhm in SEEINGS], 0.6 * light.max())
+    assert find(exposed(light + rays_at(star, charge=light.max())), others)[star]
 
 
 @pytest.mark.parametrize("misalignment_px", [None, 8])
@@ -292,6 +313,7 @@ def test_the_others_are_interpolated_by_cubics_where_all_sixteen_pixels_are_know
     at = np.flatnonzero(core())
     found, wanted = chip_blots.interpolated(others, at), cubics(others, SHAPE)
     assert 0 < found.is_known.sum() < len(at)
+    assert 0 < (found.jump[found.is_known] > 0.5).sum() < found.is_known.sum()
     for one, plane in zip(found[1:], wanted, strict=True):
         np.testing.assert_allclose(one, plane.ravel()[at], rtol=1e-5, atol=1e-4)
 

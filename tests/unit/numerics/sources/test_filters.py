@@ -95,9 +95,9 @@ def test_a_users_own_column_can_be_filtered():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("flx > 20", "nearest is 'flux'"),
-        ("highest 5 of fwmh", "nearest is 'fwhm'"),
-        ("not saturatd", "nearest is 'saturated'"),
+        ("flx > 20", "did you mean 'flux'"),
+        ("highest 5 of fwmh", "did you mean 'fwhm'"),
+        ("not saturatd", "did you mean 'saturated'"),
         ("mag < 20", "no column 'mag'"),
     ],
 )

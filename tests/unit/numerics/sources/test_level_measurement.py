@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,12 +12,9 @@ from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.resampling.coadd import Contribution
-from alignsvc.numerics.resampling.others import Others
-from alignsvc.numerics.sources.level_measurement import (
-    LevelMeasurement,
-    MeasuredLevels,
-    OwnAndOthers,
-)
+from alignsvc.numerics.resampling.others import Others, SeenBand
+from alignsvc.numerics.sources.level_loops import EVERY
+from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
 from alignsvc.numerics.sources.segmentation import Segmentation
 
 MEASURE = LevelMeasurement()
@@ -59,18 +57,46 @@ def segmented(labels: IntArray) -> Segmentation:
     return Segmentation(labels.astype(np.int32), source, source)
 
 
-def seen(own: FloatArray, other: FloatArray, hole: FloatArray | None = None) -> OwnAndOthers:
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """An exposure, and the mosaic of all."""
+
+    own: Contribution
+    total: Contribution
+    segmentation: Segmentation | None = None
+
+    def levels(
+        self, sources: SourceCatalog, measure: LevelMeasurement = MEASURE, height: int = 50
+    ) -> MeasuredLevels:
+        """Return what is measured in bands of so many rows."""
+        begun = measure.begun(BOX, sources, self.segmentation)
+        self._others(height, begun.look)
+        return begun.found()
+
+    @property
+    def others(self) -> Others:
+        return self._others(BOX.shape[0], None)
+
+    def _others(self, height: int, look: Callable[[SeenBand], None] | None) -> Others:
+        bands = [
+            self.own.cut(PixelBox(BOX.x0, y, BOX.x1, min(y + height, BOX.y1)))
+            for y in range(BOX.y0, BOX.y1, height)
+        ]
+        return Others.of([self.total], bands, BOX, look)
+
+
+def seen(own: FloatArray, other: FloatArray, hole: FloatArray | None = None) -> Seen:
     """Return an exposure beside three like another, of which the mosaic consists with it."""
     weight = np.full(BOX.shape, NOISE**-2)
     if hole is not None:
         weight[hole] = 0.0
     mine = contribution(own, weight)
     total = Contribution(BOX, mine.numerator + 3 * other, mine.weight + 3 * NOISE**-2)
-    return OwnAndOthers(mine, Others.of([total], mine, BOX))
+    return Seen(mine.narrowed(), total)
 
 
 def test_the_ratio_is_that_of_the_fluxes_whatever_the_seeing_and_the_sky() -> None:
-    levels = MEASURE(seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2)), stars())
+    levels = seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2)).levels(stars())
     assert levels.source.tolist() == list(range(7, 16))
     wanted = np.log(2 / ((2 + 3) / 4))
     error = np.sqrt(levels.log_variance)
@@ -79,9 +105,12 @@ def test_the_ratio_is_that_of_the_fluxes_whatever_the_seeing_and_the_sky() -> No
 
 
 def test_the_sky_is_its_difference_from_the_mosaic_in_every_patch() -> None:
-    levels = MEASURE(seen(scene(FLUX, 4.0, 5.0, 1), scene(FLUX, 4.0, 1.0, 2)), stars())
+    levels = seen(scene(FLUX, 4.0, 5.0, 1), scene(FLUX, 4.0, 1.0, 2)).levels(stars())
     assert len(levels.patch) == 16
-    assert levels.sky == pytest.approx(np.full(16, 3.0), abs=0.15)
+    # The mosaic's own noise is in it too.
+    error = 2 * np.sqrt(levels.sky_variance)
+    assert error == pytest.approx(np.full(16, 2 * 1.25 * NOISE / 16), rel=0.01)
+    assert levels.sky == pytest.approx(np.full(16, 3.0), abs=2 * error.max())
     assert levels.noise == pytest.approx([NOISE])
 
 
@@ -89,7 +118,7 @@ def test_a_source_with_a_hole_in_its_aperture_is_not_compared() -> None:
     hole = np.zeros(BOX.shape, bool)
     x, y = PLACES[4]
     hole[round(y) - BOX.y0 :, round(x) - BOX.x0 - 6 : round(x) - BOX.x0 + 6] = True
-    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2), hole), stars())
+    levels = seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2), hole).levels(stars())
     assert 7 + 4 not in levels.source.tolist()
     assert 7 in levels.source.tolist()
 
@@ -101,7 +130,7 @@ def test_pixels_of_another_source_take_no_part() -> None:
     own[neighbour == 99] += 1000.0
     both = seen(own, other)
     masked = dataclasses.replace(both, segmentation=segmented(neighbour))
-    plain, without = MEASURE(both, stars()), MEASURE(masked, stars())
+    plain, without = both.levels(stars()), masked.levels(stars())
     assert abs(plain.log_ratio[0]) > 0.1
     assert abs(without.log_ratio[0]) < 0.01
 
@@ -112,7 +141,7 @@ def test_fluxes_are_those_of_whole_discs_and_rings_summed_plainly() -> None:
     planes = seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2), some_hole)
     labels = np.zeros(BOX.shape, np.int64)
     labels[40:90, 70:74], labels[60:66, 54:60] = 99, 7
-    levels = MEASURE(dataclasses.replace(planes, segmentation=segmented(labels)), stars())
+    levels = dataclasses.replace(planes, segmentation=segmented(labels)).levels(stars())
     y, x = np.mgrid[BOX.y0 : BOX.y1, BOX.x0 : BOX.x1]
     distance = np.hypot(x - np.rint(PLACES[0][0]), y - np.rint(PLACES[0][1]))
     known = (planes.own.weight > 0) & ((labels == 0) | (labels == 7))
@@ -137,20 +166,29 @@ def test_fluxes_are_those_of_whole_discs_and_rings_summed_plainly() -> None:
 
 def test_faint_sources_say_nothing() -> None:
     faint = seen(scene(100.0, 4.0, 0.0, 1), scene(100.0, 4.0, 0.0, 2))
-    assert not len(MEASURE(faint, stars()).source)
+    assert not len(faint.levels(stars()).source)
 
 
 def test_a_box_that_holds_no_whole_patch_has_no_sky_and_tells_fluxes_all_the_same() -> None:
     both = seen(scene(2 * FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2))
-    levels = LevelMeasurement(patch_px=300)(both, stars())
+    levels = both.levels(stars(), LevelMeasurement(patch_px=300))
     assert not len(levels.patch)
     assert not len(levels.sky)
     assert len(levels.source) == len(PLACES)
 
 
+@pytest.mark.parametrize("height", [1, 37, 256])
+def test_levels_are_the_same_in_whatever_bands_they_are_measured(height: int) -> None:
+    both = seen(scene(2 * FLUX, 5.0, 30.0, 1), scene(FLUX, 4.0, 10.0, 2))
+    once, often = both.levels(stars()), both.levels(stars(), height=height)
+    for column in dataclasses.fields(once):
+        found, wanted = (getattr(one, column.name) for one in (often, once))
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_the_brightest_of_the_sound_sources_are_chosen() -> None:
     rising = dataclasses.replace(stars(), snr=np.arange(9) + 100.0)
-    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)), rising)
+    levels = seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)).levels(rising)
     sound = rising.select(rising.id != 14)
     chosen = LevelMeasurement(most_sources=3).chosen(levels, sound)
     assert chosen.source.tolist() == [12, 13, 15]
@@ -160,7 +198,7 @@ def test_the_brightest_of_the_sound_sources_are_chosen() -> None:
 
 
 def test_what_two_chips_tell_counts_once() -> None:
-    levels = MEASURE(seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)), stars())
+    levels = seen(scene(FLUX, 4.0, 0.0, 1), scene(FLUX, 4.0, 0.0, 2)).levels(stars())
     twice = MeasuredLevels.concatenate([levels, levels])
     assert twice.source.tolist() == levels.source.tolist()
     assert (twice.sky == levels.sky).all()
@@ -170,13 +208,13 @@ def test_what_two_chips_tell_counts_once() -> None:
 @pytest.mark.parametrize("patch_px", [64, 37])
 @pytest.mark.parametrize("segmented_too", [False, True])
 def test_skies_are_those_of_the_two_means(patch_px: int, *, segmented_too: bool) -> None:
-    """Whole planes of both means, patch by patch of every other row and column."""
+    """Whole planes of both means, patch by patch of some rows and columns."""
     rng = np.random.default_rng(4)
     scenes = seen(scene(0.0, 4.0, 5.0, 1), scene(0.0, 4.0, 1.0, 2), rng.random(BOX.shape) < 0.02)
     own, others = scenes.own, scenes.others
     labels = np.where(rng.random(BOX.shape) < 0.1, 3, 0) if segmented_too else np.zeros(BOX.shape)
-    both = OwnAndOthers(own, others, segmented(labels) if segmented_too else None)
-    levels = LevelMeasurement(patch_px=patch_px)(both, stars())
+    both = dataclasses.replace(scenes, segmentation=segmented(labels) if segmented_too else None)
+    levels = both.levels(stars(), LevelMeasurement(patch_px=patch_px))
     mine = own.mean().value
     of_others = others.weight.astype(float)
     of_all = (own.numerator + of_others * others.value) / (own.weight + of_others)
@@ -185,7 +223,7 @@ def test_skies_are_those_of_the_two_means(patch_px: int, *, segmented_too: bool)
     for top in range(-(-BOX.y0 // patch_px), BOX.y1 // patch_px):
         for left in range(-(-BOX.x0 // patch_px), BOX.x1 // patch_px):
             y, x = top * patch_px - BOX.y0, left * patch_px - BOX.x0
-            here = (slice(y, y + patch_px, 2), slice(x, x + patch_px, 2))
+            here = (slice(y, y + patch_px, EVERY), slice(x, x + patch_px, EVERY))
             use = free[here] & (own.weight[here] > 0)
             if use.sum() >= 0.95 * free[here].sum():
                 wanted[(top << 24) + left] = float(np.median(difference[here][use]))
