@@ -1,6 +1,6 @@
 """What two workers gain, next to two processes that share nothing and do the same work each.
 
-``python tests/benchmarks/bench_two_workers.py [SKY_FOLDER]``: without a folder the set is simulated.
+``python tests/benchmarks/bench_two_workers.py [SKY]``: without a folder the sky is simulated.
 On a machine with two cores that has nothing else to do: seven minutes.
 """
 
