@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alignsvc.domain.digest import digest_of
+from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.sources.selection import HoldOut
 from alignsvc.run.stages.cataloguing import SourceTables, chosen_sources
 from alignsvc.run.stages.running import Tools
 from alignsvc.tasks.measure import SourceChoice
 from alignsvc.tasks.sources_at_hand import all_kinds
+
+#: Answers of late: exposures that have their turn one after the other all ask for the same one.
+_TOLD: KeptInMemory[str, Mapping[int, MeasuredSources]] = KeptInMemory(lambda: 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,20 @@ def measured_sources(
     measurement : CorrelationMeasurement
         Of the pass.
     """
+    alignment = tools.plan.config.alignment
+    rules = alignment.hold_out, alignment.use_segmentation
+    key = digest_of(tables.chosen, tables.kinds, tools.plan.grids, measurement, *rules)
+    known = _TOLD.find(key)
+    if known is None:
+        known = _told(tools, tables, measurement)
+        _TOLD.keep(key, known)
+    return known
+
+
+def _told(
+    tools: Tools, tables: SourceTables, measurement: CorrelationMeasurement
+) -> Mapping[int, MeasuredSources]:
+    """Return the same, by reading all sources."""
     alignment = tools.plan.config.alignment
     sources = chosen_sources(tools, tables)
     kinds = None if tables.kinds is None else all_kinds(tools.run, tables.kinds)
