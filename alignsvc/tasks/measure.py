@@ -49,8 +49,8 @@ from alignsvc.tasks.resample import contribution_store
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
-#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
-SEARCHED_PX = "searched_px"
+#: The fact of how many of them had their sources farther away than they were looked for first.
+FARTHER_AWAY = "farther_away"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -104,6 +104,7 @@ class _ChipMeasured:
     pictured: Pictured
     levels: MeasuredLevels
     lacks_profile: bool
+    is_farther: bool
     index: int
     shape: tuple[int, int]
 
@@ -135,7 +136,7 @@ class MeasureTask:
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
     farther : FartherSearch or None
-        When sources are looked for farther away than the measurement does; None: never.
+        When a chip's sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -159,10 +160,8 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (
-            *(self.measurement, self.factors, self.against_all),
-            *(self.levels, self.farther),
-        )
+        how = (self.measurement, self.farther, self.levels)
+        settings = (how, self.factors, self.against_all)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
@@ -180,15 +179,8 @@ class MeasureTask:
         if self.sources.segments is not None:
             ids = self.sources.segments
             segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
-        found = self._found(sources, segments, method)
-        measured = _all_displacements(found)
-        searched_px = method.sizes.search_radius_px or 0
-        if self.farther is not None and self.farther.is_wanted(measured, sources):
-            wider = method.searching(self.farther.radius_px)
-            more = self._found(sources, segments, wider)
-            if self.farther.is_right(_all_displacements(more), sources, searched_px):
-                found, measured = more, _all_displacements(more)
-                searched_px = self.farther.radius_px
+        found = [self._seen(chip, sources, segments, method) for chip in self._chips()]
+        measured = Displacements.concatenate([one.displacements for one in found])
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -207,7 +199,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
-            (SEARCHED_PX, float(searched_px)),
+            (FARTHER_AWAY, float(sum(one.is_farther for one in found))),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -249,12 +241,6 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
-    def _found(
-        self, sources: SourceCatalog, segments: SegmentIds | None, method: CorrelationMeasurement
-    ) -> list[_ChipMeasured]:
-        """Return what each chip measured."""
-        return [self._seen(chip, sources, segments, method) for chip in self._chips()]
-
     def _seen(
         self,
         chip: ChipView,
@@ -280,11 +266,28 @@ class MeasureTask:
             on_chip.pictured,
             levels,
             on_chip.lacks_profile,
+            on_chip.searched_px != method.sizes.search_radius_px,
             chip.index,
             chip.chip.shape,
         )
 
     def _on_chip(
+        self,
+        method: CorrelationMeasurement,
+        chip: ChipView,
+        reference: Reference,
+        sources: SourceCatalog,
+    ) -> ChipDisplacements:
+        """Return what a chip measured, searched as far as it needs."""
+
+        def measured(method: CorrelationMeasurement) -> ChipDisplacements:
+            return self._searched(method, chip, reference, sources)
+
+        if self.farther is None:
+            return measured(method)
+        return self.farther(measured, method, sources)
+
+    def _searched(
         self,
         method: CorrelationMeasurement,
         chip: ChipView,
@@ -341,11 +344,6 @@ def levels_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
-
-
-def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
-    """Return the displacements of all chips, chip after chip."""
-    return Displacements.concatenate([one.displacements for one in found])
 
 
 def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:
