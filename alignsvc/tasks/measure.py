@@ -48,8 +48,8 @@ from alignsvc.tasks.sources_at_hand import kinds_near, sources_near
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
-#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
-SEARCHED_PX = "searched_px"
+#: The fact of how many of them had their sources farther away than they were looked for first.
+FARTHER_AWAY = "farther_away"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -103,6 +103,7 @@ class _ChipMeasured:
     pictured: Pictured
     levels: MeasuredLevels
     lacks_profile: bool
+    is_farther: bool
     index: int
     shape: tuple[int, int]
 
@@ -135,7 +136,7 @@ class MeasureTask:
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
     farther : FartherSearch or None
-        When sources are looked for farther away than the measurement does; None: never.
+        When a chip's sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -159,24 +160,17 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (
-            *(self.measurement, self.factors, self.against_all),
-            *(self.levels, self.farther),
-        )
+        how = (self.measurement, self.farther, self.levels)
+        settings = (how, self.factors, self.against_all)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
         objects = RunLocations(self.run).products
-        found = self._found(self.measurement)
-        measured, sources = _all_displacements(found), _all_sources(found)
-        searched_px = self.measurement.sizes.search_radius_px or 0
-        if self.farther is not None and self.farther.is_wanted(measured, sources):
-            more = self._found(self.measurement.searching(self.farther.radius_px))
-            if self.farther.is_right(_all_displacements(more), sources, searched_px):
-                found, measured = more, _all_displacements(more)
-                searched_px = self.farther.radius_px
+        found = [self._seen(chip) for chip in self._chips()]
+        measured = Displacements.concatenate([one.displacements for one in found])
+        sources = _all_sources(found)
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -195,7 +189,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
-            (SEARCHED_PX, float(searched_px)),
+            (FARTHER_AWAY, float(sum(one.is_farther for one in found))),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -237,15 +231,12 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
-    def _found(self, method: CorrelationMeasurement) -> list[_ChipMeasured]:
-        """Return what each chip measured."""
-        return [self._seen(chip, method) for chip in self._chips()]
-
-    def _seen(self, chip: ChipView, method: CorrelationMeasurement) -> _ChipMeasured:
+    def _seen(self, chip: ChipView) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
         # A pixel more, so that none is missed that is half a pixel from where all ends.
         near, component = chip_box(chip.pixel_map, REACH_PX + 1), self.view.grid.component
         sources = sources_near(self.run, self.sources.table, component, near)
+        method = self.measurement
         if self.sources.kinds is not None:
             method = method.knowing(kinds_near(self.run, self.sources.kinds, component, near))
         held = sources.id[self.sources.hold_out(sources.id, sources.snr)]
@@ -266,11 +257,28 @@ class MeasureTask:
             on_chip.pictured,
             levels,
             on_chip.lacks_profile,
+            on_chip.searched_px != method.sizes.search_radius_px,
             chip.index,
             chip.chip.shape,
         )
 
     def _on_chip(
+        self,
+        method: CorrelationMeasurement,
+        chip: ChipView,
+        reference: Reference,
+        sources: LabelledSources,
+    ) -> ChipDisplacements:
+        """Return what a chip measured, searched as far as it needs."""
+
+        def measured(method: CorrelationMeasurement) -> ChipDisplacements:
+            return self._searched(method, chip, reference, sources)
+
+        if self.farther is None:
+            return measured(method)
+        return self.farther(measured, method, sources)
+
+    def _searched(
         self,
         method: CorrelationMeasurement,
         chip: ChipView,
@@ -325,11 +333,6 @@ def levels_name(key: TaskKey) -> str:
 def factors_name(key: TaskKey) -> str:
     """Return the name of the factors that a measurement leaves."""
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
-
-
-def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
-    """Return the displacements of all chips, chip after chip."""
-    return Displacements.concatenate([one.displacements for one in found])
 
 
 def _all_sources(found: Sequence[_ChipMeasured]) -> LabelledSources:

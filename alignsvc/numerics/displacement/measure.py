@@ -58,11 +58,14 @@ class ChipDisplacements:
         ways took its place.
     pictured : Pictured
         Of the sources that were to be shown.
+    searched_px : int or None
+        How far sources were looked for; None: by their sizes.
     """
 
     displacements: Displacements
     lacks_profile: bool
     pictured: Pictured
+    searched_px: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class CorrelationMeasurement:
             wanted = _Shown(targets.select(rows), whole.select(rows), bad.select(rows))
             seen = self._pictured(view, reference, wanted, learnt)
         lacks_profile = wants_profile and not is_taught
-        return ChipDisplacements(whole, lacks_profile, seen)
+        return ChipDisplacements(whole, lacks_profile, seen, self.sizes.search_radius_px)
 
     def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.

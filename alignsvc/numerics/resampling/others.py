@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, contiguous, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.coadd import EMPTY_BELOW, Contribution, Sums
@@ -183,39 +183,57 @@ class _Guard:
     Parameters
     ----------
     least : float32 array, shape (2 GUARD_PX + 1, nx)
-        The least of neighbours along each of the rows about the next, before any is cleared.
+        The least of neighbours along each of the rows about the next, before any is cleared; of
+        those that have a hole.
+    has_hole : bool array, shape (2 GUARD_PX + 1,)
     row : int
         The next.
     """
 
     least: Float32Array
+    has_hole: BoolArray
     row: int = -2 * GUARD_PX
 
     @classmethod
     def of(cls, weight: Float32Array) -> _Guard:
-        return cls(np.empty((2 * GUARD_PX + 1, weight.shape[1]), np.float32))
+        n = 2 * GUARD_PX + 1
+        return cls(np.empty((n, weight.shape[1]), np.float32), np.zeros(n, bool))
 
     def clear(self, weight: Float32Array, n_known: int) -> None:
         """Clear what is due when so many rows are filled in; none of them is below 0."""
         end = n_known if n_known == len(weight) else max(n_known - GUARD_PX, self.row)
-        _guard(weight, (self.row, end), self.least)
+        _guard(weight, (self.row, end), self.least, self.has_hole)
         self.row = end
 
 
 @compiled
-def _guard(weight: Float32Array, rows: tuple[int, int], least: Float32Array) -> None:
+def _guard(
+    weight: Float32Array, rows: tuple[int, int], least: Float32Array, has_hole: BoolArray
+) -> None:
     ny, nx = weight.shape
     padded = np.empty(nx + 2 * GUARD_PX, np.float32)
     for x in range(padded.size):
         padded[x] = np.float32(np.inf)  # beyond the plane there are no holes
     for y in range(rows[0], rows[1]):
         new = y + GUARD_PX
-        is_row = 0 <= new < ny
-        for x in range(nx):
-            padded[GUARD_PX + x] = weight[new, x] if is_row else np.float32(np.inf)
-        _take_least(padded, least[new % (2 * GUARD_PX + 1)])
+        k = new % (2 * GUARD_PX + 1)
+        has_hole[k] = 0 <= new < ny and _has_hole(weight[new])
+        if has_hole[k]:
+            for x in range(nx):
+                padded[GUARD_PX + x] = weight[new, x]
+            _take_least(padded, least[k])
         if y >= 0:
-            _clear(weight[y], least)
+            for near in range(2 * GUARD_PX + 1):
+                if has_hole[near]:
+                    _clear(weight[y], least[near])
+
+
+@compiled
+def _has_hole(row: Float32Array) -> bool:
+    n = 0
+    for x in range(row.size):
+        n += not row[x] > 0
+    return n > 0
 
 
 @compiled
@@ -229,9 +247,6 @@ def _take_least(padded: Float32Array, found: Float32Array) -> None:
 
 @compiled
 def _clear(row: Float32Array, least: Float32Array) -> None:
-    """Clear pixels of a row where the least of any of the rows about it is 0."""
+    """Clear pixels of a row where the least of a row about it is 0."""
     for x in range(row.size):
-        near = least[0, x]
-        for k in range(1, 2 * GUARD_PX + 1):
-            near = min(near, least[k, x])
-        row[x] = row[x] if near > 0 else np.float32(0)
+        row[x] = row[x] if least[x] > 0 else np.float32(0)

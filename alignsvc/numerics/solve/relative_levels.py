@@ -13,10 +13,11 @@ singular only along one constant per connected component, which the gauge fixes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix, diags
+from scipy.sparse import csc_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
@@ -25,8 +26,6 @@ from alignsvc.numerics.solve.inverse_diagonal import diagonal_of_inverse
 
 #: Ratio of a normal deviate's standard deviation to the median of its size.
 _PER_MEDIAN = 1.4826
-#: Halvings of the interval in which the floor lies: a thousandth of its width.
-_HALVINGS = 10
 #: A row that has nearly all of its place's weight is left no residual to speak of.
 _LEAST_OTHERS = 0.01
 
@@ -193,25 +192,26 @@ class _System:
     def __init__(self, rows: LevelRows, weight: FloatArray, component: IntArray) -> None:
         self._rows, self._weight, self._component = rows, weight, component
         n, n_places = len(component), int(rows.place.max()) + 1
-        of_place = np.bincount(rows.place, weight, n_places)
-        self._total = of_place
-        by_place = csr_matrix(
-            (weight * rows.factors, (rows.place, rows.exposure)), shape=(n_places, n)
-        )
+        self._total = np.bincount(rows.place, weight, n_places)
         own: FloatArray = np.bincount(rows.exposure, weight * rows.factors**2, n).astype(float)
-        schur = diags(own) - by_place.T @ diags(1.0 / of_place) @ by_place
-        self._grounded = np.unique(component, return_index=True)[1]
-        self._matrix = self._pinned(schur.tocsc(), own)
+        self._held = own == 0
+        self._held[np.unique(component, return_index=True)[1]] = True
+        self._matrix = self._pinned(own)
         self._factor = splu(self._matrix, permc_spec="MMD_AT_PLUS_A")
 
-    def _pinned(self, schur: csc_matrix, own: FloatArray) -> csc_matrix:
+    def _pinned(self, own: FloatArray) -> csc_matrix:
         """Return the matrix with the first exposure of each component, and the idle, held at 0."""
-        held = np.zeros(len(own), bool)
-        held[self._grounded] = True
-        held |= own == 0
-        free = diags((~held).astype(float))
-        self._held = held
-        return (free @ schur @ free + diags(held.astype(float))).tocsc()
+        rows, held, n = self._rows, self._held, len(own)
+        scaled = self._weight * rows.factors / np.sqrt(self._total)[rows.place]
+        # Rows come place after place: nothing is left to be sorted.
+        start = np.searchsorted(rows.place, np.arange(len(self._total) + 1))
+        by_place = csr_matrix((scaled, rows.exposure, start), shape=(len(self._total), n))
+        taken = (by_place.T @ by_place).tocoo()
+        free = ~(held[taken.row] | held[taken.col])
+        of_all = np.arange(n)
+        element = np.concatenate([-taken.data[free], np.where(held, 1.0, own)])
+        row, column = (np.concatenate([one[free], of_all]) for one in (taken.row, taken.col))
+        return csc_matrix((element, (row, column)), shape=(n, n))
 
     def solution(self) -> FloatArray:
         """Return the levels, the first of each component 0."""
@@ -252,20 +252,13 @@ class _System:
 
 
 def _floor(left: FloatArray, variance: FloatArray) -> float:
-    """Return what must be added to errors, in quadrature, for the median row to be explained."""
+    """Return what must be added to errors, in quadrature, for the median row to be explained.
 
-    def scale(floor: float) -> float:
-        return _PER_MEDIAN * float(np.median(np.abs(left) / np.sqrt(variance + floor**2)))
-
-    if scale(0.0) <= 1.0:
-        return 0.0
-    low, high = 0.0, _PER_MEDIAN * float(np.median(np.abs(left)))
-    while scale(high) > 1.0:
-        low, high = high, 2.0 * high
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if scale(middle) <= 1.0 else (middle, high)
-    return high
+    A row is explained by a floor f if ``left^2 <= (v + f^2) / 1.4826^2``: of what each asks of
+    ``f^2``, the median explains half of them.
+    """
+    asked = (_PER_MEDIAN * left) ** 2 - variance
+    return math.sqrt(max(float(np.median(asked)), 0.0))
 
 
 def _median_held(value: FloatArray, component: IntArray) -> FloatArray:
