@@ -1,8 +1,8 @@
 """What a task of each stage needs, by the sizes of what it allocates: memory and time.
 
 A worker occupies four things. Its *libraries*: the same for all sizes. What its earlier tasks
-left in its *heap*: small arrays come and go, and the holes between them stay (arrays of 16 MB and
-more do not count in that: `engine.clusters.local`). Tiles of the mosaic that it *keeps*
+left in its *heap*: small arrays come and go, and the holes between them stay (arrays of 32 MB and
+more do not count in that: `engine.heap`). Tiles of the mosaic that it *keeps*
 (`tasks.tiles_at_hand`: an eighth of what it may occupy at the most, and none where a task needs
 the room). And the *planes* that this task holds, so many bytes for each pixel of exposure, grid and
 tile. All constants were measured (tests/README.md), in
