@@ -141,7 +141,7 @@ class SyntheticRun:
                     yield from self._ended(Status.FAILED)
             if number == 1:
                 yield from self._ended(Status.SKIPPED)
-            yield journal.SourcesFound(number, nowhere, nowhere, nowhere, 2000, 1800)
+            yield journal.SourcesFound(number, nowhere, nowhere, 2000, 1800)
             checksum = write_table(objects, pass_name(number), self._solved(number))
             yield journal.Solved(
                 number,

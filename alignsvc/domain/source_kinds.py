@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
 
@@ -82,7 +84,27 @@ class SourceKinds:
 
     def among(self, source: IntArray) -> SourceKinds:
         """Return those whose ids are among `source`, with their companions."""
-        own, beside = np.isin(self.id, source), np.isin(self.companion_of, source)
+        return self._select(np.isin(self.id, source), np.isin(self.companion_of, source))
+
+    def parted(self, source: IntArray, part: IntArray, n: int) -> list[SourceKinds]:
+        """Return the sources of each of `n` parts, with their companions.
+
+        Parameters
+        ----------
+        source : int64 array, shape (m,)
+            Ids, rising; all of these are among them.
+        part : int64 array, shape (m,)
+            From 0: which part each belongs to.
+        n : int
+        """
+        own, beside = (
+            _rows_of_parts(part[np.searchsorted(source, ids)], n)
+            for ids in (self.id, self.companion_of)
+        )
+        return [self._select(*rows) for rows in zip(own, beside, strict=True)]
+
+    def _select(self, own: NDArray[Any], beside: NDArray[Any]) -> SourceKinds:
+        """Return sources and companions by their rows."""
         return SourceKinds(
             *(getattr(self, name)[own] for name in _OF_SOURCES),
             *(getattr(self, name)[beside] for name in _OF_COMPANIONS),
@@ -110,3 +132,10 @@ _OF_COMPANIONS = (
     "companion_flux",
     "companion_significance",
 )
+
+
+def _rows_of_parts(part: IntArray, n: int) -> list[IntArray]:
+    """Return the rows of each of `n` parts, rising, by the part of each row."""
+    order = np.argsort(part, kind="stable")
+    ends = np.searchsorted(part[order], np.arange(n), side="right")
+    return np.split(order, ends)[:n]

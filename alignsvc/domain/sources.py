@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+
+#: Columns that hold whole numbers.
+_WHOLE = frozenset({"id", "component", "area", "flags", "segment"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,23 +85,40 @@ class SourceCatalog:
         for field in fields(self):
             yield field.name, getattr(self, field.name)
 
-    def select(self, which: NDArray[Any]) -> SourceCatalog:
+    def select(self, which: NDArray[Any]) -> Self:
         """Return the sources named by a mask or by indices, in that order."""
         return replace(self, **{name: column[which] for name, column in self.columns()})
 
     @classmethod
-    def empty(cls) -> SourceCatalog:
+    def empty(cls) -> Self:
         """Return a catalogue without sources."""
-        whole = {"id", "component", "area", "flags"}
         columns: list[Any] = [
-            np.zeros(0, np.int64 if f.name in whole else np.float64) for f in fields(cls)
+            np.zeros(0, np.int64 if f.name in _WHOLE else np.float64) for f in fields(cls)
         ]
         return cls(*columns)
 
     @classmethod
-    def concatenate(cls, parts: list[SourceCatalog]) -> SourceCatalog:
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return all sources of `parts`, in that order."""
         if not parts:
             return cls.empty()
         names = [f.name for f in fields(cls)]
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledSources(SourceCatalog):
+    """Sources whose pixels are known.
+
+    Parameters
+    ----------
+    segment : int64
+        What the source's pixels hold in the segmentation of its component.
+    """
+
+    segment: IntArray
+
+    @classmethod
+    def of(cls, catalog: SourceCatalog, segment: IntArray) -> LabelledSources:
+        """Return the sources of a catalogue with their labels, in its order."""
+        return cls(segment=segment, **dict(catalog.columns()))

@@ -9,12 +9,13 @@ Every question has its time; a scheduler that does not answer is a `TransientErr
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from uuid import uuid4
 
@@ -98,7 +99,7 @@ def run_on_worker(
     """Run a task in a worker's process, with one thread of linear algebra from now on.
 
     Workers of our own are started so. Those of somebody else's scheduler may not be, and sums
-    over several threads have other last bits. (0.7 ms; libraries may have come with the task.)
+    over several threads have other last bits.
 
     Parameters
     ----------
@@ -110,11 +111,20 @@ def run_on_worker(
         Of whoever hands the task over; a worker with others refuses it.
     """
     require_versions(wanted)
-    threadpool_limits(limits=1)
+    _keep_to_one_thread(len(sys.modules))
     limit_bytes = get_worker().memory_manager.memory_limit
     with memory_allowed(limit_bytes and int(memory_share * limit_bytes)):
         report = run_task(task, objects)
     return report if report.work is None else replace(report, work=_of_this(report.work))
+
+
+@lru_cache(maxsize=1)
+def _keep_to_one_thread(n_modules: int) -> None:
+    """Limit linear algebra, once for as many modules as are loaded: libraries come with them.
+
+    To look what there is takes 0.6 ms, as long as a task's receipt.
+    """
+    threadpool_limits(limits=1)
 
 
 def _of_this(work: WorkTime) -> WorkTime:

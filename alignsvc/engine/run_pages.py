@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import dask.config
 from distributed import Client
 
+from alignsvc.engine import dasks_pages
 from alignsvc.engine.base import RunContext, ShownPages
 from alignsvc.engine.security import is_loopback
 
@@ -41,6 +42,14 @@ DASKS_LINK = "{scheme}://{host}:{port}/status"
 def with_page(context: RunContext) -> dict[str, object]:
     """Return the setting of dask by which a scheduler that is started now has the page."""
     return {_PRELOAD: [*dask.config.get(_PRELOAD), *context.preload]}
+
+
+def with_pages(context: RunContext) -> dict[str, object]:
+    """Return the same of a scheduler in this process, with dask's own pages when somebody looks.
+
+    For dask itself the scheduler is one without pages.
+    """
+    return {_PRELOAD: [*dask.config.get(_PRELOAD), dasks_pages.__name__, *context.preload]}
 
 
 def links_to(host: str) -> dict[str, object]:
@@ -83,7 +92,10 @@ def shown_pages(client: Client, context: RunContext, *, link: str, timeout_s: fl
 
 def has_dashboard(scheduler: Any) -> bool:
     """Return whether a scheduler shows dask's own pages, which are drawn by bokeh."""
-    return any(hasattr(one, "app_paths") for one in scheduler.http_application.applications)
+    return any(
+        isinstance(one, dasks_pages.PagesToCome) or hasattr(one, "app_paths")
+        for one in scheduler.http_application.applications
+    )
 
 
 def _show(run: str, dask_scheduler: Any) -> tuple[str, bool, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -150,9 +151,16 @@ def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
     )
 
 
+#: Bytes of the headers that a process keeps: of 8000 chips, if their distortions are polynomials.
+_MOST_BYTES = 32e6
+#: A header takes up to five times the bytes in memory that it has as a message, as its numbers are
+#: objects; tables of distortions, which are most of those that have them, take as many.
+_OBJECTS_PER_BYTE = 5.0
 #: Headers that a process has made sense of: each exposure is read several times in a pass, and to
 #: understand its header takes as long as to read its pixels. By what all of it follows from.
-_KNOWN: KeptInMemory[tuple[ExposureRef, ImageSettings], ExposureHeader] = KeptInMemory(lambda: 256)
+_KNOWN: KeptInMemory[tuple[ExposureRef, ImageSettings], ExposureHeader] = KeptInMemory(
+    lambda: _MOST_BYTES
+)
 
 
 def _described(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> ExposureHeader:
@@ -160,7 +168,7 @@ def _described(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> E
     known = _KNOWN.find((ref, settings))
     if known is None:
         known = describe(files, ref, settings)
-        _KNOWN.keep((ref, settings), known)
+        _KNOWN.keep((ref, settings), known, _OBJECTS_PER_BYTE * len(pickle.dumps(known)))
     return known
 
 

@@ -237,13 +237,13 @@ class SourcesFound:
     Parameters
     ----------
     pass_number : int
-    found, chosen, segments : TableRef
-        All sources, those that the filters leave, and whose pixels are whose.
+    found, chosen : TableRef
+        All sources, and in cells those that the filters leave.
     next_id : int
         The first id that was never given.
     n_chosen : int
     kinds : TableRef or None
-        `SourceKinds` of the chosen, where they were modelled on the mosaic.
+        `SourceKinds` of the chosen in cells, where they were modelled on the mosaic.
     n_galaxies, n_companions : int
         In that table.
     """
@@ -252,7 +252,6 @@ class SourcesFound:
     pass_number: int
     found: TableRef
     chosen: TableRef
-    segments: TableRef
     next_id: int
     n_chosen: int
     kinds: TableRef | None = None

@@ -10,7 +10,7 @@ from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
 
 #: Version of everything that is written into a run directory; part of a run's identity.
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 
 CONFIG = "config.yaml"
 HEADERS_READ = "headers.jsonl"

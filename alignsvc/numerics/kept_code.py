@@ -13,7 +13,7 @@ import inspect
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -66,7 +66,7 @@ class KeptCode(NullCache):
 
         Then it is this process's turn; while it is another's, its code is waited for.
         """
-        target_context.refresh()
+        _make_ready(target_context)
         name = self._file_name(sig, target_context.codegen().magic_tuple())
         found = self._found(name, target_context)
         if found is None and name not in self._turns:
@@ -154,6 +154,12 @@ class KeptCode(NullCache):
         # What a function closes over has no name by which it could be told.
         is_known = file.exists() and function.__closure__ is None
         return folders_of(file) if is_known else ()
+
+
+@cache
+def _make_ready(target_context: Any) -> None:
+    """Have numba look up all that it knows, once: 2 of the 7 ms that finding code takes."""
+    target_context.refresh()
 
 
 def _whole(file: Path) -> bytes | None:

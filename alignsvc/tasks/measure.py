@@ -14,13 +14,12 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.quality import DisplacementFlag
-from alignsvc.domain.source_kinds import SourceKinds
-from alignsvc.domain.sources import SourceCatalog
+from alignsvc.domain.sources import LabelledSources
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import product_is_whole
-from alignsvc.io.tables import read_table, table_is_whole, write_table
+from alignsvc.io.tables import table_is_whole, write_table
 from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.farther import FartherSearch
@@ -32,9 +31,8 @@ from alignsvc.numerics.resampling.others import Others
 from alignsvc.numerics.sky.pixel_map import PixelMap
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces, weighted_by_source
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement, MeasuredLevels
-from alignsvc.numerics.sources.matching import SegmentIds
 from alignsvc.numerics.sources.segmentation import Segmentation
-from alignsvc.numerics.sources.selection import held_out
+from alignsvc.numerics.sources.selection import HoldOut
 from alignsvc.tasks.diagnostics import (
     SourcePlaces,
     diagnostics_are_whole,
@@ -46,11 +44,12 @@ from alignsvc.tasks.merge import Part
 from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.placed import ExposureView
 from alignsvc.tasks.resample import contribution_store
+from alignsvc.tasks.sources_at_hand import kinds_near, sources_near
 
 #: The fact of how many of an exposure's chips had too few stars for a profile to place them by.
 WITHOUT_PROFILE = "without_profile"
-#: The fact of how far an exposure's sources were looked for in the end, pixels; 0 = by their sizes.
-SEARCHED_PX = "searched_px"
+#: The fact of how many of them had their sources farther away than they were looked for first.
+FARTHER_AWAY = "farther_away"
 #: Pixels of the mosaic read around a chip: room for cutouts at its edge, and the search.
 REACH_PX = 64
 
@@ -80,18 +79,17 @@ class SourceChoice:
     Parameters
     ----------
     table : TableRef
-        Of the `SourceCatalog`.
-    held_out : float
-        Fraction of all but the brightest sources that is kept out of the fit, to test it.
-    segments : TableRef or None
-        Of the `SegmentIds`: pixels that belong to other sources are masked; None = they are not.
+        Of `LabelledSources` in cells.
+    hold_out : HoldOut
+    uses_segments : bool
+        Whether pixels that belong to other sources are masked.
     kinds : TableRef or None
-        Of the `SourceKinds`: what the mosaic tells of the sources; None = nobody asked it.
+        Of `SourceKinds` in cells: what the mosaic tells of the sources; None = nobody asked it.
     """
 
     table: TableRef
-    held_out: float
-    segments: TableRef | None
+    hold_out: HoldOut
+    uses_segments: bool
     kinds: TableRef | None = None
 
 
@@ -99,11 +97,13 @@ class SourceChoice:
 class _ChipMeasured:
     """What one chip measured, where on the grid, and what is kept for people."""
 
+    sources: LabelledSources
     displacements: Displacements
     places: GridPlaces
     pictured: Pictured
     levels: MeasuredLevels
     lacks_profile: bool
+    is_farther: bool
     index: int
     shape: tuple[int, int]
 
@@ -127,6 +127,7 @@ class MeasureTask:
     mosaic : MosaicPart
     sources : SourceChoice
     measurement : CorrelationMeasurement
+        Told by all sources of the component: the task sees those near the exposure.
     factors : FactorBuilder
         Of the exposure's plane.
     against_all : bool
@@ -135,7 +136,7 @@ class MeasureTask:
     levels : LevelMeasurement or None
         How its flux scale and sky are compared with the others'; None: they are not.
     farther : FartherSearch or None
-        When sources are looked for farther away than the measurement does; None: never.
+        When a chip's sources are looked for farther away than the measurement does; None: never.
     history : str
         Where displacements and the pixels of the worst sources are kept for people: the names of
         these files begin so. Empty = nowhere. No part of the key, as no number depends on it.
@@ -159,36 +160,17 @@ class MeasureTask:
     def key(self) -> TaskKey:
         """Identity: the exposure's state, the mosaic around it, the sources, the settings."""
         mosaic = (self.mosaic.tiles, self.mosaic.own)
-        settings = (
-            *(self.measurement, self.factors, self.against_all),
-            *(self.levels, self.farther),
-        )
+        how = (self.measurement, self.farther, self.levels)
+        settings = (how, self.factors, self.against_all)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
         objects = RunLocations(self.run).products
-        table = self.sources.table
-        sources = read_table(objects, table.name, SourceCatalog, table.checksum)
-        sources = sources.select(sources.component == self.view.grid.component)
-        method = self.measurement
-        if self.sources.kinds is not None:
-            kinds = self.sources.kinds
-            method = method.knowing(read_table(objects, kinds.name, SourceKinds, kinds.checksum))
-        segments = None
-        if self.sources.segments is not None:
-            ids = self.sources.segments
-            segments = read_table(objects, ids.name, SegmentIds, ids.checksum)
-        found = self._found(sources, segments, method)
-        measured = _all_displacements(found)
-        searched_px = method.sizes.search_radius_px or 0
-        if self.farther is not None and self.farther.is_wanted(measured, sources):
-            wider = method.searching(self.farther.radius_px)
-            more = self._found(sources, segments, wider)
-            if self.farther.is_right(_all_displacements(more), sources, searched_px):
-                found, measured = more, _all_displacements(more)
-                searched_px = self.farther.radius_px
+        found = [self._seen(chip) for chip in self._chips()]
+        measured = Displacements.concatenate([one.displacements for one in found])
+        sources = _all_sources(found)
         build = self.factors.to_mosaic if self.against_all else self.factors.to_others
         factors = build(0, measured, _all_places(found))
         factors = weighted_by_source(factors, sources.id, sources.weight)
@@ -207,7 +189,7 @@ class MeasureTask:
             ("measured", float(len(measured))),
             ("usable", float(factors.use.sum())),
             (WITHOUT_PROFILE, float(sum(one.lacks_profile for one in found))),
-            (SEARCHED_PX, float(searched_px)),
+            (FARTHER_AWAY, float(sum(one.is_farther for one in found))),
         )
         return TaskOutcome(self.key, TaskStatus.OK, "", missing, name, checksum, counts)
 
@@ -231,7 +213,7 @@ class MeasureTask:
         )
 
     def _write_diagnostics(
-        self, sources: SourceCatalog, measured: Displacements, found: Sequence[_ChipMeasured]
+        self, sources: LabelledSources, measured: Displacements, found: Sequence[_ChipMeasured]
     ) -> None:
         """Write what is kept for people."""
         objects = RunLocations(self.run).objects
@@ -249,22 +231,16 @@ class MeasureTask:
         for one in self.view.placed(self.run, self.view.known_rays(self.run)):
             yield ChipView(one.chip, one.pixel_map, one.index)
 
-    def _found(
-        self, sources: SourceCatalog, segments: SegmentIds | None, method: CorrelationMeasurement
-    ) -> list[_ChipMeasured]:
-        """Return what each chip measured."""
-        return [self._seen(chip, sources, segments, method) for chip in self._chips()]
-
-    def _seen(
-        self,
-        chip: ChipView,
-        sources: SourceCatalog,
-        segments: SegmentIds | None,
-        method: CorrelationMeasurement,
-    ) -> _ChipMeasured:
+    def _seen(self, chip: ChipView) -> _ChipMeasured:
         """Return the displacements of a chip, and where they lie on the grid."""
-        held = sources.id[held_out(sources.id, sources.snr, self.sources.held_out)]
-        reference, levels = self._around(chip.pixel_map, segments, sources)
+        # A pixel more, so that none is missed that is half a pixel from where all ends.
+        near, component = chip_box(chip.pixel_map, REACH_PX + 1), self.view.grid.component
+        sources = sources_near(self.run, self.sources.table, component, near)
+        method = self.measurement
+        if self.sources.kinds is not None:
+            method = method.knowing(kinds_near(self.run, self.sources.kinds, component, near))
+        held = sources.id[self.sources.hold_out(sources.id, sources.snr)]
+        reference, levels = self._around(chip.pixel_map, sources)
         on_chip = self._on_chip(method, chip, reference, sources)
         measured = on_chip.displacements
         is_held = np.isin(measured.source, held)
@@ -275,11 +251,13 @@ class MeasureTask:
             sound = measured.source[measured.flags == DisplacementFlag.GOOD]
             levels = self.levels.chosen(levels, sources.select(np.isin(sources.id, sound)))
         return _ChipMeasured(
+            sources,
             replace(measured, flags=flags),
             places,
             on_chip.pictured,
             levels,
             on_chip.lacks_profile,
+            on_chip.searched_px != method.sizes.search_radius_px,
             chip.index,
             chip.chip.shape,
         )
@@ -289,7 +267,23 @@ class MeasureTask:
         method: CorrelationMeasurement,
         chip: ChipView,
         reference: Reference,
-        sources: SourceCatalog,
+        sources: LabelledSources,
+    ) -> ChipDisplacements:
+        """Return what a chip measured, searched as far as it needs."""
+
+        def measured(method: CorrelationMeasurement) -> ChipDisplacements:
+            return self._searched(method, chip, reference, sources)
+
+        if self.farther is None:
+            return measured(method)
+        return self.farther(measured, method, sources)
+
+    def _searched(
+        self,
+        method: CorrelationMeasurement,
+        chip: ChipView,
+        reference: Reference,
+        sources: LabelledSources,
     ) -> ChipDisplacements:
         """Return what a chip measured, with the pixels of its worst sources where they are kept."""
         if self.history and self.room_bytes:
@@ -301,17 +295,15 @@ class MeasureTask:
                 pass
         return method.on_chip(chip, reference, sources)
 
-    def _around(
-        self, pixel_map: PixelMap, segments: SegmentIds | None, sources: SourceCatalog
-    ) -> _Around:
+    def _around(self, pixel_map: PixelMap, sources: LabelledSources) -> _Around:
         """Return the mosaic of all the others around a chip, and the exposure's levels there."""
         store, component = mosaic_at_hand(self.run), self.view.grid.component
         generation = self.mosaic.generation
         box = chip_box(pixel_map, REACH_PX).intersect(self.view.grid.box)
         segmentation = None
-        if segments is not None:
+        if self.sources.uses_segments:
             label = store.read_segmentation(generation, component, box)
-            segmentation = Segmentation.of(label, segments, component)
+            segmentation = Segmentation(label, sources.id, sources.segment)
         levels = None
         if self.levels is not None:
             levels = self.levels.begun(box, sources, segmentation)
@@ -343,9 +335,10 @@ def factors_name(key: TaskKey) -> str:
     return f"{TABLES}{key.stage}/{key.digest}-factors.npz"
 
 
-def _all_displacements(found: Sequence[_ChipMeasured]) -> Displacements:
-    """Return the displacements of all chips, chip after chip."""
-    return Displacements.concatenate([one.displacements for one in found])
+def _all_sources(found: Sequence[_ChipMeasured]) -> LabelledSources:
+    """Return the sources near any chip, by their ids."""
+    sources = LabelledSources.concatenate([one.sources for one in found])
+    return sources.select(np.unique(sources.id, return_index=True)[1])
 
 
 def _all_places(found: Sequence[_ChipMeasured]) -> GridPlaces:

@@ -19,9 +19,10 @@ from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import MosaicCut
 from alignsvc.numerics.sources.filters import within
 from alignsvc.numerics.sources.mosaic_background import MosaicBackground
-from alignsvc.tasks.detect import TileView, read_sources
+from alignsvc.tasks.detect import TileView
 from alignsvc.tasks.mosaic_at_hand import mosaic_at_hand
 from alignsvc.tasks.resample import contribution_store
+from alignsvc.tasks.sources_at_hand import sources_near
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TellSourcesTask:
     gains : tuple of float or None
         Of its parts: electrons per unit of the mosaic's pixels; None = not known.
     sources : TableRef
-        Of the `SourceCatalog` of all sources that are measured.
+        Of the `LabelledSources` that are measured, in cells.
     background : TableRef
         Of a `MosaicBackground`.
     model : MosaicSources
@@ -58,8 +59,7 @@ class TellSourcesTask:
         """Write the table."""
         view, objects = self.view, RunLocations(self.view.run).products
         box = self.model.box_for(view.core, view.grid)
-        sources = read_sources(view.run, self.sources)
-        sources = within(sources.select(sources.component == view.grid.component), box)
+        sources = sources_near(view.run, self.sources, view.grid.component, box)
         own = within(sources, view.core).id
         mosaic = mosaic_at_hand(view.run).read(view.generation, view.grid.component, box)
         name, table = self.background.name, self.background.checksum

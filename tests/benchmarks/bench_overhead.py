@@ -139,7 +139,7 @@ def all_events() -> Iterator[journal.Event]:
             yield journal.StageFinished(stage, number, N_EXPOSURES, 0, 0, 0, 10**9, 1e4)
         for name in names[10 * number : 10 * number + 10]:
             yield journal.ExposureEnded(name, Status.FAILED, "unreadable", "it is not FITS")
-        yield journal.SourcesFound(number, table, table, table, 10**6, 10**6)
+        yield journal.SourcesFound(number, table, table, 10**6, 10**6)
         yield journal.Published(number)
         yield journal.Solved(number, table.name, table.checksum, 0.01, N_EXPOSURES)
     for name in names:

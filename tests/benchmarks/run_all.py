@@ -34,6 +34,13 @@ def overhead() -> str:
     return bench_overhead.main()
 
 
+def two_workers() -> str:
+    """Two workers next to two processes that share nothing."""
+    import bench_two_workers
+
+    return bench_two_workers.main()
+
+
 def driver() -> str:
     """What a driver occupies with a wide survey in hand."""
     import bench_driver_memory
@@ -111,6 +118,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
         steps,
         executors,
         overhead,
+        two_workers,
         driver,
         whole,
         flat,

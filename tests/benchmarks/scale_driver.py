@@ -156,13 +156,13 @@ def measured(folder: Path, side: int, n_sources: int) -> Driver:
     tools = Tools(run, plan, nobody, book, events.silent, lambda: None, ReuseCount())
     book.append(journal.RunCreated(plan.identity, plan.parts))
     state = LoopState.at_start(
-        plan.exposures, begun(plan).corrections[plan.exposures[0].id].geometry
+        plan.exposures, begun(plan, run).corrections[plan.exposures[0].id].geometry
     )
     state = watch("pass begun", lambda: begin_pass(tools, SETTINGS, state))
     sizes["journal: states of a pass"] = len(objects.get("journal/00000003.json"))
     sizes["journal: identity"] = len(objects.get("journal/00000001.json"))
     state = _pass(
-        tools, replace(begun(plan), pass_start=state.corrections), watch, n_sources, folder
+        tools, replace(begun(plan, run), pass_start=state.corrections), watch, n_sources, folder
     )
     watch("journal read and folded", lambda: fold(Journal(objects, time.time).events()))
     tasks = measure_tasks(tools, SETTINGS, state, plan.exposures[:N_RECEIPTS])

@@ -178,7 +178,7 @@ def _cpu_s(pid: int) -> float:
 def tasks_of(tools: Tools) -> Sequence[Task]:
     """Return the tasks that measure all exposures, as a pass makes them."""
     plan = tools.plan
-    return measure_tasks(tools, PassSettings(2, False), begun(plan), plan.exposures)
+    return measure_tasks(tools, PassSettings(2, False), begun(plan, tools.run), plan.exposures)
 
 
 def measured(folder: Path, plan: Plan, n_workers: int) -> Engine:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.grid import TileId
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
-from alignsvc.domain.task import TableRef, Task
+from alignsvc.domain.task import Task
+from alignsvc.io.locations import RunLocations
+from alignsvc.io.places import Place
 from alignsvc.io.stored_contribution import StoredContribution
+from alignsvc.io.table_cells import Cells, write_cells
 from alignsvc.run.needs.prediction import _box_of
 from alignsvc.run.planning.plan import Plan, PlannedExposure
 from alignsvc.run.stages.cataloguing import SourceTables
@@ -40,11 +45,13 @@ def mosaicked(plan: Plan, number: int) -> Mosaic:
     return Mosaic(number, contributions, {t: tuple(some) for t, some in parts.items()}, checksums)
 
 
-def begun(plan: Plan) -> LoopState:
-    """Return the state in which the exposures of a pass are to be measured."""
+def begun(plan: Plan, run: Place) -> LoopState:
+    """Return the state in which the exposures of a pass are to be measured; no source is known."""
     state = LoopState.at_start(plan.exposures, Geometry.GENERAL)
-    table = TableRef("tables/sources/chosen.npz", digest_of("table"))
-    sources = SourceTables(table, table, table, 10**6, 10**6)
+    none, nowhere = np.zeros(0, np.int64), np.zeros(0)
+    cells = Cells.of(none, nowhere, nowhere)
+    table = write_cells(RunLocations(run).objects, "tables/sources/chosen.npz", cells, [])
+    sources = SourceTables(table, table, 10**6, 10**6)
     return replace(state, mosaic=mosaicked(plan, 1), sources=sources)
 
 

@@ -193,6 +193,24 @@ def test_two_equal_files_alone_are_one_exposure(work: Workplace, command: Comman
     assert reasons == {"a": "single_exposure", "b": "duplicate"}
 
 
+def test_a_copy_with_another_header_is_aligned_and_named_in_a_warning(
+    work: Workplace, command: Command
+) -> None:
+    copy = work.inputs / "later.fits"
+    shutil.copy(work.inputs / "exp001.fits", copy)
+    fits.setval(copy, "CRPIX1", value=fits.getval(copy, "CRPIX1") + 1.0)
+    config = work.config({"output.report": "html"})
+    (said,) = (note for note in command("check", config, "--json").json["notes"] if "later" in note)
+    assert "later and exp001" in said
+    ended = command("run", config, "--json")
+    assert (ended.code, ended.json["counts"]["aligned"]) == (0, 4)
+    (warning,) = ended.json["warnings"]
+    assert "later of exp001" in warning and "images.paths" in warning
+    assert "later of exp001" in (work.run / "report.html").read_text(encoding="utf-8")
+    again = command("run", config)  # as it was stored
+    assert f"warning: {warning}" in again.out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("where", "code", "said"),
     [

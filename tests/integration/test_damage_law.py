@@ -191,7 +191,7 @@ def test_what_only_the_driver_wrote_ends_the_run_and_all_of_it_is_named(
         is_second = isinstance(event, events.StageStarted) and event.pass_number == 2
         if is_second and event.stage == "measure" and not done:  # type: ignore[union-attr]
             run = tmp_path / "run"
-            for pattern in ("tables/sources/*-chosen.npz", "tables/solved/*-0001.npz"):
+            for pattern in ("tables/sources/*-chosen/*.npz", "tables/solved/*-0001.npz"):
                 (file,) = run.glob(pattern)
                 file.unlink()
                 done.append(file.relative_to(run).as_posix())

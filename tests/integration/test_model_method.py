@@ -16,7 +16,7 @@ from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.io.journal import Event, SourcesFound
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
-from alignsvc.io.tables import read_table
+from alignsvc.tasks.sources_at_hand import all_kinds
 
 MODEL = {"name": "model", "source": "moffat"}
 
@@ -27,7 +27,7 @@ def events_of(run: Path) -> list[Event]:
 
 def kinds_of(run: Path, found: SourcesFound) -> SourceKinds:
     assert found.kinds is not None
-    return read_table(RunLocations(run).objects, found.kinds.name, SourceKinds)
+    return all_kinds(run, found.kinds)
 
 
 GALAXIES = {"density": 50.0, "flux": [100.0, 1e4], "half_light_arcsec": [0.3, 1.0]}

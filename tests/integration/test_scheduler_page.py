@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
 import urllib.request
@@ -269,6 +270,37 @@ def test_a_scheduler_behind_a_hub_is_linked_as_its_owner_sees_it(
         assert re.fullmatch(r"/user/ada/proxy/\d+/status", executor.pages.dashboard)
         assert re.fullmatch(r"/user/ada/proxy/\d+/alignsvc\?run=\w{12}", executor.pages.run)
         assert executor.pages.host == ""
+
+
+_LOOKED_AT = """
+import sys
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+from alignsvc.engine.base import RunContext
+from alignsvc.engine.clusters import cluster_backend
+from alignsvc.io.objects import LocalObjects
+
+if __name__ == "__main__":
+    context = RunContext(LocalObjects(Path(sys.argv[1])))
+    with cluster_backend("local", {"workers": 1})(context) as executor:
+        print("bokeh" in sys.modules)
+        look = build_opener(ProxyHandler({})).open
+        for page in ("individual-cpu?theme=dark", "", "status"):
+            with look(executor.pages.dashboard.replace("status", page), timeout=60) as answer:
+                print(b"bokeh" in answer.read(), answer.url.rpartition("/")[2])
+"""
+
+
+@pytest.mark.cluster
+def test_dasks_own_pages_are_made_when_somebody_looks_and_cost_nothing_before(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "look.py"
+    script.write_text(_LOOKED_AT)
+    command = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = ["False", "True individual-cpu?theme=dark", "True status", "True status"]
+    assert done.stdout.splitlines() == told
 
 
 @pytest.mark.cluster

@@ -33,7 +33,7 @@ from alignsvc.engine.job_settings import (
 )
 from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.own_folder import key_folder, log_folder
-from alignsvc.engine.run_pages import PAGES_ON, with_page
+from alignsvc.engine.run_pages import PAGES_ON, with_pages
 from alignsvc.engine.scaling import Scaling, read_scaling
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import (
@@ -340,7 +340,7 @@ class BatchBackend:
         security = self.security.of_own("127.0.0.1" if self.is_loopback else "0.0.0.0")
         if security.require_encryption and not self.security.has_files:
             security = _in_file(security, closing.enter_context(key_folder(objects, run_id)))
-        settings = DASK_SETTINGS | (with_page(context) if self.dashboard else {})
+        settings = DASK_SETTINGS | (with_pages(context) if self.dashboard else {})
         with dask.config.set(settings):  # read while the cluster starts, and kept by it
             cluster = cluster_class(
                 job_cls=noting(cluster_class.job_cls, complaints),
@@ -348,7 +348,7 @@ class BatchBackend:
                 # The page is for whoever is on the driver's machine: it asks for no password.
                 scheduler_options={
                     "dashboard_address": f"{PAGES_ON}:0",
-                    "dashboard": self.dashboard,
+                    "dashboard": False,  # see with_pages
                 },
                 silence_logs=logging.CRITICAL,
                 **self.job_options(run_id, logs),

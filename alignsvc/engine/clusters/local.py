@@ -22,7 +22,7 @@ from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
 from alignsvc.engine.memory_size import size_bytes
-from alignsvc.engine.run_pages import with_page
+from alignsvc.engine.run_pages import with_pages
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, ONE_THREAD
 from alignsvc.errors import ConfigError, ResourceError
@@ -128,7 +128,7 @@ class LocalBackend:
         security = self.security.of_own(self.interface)
         try:
             # Both are read while the cluster starts, and kept by it.
-            settings = DASK_SETTINGS | (with_page(context) if self.dashboard else {})
+            settings = DASK_SETTINGS | (with_pages(context) if self.dashboard else {})
             with dask.config.set(settings), _environment(ONE_THREAD):
                 return LocalCluster(
                     n_workers=self.workers or CPU_COUNT,
@@ -136,7 +136,7 @@ class LocalBackend:
                     processes=True,
                     host=self.interface,
                     dashboard_address=f"{self._shown_on}:0",
-                    scheduler_kwargs={"dashboard": self.dashboard},
+                    scheduler_kwargs={"dashboard": False},  # see with_pages
                     memory_limit=self.worker_memory_bytes,
                     security=security,
                     # What befalls workers is told by the executor's events, not by dask's logs.

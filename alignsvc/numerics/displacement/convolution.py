@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
@@ -30,72 +32,70 @@ def convolved(planes: Float32Array, half: FloatArray) -> Float32Array:
     ----------
     planes : float32 array, shape (n, side, side)
     half : float64 array, shape (n, reach + 1)
-        Kernels at distances 0 .. reach, less than the side.
+        Kernels at distances 0 .. reach.
 
     Returns
     -------
     float32 array, shape of `planes`
     """
     result = np.empty(planes.shape, np.float32)
-    _convolve(contiguous(planes), _counting(half), result)
+    _convolve(contiguous(planes), counting(half), result)
     return result
 
 
-def convolved_alike(planes: Float32Array, half: FloatArray) -> Float32Array:
-    """Return planes convolved with one kernel along both axes, and one pixel beyond each edge.
-
-    Parameters
-    ----------
-    planes : float32 array, shape (n, side, side)
-    half : float64 array, shape (side + 1,)
-        The symmetric kernel at distances 0 .. side.
-
-    Returns
-    -------
-    float32 array, shape (n, side + 2, side + 2)
-    """
-    n, side = len(planes), planes.shape[-1]
-    distance = np.abs(np.arange(-1, side + 1)[:, None] - np.arange(side))
-    along = _counting(half[None])[0, distance]
-    rows = planes.reshape(-1, side) @ along.T
-    alike: Float32Array = along @ rows.reshape(n, side, side + 2)
-    return alike
-
-
-def _counting(half: FloatArray) -> Float32Array:
+def counting(half: FloatArray) -> Float32Array:
     """Return kernels without what counts for nothing."""
     return np.where(half > _NEGLIGIBLE * half[:, :1], half, 0.0).astype(np.float32)
 
 
-@compiled_sums
+@compiled
 def _convolve(planes: Float32Array, half: Float32Array, result: Float32Array) -> None:
-    """Convolve plane by plane down its columns, and down those of what has been turned.
+    """Convolve plane by plane."""
+    room = room_to_convolve(planes.shape[1], half.shape[1])
+    for i in range(len(planes)):
+        reach = lay_out(half[i], room[2])
+        convolve_one(planes[i], room, reach, result[i])
 
-    A sum down columns is one of moved copies of all lines, laid out one after another: it fills the
-    lanes of a processor however small the plane.
-    """
-    n, side = planes.shape[0], planes.shape[1]
-    row = (side + _LANES - 1) // _LANES * _LANES
-    tall = np.zeros((side + 2 * _AT_ONCE) * row, np.float32)
-    lines = np.empty(side * row, np.float32)
-    weights = np.empty(2 * half.shape[1] + _AT_ONCE, np.float32)
-    for i in range(n):
-        reach = _lay_out(half[i], weights)
-        for y in range(side):
-            start = (_AT_ONCE + y) * row
-            copy_row(planes[i, y], tall[start : start + side])
-        _filter_columns(tall, row, (weights, reach), lines)
-        for y in range(side):
-            for x in range(side):
-                tall[(_AT_ONCE + y) * row + x] = lines[x * row + y]
-        _filter_columns(tall, row, (weights, reach), lines)
-        for y in range(side):
-            for x in range(side):
-                result[i, y, x] = lines[x * row + y]
+
+#: Lines between lines of zeros, lines alone, and a kernel's weights.
+Room: TypeAlias = tuple[Float32Array, Float32Array, Float32Array]
 
 
 @compiled
-def _lay_out(half: Float32Array, weights: Float32Array) -> int:
+def room_to_convolve(side: int, n_half: int) -> Room:
+    """Return room for planes of a side, one after another, and kernels of so many distances."""
+    row = (side + _LANES - 1) // _LANES * _LANES
+    tall = np.zeros((side + 2 * _AT_ONCE) * row, np.float32)
+    return tall, np.empty(side * row, np.float32), np.empty(2 * n_half + _AT_ONCE, np.float32)
+
+
+@compiled_sums
+def convolve_one(plane: Float32Array, room: Room, reach: int, result: Float32Array) -> None:
+    """Convolve a plane down its columns, and down those of what has been turned.
+
+    A sum down columns is one of moved copies of all lines, laid out one after another: it fills the
+    lanes of a processor however small the plane. Where the result is wider than the plane, it is
+    so by as much on all sides.
+    """
+    tall, lines, weights = room
+    inner, side = len(plane), len(result)
+    row, beyond = len(lines) // side, (side - inner) // 2
+    clear(tall)
+    for y in range(inner):
+        start = (_AT_ONCE + beyond + y) * row + beyond
+        copy_row(plane[y], tall[start : start + inner])
+    _filter_columns(tall, row, (weights, reach), lines)
+    for y in range(side):
+        for x in range(side):
+            tall[(_AT_ONCE + y) * row + x] = lines[x * row + y]
+    _filter_columns(tall, row, (weights, reach), lines)
+    for y in range(side):
+        for x in range(side):
+            result[y, x] = lines[x * row + y]
+
+
+@compiled
+def lay_out(half: Float32Array, weights: Float32Array) -> int:
     """Write both sides of a kernel, and zeros to a multiple after them; return its reach."""
     reach = len(half) - 1
     while reach > 0 and half[reach] == 0:

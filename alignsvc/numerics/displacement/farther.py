@@ -1,8 +1,9 @@
-"""How far sources are looked for, and whether an exposure's lie farther away than that."""
+"""How far sources are looked for, and whether those of a chip lie farther away than that."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from alignsvc.domain.arrays import BoolArray, IntArray
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import DisplacementFlag
 from alignsvc.domain.sources import SourceCatalog
+from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 
 #: What sources have that the search did not find, and what follows from that.
 _MISSED = int(DisplacementFlag.PEAK_AT_EDGE | DisplacementFlag.NO_PEAK)
@@ -24,10 +26,10 @@ _NEAR_PX = 3
 
 @dataclass(frozen=True, slots=True)
 class FartherSearch:
-    """When an exposure is measured once more, searched farther, and which of the two stands.
+    """When a chip is measured once more, searched farther, and which of the two stands.
 
     Of the sources that stand out in an exposure a search that is wide enough misses one in a
-    hundred, however faint the others are. Where it misses one in four, the exposure lies elsewhere;
+    hundred, however faint the others are. Where it misses one in four, the chip lies elsewhere;
     then the wide search has to find as many of them there, or what it found was noise.
 
     Parameters
@@ -44,6 +46,30 @@ class FartherSearch:
     radius_px: int
     least_snr: float = 5.0
     part: float = 0.25
+
+    def __call__(
+        self,
+        measured: Callable[[CorrelationMeasurement], ChipDisplacements],
+        method: CorrelationMeasurement,
+        sources: SourceCatalog,
+    ) -> ChipDisplacements:
+        """Return what a chip measured, searched as far as it needs.
+
+        Parameters
+        ----------
+        measured : callable
+            What the chip measures by a method.
+        method : CorrelationMeasurement
+            Searches as far as it should suffice.
+        sources : SourceCatalog
+            All that the chip may show.
+        """
+        near = measured(method)
+        if not self.is_wanted(near.displacements, sources):
+            return near
+        far = measured(method.searching(self.radius_px))
+        is_right = self.is_right(far.displacements, sources, near.searched_px or 0)
+        return far if is_right else near
 
     def is_wanted(self, near: Displacements, sources: SourceCatalog) -> bool:
         """Return whether the first search missed many of the sources that stand out.

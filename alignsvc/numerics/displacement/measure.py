@@ -58,11 +58,14 @@ class ChipDisplacements:
         ways took its place.
     pictured : Pictured
         Of the sources that were to be shown.
+    searched_px : int or None
+        How far sources were looked for; None: by their sizes.
     """
 
     displacements: Displacements
     lacks_profile: bool
     pictured: Pictured
+    searched_px: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,17 @@ class CorrelationMeasurement:
     def knowing(self, kinds: SourceKinds | None) -> CorrelationMeasurement:
         """Return the same measurement with what the mosaic tells of sources."""
         return replace(self, stars=None if self.stars is None else self.stars.knowing(kinds))
+
+    def told_by(self, sources: SourceCatalog, kinds: SourceKinds | None) -> CorrelationMeasurement:
+        """Return the same measurement with what all sources of a component say of its stars.
+
+        Then it serves to be given those only that a chip may show. `kinds` are theirs; what is
+        known of single sources does not stay.
+        """
+        if self.stars is None:
+            return self
+        stars = self.stars.knowing(kinds).told_by(sources)
+        return replace(self, stars=stars.knowing(None))
 
     def searching(self, radius_px: int) -> CorrelationMeasurement:
         """Return the same measurement with another search radius."""
@@ -183,7 +197,7 @@ class CorrelationMeasurement:
             wanted = _Shown(targets.select(rows), whole.select(rows), bad.select(rows))
             seen = self._pictured(view, reference, wanted, learnt)
         lacks_profile = wants_profile and not is_taught
-        return ChipDisplacements(whole, lacks_profile, seen)
+        return ChipDisplacements(whole, lacks_profile, seen, self.sizes.search_radius_px)
 
     def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
         """Yield indices of targets that are measured together, with their windows.

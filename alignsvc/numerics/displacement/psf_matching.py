@@ -24,9 +24,10 @@ from alignsvc.domain.arrays import (
     Float32Array,
     FloatArray,
     IntArray,
+    read_only,
 )
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.convolution import convolved_alike
+from alignsvc.numerics.displacement.convolution import reach_of
 from alignsvc.numerics.displacement.kernel_sums import kernel_sums
 from alignsvc.numerics.displacement.spline import (
     TemplateSpline,
@@ -40,6 +41,8 @@ from alignsvc.numerics.sources.selection import brightest
 _RISE_OF_SNR = 0.25
 #: Farther from where correlation finds a source the equations do not hold.
 _LONGEST_STEP_PX = 0.5
+#: See `stencilled`: a Gaussian in place of what it is of, then the stretch along x and along both.
+_TERMS = read_only(np.array([[-1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +82,28 @@ class MatchingKernel:
         """Return the templates convolved with the kernel."""
         if self.is_identity:
             return spline
-        matched, itself = spline.coefficients, 1 - sum(self.round)
         last = len(self.round) - 1
-        for k, smooth in enumerate(self._smooth(spline)):
+        sums = []
+        for k, sigma in enumerate(self.sigma_px):
+            itself = 1 - sum(self.round) if k == 0 else 0.0
             stretched = (self.plus_px2, self.cross_px2) if k == last else (0.0, 0.0)
-            numbers = (itself if k == 0 else 1.0, self.round[k], *stretched)
-            matched = stencilled(matched, smooth, numbers)
-        return TemplateSpline(matched)
+            numbers = np.array([[itself, self.round[k], *stretched]])
+            sums.append(stencilled(spline.coefficients, _half(sigma, spline.side), numbers)[0])
+        return TemplateSpline(sums[0] if last == 0 else np.sum(sums, axis=0))
 
     def terms(self, spline: TemplateSpline) -> KernelTerms:
         """Return the templates beside those convolved with each term of the kernel but delta."""
-        c, smooth = spline.coefficients, self._smooth(spline)
-        parts = [stencilled(c, one, (-1.0, 1.0, 0.0, 0.0)) for one in smooth]
-        parts += [
-            stencilled(c, smooth[-1], (0.0, 0.0, *stretched))
-            for stretched in ((1.0, 0.0), (0.0, 1.0))
-        ]
+        parts: list[Float32Array] = []
+        for k, sigma in enumerate(self.sigma_px):
+            wanted = _TERMS if k == len(self.sigma_px) - 1 else _TERMS[:1]
+            parts += [*stencilled(spline.coefficients, _half(sigma, spline.side), wanted)]
         return KernelTerms(spline, tuple(TemplateSpline(part) for part in parts))
 
-    def _smooth(self, spline: TemplateSpline) -> list[Float32Array]:
-        """Return coefficients convolved with each Gaussian, and one pixel beyond each edge."""
-        halves = gaussian_kernel(np.array(self.sigma_px), spline.side + 1)
-        return [convolved_alike(spline.coefficients, half) for half in halves]
+
+def _half(sigma_px: float, side: int) -> FloatArray:
+    """Return a Gaussian at distances 0, 1, ... as far as it reaches in planes of a side."""
+    half: FloatArray = gaussian_kernel(np.array([sigma_px]), reach_of(sigma_px, side) + 1)[0]
+    return half
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -161,7 +161,7 @@ class TemplateFit:
         weight = pairs.noisier(weight, outset.template, outset.flux)
         factors = pairs.texture.factors(sigma, pairs.kernel, start)
         equations = Equations.of(pairs, pairs.spline.smoothed(sigma), weight, factors)
-        return Begun(self.faint(equations, sigma, outset, start), start)
+        return Begun(self.faint(equations, sigma, outset, start), start, outset.width_px)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,21 +173,24 @@ class Begun:
     equations : Equations
     start : Points, shape (n,)
         Where they have been chosen, or what is nearer to their solution.
+    width_px : float64 array, shape (n,)
+        Of the templates, see `Outset`.
     """
 
     equations: Equations
     start: Points
+    width_px: FloatArray
 
     def select(self, which: BoolArray) -> Begun:
         """Return the fits that a mask names."""
         if which.all():
             return self
         start = Points(self.start.x[which], self.start.y[which])
-        return Begun(self.equations.select(which), start)
+        return Begun(self.equations.select(which), start, self.width_px[which])
 
     def moved(self, start: Points) -> Begun:
         """Return the same equations, to be solved from elsewhere."""
-        return Begun(self.equations, start)
+        return replace(self, start=start)
 
 
 def judged(displacement: Points, information: Information) -> Refined:

@@ -28,7 +28,6 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.information import Equations, Information
-from alignsvc.numerics.displacement.outset import Outset
 from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.refine import Begun, Refined, TemplateFit, judged
 from alignsvc.numerics.displacement.seam_sums import pulls, seam_sums
@@ -115,10 +114,9 @@ class SeamFit:
         prior = np.empty((len(pairs), 3))
         prior[:, 0], prior[:, 2] = _ANY_SEEING, self.seeing
         prior[:, 1] = np.sqrt(self._flux2(information.flux))
-        width_px = Outset.of(pairs, equations.weight, begun.start).width_px
         problem = _SeamProblem(
             equations,
-            equations.instrument.smoothed(width_px),
+            equations.instrument.smoothed(begun.width_px),
             prior,
             _size2(information.template) / _size2(information.own),
             self.most_snr,

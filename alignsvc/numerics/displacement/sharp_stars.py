@@ -14,11 +14,11 @@ stars for a PSF they are placed by their centroids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.quality import SourceFlag
@@ -47,6 +47,8 @@ _SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
 _DRIZZLE_VARIANCE_PX2 = 3 / 12
 #: The sharpest star that is worth a thought, px.
 _LEAST_SIGMA_PX = 0.35
+#: Of a pixel of the chip, quarters of a grid pixel that are told apart: grids are no finer.
+_MOST_QUARTERS = 16
 #: Steps of a centroid: each leaves a tenth of what was off.
 _CENTROID_STEPS = 8
 
@@ -175,6 +177,9 @@ class SharpStars:
         Of calibrators: S/N in the mosaic, and how many of a chip, the brightest.
     psf : PsfFromStars
     fit : StarFit
+    widths : tuple of float
+        What all sources of a component say: FWHM of the stars, grid pixels, where a pixel of the
+        chip is 1, 2, ... quarters of a grid pixel; NaN: none are as sharp. Empty: nobody was asked.
     """
 
     largest_fwhm_px: float = 2.8
@@ -185,6 +190,13 @@ class SharpStars:
     most_stars: int = 96
     psf: PsfFromStars = field(default_factory=PsfFromStars)
     fit: StarFit = field(default_factory=StarFit)
+    widths: tuple[float, ...] = ()
+
+    def told_by(self, sources: SourceCatalog) -> SharpStars:
+        """Return the same method with the width of the stars among all sources of a component."""
+        widths = self._clean_widths(sources)
+        each = [self._shared(widths, quarters / 4) for quarters in range(1, _MOST_QUARTERS + 1)]
+        return replace(self, widths=tuple(each))
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars, if there are some and they are sharp.
@@ -197,27 +209,43 @@ class SharpStars:
         sources : SourceCatalog
         grid_per_chip_px : float
             Grid pixels along a pixel of the chip. It counts in quarters, so that distortion does
-            not tell one chip from another.
+            not tell one chip from another; more than 4 are 4.
         """
-        scale = max(round(4 * grid_per_chip_px), 1) / 4
-        clean = (sources.flags & ~int(SourceFlag.AT_EDGE)) == 0
-        bright = clean & (sources.snr >= self.least_snr)
-        bright &= sources.fwhm <= self.largest_fwhm_px * scale
-        widths = np.sort(sources.fwhm[bright])
-        if not len(widths):
+        quarters = min(max(round(4 * grid_per_chip_px), 1), _MOST_QUARTERS)
+        scale = quarters / 4
+        if self.widths:
+            fwhm = self.widths[quarters - 1]
+        else:
+            fwhm = self._shared(self._clean_widths(sources), scale)
+        if np.isnan(fwhm):
             return None
-        tolerance = 1 + self.width_tolerance
-        first = np.searchsorted(widths, widths / tolerance, side="left")
-        last = np.searchsorted(widths, widths * tolerance, side="right")
-        best = int(np.argmax(last - first))
-        fwhm = float(np.median(widths[first[best] : last[best]]))
-        if last[best] - first[best] < self.fewest_stars:
-            return None
+        bright = self._is_bright(sources) & (sources.fwhm <= self.largest_fwhm_px * scale)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = self.width_tolerance + self.width_noise / sources.snr
             is_star = np.abs(sources.fwhm / fwhm - 1) < spread
         alike = np.abs(sources.fwhm / fwhm - 1) < self.width_tolerance
         return StarClass(sources.id[is_star], sources.id[is_star & bright & alike], fwhm / scale)
+
+    def _is_bright(self, sources: SourceCatalog) -> BoolArray:
+        clean = (sources.flags & ~int(SourceFlag.AT_EDGE)) == 0
+        return np.asarray(clean & (sources.snr >= self.least_snr), bool)
+
+    def _clean_widths(self, sources: SourceCatalog) -> FloatArray:
+        """Return the widths of bright sources, rising."""
+        return np.sort(sources.fwhm[self._is_bright(sources)])
+
+    def _shared(self, widths: FloatArray, scale: float) -> float:
+        """Return the width that most of those as sharp as pixels of this scale share; NaN: few."""
+        widths = widths[widths <= self.largest_fwhm_px * scale]
+        if not len(widths):
+            return np.nan
+        tolerance = 1 + self.width_tolerance
+        first = np.searchsorted(widths, widths / tolerance, side="left")
+        last = np.searchsorted(widths, widths * tolerance, side="right")
+        best = int(np.argmax(last - first))
+        if last[best] - first[best] < self.fewest_stars:
+            return np.nan
+        return float(np.median(widths[first[best] : last[best]]))
 
     def knowing(self, kinds: SourceKinds | None) -> SharpStars:
         """Return the method: stars are told by the catalogue alone."""

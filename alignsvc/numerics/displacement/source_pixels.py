@@ -57,7 +57,8 @@ class SourcePixels:
             return cls(whole, whole, whole, whole, none, none, none, none)
         side = max(part.cutout.shape[-1] for part in parts)
         lags = max(part.correlation.shape[-1] for part in parts)
-        models = max(part.model.shape[-1] for part in parts)
+        # As large as the cutouts, also where the largest of these has no model.
+        models = side if any(part.model.shape[-1] for part in parts) else 0
         frame = [(side - part.cutout.shape[-1]) // 2 for part in parts]
         pairs = list(zip(parts, frame, strict=True))
         return cls(

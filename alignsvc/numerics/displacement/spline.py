@@ -10,10 +10,8 @@ Quintic, because a cubic loses 6.5 % of a wave of three pixels' length, a quinti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from scipy import ndimage
 
 from alignsvc.domain.arrays import (
     BoolArray,
@@ -25,6 +23,7 @@ from alignsvc.domain.arrays import (
 )
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.bands import Bands, bands_at
+from alignsvc.numerics.displacement.coefficients import spline_coefficients
 from alignsvc.numerics.displacement.convolution import convolved, reach_of
 from alignsvc.numerics.displacement.half_pixels import half_pixels
 from alignsvc.numerics.displacement.surfaces import surfaces, values_at
@@ -88,9 +87,7 @@ class TemplateSpline:
     @classmethod
     def through(cls, templates: Float32Array) -> TemplateSpline:
         """Return the splines through `templates`, mirrored at their edges."""
-        side = templates.shape[-1]
-        prefilter = _prefilter(side)
-        return cls(prefilter @ (templates.reshape(-1, side) @ prefilter.T).reshape(templates.shape))
+        return cls(spline_coefficients(templates))
 
     @property
     def side(self) -> int:
@@ -161,13 +158,6 @@ class TemplateSpline:
     def rows(self) -> Float32Array:
         """The coefficients in the one form that compiled sums are made for."""
         return contiguous(self.coefficients)
-
-
-@cache
-def _prefilter(side: int) -> Float32Array:
-    """Return what makes B-spline coefficients of values along one axis, mirrored at the ends."""
-    prefilter = ndimage.spline_filter1d(np.eye(side), order=ORDER, axis=0, mode="mirror")
-    return read_only(prefilter.astype(np.float32))
 
 
 def gaussian_kernel(sigma_px: FloatArray, side: int) -> FloatArray:

@@ -69,8 +69,16 @@ class StarMethod(Protocol):
         """Return the same method with what the mosaic tells of sources, if anybody asked it."""
         ...
 
+    def told_by(self, sources: SourceCatalog) -> StarMethod:
+        """Return the same method with what all sources of a component say of its stars."""
+        ...
+
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
-        """Return the stars; None: there are none that the method is for."""
+        """Return the stars; None: there are none that the method is for.
+
+        If all sources of the component have told of its stars, a source is one or not whatever
+        others are given; otherwise those that are given tell.
+        """
         ...
 
     def brightest(self, snr: FloatArray) -> IntArray:

@@ -1,42 +1,54 @@
-"""Planes plus what a few neighbours say of their convolution."""
+"""Planes plus what a few neighbours say of their convolution with a Gaussian."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, contiguous
+from alignsvc.domain.arrays import Float32Array, FloatArray, contiguous
 from alignsvc.numerics.compiled import compiled, compiled_sums
+from alignsvc.numerics.displacement.convolution import (
+    convolve_one,
+    counting,
+    lay_out,
+    room_to_convolve,
+)
 
 
-def stencilled(
-    planes: Float32Array, smooth: Float32Array, numbers: tuple[float, float, float, float]
-) -> Float32Array:
-    """Return sums of planes, of others and of differences of the others' neighbours.
+def stencilled(planes: Float32Array, half: FloatArray, numbers: FloatArray) -> Float32Array:
+    """Return sums of planes, of their convolution and of differences of its neighbours.
 
     Parameters
     ----------
     planes : float32 array, shape (n, side, side)
-    smooth : float32 array, shape (n, side + 2, side + 2)
-        One pixel more on each side.
-    numbers : tuple of float
-        By which are multiplied the planes, the others, the second difference along x of these less
-        that along y, and the difference along x of that along y.
+        0 outside.
+    half : float64 array, shape (reach + 1,)
+        The symmetric kernel along both axes, at distances 0 .. reach.
+    numbers : float64 array, shape (k, 4)
+        By which in each of k sums are multiplied the planes, their convolution, its second
+        difference along x less that along y, and its difference along x of that along y.
+
+    Returns
+    -------
+    float32 array, shape (k, n, side, side)
     """
-    found = np.empty(planes.shape, np.float32)
-    itself, middle, plus, cross = numbers
-    weights = np.array([itself, middle, plus, 0.25 * cross], np.float32)
-    _stencil(contiguous(planes), contiguous(smooth), weights, found)
+    found = np.empty((len(numbers), *planes.shape), np.float32)
+    weights = (numbers * np.array([1, 1, 1, 0.25])).astype(np.float32)
+    _stencil(contiguous(planes), counting(half[None])[0], weights, found)
     return found
 
 
 @compiled
 def _stencil(
-    planes: Float32Array, smooth: Float32Array, weights: Float32Array, found: Float32Array
+    planes: Float32Array, half: Float32Array, weights: Float32Array, found: Float32Array
 ) -> None:
     n, side = planes.shape[0], planes.shape[1]
+    room, smooth = room_to_convolve(side + 2, len(half)), np.empty((side + 2, side + 2), np.float32)
+    reach = lay_out(half, room[2])
     for i in range(n):
-        for y in range(side):
-            _add_row(planes[i, y], smooth[i, y : y + 3], weights, found[i, y])
+        convolve_one(planes[i], room, reach, smooth)
+        for k in range(len(weights)):
+            for y in range(side):
+                _add_row(planes[i, y], smooth[y : y + 3], weights[k], found[k, i, y])
 
 
 @compiled_sums
@@ -49,6 +61,6 @@ def _add_row(
     d, e, f = smooth[1, :n], smooth[1, 1 : n + 1], smooth[1, 2 : n + 2]
     g, h, i = smooth[2, :n], smooth[2, 1 : n + 1], smooth[2, 2 : n + 2]
     for x in range(n):
-        round_part = itself * plane[x] + middle * e[x]
-        stretched = plus * ((d[x] + f[x]) - (b[x] + h[x])) + cross * ((a[x] + i[x]) - (c[x] + g[x]))
-        found[x] = round_part + stretched
+        found[x] = (itself * plane[x] + middle * e[x]) + (
+            plus * ((d[x] + f[x]) - (b[x] + h[x])) + cross * ((a[x] + i[x]) - (c[x] + g[x]))
+        )

@@ -65,6 +65,10 @@ class OnlyModelStars:
         """Return the same method with what the mosaic tells of sources."""
         return replace(self, model=self.model.knowing(kinds))
 
+    def told_by(self, sources: SourceCatalog) -> OnlyModelStars:
+        """Return the same method with what all sources of a component say of its stars."""
+        return replace(self, model=self.model.told_by(sources))
+
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass:
         """Return the stars; without any that could give a profile, a class of none."""
         none = StarClass(sources.id, sources.id[:0], 1.0)

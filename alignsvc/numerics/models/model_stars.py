@@ -195,6 +195,26 @@ class ModelOnChip:
 
 
 @dataclass(frozen=True, slots=True)
+class StarsOfAll:
+    """What all sources of a component say of its stars.
+
+    Parameters
+    ----------
+    demand : int
+        Which demand calibrators meet: 0 known to be single stars, 1 not blended, 2 sound.
+    widest : float
+        FWHM that none of them exceeds, grid pixels.
+    fwhm, spread : float
+        See `StarClass`, grid pixels; NaN: nobody is a star.
+    """
+
+    demand: int
+    widest: float
+    fwhm: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStars:
     """How sources are placed by a profile.
 
@@ -221,6 +241,8 @@ class ModelStars:
         How galaxies are told on the mosaic; None: all sources are placed as stars.
     kinds : SourceKinds or None
         What the mosaic has told of the sources; None: nothing yet, they are stars.
+    of_all : StarsOfAll or None
+        What all sources of a component say of its stars; None: nobody was asked.
     """
 
     profile: ProfileFromStars = field(default_factory=ProfileFromStars)
@@ -235,6 +257,7 @@ class ModelStars:
     close: CloseSources = field(default_factory=CloseSources)
     galaxies: GalaxyShapes | None = None
     kinds: SourceKinds | None = None
+    of_all: StarsOfAll | None = None
 
     def knowing(self, kinds: SourceKinds | None) -> ModelStars:
         """Return the same method with what the mosaic tells of sources."""
@@ -242,21 +265,38 @@ class ModelStars:
 
     def among(self, sources: SourceCatalog, grid_per_chip_px: float) -> StarClass | None:
         """Return the stars: all sources are placed as if they were some; None: none is bright."""
+        of_all = self.of_all or self._of_all(sources)
+        if np.isnan(of_all.fwhm):
+            return None
+        chosen = self._demands(sources)[of_all.demand] & (sources.fwhm <= of_all.widest)
+        fwhm_px, spread_px = of_all.fwhm / grid_per_chip_px, of_all.spread / grid_per_chip_px
+        return StarClass(sources.id, sources.id[chosen], fwhm_px, spread_px)
+
+    def told_by(self, sources: SourceCatalog) -> ModelStars:
+        """Return the same method with what all sources of a component say of its stars."""
+        return replace(self, of_all=self._of_all(sources))
+
+    def _of_all(self, sources: SourceCatalog) -> StarsOfAll:
+        demands = self._demands(sources)
+        enough = [chosen.sum() >= self.fewest_unblended for chosen in demands]
+        demand = enough.index(True) if any(enough) else len(demands) - 1
+        chosen = demands[demand]
+        if not chosen.any():
+            return StarsOfAll(demand, np.nan, np.nan, np.nan)
+        widest = float(self.widest * np.quantile(sources.fwhm[chosen], 0.25))
+        chosen = chosen & (sources.fwhm <= widest)
+        fwhm = float(np.median(sources.fwhm[chosen]))
+        # A Gaussian of the same flux and peak.
+        area = sources.flux[chosen] / sources.peak[chosen] / (2 * np.pi)
+        spread = float(np.sqrt(max(np.median(area) - _DRIZZLE_VARIANCE_PX2, 0.0)))
+        return StarsOfAll(demand, widest, fwhm, spread)
+
+    def _demands(self, sources: SourceCatalog) -> tuple[BoolArray, ...]:
+        """Return who meets each of the demands on calibrators, the hardest first."""
         flags = sources.flags & ~int(SourceFlag.AT_EDGE)
         bright = (sources.snr >= self.least_snr) & (sources.fwhm > 0)
         sound = bright & ((flags & ~int(SourceFlag.BLENDED)) == 0)
-        for chosen in (sound & (flags == 0) & self._alone(sources.id), sound & (flags == 0), sound):
-            if chosen.sum() >= self.fewest_unblended:
-                break
-        if not chosen.any():
-            return None
-        chosen &= sources.fwhm <= self.widest * np.quantile(sources.fwhm[chosen], 0.25)
-        fwhm_px = float(np.median(sources.fwhm[chosen])) / grid_per_chip_px
-        # A Gaussian of the same flux and peak.
-        area = sources.flux[chosen] / sources.peak[chosen] / (2 * np.pi)
-        spread_px = float(np.sqrt(max(np.median(area) - _DRIZZLE_VARIANCE_PX2, 0.0)))
-        spread_px /= grid_per_chip_px
-        return StarClass(sources.id, sources.id[chosen], fwhm_px, spread_px)
+        return sound & (flags == 0) & self._alone(sources.id), sound & (flags == 0), sound
 
     def brightest(self, snr: FloatArray) -> IntArray:
         """Return the indices of the calibrators that are used, ascending."""

@@ -14,7 +14,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from alignsvc.domain.sources import SourceCatalog
 from alignsvc.errors import ConfigError
 from alignsvc.spelling import nearest
 
+S = TypeVar("S", bound=SourceCatalog)
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 #: The columns that a source of the mosaic has.
 SOURCE_COLUMNS = tuple(field.name for field in fields(SourceCatalog))
@@ -174,7 +175,7 @@ def kept_rows(columns: Columns, filters: Iterable[Filter]) -> IntArray:
     return rows
 
 
-def apply_filters(catalog: SourceCatalog, filters: Iterable[Filter]) -> SourceCatalog:
+def apply_filters(catalog: S, filters: Iterable[Filter]) -> S:
     """Return the sources of `catalog` that pass all `filters`, applied in order.
 
     Sources keep their order, which is that of their ids: of equal ones the lower id wins.
@@ -182,12 +183,12 @@ def apply_filters(catalog: SourceCatalog, filters: Iterable[Filter]) -> SourceCa
     return catalog.select(kept_rows(dict(catalog.columns()), filters))
 
 
-def strongest(catalog: SourceCatalog, max_sources: int) -> SourceCatalog:
+def strongest(catalog: S, max_sources: int) -> S:
     """Return the `max_sources` sources with the highest signal to noise, in order of id."""
     return apply_filters(catalog, [Highest("snr", max_sources)])
 
 
-def within(sources: SourceCatalog, box: PixelBox) -> SourceCatalog:
+def within(sources: S, box: PixelBox) -> S:
     """Return the sources whose nearest pixel of the grid lies in `box`."""
     x, y = np.rint(sources.x), np.rint(sources.y)
     inside = (x >= box.x0) & (x < box.x1) & (y >= box.y0) & (y < box.y1)

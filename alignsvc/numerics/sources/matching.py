@@ -122,11 +122,6 @@ class NumberedSources:
             )
         object.__setattr__(self, "segment", read_only(self.segment))
 
-    @property
-    def segment_ids(self) -> SegmentIds:
-        """Which final id each value of the segmentations stands for."""
-        return SegmentIds(self.catalog.component, self.segment, self.catalog.id)
-
     def select(self, rows: IntArray) -> NumberedSources:
         """Return the sources named by indices, in that order."""
         return NumberedSources(self.catalog.select(rows), self.segment[rows], self.next_id)
@@ -179,25 +174,3 @@ def inherit_ids(
         replace(new.catalog, id=ids), new.segment, next_id + int(fresh.sum())
     )
     return numbered.select(np.argsort(ids))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentIds:
-    """Which source the values of the segmentations stand for: three columns of one length.
-
-    Parameters
-    ----------
-    component : int64 array
-    segment : int64 array
-        What the source's pixels hold in the segmentation of its component.
-    id : int64 array
-        Final id of the source.
-    """
-
-    component: IntArray
-    segment: IntArray
-    id: IntArray
-
-    def __post_init__(self) -> None:
-        for name in ("component", "segment", "id"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))

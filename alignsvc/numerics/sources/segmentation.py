@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import IntArray, LabelArray, contiguous
-from alignsvc.numerics.sources.matching import SegmentIds
 
 #: No pixel has it.
 _NO_LABEL = -1
@@ -37,13 +36,6 @@ class Segmentation:
     def __post_init__(self) -> None:
         for name in ("label", "source", "label_of"):
             object.__setattr__(self, name, contiguous(getattr(self, name)))
-
-    @classmethod
-    def of(cls, label: LabelArray, segments: SegmentIds, component: int) -> Segmentation:
-        """Return the segmentation of a component, by what the labels of all stand for."""
-        here = np.flatnonzero(segments.component == component)
-        here = here[np.argsort(segments.id[here])]
-        return cls(label, segments.id[here], segments.segment[here])
 
     def labels(self, source: IntArray) -> IntArray:
         """Return what the pixels of sources hold, by their ids; -1, as none does, of unknown ones.

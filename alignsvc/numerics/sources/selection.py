@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
@@ -21,24 +23,33 @@ def brightest(snr: FloatArray, most: int) -> IntArray:
     return np.sort(np.argsort(-snr, kind="stable")[:most]).astype(np.int64)
 
 
-def held_out(ids: IntArray, snr: FloatArray, fraction: float) -> BoolArray:
-    """Return which sources are kept out of the fit, to test it.
+@dataclass(frozen=True, slots=True)
+class HoldOut:
+    """Which sources are kept out of the fit, to test it.
 
     A source's lot depends on its id alone, so that it stays with it across passes, whatever
     other sources come and go. The brightest tenth draws none.
 
     Parameters
     ----------
-    ids : int64 array, shape (n,)
-        Of all sources of a component; fewer than 50: none is held out.
-    snr : float64 array, shape (n,)
     fraction : float
-        0 to below 1.
+        Of those that draw, 0 to below 1.
+    spared_snr : float
+        Who is brighter draws none.
     """
-    if len(ids) < FEWEST_TO_HOLD_OUT:
-        return np.zeros(len(ids), bool)
-    spread = (ids.astype(np.uint64) * _GOLDEN) >> np.uint64(11)
-    is_drawn = spread.astype(np.float64) / 2.0**53 < fraction
-    brightness = np.nan_to_num(snr)
-    is_spared = brightness > np.quantile(brightness, 1.0 - SPARED)
-    return np.asarray(is_drawn & ~is_spared, bool)
+
+    fraction: float
+    spared_snr: float
+
+    @classmethod
+    def among(cls, snr: FloatArray, fraction: float) -> HoldOut:
+        """Return the rule for a component by all of its sources; with fewer than 50 none is."""
+        if len(snr) < FEWEST_TO_HOLD_OUT:
+            return cls(0.0, 0.0)
+        return cls(fraction, float(np.quantile(np.nan_to_num(snr), 1.0 - SPARED)))
+
+    def __call__(self, ids: IntArray, snr: FloatArray) -> BoolArray:
+        """Return which of some sources are kept out."""
+        spread = (ids.astype(np.uint64) * _GOLDEN) >> np.uint64(11)
+        is_drawn = spread.astype(np.float64) / 2.0**53 < self.fraction
+        return np.asarray(is_drawn & ~(np.nan_to_num(snr) > self.spared_snr), bool)

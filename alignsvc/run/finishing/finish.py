@@ -101,6 +101,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
         preview=find_preview(tools.run),
         agreement=agreement,
         planned=known.planned,
+        copies=tools.plan.copies,
     )
     tools.journal.require_ours()
     write_reports(tools, result)

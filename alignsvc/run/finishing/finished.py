@@ -20,9 +20,11 @@ from alignsvc.io.locations import (
     RunLocations,
 )
 from alignsvc.io.places import Place
+from alignsvc.io.tables import read_table
 from alignsvc.run.finishing.finish import summaries
 from alignsvc.run.finishing.sharpness import mosaic_sharpening
 from alignsvc.run.loop.driver import solved_passes
+from alignsvc.run.loop.start_table import StartTable
 from alignsvc.run.pictures.previewing import find_preview
 from alignsvc.run.records.result import RunResult
 from alignsvc.run.records.state import RunState
@@ -46,6 +48,7 @@ def finished_result(run: Place, config: Config, known: RunState) -> RunResult:
         agreement=_agreement(locations, config),
         planned=known.planned,
         preview=find_preview(run),
+        copies=_copies(locations, known),
     )
 
 
@@ -66,6 +69,12 @@ def too_late(run: Place, stored: Config, asked: Config) -> tuple[str, ...]:
 def _notes(locations: RunLocations) -> tuple[str, ...]:
     report = locations.objects.find(REPORT_JSON)
     return () if report is None else tuple(json.loads(report)["notes"])
+
+
+def _copies(locations: RunLocations, known: RunState) -> tuple[tuple[str, str], ...]:
+    if known.start is None:
+        return ()
+    return read_table(locations.objects, known.start.name, StartTable, known.start.checksum).copies
 
 
 def _agreement(locations: RunLocations, config: Config) -> tuple[MethodAgreement, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,13 +43,15 @@ from alignsvc.numerics.sky.footprints import Footprint, footprint
 from alignsvc.reasons import FailureKind, SkipReason
 from alignsvc.run.loop.catalogue_tie import Tie, tie_notes, tied, ties_of
 from alignsvc.run.loop.start_table import START_NAME, StartRow, StartTable
+from alignsvc.run.planning.copies import copies_among
 from alignsvc.run.planning.making import place_of, plane_for, with_starts
 from alignsvc.run.planning.plan import comparable
 from alignsvc.run.records import events
+from alignsvc.run.records.result import copies_warning
 from alignsvc.run.records.state import RunState
 from alignsvc.run.stages.running import Tools, run_stage
 from alignsvc.tasks.base import NOT_FINAL
-from alignsvc.tasks.list_sources import ListSourcesTask, SourceList
+from alignsvc.tasks.list_sources import PIXELS, ListSourcesTask, SourceList
 from alignsvc.tasks.match_sources import (
     ListedExposure,
     MatchFrame,
@@ -71,6 +74,13 @@ class _Set:
     members: tuple[int, ...]
     frame: MatchFrame
     places: tuple[FieldPlace, ...]
+
+
+class _Listed(NamedTuple):
+    """An exposure whose sources are listed, and what tells its pixels from others."""
+
+    exposure: ListedExposure
+    pixels: float
 
 
 def bootstrapped(tools: Tools, known: RunState) -> Tools:
@@ -109,7 +119,8 @@ def bootstrapped(tools: Tools, known: RunState) -> Tools:
         notes=(*plan.notes, *tie_notes(rows, settings.matcher)),
         off_catalog=frozenset(rows.off_catalog),
     )
-    for note in plan.notes[len(tools.plan.notes) :]:
+    plan = replace(plan, copies=rows.copies)
+    for note in (*plan.notes[len(tools.plan.notes) :], *copies_warning(plan.copies)):
         tools.listener(events.Note(note))
     return replace(tools, plan=plan)
 
@@ -176,9 +187,10 @@ class _Search:
                 for k, where in zip(one.members, standings, strict=True)
                 if where.block in ties
             }
-        return StartTable.of(rows, off_px)
+        pixels = {one.exposure.id: one.pixels for one in listed.values()}
+        return StartTable.of(rows, off_px, copies_among(pixels))
 
-    def _listed(self, which: Sequence[int]) -> dict[int, ListedExposure]:
+    def _listed(self, which: Sequence[int]) -> dict[int, _Listed]:
         """Return the exposures that could be listed; what is wrong with others comes up later."""
         algorithms = self.tools.plan.algorithms
         headers = [self.headers[k] for k in which]
@@ -196,7 +208,10 @@ class _Search:
         ]
         outcomes = self._done(LIST_STAGE, tasks)
         return {
-            k: ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum))
+            k: _Listed(
+                ListedExposure(header.ref.id, TableRef(outcome.product, outcome.checksum)),
+                outcome.fact(PIXELS),
+            )
             for k, header, outcome in zip(which, headers, outcomes, strict=True)
             if outcome.is_ok
         }
@@ -235,7 +250,7 @@ class _Search:
 
     def _compared(
         self,
-        listed: dict[int, ListedExposure],
+        listed: Mapping[int, _Listed],
         sets: Sequence[_Set],
         wanted: Sequence[tuple[int, int]],
     ) -> Pairs:
@@ -248,8 +263,8 @@ class _Search:
         tasks = [
             MatchSourcesTask(
                 self.tools.run,
-                listed[first],
-                tuple(listed[second] for second in seconds),
+                listed[first].exposure,
+                tuple(listed[second].exposure for second in seconds),
                 frame_of[first],
                 self.settings.matcher,
             )
@@ -289,7 +304,7 @@ class _Search:
         return place_exposures(one.places, own, fixed[0] if fixed else None)
 
     def _ties(
-        self, one: _Set, placed: Sequence[Placed], listed: Mapping[int, ListedExposure]
+        self, one: _Set, placed: Sequence[Placed], listed: Mapping[int, _Listed]
     ) -> Mapping[int, Tie]:
         """Return how the blocks of a set lie on the reference catalogue; none if others hold it."""
         catalog, headers = self.tools.plan.catalog, [self.headers[k] for k in one.members]
@@ -298,7 +313,7 @@ class _Search:
         if self.tools.plan.reference in {header.ref.id for header in headers}:
             return {}
         objects = RunLocations(self.tools.run).objects
-        tables = {k: listed[k].sources for k in one.members if k in listed}
+        tables = {k: listed[k].exposure.sources for k in one.members if k in listed}
         exposures = [
             (
                 self.headers[k],

@@ -42,6 +42,8 @@ class StartTable:
     tied_off_px : float64, shape (m,)
         How far the set was off from it; infinite if only mirrored it matches, NaN if it should
         match, and does not.
+    copy, copy_of : arrays of str, shape (k,)
+        Exposures whose pixels are those of another one, in order of id; and that one.
     """
 
     id: NDArray[Any]
@@ -50,10 +52,23 @@ class StartTable:
     message: NDArray[Any]
     tied: NDArray[Any]
     tied_off_px: FloatArray
+    copy: NDArray[Any]
+    copy_of: NDArray[Any]
 
     @classmethod
-    def of(cls, rows: Sequence[StartRow], off_px: Mapping[str, float]) -> StartTable:
-        """Return the table of exposures, and of how far their sets are off from the catalogue."""
+    def of(
+        cls, rows: Sequence[StartRow], off_px: Mapping[str, float], copies: Mapping[str, str]
+    ) -> StartTable:
+        """Return the table of exposures, of how far their sets are off, and of copies.
+
+        Parameters
+        ----------
+        rows : sequence of StartRow
+        off_px : mapping of exposure id to float
+            How far those that were compared with the catalogue are off from it with their set.
+        copies : mapping of exposure id to exposure id
+            Those with the pixels of another one, and that one.
+        """
         rows = sorted(rows, key=lambda row: row.id)
         tied = sorted(off_px)
         return cls(
@@ -63,7 +78,14 @@ class StartTable:
             np.array([row.message for row in rows], dtype=str),
             np.array(tied, dtype=str),
             np.array([off_px[name] for name in tied], float),
+            np.array(sorted(copies), dtype=str),
+            np.array([copies[name] for name in sorted(copies)], dtype=str),
         )
+
+    @property
+    def copies(self) -> tuple[tuple[str, str], ...]:
+        """Exposures with the pixels of another one, each with that one."""
+        return tuple((str(a), str(b)) for a, b in zip(self.copy, self.copy_of, strict=True))
 
     @property
     def off_catalog(self) -> tuple[str, ...]:

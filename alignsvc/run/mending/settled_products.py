@@ -15,6 +15,8 @@ from alignsvc.domain.task import TableRef
 from alignsvc.errors import RunStoreError
 from alignsvc.io.journal import SourcesFound
 from alignsvc.io.locations import RunLocations
+from alignsvc.io.objects import ObjectStore
+from alignsvc.io.table_cells import tables_of
 from alignsvc.io.tables import content_is_whole, table_is_whole
 from alignsvc.run.mending.remaking import Past
 from alignsvc.run.mending.segments import mend_segments
@@ -87,7 +89,7 @@ def _require_drivers_own(tools: Tools, known: RunState) -> None:
     solutions = (*(one.solution for one in known.passes), known.settled.solution)
     refs = [TableRef(one.table, one.digest) for one in solutions if one is not None]
     for record in known.solved_passes:
-        refs += _tables_of(record.sources)
+        refs += _tables_of(objects, record.sources)
     lost = {one.name: None for one in refs if not content_is_whole(objects, one.name, one.checksum)}
     if lost:
         raise RunStoreError(
@@ -96,11 +98,11 @@ def _require_drivers_own(tools: Tools, known: RunState) -> None:
         )
 
 
-def _tables_of(event: SourcesFound | None) -> list[TableRef]:
+def _tables_of(objects: ObjectStore, event: SourcesFound | None) -> list[TableRef]:
     if event is None:
         return []
-    tables = (event.found, event.chosen, event.segments, event.kinds)
-    return [one for one in tables if one is not None]
+    in_cells = [one for one in (event.chosen, event.kinds) if one is not None]
+    return [event.found, *(part for one in in_cells for part in tables_of(objects, one))]
 
 
 @dataclass(frozen=True, slots=True)

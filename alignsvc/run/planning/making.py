@@ -33,6 +33,7 @@ from alignsvc.numerics.sky.footprints import (
     footprint,
     share_grid,
 )
+from alignsvc.run.planning.copies import suspicion_notes
 from alignsvc.run.planning.earlier_run import EarlierRun
 from alignsvc.run.planning.inspecting import ended_alone, failure, on_grid, without_duplicates
 from alignsvc.run.planning.kept_tiles import Extension, KeptTile, Member, Role
@@ -174,6 +175,8 @@ def _notes(plan: Plan, sound: Sequence[ExposureHeader]) -> tuple[str, ...]:
         *(() if plan.earlier is None else plan.earlier.notes(moving, len(plan.idle))),
         *catalog_notes(plan.catalog, sound),
         *refraction_notes([one.header for one in plan.exposures], plan.colours),
+        # A time that the configuration gives is that of all.
+        *(suspicion_notes(sound) if isinstance(plan.algorithms.images.mid_time, str) else ()),
         *(warning for header in sound for warning in header.warnings),
     )
 

@@ -124,6 +124,8 @@ class Plan:
         That `alignment.colour_term` names.
     off_catalog : frozenset of str
         Ids of exposures whose sources should match the catalogue, and do not.
+    copies : tuple of (str, str)
+        Ids of exposures whose pixels are those of another one, each with that one's.
     planned : Planned
         How many headers were read for it, how many the run keeps, and what that took.
     """
@@ -144,6 +146,7 @@ class Plan:
     kept: Mapping[TileId, KeptTile] = field(default_factory=lambda: MappingProxyType({}))
     colours: StarColours | None = None
     off_catalog: frozenset[str] = frozenset()
+    copies: tuple[tuple[str, str], ...] = ()
     planned: Planned = field(default_factory=lambda: Planned(0, 0, 0.0, 0.0))
 
     @property

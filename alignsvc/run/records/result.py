@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from alignsvc.domain.result import ExposureResult
 from alignsvc.io.journal import Planned
 from alignsvc.io.places import Place
 from alignsvc.numerics.sources.sharpness import Sharpening
+from alignsvc.wording import counted
 
 #: Chips that a sentence names.
 _NAMED = 12
@@ -67,6 +69,8 @@ class RunResult:
         How many headers were read for it, and in what time: the largest reading.
     preview : Place or None
         A picture of the mosaic, PNG, of the largest component; None if there is none.
+    copies : tuple of (str, str)
+        Exposures whose pixels are those of another one, each with that one.
     """
 
     directory: Place
@@ -81,6 +85,7 @@ class RunResult:
     ended_early: str = ""
     planned: Planned | None = None
     preview: Place | None = None
+    copies: tuple[tuple[str, str], ...] = ()
 
     @property
     def counts(self) -> Counter[Status]:
@@ -89,8 +94,9 @@ class RunResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what the counts do not say: whose chips, or methods, say otherwise."""
-        return (*self._chips_apart(), *agreement_warnings(self.agreement))
+        """Sentences on what the counts do not say: what, whose chips, or methods, say otherwise."""
+        apart = self._chips_apart()
+        return (*copies_warning(self.copies), *apart, *agreement_warnings(self.agreement))
 
     def _chips_apart(self) -> tuple[str, ...]:
         apart = [(chip, row) for row in self.corrections for chip in row.chips_apart]
@@ -114,6 +120,25 @@ class RunResult:
         if self.ended_early:
             return ExitCode.SOME_FAILED
         return exit_code_of(self.verdict, self.counts)
+
+
+def copies_warning(copies: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is to be known of exposures given twice; nothing if there are none.
+
+    Parameters
+    ----------
+    copies : sequence of (str, str)
+        An exposure, and the one that has the same pixels.
+    """
+    if not copies:
+        return ()
+    named = ", ".join(f"{copy} of {of}" for copy, of in copies[:_NAMED])
+    more = f" and {len(copies) - _NAMED} more" if len(copies) > _NAMED else ""
+    return (
+        f"{counted(len(copies), 'exposure has', 'exposures have')} the pixels of another one "
+        f"({named}{more}): each is compared with its own noise, so that stated errors are too "
+        "small and the mosaic counts it twice; leave the copies out of images.paths",
+    )
 
 
 def completion_of(result: RunResult) -> Completion:

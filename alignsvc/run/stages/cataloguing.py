@@ -12,12 +12,13 @@ from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import PixelBox, SkyPoints
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import TaskOutcome
-from alignsvc.domain.sources import SourceCatalog
+from alignsvc.domain.sources import LabelledSources
 from alignsvc.domain.task import TableRef
 from alignsvc.io.catalogs import UserCatalog, read_user_catalog
 from alignsvc.io.journal import SourcesFound
 from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place, place_of
+from alignsvc.io.table_cells import Cells, write_cells
 from alignsvc.io.tables import read_table, write_table
 from alignsvc.numerics.sources.filters import apply_filters, strongest
 from alignsvc.numerics.sources.matching import (
@@ -36,6 +37,7 @@ from alignsvc.tasks.detect import (
     WantedPositions,
     read_sources,
 )
+from alignsvc.tasks.sources_at_hand import all_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,18 @@ class SourceTables:
     found : TableRef
         `SourceCatalog` of all sources.
     chosen : TableRef
-        `SourceCatalog` of those that the filters leave.
-    segments : TableRef
-        `SegmentIds` of all.
+        `LabelledSources` in cells: those that the filters leave.
     next_id : int
         The first id that was never given.
     n_chosen : int
     kinds : TableRef or None
-        `SourceKinds` of the chosen; None: nobody asked what they are.
+        `SourceKinds` of the chosen in cells; None: nobody asked what they are.
     n_galaxies, n_companions : int
         In that table.
     """
 
     found: TableRef
     chosen: TableRef
-    segments: TableRef
     next_id: int
     n_chosen: int
     kinds: TableRef | None = None
@@ -74,7 +73,6 @@ class SourceTables:
             pass_number,
             self.found,
             self.chosen,
-            self.segments,
             self.next_id,
             self.n_chosen,
             self.kinds,
@@ -88,7 +86,6 @@ class SourceTables:
         return cls(
             event.found,
             event.chosen,
-            event.segments,
             event.next_id,
             event.n_chosen,
             event.kinds,
@@ -136,9 +133,9 @@ def detect_tasks(tools: Tools, pass_number: int, mosaic: Mosaic) -> list[DetectT
     ]
 
 
-def chosen_sources(tools: Tools, tables: SourceTables) -> SourceCatalog:
-    """Return the sources that are measured."""
-    return read_sources(tools.run, tables.chosen)
+def chosen_sources(tools: Tools, tables: SourceTables) -> LabelledSources:
+    """Return the sources that are measured, all of them."""
+    return all_sources(tools.run, tables.chosen)
 
 
 class NeedsBox(Protocol):
@@ -216,7 +213,7 @@ def _of(wanted: dict[int, TableRef] | None, view: TileView) -> TableRef | None:
     return None if wanted is None else wanted[view.grid.component]
 
 
-def _unmasked(tools: Tools, found: SourceCatalog) -> SourceCatalog:
+def _unmasked(tools: Tools, found: LabelledSources) -> LabelledSources:
     """Return the sources that the configuration's mask does not hide."""
     mask = source_mask(tools.plan.config)
     return found if mask is None else found.select(~mask.hides(SkyPoints(found.ra, found.dec)))
@@ -226,13 +223,14 @@ def _stored(
     tools: Tools, numbered: NumberedSources, outcomes: Sequence[TaskOutcome]
 ) -> SourceTables:
     algorithms, objects = tools.plan.algorithms, RunLocations(tools.run).objects
-    chosen = apply_filters(_unmasked(tools, numbered.catalog), algorithms.filters)
+    labelled = LabelledSources.of(numbered.catalog, numbered.segment)
+    chosen = apply_filters(_unmasked(tools, labelled), algorithms.filters)
     if algorithms.max_sources is not None:
         chosen = strongest(chosen, algorithms.max_sources)
     digest = digest_of(digest_of_checksums(outcomes), numbered.catalog.id)
-    refs = []
-    tables = {"found": numbered.catalog, "chosen": chosen, "segments": numbered.segment_ids}
-    for kind, table in tables.items():
-        name = f"{TABLES}sources/{digest}-{kind}.npz"
-        refs.append(TableRef(name, write_table(objects, name, table)))
-    return SourceTables(refs[0], refs[1], refs[2], numbered.next_id, len(chosen))
+    name = f"{TABLES}sources/{digest}-found.npz"
+    found = TableRef(name, write_table(objects, name, numbered.catalog))
+    cells = Cells.of(chosen.component, chosen.x, chosen.y)
+    parts = [chosen.select(rows) for rows in cells.members()]
+    in_cells = write_cells(objects, f"{TABLES}sources/{digest}-chosen.npz", cells, parts)
+    return SourceTables(found, in_cells, numbered.next_id, len(chosen))

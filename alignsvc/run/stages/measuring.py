@@ -11,12 +11,12 @@ from alignsvc.numerics.solve.factors import FactorBuilder
 from alignsvc.numerics.sources.level_measurement import LevelMeasurement
 from alignsvc.run.planning.kept_tiles import Role
 from alignsvc.run.planning.plan import PlannedExposure
-from alignsvc.run.stages.cataloguing import SourceTables
 from alignsvc.run.stages.history import kept_name, rooms_for_pixels
 from alignsvc.run.stages.loop_state import LoopState, PassSettings
+from alignsvc.run.stages.measured_sources import MeasuredSources, measured_sources
 from alignsvc.run.stages.mosaicking import Mosaic, mosaic_part, view_of
 from alignsvc.run.stages.running import Tools
-from alignsvc.tasks.measure import MeasureTask, SourceChoice
+from alignsvc.tasks.measure import MeasureTask
 
 
 def seen_exposures(tools: Tools, state: LoopState) -> tuple[PlannedExposure, ...]:
@@ -39,12 +39,19 @@ def measure_tasks(
     """Return what measures exposures against the present mosaic, as a pass does it."""
     assert state.mosaic is not None
     assert state.sources is not None
-    tasks = [_measure_task(tools, state, state.mosaic, state.sources, one) for one in exposures]
+    search = search_after(state.last_movement_px, margin_px(tools.plan.config))
+    measurement = tools.plan.algorithms.measurement.in_pass(settings.number)
+    measurement = measurement.searching(search.radius_px)
+    sources = measured_sources(tools, state.sources, measurement)
+    tasks = [
+        _measure_task(tools, state, (state.mosaic, sources[one.component]), one)
+        for one in exposures
+    ]
     rooms = rooms_for_pixels(tools, state)
     return [
         replace(
             task,
-            measurement=task.measurement.in_pass(settings.number),
+            farther=search.farther,
             levels=compared_levels(tools, settings),
             history=kept_name(tools, settings.number, one.id),
             room_bytes=rooms.get(one.id, 0),
@@ -56,27 +63,19 @@ def measure_tasks(
 def _measure_task(
     tools: Tools,
     state: LoopState,
-    mosaic: Mosaic,
-    sources: SourceTables,
+    against: tuple[Mosaic, MeasuredSources],
     exposure: PlannedExposure,
 ) -> MeasureTask:
-    alignment = tools.plan.config.alignment
+    mosaic, sources = against
     grid = tools.plan.grids[exposure.component]
-    search = search_after(state.last_movement_px, margin_px(tools.plan.config))
     return MeasureTask(
         tools.run,
         view_of(tools, exposure, state.standing_of(exposure.id)),
         mosaic_part(tools, mosaic, exposure),
-        SourceChoice(
-            sources.chosen,
-            alignment.hold_out,
-            sources.segments if alignment.use_segmentation else None,
-            sources.kinds,
-        ),
-        tools.plan.algorithms.measurement.searching(search.radius_px),
+        sources.choice,
+        sources.measurement,
         FactorBuilder(grid, exposure.plane),
-        alignment.solver == "global",
-        farther=search.farther,
+        tools.plan.config.alignment.solver == "global",
     )
 
 

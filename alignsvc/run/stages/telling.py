@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from alignsvc.domain.source_kinds import SourceKinds
-from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import TABLES, RunLocations
-from alignsvc.io.tables import read_table, write_table
-from alignsvc.run.stages.cataloguing import SourceTables, backgrounds_of, tile_views
+from alignsvc.io.table_cells import Cells, write_cells
+from alignsvc.io.tables import read_table
+from alignsvc.run.stages.cataloguing import (
+    SourceTables,
+    backgrounds_of,
+    chosen_sources,
+    tile_views,
+)
 from alignsvc.run.stages.mosaicking import Mosaic
 from alignsvc.run.stages.running import Tools, digest_of_checksums, run_required
 from alignsvc.tasks.detect import TileView
@@ -55,10 +60,13 @@ def told_sources(
     kinds = SourceKinds.joined(
         [read_table(objects, one.product, SourceKinds, one.checksum) for one in outcomes]
     )
+    chosen = chosen_sources(tools, sources)
+    cells = Cells.of(chosen.component, chosen.x, chosen.y)
+    parts = kinds.parted(chosen.id, cells.number, len(cells.place))
     name = f"{TABLES}sources/{digest_of_checksums(outcomes)}-kinds.npz"
     return replace(
         sources,
-        kinds=TableRef(name, write_table(objects, name, kinds)),
+        kinds=write_cells(objects, name, cells, parts),
         n_galaxies=int(kinds.is_galaxy.sum()),
         n_companions=len(kinds.companion_of),
     )

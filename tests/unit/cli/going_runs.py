@@ -16,7 +16,7 @@ CREATED = journal.RunCreated("ab" * 20, (("format", "1"), ("input a", "1"), ("in
 SOLVED = events.PassSolved(1, 0.0123, 2, 77, True)
 FAILED = journal.ExposureEnded("b", Status.FAILED, "empty", "exposure b: no such file")
 _TABLE = TableRef("tables/s", "d")
-SOURCES = journal.SourcesFound(1, _TABLE, _TABLE, _TABLE, 90, 77)
+SOURCES = journal.SourcesFound(1, _TABLE, _TABLE, 90, 77)
 ENDED = (journal.LoopEnded(Convergence.CONVERGED, 1), journal.Finished(1))
 
 

@@ -16,6 +16,7 @@ from alignsvc.domain.geometry import TangentPlane
 from alignsvc.domain.outcome import ExitCode, Status
 from alignsvc.errors import ConfigError
 from alignsvc.io.journal import ExposureEnded, HeaderApplied
+from alignsvc.run.planning.copies import copies_among
 from alignsvc.run.planning.making import make_plan, with_starts
 from alignsvc.run.planning.plan import Plan, comparable, no_usable_exposure
 from alignsvc.run.planning.unchanged import difference, refuse_corrected
@@ -161,6 +162,53 @@ def test_every_exposure_has_a_grid_or_an_end(inputs: Path) -> None:
     }
     assert [header.ref.id for header in plan.headers] == ["exp000", "exp001", "exp002", "twin"]
     assert plan.is_usable and plan.exit_code is ExitCode.SOME_FAILED
+
+
+def twin_of(inputs: Path, **cards: object) -> Plan:
+    """Return the plan of exposures one of which is there twice, under headers that differ."""
+    shutil.copy(inputs / "exp001.fits", inputs / "twin.fits")
+    for name, value in {"OBJECT": "another hand", **cards}.items():
+        fits.setval(inputs / "twin.fits", name, value=value)
+    return plan_of(inputs)
+
+
+def test_exposures_taken_at_once_at_one_place_are_named_as_perhaps_one(inputs: Path) -> None:
+    assert not any("same time" in note for note in plan_of(inputs).notes)
+    plan = twin_of(inputs, CRPIX1=35.0)
+    (said,) = (note for note in plan.notes if "same time" in note)
+    assert "twin and exp001;" in said and "exp000" not in said
+    assert len(plan.exposures) == 4  # a user may mean it
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"CRVAL2": 2.203},  # a chip beside it
+        {"MJD-OBS": 60000.25},
+        {"EXPTIME": 90.0},
+        {"FILTER": "another"},
+    ],
+)
+def test_exposures_of_another_place_time_or_filter_are_others(
+    inputs: Path, cards: dict[str, object]
+) -> None:
+    assert not any("same time" in note for note in twin_of(inputs, **cards).notes)
+
+
+def test_a_date_without_a_time_of_day_tells_nothing(inputs: Path) -> None:
+    for file in inputs.glob("*.fits"):
+        fits.delval(file, "MJD-OBS")
+        fits.setval(file, "DATE-OBS", value="2024-05-01")
+    assert not any("same time" in note for note in plan_of(inputs).notes)
+
+
+def test_a_time_that_the_configuration_gives_makes_no_exposures_one(inputs: Path) -> None:
+    assert not any("same time" in note for note in plan_of(inputs, "images.mid_time=6e4").notes)
+
+
+def test_a_copy_is_told_with_the_first_exposure_of_its_pixels() -> None:
+    pixels = {"d": 2.0, "a": 1.0, "c": 1.0, "b": 2.0, "e": 1.0, "f": 3.0}
+    assert copies_among(pixels) == {"c": "a", "d": "b", "e": "a"}
 
 
 def test_without_a_usable_exposure_the_first_reasons_are_given(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ RAYS = RaysFound(2, 2, "tables/solved/2-rays.npz", "2")
 
 
 def found(pass_number: int) -> SourcesFound:
-    return SourcesFound(pass_number, TABLE, TABLE, TABLE, 10, 9)
+    return SourcesFound(pass_number, TABLE, TABLE, 10, 9)
 
 
 def detection(told: list[Event], generation: int = 9) -> Publication | None:

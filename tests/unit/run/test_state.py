@@ -143,7 +143,7 @@ def test_a_driver_goes_on_from_what_was_last_solved(events: list[Event], lost: l
 def test_what_a_solved_pass_knew_is_settled() -> None:
     end = ExposureEnded("a", Status.FAILED, "empty", "x")
     late = ExposureEnded("b", Status.FAILED, "empty", "y")
-    found = SourcesFound(1, TABLE, TABLE, TABLE, 9, 8)
+    found = SourcesFound(1, TABLE, TABLE, 9, 8)
     state = fold([PassStarted(1, True), end, found, Published(1), solved(1), late])
     assert dict(state.ended) == {"a": end, "b": late}
     assert dict(state.settled.ended) == {"a": end}

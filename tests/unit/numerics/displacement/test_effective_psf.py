@@ -219,6 +219,20 @@ class TestWhoIsAStar:
         assert found is not None
         assert found.fwhm_px == pytest.approx(1.75, rel=0.02)
 
+    @pytest.mark.parametrize("grid_per_chip_px", [0.5, 1.0, 1.3, 2.0, 9.0])
+    def test_a_few_are_told_as_all_are(self, grid_per_chip_px: float) -> None:
+        sources = self.sources(20, 1.9)
+        few = sources.select(np.array([3, 5, 21, 30]))
+        whole = SharpStars().among(sources, grid_per_chip_px)
+        found = SharpStars().told_by(sources).among(few, grid_per_chip_px)
+        assert (whole is None) == (found is None) == (grid_per_chip_px < 1)
+        if whole is not None and found is not None:
+            assert set(found.source) == set(whole.source).intersection(few.id)
+            assert set(found.calibrators) == set(whole.calibrators).intersection(few.id)
+            assert found.fwhm_px == whole.fwhm_px
+        # Four stars alone are too few to say so themselves.
+        assert SharpStars().among(few, grid_per_chip_px) is None
+
     def test_nobody_where_stars_are_too_few_to_be_told(self) -> None:
         assert SharpStars().among(self.sources(6, 1.9), 1.0) is None
 

@@ -21,17 +21,33 @@ METHOD = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
 FWHM = 4.0
 
 
-def measured(moved_px, search_px, flux=3e3, seed=0):
-    """Displacements and catalogue of 49 stars of a chip that lies elsewhere."""
+def scene(moved_px, flux=3e3, seed=0):
+    """A chip that lies elsewhere, the mosaic, and 49 stars."""
     rng = np.random.default_rng(seed)
     at, shape = positions(49, rng)
     there = stars(shape, Points(at.x - moved_px, at.y), flux, FWHM)
     view = view_of(there + rng.normal(size=shape))
-    reference = reference_of(stars(shape, at, flux, FWHM))
     # What 8 exposures and this one promise, for a noise of 1.
     snr = np.full(49, 3 * flux / (2.0 * FWHM))
-    sources = replace(catalog(at, FWHM), snr=snr)
+    return view, reference_of(stars(shape, at, flux, FWHM)), replace(catalog(at, FWHM), snr=snr)
+
+
+def measured(moved_px, search_px, flux=3e3):
+    """Displacements and catalogue of such a chip."""
+    view, reference, sources = scene(moved_px, flux)
     return METHOD.searching(search_px)(view, reference, sources), sources
+
+
+def searched(moved_px):
+    """What the chip measures, searched farther if need be, and how often it was measured."""
+    view, reference, sources = scene(moved_px)
+    radii = []
+
+    def by(method):
+        radii.append(method.sizes.search_radius_px)
+        return method.on_chip(view, reference, sources)
+
+    return FartherSearch(FAR)(by, METHOD.searching(NEAR), sources), radii
 
 
 @given(st.floats(0, 100), st.integers(1, 20))
@@ -51,19 +67,28 @@ def test_later_passes_look_as_far_as_what_may_still_be_wrong():
 
 
 @pytest.mark.parametrize("moved_px", [0.0, 1.4, -2.6])
-def test_an_exposure_within_reach_is_measured_once(moved_px):
-    found, sources = measured(moved_px, NEAR)
-    assert not FartherSearch(FAR).is_wanted(found, sources)
+def test_a_chip_within_reach_is_measured_once(moved_px):
+    found, radii = searched(moved_px)
+    assert radii == [NEAR]
+    assert found.searched_px == NEAR
 
 
 @pytest.mark.parametrize("moved_px", [3.5, -5.0, 7.4])
-def test_an_exposure_that_went_astray_is_looked_for_farther_and_found(moved_px):
-    farther = FartherSearch(FAR)
-    found, sources = measured(moved_px, NEAR)
-    assert farther.is_wanted(found, sources)
-    again, _ = measured(moved_px, FAR)
-    assert farther.is_right(again, sources, NEAR)
-    assert np.median(again.dx[again.flags == 0]) == pytest.approx(moved_px, abs=0.02)
+def test_a_chip_that_went_astray_is_looked_for_farther_and_found(moved_px):
+    found, radii = searched(moved_px)
+    assert radii == [NEAR, FAR]
+    assert found.searched_px == FAR
+    displacements = found.displacements
+    sound = displacements.flags == 0
+    assert sound.sum() > 40
+    assert np.median(displacements.dx[sound]) == pytest.approx(moved_px, abs=0.02)
+
+
+def test_a_chip_beyond_every_search_keeps_what_the_near_one_found():
+    found, radii = searched(13.0)
+    assert radii == [NEAR, FAR]
+    assert found.searched_px == NEAR
+    assert (found.displacements.flags == 0).sum() <= 2
 
 
 def test_faint_sources_that_a_search_misses_ask_for_no_other():

@@ -50,6 +50,15 @@ def several(sides: list[int], with_model: list[bool] | None = None) -> SourcePix
     return SourcePixels.concatenate(parts)
 
 
+def test_models_are_as_large_as_cutouts_where_the_largest_of_these_has_none() -> None:
+    both = several([16, 24], with_model=[True, False])
+    assert both.model.shape == both.cutout.shape == (2, 24, 24)
+    kept = within_room(both, np.array([0, 1]), 10**6)
+    assert kept.model.shape == kept.cutout.shape
+    np.testing.assert_array_equal(kept.model[0], kept.cutout[0])
+    assert np.isnan(kept.model[1]).all()
+
+
 def test_a_wide_source_that_would_take_the_room_of_many_is_left_out() -> None:
     many = several([16, 96, 16, 16])
     room = len(bytes_from_table(many.select(np.array([0, 2, 3])).without_frames(many.widths[0])))

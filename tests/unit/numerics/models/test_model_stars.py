@@ -204,3 +204,11 @@ def test_saturated_and_wide_sources_are_no_calibrators() -> None:
     assert chosen.calibrators.tolist() == list(range(3, n))
     assert chosen.fwhm_px == 2.0
     assert ModelStars().among(replace(catalog, snr=one), 2.0) is None
+    # One that is given alone is what it is among all.
+    told = ModelStars().told_by(catalog)
+    for one_of_them in range(n):
+        found = told.among(catalog.select(np.array([one_of_them])), 2.0)
+        assert found is not None
+        assert found.calibrators.tolist() == ([one_of_them] if one_of_them > 2 else [])
+        assert (found.fwhm_px, found.spread_px) == (chosen.fwhm_px, chosen.spread_px)
+    assert ModelStars().told_by(replace(catalog, snr=one)).among(catalog, 2.0) is None

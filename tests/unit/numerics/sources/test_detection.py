@@ -42,9 +42,9 @@ def field():
     return truth, mosaic_of(image, weight)
 
 
-def with_final_ids(labels, segments):
+def with_final_ids(labels, sources):
     """Return labels as the ids of their sources, -1 where no catalogue has the source."""
-    ids = dict(zip(segments.segment.tolist(), segments.id.tolist(), strict=True))
+    ids = dict(zip(sources.segment.tolist(), sources.catalog.id.tolist(), strict=True))
     found = np.unique(labels[labels != 0])
     final = np.array([0, *(ids.get(label, -1) for label in found.tolist())])
     return final[np.searchsorted(found, labels) + (labels != 0)]
@@ -54,7 +54,7 @@ def run(mosaic, tile, detector=DETECTOR):
     grid = grid_of(mosaic.box.shape, tile)
     parts = detect(mosaic, grid, detector, background_of(mosaic, grid, MosaicMesh()))
     sources = number_sources(parts)
-    return sources, with_final_ids(whole_segmentation(parts, grid), sources.segment_ids)
+    return sources, with_final_ids(whole_segmentation(parts, grid), sources)
 
 
 @pytest.fixture(scope="module")

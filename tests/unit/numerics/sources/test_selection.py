@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from alignsvc.numerics.sources.selection import FEWEST_TO_HOLD_OUT, held_out
+from alignsvc.numerics.sources.selection import FEWEST_TO_HOLD_OUT, HoldOut
 
 
 def some_snr(n: int) -> np.ndarray:
     return np.random.default_rng(1).lognormal(3.0, 1.0, n)
+
+
+def held_out(ids: np.ndarray, snr: np.ndarray, fraction: float) -> np.ndarray:
+    return HoldOut.among(snr, fraction)(ids, snr)
 
 
 def test_about_the_fraction_asked_for_is_held_out():
@@ -45,3 +49,10 @@ def test_a_source_without_a_signal_to_noise_ratio_draws_too():
     snr = some_snr(1000)
     snr[::2] = np.nan
     assert held_out(np.arange(1000), snr, 0.5)[::2].any()
+
+
+def test_a_source_has_the_same_lot_among_a_few_of_its_component_as_among_all():
+    ids, snr = np.arange(1000), some_snr(1000)
+    rule = HoldOut.among(snr, 0.3)
+    near = np.flatnonzero(ids % 40 == 7)
+    np.testing.assert_array_equal(rule(ids[near], snr[near]), rule(ids, snr)[near])
