@@ -11,7 +11,8 @@ SUMS = """
 import hashlib
 import numpy as np
 from alignsvc.domain.arrays import read_only
-from alignsvc.numerics.displacement.posed import Limits, stepped
+from alignsvc.numerics.displacement.informed import PixelNoise
+from alignsvc.numerics.displacement.steps import Limits, stepped
 from alignsvc.numerics.displacement.surface_sums import Boxes
 
 rng = np.random.default_rng(1)
@@ -23,11 +24,13 @@ def stars(side):
 
 weight = np.abs(stars(40))
 weight[:, :3] = weight[:, :, -2:] = 0
+weight = read_only(weight)
 boxes = Boxes.of(stars(40), weight)
+noise = PixelNoise(weight, read_only(np.abs(stars(40))), weight, np.float32(0.1))
 start, expected = read_only(rng.uniform(-1, 1, (20, 2))), read_only(np.zeros((20, 4)))
-found = stepped(start, (stars(60), stars(60)), boxes, expected, Limits(1e-3, 9.0, 9.0, 8))
+found = stepped(start, (stars(60), stars(60)), (boxes, noise), expected, Limits(1e-3, 9.0, 9.0, 8))
 assert np.isfinite(found.place).all()
-print(hashlib.sha256(found.place.tobytes()).hexdigest())
+print(hashlib.sha256(found.place.tobytes() + found.worth.flux.tobytes()).hexdigest())
 """
 
 
