@@ -21,7 +21,7 @@ import yaml
 from alignsvc.io import journal
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.objects import LocalObjects
-from alignsvc.simulation.settings import sky_settings
+from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
 
 SET = Path(__file__).resolve().parents[2] / "configs" / "simulations" / "dither20_full.yaml"
