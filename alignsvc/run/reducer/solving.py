@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from alignsvc.io.journal import ExposureEnded
 from alignsvc.numerics.solve.colour_terms import ColourTerms
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import footprint_of, hold_mean
+from alignsvc.numerics.solve.joint_fit import JointFit
 from alignsvc.numerics.solve.linear_fit import LinearFitter
 from alignsvc.numerics.solve.movement import Moved, movement_px
 from alignsvc.numerics.solve.steps import stepped
@@ -142,12 +144,7 @@ def _solved_jointly(
     fit = fitted.fit
     group = group.as_free_as(fit.geometries)
     if choice is not None:
-        free = [
-            geometry
-            for one, geometry in zip(group.members, fit.geometries, strict=True)
-            if not one.is_frozen
-        ]
-        tools.listener(events.Note(f"geometries chosen: {_counted(free)}"))
+        tools.listener(events.Note(f"geometries chosen: {_counted(group, fit.geometries)}"))
     inflation = inflation_of(fit)
     failed = {end.exposure: end for end in fit.not_solved if end.exposure < len(group.members)}
     solved = [i for i in range(len(group.members)) if i not in failed]
@@ -170,13 +167,7 @@ def _solved_jointly(
             if found := fitted.chips.apart(i):
                 apart[one.id] = found
         corrections[one.id] = group.stepped(i, steps[i], covariance)
-        quality[one.id] = FitQuality(
-            len(held_out := column_of(group.factors, i, "held_out")),
-            int(fit.n_used[i]),
-            float(fit.rmse_arcsec[i] / group.scales_arcsec[i]),
-            float(fit.mae_arcsec[i] / group.scales_arcsec[i]),
-            int(held_out.sum()),
-        )
+        quality[one.id] = _quality(group, fit, i)
         if chips is not None and chips.cameras.first_column[i] >= 0:
             shifts[one.id] = chips.shifts_of(i, group.chips[i], corrections[one.id])
         old, new = group.chips[i], shifts.get(one.id)
@@ -207,10 +198,24 @@ def _terms_of(group: SolveGroup, found: ColourTerms | None) -> dict[str, ColourT
     return {one.id: found.of_exposure(i) for i, one in enumerate(group.members)}
 
 
-def _counted(geometries: Sequence[Geometry]) -> str:
-    """Return how many exposures have each geometry, as in '3 shift, 1 rscale'."""
-    counts = {geometry: geometries.count(geometry) for geometry in Geometry}
-    return ", ".join(f"{n} {geometry}" for geometry, n in counts.items() if n)
+def _quality(group: SolveGroup, fit: JointFit, i: int) -> FitQuality:
+    """Return how good the joint fit of an exposure is."""
+    held_out = column_of(group.factors, i, "held_out")
+    scale_arcsec = group.scales_arcsec[i]
+    return FitQuality(
+        len(held_out),
+        int(fit.n_used[i]),
+        float(fit.rmse_arcsec[i] / scale_arcsec),
+        float(fit.mae_arcsec[i] / scale_arcsec),
+        int(held_out.sum()),
+    )
+
+
+def _counted(group: SolveGroup, geometries: Sequence[Geometry]) -> str:
+    """Return how many exposures that may move have each geometry, as in '3 shift, 1 rscale'."""
+    both = zip(group.members, geometries, strict=True)
+    counts = Counter(geometry for one, geometry in both if not one.is_frozen)
+    return ", ".join(f"{counts[one]} {one}" for one in Geometry if counts[one])
 
 
 def _solved_independently(tools: Tools, group: SolveGroup) -> Solution:
