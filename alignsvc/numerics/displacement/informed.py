@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.numerics.compiled import compiled, compiled_sums
 from alignsvc.numerics.displacement.bands import fill_band
 from alignsvc.numerics.displacement.posed import eliminate, pose
@@ -21,7 +21,7 @@ from alignsvc.numerics.displacement.surface_sums import (
     workband,
     workspace,
 )
-from alignsvc.numerics.displacement.surfaces import SPARE, rows_apart
+from alignsvc.numerics.displacement.surfaces import SPARE, BandTuple, rows_apart
 
 #: How well the power of the template's noise is known: over the pixels of an aperture, a few
 #: hundred with neighbours that share noise, it scatters by a tenth, and its
@@ -74,7 +74,7 @@ class Informed(NamedTuple):
 
 def informed(
     shift: FloatArray,
-    splines: tuple[Float32Array, Float32Array],
+    splines: Splines,
     of: tuple[Boxes, PixelNoise],
     expected: FloatArray,
     frees_background: bool,
@@ -106,23 +106,38 @@ Known: TypeAlias = tuple[BoxTuple, NoiseTuple, FloatArray, bool]
 Room: TypeAlias = tuple[Workspace, Float32Array]
 #: The fields of `Informed`.
 Told: TypeAlias = tuple[FloatArray, BoolArray, FloatArray, FloatArray]
+#: Coefficients of instruments and templates, or of one of each.
+Splines: TypeAlias = tuple[Float32Array, Float32Array]
+#: Splines, extent and length of a box, margin about it, and expected products.
+Source: TypeAlias = tuple[Splines, tuple[IntArray, int], int, FloatArray]
+#: Where surfaces and sums are written.
+Desk: TypeAlias = tuple[Workspace, tuple[BandTuple, Float32Array, FloatArray]]
 
 
 @compiled
-def _informed(shift: FloatArray, splines: tuple[Float32Array, Float32Array], known: Known) -> Told:
+def _informed(shift: FloatArray, splines: Splines, known: Known) -> Told:
     """Return the fields of `Informed`."""
     boxes, (instrument, template) = known[0], splines
     n, side = boxes[0].shape[0], boxes[0].shape[1]
     margin = (template.shape[1] - side) // 2
-    told, room, band = nothing_told(n), room_of(side), workband()
-    found, sums = np.zeros((_N, _N + 1), np.float32), np.empty((_N, _N + 1))
+    told, room = nothing_told(n), room_of(side)
+    posed = workband(), np.zeros((_N, _N + 1), np.float32), np.empty((_N, _N + 1))
     for i in range(n):
-        fill_band(shift[i, 0], shift[i, 1], margin, band)
         box = boxes[2][i], boxes_laid_out(boxes, i, room[0][1])
-        sums_at(band, (instrument[i], template[i]), box, room[0], found)
-        doubled(found, sums)
-        tell(i, sums, known, room, told)
+        source = (instrument[i], template[i]), box, margin, known[2][i]
+        look(shift[i, 0], shift[i, 1], source, (room[0], posed))
+        tell(i, posed[2], known, room, told)
     return told
+
+
+@compiled
+def look(x: float, y: float, source: Source, desk: Desk) -> None:
+    """Write a source's surfaces and sums at a shift."""
+    splines, box, margin, _ = source
+    work, (band, found, sums) = desk
+    fill_band(x, y, margin, band)
+    sums_at(band, splines, box, work, found)
+    doubled(found, sums)
 
 
 @compiled

@@ -6,14 +6,17 @@ from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.bands import fill_band
 from alignsvc.numerics.displacement.informed import (
+    Desk,
     Informed,
     Known,
     PixelNoise,
+    Source,
+    Splines,
     Told,
+    look,
     nothing_told,
     room_of,
     tell,
@@ -21,13 +24,9 @@ from alignsvc.numerics.displacement.informed import (
 from alignsvc.numerics.displacement.posed import MOST_NOISE, eliminate, pose
 from alignsvc.numerics.displacement.surface_sums import (
     Boxes,
-    Workspace,
     boxes_laid_out,
-    doubled,
-    sums_at,
     workband,
 )
-from alignsvc.numerics.displacement.surfaces import BandTuple
 
 #: A step is cut to this: farther the template's slopes say nothing.
 _LONGEST_STEP_PX = 0.5
@@ -69,12 +68,11 @@ class Stepped(NamedTuple):
 
 
 _Limits: TypeAlias = tuple[float, float, float, int]
-_Splines: TypeAlias = tuple[Float32Array, Float32Array]
 
 
 def stepped(
     start: FloatArray,
-    splines: _Splines,
+    splines: Splines,
     of: tuple[Boxes, PixelNoise],
     expected: FloatArray,
     limits: Limits,
@@ -102,7 +100,7 @@ def stepped(
 
 @compiled
 def _stepped(
-    start: FloatArray, splines: _Splines, known: Known, limits: _Limits
+    start: FloatArray, splines: Splines, known: Known, limits: _Limits
 ) -> tuple[FloatArray, Told]:
     """Return places, and the fields of `Informed`."""
     boxes, (instrument, template) = known[0], splines
@@ -114,30 +112,14 @@ def _stepped(
         box = boxes[2][i], boxes_laid_out(boxes, i, room[0][1])
         source = (instrument[i], template[i]), box, margin, known[2][i]
         if not _follow(start[i], source, (room[0], posed), limits, place[i]):
-            _look(start[i, 0], start[i, 1], source, (room[0], posed))
+            look(start[i, 0], start[i, 1], source, (room[0], posed))
         tell(i, posed[2], known, room, told)
     return place, told
 
 
-#: Splines, extent and length of a box, margin about it, and expected products.
-_Source: TypeAlias = tuple[_Splines, tuple[IntArray, int], int, FloatArray]
-#: Where surfaces and sums are written.
-_Desk: TypeAlias = tuple[Workspace, tuple[BandTuple, Float32Array, FloatArray]]
-
-
-@compiled
-def _look(x: float, y: float, source: _Source, desk: _Desk) -> None:
-    """Write a source's surfaces and sums at a shift."""
-    splines, box, margin, _ = source
-    work, (band, found, sums) = desk
-    fill_band(x, y, margin, band)
-    sums_at(band, splines, box, work, found)
-    doubled(found, sums)
-
-
 @compiled
 def _follow(
-    start: FloatArray, source: _Source, desk: _Desk, limits: _Limits, place: FloatArray
+    start: FloatArray, source: Source, desk: Desk, limits: _Limits, place: FloatArray
 ) -> bool:
     """Write where a source's steps lead, and return whether they lead anywhere.
 
@@ -147,7 +129,7 @@ def _follow(
     sums, matrix = desk[1][2], np.empty((_N, _N))
     x, y, before = start[0], start[1], np.nan
     for iteration in range(max_iterations):
-        _look(x, y, source, desk)
+        look(x, y, source, desk)
         if not pose(sums, source[3], (MOST_NOISE, _FREE), matrix):
             return False
         solution = sums[:, _N].copy()
