@@ -138,6 +138,7 @@ class LocalBackend:
                     dashboard_address=f"{self._shown_on}:0",
                     scheduler_kwargs={"dashboard": False},  # see with_pages
                     memory_limit=self.worker_memory_bytes,
+                    preload=["alignsvc.engine.deaf_to_ctrl_c"],
                     security=security,
                     # What befalls workers is told by the executor's events, not by dask's logs.
                     silence_logs=logging.CRITICAL,
