@@ -123,7 +123,7 @@ class ListSourcesTask:
             raise DataError(
                 FailureKind.ALL_MASKED, f"exposure {self.exposure.id}: no pixel is usable"
             )
-        kept = SkyOfExposure(self.exposure, self.images, self.sky)(self.run, exposure)
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(self.run, lambda: exposure)
         listed = [self._listed(chip, kept.of_chip(index)) for index, chip in chips.items()]
         ra, dec, flux = (np.concatenate(column) for column in zip(*listed, strict=True))
         order = np.argsort(-flux, kind="stable")
