@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, hold_read_only
 
 #: Numbers of a galaxy's shape.
 SHAPE_NUMBERS = 4
@@ -67,8 +67,7 @@ class SourceKinds:
                 raise ValueError(f"kinds of sources: wanted {count} rows, found {lengths}")
         if np.any(np.diff(self.id) <= 0):
             raise ValueError("kinds of sources: ids are not in order, or not unique")
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def __len__(self) -> int:
         return len(self.id)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, hold_read_only
 from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
@@ -60,8 +60,7 @@ class SourceList:
     outline_chip: IntArray
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def __len__(self) -> int:
         return len(self.flux)

@@ -47,6 +47,8 @@ class Targets:
         Width, and half side of the box that holds the isophote.
     snr : float64, shape (n,)
         In the mosaic.
+    scale : float64, shape (n,)
+        Grid pixels along a pixel of the chip, at the source.
     """
 
     source: IntArray

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, read_only
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    IntArray,
+    contiguous,
+    hold_read_only,
+)
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
@@ -81,8 +87,7 @@ class CutoutStack:
     on_chip: BoolArray
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def __len__(self) -> int:
         return len(self.corner_x)

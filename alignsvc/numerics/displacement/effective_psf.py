@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erf
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, hold_read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.spline import Surface
 
@@ -50,8 +50,7 @@ class EffectivePsf:
     correction: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("sigma_px", "terms", "correction"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "sigma_px", "terms", "correction")
 
     def select(self, which: BoolArray | IntArray) -> EffectivePsf:
         """Return the PSF: all stars have the same."""

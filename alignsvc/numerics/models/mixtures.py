@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import FloatArray, hold_float64
 from alignsvc.numerics.models.ellipticity import ellipses
 from alignsvc.numerics.models.profile import Places, Profile
 
@@ -42,8 +42,7 @@ class GaussianMixture:
     covariance: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("flux", "covariance"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), np.float64)))
+        hold_float64(self, "flux", "covariance")
         if self.covariance.shape != (len(self.flux), 3):
             raise ValueError(
                 f"mixture of {len(self.flux)} Gaussians: wanted covariances "

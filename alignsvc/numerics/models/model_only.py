@@ -21,7 +21,8 @@ from alignsvc.numerics.displacement.pairs import PairStack
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.refine import Refined, judged
 from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.models.model_stars import ModelOnChip, ModelStars
+from alignsvc.numerics.models.model_on_chip import ModelOnChip
+from alignsvc.numerics.models.model_stars import ModelStars
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import FloatArray, hold_float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,5 +27,4 @@ class OddErrors:
     convention: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("light", "centre", "convention"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), np.float64)))
+        hold_float64(self, "light", "centre", "convention")

@@ -17,7 +17,13 @@ from typing import Protocol
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import (
+    BoolArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    hold_float64,
+)
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.effective_psf import pixel_gaussians
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
@@ -73,8 +79,7 @@ class OddPart:
     errors: OddErrors | None = None
 
     def __post_init__(self) -> None:
-        for name in ("sigma_px", "light", "centre"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), np.float64)))
+        hold_float64(self, "sigma_px", "light", "centre")
 
     def centre_of(self, on_chip: Points) -> FloatArray:
         """Return where stars are beside their centres of symmetry, (n, 2)."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import FloatArray, hold_read_only
 from alignsvc.errors import ConfigError
 
 #: Nodes of each rule, and the smallest FWHM [px] of a round star for which it is right to 1e-4 of
@@ -49,8 +49,7 @@ class PixelRule:
     weight: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("x", "y", "weight"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "x", "y", "weight")
 
 
 def nodes_for(fwhm_px: float, *, elliptical: bool) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, hold_float64
 from alignsvc.errors import ConfigError
 
 #: What columns are computed in. ``single`` takes little more than half of the time; values err by
@@ -57,8 +57,7 @@ class Places:
     side: int
 
     def __post_init__(self) -> None:
-        for name in ("x", "y"):
-            object.__setattr__(self, name, read_only(np.asarray(getattr(self, name), np.float64)))
+        hold_float64(self, "x", "y")
         if self.x.ndim != 1 or self.x.shape != self.y.shape:
             raise ValueError(f"places: wanted x, y (n,), found {self.x.shape}, {self.y.shape}")
         if self.side < 1:

@@ -21,6 +21,7 @@ from alignsvc.numerics.solve.common_errors import common_covariances
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
+from alignsvc.numerics.solve.inflation import inflation
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
@@ -45,8 +46,8 @@ class JointFit:
     steps : array, shape (n, 6)
         Changes of the six `PARAMETERS`, each in its exposure's own plane; 0 where not solved.
     covariances : array, shape (n, 6, 6)
-        In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have
-        it: multiply by ``max(1, chi2 / dof)`` if they are not trusted.
+        In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have it;
+        see `stated_covariance`.
     common_covariances : array, shape (n, 6, 6)
         What errors that rows have in common add to them: see `common_errors`. No residual tells
         of these, so that chi2 is nothing to multiply them by.
@@ -98,6 +99,17 @@ class JointFit:
     geometries: tuple[Geometry, ...]
     prior: ShapePrior
     solved: Solved
+
+    @property
+    def inflation(self) -> float:
+        """By which variances are larger than the factors' errors have them; at least 1."""
+        return inflation(self.chi2, self.dof)
+
+    def stated_covariance(self, index: int) -> FloatArray:
+        """Return the covariance of an exposure's correction, shape (6, 6)."""
+        own = self.inflation * self.covariances[index]
+        stated: FloatArray = own + self.common_covariances[index]
+        return stated
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from alignsvc.run.pictures.previewing import keep_before
 from alignsvc.run.planning.failed_fraction import require_enough
 from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.reducer.levelling import levelled
+from alignsvc.run.reducer.solution import Solution
 from alignsvc.run.reducer.solve_group import Measured
-from alignsvc.run.reducer.solving import Solution, frame_held, solve
+from alignsvc.run.reducer.solving import frame_held, solve
 from alignsvc.run.stages.cataloguing import find_sources
 from alignsvc.run.stages.history import (
     tell_missing,

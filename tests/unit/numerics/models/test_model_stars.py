@@ -14,7 +14,8 @@ from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
 from alignsvc.numerics.displacement.star_fit import ExpectedStep, StarFit, StarStack
 from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
-from alignsvc.numerics.models.model_stars import ModelStars, inflated
+from alignsvc.numerics.models.model_on_chip import inflated
+from alignsvc.numerics.models.model_stars import ModelStars
 from alignsvc.numerics.models.neighbours import Neighbours
 from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.profiles.gaussian import Gaussian

@@ -19,7 +19,7 @@ from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.galaxies.sersic import Sersic
 from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip
 from alignsvc.numerics.models.mixtures import mixture_of
-from alignsvc.numerics.models.model_stars import inflated
+from alignsvc.numerics.models.model_on_chip import inflated
 from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.profiles.convolved import Convolved
 from alignsvc.numerics.models.profiles.moffat import Moffat
