@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +151,9 @@ def test_each_exposure_but_the_first_is_there_when_its_task_begins(
 def test_a_worker_that_dies_with_what_it_read_ahead_costs_no_other_task_anything(
     site: Site, tmp_path: Path
 ) -> None:
-    tasks = tasks_of(site, tmp_path / "marks", Deadly)
+    deadly, *others = tasks_of(site, tmp_path / "marks", Deadly)
+    # Which of them come next once a worker has died is dask's business.
+    tasks = [deadly, *(replace(one, until=tmp_path) for one in others)]
     context = RunContext(LocalObjects(tmp_path / "run"))
     with cluster_backend("local", {"workers": 1})(context) as executor:
         outcomes = {one.key.subject: one for one in executor.run(tasks)}
