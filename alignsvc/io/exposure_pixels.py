@@ -17,6 +17,7 @@ from alignsvc.io.exposure_headers import ExposureHeader, describe, fingerprint
 from alignsvc.io.exposure_planes import OpenFiles, weight_type_of
 from alignsvc.io.fits_planes import Plane, read_flags, read_plane
 from alignsvc.io.image_settings import ImageSettings, WeightType
+from alignsvc.io.inputs_ahead import inputs_ahead
 from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.numerics.resampling.bad_pixels import mark_bad
 from alignsvc.reasons import FailureKind
@@ -104,11 +105,16 @@ class OpenExposure:
         return OpenChip(ref.name, wcs, facts.gain, variance, science, facts.saturation, bad)
 
     def chips(self, indices: Sequence[int]) -> Iterator[OpenChip]:
-        """Yield chips by their indices; a far one is on its way while the last is worked on."""
+        """Yield chips by their indices; what lies far away is on its way while one is worked on.
+
+        That is the next chip; when the last one is there, the exposure that comes next.
+        """
         self._ask_for(indices[:1])
         for k, index in enumerate(indices):
             chip = self.chip(index)
             self._ask_for(indices[k + 1 : k + 2])
+            if k + 1 == len(indices):
+                inputs_ahead().go_on()
             yield chip
 
     def _ask_for(self, indices: Sequence[int]) -> None:

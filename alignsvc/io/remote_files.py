@@ -18,6 +18,7 @@ from obstore import exceptions
 
 from alignsvc.errors import ConfigError, DataError, RunStoreError, TransientError
 from alignsvc.io.buckets import BucketObjects, Purpose
+from alignsvc.io.inputs_ahead import inputs_ahead
 from alignsvc.io.places import STORE_SCHEMES, UrlPlace
 from alignsvc.io.remote_ranges import RangeStream, RemoteFile, asked, buffered
 from alignsvc.reasons import FailureKind
@@ -35,7 +36,7 @@ def raw_remote(file: RemoteFile) -> Iterator[BinaryIO]:
     DataError
         CHANGED: another version of the file has taken its place.
     """
-    with buffered(RangeStream(file)) as stream:
+    with buffered(inputs_ahead().take(file) or RangeStream(file)) as stream:
         try:
             stream.peek(1)
         except exceptions.NotSupportedError:

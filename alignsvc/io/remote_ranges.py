@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NoReturn
@@ -26,7 +26,7 @@ from alignsvc.io.bucket_clients import (
     refusal,
 )
 from alignsvc.io.places import UrlPlace
-from alignsvc.io.reading_ahead import read_ahead
+from alignsvc.io.reading_ahead import Readers, read_ahead
 from alignsvc.reasons import FailureKind
 
 #: Read ahead while headers are read.
@@ -249,10 +249,10 @@ def _parts(start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 @lru_cache(maxsize=1)
-def _readers(process: int) -> ThreadPoolExecutor:
+def _readers(process: int) -> Readers:
     """Return the threads of a process that read what is wanted soon: a fork inherits none."""
     del process
-    return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reading inputs")
+    return Readers(_AT_ONCE)
 
 
 def asked(file: RemoteFile, part: tuple[int, int] | None) -> bytes:

@@ -110,6 +110,11 @@ class ListSourcesTask:
         digest = digest_of("list_sources", self.exposure, *settings)
         return TaskKey("list_sources", self.exposure.id, digest)
 
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.exposure
+
     def __call__(self) -> TaskOutcome:
         """Write the list."""
         exposure = read_exposure(self.exposure, self.images)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
@@ -164,6 +165,11 @@ class MeasureTask:
         settings = (how, self.factors, self.against_all)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
+
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.view.exposure
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""
