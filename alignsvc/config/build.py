@@ -53,7 +53,7 @@ from alignsvc.registry import Registry
 T = TypeVar("T")
 
 #: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
-#: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
+#: count as overlapping, and the grid has this much room. Headers as they come are off by 2 px.
 AUTO_SEARCH_RADIUS_PX = 8
 #: Ways to measure, and the settings of each.
 _METHODS: dict[str, tuple[str, ...]] = {
