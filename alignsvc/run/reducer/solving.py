@@ -28,6 +28,7 @@ from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.records import events
 from alignsvc.run.reducer.chips import notes_on_chips, totals_of
 from alignsvc.run.reducer.joint_solving import error_floor, inflation_of, jointly_fitted
+from alignsvc.run.reducer.rejections import with_rejections
 from alignsvc.run.reducer.solve_group import Measured, SolveGroup, group_of, samples_of
 from alignsvc.run.reducer.steps_taken import (
     LEAST_SIGNIFICANT,
@@ -131,6 +132,7 @@ def solve(
             if one_by_one
             else _solved_jointly(tools, group, references.get(grid.component), choice)
         )
+        found = replace(found, ended=with_rejections(tools, measured, found.ended))
         n_known = len(set(solution.component.values()))
         renumbered = {name: n_known + k for name, k in found.component.items()}
         solution = solution.joined(replace(found, component=renumbered))
