@@ -172,10 +172,11 @@ class ExposureView:
             for index, chip in zip(indices, opened.chips(indices), strict=True):
                 sky = self.sky.again(kept.of_chip(index), chip.shape)
                 scale, offset = self.total_flux_scale, self.level.sky_offset
+                weight = sky_weight(f"{chip.name} of exposure {self.exposure.id}", sky, scale)
                 yield PlacedChip(
                     index,
                     calibrated(chip, sky, scale, offset, left_out.on_chip(index)),
-                    sky_weight(chip.name, sky, scale),
+                    weight,
                     self._pixel_map(index, chip.wcs),
                 )
 

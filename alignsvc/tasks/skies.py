@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray
-from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
+from alignsvc.domain.chip_sky import KeptSky, SkyEstimator, SkyModel
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.exposure import Exposure, ExposureRef
-from alignsvc.errors import DamagedProduct
+from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
+from alignsvc.errors import DamagedProduct, DataError
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import SKIES, RunLocations
 from alignsvc.io.places import Place
@@ -116,10 +116,17 @@ class SkyOfExposure:
         except DamagedProduct:
             pass  # nobody has measured it, or what was kept is damaged
         found = {
-            index: self.estimator(chip.pixels, chip.mask).kept
+            index: self._measured(chip).kept
             for index, chip in enumerate(read().chips)
             if not chip.mask.all()
         }
         skies = KeptSkies.of(found)
         write_table(objects, self.name, skies)
         return skies
+
+    def _measured(self, chip: Chip) -> SkyModel:
+        try:
+            return self.estimator(chip.pixels, chip.mask)
+        except DataError as error:
+            where = f"exposure {self.exposure.id}, chip {chip.name}"
+            raise DataError(error.kind, f"{where}: {error}") from error

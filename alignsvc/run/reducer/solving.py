@@ -18,6 +18,7 @@ from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.reducer.chips import totals_of
 from alignsvc.run.reducer.joint_solution import solved_jointly
 from alignsvc.run.reducer.joint_solving import error_floor
+from alignsvc.run.reducer.rejections import with_rejections
 from alignsvc.run.reducer.solution import NOTHING_SOLVED, Solution, largest_move_px, skipped
 from alignsvc.run.reducer.solve_group import Measured, SolveGroup, group_of, samples_of
 from alignsvc.run.stages.reference import GridReference
@@ -56,6 +57,7 @@ def solve(
             if one_by_one
             else solved_jointly(tools, group, references.get(grid.component), choice)
         )
+        found = replace(found, ended=with_rejections(tools, measured, found.ended))
         n_known = len(set(solution.component.values()))
         renumbered = {name: n_known + k for name, k in found.component.items()}
         solution = solution.joined(replace(found, component=renumbered))
