@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -42,7 +43,10 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Run the command that the shell gave, and end with the contract's exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.exit(exit_code(sys.argv[1:]))
+    code = exit_code(sys.argv[1:])
+    # To look through all that ends with this process, for garbage, takes 0.4 s after a run.
+    gc.freeze()
+    sys.exit(code)
 
 
 def exit_code(arguments: Sequence[str]) -> ExitCode:

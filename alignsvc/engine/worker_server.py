@@ -40,7 +40,7 @@ def begin_server() -> bool:
 
 def end_server() -> None:
     """Tell the server to end, and wait until it has, when no copy is left."""
-    forkserver._forkserver._stop()
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @contextmanager

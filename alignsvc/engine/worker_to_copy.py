@@ -10,20 +10,8 @@ import ctypes
 import gc
 import os
 import signal
+from importlib import import_module
 
-import distributed.nanny
-import distributed.worker
-
-import alignsvc.engine.dask_workers
-import alignsvc.tasks.detect
-import alignsvc.tasks.list_sources
-import alignsvc.tasks.match_sources
-import alignsvc.tasks.measure
-import alignsvc.tasks.merge
-import alignsvc.tasks.preview
-import alignsvc.tasks.reject
-import alignsvc.tasks.resample
-import alignsvc.tasks.skies  # noqa: F401
 from alignsvc.numerics.compiled import make_compiler_ready
 
 # From Linux's prctl.h.
@@ -32,6 +20,19 @@ _PR_SET_PDEATHSIG = 1
 #: Who has imported this: the server, also in its copies.
 _IMPORTED_IN = os.getpid()
 
+#: What a run as a user has it by default will need.
+_NEEDED = (
+    "distributed.nanny",
+    "alignsvc.engine.dask_workers",
+    *(f"alignsvc.tasks.{name}" for name in ("list_sources", "match_sources", "resample", "merge")),
+    *(f"alignsvc.tasks.{name}" for name in ("reject", "skies", "detect", "measure", "preview")),
+    "alignsvc.numerics.displacement.correlators.ncc",
+    "alignsvc.numerics.resampling.resamplers.drizzle",
+    "alignsvc.numerics.sources.skies.mesh",
+)
+
+for _name in _NEEDED:
+    import_module(_name)
 make_compiler_ready()
 # What is there by now stays: no copy need look through it for garbage, and so write to its pages.
 gc.collect()
