@@ -34,9 +34,11 @@ def announcing(task: Task) -> AbstractContextManager[None]:
 def next_in_queue(worker: Worker) -> FarFiles | None:
     """Return what the first task that waits on a worker reads; None if none waits.
 
-    Called outside of the worker's loop, which does the looking: the queue is its own.
+    Nothing where tasks run in several threads: what is read for one would be thrown away when
+    another begins. Called outside of the worker's loop, which looks, as the queue is its own.
     """
-
+    if worker.state.nthreads > 1:
+        return ()
     told: Future[Mapping[str, Any] | None] = Future()
 
     def look() -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.inputs_ahead import FarFiles, Working, far_files, inputs_ahead
+from alignsvc.io.remote_ranges import remote_file
 from alignsvc.reasons import FailureKind
 
 SHAPE = (600, 600)
@@ -194,3 +196,17 @@ def test_nothing_is_read_ahead_where_exposures_lie_on_a_disk(site: Site, tmp_pat
         read_exposure(near, PLAIN)
     assert not inputs_ahead().forget()
     assert b and not site.asked
+
+
+def test_nothing_is_read_ahead_of_a_server_that_names_no_version(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read could be of one version, and what is opened of the next."""
+    a, b = ref_of(site, "a"), ref_of(site, "b")
+    monkeypatch.setattr(
+        "alignsvc.io.inputs_ahead.remote_file", lambda place: replace(remote_file(place), etag=None)
+    )
+    site.asked.clear()
+    work_on(a, lambda: far_files(b), lambda: is_asked(site, "b"))
+    assert bytes_of(site, "b") == 0
+    np.testing.assert_array_equal(work_on(b), PIXELS["b"])
