@@ -21,11 +21,11 @@ from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
-from alignsvc.numerics.models.fitted_scene import FittedScene
-from alignsvc.numerics.models.scene_fit import SceneFitter
-from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
-from alignsvc.numerics.models.scene_modelling import fit_exposures
-from alignsvc.numerics.models.scene_settings import SceneSettings
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.modelling.scene_modelling import fit_exposures
+from alignsvc.numerics.models.modelling.scene_settings import SceneSettings
+from alignsvc.numerics.models.scene.scene_fit import SceneFitter
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.numerics.solve.steps import step_correction

@@ -29,11 +29,11 @@ from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
-from alignsvc.numerics.models.chip_profile import ProfileFromStars
-from alignsvc.numerics.models.model_only import OnlyModelStars
-from alignsvc.numerics.models.model_stars import ModelStars
-from alignsvc.numerics.models.mosaic_sources import MosaicSources
-from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
+from alignsvc.numerics.models.on_chip.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.on_chip.model_only import OnlyModelStars
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.on_chip.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.freedom import GeometryChoice

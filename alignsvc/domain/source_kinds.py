@@ -30,7 +30,7 @@ class SourceKinds:
         False: a star, which includes what is too faint to tell.
     shape : float64, shape (n, 4)
         Of galaxies: ln of the half-light radius [grid px], e1 and e2 along the grid's axes (see
-        `models/ellipticity.py`), Sersic's index; behind the mosaic's PSF less a Gaussian of
+        `models/light/ellipticity.py`), Sersic's index; behind the mosaic's PSF less a Gaussian of
         variance `narrowing_px2`. NaN for stars.
     narrowing_px2 : float64, shape (n,)
         Grid pixels squared. NaN for stars.

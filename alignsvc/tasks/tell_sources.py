@@ -13,8 +13,8 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations, table_name
 from alignsvc.io.tables import read_table, write_table
-from alignsvc.numerics.models.mosaic_image import PartOfMosaic, mosaic_image
-from alignsvc.numerics.models.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.on_chip.mosaic_image import PartOfMosaic, mosaic_image
+from alignsvc.numerics.models.on_chip.mosaic_sources import MosaicSources
 from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import MosaicCut
 from alignsvc.numerics.sources.filters import within

@@ -19,7 +19,7 @@ from alignsvc.numerics.displacement.psf_matching import PsfMatching
 from alignsvc.numerics.displacement.refine import TemplateFit
 from alignsvc.numerics.displacement.sharp_stars import SharpStars
 from alignsvc.numerics.displacement.sizes import SizeClasses
-from alignsvc.numerics.models.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
 
 FITTED = CorrelationMeasurement(
     CORRELATORS.build("ncc", {}),

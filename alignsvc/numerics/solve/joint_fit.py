@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -303,16 +304,9 @@ def _result(
     significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
-    rows = solved.rows
-    left = rows.residual - rows.moves(solved.phi)
-    left -= rows.offsets_of(left)[rows.key]
-    chi2, weight = 0.0, np.empty(len(rows))
-    for some in parts_of(len(rows), _CHI2_ROWS):
-        information = rows.information(some)
-        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
-        weight[some] = np.trace(information, axis1=1, axis2=2)
+    rows, left = solved.rows, _left_over(solved)
     exposure = stacked.exposure[rows.index]
-    rmse, mae = _scatter(exposure, left, weight, stacked.n_exposures)
+    rmse, mae = _scatter(exposure, left.residual, left.weight, stacked.n_exposures)
     fitted = 2 * rows.n_keys + int(n_free[solved.movers].sum()) - solved.system.border.shape[0]
     return JointFit(
         steps=read_only(steps),
@@ -325,7 +319,7 @@ def _result(
         component=read_only(solved.selection.label[:n]),
         gauges=_gauges(problem, solved.selection),
         n_used=read_only(np.bincount(exposure, minlength=stacked.n_exposures)[:n]),
-        chi2=chi2,
+        chi2=left.chi2,
         dof=2 * len(rows) - fitted,
         floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
@@ -333,6 +327,26 @@ def _result(
         prior=problem.prior,
         solved=solved,
     )
+
+
+class _Left(NamedTuple):
+    """What a solution leaves of each row, (n, 2); the row's weight, (n,); and chi2 of all."""
+
+    residual: FloatArray
+    weight: FloatArray
+    chi2: float
+
+
+def _left_over(solved: Solved) -> _Left:
+    rows = solved.rows
+    left = rows.residual - rows.moves(solved.phi)
+    left -= rows.offsets_of(left)[rows.key]
+    chi2, weight = 0.0, np.empty(len(rows))
+    for some in parts_of(len(rows), _CHI2_ROWS):
+        information = rows.information(some)
+        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
+        weight[some] = np.trace(information, axis1=1, axis2=2)
+    return _Left(left, weight, chi2)
 
 
 def _gauges(problem: JointProblem, selection: Selection) -> tuple[GaugeKind, ...]:

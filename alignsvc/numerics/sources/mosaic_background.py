@@ -129,6 +129,9 @@ class MosaicMesh:
         ----------
         mosaic : Contribution
             Must hold `box_for(core, grid)`.
+        core : PixelBox
+            Of the grid.
+        grid : MosaicGrid
         """
         box = self.box_for(core, grid)
         if box.intersect(mosaic.box) != box:
