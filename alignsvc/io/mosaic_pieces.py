@@ -14,6 +14,7 @@ from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
 from alignsvc.io.tiled_arrays import DamagedChunk, OpenTiles, Piece
+from alignsvc.numerics.resampling.coadd import Contribution
 
 
 def whole_tile(tile: TileId, box: PixelBox) -> Piece:
@@ -70,6 +71,12 @@ class OpenPlanes:
 
     grid: MosaicGrid
     arrays: Sequence[OpenTiles]
+
+    def sums(self, box: PixelBox) -> Contribution:
+        """Return numerator and weight, which these planes must be, within a box cut to the grid."""
+        box = box.intersect(self.grid.box)
+        numerator, weight = (self.cut(array, box) for array in self.arrays)
+        return Contribution(box, numerator, weight)
 
     def cut(self, array: OpenTiles, box: PixelBox) -> NDArray[Any]:
         """Return what one of them has within a box of the grid."""

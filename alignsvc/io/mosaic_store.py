@@ -154,7 +154,8 @@ class MosaicStore:
         place = [(tile.row, tile.column)]
         try:
             arrays = self._opened(generation, tile.component, SUMS).arrays
-            return _joined(one for array in arrays for one in array.checksums(place))
+            each = self.objects.each(lambda array: [*array.checksums(place)], arrays, len(arrays))
+            return _joined(one for checksums in each for one in checksums)
         except DamagedChunk as error:
             raise missing_tile(generation, tile, str(error)) from error
 
@@ -167,10 +168,8 @@ class MosaicStore:
             A tile that shares a pixel with the box is missing or damaged; it is named.
         """
         opened = self._opened(generation, component, SUMS)
-        box = box.intersect(opened.grid.box)
         with naming_tile(generation, component):
-            numerator, weight = (opened.cut(array, box) for array in opened.arrays)
-        return Contribution(box, numerator, weight)
+            return opened.sums(box)
 
     def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
         """Yield the sums of each tile on which a box lies: whole rows, as they lie there.
@@ -188,8 +187,9 @@ class MosaicStore:
 
     def read_tile(self, generation: int, tile: TileId) -> Contribution:
         """Return a whole tile; RunStoreError if it is missing or damaged."""
-        box = self.grid(generation, tile.component).tile_box(tile)
-        return self.read(generation, tile.component, box)
+        opened = self._opened(generation, tile.component, SUMS)
+        with naming_tile(generation, tile.component):
+            return opened.sums(opened.grid.tile_box(tile))
 
     def is_tile(self, generation: int, tile: TileId, checksum: str) -> bool:
         """Whether the tile is there, as it was when it had this checksum; it is read."""
@@ -202,10 +202,11 @@ class MosaicStore:
 
     def has_tile(self, generation: int, tile: TileId) -> bool:
         """Whether both planes of the tile have been written."""
-        return all(
-            self._array(generation, tile.component, name).has_chunk(tile.row, tile.column)
-            for name in SUMS
+        arrays = [self._array(generation, tile.component, name) for name in SUMS]
+        there = self.objects.each(
+            lambda array: array.has_chunk(tile.row, tile.column), arrays, len(arrays)
         )
+        return all(there)
 
     def has_segmentation(self, generation: int, tile: TileId) -> bool:
         """Whether the tile's map of source ids has been written."""
