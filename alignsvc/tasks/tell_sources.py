@@ -65,7 +65,7 @@ class TellSourcesTask:
         name, table = self.background.name, self.background.checksum
         background = read_table(objects, name, MosaicBackground, table)
         contributions = contribution_store(view.run)
-        saturated = as_mask((contributions.saturated(part.name) for part in view.parts), box)
+        saturated = as_mask(contributions.saturated_each(part.name for part in view.parts), box)
         cut = MosaicCut(view.grid, mosaic, background, saturated)
         on_box = replace(sources, x=sources.x - box.x0, y=sources.y - box.y0)
         kinds = self.model(mosaic_image(cut, self._parts(cut)), on_box).among(own)
