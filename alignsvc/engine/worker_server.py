@@ -8,12 +8,13 @@ it for workers.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 
 from alignsvc.engine.worker_environment import ONE_THREAD, PRE_SPAWN
 
@@ -28,6 +29,9 @@ def begin_server() -> bool:
     """
     if sys.platform != "linux":
         return False
+    atexit.unregister(_kill_server)
+    atexit.register(_kill_server)
+    resource_tracker.ensure_running()  # which would let interrupts through again, below
     forkserver.set_forkserver_preload([COPIED])
     wanted = {name: os.environ.get(name, value) for name, value in PRE_SPAWN.items()}
     with environment({**wanted, **ONE_THREAD}), _deaf():
@@ -41,6 +45,17 @@ def begin_server() -> bool:
 def end_server() -> None:
     """Tell the server to end, and wait until it has, when no copy is left."""
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+def _kill_server() -> None:
+    """End a server that nobody has used, whatever it does: who waits for our output waits for it.
+
+    Of copies that are left, it is the end too.
+    """
+    server = forkserver._forkserver
+    if server._forkserver_pid is not None:  # type: ignore[attr-defined]
+        os.kill(server._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        end_server()
 
 
 @contextmanager
