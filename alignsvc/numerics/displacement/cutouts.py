@@ -9,13 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import (
-    BoolArray,
-    Float32Array,
-    IntArray,
-    contiguous,
-    hold_read_only,
-)
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, contiguous, hold_read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.calibrate import CalibratedChip

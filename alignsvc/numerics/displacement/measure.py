@@ -16,11 +16,7 @@ from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.calibrators import CleanSources
 from alignsvc.numerics.displacement.chip_frames import ChipFrames, Chunk
 from alignsvc.numerics.displacement.chip_view import ChipView, Targets
-from alignsvc.numerics.displacement.circumstances import (
-    Found,
-    not_another,
-    not_dominated,
-)
+from alignsvc.numerics.displacement.circumstances import Found, not_another, not_dominated
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import Correlator
 from alignsvc.numerics.displacement.pairs import PairStack

@@ -17,13 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from alignsvc.domain.arrays import (
-    BoolArray,
-    Float32Array,
-    FloatArray,
-    IntArray,
-    hold_float64,
-)
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, hold_float64
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.effective_psf import pixel_gaussians
 from alignsvc.numerics.displacement.psf_from_stars import KnownStars
