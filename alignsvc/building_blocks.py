@@ -15,12 +15,12 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.io.scene_files import read_scene_exposures
-from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_view import ChipView
 from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 from alignsvc.numerics.models.modelling.scene_input import SceneExposure, SceneSources
 from alignsvc.numerics.models.modelling.scene_modelling import fit_exposures

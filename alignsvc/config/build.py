@@ -21,13 +21,13 @@ from alignsvc.io.image_settings import (
     WeightType,
     grouping,
 )
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS, Correlator
+from alignsvc.numerics.displacement.fitting.centroids import CatalogCentroids, WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sharp_stars import SharpStars
-from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.displacement.stars.sharp_stars import SharpStars
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
 from alignsvc.numerics.models.on_chip.chip_profile import ProfileFromStars
 from alignsvc.numerics.models.on_chip.model_only import OnlyModelStars

@@ -21,11 +21,11 @@ from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import table_is_whole, write_table
-from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.farther import FartherSearch
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_view import ChipView
 from alignsvc.numerics.displacement.worst_sources import WorstSources
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.resampling.others import Others

@@ -12,27 +12,27 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.blots import Reference
 from alignsvc.numerics.displacement.calibrators import CleanSources
-from alignsvc.numerics.displacement.chip_frames import ChipFrames, Chunk
-from alignsvc.numerics.displacement.chip_view import ChipView, Targets
-from alignsvc.numerics.displacement.circumstances import (
-    Found,
-    not_another,
-    not_dominated,
-)
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.peak import PolynomialPeak
+from alignsvc.numerics.displacement.fitting.refine import PeakAsFound, Refinement
+from alignsvc.numerics.displacement.fitting.seams import SeamFit
 from alignsvc.numerics.displacement.pictured import Pictured, pictured
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
-from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement
-from alignsvc.numerics.displacement.seams import SeamFit
-from alignsvc.numerics.displacement.sharp_stars import known_stars
-from alignsvc.numerics.displacement.sizes import SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
-from alignsvc.numerics.displacement.star_methods import LearntStars, StarMethod
+from alignsvc.numerics.displacement.stars.sharp_stars import known_stars
+from alignsvc.numerics.displacement.stars.star_methods import LearntStars, StarMethod
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_frames import ChipFrames, Chunk
+from alignsvc.numerics.displacement.windows.chip_view import ChipView, Targets
+from alignsvc.numerics.displacement.windows.circumstances import Found, not_another, not_dominated
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.psf_matching import (
+    MatchedSource,
+    MatchingKernel,
+    PsfMatching,
+)
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
 from alignsvc.numerics.displacement.worst_sources import Badness, WorstSources
 
 #: Trust below this is none.

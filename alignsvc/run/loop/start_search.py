@@ -43,12 +43,7 @@ from alignsvc.run.planning.making import place_of, plane_for
 from alignsvc.run.stages.running import Tools, run_stage
 from alignsvc.tasks.base import NOT_FINAL
 from alignsvc.tasks.list_sources import PIXELS, ListSourcesTask, SourceList
-from alignsvc.tasks.match_sources import (
-    ListedExposure,
-    MatchFrame,
-    MatchSourcesTask,
-    PairMatches,
-)
+from alignsvc.tasks.match_sources import ListedExposure, MatchFrame, MatchSourcesTask, PairMatches
 
 #: Stages of tasks that run before the first pass.
 LIST_STAGE, MATCH_STAGE = ("list_sources", "match_sources")

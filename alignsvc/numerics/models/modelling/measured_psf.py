@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.effective_psf import EffectivePsf
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromStars
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.stars.effective_psf import EffectivePsf
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars, PsfFromStars
+from alignsvc.numerics.displacement.stars.star_fit import StarFit, StarStack
 from alignsvc.numerics.models.modelling.star_stamps import Remainders, star_stamps
 from alignsvc.numerics.models.scene.scene import Scene
 from alignsvc.numerics.models.scene.scene_fit import SceneFit

@@ -15,9 +15,9 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.spline import Surface
-from alignsvc.numerics.displacement.star_fit import Psf, StarStack
+from alignsvc.numerics.displacement.splines.spline import Surface
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import Psf, StarStack
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.light.pixel_rules import nodes_for
 from alignsvc.numerics.models.light.profile import Places, Profile, ProfileColumns

@@ -13,10 +13,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.cutouts import cut
-from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, distance2
-from alignsvc.numerics.displacement.star_fit import FittedStars, StarStack
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, StarStack
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.displacement.windows.cutouts import cut
+from alignsvc.numerics.displacement.windows.pairs import SOFT_EDGE_PX, distance2
 from alignsvc.numerics.models.on_chip.group_fit import FittedGroups, GroupFit, StarGroups
 from alignsvc.numerics.models.on_chip.neighbours import Neighbours
 from alignsvc.numerics.models.on_chip.source_profiles import Companions, rows_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.windows.chip_view import Targets
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.close_sources import CloseSources, SkyOfChip, SourcesOnChip
 from alignsvc.numerics.models.on_chip.companions import CompanionSearch

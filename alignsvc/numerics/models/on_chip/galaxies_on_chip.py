@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.stars.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles
 
 #: Light of others is judged over boxes of this side, and is what exceeds so many times the noise.

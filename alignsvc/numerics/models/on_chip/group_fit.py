@@ -12,7 +12,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.star_fit import FittedStars, Psf, StarStack
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, Psf, StarStack
 
 #: A step is cut to this: farther the slopes of a sharp star say nothing.
 _LONGEST_STEP_PX = 0.3

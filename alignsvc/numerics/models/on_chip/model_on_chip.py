@@ -13,18 +13,18 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
-from alignsvc.numerics.displacement.centroids import on_catalogue, own_places
-from alignsvc.numerics.displacement.information import Information
-from alignsvc.numerics.displacement.pairs import PairStack
+from alignsvc.numerics.displacement.fitting.centroids import on_catalogue, own_places
+from alignsvc.numerics.displacement.fitting.information import Information
+from alignsvc.numerics.displacement.fitting.refine import Refined, judged
 from alignsvc.numerics.displacement.pictured import with_flux_and_sky
-from alignsvc.numerics.displacement.refine import Refined, judged
-from alignsvc.numerics.displacement.star_fit import (
+from alignsvc.numerics.displacement.stars.star_fit import (
     ExpectedStep,
     FittedStars,
     Psf,
     StarFit,
     StarStack,
 )
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.close_sources import CloseSources, SkyOfChip, SourcesOnChip
 from alignsvc.numerics.models.on_chip.galaxies_on_chip import GalaxiesOnChip

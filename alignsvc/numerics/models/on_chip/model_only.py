@@ -16,11 +16,11 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import ChipView, Targets
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.refine import Refined, judged
-from alignsvc.numerics.displacement.sharp_stars import StarClass
+from alignsvc.numerics.displacement.fitting.refine import Refined, judged
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.sharp_stars import StarClass
+from alignsvc.numerics.displacement.windows.chip_view import ChipView, Targets
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.on_chip.model_on_chip import ModelOnChip
 from alignsvc.numerics.models.on_chip.model_stars import ModelStars
 

@@ -17,10 +17,10 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import ChipView, Targets
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.displacement.star_fit import ExpectedStep, StarFit
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.sharp_stars import StarClass
+from alignsvc.numerics.displacement.stars.star_fit import ExpectedStep, StarFit
+from alignsvc.numerics.displacement.windows.chip_view import ChipView, Targets
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile, ProfileFromStars
 from alignsvc.numerics.models.on_chip.close_sources import CloseSources, SkyOfChip
 from alignsvc.numerics.models.on_chip.model_on_chip import ModelOnChip

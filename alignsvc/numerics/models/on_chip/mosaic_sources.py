@@ -17,11 +17,11 @@ from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.source_kinds import SHAPE_NUMBERS, SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.cutouts import cut
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.sharp_stars import StarClass
-from alignsvc.numerics.displacement.star_fit import StarStack
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.sharp_stars import StarClass
+from alignsvc.numerics.displacement.stars.star_fit import StarStack
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.displacement.windows.cutouts import cut
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.close_sources import SkyOfChip, aperture, sides, some_of
 from alignsvc.numerics.models.on_chip.companion_stars import CompanionStars

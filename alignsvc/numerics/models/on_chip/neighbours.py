@@ -13,10 +13,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.cutouts import cut, pieces
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.displacement.windows.cutouts import cut, pieces
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 

@@ -17,18 +17,12 @@ from typing import Protocol
 
 import numpy as np
 
-from alignsvc.domain.arrays import (
-    BoolArray,
-    Float32Array,
-    FloatArray,
-    IntArray,
-    hold_float64,
-)
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray, hold_float64
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.effective_psf import pixel_gaussians
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.spline import Surface
-from alignsvc.numerics.displacement.star_fit import Psf, StarFit, StarStack
+from alignsvc.numerics.displacement.splines.spline import Surface
+from alignsvc.numerics.displacement.stars.effective_psf import pixel_gaussians
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import Psf, StarFit, StarStack
 from alignsvc.numerics.models.on_chip.chip_field import ChipField
 from alignsvc.numerics.models.on_chip.odd_errors import OddErrors
 from alignsvc.numerics.models.on_chip.smoothed_star import SmoothedStar, reach_px

@@ -27,8 +27,8 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.refine import CommonErrors
-from alignsvc.numerics.displacement.star_fit import FittedStars
+from alignsvc.numerics.displacement.fitting.refine import CommonErrors
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars
 from alignsvc.numerics.models.on_chip.odd_errors import OddErrors
 from alignsvc.numerics.models.on_chip.odd_part import LopsidedStars, slopes_of_gaussians
 from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles

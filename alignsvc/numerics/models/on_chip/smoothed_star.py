@@ -8,8 +8,8 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.spline import Surface
-from alignsvc.numerics.displacement.star_fit import Psf
+from alignsvc.numerics.displacement.splines.spline import Surface
+from alignsvc.numerics.displacement.stars.star_fit import Psf
 
 #: The narrowest window that a place is read with, in widths of the star: narrower ones are noise.
 _NARROWEST = 0.3

@@ -10,9 +10,9 @@ import numpy as np
 from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.source_kinds import SHAPE_NUMBERS, SourceKinds
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.spline import Surface
-from alignsvc.numerics.displacement.star_fit import Psf
+from alignsvc.numerics.displacement.splines.spline import Surface
+from alignsvc.numerics.displacement.stars.star_fit import Psf
+from alignsvc.numerics.displacement.windows.chip_view import Targets
 from alignsvc.numerics.models.galaxies.sersic import Sersic
 from alignsvc.numerics.models.light.ellipticity import mapped_shapes
 from alignsvc.numerics.models.light.mixtures import GaussianMixture, mixture_of

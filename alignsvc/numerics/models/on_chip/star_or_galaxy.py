@@ -14,7 +14,7 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.star_fit import Psf, StarFit, StarStack
+from alignsvc.numerics.displacement.stars.star_fit import Psf, StarFit, StarStack
 from alignsvc.numerics.models.light.shape_fit import ExpectedShape, Pixels, ShapeFit
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.source_profiles import galaxy_behind

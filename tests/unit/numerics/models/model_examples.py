@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from alignsvc.numerics.displacement.effective_psf import KNOTS, EffectivePsf
+from alignsvc.numerics.displacement.stars.effective_psf import KNOTS, EffectivePsf
 from alignsvc.numerics.models.galaxies import GALAXIES
 from alignsvc.numerics.models.light.mixtures import GaussianMixture, mixture_of
 from alignsvc.numerics.models.light.pixel_rules import narrowest

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.star_fit import StarStack
+from alignsvc.numerics.displacement.stars.star_fit import StarStack
+from alignsvc.numerics.displacement.windows.chip_view import Targets
 from alignsvc.numerics.models.light.profile import Places
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.close_sources import (

@@ -10,7 +10,7 @@ import pytest
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
+from alignsvc.numerics.displacement.windows.chip_view import Targets
 from alignsvc.numerics.models.light.ellipticity import mapped_shapes
 from alignsvc.numerics.models.on_chip.chip_profile import ProfileFromStars
 from alignsvc.numerics.models.on_chip.model_stars import ModelStars

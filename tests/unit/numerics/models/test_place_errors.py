@@ -9,9 +9,9 @@ import pytest
 from test_odd_part import HALF, SKY, SMOOTHED_PX, chip
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.refine import CommonErrors
-from alignsvc.numerics.displacement.star_fit import FittedStars, StarFit, StarStack
+from alignsvc.numerics.displacement.fitting.refine import CommonErrors
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, StarFit, StarStack
 from alignsvc.numerics.models.on_chip.chip_field import ChipField
 from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
 from alignsvc.numerics.models.on_chip.odd_errors import OddErrors

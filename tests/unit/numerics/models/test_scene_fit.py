@@ -29,13 +29,7 @@ from alignsvc.numerics.models.light.profile import Places, ProfileColumns, Shape
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
 from alignsvc.numerics.models.scene.parted_fit import PartedSceneFitter
 from alignsvc.numerics.models.scene.reweighting import CauchyWeights, ModelVariance
-from alignsvc.numerics.models.scene.scene import (
-    ExposureModel,
-    Scene,
-    SkyModel,
-    Sources,
-    Views,
-)
+from alignsvc.numerics.models.scene.scene import ExposureModel, Scene, SkyModel, Sources, Views
 from alignsvc.numerics.models.scene.scene_fit import SceneFit, SceneFitter
 from alignsvc.numerics.models.scene.scene_problem import SceneProblem
 from alignsvc.numerics.models.scene.scene_windows import LinearValues, SceneState, window_models

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.noise import NoiseTexture
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.star_fit import FittedStars, Psf, StarFit, StarStack
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, Psf, StarFit, StarStack
+from alignsvc.numerics.displacement.windows.noise import NoiseTexture
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.galaxies.sersic import Sersic
 from alignsvc.numerics.models.light.mixtures import mixture_of
 from alignsvc.numerics.models.light.profile import Places
