@@ -115,7 +115,13 @@ def tasks_of(site: Site, folder: Path, first: type[Sum] = Sum) -> list[Sum]:
 def dask_in_this_process(stack: ExitStack, context: RunContext) -> Executor:
     """Return an executor with one worker of one thread, which is a thread here."""
     cluster = stack.enter_context(
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+        )
     )
     client = stack.enter_context(cluster.get_client())
     return stack.enter_context(DaskExecutor(client, context, DaskSettings(), lambda: None))
