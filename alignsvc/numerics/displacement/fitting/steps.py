@@ -83,12 +83,8 @@ def stepped(
     ----------
     start : float64 array, shape (n, 2)
         x and y, pixels.
-    splines : tuple of float32 arrays, shape (n, template side, template side)
-        Coefficients of instruments and templates.
-    of : tuple
-        Boxes, and the noise of their pixels.
-    expected : float64 array, shape (n, 4)
-        Products of the template's noise with the instruments'.
+    splines, of, expected
+        As of `informed`.
     limits : Limits
     """
     boxes, noise = of
