@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -138,7 +138,7 @@ def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
         if all(chip.mask.all() for chip in chips):
             raise DataError(
                 FailureKind.ALL_MASKED,
-                f"exposure {ref.id}: {_paths(ref)}: {_why_masked(opened.files, ref)}",
+                f"exposure {ref.id}: {_paths(ref)}: {_why_masked(opened.files, ref, chips)}",
             )
     header = opened.header
     return Exposure(
@@ -204,11 +204,14 @@ def _paths(ref: ExposureRef) -> str:
     return ", ".join(dict.fromkeys(plane.uri for plane in planes if plane is not None))
 
 
-def _why_masked(files: OpenFiles, ref: ExposureRef) -> str:
+def _why_masked(files: OpenFiles, ref: ExposureRef, chips: Sequence[Chip]) -> str:
     science = [chip.science for chip in ref.chips]
     if not any(np.isfinite(read_plane(files[s.uri], s.hdu)).any() for s in science):
         return "all pixels are NaN, infinite or blank; leave it out"
+    saturated = sum(int(np.count_nonzero(chip.saturated)) for chip in chips)
+    part = saturated / sum(chip.mask.size for chip in chips)
     return (
-        "all pixels are flagged bad, saturated or without weight; leave it out, or mend "
-        "images.mask_bits, images.mask, images.weight or images.saturation"
+        f"all pixels are flagged bad, saturated ({100.0 * part:.0f} % of them are) or without "
+        "weight; leave it out, or mend images.mask_bits, images.mask, images.weight or "
+        "images.saturation"
     )
