@@ -52,6 +52,9 @@ from alignsvc.run.stages.reference import flagged_sources, reference_notes
 from alignsvc.run.stages.running import Tools
 from alignsvc.tasks.merge import mosaic_store
 
+#: Exposures that a sentence names.
+_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Written:
@@ -249,7 +252,8 @@ def _each_written(
     headers: Mapping[str, ExposureHeader],
     settings: HeaderSettings,
 ) -> _Written:
-    rows, files, notes = [], list[Place](), list[str]()
+    rows, files = [], list[Place]()
+    warnings: dict[str, list[str]] = {}
     for result in results:
         if result.status is not Status.ALIGNED or result.id not in headers:
             rows.append(result)
@@ -266,10 +270,20 @@ def _each_written(
             continue
         rows.append(result)
         files += written.files
-        notes += written.warnings
+        for text in dict.fromkeys(written.warnings):
+            warnings.setdefault(text, []).append(result.id)
         if settings.destination is Destination.IN_PLACE:
             journal_edit(tools.journal, headers[result.id], tools.plan.algorithms.images)
-    return _Written(tuple(rows), tuple(files), tuple(notes))
+    return _Written(tuple(rows), tuple(files), header_notes(warnings))
+
+
+def header_notes(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what was said while headers were written, each text once with whose it is."""
+    notes = []
+    for text, names in warnings.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        notes.append(f"header of {', '.join(names[:_NAMED])}{more}: {text}")
+    return tuple(notes)
 
 
 def _unwritable(result: ExposureResult, error: HeaderError) -> ExposureResult:
