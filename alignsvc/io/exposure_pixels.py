@@ -134,7 +134,7 @@ class OpenExposure:
         if all(chip.mask.all() for chip in chips):
             raise DataError(
                 FailureKind.ALL_MASKED,
-                f"exposure {self.ref.id}: {_paths(self.ref)}: {_why_masked(self.files, self.ref)}",
+                f"exposure {self.ref.id}: {_paths(self.ref)}: {_why_masked(self.files, self.ref, chips)}",
             )
         header = self.header
         return Exposure(
@@ -226,11 +226,14 @@ def _paths(ref: ExposureRef) -> str:
     return ", ".join(dict.fromkeys(plane.uri for chip in ref.chips for plane in chip.planes))
 
 
-def _why_masked(files: OpenFiles, ref: ExposureRef) -> str:
+def _why_masked(files: OpenFiles, ref: ExposureRef, chips: Sequence[Chip]) -> str:
     science = [chip.science for chip in ref.chips]
     if not any(np.isfinite(read_plane(files[s.uri], s.hdu)).any() for s in science):
         return "all pixels are NaN, infinite or blank; leave it out"
+    saturated = sum(int(np.count_nonzero(chip.saturated)) for chip in chips)
+    part = saturated / sum(chip.mask.size for chip in chips)
     return (
-        "all pixels are flagged bad, saturated or without weight; leave it out, or mend "
-        "images.mask_bits, images.mask, images.weight or images.saturation"
+        f"all pixels are flagged bad, saturated ({100.0 * part:.0f} % of them are) or without "
+        "weight; leave it out, or mend images.mask_bits, images.mask, images.weight or "
+        "images.saturation"
     )

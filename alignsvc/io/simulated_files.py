@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,24 @@ def write_extensions(path: Path, primary: Cards, planes: Sequence[ImagePlane]) -
         header = _header(plane.cards)
         hdus.append(fits.ImageHDU(plane.values, header=header, name=plane.name, ver=plane.version))
     _write(path, hdus)
+
+
+def require_ours(paths: Sequence[Path], simulated_object: str) -> None:
+    """Raise ConfigError if one of `paths` is a file that has another OBJECT: it may be data."""
+    for path in paths:
+        if path.exists() and _object_of(path) != simulated_object:
+            raise ConfigError(
+                f"simulate: {path} is there and is no simulated exposure; name another directory"
+            )
+
+
+def _object_of(path: Path) -> str | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return str(fits.getheader(path).get("OBJECT"))
+    except OSError:  # no FITS file
+        return None
 
 
 def write_truth(directory: Path, text: str) -> None:

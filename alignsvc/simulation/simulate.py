@@ -12,6 +12,7 @@ from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.errors import ConfigError
 from alignsvc.io.simulated_files import (
     ImagePlane,
+    require_ours,
     write_extensions,
     write_single_image,
     write_truth,
@@ -39,6 +40,8 @@ from alignsvc.simulation.sky import (
 from alignsvc.simulation.truth import Aberrations, ChipTruth, ExposureTruth, Truth, to_json
 from alignsvc.wording import counted
 
+#: What every simulated exposure says it is of.
+OBJECT = "simulated sky"
 _FIRST_MJD = 60000.0
 _ZERO_POINT = 25.0  #: magnitude that gives one electron per second
 
@@ -48,8 +51,14 @@ def simulate_to(directory: Path, settings: SkySettings) -> Truth:
 
     One exposure at a time is in memory. The truth is written last: where it stands, all files
     do.
+
+    Raises
+    ------
+    ConfigError
+        A file of that name is there, and no simulated exposure; nothing is written.
     """
     truth = draw_truth(settings)
+    require_ours([directory / exposure.file for exposure in truth.exposures], OBJECT)
     for index, exposure in enumerate(truth.exposures):
         images = expose_chips(settings, truth, index)
         _write_exposure(directory / exposure.file, settings, exposure, images)
@@ -222,7 +231,7 @@ def _exposure_cards(exposure: ExposureTruth) -> tuple[Card, ...]:
     start = datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=start_mjd)
     zero_point = _ZERO_POINT + 2.5 * math.log10(exposure.electrons_per_flux / exposure.gain)
     return (
-        ("OBJECT", "simulated sky"),
+        ("OBJECT", OBJECT),
         ("FILTER", "r"),
         ("EXPTIME", exposure.recorded_time_s),
         ("DATE-OBS", start.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]),

@@ -38,7 +38,7 @@ class FailurePanel {
         }, id[row]), " "]),
         more ? element("button", { type: "button", class: "more", onclick: () => { this.all.add(name); this.failures = null; this.update(); } }, `and ${more} more`) : "",
       ),
-      element("p", { class: "message" }, message[told] ? `${id[told]}: ${message[told]}` : ""),
+      element("p", { class: "message" }, message[told] ? (message[told].includes(id[told]) ? message[told] : `${id[told]}: ${message[told]}`) : ""),
     );
   }
 }

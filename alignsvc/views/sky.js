@@ -59,9 +59,14 @@ function skyMap(view) {
     on.pen.restore();
     if (longest > 0) {
       on.arrow(box.left + 12, box.top + 16, box.left + 12 + size, box.top + 16, COLOURS.strong);
+      const said = `${number(longest, 3)} mas`;
       on.pen.textAlign = "left";
+      // A rim keeps it legible where outlines run through it.
+      on.pen.strokeStyle = "#ffffff";
+      on.pen.lineWidth = 4;
+      on.pen.strokeText(said, box.left + 20 + size, box.top + 20);
       on.pen.fillStyle = "#333333";
-      on.pen.fillText(`${number(longest, 3)} mas`, box.left + 20 + size, box.top + 20);
+      on.pen.fillText(said, box.left + 20 + size, box.top + 20);
     }
   });
   plane.canvas.addEventListener("click", (event) => {

@@ -485,6 +485,18 @@ def test_a_sky_cannot_be_written_below_a_file(
     assert ended.code == 2 and "cannot be written" in ended.sentence
 
 
+def test_a_sky_is_not_written_over_a_file_of_somebody_elses(
+    tmp_path: Path, command: Command, small_sky: Path
+) -> None:
+    other = tmp_path / "exp001.fits"
+    shutil.copy(small_sky / "exp001.fits", other)
+    fits.setval(other, "OBJECT", value="M 31")
+    before = other.read_bytes()
+    ended = command("simulate", small_sky.parent / "sky.yaml", tmp_path)
+    assert ended.code == 2 and f"{other} is there and is no simulated exposure" in ended.sentence
+    assert other.read_bytes() == before and not (tmp_path / "exp000.fits").exists()
+
+
 def test_evaluation_without_truth_is_refused(
     finished: Workplace, command: Command, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from alignsvc.io.run_logs import LogKind, LogLine, LogSize, LogWriter, last_log_
 from alignsvc.run.planning.outlines import OUTLINES
 from alignsvc.run.seeing.parts import picture_json
 from alignsvc.run.seeing.picture import RunPicture, RunViewer
-from alignsvc.run.seeing.picture_json import _column
+from alignsvc.run.seeing.picture_json import _column, pass_json
 from alignsvc.run.status.run_status import RunStanding
 
 
@@ -78,6 +79,18 @@ def test_the_last_pass_is_what_the_table_of_corrections_says(
         )
     assert [one[3] for one in (told["passes"][0]["move_px"], told["exposures"]["ra"])] == [None] * 2
     assert told["held_out"]["verdict"][:3] == [rows[name].verdict.value for name in last.id]
+
+
+def test_an_exposure_that_no_source_measured_has_no_error_rather_than_one_of_0(
+    picture: RunPicture,
+) -> None:
+    last = picture.passes[-1]
+    unmeasured, errors = last.n_used.copy(), last.error_arcsec.copy()
+    unmeasured[1], errors[1] = 0, 0.0
+    columns = replace(last, n_used=unmeasured, error_arcsec=errors)
+    told = pass_json(columns, picture.outlines, [one.id for one in picture.exposures])
+    assert told["east_error_mas"][1] is None and told["north_error_mas"][1] is None
+    assert told["east_error_mas"][0] > 0.0
 
 
 def test_a_displacement_is_that_of_the_whole_map(picture: RunPicture) -> None:

@@ -30,6 +30,8 @@ from alignsvc.run.stages.running import Tools
 
 #: Exposures whose files are written at a time.
 _WRITERS = 4
+#: Exposures that a sentence names.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,7 @@ def each_written(
     """
     # In place, the journal says what a file became before the next one is touched.
     most = 1 if settings.destination is Destination.IN_PLACE else _WRITERS
-    ended: list[Written] = []
+    ended: list[_Ended] = []
     going: deque[_Begun] = deque()
     with ThreadPoolExecutor(most, "alignsvc-headers") as pool:
         try:
@@ -78,11 +80,24 @@ def each_written(
         finally:
             for one in going:
                 one.give_up()
+    warnings: dict[str, list[str]] = {}
+    for one in ended:
+        for text in dict.fromkeys(one.warnings):
+            warnings.setdefault(text, []).append(one.result.id)
     return Written(
-        tuple(row for one in ended for row in one.results),
+        tuple(one.result for one in ended),
         tuple(file for one in ended for file in one.files),
-        tuple(note for one in ended for note in one.notes),
+        header_notes(warnings),
     )
+
+
+def header_notes(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return what was said while headers were written, each text once with whose it is."""
+    notes = []
+    for text, names in warnings.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        notes.append(f"header of {', '.join(names[:_NAMED])}{more}: {text}")
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +115,15 @@ class _Begun:
             self.headers.close()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ended:
+    """An exposure whose headers are written, or that has none to write."""
+
+    result: ExposureResult
+    files: tuple[Place, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def _begun(
     pool: ThreadPoolExecutor,
     result: ExposureResult,
@@ -115,10 +139,10 @@ def _begun(
     return _Begun(result, header, headers, pool.submit(headers))
 
 
-def _ended(tools: Tools, begun: _Begun, settings: HeaderSettings) -> Written:
+def _ended(tools: Tools, begun: _Begun, settings: HeaderSettings) -> _Ended:
     """Return what was written of an exposure, when it is."""
     if begun.headers is None or begun.header is None:
-        return Written((begun.result,), (), ())
+        return _Ended(begun.result)
     try:
         begun.written.result()
     except FileNotWritten as error:
@@ -126,10 +150,10 @@ def _ended(tools: Tools, begun: _Begun, settings: HeaderSettings) -> Written:
             f"{error}; mend that and `alignsvc resume {tools.run}`: only the end is left to do"
         ) from error
     except HeaderError as error:
-        return Written((_unwritable(begun.result, error),), (), ())
+        return _Ended(_unwritable(begun.result, error))
     if settings.destination is Destination.IN_PLACE:
         journal_edit(tools.journal, begun.header, tools.plan.algorithms.images)
-    return Written((begun.result,), begun.headers.files, begun.headers.warnings)
+    return _Ended(begun.result, begun.headers.files, begun.headers.warnings)
 
 
 def _unwritable(result: ExposureResult, error: HeaderError) -> ExposureResult:

@@ -60,7 +60,7 @@ def _place(header: ExposureHeader, sound: Sequence[ExposureHeader], middles: Flo
     far_deg = 2.0 * math.degrees(math.asin(min(1.0, 0.5 * apart[nearest])))
     return (
         f"its header puts its middle at RA {float(own.ra):.5f} Dec {float(own.dec):+.5f}, "
-        f"{far_deg:.2g} deg from that of the nearest, {sound[nearest].ref.id}"
+        f"{far_deg:.3g} deg from that of the nearest, {sound[nearest].ref.id}"
     )
 
 

@@ -45,6 +45,8 @@ def trust_of(contents: ReportContents) -> TrustLines:
 
 def _heading(result: RunResult) -> str:
     ended = completion_of(result).value if result.ended_early else result.verdict.value
+    if not result.ended_early and not result.counts[Status.ALIGNED]:
+        ended = "no exposure is aligned"  # a loop that had nobody to move has converged on nothing
     return f"{ended.replace('_', ' ')}, exit {int(result.exit_code)}"
 
 

@@ -115,6 +115,9 @@ def pass_json(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> J
     """Return columns of exposures as JSON values, for each of `ids`, which are in order."""
     rows, n = _rows(columns.id, ids), len(ids)
     moved = columns.displacement_arcsec(outlines.middles_in_planes(columns.id))
+    # Nothing is known of an exposure that no source measured, were its errors written as 0.
+    is_measured = (columns.n_used > 0) | (columns.error_arcsec != 0.0).any(axis=1)
+    error_mas = np.where(is_measured[:, None], 1e3 * columns.error_arcsec, np.nan)
     return {
         "number": columns.number,
         "full": columns.is_full,
@@ -123,8 +126,8 @@ def pass_json(columns: PassColumns, outlines: Outlines, ids: Sequence[str]) -> J
         "move_px": _column(columns.move_px, rows, n),
         "east_mas": _column(1e3 * moved.x, rows, n),
         "north_mas": _column(1e3 * moved.y, rows, n),
-        "east_error_mas": _column(1e3 * columns.error_arcsec[:, 0], rows, n),
-        "north_error_mas": _column(1e3 * columns.error_arcsec[:, 1], rows, n),
+        "east_error_mas": _column(error_mas[:, 0], rows, n),
+        "north_error_mas": _column(error_mas[:, 1], rows, n),
         "rotation_arcsec": _column(3600.0 * columns.rotation_deg, rows, n),
         "rmse_px": _column(columns.rmse_px, rows, n),
         "used": _column(columns.n_used.astype(float), rows, n),

@@ -37,6 +37,7 @@ def _bad_files() -> list[tuple[str, FailureKind, str]]:
         ("flat", FailureKind.BAD_WCS, "cannot be used"),
         ("nan", FailureKind.ALL_MASKED, "NaN"),
         ("flagged", FailureKind.ALL_MASKED, "flagged"),
+        ("saturated", FailureKind.ALL_MASKED, "saturated (100 % of them are)"),
     ]
 
 
@@ -51,6 +52,7 @@ def _write_bad(path: Path, which: str) -> None:
         "sci_sky_less": [fits.ImageHDU(pixels_of(), name="SCI")],
         "flat": [image(pixels_of(), CD1_1=0.0)],
         "nan": [image(np.full(SHAPE, np.nan, np.float32))],
+        "saturated": [image(pixels_of() + np.float32(1e6), SATURATE=1000.0)],
         "flagged": [image(pixels_of(), "SCI"), image(np.ones(SHAPE, np.int16), "DQ")],
     }
     if which in hdus:

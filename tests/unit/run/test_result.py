@@ -17,6 +17,7 @@ from alignsvc.run.records.result import RunResult
 from alignsvc.run.report.contents import ReportContents
 from alignsvc.run.report.pages import report_html
 from alignsvc.run.report.summary import report_lines, result_json, result_lines
+from alignsvc.run.report.trust import trust_of
 
 TWO = (ChipApart("SCI,2", (0.3, -0.4), 0.01), ChipApart("SCI,4", (0.1, 0.0), 0.01))
 
@@ -58,6 +59,7 @@ def test_a_run_in_which_nobody_is_aligned_does_not_say_that_it_converged() -> No
     assert result_lines(found)[0] == "no exposure is aligned: 0 aligned, 1 skipped, 0 failed"
     told = json.loads(json.dumps(result_json(found), allow_nan=False))
     assert report_lines(told)[0].startswith("no exposure is aligned: 0 aligned, 1 skipped")
+    assert trust_of(ReportContents(found)).heading == "no exposure is aligned, exit 0"
 
 
 def test_without_such_chips_there_is_nothing_to_warn_of() -> None:
