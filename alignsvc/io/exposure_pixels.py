@@ -134,7 +134,8 @@ class OpenExposure:
         if all(chip.mask.all() for chip in chips):
             raise DataError(
                 FailureKind.ALL_MASKED,
-                f"exposure {self.ref.id}: {_paths(self.ref)}: {_why_masked(self.files, self.ref, chips)}",
+                f"exposure {self.ref.id}: {_paths(self.ref)}: "
+                f"{_why_masked(self.files, self.ref, chips)}",
             )
         header = self.header
         return Exposure(

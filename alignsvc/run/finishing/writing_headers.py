@@ -81,9 +81,9 @@ def each_written(
             for one in going:
                 one.give_up()
     warnings: dict[str, list[str]] = {}
-    for one in ended:
-        for text in dict.fromkeys(one.warnings):
-            warnings.setdefault(text, []).append(one.result.id)
+    for exposure in ended:
+        for text in dict.fromkeys(exposure.warnings):
+            warnings.setdefault(text, []).append(exposure.result.id)
     return Written(
         tuple(one.result for one in ended),
         tuple(file for one in ended for file in one.files),
