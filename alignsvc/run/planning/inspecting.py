@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import SkyPoints, middle_of, unit_vectors
 from alignsvc.domain.grid import MosaicGrid
@@ -41,7 +41,7 @@ def ended_alone(
     if not alone:
         return []
     reason = SkipReason.SINGLE_EXPOSURE if len(sound) == 1 else SkipReason.NO_OVERLAP
-    middles = unit_vectors(_joined([_middle(header) for header in sound]))
+    middles = cKDTree(unit_vectors(_joined([_middle(header) for header in sound])))
     ended = []
     for header in alone:
         text = f"exposure {header.ref.id}: {REASON_TEXT[reason]}"
@@ -51,16 +51,16 @@ def ended_alone(
     return ended
 
 
-def _place(header: ExposureHeader, sound: Sequence[ExposureHeader], middles: FloatArray) -> str:
+def _place(header: ExposureHeader, sound: Sequence[ExposureHeader], middles: cKDTree) -> str:
     """Return where an exposure lies, and how far off the nearest of the others."""
     own = _middle(header)
-    apart = np.linalg.norm(middles - unit_vectors(own), axis=1)
-    apart[[other.ref.id == header.ref.id for other in sound]] = np.inf
-    nearest = int(np.argmin(apart))
-    far_deg = 2.0 * math.degrees(math.asin(min(1.0, 0.5 * apart[nearest])))
+    apart, which = middles.query(unit_vectors(own), k=2)  # one of the two is itself
+    other = 1 if sound[which[0]].ref.id == header.ref.id else 0
+    nearest, chord = sound[which[other]], float(apart[other])
+    far_deg = 2.0 * math.degrees(math.asin(min(1.0, 0.5 * chord)))
     return (
         f"its header puts its middle at RA {float(own.ra):.5f} Dec {float(own.dec):+.5f}, "
-        f"{far_deg:.3g} deg from that of the nearest, {sound[nearest].ref.id}"
+        f"{far_deg:.3g} deg from that of the nearest, {nearest.ref.id}"
     )
 
 
