@@ -162,12 +162,15 @@ class RunContext:
     on_event : Listener
     preload : tuple of str
         Modules that a scheduler loads which is started for the run: what shows it.
+    has_own_process : bool
+        Whether nothing else goes on in this process: then it may be given what holds for all of it.
     """
 
     objects: ObjectStore
     run_id: str = "run"
     on_event: Listener = nobody_listens
     preload: tuple[str, ...] = ()
+    has_own_process: bool = False
 
 
 class Executor(Protocol):
@@ -232,6 +235,15 @@ class ClusterBackend(Protocol):
 
     def __call__(self, context: RunContext) -> Executor:
         """Return an executor that is ready, or say in an error why there is none."""
+        ...
+
+
+@runtime_checkable
+class BeginsEarly(Protocol):
+    """A backend that can begin what takes its time before a run is planned."""
+
+    def begin(self) -> None:
+        """Begin it, if that was not done; it ends with this process, which is the run's alone."""
         ...
 
 

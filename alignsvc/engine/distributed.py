@@ -10,6 +10,7 @@ listener's.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 
@@ -21,6 +22,7 @@ from alignsvc.engine.base import RunContext, ShownPages
 from alignsvc.engine.dask_workers import DaskSettings, DaskWorkers, always_hope
 from alignsvc.engine.run_pages import shown_pages
 from alignsvc.engine.stage import Stage
+from alignsvc.numerics.compiled import make_compiler_ready
 
 
 class DaskExecutor:
@@ -58,6 +60,8 @@ class DaskExecutor:
             link=settings.dashboard_link,
             timeout_s=settings.answer_timeout_s,
         )
+        # While workers work: else the first solve has all of them wait for it.
+        threading.Thread(target=make_compiler_ready, name="alignsvc-compiler").start()
 
     @property
     def workers(self) -> int:

@@ -18,6 +18,14 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
 }
 
+#: What the process of a worker must find when it begins.
+PRE_SPAWN = {
+    **HEAP_OF_A_WORKER,
+    **ONE_THREAD,
+    # A worker that is told to end in the middle of a heartbeat would print a traceback.
+    "DASK_LOGGING": "{'tornado.application': 'critical'}",
+}
+
 #: What the engine wants of dask (measured; see the engine's page in the design).
 DASK_SETTINGS = {
     # A task is given up when this many workers died under it and one more.
@@ -37,12 +45,7 @@ DASK_SETTINGS = {
     "distributed.admin.tick.interval": "500 ms",
     "distributed.admin.system-monitor.interval": "2 s",
     "distributed.worker.memory.monitor-interval": "500 ms",
-    "distributed.nanny.pre-spawn-environ": {
-        **HEAP_OF_A_WORKER,
-        **ONE_THREAD,
-        # A worker that is told to end in the middle of a heartbeat would print a traceback.
-        "DASK_LOGGING": "{'tornado.application': 'critical'}",
-    },
+    "distributed.nanny.pre-spawn-environ": PRE_SPAWN,
 }
 #: dask looks 15 s after a worker's death whether one of its name is there, and if not, ends its
 #: nanny for good: a worker that dies again, and is just then away, would never come back. Nannies

@@ -176,8 +176,7 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
 
 def fingerprint(files: OpenFiles, chips: tuple[ChipRef, ...]) -> str:
     """Return a digest of the sizes and header blocks of all files that hold `chips`."""
-    planes = [plane for chip in chips for plane in (chip.science, chip.weight, chip.mask)]
-    paths = dict.fromkeys(plane.uri for plane in planes if plane is not None)
+    paths = dict.fromkeys(plane.uri for chip in chips for plane in chip.planes)
     return digest_of(*((files[path].size, files[path].blocks.digest) for path in paths))
 
 

@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -34,10 +34,55 @@ _CHUNK = 1 << 20
 ExtensionSelector: TypeAlias = int | str | tuple[str, int]
 
 
-def write_copy(
-    source: Place, destination: Place, updates: Sequence[HeaderUpdate]
-) -> tuple[str, ...]:
-    """Write a copy of a FITS file with corrected headers; return warnings.
+@dataclass(frozen=True, slots=True, eq=False)
+class ToWrite:
+    """A file whose new headers are known: to be called once, in any thread, or closed.
+
+    Parameters
+    ----------
+    destination : Place
+    warnings : tuple of str
+    source : Place
+    stream : BinaryIO
+        Its bytes.
+    hdus : list of RawHdu
+    headers : mapping of int to bytes
+        New ones, by HDU.
+    closing : ExitStack
+        Closes the stream.
+    """
+
+    destination: Place
+    warnings: tuple[str, ...]
+    source: Place
+    stream: BinaryIO
+    hdus: list[RawHdu]
+    headers: Mapping[int, bytes]
+    closing: ExitStack
+
+    def __call__(self) -> None:
+        """Write the file, whole or not at all; in its own place, only if that changes it.
+
+        Raises
+        ------
+        HeaderError
+            It cannot be written, or the source is cut short; nothing was written.
+        """
+        with self.closing:
+            if self.destination != self.source or self._is_changed:
+                _write_whole(self.stream, self.hdus, self.headers, self.source, self.destination)
+
+    @property
+    def _is_changed(self) -> bool:
+        return any(self.hdus[index].header != header for index, header in self.headers.items())
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self.closing.close()
+
+
+def copy_to_write(source: Place, destination: Place, updates: Sequence[HeaderUpdate]) -> ToWrite:
+    """Return a copy of a FITS file with corrected headers, to be written.
 
     Parameters
     ----------
@@ -49,27 +94,37 @@ def write_copy(
     Raises
     ------
     HeaderError
-        A header cannot be written as asked, or the file is not sound; nothing was written.
+        A header cannot be written as asked, or the file is not sound.
     """
-    with _opened(source) as stream:
+    with ExitStack() as opening:
+        stream = opening.enter_context(_opened(source))
         hdus = _hdus(stream, source)
         headers, warnings = _edited_headers(stream, hdus, updates)
         if any(b"'ASDF" in hdu.header for hdu in hdus):
             warnings += ("the file's ASDF extension (gwcs) keeps the old WCS",)
-        _write_whole(stream, hdus, headers, source, destination)
-    return warnings
+        return ToWrite(destination, warnings, source, stream, hdus, headers, opening.pop_all())
 
 
-def write_in_place(path: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ...]:
-    """Correct the headers of a file in its place; return warnings.
+def write_copy(
+    source: Place, destination: Place, updates: Sequence[HeaderUpdate]
+) -> tuple[str, ...]:
+    """Write a `copy_to_write`, whose parameters and errors these are; return warnings."""
+    copy = copy_to_write(source, destination, updates)
+    copy()
+    return copy.warnings
+
+
+def in_place_to_write(path: Path, updates: Sequence[HeaderUpdate]) -> ToWrite:
+    """Return a file with corrected headers, to be written in its place.
 
     Raises
     ------
     HeaderError
-        As `write_copy`; or the file keeps its WCS in an ASDF extension too.
+        As `copy_to_write`; or the file keeps its WCS in an ASDF extension too.
     """
     path = path.resolve()
-    with _opened(path) as stream:
+    with ExitStack() as opening:
+        stream = opening.enter_context(_opened(path))
         hdus = _hdus(stream, path)
         if any(b"'ASDF" in hdu.header for hdu in hdus):
             raise HeaderError(
@@ -77,8 +132,14 @@ def write_in_place(path: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ..
                 "the header; set output.wcs: copy or head"
             )
         headers, warnings = _edited_headers(stream, hdus, updates)
-        _write_unless_same(stream, hdus, headers, path)
-    return warnings
+        return ToWrite(path, warnings, path, stream, hdus, headers, opening.pop_all())
+
+
+def write_in_place(path: Path, updates: Sequence[HeaderUpdate]) -> tuple[str, ...]:
+    """Write an `in_place_to_write`, whose parameters and errors these are; return warnings."""
+    edited_file = in_place_to_write(path, updates)
+    edited_file()
+    return edited_file.warnings
 
 
 def revert(path: Path) -> int:
@@ -103,7 +164,7 @@ def revert(path: Path) -> int:
                     headers[index] = restored(cards).to_bytes()
         if not headers:
             raise HeaderError(f"{path}: no header holds a correction of ours; nothing to revert")
-        _write_unless_same(stream, hdus, headers, path)
+        ToWrite(path, (), path, stream, hdus, headers, ExitStack())()
     return len(headers)
 
 
@@ -283,13 +344,6 @@ def _opened(path: Place) -> Iterator[BinaryIO]:
     except (OSError, EOFError) as error:
         what = getattr(error, "strerror", None) or error
         raise HeaderError(f"{path}: cannot be read: {what}") from error
-
-
-def _write_unless_same(
-    stream: BinaryIO, hdus: list[RawHdu], headers: Mapping[int, bytes], path: Path
-) -> None:
-    if any(hdus[index].header != header for index, header in headers.items()):
-        _write_whole(stream, hdus, headers, path, path)
 
 
 def _write_whole(

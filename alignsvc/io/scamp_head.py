@@ -44,17 +44,17 @@ def head_text(
     return b"".join(line.rstrip() + b"\n" for line in lines).decode("ascii")
 
 
-def write_head(
-    path: Place,
-    chips: Sequence[CelestialWcs],
-    provenance: Provenance | None = None,
-    flux_scale: float | None = None,
-) -> None:
-    """Write a .head file as `head_text` has it, whole or not at all; folders are made."""
-    content = head_text(chips, provenance, flux_scale).encode("ascii")
+def write_head(path: Place, text: str) -> None:
+    """Write a .head file, as `head_text` has it, whole or not at all; folders are made.
+
+    Raises
+    ------
+    HeaderError
+        It cannot be written.
+    """
     try:
         with replaced(path) as out:
-            out.write(content)
+            out.write(text.encode("ascii"))
     except OSError as error:
         raise not_written(path, error) from error
 

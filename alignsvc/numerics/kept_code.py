@@ -23,7 +23,9 @@ import numba
 from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from alignsvc.numerics.compile_turns import Turn, wait_for_turn
@@ -92,7 +94,7 @@ class KeptCode(NullCache):
         for folder in self._folders:
             data = _whole(folder / name)
             if data is not None:
-                return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301
+                return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301 - our own files
         return None
 
     def save_overload(self, sig: object, data: Any) -> None:
@@ -154,6 +156,12 @@ class KeptCode(NullCache):
         # What a function closes over has no name by which it could be told.
         is_known = file.exists() and function.__closure__ is None
         return folders_of(file) if is_known else ()
+
+
+def make_ready() -> None:
+    """Have numba look up all that it knows, before the first loop is looked for."""
+    with global_compiler_lock:
+        _make_ready(cpu_target.target_context)
 
 
 @cache

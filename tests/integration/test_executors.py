@@ -263,7 +263,9 @@ class Workshop:
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     backend = cluster_backend("local", {"workers": 2})
-    context = RunContext(LocalObjects(tmp_path_factory.mktemp("workshop")))
+    objects = LocalObjects(tmp_path_factory.mktemp("workshop"))
+    # Workers as the command line has them; how else they begin, see the drivers below.
+    context = RunContext(objects, has_own_process=True)
     with backend(context) as executor:
         assert isinstance(executor, DaskExecutor)
         yield Workshop(executor)
@@ -733,6 +735,43 @@ def test_a_worker_may_die_as_often_as_it_likes_and_is_back(
     assert parse_timedelta(timeout) > 1e8
 
 
+def the_server() -> psutil.Process:
+    """Return the process that workers are copies of."""
+    (server,) = (
+        one
+        for one in psutil.Process().children()
+        if any("multiprocessing.forkserver" in word for word in one.cmdline())
+    )
+    return server
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copies on Linux")
+def test_workers_are_copies_of_one_process_that_has_one_thread(workshop: Workshop) -> None:
+    workshop.shared._client.wait_for_workers(2, timeout=60)
+    workers = set(workshop.shared._client.run(os.getpid).values())
+    server = the_server()
+    assert workers <= {one.pid for one in server.children()}
+    assert server.num_threads() == 1  # else a copy may find locks that nobody opens any more
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copies on Linux")
+def test_workers_end_with_what_they_are_copies_of_and_others_come(
+    workshop: Workshop, tmp_path: Path, events: Events
+) -> None:
+    """The driver counts them as dead: where they lived on, two would do one's work."""
+    settings = DaskSettings(poll_s=0.2, answer_timeout_s=10.0)
+    executor = workshop.executor(tmp_path, events, settings)
+    workshop.shared._client.wait_for_workers(2, timeout=60)
+    before = [psutil.Process(pid) for pid in workshop.shared._client.run(os.getpid).values()]
+    outcomes = executor.run(Slow(n, tmp_path) for n in range(12))
+    done = [next(outcomes)]
+    the_server().kill()
+    done += outcomes
+    assert [outcome.is_ok for outcome in done] == [True] * 12
+    assert psutil.wait_procs(before, timeout=30)[1] == []
+    assert the_server().is_running()
+
+
 def test_workers_have_one_thread_for_linear_algebra(workshop: Workshop) -> None:
     found = workshop.shared._client.run(os.getenv, "OPENBLAS_NUM_THREADS")
     assert set(found.values()) == {"1"}
@@ -749,7 +788,8 @@ _DRIVER = """
 
     def main(kind):
         root = Path(sys.argv[2])
-        with cluster_backend("local", {"workers": 2})(RunContext(LocalObjects(root))) as executor:
+        context = RunContext(LocalObjects(root), has_own_process=sys.argv[4] == "copied")
+        with cluster_backend("local", {"workers": 2})(context) as executor:
             print("ready", flush=True)
             print(len(list(executor.run(kind(n, root) for n in range(4)))), flush=True)
 
@@ -758,13 +798,13 @@ _DRIVER = """
 """
 
 
-def start_driver(folder: Path, what: str) -> subprocess.Popen[str]:
+def start_driver(folder: Path, what: str, begun: str) -> subprocess.Popen[str]:
     """Start a driver in a process group of its own, as a terminal would."""
     script = folder / "drive.py"
     script.write_text(textwrap.dedent(_DRIVER))
     here = str(Path(__file__).parent)
     return subprocess.Popen(
-        [sys.executable, "-W", "error", str(script), here, str(folder), what],
+        [sys.executable, "-W", "error", str(script), here, str(folder), what, begun],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -799,18 +839,24 @@ def until(is_so: Callable[[], bool], limit_s: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_ends_without_a_word_on_stderr(tmp_path: Path) -> None:
-    driver = start_driver(tmp_path, "toys")
+#: How workers begin: each as a process that imports all, or as a copy of one that has.
+BEGUN = pytest.mark.parametrize("begun", ["spawned", "copied"])
+
+
+@BEGUN
+def test_a_run_ends_without_a_word_on_stderr(tmp_path: Path, begun: str) -> None:
+    driver = start_driver(tmp_path, "toys", begun)
     out, err = driver.communicate(timeout=60)
     assert (driver.returncode, out, err) == (0, "ready\n4\n", "")
     assert wait_until_gone(driver.pid, 30) == []
 
 
+@BEGUN
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
 def test_no_process_is_left_when_the_driver_is_stopped(
-    tmp_path: Path, blow: signal.Signals
+    tmp_path: Path, blow: signal.Signals, begun: str
 ) -> None:
-    driver = start_driver(tmp_path, "hung")
+    driver = start_driver(tmp_path, "hung", begun)
     assert driver.stdout is not None
     assert driver.stdout.readline() == "ready\n"
     until(lambda: bool(LocalObjects(tmp_path).list("hung/")))

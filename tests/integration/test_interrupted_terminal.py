@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HOLD = """
 import os, signal, sys
 from pathlib import Path
@@ -22,19 +24,44 @@ if __name__ == "__main__":
             print("interrupted", flush=True)
 """
 
+BEGIN = """
+import signal
+from alignsvc.engine.worker_server import begin_server
+
+assert begin_server()
+print("up", flush=True)
+try:
+    signal.pause()
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
 
 def test_workers_beside_their_driver_leave_the_interrupt_to_it(tmp_path: Path) -> None:
     script = tmp_path / "hold.py"
     script.write_text(HOLD)
-    held = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
+    assert interrupted(script, str(tmp_path)) == ("interrupted\n", "", 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are copies on Linux")
+def test_what_workers_are_copied_from_does_not_hear_it_while_it_imports(tmp_path: Path) -> None:
+    """Nor does who waits for the driver's output wait until all is imported."""
+    script = tmp_path / "begin.py"
+    script.write_text(BEGIN)
+    assert interrupted(script) == ("interrupted\n", "", 0)
+
+
+def interrupted(script: Path, *arguments: str) -> tuple[str, str, int]:
+    """Press Ctrl-C when a program says that it is up; return what it printed, and its code."""
+    program = subprocess.Popen(
+        [sys.executable, str(script), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    assert held.stdout is not None
-    assert held.stdout.readline() == "up\n"
-    os.killpg(held.pid, signal.SIGINT)
-    out, err = held.communicate(timeout=60)
-    assert (out, err, held.returncode) == ("interrupted\n", "", 0)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "up\n"
+    os.killpg(program.pid, signal.SIGINT)
+    out, err = program.communicate(timeout=60)
+    return out, err, program.returncode

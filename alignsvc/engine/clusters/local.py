@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import dask.config
+import distributed.utils
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from distributed.system import MEMORY_LIMIT
 
 from alignsvc.engine.base import RunContext
+from alignsvc.engine.bounded import within
 from alignsvc.engine.clusters import CLUSTERS
 from alignsvc.engine.dask_workers import TASK_TIMEOUT_S, DaskSettings
 from alignsvc.engine.distributed import DaskExecutor
@@ -25,9 +25,11 @@ from alignsvc.engine.memory_size import size_bytes
 from alignsvc.engine.run_pages import with_pages
 from alignsvc.engine.security import BY_DEFAULT, ClusterSecurity
 from alignsvc.engine.worker_environment import DASK_SETTINGS, KEEP_NANNIES, ONE_THREAD
+from alignsvc.engine.worker_server import COPIED, begin_server, end_server, environment
 from alignsvc.errors import ConfigError, ResourceError
 
 _CLOSE_TIMEOUT_S = 30.0
+_DEAF = "alignsvc.engine.deaf_to_ctrl_c"
 #: What `memory_limit` may be.
 LIMIT_WANTED = "auto or an amount such as 4 GiB"
 
@@ -97,11 +99,16 @@ class LocalBackend:
         ResourceError
             The workers did not start.
         """
-        cluster = self._cluster(context)
         closing = ExitStack()
-        closing.callback(close_cluster, cluster)
-        closing.enter_context(dask.config.set(KEEP_NANNIES))
         try:
+            preload = [_DEAF]
+            if context.has_own_process and begin_server():
+                closing.callback(_end_server)
+                closing.enter_context(dask.config.set(_copied()))
+                preload.append(COPIED)
+            cluster = self._cluster(context, preload)
+            closing.callback(close_cluster, cluster)
+            closing.enter_context(dask.config.set(KEEP_NANNIES))
             client = Client(cluster, timeout=_CLOSE_TIMEOUT_S, set_as_default=False)
             settings = DaskSettings(
                 task_timeout_s=self.task_timeout_s,
@@ -114,6 +121,10 @@ class LocalBackend:
             closing.close()
             raise
 
+    def begin(self) -> None:
+        """Begin to import what workers need, in a process of its own."""
+        begin_server()
+
     def missing_here(self) -> tuple[str, ...]:
         """Return a sentence on the package that this machine lacks, if certificates are made."""
         return self.security.missing_here(self.interface)
@@ -123,13 +134,13 @@ class LocalBackend:
         """Address of dask's own pages."""
         return self.interface if self.security.trusted_network else "127.0.0.1"
 
-    def _cluster(self, context: RunContext) -> LocalCluster:
+    def _cluster(self, context: RunContext, preload: list[str]) -> LocalCluster:
         _check_listens(self.interface)
         security = self.security.of_own(self.interface)
         try:
             # Both are read while the cluster starts, and kept by it.
             settings = DASK_SETTINGS | (with_pages(context) if self.dashboard else {})
-            with dask.config.set(settings), _environment(ONE_THREAD):
+            with dask.config.set(settings), environment(ONE_THREAD):
                 return LocalCluster(
                     n_workers=self.workers or CPU_COUNT,
                     threads_per_worker=1,
@@ -138,7 +149,7 @@ class LocalBackend:
                     dashboard_address=f"{self._shown_on}:0",
                     scheduler_kwargs={"dashboard": False},  # see with_pages
                     memory_limit=self.worker_memory_bytes,
-                    preload=["alignsvc.engine.deaf_to_ctrl_c"],
+                    preload=preload,
                     security=security,
                     # What befalls workers is told by the executor's events, not by dask's logs.
                     silence_logs=logging.CRITICAL,
@@ -149,6 +160,19 @@ class LocalBackend:
                 "needs `if __name__ == '__main__':` around the call; else use fewer workers, or "
                 "backend: serial"
             ) from error
+
+
+def _copied() -> dict[str, object]:
+    """Return the setting of dask by which workers are copies of the server's process."""
+    # dask would import pandas here, to name it for a server that knows already what to import.
+    distributed.utils._forkserver_preload_set = True
+    return {"distributed.worker.multiprocessing-method": "forkserver"}
+
+
+def _end_server() -> None:
+    """End it within a bounded time; what it and its copies used is then known of this process."""
+    with suppress(TimeoutError):
+        within(_CLOSE_TIMEOUT_S, end_server)
 
 
 def _check_listens(interface: str) -> None:
@@ -169,18 +193,3 @@ def close_cluster(cluster: LocalCluster) -> None:
     except TimeoutError:
         for process in processes:
             process.kill()
-
-
-@contextmanager
-def _environment(wanted: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for a while: dask lets the caller's go before its own."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

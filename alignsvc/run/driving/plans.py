@@ -70,14 +70,14 @@ def keeper(run: Place, config: Config) -> Keep:
     """Return what keeps headers that are read for a run, where it can have the directory."""
 
     def keep(headers: Sequence[ExposureHeader]) -> None:
-        if _may_have(run):
+        if may_have(run):
             settings = image_settings(config.images)
             keep_headers_so_far(RunLocations(run).objects, headers, settings)
 
     return keep
 
 
-def _may_have(run: Place) -> bool:
+def may_have(run: Place) -> bool:
     """Return whether a directory is free, or of a run that goes on, for all that is known yet."""
     try:
         if not is_begun_in(run):

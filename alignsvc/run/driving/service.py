@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from alignsvc.config.build import build_cluster
 from alignsvc.config.schema import Config
-from alignsvc.engine.base import ClusterBackend, JobBackend, RunContext
+from alignsvc.engine.base import BeginsEarly, ClusterBackend, JobBackend, RunContext
 from alignsvc.io import journal
 from alignsvc.io.headers_read import (
     has_headers_so_far,
@@ -22,7 +22,7 @@ from alignsvc.io.places import Place
 from alignsvc.run.driving.configuration import renew_config, to_store
 from alignsvc.run.driving.first_time import compiling_note
 from alignsvc.run.driving.making_room import make_room
-from alignsvc.run.driving.plans import keeper, planned, stored_plan
+from alignsvc.run.driving.plans import keeper, may_have, planned, stored_plan
 from alignsvc.run.driving.wheel import driving
 from alignsvc.run.extension.extending import (
     take_along,
@@ -71,6 +71,9 @@ class RunOptions:
     listener : Listener
     go_on : callable or None
         Asked after each pass whether to go on.
+    has_own_process : bool
+        Whether nothing else goes on in this process, as in one of the command line: workers on this
+        machine then begin sooner, as copies of one (`engine.worker_server`).
     """
 
     overrides: tuple[str, ...] = ()
@@ -78,6 +81,7 @@ class RunOptions:
     replace: bool = False
     listener: events.Listener = events.silent
     go_on: GoOn | None = None
+    has_own_process: bool = False
 
 
 def begin(config: Config, options: RunOptions) -> RunResult:
@@ -106,6 +110,8 @@ def ready(config: Config, options: RunOptions) -> Plan:
     run = absolute_directory(config.run.directory)
     keep = None if options.replace else keeper(run, config)
     told = HeaderProgress(options.listener, keep)
+    if options.replace or may_have(run):
+        _begin_early(backend, options)
     plan = planned(config, is_new=options.replace, told=told)
     if not plan.is_usable:
         raise no_usable_exposure(plan)
@@ -149,10 +155,16 @@ def resume(run: Place, options: RunOptions) -> RunResult:
     config = stored_config(run)
     if known.is_finished and is_tidy(run):
         return finished_result(run, config, known)
-    build_cluster(config, options.workers)
+    _begin_early(build_cluster(config, options.workers), options)
     plan = stored_plan(run, config, HeaderProgress(options.listener, keeper(run, config)))
     require_its_inputs(run, plan, known)
     return _drive(run, plan, options)
+
+
+def _begin_early(backend: ClusterBackend, options: RunOptions) -> None:
+    """Have a backend begin what takes its time, while the run is planned."""
+    if options.has_own_process and isinstance(backend, BeginsEarly):
+        backend.begin()
 
 
 def _drive(run: Place, plan: Plan, options: RunOptions) -> RunResult:
@@ -242,7 +254,13 @@ def _worked(
             wheel.listener(events.Note(note))
         reuse = ReuseCount(wheel.listener)
         objects, products = RunLocations(run).objects, RunLocations(run).products
-        context = RunContext(products, plan.run_id, wheel.with_tasks_of(reuse), (SCHEDULER_PAGE,))
+        context = RunContext(
+            products,
+            plan.run_id,
+            wheel.with_tasks_of(reuse),
+            (SCHEDULER_PAGE,),
+            options.has_own_process,
+        )
         with backend(context) as executor:
             tell_pages(objects, lease.epoch, executor.pages, wheel.listener)
             tools = Tools(

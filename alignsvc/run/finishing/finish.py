@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from alignsvc.domain.outcome import Convergence, Status, Verdict
 from alignsvc.domain.result import ExposureResult, FitQuality
-from alignsvc.errors import FileNotWritten, HeaderError, ResourceError
 from alignsvc.io import journal
 from alignsvc.io.agreement_table import agreement_to_ecsv
 from alignsvc.io.catalogs import write_catalog
 from alignsvc.io.control import remove_control
 from alignsvc.io.corrections_table import corrections_to_ecsv
-from alignsvc.io.exposure_headers import ExposureHeader
 from alignsvc.io.exposure_planes import PlaneKind
 from alignsvc.io.locations import (
     CONTRIBUTIONS,
@@ -29,12 +27,12 @@ from alignsvc.io.locations import (
 from alignsvc.io.mosaic_fits import MosaicSource, export_mosaic
 from alignsvc.io.mosaic_store import MosaicStore
 from alignsvc.io.places import Place
-from alignsvc.reasons import FailureKind
-from alignsvc.run.finishing.headers import Destination, HeaderSettings, journal_edit, write_headers
+from alignsvc.run.finishing.headers import Destination, HeaderSettings
 from alignsvc.run.finishing.mosaic_facts import final_standing, mosaic_facts
 from alignsvc.run.finishing.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.finishing.unmodelled import unmodelled_notes
 from alignsvc.run.finishing.unsettled import unsettled_notes
+from alignsvc.run.finishing.writing_headers import Written, each_written
 from alignsvc.run.loop.driver import LoopEnd, is_worth_writing, solved_passes
 from alignsvc.run.loop.method_agreement import agreement_rows
 from alignsvc.run.pictures.previewing import find_preview, keep_after, remove_thumbnails
@@ -51,18 +49,6 @@ from alignsvc.run.stages.mosaicking import EARLIER_GENERATION, Mosaic, Turn, mak
 from alignsvc.run.stages.reference import flagged_sources, reference_notes
 from alignsvc.run.stages.running import Tools
 from alignsvc.tasks.merge import mosaic_store
-
-#: Exposures that a sentence names.
-_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Written:
-    """Headers written: the rows as they stand after it, the files, and what to tell."""
-
-    results: tuple[ExposureResult, ...]
-    files: tuple[Place, ...]
-    notes: tuple[str, ...]
 
 
 def finish(tools: Tools, end: LoopEnd) -> RunResult:
@@ -217,17 +203,17 @@ def _exported(tools: Tools, mosaic: Mosaic, end: LoopEnd) -> tuple[Place, ...]:
     return tuple(paths)
 
 
-def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _Written:
+def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> Written:
     """Write corrected headers of the aligned exposures, unless the loop did not converge."""
     output = tools.plan.config.output
     if output.wcs == "none":
-        return _Written(tuple(results), (), ())
+        return Written(tuple(results), (), ())
     if not is_worth_writing(end, write_unconverged=output.write_unconverged):
         note = (
             f"the loop ended {end.verdict.value}: no headers were written; "
             "set output.write_unconverged: true to have them"
         )
-        return _Written(tuple(results), (), (note,))
+        return Written(tuple(results), (), (note,))
     settings = HeaderSettings(
         Destination(output.wcs),
         RunLocations(tools.run).path(HEADERS),
@@ -236,7 +222,7 @@ def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _
         tuple(PlaneKind(kind) for kind in output.also),
     )
     headers = {one.id: one.header for one in tools.plan.moving}
-    written = _each_written(tools, results, headers, settings)
+    written = each_written(tools, results, headers, settings)
     if tools.plan.earlier is None or not tools.plan.earlier.is_frozen:
         return written
     note = (
@@ -244,52 +230,3 @@ def _headers(tools: Tools, end: LoopEnd, results: Sequence[ExposureResult]) -> _
         f"`alignsvc apply {tools.run}` writes those of all"
     )
     return replace(written, notes=(*written.notes, note))
-
-
-def _each_written(
-    tools: Tools,
-    results: Sequence[ExposureResult],
-    headers: Mapping[str, ExposureHeader],
-    settings: HeaderSettings,
-) -> _Written:
-    rows, files = [], list[Place]()
-    warnings: dict[str, list[str]] = {}
-    for result in results:
-        if result.status is not Status.ALIGNED or result.id not in headers:
-            rows.append(result)
-            continue
-        tools.journal.require_ours()
-        try:
-            written = write_headers(headers[result.id], result, settings)
-        except FileNotWritten as error:
-            raise ResourceError(
-                f"{error}; mend that and `alignsvc resume {tools.run}`: only the end is left to do"
-            ) from error
-        except HeaderError as error:
-            rows.append(_unwritable(result, error))
-            continue
-        rows.append(result)
-        files += written.files
-        for text in dict.fromkeys(written.warnings):
-            warnings.setdefault(text, []).append(result.id)
-        if settings.destination is Destination.IN_PLACE:
-            journal_edit(tools.journal, headers[result.id], tools.plan.algorithms.images)
-    return _Written(tuple(rows), tuple(files), header_notes(warnings))
-
-
-def header_notes(warnings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return what was said while headers were written, each text once with whose it is."""
-    notes = []
-    for text, names in warnings.items():
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        notes.append(f"header of {', '.join(names[:_NAMED])}{more}: {text}")
-    return tuple(notes)
-
-
-def _unwritable(result: ExposureResult, error: HeaderError) -> ExposureResult:
-    return replace(
-        result,
-        status=Status.FAILED,
-        reason=FailureKind.UNWRITABLE_WCS.value,
-        message=str(error),
-    )

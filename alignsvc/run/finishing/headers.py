@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,16 @@ from alignsvc.io import journal
 from alignsvc.io.exposure_files import ExposureCandidate
 from alignsvc.io.exposure_headers import ExposureHeader, inspect_exposure
 from alignsvc.io.exposure_planes import PlaneKind, kind_of_plane
-from alignsvc.io.header_files import hdus_with_same_wcs, write_copy, write_in_place
+from alignsvc.io.header_files import (
+    ToWrite,
+    copy_to_write,
+    hdus_with_same_wcs,
+    in_place_to_write,
+)
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.journal_store import Journal
 from alignsvc.io.places import Place, place_of
-from alignsvc.io.scamp_head import write_head
+from alignsvc.io.scamp_head import head_text, write_head
 from alignsvc.io.wcs_edit import HeaderUpdate, Provenance
 from alignsvc.numerics.sky.corrected import checked_error_px, corrected
 from alignsvc.numerics.solve.factors import step_jacobian
@@ -65,25 +72,70 @@ class HeaderSettings:
     knows_flux_scale: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenHeaders:
-    """Files written for one exposure, the largest error of a written WCS, and warnings."""
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadersToWrite:
+    """The corrected headers of one exposure, to be written by a call, or let go by closing.
+
+    Parameters
+    ----------
+    files : tuple of Place
+    error_px : float
+        The largest error of a WCS in them.
+    warnings : tuple of str
+    steps : tuple of callable
+        Each writes a file. They do nothing but read and write, in any thread.
+    """
 
     files: tuple[Place, ...]
     error_px: float
     warnings: tuple[str, ...]
+    steps: tuple[Callable[[], None], ...]
+
+    def __call__(self) -> None:
+        """Write the files.
+
+        Raises
+        ------
+        HeaderError
+            One cannot be written, or its source cannot be read to its end.
+        """
+        try:
+            for step in self.steps:
+                step()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of what would have been read."""
+        for step in self.steps:
+            if isinstance(step, ToWrite):
+                step.close()
 
 
 def write_headers(
     header: ExposureHeader, result: ExposureResult, settings: HeaderSettings
-) -> WrittenHeaders:
-    """Write the corrected headers of one exposure.
+) -> HeadersToWrite:
+    """Write the corrected headers of one exposure; return what was written.
 
     Raises
     ------
     HeaderError
-        A header cannot express the correction to 1e-3 px, or cannot be edited; the exposure's
-        files are as they were.
+        As of `headers_to_write`, or of writing them.
+    """
+    to_write = headers_to_write(header, result, settings)
+    to_write()
+    return to_write
+
+
+def headers_to_write(
+    header: ExposureHeader, result: ExposureResult, settings: HeaderSettings
+) -> HeadersToWrite:
+    """Return the corrected headers of one exposure, to be written.
+
+    Raises
+    ------
+    HeaderError
+        A header cannot express the correction to 1e-3 px, or cannot be edited.
     """
     assert result.correction is not None
     # This very correction may have been written in place before.
@@ -102,25 +154,32 @@ def write_headers(
         first = _totals(header, result)[0]
         why = _provenance(header.wcs[0], first, result, settings)
         scale = header.flux_scale * result.level.flux_scale if settings.knows_flux_scale else None
-        write_head(path, new, why, scale)
-        return WrittenHeaders((path,), error, ())
-    files: list[Place] = []
-    warnings: list[str] = []
-    for uri in dict.fromkeys(chip.science.uri for chip in header.ref.chips):
-        updates = [] if is_there else _updates(uri, header, new, (result, settings))
-        source = place_of(uri)
-        if settings.destination is Destination.IN_PLACE:
-            if not isinstance(source, Path):
-                raise HeaderError(
-                    f"{source}: what lies behind a URL is only read; set output.wcs: copy or head"
-                )
-            warnings += write_in_place(source, updates)
-            files.append(source)
-        else:
-            target = settings.folder / copy_name(header, source)
-            warnings += write_copy(source, target, updates)
-            files.append(target)
-    return WrittenHeaders(tuple(files), error, tuple(warnings))
+        step = partial(write_head, path, head_text(new, why, scale))
+        return HeadersToWrite((path,), error, (), (step,))
+    places: list[Place] = []
+    files: list[ToWrite] = []
+    with ExitStack() as undo:
+        for uri in dict.fromkeys(chip.science.uri for chip in header.ref.chips):
+            updates = [] if is_there else _updates(uri, header, new, (result, settings))
+            source = place_of(uri)
+            if settings.destination is Destination.IN_PLACE:
+                places.append(source)
+                files.append(in_place_to_write(_of_this_machine(source), updates))
+            else:
+                places.append(settings.folder / copy_name(header, source))
+                files.append(copy_to_write(source, places[-1], updates))
+            undo.callback(files[-1].close)
+        undo.pop_all()
+    warnings = tuple(warning for one in files for warning in one.warnings)
+    return HeadersToWrite(tuple(places), error, warnings, tuple(files))
+
+
+def _of_this_machine(source: Place) -> Path:
+    if not isinstance(source, Path):
+        raise HeaderError(
+            f"{source}: what lies behind a URL is only read; set output.wcs: copy or head"
+        )
+    return source
 
 
 def holds_it(header: ExposureHeader, correction: Correction, run_id: str) -> bool:

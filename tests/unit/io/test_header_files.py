@@ -507,7 +507,7 @@ def test_a_head_file_says_the_same_to_a_reader_without_sip(name: str) -> None:
 
 def test_each_science_hdu_has_a_header_of_its_own_closed_by_end(tmp_path: Path) -> None:
     wcs = moved(celestial_from_header(sip_header(), None, PIXELS.shape).wcs)
-    write_head(tmp_path / "deep" / "a.head", [wcs, wcs], RUN)
+    write_head(tmp_path / "deep" / "a.head", head_text([wcs, wcs], RUN))
     text = (tmp_path / "deep" / "a.head").read_text("ascii")
     assert text.count("\nEND\n") == 2 and text.endswith("END\n")
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alignsvc.run.finishing.finish import header_notes
+from alignsvc.run.finishing.writing_headers import header_notes
 
 
 def test_the_same_words_of_many_headers_are_one_note_that_names_some() -> None:
