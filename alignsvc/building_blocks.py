@@ -15,17 +15,17 @@ from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.io.scene_files import read_scene_exposures
-from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
 from alignsvc.numerics.displacement.pair import PairCorrelation, PairDisplacement
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
-from alignsvc.numerics.models.fitted_scene import FittedScene
-from alignsvc.numerics.models.scene_fit import SceneFitter
-from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
-from alignsvc.numerics.models.scene_modelling import fit_exposures
-from alignsvc.numerics.models.scene_settings import SceneSettings
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_view import ChipView
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.modelling.scene_modelling import fit_exposures
+from alignsvc.numerics.models.modelling.scene_settings import SceneSettings
+from alignsvc.numerics.models.scene.scene_fit import SceneFitter
 from alignsvc.numerics.solve.factors import FactorBuilder, GridPlaces
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.numerics.solve.steps import step_correction

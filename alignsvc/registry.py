@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from alignsvc.errors import ConfigError
+from alignsvc.fields import field_names
 from alignsvc.spelling import nearest
 from alignsvc.wording import wanted_words
 
@@ -84,7 +85,7 @@ class Registry(Generic[T]):
             No such plug-in, or a setting that it does not have; the nearest name is given.
         """
         cls = self._found(name)
-        fields = tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+        fields = field_names(cls)
         for key in settings:
             if key not in fields:
                 raise ConfigError(
@@ -99,7 +100,7 @@ class Registry(Generic[T]):
                 )
         missing = [
             field.name
-            for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+            for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # `field_names` looked
             if field.name not in settings
             and field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING

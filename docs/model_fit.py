@@ -22,8 +22,8 @@ from astropy.wcs import WCS
 
 import alignsvc
 from alignsvc import plots
-from alignsvc.numerics.models.fitted_scene import FittedScene
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 from alignsvc.numerics.models.profiles.moffat import Moffat
 
 SIDE, SCALE = 150, 0.2  # px, arcsec

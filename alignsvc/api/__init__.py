@@ -27,8 +27,8 @@ from alignsvc.building_blocks import (
     fit_scene,
 )
 from alignsvc.io.header_files import update_image_wcs
-from alignsvc.numerics.models.scene_input import SceneExposure, SceneSources
-from alignsvc.numerics.models.scene_settings import SceneSettings
+from alignsvc.numerics.models.modelling.scene_input import SceneExposure, SceneSources
+from alignsvc.numerics.models.modelling.scene_settings import SceneSettings
 from alignsvc.numerics.sky.corrected import corrected as correct_wcs
 from alignsvc.numerics.solve.linear_fit import LinearFit, LinearFitter
 from alignsvc.run.driving.service import RunOptions

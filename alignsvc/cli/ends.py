@@ -52,8 +52,8 @@ def ended_by(error: Exception) -> ExitCode:
 
 
 def ended_by_interrupt() -> ExitCode:
-    """Say that a command was interrupted; return its exit code."""
-    return _ended("interrupted; `alignsvc resume RUN` goes on", ExitCode.INTERRUPTED)
+    """Say that a command that drives no run was interrupted; return its exit code."""
+    return _ended("interrupted; the same command again goes on", ExitCode.INTERRUPTED)
 
 
 def exit_code_of(error: AlignError) -> ExitCode:

@@ -124,7 +124,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         command(**given, **values)
 
     every = [*plain, *(option for name in groups for option in options[name])]
-    called.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+    called.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]  # typer reads it
     return called
 
 

@@ -21,19 +21,19 @@ from alignsvc.io.image_settings import (
     WeightType,
     grouping,
 )
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS, Correlator
+from alignsvc.numerics.displacement.fitting.centroids import CatalogCentroids, WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sharp_stars import SharpStars
-from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.displacement.stars.sharp_stars import SharpStars
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
 from alignsvc.numerics.matching.pattern_match import PatternMatcher
-from alignsvc.numerics.models.chip_profile import ProfileFromStars
-from alignsvc.numerics.models.model_only import OnlyModelStars
-from alignsvc.numerics.models.model_stars import ModelStars
-from alignsvc.numerics.models.mosaic_sources import MosaicSources
-from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
+from alignsvc.numerics.models.on_chip.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.on_chip.model_only import OnlyModelStars
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.on_chip.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS, Resampler
 from alignsvc.numerics.solve.clipping import Clipping
 from alignsvc.numerics.solve.freedom import GeometryChoice
@@ -53,7 +53,7 @@ from alignsvc.registry import Registry
 T = TypeVar("T")
 
 #: How wrong headers may be where `alignment.search_radius` is auto, pixels: footprints this near
-#: count as overlapping, and the grid has this much room. FINDINGS' header errors are 2 px.
+#: count as overlapping, and the grid has this much room. Headers as they come are off by 2 px.
 AUTO_SEARCH_RADIUS_PX = 8
 #: Ways to measure, and the settings of each.
 _METHODS: dict[str, tuple[str, ...]] = {

@@ -6,11 +6,11 @@ default down, and change its meaning with the version that has another one.
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 
 from alignsvc.config.build import method_settings
 from alignsvc.config.schema import Config, Named
+from alignsvc.fields import field_names
 from alignsvc.numerics.resampling.resamplers import RESAMPLERS
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.registry import Registry
@@ -45,7 +45,7 @@ def _whole(family: Registry[T], chosen: Named) -> Named:
     plugin = family.build(chosen.name, chosen.settings)
     types = typing.get_type_hints(type(plugin))
     settings: dict[str, typing.Any] = {}
-    for field in dataclasses.fields(plugin):  # type: ignore[arg-type]
-        value = getattr(plugin, field.name)
-        settings[field.name] = float(value) if types[field.name] is float else value
+    for name in field_names(plugin):
+        value = getattr(plugin, name)
+        settings[name] = float(value) if types[name] is float else value
     return Named(name=chosen.name, **settings)

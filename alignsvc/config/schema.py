@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from alignsvc.domain.correction import Geometry
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 #: An HDU by index, name, or (name, version).
 Extension = int | str | tuple[str, int]

@@ -1,11 +1,15 @@
-"""Array type names, and the one way to make an array read-only, or all of one form."""
+"""Array type names, and the one way to make arrays read-only, or all of one form."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -20,6 +24,18 @@ def read_only(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def hold_read_only(value: DataclassInstance, *names: str) -> None:
+    """Make fields of a frozen value read-only, in its ``__post_init__``; all if none is named."""
+    for name in names or (field.name for field in fields(value)):
+        object.__setattr__(value, name, read_only(getattr(value, name)))
+
+
+def hold_float64(value: DataclassInstance, *names: str) -> None:
+    """Do the same to arrays of any numbers, which become float64."""
+    for name in names:
+        object.__setattr__(value, name, read_only(np.asarray(getattr(value, name), np.float64)))
 
 
 def contiguous(array: NDArray[Any]) -> NDArray[Any]:

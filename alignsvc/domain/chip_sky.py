@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, FloatArray, hold_read_only, read_only
 
 
 class SkySurface(Protocol):
@@ -63,8 +63,7 @@ class SkyModel:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rms) and self.rms >= 0.0):
             raise ValueError(f"sky model: the rms must be finite and not negative, got {self.rms}")
-        for name in ("mesh_level", "mesh_rms"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "mesh_level", "mesh_rms")
 
     @property
     def level(self) -> Float32Array:

@@ -41,6 +41,12 @@ class ChipRef:
     weight: HduRef | None = None
     mask: HduRef | None = None
 
+    @property
+    def planes(self) -> tuple[HduRef, ...]:
+        """Science, and weight and mask if there are any."""
+        every = (self.science, self.weight, self.mask)
+        return tuple(plane for plane in every if plane is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class ExposureRef:

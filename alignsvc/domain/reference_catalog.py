@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray, read_only
+from alignsvc.domain.arrays import FloatArray, hold_read_only, read_only
 from alignsvc.domain.geometry import SkyPoints, from_unit_vectors, unit_vectors
 
 _MAS_PER_RADIAN = float(np.degrees(1.0)) * 3.6e6
@@ -82,8 +82,7 @@ class ReferenceCatalog:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sky", SkyPoints(*(read_only(c) for c in self.sky)))
-        for name in ("motion_mas", "epoch", "covariance"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "motion_mas", "epoch", "covariance")
         if self.magnitude is not None:
             object.__setattr__(self, "magnitude", read_only(self.magnitude))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, hold_read_only
 
 #: Numbers of a galaxy's shape.
 SHAPE_NUMBERS = 4
@@ -30,7 +30,7 @@ class SourceKinds:
         False: a star, which includes what is too faint to tell.
     shape : float64, shape (n, 4)
         Of galaxies: ln of the half-light radius [grid px], e1 and e2 along the grid's axes (see
-        `models/ellipticity.py`), Sersic's index; behind the mosaic's PSF less a Gaussian of
+        `models/light/ellipticity.py`), Sersic's index; behind the mosaic's PSF less a Gaussian of
         variance `narrowing_px2`. NaN for stars.
     narrowing_px2 : float64, shape (n,)
         Grid pixels squared. NaN for stars.
@@ -67,8 +67,7 @@ class SourceKinds:
                 raise ValueError(f"kinds of sources: wanted {count} rows, found {lengths}")
         if np.any(np.diff(self.id) <= 0):
             raise ValueError("kinds of sources: ids are not in order, or not unique")
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def __len__(self) -> int:
         return len(self.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.outcome import TaskKey, TaskOutcome
 
 
@@ -26,6 +27,16 @@ class Task(Protocol):
 
     def __call__(self) -> TaskOutcome:
         """Do the work: read, compute, write; return what a receipt would say."""
+        ...
+
+
+@runtime_checkable
+class ReadsExposure(Protocol):
+    """A task that reads the pixels of an exposure: they may be read before it begins."""
+
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """The exposure."""
         ...
 
 

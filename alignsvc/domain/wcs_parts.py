@@ -75,12 +75,6 @@ def parts_of(wcs: WCS) -> WcsParts:
     )
     crval = (float(core.crval[0]), float(core.crval[1]))
     terms = WcsTerms(crval, _cd_of(wcs), float(core.lonpole), float(core.latpole), pv)
-    tables = tuple(
-        None
-        if t is None
-        else LookupTable(np.array(t.data), tuple(t.crpix), tuple(t.crval), tuple(t.cdelt))
-        for t in (wcs.cpdis1, wcs.cpdis2, wcs.det2im1, wcs.det2im2)
-    )
     sip = wcs.sip
     return WcsParts(
         (str(core.ctype[0])[:8], str(core.ctype[1])[:8]),
@@ -89,7 +83,15 @@ def parts_of(wcs: WCS) -> WcsParts:
         str(core.radesys),
         float(core.equinox),
         None if sip is None else (sip.a, sip.b, sip.ap, sip.bp, np.array(sip.crpix)),
-        tables,  # type: ignore[arg-type]
+        (_table(wcs.cpdis1), _table(wcs.cpdis2), _table(wcs.det2im1), _table(wcs.det2im2)),
+    )
+
+
+def _table(found: Any) -> LookupTable | None:
+    if found is None:
+        return None
+    return LookupTable(
+        np.array(found.data), tuple(found.crpix), tuple(found.crval), tuple(found.cdelt)
     )
 
 

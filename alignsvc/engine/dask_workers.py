@@ -27,6 +27,7 @@ from alignsvc.domain.outcome import TaskKey
 from alignsvc.domain.task import StaysAtHome, Task
 from alignsvc.engine.base import RunContext, WorkerLeftOut, WorkersSeen
 from alignsvc.engine.memory import memory_allowed
+from alignsvc.engine.next_in_queue import announcing, next_in_queue
 from alignsvc.engine.pulse import Pulse, TaskName, known, take_pulse
 from alignsvc.engine.retry import RetryPolicy
 from alignsvc.engine.stragglers import StragglerRule
@@ -112,9 +113,10 @@ def run_on_worker(
     """
     require_versions(wanted)
     _keep_to_one_thread(len(sys.modules))
-    limit_bytes = get_worker().memory_manager.memory_limit
+    worker = get_worker()
+    limit_bytes = worker.memory_manager.memory_limit
     with memory_allowed(limit_bytes and int(memory_share * limit_bytes)):
-        report = run_task(task, objects)
+        report = run_task(task, objects, partial(next_in_queue, worker))
     return report if report.work is None else replace(report, work=_of_this(report.work))
 
 
@@ -258,16 +260,17 @@ class DaskWorkers:
         self._handed_over += 1
         name = (f"{key.stage}-{self._own}", key.digest, self._handed_over)
         try:
-            return self._client.submit(
-                run_on_worker,
-                task,
-                self._objects,
-                self._settings.memory_when_alone if is_alone else 1.0,
-                self.roll.wanted,
-                key=name,
-                pure=False,
-                **self._where(task, on),
-            )
+            with announcing(task):
+                return self._client.submit(
+                    run_on_worker,
+                    task,
+                    self._objects,
+                    self._settings.memory_when_alone if is_alone else 1.0,
+                    self.roll.wanted,
+                    key=name,
+                    pure=False,
+                    **self._where(task, on),
+                )
         except NO_ANSWER as error:
             raise _gone(error) from error
         except CLOSED as error:

@@ -56,6 +56,6 @@ def require_word(text: object, key: str) -> None:
 
 def require_lines(lines: object, key: str) -> None:
     """Raise ConfigError unless a setting is a list of texts without line breaks."""
-    is_list = isinstance(lines, Sequence) and not isinstance(lines, str)
-    if not is_list or not all(isinstance(one, str) and "\n" not in one for one in lines):  # type: ignore[attr-defined]
+    given = lines if isinstance(lines, Sequence) and not isinstance(lines, str) else [None]
+    if not all(isinstance(one, str) and "\n" not in one for one in given):
         raise ConfigError(f"{key}: found {lines!r}, wanted a list of lines")

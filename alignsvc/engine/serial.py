@@ -20,7 +20,9 @@ from alignsvc.engine.base import (
 from alignsvc.engine.retry import Action, RetryPolicy, Trouble
 from alignsvc.engine.troubles import failed_by, text_of
 from alignsvc.errors import AlignError, MemoryShortage, TransientError
+from alignsvc.io.inputs_ahead import FarFiles
 from alignsvc.tasks.base import TaskReport, run_task
+from alignsvc.tasks.inputs_ahead import files_of
 
 
 class SerialExecutor:
@@ -50,17 +52,23 @@ class SerialExecutor:
     def run(self, tasks: Iterable[Task]) -> Iterator[TaskOutcome]:
         """Yield the outcome of each task, in order."""
         self._context.on_event(WorkersSeen(1, 1, 1, is_here=True))
-        for task in tasks:
+        left = iter(tasks)
+        following = next(left, None)
+        while following is not None:
+            task, following = following, next(left, None)
             self._context.on_event(TaskStarted(task.key))
-            report = self._report_of(task)
+            report = self._report_of(task, following)
             self._context.on_event(ended_with(report))
             yield report.outcome
 
-    def _report_of(self, task: Task) -> TaskReport:
+    def _report_of(self, task: Task, following: Task | None) -> TaskReport:
+        def find_next() -> FarFiles:
+            return () if following is None else files_of(following)
+
         troubles: Counter[Trouble] = Counter()
         while True:
             try:
-                return run_task(task, self._context.objects)
+                return run_task(task, self._context.objects, find_next)
             except (TransientError, MemoryShortage) as error:
                 trouble = _trouble(error)
                 troubles[trouble] += 1

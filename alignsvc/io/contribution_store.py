@@ -34,14 +34,14 @@ from alignsvc.io.places import Place
 from alignsvc.io.shards import part_of
 from alignsvc.io.stored_contribution import StoredContribution
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import Piece, TiledArray
+from alignsvc.io.tiled_arrays import OpenTiles, Piece, TiledArray
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.resampling.patches import Patch
 
 _SATURATED = "saturated.npy"
 _RECORD = "contribution.json"
 #: Planes of the array; sky is noise, of which no codec saves a tenth.
-_NUMERATOR, _N_PLANES = 0, 2
+_NUMERATOR, _N_PLANES, _DTYPE = 0, 2, "float32"
 #: Chunks that are sent at once, where each takes its time.
 _AT_ONCE = 4
 #: Contributions that are read at once there: each takes its room.
@@ -87,9 +87,9 @@ class ContributionStore:
         given = contribution.narrowed()
         block = grid.block_box(given.box)
         objects = self.objects
-        self._array(key).create((_N_PLANES, *block.shape), grid.tile_shape, "float32")
+        array = self._array(key).create((_N_PLANES, *block.shape), grid.tile_shape, _DTYPE)
         described = StoredContribution(key, block, grid.tile_shape, (), "")
-        checksums = self._write_chunks(described, given, grid)
+        checksums = self._write_chunks(array, described, given, grid)
         described = replace(described, tiles=tuple(checksums))
         found = replace(described, checksum=_checksum(described, saturated, checksums.values()))
         listed = io.BytesIO()
@@ -266,6 +266,10 @@ class ContributionStore:
             ) from error
         return pixels
 
+    def saturated_each(self, keys: Iterable[str]) -> Iterator[IntArray]:
+        """Yield what `saturated` returns for each key in turn; some are asked for at once."""
+        return self.objects.each(self.saturated, keys, _AT_ONCE)
+
     def names(self) -> tuple[str, ...]:
         """Return the keys of all contributions, those half written included, sorted."""
         return self.objects.folders("")
@@ -292,10 +296,13 @@ class ContributionStore:
         return None
 
     def _write_chunks(
-        self, described: StoredContribution, given: Contribution, grid: MosaicGrid
+        self,
+        array: OpenTiles,
+        described: StoredContribution,
+        given: Contribution,
+        grid: MosaicGrid,
     ) -> dict[TileId, int]:
         """Write all chunks; return the checksum of each that holds anything, sorted."""
-        array = self._array(described.name).opened()
 
         def write(tile: TileId) -> int | None:
             box = grid.tile_box(tile)
@@ -324,7 +331,10 @@ class ContributionStore:
             yield band, planes
 
     def _fetched(self, stored: StoredContribution, box: PixelBox) -> FetchedContribution:
-        return FetchedContribution.of(stored, self._array(stored.whole).opened(), box)
+        # Its record says what the metadata of its array says, which would be another trip.
+        shape = (_N_PLANES, *stored.block.shape)
+        array = self._array(stored.whole).known(shape, stored.tile_shape, _DTYPE)
+        return FetchedContribution.of(stored, array, box)
 
     def _array(self, key: str) -> TiledArray:
         return TiledArray(self.objects, key)

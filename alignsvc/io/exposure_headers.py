@@ -21,6 +21,8 @@ from alignsvc.io.fits_files import HeaderBlocks, heard_warnings
 from alignsvc.io.flux_units import electrons_per_unit, flux_scale, pixel_units
 from alignsvc.io.image_settings import AUTO, ImageSettings, ValueSource
 from alignsvc.io.wcs_headers import ReadWcs, celestial_from_header
+from alignsvc.numerics.sky.footprints import WIDEST_DEG
+from alignsvc.reasons import FailureKind
 
 _SECONDS_PER_DAY = 86400.0
 #: Chips of one exposure may differ this much in flux scale before it is worth a warning.
@@ -174,8 +176,7 @@ def describe(files: OpenFiles, ref: ExposureRef, settings: ImageSettings) -> Exp
 
 def fingerprint(files: OpenFiles, chips: tuple[ChipRef, ...]) -> str:
     """Return a digest of the sizes and header blocks of all files that hold `chips`."""
-    planes = [plane for chip in chips for plane in (chip.science, chip.weight, chip.mask)]
-    paths = dict.fromkeys(plane.uri for plane in planes if plane is not None)
+    paths = dict.fromkeys(plane.uri for chip in chips for plane in chip.planes)
     return digest_of(*((files[path].size, files[path].blocks.digest) for path in paths))
 
 
@@ -189,9 +190,26 @@ def read_chip_wcs(files: OpenFiles, chip: ChipRef) -> ReadWcs:
     """
     file = files[chip.science.uri]
     try:
-        return celestial_from_header(file.image(chip.science.hdu).header, file.hdus, chip.shape)
+        read = celestial_from_header(file.image(chip.science.hdu).header, file.hdus, chip.shape)
+        _require_narrow(read.wcs)
+        return read
     except DataError as error:
         raise DataError(error.kind, f"{file.path} {chip.name}: {error}") from error
+
+
+def _require_narrow(wcs: CelestialWcs) -> None:
+    """Refuse a chip that no plane serves, as of a scale in arcsec where degrees are wanted.
+
+    It would stand for all exposures that it seems to overlap: their run would have no plane.
+    """
+    scale_arcsec = wcs.pixel_scale_arcsec
+    wide_deg = scale_arcsec * math.hypot(*wcs.shape) / 3600.0
+    if wide_deg > WIDEST_DEG:
+        raise DataError(
+            FailureKind.BAD_WCS,
+            f"the header's WCS cannot be used: pixels of {scale_arcsec:.6g} arcsec make the chip "
+            f"{wide_deg:.3g} degrees wide, {WIDEST_DEG:.0f} at the most are wanted; mend its scale",
+        )
 
 
 def _headers(files: OpenFiles, chip: ChipRef) -> tuple[fits.Header, fits.Header]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from alignsvc.io.exposure_headers import ExposureHeader, describe, fingerprint
 from alignsvc.io.exposure_planes import OpenFiles, weight_type_of
 from alignsvc.io.fits_planes import Plane, read_flags, read_plane
 from alignsvc.io.image_settings import ImageSettings, WeightType
+from alignsvc.io.inputs_ahead import inputs_ahead
 from alignsvc.io.kept_in_memory import KeptInMemory
 from alignsvc.numerics.resampling.bad_pixels import mark_bad
 from alignsvc.reasons import FailureKind
@@ -103,6 +104,48 @@ class OpenExposure:
         wcs = self.header.wcs[index]
         return OpenChip(ref.name, wcs, facts.gain, variance, science, facts.saturation, bad)
 
+    def chips(self, indices: Sequence[int]) -> Iterator[OpenChip]:
+        """Yield chips by their indices; what lies far away is on its way while one is worked on.
+
+        That is the next chip; when the last one is there, the exposure that comes next.
+        """
+        self._ask_for(indices[:1])
+        for k, index in enumerate(indices):
+            chip = self.chip(index)
+            self._ask_for(indices[k + 1 : k + 2])
+            if k + 1 == len(indices):
+                inputs_ahead().go_on()
+            yield chip
+
+    def _ask_for(self, indices: Sequence[int]) -> None:
+        """Begin to read all planes of chips that lie far away, in the order of `chip`."""
+        for plane in [one for index in indices for one in reversed(self.ref.chips[index].planes)]:
+            self.files[plane.uri].ask_for(plane.hdu)
+
+    def read(self) -> Exposure:
+        """Return the exposure with all of its chips in memory.
+
+        Raises
+        ------
+        DataError
+            ALL_MASKED: no chip has a usable pixel.
+        """
+        chips = tuple(chip.read() for chip in self.chips(range(len(self.ref.chips))))
+        if all(chip.mask.all() for chip in chips):
+            raise DataError(
+                FailureKind.ALL_MASKED,
+                f"exposure {self.ref.id}: {_paths(self.ref)}: {_why_masked(self.files, self.ref)}",
+            )
+        header = self.header
+        return Exposure(
+            self.ref,
+            chips,
+            header.exposure_time_s,
+            header.flux_scale,
+            header.filter_name,
+            header.mid_time_mjd,
+        )
+
 
 @contextmanager
 def opened_exposure(ref: ExposureRef, settings: ImageSettings) -> Iterator[OpenExposure]:
@@ -126,29 +169,9 @@ def opened_exposure(ref: ExposureRef, settings: ImageSettings) -> Iterator[OpenE
 
 
 def read_exposure(ref: ExposureRef, settings: ImageSettings) -> Exposure:
-    """Read all chips of an exposure.
-
-    Raises
-    ------
-    DataError
-        ALL_MASKED: no chip has a usable pixel. Others as of `opened_exposure`.
-    """
+    """Read all chips of an exposure; errors as of `opened_exposure` and of `OpenExposure.read`."""
     with opened_exposure(ref, settings) as opened:
-        chips = tuple(opened.chip(index).read() for index in range(len(ref.chips)))
-        if all(chip.mask.all() for chip in chips):
-            raise DataError(
-                FailureKind.ALL_MASKED,
-                f"exposure {ref.id}: {_paths(ref)}: {_why_masked(opened.files, ref)}",
-            )
-    header = opened.header
-    return Exposure(
-        ref,
-        chips,
-        header.exposure_time_s,
-        header.flux_scale,
-        header.filter_name,
-        header.mid_time_mjd,
-    )
+        return opened.read()
 
 
 #: Bytes of the headers that a process keeps: of 8000 chips, if their distortions are polynomials.
@@ -200,8 +223,7 @@ def variance_from(weights: Float32Array, weight_type: WeightType) -> tuple[Float
 
 
 def _paths(ref: ExposureRef) -> str:
-    planes = [plane for chip in ref.chips for plane in (chip.science, chip.weight, chip.mask)]
-    return ", ".join(dict.fromkeys(plane.uri for plane in planes if plane is not None))
+    return ", ".join(dict.fromkeys(plane.uri for chip in ref.chips for plane in chip.planes))
 
 
 def _why_masked(files: OpenFiles, ref: ExposureRef) -> str:

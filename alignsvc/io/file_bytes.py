@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from typing import BinaryIO, cast
 
 from alignsvc.errors import DataError, TransientError
 from alignsvc.io.places import UrlPlace, place_of
-from alignsvc.io.remote_files import opened_remote, raw_remote, remote_file
+from alignsvc.io.remote_files import opened_remote, raw_remote
+from alignsvc.io.remote_ranges import RangeStream, remote_file
 from alignsvc.reasons import FailureKind
 
 _CHUNK = 1 << 20
@@ -45,6 +47,11 @@ class InputFile:
     def source(self) -> str | BinaryIO:
         """What the FITS reader opens: a path, which it can map into memory, or a stream."""
         return self.path if self.remote is None else self.remote
+
+    def ask_for(self, start: int, end: int) -> None:
+        """Begin to read bytes that are wanted soon, if they lie far away and can be asked for."""
+        if isinstance(self.remote, io.BufferedReader) and isinstance(self.remote.raw, RangeStream):
+            self.remote.raw.ask_for(start, end)
 
     def length(self, wanted: int) -> int:
         """Return the length in bytes after decompression; `wanted` spares counting them."""

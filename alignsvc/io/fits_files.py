@@ -104,6 +104,7 @@ class OpenFits:
     Parameters
     ----------
     path : str
+    file : InputFile
     size : int
         Bytes after decompression: what is compressed anew has another size as it is stored.
     hdus : fits.HDUList
@@ -114,6 +115,7 @@ class OpenFits:
     """
 
     path: str
+    file: InputFile
     size: int
     hdus: fits.HDUList
     images: tuple[ImageHdu, ...]
@@ -127,6 +129,11 @@ class OpenFits:
     def image(self, index: int) -> ImageHdu:
         """Return the image of HDU `index`; it must be one."""
         return next(image for image in self.images if image.index == index)
+
+    def ask_for(self, index: int) -> None:
+        """Begin to read the pixels of HDU `index`, which are wanted soon, if they lie far away."""
+        info = self.hdus[index].fileinfo()
+        self.file.ask_for(info["datLoc"], info["datLoc"] + info["datSpan"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +180,7 @@ def open_fits(path: str) -> Iterator[OpenFits]:
     with opened_input(path) as file, _sound_headers(file) as found:
         size = _complete_size(file, found.hdus)
         blocks = _header_blocks(file, found.hdus)
-        yield OpenFits(path, size, found.hdus, found.images, blocks)
+        yield OpenFits(path, file, size, found.hdus, found.images, blocks)
 
 
 @contextmanager

@@ -148,14 +148,21 @@ class Lease:
         Raises
         ------
         RunStoreError
-            Another driver has taken the run over: this one must write nothing more.
+            Another driver has taken the run over, or the run was removed: this one must write
+            nothing more.
         """
         self.check()
         self._beat(time_s)
 
     def check(self) -> None:
-        """Raise RunStoreError if another driver has taken the run over."""
-        if _epochs(self._objects)[-1:] != [self.epoch]:
+        """Raise RunStoreError if another driver has taken the run over, or it was removed."""
+        held = _epochs(self._objects)
+        if not held:
+            raise RunStoreError(
+                f"lease {self.epoch} of {self.owner}: gone from {self._objects.root}; somebody "
+                "removed the run while it was driven: remove what is left of it and run again"
+            )
+        if held[-1] != self.epoch:
             raise RunStoreError(
                 f"lease {self.epoch} of {self.owner}: another driver has taken this run over; "
                 "this one stops, the other goes on"

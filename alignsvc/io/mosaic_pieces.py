@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid, TileId
 from alignsvc.errors import DamagedProduct
-from alignsvc.io.tiled_arrays import DamagedChunk, Piece
+from alignsvc.io.tiled_arrays import DamagedChunk, OpenTiles, Piece
+from alignsvc.numerics.resampling.coadd import Contribution
 
 
 def whole_tile(tile: TileId, box: PixelBox) -> Piece:
@@ -51,3 +57,30 @@ def missing_tile(generation: int, tile: TileId, what: str) -> DamagedProduct:
     return DamagedProduct(
         f"mosaic generation {generation}, tile {tile}: {what}; it is to be made again"
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenPlanes:
+    """Planes of a component of a generation whose metadata is read.
+
+    Parameters
+    ----------
+    grid : MosaicGrid
+    arrays : sequence of OpenTiles
+    """
+
+    grid: MosaicGrid
+    arrays: Sequence[OpenTiles]
+
+    def sums(self, box: PixelBox) -> Contribution:
+        """Return numerator and weight, which these planes must be, within a box cut to the grid."""
+        box = box.intersect(self.grid.box)
+        numerator, weight = (self.cut(array, box) for array in self.arrays)
+        return Contribution(box, numerator, weight)
+
+    def cut(self, array: OpenTiles, box: PixelBox) -> NDArray[Any]:
+        """Return what one of them has within a box of the grid."""
+        pieces = pieces_of_tiles(self.grid, box)
+        plane = np.empty(box.shape, array.dtype)
+        array.copy_each(pieces.values(), [plane[common.slices_in(box)] for common in pieces])
+        return plane

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import IntArray
 from alignsvc.domain.geometry import PixelBox
@@ -45,16 +45,16 @@ from alignsvc.io.mosaic_arrays import (
     make_arrays,
 )
 from alignsvc.io.mosaic_pieces import (
+    OpenPlanes,
     missing_tile,
     naming_tile,
-    pieces_of_tiles,
     rows_of_tiles,
     whole_tile,
 )
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.places import Place
 from alignsvc.io.stores import objects_at
-from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, TiledArray
+from alignsvc.io.tiled_arrays import DamagedChunk, KeptTiles, OpenTiles, TiledArray
 from alignsvc.io.zarr_metadata import METADATA, create_group, group_attributes
 from alignsvc.numerics.resampling.coadd import Contribution
 
@@ -142,23 +142,20 @@ class MosaicStore:
         ValueError
             `sums` is not exactly on the tile.
         """
+        arrays = self._opened(generation, tile.component, SUMS).arrays
+        both = zip(arrays, (sums.numerator, sums.weight), strict=True)
+        piece = whole_tile(tile, sums.box)
         return _joined(
-            self._array(generation, tile.component, name)
-            .opened()
-            .write(whole_tile(tile, sums.box), [plane])
-            for name, plane in zip(SUMS, (sums.numerator, sums.weight), strict=True)
+            self.objects.each(lambda one: one[0].write(piece, [one[1]]), both, len(arrays))
         )
 
     def checksum(self, generation: int, tile: TileId) -> str:
         """Return the checksum of a tile, all of which is read; RunStoreError as of `read`."""
+        place = [(tile.row, tile.column)]
         try:
-            return _joined(
-                checksum
-                for name in SUMS
-                for checksum in self._array(generation, tile.component, name)
-                .opened()
-                .checksums([(tile.row, tile.column)])
-            )
+            arrays = self._opened(generation, tile.component, SUMS).arrays
+            each = self.objects.each(lambda array: [*array.checksums(place)], arrays, len(arrays))
+            return _joined(one for checksums in each for one in checksums)
         except DamagedChunk as error:
             raise missing_tile(generation, tile, str(error)) from error
 
@@ -170,9 +167,9 @@ class MosaicStore:
         RunStoreError
             A tile that shares a pixel with the box is missing or damaged; it is named.
         """
-        box = box.intersect(self.grid(generation, component).box)
-        numerator, weight = (self._plane(generation, component, name, box) for name in SUMS)
-        return Contribution(box, numerator, weight)
+        opened = self._opened(generation, component, SUMS)
+        with naming_tile(generation, component):
+            return opened.sums(box)
 
     def tiles_in(self, generation: int, component: int, box: PixelBox) -> Iterator[Contribution]:
         """Yield the sums of each tile on which a box lies: whole rows, as they lie there.
@@ -180,18 +177,19 @@ class MosaicStore:
         Of a tile those rows that the box has; beyond the grid's end nothing (weight 0). As `read`
         else.
         """
-        grid = self.grid(generation, component)
-        pieces = rows_of_tiles(grid, box.intersect(grid.box))
-        arrays = [self._array(generation, component, name).opened(self.kept) for name in SUMS]
+        opened = self._opened(generation, component, SUMS)
+        pieces = rows_of_tiles(opened.grid, box.intersect(opened.grid.box))
         with naming_tile(generation, component):
-            each = zip(pieces, *(array.parts(pieces.values()) for array in arrays), strict=True)
+            planes = (array.parts(pieces.values()) for array in opened.arrays)
+            each = zip(pieces, *planes, strict=True)
             for rows, numerator, weight in each:
                 yield Contribution(rows, numerator, weight)
 
     def read_tile(self, generation: int, tile: TileId) -> Contribution:
         """Return a whole tile; RunStoreError if it is missing or damaged."""
-        box = self.grid(generation, tile.component).tile_box(tile)
-        return self.read(generation, tile.component, box)
+        opened = self._opened(generation, tile.component, SUMS)
+        with naming_tile(generation, tile.component):
+            return opened.sums(opened.grid.tile_box(tile))
 
     def is_tile(self, generation: int, tile: TileId, checksum: str) -> bool:
         """Whether the tile is there, as it was when it had this checksum; it is read."""
@@ -204,10 +202,11 @@ class MosaicStore:
 
     def has_tile(self, generation: int, tile: TileId) -> bool:
         """Whether both planes of the tile have been written."""
-        return all(
-            self._array(generation, tile.component, name).has_chunk(tile.row, tile.column)
-            for name in SUMS
+        arrays = [self._array(generation, tile.component, name) for name in SUMS]
+        there = self.objects.each(
+            lambda array: array.has_chunk(tile.row, tile.column), arrays, len(arrays)
         )
+        return all(there)
 
     def has_segmentation(self, generation: int, tile: TileId) -> bool:
         """Whether the tile's map of source ids has been written."""
@@ -261,8 +260,12 @@ class MosaicStore:
         RunStoreError
             A tile's map is missing or damaged; the tile is named.
         """
-        box = box.intersect(self.grid(generation, component).box)
-        return self._plane(generation, component, SEGMENTATION, box)
+        opened = self._opened(generation, component, (SEGMENTATION,))
+        with naming_tile(generation, component):
+            (labels,) = (
+                opened.cut(array, box.intersect(opened.grid.box)) for array in opened.arrays
+            )
+        return labels
 
     def link_tile(self, source: int, target: int, tile: TileId) -> None:
         """Make the tile of generation `source` that of generation `target` too.
@@ -377,13 +380,18 @@ class MosaicStore:
         old = other._array(old_generation, there.component, plane)
         copy_chunk(old, there, self._array(new_generation, tile.component, plane), tile)
 
-    def _plane(self, generation: int, component: int, name: str, box: PixelBox) -> NDArray[Any]:
-        pieces = pieces_of_tiles(self.grid(generation, component), box)
-        tiles = self._array(generation, component, name).opened(self.kept)
-        plane = np.empty(box.shape, tiles.dtype)
-        with naming_tile(generation, component):
-            tiles.copy_each(pieces.values(), [plane[common.slices_in(box)] for common in pieces])
-        return plane
+    def _opened(self, generation: int, component: int, names: Sequence[str]) -> OpenPlanes:
+        """Return planes of a component with their metadata read: all at once where that takes long.
+
+        Nobody keeps it from one call to the next: a generation that is made anew may have another
+        grid.
+        """
+        ask: list[Callable[[], MosaicGrid | OpenTiles]] = [
+            partial(self.grid, generation, component),
+            *(partial(self._array(generation, component, one).opened, self.kept) for one in names),
+        ]
+        grid, *arrays = self.objects.each(lambda one: one(), ask, len(ask))
+        return OpenPlanes(cast(MosaicGrid, grid), cast("list[OpenTiles]", arrays))
 
     def _array(self, generation: int, component: int, name: str) -> TiledArray:
         return array_of(self.objects, generation, component, name)

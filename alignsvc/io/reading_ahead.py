@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 K = TypeVar("K")
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def read_ahead(get: Callable[[K], T], names: Iterable[K], n_ahead: int) -> Iterator[T]:
@@ -43,3 +46,43 @@ def read_ahead(get: Callable[[K], T], names: Iterable[K], n_ahead: int) -> Itera
             yield content
     finally:
         readers.shutdown(wait=False, cancel_futures=True)
+
+
+class Readers:
+    """Threads that read what may be wanted later; they end with their process, whatever waits.
+
+    Those of `ThreadPoolExecutor` would go on at its end until all was read that was asked for.
+
+    Parameters
+    ----------
+    n_threads : int
+        At the most; each is started when it is needed first.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+        self._threads: list[threading.Thread] = []
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def submit(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function in its turn; return what is to hold its result."""
+        wanted: Future[T] = Future()
+
+        def answer() -> None:
+            if not wanted.set_running_or_notify_cancel():
+                return
+            try:
+                wanted.set_result(do(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+                wanted.set_exception(error)
+
+        self._asked.put(answer)
+        if len(self._threads) < self._n_threads:
+            thread = threading.Thread(target=self._work, name="reading ahead", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return wanted
+
+    def _work(self) -> None:
+        while True:
+            self._asked.get()()

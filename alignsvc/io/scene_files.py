@@ -13,7 +13,7 @@ from alignsvc.io.exposure_files import find_exposures
 from alignsvc.io.exposure_headers import inspect_exposure
 from alignsvc.io.exposure_pixels import read_exposure
 from alignsvc.io.image_settings import ImageSettings
-from alignsvc.numerics.models.scene_input import SceneExposure
+from alignsvc.numerics.models.modelling.scene_input import SceneExposure
 from alignsvc.numerics.sources.meshes import clipped_statistics
 
 

@@ -7,7 +7,6 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from alignsvc.domain.made_when_asked import MadeWhenAsked
 from alignsvc.errors import ResourceError
+from alignsvc.fields import field_names
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class ScratchRows(MadeWhenAsked[T]):
     """
 
     def __init__(self, values: Iterable[T]) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed below
         weakref.finalize(self, self._file.close)
         self._type: type[T] | None = None
         self._columns: list[tuple[str, np.dtype[Any]]] = []
@@ -76,7 +76,7 @@ class ScratchRows(MadeWhenAsked[T]):
     def _columns_of(self, value: T) -> list[NDArray[Any]]:
         if self._type is None:
             self._type = type(value)
-            each = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+            each = {name: getattr(value, name) for name in field_names(value)}
             arrays = {name: a for name, a in each.items() if isinstance(a, np.ndarray)}
             # Wide types first: then all of them are aligned.
             for name in sorted(arrays, key=lambda one: -arrays[one].dtype.itemsize):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, hold_read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.task import TableRef
 from alignsvc.errors import DamagedProduct
@@ -75,8 +75,7 @@ class CellIndex:
     checksum: NDArray[np.str_]
 
     def __post_init__(self) -> None:
-        for name in ("component", "row", "column", "checksum"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "component", "row", "column", "checksum")
 
     def all_parts(self, name: str) -> tuple[TableRef, ...]:
         """Return all parts of the table that was written as `name`."""

@@ -9,7 +9,6 @@ import re
 import struct
 import zipfile
 import zlib
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar, get_type_hints
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.errors import DamagedProduct
+from alignsvc.fields import field_names
 from alignsvc.io.locations import FORMAT_VERSION
 from alignsvc.io.objects import ObjectStore
 
@@ -112,9 +112,9 @@ def bytes_from_table(value: object) -> bytes:
     # Stored, not deflated: the bytes of a deflated stream depend on the library's version.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _comment(type(value))
-        for field in fields(value):  # type: ignore[arg-type]
-            column = _portable(getattr(value, field.name), field.name)
-            with archive.open(zipfile.ZipInfo(f"{field.name}.npy", _NO_DATE), "w") as member:
+        for name in field_names(value):
+            column = _portable(getattr(value, name), name)
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", _NO_DATE), "w") as member:
                 np.lib.format.write_array(member, column, version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
 
@@ -127,8 +127,8 @@ def table_from_bytes(content: bytes, type_: type[T]) -> T:
     one of `UNREADABLE`
         Not such an archive.
     """
-    hints = _hints(type_)  # type: ignore[arg-type]
-    names = [field.name for field in fields(type_)]  # type: ignore[arg-type]
+    hints = _hints(type_)  # type: ignore[arg-type]  # types are hashable
+    names = field_names(type_)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if archive.comment != _comment(type_):
             found, wanted = archive.comment.decode(errors="replace"), _comment(type_).decode()

@@ -30,8 +30,10 @@ from alignsvc.io.zarr_metadata import METADATA, array_from, array_metadata
 
 #: Begins the key of every chunk of an array (zarr v3, default encoding).
 _CHUNKS = "c/"
-#: Chunks that are asked for, or sent, at once, where each answer takes its time.
+#: Chunks that are asked for, or sent, at once, where each answer takes its time, and those of which
+#: it takes no more room: all are held anyway, or only their versions. (A thread's stack is 8 MB.)
 _AT_ONCE = 4
+_HELD_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,23 @@ class TiledArray:
     objects: ObjectStore
     name: str
 
-    def create(self, shape: tuple[int, ...], tile_shape: tuple[int, int], dtype: str) -> None:
-        """Write the metadata of an array without any chunk.
+    def create(self, shape: tuple[int, ...], tile_shape: tuple[int, int], dtype: str) -> OpenTiles:
+        """Write the metadata of an array without any chunk; return it, open.
 
         Raises
         ------
         RunStoreError
             It cannot be written.
         """
+        made = self.known(shape, tile_shape, dtype)
+        self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, made.shards))
+        return made
+
+    def known(self, shape: tuple[int, ...], tile_shape: tuple[int, int], dtype: str) -> OpenTiles:
+        """Return the array that was created so, without reading its metadata."""
         pixels = np.dtype(dtype).newbyteorder("<")
         shards = Shards(math.prod(shape[:-2]), tile_shape, part_of(tile_shape), pixels)
-        self.objects.put(f"{self.name}/{METADATA}", array_metadata(shape, shards))
+        return OpenTiles(self, shape, shards)
 
     def chunk_name(self, *index: int) -> str:
         """Return the name of a chunk's object."""
@@ -277,7 +285,7 @@ class OpenTiles:
 
     def fetched(self, pieces: Iterable[Piece]) -> list[OpenObject | None]:
         """Return the objects of all pieces' chunks, open, for `shard_parts`; None = missing."""
-        return [*self._each(piece.index for piece in pieces)]
+        return [*self._each((piece.index for piece in pieces), _HELD_AT_ONCE)]
 
     def shard_parts(
         self, piece: Piece, stored: OpenObject | None, room: PartRoom | None = None
@@ -310,13 +318,15 @@ class OpenTiles:
         names = [self.tiled.chunk_name(*piece.index) for piece in pieces]
         if self.kept is None:
             return [ChunkVersion(objects, name, None) for name in names]
-        versions = objects.each(objects.version, names, _AT_ONCE)
+        versions = objects.each(objects.version, names, _HELD_AT_ONCE)
         return [ChunkVersion(objects, *of) for of in zip(names, versions, strict=True)]
 
-    def _each(self, indices: Iterable[tuple[int, ...]]) -> Iterator[OpenObject | None]:
+    def _each(
+        self, indices: Iterable[tuple[int, ...]], at_once: int = _AT_ONCE
+    ) -> Iterator[OpenObject | None]:
         objects = self.tiled.objects
         names = (self.tiled.chunk_name(*index) for index in indices)
-        return objects.each(objects.opened, names, _AT_ONCE)
+        return objects.each(objects.opened, names, at_once)
 
     def _copy(
         self, piece: Piece, stored: OpenObject | None, place: NDArray[Any], room: PartRoom

@@ -178,7 +178,8 @@ def _in_place(
 
 
 def _parsed(header: fits.Header, files: fits.HDUList | None) -> tuple[WCS, tuple[str, ...]]:
-    axes = max([int(header.get("WCSAXES", header.get("NAXIS", 2))), *_axis_types(header)])
+    named = (int(header.get(key, 2)) for key in ("WCSAXES", "NAXIS"))
+    axes = max(*named, *_axis_types(header))
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         wcs = WCS(header, files, naxis=[WCSSUB_CELESTIAL] if axes > 2 else None)
@@ -186,11 +187,21 @@ def _parsed(header: fits.Header, files: fits.HDUList | None) -> tuple[WCS, tuple
     for warning in heard:
         text = " ".join(str(warning.message).split())
         if "'cdfix'" in text:
-            # wcslib puts 1 degree per pixel where a whole row and column are 0.
-            raise _bad_wcs("a row of its CD matrix is zero")
+            # wcslib puts 1 degree per pixel where a whole row and column are 0: of an axis that is
+            # not of the sky, as a plane of a cube has one, that is nothing to us.
+            if _lacks_a_row(header):
+                raise _bad_wcs("a row of its CD matrix is zero")
+            continue
         if issubclass(warning.category, FITSFixedWarning) and _concerns_the_sky(text):
             said.append(f"the WCS was mended while reading: {text}")
     return wcs, tuple(said)
+
+
+def _lacks_a_row(header: fits.Header) -> bool:
+    """Whether the CD matrix has nothing but zeros for the longitude or the latitude."""
+    types = {axis: name.strip().upper() for axis, name in _axis_types(header).items()}
+    sky = [axis for axis, name in types.items() if _LONGITUDE.match(name) or _LATITUDE.match(name)]
+    return not all(any(header.get(f"CD{i}_{j}", 0.0) for j in range(1, 10)) for i in sky)
 
 
 def _concerns_the_sky(text: str) -> bool:

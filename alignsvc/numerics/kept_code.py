@@ -94,7 +94,7 @@ class KeptCode(NullCache):
         for folder in self._folders:
             data = _whole(folder / name)
             if data is not None:
-                return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301
+                return _rebuilt(target_context, *pickle.loads(data))  # noqa: S301 - our own files
         return None
 
     def save_overload(self, sig: object, data: Any) -> None:

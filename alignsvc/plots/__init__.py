@@ -20,7 +20,7 @@ Examples
 from __future__ import annotations
 
 try:
-    import matplotlib  # noqa: F401
+    import matplotlib  # noqa: F401 - to say so at once where it is missing
 except ImportError as error:
     raise ImportError(
         "alignsvc.plots draws with matplotlib, which is not here: pip install 'alignsvc[plots]'"

@@ -10,8 +10,8 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from alignsvc.numerics.models.fitted_scene import FittedExposure, FittedScene
-from alignsvc.numerics.models.scene_input import SceneExposure
+from alignsvc.numerics.models.modelling.fitted_scene import FittedExposure, FittedScene
+from alignsvc.numerics.models.modelling.scene_input import SceneExposure
 from alignsvc.plots.correlations import draw_correlations
 from alignsvc.plots.figures import (
     BLUE,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from alignsvc.errors import ConfigError
+from alignsvc.fields import field_names
 from alignsvc.registry import Registry
 from alignsvc.simulation.distortions import DISTORTIONS
 from alignsvc.simulation.layouts import LAYOUTS
@@ -37,7 +38,7 @@ def _built(cls: type[T], mapping: object, path: str) -> T:
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"simulation: {path or 'the file'} must be a mapping, got {mapping!r}")
     hints = typing.get_type_hints(cls)
-    known = tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+    known = field_names(cls)
     values = {}
     for key, value in mapping.items():
         where = f"{path}.{key}" if path else str(key)
@@ -65,7 +66,7 @@ def _value(hint: Any, key: str, value: object, where: str) -> Any:
 
 def _checked(plug_in: Any, where: str) -> Any:
     hints = typing.get_type_hints(type(plug_in))
-    for name in (f.name for f in dataclasses.fields(plug_in)):
+    for name in field_names(plug_in):
         _leaf(hints[name], getattr(plug_in, name), f"{where}.{name}")
     return plug_in
 

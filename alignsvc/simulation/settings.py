@@ -372,6 +372,8 @@ class SkySettings:
         The same seed gives the same bytes.
     layout : Layout
         Where the exposures point.
+    camera, detector, conditions, aberrations, stars, galaxies, cosmic_rays, header_errors
+        A section of the file each.
     planes : tuple of str
         Extensions beside the pixels: ``err`` (standard deviation) and ``dq`` (1 = bad pixel,
         2 = saturated).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -19,6 +20,7 @@ from alignsvc.errors import (
     RunStoreError,
     TransientError,
 )
+from alignsvc.io.inputs_ahead import FarFiles, inputs_ahead
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.receipts import (
     Receipt,
@@ -29,6 +31,7 @@ from alignsvc.io.receipts import (
     write_receipt,
 )
 from alignsvc.reasons import FailureKind
+from alignsvc.tasks.inputs_ahead import nothing_next, working_on
 from alignsvc.tasks.memory import forget_peak, peak_bytes
 from alignsvc.tasks.tiles_at_hand import let_go
 
@@ -92,7 +95,11 @@ class TaskReport:
     work: WorkTime | None = None
 
 
-def run_task(task: Task, objects: ObjectStore) -> TaskReport:
+def run_task(
+    task: Task,
+    objects: ObjectStore,
+    find_next: Callable[[], FarFiles | None] = nothing_next,
+) -> TaskReport:
     """Return how `task` ended, doing the work unless a valid receipt says that it is done.
 
     The receipt is written after the product, so that it never speaks of what is not there. An
@@ -104,6 +111,8 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
     task : Task
     objects : ObjectStore
         Of the run: receipts are looked for and left here.
+    find_next : callable
+        See `Working`.
 
     Raises
     ------
@@ -123,7 +132,8 @@ def run_task(task: Task, objects: ObjectStore) -> TaskReport:
         return TaskReport(search.receipt.outcome, is_reused=True, work=work)
     started = time.perf_counter()
     forget_peak()
-    outcome = _outcome_of(task)
+    with inputs_ahead().while_working(working_on(task, find_next)):
+        outcome = _outcome_of(task)
     outcome = replace(outcome, seconds=time.perf_counter() - started)
     peak = peak_bytes()
     if outcome.reason not in NOT_FINAL:
@@ -159,13 +169,13 @@ def _outcome_of(task: Task) -> TaskOutcome:
     except (ResourceError, TransientError, RunStoreError):
         raise
     except MemoryError as error:
-        if not let_go():
+        if not any((let_go(), inputs_ahead().forget())):
             raise MemoryShortage(
                 f"{task.key.stage} of {task.key.subject}: out of memory ({error})"
             ) from error
     except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw ends
         return failed(task.key, FailureKind.INTERNAL, _sentence(error))
-    return _outcome_of(task)  # there is room now that no tile is kept
+    return _outcome_of(task)  # there is room now that nothing is kept
 
 
 def _sentence(error: Exception) -> str:

@@ -127,7 +127,7 @@ class DetectTask:
             objects, self.background.name, MosaicBackground, self.background.checksum
         )
         contributions = contribution_store(view.run)
-        saturated = as_mask((contributions.saturated(part.name) for part in view.parts), box)
+        saturated = as_mask(contributions.saturated_each(part.name for part in view.parts), box)
         cut = MosaicCut(view.grid, mosaic, background, saturated)
         if self.wanted is None:
             found = self.detector(cut, view.core)

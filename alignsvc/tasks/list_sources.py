@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, hold_read_only
 from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
 from alignsvc.domain.correction import Correction
 from alignsvc.domain.digest import digest_of
@@ -60,8 +60,7 @@ class SourceList:
     outline_chip: IntArray
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def __len__(self) -> int:
         return len(self.flux)
@@ -111,6 +110,11 @@ class ListSourcesTask:
         digest = digest_of("list_sources", self.exposure, *settings)
         return TaskKey("list_sources", self.exposure.id, digest)
 
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.exposure
+
     def __call__(self) -> TaskOutcome:
         """Write the list."""
         exposure = read_exposure(self.exposure, self.images)
@@ -123,7 +127,7 @@ class ListSourcesTask:
             raise DataError(
                 FailureKind.ALL_MASKED, f"exposure {self.exposure.id}: no pixel is usable"
             )
-        kept = SkyOfExposure(self.exposure, self.images, self.sky)(self.run, exposure)
+        kept = SkyOfExposure(self.exposure, self.images, self.sky)(self.run, lambda: exposure)
         listed = [self._listed(chip, kept.of_chip(index)) for index, chip in chips.items()]
         ra, dec, flux = (np.concatenate(column) for column in zip(*listed, strict=True))
         order = np.argsort(-flux, kind="stable")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, FloatArray, IntArray, hold_read_only
 from alignsvc.domain.digest import digest_of
 from alignsvc.domain.geometry import Points, TangentPlane
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
@@ -72,8 +72,7 @@ class PairMatches:
     log_odds: FloatArray
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
+        hold_read_only(self)
 
     def transform(self, row: int) -> Similarity:
         """Return the map of a row."""

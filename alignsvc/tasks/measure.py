@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
@@ -20,11 +21,11 @@ from alignsvc.io.locations import TABLES, RunLocations
 from alignsvc.io.places import Place
 from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import table_is_whole, write_table
-from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.chip_view import ChipView
 from alignsvc.numerics.displacement.farther import FartherSearch
 from alignsvc.numerics.displacement.measure import ChipDisplacements, CorrelationMeasurement
 from alignsvc.numerics.displacement.pictured import Pictured
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_view import ChipView
 from alignsvc.numerics.displacement.worst_sources import WorstSources
 from alignsvc.numerics.resampling.grid_units import chip_box
 from alignsvc.numerics.resampling.others import Others
@@ -164,6 +165,11 @@ class MeasureTask:
         settings = (how, self.factors, self.against_all)
         digest = digest_of("measure", self.view, mosaic, self.sources, settings)
         return TaskKey("measure", self.view.exposure.id, digest)
+
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.view.exposure
 
     def __call__(self) -> TaskOutcome:
         """Write what is kept for people, then displacements and levels, then factors."""

@@ -9,6 +9,8 @@ from pathlib import Path
 _SELF = Path("/proc/self")
 #: Written to ``clear_refs``: forget the highest memory so far.
 _FORGET_PEAK = "5"
+#: Of what a process may allocate, for what it keeps of one kind, at most.
+_SHARE_OF_A_LIMIT = 0.125
 
 
 def forget_peak() -> None:
@@ -40,6 +42,12 @@ def allowed_bytes() -> int | None:
 
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def bounded_share(most_bytes: float) -> float:
+    """Return what a process may keep of one kind: so much, or an eighth of what it may allocate."""
+    allowed = allowed_bytes()
+    return most_bytes if allowed is None else min(most_bytes, _SHARE_OF_A_LIMIT * allowed)
 
 
 def _status_bytes(name: str) -> int:

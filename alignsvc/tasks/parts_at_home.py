@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
+from alignsvc.numerics.models.scene.scene_problem import SceneEquations, SceneProblem
 from alignsvc.tasks.memory import allowed_bytes
 
 #: Of parts that a process keeps, pixels and all. What is beyond is read again for each action.

@@ -166,16 +166,17 @@ class ExposureView:
         left_out : RayPixels
             Bad besides what the files say is.
         """
-        kept = SkyOfExposure(self.exposure, self.images, self.sky)(run)
         with opened_exposure(self.exposure, self.images) as opened:
-            for index in kept.chip.tolist():
-                chip = opened.chip(index)
+            kept = SkyOfExposure(self.exposure, self.images, self.sky)(run, opened.read)
+            indices = kept.chip.tolist()
+            for index, chip in zip(indices, opened.chips(indices), strict=True):
                 sky = self.sky.again(kept.of_chip(index), chip.shape)
                 scale, offset = self.total_flux_scale, self.level.sky_offset
+                weight = sky_weight(f"{chip.name} of exposure {self.exposure.id}", sky, scale)
                 yield PlacedChip(
                     index,
                     calibrated(chip, sky, scale, offset, left_out.on_chip(index)),
-                    sky_weight(chip.name, sky, scale),
+                    weight,
                     self._pixel_map(index, chip.wcs),
                 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.places import Place
@@ -47,6 +48,11 @@ class RejectTask:
         mosaic = (self.mosaic.tiles, self.mosaic.own)
         digest = digest_of("reject", self.view, mosaic, self.rejection, self.misalignment_px)
         return TaskKey("reject", self.view.exposure.id, digest)
+
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.view.exposure
 
     def __call__(self) -> TaskOutcome:
         """Write the table, under a name that its content gives: equal masks are one table."""

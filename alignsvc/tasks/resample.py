@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.errors import NothingToMeasure
 from alignsvc.io.contribution_store import ContributionStore
@@ -61,6 +62,11 @@ class ResampleTask:
         """Identity: the exposure's state and how it is resampled."""
         digest = digest_of("resample", self.view, self.resampler, self.fills_rays)
         return TaskKey("resample", self.view.exposure.id, digest)
+
+    @property
+    def exposure_read(self) -> ExposureRef:
+        """What it reads the pixels of."""
+        return self.view.exposure
 
     def __call__(self) -> TaskOutcome:
         """Write the contribution."""

@@ -16,9 +16,14 @@ from alignsvc.io.arrays import read_array, write_array
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.receipts import product_is_whole
 from alignsvc.io.tables import bytes_from_table, read_table, write_table
-from alignsvc.numerics.models.part_sums import PartSums
-from alignsvc.numerics.models.scene_partition import CutPart, PartPixels, PartTable, SceneModels
-from alignsvc.numerics.models.scene_parts import (
+from alignsvc.numerics.models.scene.part_sums import PartSums
+from alignsvc.numerics.models.scene.scene_partition import (
+    CutPart,
+    PartPixels,
+    PartTable,
+    SceneModels,
+)
+from alignsvc.numerics.models.scene.scene_parts import (
     BeginPart,
     ConcludePart,
     Damp,
@@ -27,7 +32,7 @@ from alignsvc.numerics.models.scene_parts import (
     SettleLinear,
     TryStep,
 )
-from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
+from alignsvc.numerics.models.scene.scene_problem import SceneEquations, SceneProblem
 from alignsvc.tasks.parts_at_home import PartName, PartsAtHome
 
 Action: TypeAlias = BeginPart | TryStep | SettleLinear | Damp | ConcludePart

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray, IntArray
-from alignsvc.domain.chip_sky import KeptSky, SkyEstimator
+from alignsvc.domain.chip_sky import KeptSky, SkyEstimator, SkyModel
 from alignsvc.domain.digest import digest_of
-from alignsvc.domain.exposure import Exposure, ExposureRef
-from alignsvc.errors import DamagedProduct
-from alignsvc.io.exposure_pixels import read_exposure
+from alignsvc.domain.exposure import Chip, Exposure, ExposureRef
+from alignsvc.errors import DamagedProduct, DataError
 from alignsvc.io.image_settings import ImageSettings
 from alignsvc.io.locations import SKIES, RunLocations
 from alignsvc.io.places import Place
@@ -93,7 +92,7 @@ class SkyOfExposure:
         """The name of its table: all that the sky follows from."""
         return f"{SKIES}{digest_of('sky', self.exposure, self.images, self.estimator)}.npz"
 
-    def __call__(self, run: Place, exposure: Exposure | None = None) -> KeptSkies:
+    def __call__(self, run: Place, read: Callable[[], Exposure]) -> KeptSkies:
         """Return the sky, from the store of a run if it is there whole.
 
         Else it is measured and kept. It has the same bits whoever measures it, so that two who do
@@ -103,25 +102,31 @@ class SkyOfExposure:
         ----------
         run : Place
             The run directory.
-        exposure : Exposure or None
-            As its files hold it; None = it is read if its sky must be measured.
+        read : callable
+            Returns the exposure as its files hold it; called if its sky must be measured.
 
         Raises
         ------
         DataError
-            As of `read_exposure` and of the estimator.
+            As of `read` and of the estimator.
         """
         objects = RunLocations(run).products
         try:
             return read_table(objects, self.name, KeptSkies)
         except DamagedProduct:
             pass  # nobody has measured it, or what was kept is damaged
-        exposure = exposure or read_exposure(self.exposure, self.images)
         found = {
-            index: self.estimator(chip.pixels, chip.mask).kept
-            for index, chip in enumerate(exposure.chips)
+            index: self._measured(chip).kept
+            for index, chip in enumerate(read().chips)
             if not chip.mask.all()
         }
         skies = KeptSkies.of(found)
         write_table(objects, self.name, skies)
         return skies
+
+    def _measured(self, chip: Chip) -> SkyModel:
+        try:
+            return self.estimator(chip.pixels, chip.mask)
+        except DataError as error:
+            where = f"exposure {self.exposure.id}, chip {chip.name}"
+            raise DataError(error.kind, f"{where}: {error}") from error

@@ -13,8 +13,8 @@ from alignsvc.domain.outcome import TaskKey, TaskOutcome, TaskStatus
 from alignsvc.domain.task import TableRef
 from alignsvc.io.locations import RunLocations, table_name
 from alignsvc.io.tables import read_table, write_table
-from alignsvc.numerics.models.mosaic_image import PartOfMosaic, mosaic_image
-from alignsvc.numerics.models.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.on_chip.mosaic_image import PartOfMosaic, mosaic_image
+from alignsvc.numerics.models.on_chip.mosaic_sources import MosaicSources
 from alignsvc.numerics.resampling.saturation import as_mask
 from alignsvc.numerics.sources.detection import MosaicCut
 from alignsvc.numerics.sources.filters import within
@@ -65,7 +65,7 @@ class TellSourcesTask:
         name, table = self.background.name, self.background.checksum
         background = read_table(objects, name, MosaicBackground, table)
         contributions = contribution_store(view.run)
-        saturated = as_mask((contributions.saturated(part.name) for part in view.parts), box)
+        saturated = as_mask(contributions.saturated_each(part.name for part in view.parts), box)
         cut = MosaicCut(view.grid, mosaic, background, saturated)
         on_box = replace(sources, x=sources.x - box.x0, y=sources.y - box.y0)
         kinds = self.model(mosaic_image(cut, self._parts(cut)), on_box).among(own)

@@ -5,23 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alignsvc.io.kept_in_memory import KeptInMemory
-from alignsvc.tasks.memory import allowed_bytes
+from alignsvc.tasks.memory import bounded_share
 
 if TYPE_CHECKING:  # what lists sources of an exposure needs no store of arrays
     from alignsvc.io.tiled_arrays import KeptTiles
 
 #: Of tiles that a process keeps: eight of 1024 x 1024 pixels, sums and whose pixels are whose.
 MOST_BYTES = 192e6
-#: Of what a process may allocate, at most.
-_SHARE_OF_A_LIMIT = 0.125
 
-
-def _most_bytes() -> float:
-    allowed = allowed_bytes()
-    return MOST_BYTES if allowed is None else min(MOST_BYTES, _SHARE_OF_A_LIMIT * allowed)
-
-
-_TILES: KeptTiles = KeptInMemory(_most_bytes)
+_TILES: KeptTiles = KeptInMemory(lambda: bounded_share(MOST_BYTES))
 
 
 def tiles_at_hand() -> KeptTiles:

@@ -18,16 +18,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/numerics/disp
 from displacement_scenes import catalog, drizzled_noise, random_phases, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.peak import PolynomialPeak
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sizes import Sides
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import Sides
 
 N_SOURCES, SIDE, PITCH, FWHM = 1024, 32, 36, 5.0
 REPEATS = 15

@@ -33,6 +33,7 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.tables import write_table
+from alignsvc.numerics.compiled import make_compiler_ready
 from alignsvc.numerics.solve.factors import step_jacobian
 from alignsvc.numerics.solve.relative_levels import LevelRows, LevelSolver
 from alignsvc.run.planning import making
@@ -134,7 +135,8 @@ def solved(folder: Path, plan: Plan) -> None:
 
 def in_one_process(folder: Path, side: int, n_sources: int) -> None:
     """Do all that a driver does, and tell after each stage what it took so far."""
-    told("imports")
+    make_compiler_ready()
+    told("imports, and the compiler")
     plan = planned(folder, side)
     told(f"plan of {side * side} exposures")
     state = fold(all_events())

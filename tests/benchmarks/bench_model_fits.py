@@ -23,7 +23,7 @@ from peer_environment import FITS, MissingPeerError, interpreter, megabytes
 sys.path.insert(0, str(RESULTS.parents[1] / "science"))
 from tutorial_scene import MIDDLE_OF_STARS, TUTORIAL, Tutorial, bound, exposures, header
 
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.models.light.profile import Places
 from alignsvc.numerics.models.profiles.moffat import Moffat
 
 SHIFTED, TURNED = TUTORIAL, replace(TUTORIAL, turn=math.pi / 32)

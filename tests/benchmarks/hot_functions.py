@@ -23,14 +23,14 @@ from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.correction import Geometry
 from alignsvc.domain.geometry import PixelBox, TangentPlane
 from alignsvc.domain.grid import MosaicGrid
-from alignsvc.numerics.displacement.blots import Reference
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.peak import PolynomialPeak
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import Sides
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import Others

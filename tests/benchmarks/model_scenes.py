@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane
+from alignsvc.numerics.models.light.profile import Places, Precision
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
-from alignsvc.numerics.models.profile import Places, Precision
 from alignsvc.numerics.models.profiles.moffat import Moffat
-from alignsvc.numerics.models.scene import (
+from alignsvc.numerics.models.scene.geometry import AffineMap, CorrectedPlane
+from alignsvc.numerics.models.scene.scene import (
     ExposureModel,
     Scene,
     SkyModel,
@@ -21,7 +21,7 @@ from alignsvc.numerics.models.scene import (
     Views,
     free_shape,
 )
-from alignsvc.numerics.models.window import WindowStack
+from alignsvc.numerics.models.scene.window import WindowStack
 
 UNIT = ((1.0, 0.0), (0.0, 1.0))
 FWHM_PX, INVERSE_INDEX = 4.5, 0.33

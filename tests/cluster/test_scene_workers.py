@@ -19,7 +19,7 @@ from alignsvc.engine.base import ClusterBackend, Executor, RunContext, TaskEnded
 from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.engine.clusters.scheduler import SchedulerBackend
 from alignsvc.engine.clusters.serial import SerialBackend
-from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 
 pytestmark = pytest.mark.cluster
 

@@ -21,7 +21,7 @@ SETTINGS = re.compile(r"`cluster\.(\w+)[:`]")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_commands_exist(page: Path) -> None:
+def test_commands_that_a_page_names_are_commands(page: Path) -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     named = re.findall(r"(?:`|^)alignsvc ([a-z]+)\b", page.read_text(), flags=re.MULTILINE)
     assert set(named) <= known

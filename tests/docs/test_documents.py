@@ -11,6 +11,7 @@ from pathlib import Path
 import notebook_files
 import numpy as np
 import pytest
+import yaml
 from astropy.wcs import WCS
 from told_names import (
     blocks,
@@ -25,6 +26,9 @@ from told_names import (
 
 import alignsvc
 from alignsvc.cli.ends import UsageError
+from alignsvc.config.build import build_cluster
+from alignsvc.config.load import parse_config
+from alignsvc.config.resolved import resolved
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,6 +60,18 @@ def test_what_counts_as_a_key(key: str, is_one: bool) -> None:
 def test_configurations_in_a_document_are_configurations(path: Path) -> None:
     for text in blocks(path.read_text(), "yaml"):
         require_configuration(text)
+
+
+def test_the_readme_shows_every_key_with_its_default() -> None:
+    every = [text for text in blocks((ROOT / "README.md").read_text(), "yaml") if "clip:" in text]
+    (shown,) = every
+    told = resolved(parse_config(shown, "README.md"))
+    default = resolved(parse_config("images: {paths: ['data/*.fits']}", "defaults"))
+    assert told.model_copy(update={"cluster": default.cluster}) == default
+    assert build_cluster(told, None) == build_cluster(default, None)
+    sections = yaml.safe_load(shown)
+    for section, keys in default.model_dump(exclude={"cluster"}).items():
+        assert sections[section].keys() == keys.keys()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, **NAMES)

@@ -23,6 +23,7 @@ BAD_FILES: dict[str, tuple[FailureKind, str]] = {
     "line.fits": (FailureKind.WRONG_DIMENSION, "two dimensions wanted"),
     "sky_less.fits": (FailureKind.NO_WCS, "celestial WCS"),
     "flat.fits": (FailureKind.BAD_WCS, "cannot be used"),
+    "wide.fits": (FailureKind.BAD_WCS, "degrees wide"),
     "nan.fits": (FailureKind.ALL_MASKED, "NaN"),
     "masked.fits": (FailureKind.ALL_MASKED, "flagged"),
 }
@@ -61,6 +62,14 @@ def _flat(header: fits.Header) -> fits.Header:
     return flat
 
 
+def _wide(header: fits.Header) -> fits.Header:
+    """Return the header with the scale of its pixels in arcsec instead of degrees."""
+    wide = header.copy()
+    for keyword in ("CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+        wide[keyword] *= 3600.0
+    return wide
+
+
 Hdus = list[fits.PrimaryHDU | fits.ImageHDU | fits.BinTableHDU]
 _MADE: dict[str, Callable[[np.ndarray, fits.Header], Hdus]] = {
     "table.fits": lambda pixels, header: [
@@ -71,6 +80,7 @@ _MADE: dict[str, Callable[[np.ndarray, fits.Header], Hdus]] = {
     "line.fits": lambda pixels, header: [fits.PrimaryHDU(pixels[0], header)],
     "sky_less.fits": lambda pixels, header: [fits.PrimaryHDU(pixels, _without_sky(header))],
     "flat.fits": lambda pixels, header: [fits.PrimaryHDU(pixels, _flat(header))],
+    "wide.fits": lambda pixels, header: [fits.PrimaryHDU(pixels, _wide(header))],
     "nan.fits": lambda pixels, header: [fits.PrimaryHDU(pixels * np.nan, header)],
     "masked.fits": lambda pixels, header: [
         fits.PrimaryHDU(),

@@ -134,8 +134,19 @@ def test_images_that_do_not_overlap_are_skipped(work: Workplace, command: Comman
     ended = command("run", work.config(), "--json")
     assert ended.code == 0
     assert {row["reason"] for row in ended.json["exposures"]} == {"no_overlap"}
-    assert all("overlaps no other" in row["message"] for row in ended.json["exposures"])
+    messages = [row["message"] for row in ended.json["exposures"]]
+    assert all("overlaps no other" in message for message in messages)
+    assert "Dec +3.2" in messages[1] and "1 deg from that of the nearest, exp00" in messages[1]
     assert work.digests() == before
+
+
+def test_a_constant_image_is_named(work: Workplace, command: Command) -> None:
+    with fits.open(work.inputs / "exp001.fits", mode="update") as hdus:
+        hdus[0].data[:] = 100.0
+    ended = command("run", work.config(), "--json")
+    assert ended.code == 1
+    (row,) = (row for row in ended.json["exposures"] if row["status"] == "failed")
+    assert row["message"].startswith("chip HDU 0 of exposure exp001: the sky's noise is 0.0")
 
 
 def test_an_exposure_far_from_the_others_is_skipped_and_they_are_aligned(

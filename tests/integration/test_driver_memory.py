@@ -15,7 +15,7 @@ SIDE, N_SOURCES = 32, 100
 
 @pytest.mark.slow
 def test_a_solve_of_a_thousand_exposures_takes_a_tenth_of_a_gigabyte(tmp_path):
-    """Half of it is compiled code; with a matrix that has a row for each displacement: 240 MB."""
+    """The compiler is there before. With a matrix row for each displacement: 240 MB."""
     for part in ("simulate", "store", "measure"):
         command = [sys.executable, str(BENCHMARK), part, str(tmp_path), str(SIDE), str(N_SOURCES)]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout

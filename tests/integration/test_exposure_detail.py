@@ -284,8 +284,9 @@ def test_a_monitor_answers_for_the_exposure_that_is_asked_for(
         shown = RunMonitor(run)
         for question in questions:
             shown._on_message(shown, {"ask": "exposure", **question}, [])
-        while len(sent) < len(questions):
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while len(sent) < len(questions):
+                await asyncio.sleep(0.01)
 
     asyncio.run(ask({"id": "exp001", "number": "a"}, {"id": "nobody", "number": "b"}))
     answers = {one["answer"]: one["detail"] for one in sent}

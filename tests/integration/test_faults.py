@@ -1,4 +1,4 @@
-"""Faults of FINDINGS' list that no other file has: tests/README.md says which test shows which."""
+"""Faults of tests/README.md's list that no other file has; it says which test shows which."""
 
 from __future__ import annotations
 

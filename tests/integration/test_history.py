@@ -78,10 +78,12 @@ def test_cutouts_blots_and_maps_tell_the_displacement(runs: dict[str, Path]) -> 
     measured = read_table(objects, f"{stem}-displacements.npz", Displacements)
     assert 5 < len(pixels) <= MOST_SOURCES
     assert np.isin(pixels.source, measured.source).all()
-    for n, source in enumerate(pixels.source):
-        row = int(np.flatnonzero(measured.source == source)[0])
-        if measured.flags[row] or measured.peak[row] < 0.9:
-            continue
+    row_of = {int(source): row for row, source in enumerate(measured.source)}
+    rows = [(n, row_of[int(source)]) for n, source in enumerate(pixels.source)]
+    # Of fainter ones the peak of the map is noise's.
+    clear = [(n, row) for n, row in rows if not measured.flags[row] and measured.peak[row] > 0.7]
+    assert len(clear) > 4
+    for n, row in clear:
         # The cutout lies about the source ...
         middle = pixels.cutout.shape[-1] / 2
         assert abs(pixels.corner_x[n] + middle - measured.x[row]) <= 1.5

@@ -78,6 +78,7 @@ def test_a_run_that_comes_later_takes_turns_with_the_one_before(
     with ThreadPoolExecutor(2) as threads:
         long = threads.submit(carry_out, "long", 120)
         while not ended:
+            assert not long.done(), long.exception()
             time.sleep(0.01)
         threads.submit(carry_out, "short", 15).result(timeout=60)
         long.result(timeout=60)

@@ -18,8 +18,8 @@ from alignsvc.domain.arrays import BoolArray, FloatArray, contiguous
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.blots import Reference
-from alignsvc.numerics.displacement.chip_view import ChipView
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_view import ChipView
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import Others

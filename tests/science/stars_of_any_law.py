@@ -11,7 +11,7 @@ from scipy.special import j1
 
 import alignsvc
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 
 SCALE = 0.2  # arcsec
 READ_NOISE = 5.0

@@ -12,14 +12,14 @@ from dataclasses import replace
 import pytest
 from cutout_bench import Scene, accuracy, direct_accuracy, joint_accuracy
 
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.centroids import CatalogCentroids, WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sharp_stars import SharpStars
-from alignsvc.numerics.displacement.sizes import SizeClasses
-from alignsvc.numerics.models.model_stars import ModelStars
+from alignsvc.numerics.displacement.stars.sharp_stars import SharpStars
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
 
 FITTED = CorrelationMeasurement(
     CORRELATORS.build("ncc", {}),

@@ -11,8 +11,8 @@ from tutorial_scene import SCALE, TUTORIAL, Tutorial, bound, errors_of, exposure
 
 import alignsvc
 from alignsvc.domain.arrays import FloatArray
+from alignsvc.numerics.models.light.profile import Places
 from alignsvc.numerics.models.outcomes import Outcome
-from alignsvc.numerics.models.profile import Places
 from alignsvc.numerics.models.profiles.moffat import Moffat
 
 #: One pixel off, then turned as well.

@@ -23,9 +23,9 @@ from alignsvc.errors import AlignError, ConfigError, RunStoreError, TransientErr
 from alignsvc.io.arrays import read_array
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
-from alignsvc.numerics.models.fitted_scene import FittedScene
-from alignsvc.numerics.models.scene import Scene, SkyModel, Sources
-from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
+from alignsvc.numerics.models.scene.scene import Scene, SkyModel, Sources
+from alignsvc.numerics.models.scene.scene_problem import SceneProblem
 from alignsvc.tasks.parts_at_home import PartName, PartsAtHome
 from alignsvc.tasks.scene_part import ScenePartTask, forget_parts
 

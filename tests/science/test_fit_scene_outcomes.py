@@ -11,7 +11,7 @@ from tutorial_scene import TUTORIAL, exposures, header
 import alignsvc
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 from alignsvc.numerics.models.outcomes import Outcome
 
 IMAGES = exposures(TUTORIAL, seed=0)

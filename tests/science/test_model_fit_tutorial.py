@@ -13,7 +13,7 @@ from tutorial_scene import TUTORIAL, exposures
 
 import alignsvc
 from alignsvc import plots
-from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "model_fit.py"
 

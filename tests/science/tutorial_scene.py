@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 import alignsvc
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.fitted_scene import FittedScene
+from alignsvc.numerics.models.modelling.fitted_scene import FittedScene
 
 SIDE = 150
 SCALE = 0.2  # arcsec

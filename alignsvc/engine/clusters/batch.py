@@ -175,7 +175,7 @@ class BatchBackend:
         for key in self.driver if isinstance(self.driver, Mapping) else [self.driver]:
             if key not in known or (key == "resource_spec" and not self._own_options()):
                 raise ConfigError(f"cluster.driver: found {key!r}, wanted some of {known}")
-        return DriverJobSettings(**self.driver)  # type: ignore[arg-type]
+        return DriverJobSettings(**self.driver)  # type: ignore[arg-type]  # it judges them
 
     @property
     def is_loopback(self) -> bool:

@@ -208,7 +208,7 @@ class SshBackend:
                 security=here,
                 silence_logs=logging.CRITICAL,
             )
-        except Exception as error:
+        except Exception as error:  # asyncssh's, dask's, the system's: none begins without them
             raise ResourceError(
                 f"cluster.hosts: scheduler or workers did not start ({error}); see what "
                 f"`{python} -m distributed.cli.dask_spec` says there, then resume"

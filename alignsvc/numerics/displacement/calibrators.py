@@ -8,10 +8,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.outset import Outset
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel
+from alignsvc.numerics.displacement.fitting.outset import Outset
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.psf_matching import MatchedSource, MatchingKernel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from alignsvc.domain.arrays import Float32Array
+from alignsvc.numerics.displacement.correlation.peak import Peaks, PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import MaskedStack, middles
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.peak import Peaks, PolynomialPeak, interlaced
-from alignsvc.numerics.displacement.sizes import Sides
-from alignsvc.numerics.displacement.templates import SplineStack
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack, middles
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.sizes import Sides
+from alignsvc.numerics.displacement.windows.templates import SplineStack
 
 
 def correlated(

@@ -7,39 +7,32 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.measurement import Displacements
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.blots import Reference, blot
 from alignsvc.numerics.displacement.calibrators import CleanSources
-from alignsvc.numerics.displacement.chip_view import ChipView, Targets
-from alignsvc.numerics.displacement.chunks import chunks_of_least_work
-from alignsvc.numerics.displacement.circumstances import (
-    CORE_FWHM,
-    Circumstances,
-    Found,
-    Surroundings,
-    not_another,
-    not_dominated,
-)
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak
 from alignsvc.numerics.displacement.correlation_maps import correlated
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import cut
-from alignsvc.numerics.displacement.frames import Frames
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
-from alignsvc.numerics.displacement.peak import PolynomialPeak
+from alignsvc.numerics.displacement.fitting.refine import PeakAsFound, Refinement
+from alignsvc.numerics.displacement.fitting.seams import SeamFit
 from alignsvc.numerics.displacement.pictured import Pictured, pictured
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
-from alignsvc.numerics.displacement.refine import PeakAsFound, Refinement
-from alignsvc.numerics.displacement.seams import SeamFit
-from alignsvc.numerics.displacement.sharp_stars import known_stars
-from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.star_methods import LearntStars, StarMethod
+from alignsvc.numerics.displacement.stars.sharp_stars import known_stars
+from alignsvc.numerics.displacement.stars.star_methods import LearntStars, StarMethod
+from alignsvc.numerics.displacement.windows.blots import Reference
+from alignsvc.numerics.displacement.windows.chip_frames import ChipFrames, Chunk
+from alignsvc.numerics.displacement.windows.chip_view import ChipView, Targets
+from alignsvc.numerics.displacement.windows.circumstances import Found, not_another, not_dominated
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.psf_matching import (
+    MatchedSource,
+    MatchingKernel,
+    PsfMatching,
+)
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
 from alignsvc.numerics.displacement.worst_sources import Badness, WorstSources
 
 #: Trust below this is none.
@@ -175,15 +168,14 @@ class CorrelationMeasurement:
             Chooses the sources whose pixels are wanted; None: none are. It changes no number.
         """
         targets = Targets.on_chip(view, sources)
-        learnt = _Learnt(
-            self._kernel(view, reference, targets), self._stars(view, reference, targets, sources)
-        )
+        chip = self._frames(view, reference)
+        learnt = _Learnt(self._kernel(chip, targets), self._stars(chip, targets, sources))
         rows, flux = np.zeros(0, np.int64), np.zeros(0)
         parts: list[Displacements] = []
-        for chunk, sides in self._chunks(targets):
-            found = self._measured(view, reference, (targets.select(chunk), sides), learnt)
+        for chunk in chip.chunks(targets):
+            found = self._measured(chip, chunk, learnt)
             parts.append(found.displacements)
-            rows, flux = np.concatenate([rows, chunk]), np.concatenate([flux, found.flux])
+            rows, flux = np.concatenate([rows, chunk.rows]), np.concatenate([flux, found.flux])
         order = np.argsort(rows)
         whole = _themselves(
             Displacements.concatenate(parts).select(order), flux[order], targets.fwhm_px
@@ -195,25 +187,14 @@ class CorrelationMeasurement:
             bad = Badness.of(whole, targets.snr)
             rows = shown(bad)
             wanted = _Shown(targets.select(rows), whole.select(rows), bad.select(rows))
-            seen = self._pictured(view, reference, wanted, learnt)
+            seen = self._pictured(chip, wanted, learnt)
         lacks_profile = wants_profile and not is_taught
         return ChipDisplacements(whole, lacks_profile, seen, self.sizes.search_radius_px)
 
-    def _chunks(self, targets: Targets) -> Iterator[tuple[IntArray, Sides]]:
-        """Yield indices of targets that are measured together, with their windows.
+    def _frames(self, view: ChipView, reference: Reference) -> ChipFrames:
+        return ChipFrames(view, reference, self.sizes, self.aperture_fwhm)
 
-        Those of a size class come by their apertures: a chunk's work is that of its widest.
-        """
-        classes = self.sizes.of(targets.fwhm_px, targets.radius_px)
-        for index in np.unique(classes):
-            sides = self.sizes.windows(int(index))
-            members = np.flatnonzero(classes == index)
-            radius_px = self._aperture(targets, sides)[members] + 0.5 * SOFT_EDGE_PX
-            needed = sides.templates(radius_px)
-            for chunk in chunks_of_least_work(needed):
-                yield members[chunk], sides.holding(float(radius_px[chunk].max()))
-
-    def _kernel(self, view: ChipView, reference: Reference, targets: Targets) -> MatchingKernel:
+    def _kernel(self, chip: ChipFrames, targets: Targets) -> MatchingKernel:
         """Return the kernel that gives templates the seeing of the chip."""
         if self.matching is None:
             return MatchingKernel()
@@ -223,7 +204,7 @@ class CorrelationMeasurement:
         kernel = self.matching.start(bright.fwhm_px)
         # With the terms of the kernel at hand, each pass only adds them.
         placed: Sequence[MatchedSource] = [
-            one.calibrating(kernel) for one in self._clean(view, reference, bright)
+            one.calibrating(kernel) for one in self._clean(chip, bright)
         ]
         for _ in range(self.matching.passes):
             improved = self.matching.improved(kernel, placed)
@@ -231,7 +212,7 @@ class CorrelationMeasurement:
         return kernel
 
     def _stars(
-        self, view: ChipView, reference: Reference, targets: Targets, sources: SourceCatalog
+        self, chip: ChipFrames, targets: Targets, sources: SourceCatalog
     ) -> LearntStars | None:
         """Return what the chip's stars teach of sources that no template is for."""
         if self.stars is None or not len(targets.source):
@@ -242,21 +223,18 @@ class CorrelationMeasurement:
         calibrators = np.flatnonzero(np.isin(targets.source, chosen.calibrators))
         calibrators = calibrators[self.stars.brightest(targets.snr[calibrators])]
         stars = []
-        for clean in self._clean(view, reference, targets.select(calibrators)):
+        for clean in self._clean(chip, targets.select(calibrators)):
             on_chip = clean.targets.position
             stars.append(known_stars(clean.pairs, clean.within, on_chip, chosen.fwhm_px))
-        return self.stars.learnt(chosen, stars, view, targets)
+        return self.stars.learnt(chosen, stars, chip.view, targets)
 
-    def _clean(
-        self, view: ChipView, reference: Reference, targets: Targets
-    ) -> Iterator[CleanSources]:
+    def _clean(self, chip: ChipFrames, targets: Targets) -> Iterator[CleanSources]:
         """Yield those of the targets that nothing speaks against, where correlation finds them."""
-        for chunk, sides in self._chunks(targets):
-            some = targets.select(chunk)
-            frames = self._frames(view, reference, some, sides)
-            peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
+        for chunk in chip.chunks(targets):
+            some, frames = chunk.targets, chip.of(chunk)
+            peaks = correlated(self.correlator, frames.middles(), chunk.sides, self.peak)
             start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
-            seen = _circumstances(view, some, frames, start)
+            seen = chip.circumstances(some, frames, start)
             clean = np.flatnonzero((peaks.flags | seen.flags) == 0)
             if len(clean):
                 pairs = frames.about(start)
@@ -264,16 +242,10 @@ class CorrelationMeasurement:
                 within = _within(pairs, Points(start.x[clean], start.y[clean]))
                 yield CleanSources(some.select(clean), pairs, within, seen.trust[clean])
 
-    def _measured(
-        self,
-        view: ChipView,
-        reference: Reference,
-        which: tuple[Targets, Sides],
-        learnt: _Learnt,
-    ) -> _Measured:
-        """Return the displacements of targets of one size class."""
-        targets, sides = which
-        frames = self._frames(view, reference, targets, sides).matched(learnt.kernel)
+    def _measured(self, chip: ChipFrames, chunk: Chunk, learnt: _Learnt) -> _Measured:
+        """Return the displacements of the targets of a chunk."""
+        targets, sides = chunk.targets, chunk.sides
+        frames = chip.of(chunk).matched(learnt.kernel)
         peaks = correlated(self.correlator, frames.middles(), sides, self.peak)
         start = Points(np.nan_to_num(peaks.dx), np.nan_to_num(peaks.dy))
         pairs = frames.about(start)
@@ -285,7 +257,7 @@ class CorrelationMeasurement:
         flux = refined.information.flux
         if learnt.stars is not None:
             refined = learnt.stars.measured(refined, pairs, within, targets.source)
-        seen = _circumstances(view, targets, frames, start)
+        seen = chip.circumstances(targets, frames, start)
         share = refined.information.share
         alone = not_dominated(share)
         own = refined.information.own
@@ -293,7 +265,7 @@ class CorrelationMeasurement:
         lost = peaks.flags != 0
         displacements = Displacements(
             source=targets.source,
-            chip=np.full(len(targets.source), view.index, np.int64),
+            chip=np.full(len(targets.source), chip.view.index, np.int64),
             x=targets.position.x,
             y=targets.position.y,
             dx=np.where(lost, np.nan, refined.dx + pairs.whole.x),
@@ -315,70 +287,26 @@ class CorrelationMeasurement:
         call; sources come by size of their cutouts.
         """
         targets = Targets.on_chip(view, sources)
+        chip = self._frames(view, reference)
         return SourcePixels.concatenate(
             [
-                pictured(targets.select(chunk), frames, view.index, self.correlator)
-                for chunk, frames in self._whole_frames(view, reference, targets)
+                pictured(chunk.targets, chip.whole(chunk), view.index, self.correlator)
+                for chunk in chip.chunks(targets)
             ]
         )
 
-    def _pictured(
-        self,
-        view: ChipView,
-        reference: Reference,
-        shown: _Shown,
-        learnt: _Learnt,
-    ) -> Pictured:
+    def _pictured(self, chip: ChipFrames, shown: _Shown, learnt: _Learnt) -> Pictured:
         """Return the pixels of measured targets, templates in the seeing of the chip."""
         parts = []
-        for chunk, frames in self._whole_frames(view, reference, shown.targets):
-            some = frames.matched(learnt.kernel)
-            seen = pictured(shown.targets.select(chunk), some, view.index, self.correlator)
+        for chunk in chip.chunks(shown.targets):
+            some = chip.whole(chunk).matched(learnt.kernel)
+            seen = pictured(chunk.targets, some, chip.view.index, self.correlator)
             if learnt.stars is not None:
-                model = learnt.stars.pictured(some.middles(), shown.measured.select(chunk))
+                model = learnt.stars.pictured(some.middles(), shown.measured.select(chunk.rows))
                 if np.isfinite(model).any():
                     seen = replace(seen, model=model)
-            parts.append(Pictured(seen, shown.badness.select(chunk)))
+            parts.append(Pictured(seen, shown.badness.select(chunk.rows)))
         return Pictured.joined(parts)
-
-    def _whole_frames(
-        self, view: ChipView, reference: Reference, targets: Targets
-    ) -> Iterator[tuple[IntArray, Frames]]:
-        """Yield indices of targets of one size with their frames, all of the cutout compared."""
-        for chunk, sides in self._chunks(targets):
-            whole = replace(sides, compared=None)
-            yield chunk, self._frames(view, reference, targets.select(chunk), whole)
-
-    def _frames(
-        self, view: ChipView, reference: Reference, targets: Targets, sides: Sides
-    ) -> Frames:
-        """Return cutouts of targets of one size class, and blots."""
-        cutouts = cut(view.chip, targets.position, sides.cutout)
-        outside = (sides.template - sides.cutout) // 2
-        windows = Windows(cutouts.corner_x - outside, cutouts.corner_y - outside, sides.template)
-        local_map = LocalMap.expand(view.pixel_map, targets.position, 0.5 * sides.template)
-        blots = blot(reference, local_map, targets.source, windows)
-        centre = Points(
-            targets.position.x - cutouts.corner_x, targets.position.y - cutouts.corner_y
-        )
-        around = Surroundings(cutouts, blots, centre, targets.fwhm_px, view.chip.shape)
-        return Frames(
-            cutouts,
-            blots,
-            TemplateSpline.through(blots.values),
-            centre,
-            around.clear_aperture(self._aperture(targets, sides), _reached(targets, sides)),
-            sides,
-            view.chip.gain,
-        )
-
-    def _aperture(self, targets: Targets, sides: Sides) -> FloatArray:
-        """Return the radius of each target's aperture where nothing ends nearby, chip pixels."""
-        wanted = np.maximum(self.aperture_fwhm * targets.fwhm_px, targets.radius_px)
-        radius: FloatArray = np.minimum(
-            np.maximum(wanted, _reached(targets, sides)), 0.5 * sides.cutout
-        )
-        return radius
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -420,23 +348,9 @@ class _Learnt:
     stars: LearntStars | None
 
 
-def _reached(targets: Targets, sides: Sides) -> FloatArray:
-    """Return apertures within which the core lies wherever the search may find it."""
-    radius: FloatArray = sides.search_radius_px + CORE_FWHM * targets.fwhm_px
-    return radius
-
-
 def _within(pairs: PairStack, shift: Points) -> Points:
     """Return what of displacements is left in boxes that have been moved."""
     return Points(shift.x - pairs.whole.x, shift.y - pairs.whole.y)
-
-
-def _circumstances(
-    view: ChipView, targets: Targets, frames: Frames, shift: Points
-) -> Circumstances:
-    place = Points(frames.centre.x - shift.x, frames.centre.y - shift.y)
-    around = Surroundings(frames.cutouts, frames.blots, place, targets.fwhm_px, view.chip.shape)
-    return around.judged(frames.aperture_px)
 
 
 def _least_trust(trust: FloatArray) -> FloatArray:

@@ -8,9 +8,9 @@ import numpy as np
 
 from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
 from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak, interlaced
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.peak import PolynomialPeak, interlaced
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,12 +9,12 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
 from alignsvc.numerics.displacement.correlation_maps import correlation_maps
 from alignsvc.numerics.displacement.correlators import Correlator
-from alignsvc.numerics.displacement.cutouts import middles
-from alignsvc.numerics.displacement.frames import Frames
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.displacement.windows.cutouts import middles
+from alignsvc.numerics.displacement.windows.frames import Frames
 from alignsvc.numerics.displacement.worst_sources import Badness
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, IntArray
-from alignsvc.numerics.displacement.cutouts import middles
+from alignsvc.numerics.displacement.windows.cutouts import middles
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,7 @@ def contribution_by(
     return Contribution(box, numerator, weight)
 
 
-class _SkyWcs(BaseLowLevelWCS):  # type: ignore[misc]
+class _SkyWcs(BaseLowLevelWCS):  # type: ignore[misc]  # astropy has no types
     """Two pixel axes, ICRS right ascension and declination in degrees."""
 
     @property

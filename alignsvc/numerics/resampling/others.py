@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, contiguous, hold_read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.numerics.compiled import compiled
 from alignsvc.numerics.resampling.coadd import EMPTY_BELOW, Contribution, Sums
@@ -39,8 +39,7 @@ class Others:
     share: Float32Array
 
     def __post_init__(self) -> None:
-        for name in ("value", "weight", "share"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "value", "weight", "share")
 
     @classmethod
     def of(

@@ -29,6 +29,8 @@ from alignsvc.reasons import FailureKind
 POINTS_PER_SIDE = 16
 #: A gnomonic plane stretches by 0.4 % at 5 degrees from its tangent point; wider ones are split.
 WIDEST_DEG = 10.0
+#: Ten degrees at 0.1 arcsec are half as many tiles of 1024 px; each is planned, merged and kept.
+MOST_TILES = 250_000
 #: Empty border of a grid, pixels: room for a resampler's kernel.
 BORDER_PX = 16
 #: Scales within this of each other count as one instrument's.
@@ -380,6 +382,13 @@ def _grid(
     nx = math.ceil(pixel.x.max()) + border + 1 - x0
     ny = math.ceil(pixel.y.max()) + border + 1 - y0
     tile = (min(tile_shape[0], ny), min(tile_shape[1], nx))
+    n_tiles = math.ceil(ny / tile[0]) * math.ceil(nx / tile[1])
+    if n_tiles > MOST_TILES:
+        raise ConfigError(
+            f"mosaic: component {component} would have {nx} x {ny} px of {scale_arcsec:.3g} arcsec "
+            f"in {n_tiles} tiles, at most {MOST_TILES} are wanted; give a larger mosaic.scale "
+            "(arcsec) or mosaic.tile_shape, or find a header of a wrong scale among them"
+        )
     return MosaicGrid(component, plane, scale_arcsec, float(-x0), float(-y0), (ny, nx), tile)
 
 

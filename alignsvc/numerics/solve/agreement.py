@@ -312,8 +312,7 @@ def _difference(
     fit: JointFit, footprint: Footprint, index: int, sources: _Sources
 ) -> MethodDifference:
     step = fit.steps[index]
-    inflation = max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
-    covariance = inflation * fit.covariances[index] + fit.common_covariances[index]
+    covariance = fit.stated_covariance(index)
     moved = footprint.jacobian @ step
     lengths = np.hypot(*moved.T)
     farthest = int(np.argmax(lengths))

@@ -110,7 +110,7 @@ def lengths_from_median(
 
     Parameters
     ----------
-    source : int64, shape (n,)
+    source : array of integers, shape (n,)
         Index from 0, without gaps.
     residual : array, shape (n, 2)
     information : array or Computed, shape (n, 2, 2)
@@ -143,11 +143,14 @@ def lengths_from_mean(
 ) -> FloatArray:
     """Return normalised lengths about the weighted mean of each source.
 
-    Efficient where the outliers are gone. Indices may have gaps; otherwise as
-    `lengths_from_median`. A row that is alone has length 0.
+    Efficient where the outliers are gone. A row that is alone has length 0.
 
     Parameters
     ----------
+    source : array of integers, shape (n,)
+        Index from 0; there may be gaps.
+    residual : array, shape (n, 2)
+    information : array or Computed, shape (n, 2, 2)
     trust : array of floats or bool, shape (n,)
         Times which each row counts in the mean, 0 to 1.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from alignsvc.numerics.solve.common_errors import common_covariances
 from alignsvc.numerics.solve.error_floor import ErrorFloor
 from alignsvc.numerics.solve.freedom import GeometryChoice
 from alignsvc.numerics.solve.gauge import FixedGauge, Footprint, Gauge, GaugeKind, MeanGauge
+from alignsvc.numerics.solve.inflation import inflation
 from alignsvc.numerics.solve.joint_input import JointInput
 from alignsvc.numerics.solve.joint_problem import JointProblem, Solved
 from alignsvc.numerics.solve.priors import CatalogOffsets, ShapePrior
@@ -45,8 +47,8 @@ class JointFit:
     steps : array, shape (n, 6)
         Changes of the six `PARAMETERS`, each in its exposure's own plane; 0 where not solved.
     covariances : array, shape (n, 6, 6)
-        In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have
-        it: multiply by ``max(1, chi2 / dof)`` if they are not trusted.
+        In the gauge of the fit; 0 for what was not fitted. As the factors' covariances have it;
+        see `stated_covariance`.
     common_covariances : array, shape (n, 6, 6)
         What errors that rows have in common add to them: see `common_errors`. No residual tells
         of these, so that chi2 is nothing to multiply them by.
@@ -98,6 +100,17 @@ class JointFit:
     geometries: tuple[Geometry, ...]
     prior: ShapePrior
     solved: Solved
+
+    @property
+    def inflation(self) -> float:
+        """By which variances are larger than the factors' errors have them; at least 1."""
+        return inflation(self.chi2, self.dof)
+
+    def stated_covariance(self, index: int) -> FloatArray:
+        """Return the covariance of an exposure's correction, shape (6, 6)."""
+        own = self.inflation * self.covariances[index]
+        stated: FloatArray = own + self.common_covariances[index]
+        return stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,16 +304,9 @@ def _result(
     significance[solved.movers] = np.sqrt(solved.gain() / n_free[solved.movers])
     used = np.zeros(len(problem.usable), bool)
     used[solved.index] = True
-    rows = solved.rows
-    left = rows.residual - rows.moves(solved.phi)
-    left -= rows.offsets_of(left)[rows.key]
-    chi2, weight = 0.0, np.empty(len(rows))
-    for some in parts_of(len(rows), _CHI2_ROWS):
-        information = rows.information(some)
-        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
-        weight[some] = np.trace(information, axis1=1, axis2=2)
+    rows, left = solved.rows, _left_over(solved)
     exposure = stacked.exposure[rows.index]
-    rmse, mae = _scatter(exposure, left, weight, stacked.n_exposures)
+    rmse, mae = _scatter(exposure, left.residual, left.weight, stacked.n_exposures)
     fitted = 2 * rows.n_keys + int(n_free[solved.movers].sum()) - solved.system.border.shape[0]
     return JointFit(
         steps=read_only(steps),
@@ -313,7 +319,7 @@ def _result(
         component=read_only(solved.selection.label[:n]),
         gauges=_gauges(problem, solved.selection),
         n_used=read_only(np.bincount(exposure, minlength=stacked.n_exposures)[:n]),
-        chi2=chi2,
+        chi2=left.chi2,
         dof=2 * len(rows) - fitted,
         floor_arcsec=solved.floor,
         not_solved=solved.selection.not_solved,
@@ -321,6 +327,26 @@ def _result(
         prior=problem.prior,
         solved=solved,
     )
+
+
+class _Left(NamedTuple):
+    """What a solution leaves of each row, (n, 2); the row's weight, (n,); and chi2 of all."""
+
+    residual: FloatArray
+    weight: FloatArray
+    chi2: float
+
+
+def _left_over(solved: Solved) -> _Left:
+    rows = solved.rows
+    left = rows.residual - rows.moves(solved.phi)
+    left -= rows.offsets_of(left)[rows.key]
+    chi2, weight = 0.0, np.empty(len(rows))
+    for some in parts_of(len(rows), _CHI2_ROWS):
+        information = rows.information(some)
+        chi2 += float(np.einsum("ni,nij,nj->", left[some], information, left[some]))
+        weight[some] = np.trace(information, axis1=1, axis2=2)
+    return _Left(left, weight, chi2)
 
 
 def _gauges(problem: JointProblem, selection: Selection) -> tuple[GaugeKind, ...]:

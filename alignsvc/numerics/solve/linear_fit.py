@@ -20,6 +20,7 @@ from alignsvc.numerics.solve.clipping import (
 from alignsvc.numerics.solve.conditioning import degenerate, whitening
 from alignsvc.numerics.solve.error_floor import N_FLOORS, ErrorFloor, FitRows, with_floor
 from alignsvc.numerics.solve.factors import step_jacobian
+from alignsvc.numerics.solve.inflation import inflation
 from alignsvc.numerics.solve.selection import degenerate_message, too_few_message
 from alignsvc.numerics.solve.sums import apply_each, inverse_2x2
 from alignsvc.reasons import SkipReason
@@ -63,6 +64,11 @@ class LinearFit:
     def n_used(self) -> int:
         """Number of rows in the fit."""
         return int(self.used.sum())
+
+    @property
+    def inflation(self) -> float:
+        """By which variances are larger than the factors' errors have them; at least 1."""
+        return inflation(self.chi2, self.dof)
 
 
 @dataclass(frozen=True, slots=True)

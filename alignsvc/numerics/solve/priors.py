@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, hold_read_only
 from alignsvc.domain.correction import N_PARAMETERS, Geometry
 from alignsvc.domain.measurement import Factors
 
@@ -128,8 +128,7 @@ class CatalogOffsets:
     information: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("source", "offset", "information"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "source", "offset", "information")
 
     def as_factors(self, exposure: int) -> Factors:
         """Return the catalogue as an exposure that cannot move.

@@ -171,6 +171,7 @@ def stack(factors: Sequence[Factors], geometries: Sequence[Geometry], min_shared
     factors : sequence of Factors, length n
     geometries : sequence of Geometry, length n
     min_shared : int
+        Sources that two groups of exposures must share to be one: see `rigid_components`.
     """
     # Copies, so that nothing else of what a sequence reads stays.
     ids = [np.array(one.source) for one in factors]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, IntArray, hold_read_only, read_only
 from alignsvc.numerics.compiled import compiled
 
 
@@ -33,8 +33,7 @@ class Blobs:
     plane: NDArray[np.int32]
 
     def __post_init__(self) -> None:
-        for name in ("at", "number", "place", "plane"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "at", "number", "place", "plane")
 
     @classmethod
     def above(cls, image: Float32Array, threshold: float) -> Blobs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from alignsvc.domain.arrays import FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import FloatArray, IntArray, hold_read_only, read_only
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
 from alignsvc.numerics.sources.detection import DetectedTile
@@ -22,8 +22,7 @@ class Matches:
     second: IntArray
 
     def __post_init__(self) -> None:
-        for name in ("first", "second"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "first", "second")
 
     def __len__(self) -> int:
         return len(self.first)

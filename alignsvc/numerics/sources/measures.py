@@ -183,6 +183,11 @@ def centroids(sums: PixelSums, fwhm: FloatArray, planes: Planes, largest_sigma: 
 
     Parameters
     ----------
+    sums : PixelSums
+    fwhm : float64 array, shape (n,)
+        Of the sources of `sums`, px.
+    planes : Planes
+        Holes hold 0.
     largest_sigma : float
         Of the window, px. A window looks 4 of it around, which must not reach out of the box.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, read_only
+from alignsvc.domain.arrays import Float32Array, FloatArray, IntArray, hold_read_only, read_only
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.numerics.resampling.coadd import Contribution
@@ -53,8 +53,7 @@ class CellStatistics:
     count: IntArray
 
     def __post_init__(self) -> None:
-        for name in ("level", "noise", "count"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "level", "noise", "count")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +129,9 @@ class MosaicMesh:
         ----------
         mosaic : Contribution
             Must hold `box_for(core, grid)`.
+        core : PixelBox
+            Of the grid.
+        grid : MosaicGrid
         """
         box = self.box_for(core, grid)
         if box.intersect(mosaic.box) != box:

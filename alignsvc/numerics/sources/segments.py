@@ -10,7 +10,7 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
-from alignsvc.domain.arrays import BoolArray, Float32Array, read_only
+from alignsvc.domain.arrays import BoolArray, Float32Array, hold_read_only
 from alignsvc.errors import ResourceError
 from alignsvc.numerics.sources.blobs import Blobs
 
@@ -37,8 +37,7 @@ class Segments:
     cut: BoolArray
 
     def __post_init__(self) -> None:
-        for name in ("label", "blended", "cut"):
-            object.__setattr__(self, name, read_only(getattr(self, name)))
+        hold_read_only(self, "label", "blended", "cut")
 
     def __len__(self) -> int:
         return len(self.blended)

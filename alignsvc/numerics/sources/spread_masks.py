@@ -29,6 +29,8 @@ def squares_about(at: IntArray, reach: int, shape: tuple[int, ...]) -> BoolArray
     ----------
     at : int64 array, shape (n,)
         Indices of pixels, row after row; quickest if they rise.
+    reach : int
+    shape : tuple of int
     """
     mask = np.zeros(shape, bool)
     _mark_squares(mask, at, reach)

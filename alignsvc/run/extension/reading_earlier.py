@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +56,13 @@ _SAME_IN_BOTH = ("images.", "mosaic.")
 _MAY_DIFFER = frozenset(
     {"images.paths", "images.sky", "mosaic.reject_cosmic_rays", "mosaic.include_skipped"}
 )
+
+
+class _Aligned(NamedTuple):
+    """Exposures that a run aligned: whose files are there, and whose are gone or have changed."""
+
+    known: list[KnownExposure]
+    lost: list[LostExposure]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +138,33 @@ class FinishedRun:
             )
         headers = self._headers(config)
         tiles, mosaic = self._mosaic()
+        aligned = self._told_apart(rows, headers, tiles)
+        taken = {file for one in aligned.known for file in one.files}
+        free = [header for header in headers if not taken & set(science_files(header))]
+        inputs = {given for given, _ in self.prints.values()}
+        others = [header for header in free if header.ref.fingerprint in inputs]
+        joining = others
+        if config.run.freeze:
+            new = [header for header in free if header.ref.fingerprint not in inputs]
+            joining = _near(others, new, margin_px(config))
+        return EarlierRun(
+            directory=str(self.run),
+            identity=self.state.identity,
+            is_frozen=config.run.freeze,
+            exposures=tuple(aligned.known),
+            lost=tuple(aligned.lost),
+            others=tuple(file for header in joining for file in science_files(header)),
+            n_left_out=len(others) - len(joining),
+            mosaic=mosaic,
+        )
+
+    def _told_apart(
+        self,
+        rows: Mapping[str, ExposureResult],
+        headers: Sequence[ExposureHeader],
+        tiles: Mapping[str, tuple[TileId, ...]],
+    ) -> _Aligned:
+        """Return the aligned exposures: those whose files are there, and the others."""
         zeros, rays = self._zeros(), self._rays()
         found = self._found(sorted(rows), headers)
         known, lost = [], []
@@ -140,31 +175,7 @@ class FinishedRun:
             is_written = found[name].ref.fingerprint != self.prints[name][0]
             one = _known(row, found[name], zeros.get(name), is_written)
             known.append(replace(one, rays=rays.get(name), tiles=tiles.get(name, ())))
-        inputs = {given for given, _ in self.prints.values()}
-        taken = {file for one in known for file in one.files}
-        others = [
-            header
-            for header in headers
-            if header.ref.fingerprint in inputs and not taken & set(science_files(header))
-        ]
-        joining = others
-        if config.run.freeze:
-            new = [
-                header
-                for header in headers
-                if header.ref.fingerprint not in inputs and not taken & set(science_files(header))
-            ]
-            joining = _near(others, new, margin_px(config))
-        return EarlierRun(
-            directory=str(self.run),
-            identity=self.state.identity,
-            is_frozen=config.run.freeze,
-            exposures=tuple(known),
-            lost=tuple(lost),
-            others=tuple(file for header in joining for file in science_files(header)),
-            n_left_out=len(others) - len(joining),
-            mosaic=mosaic,
-        )
+        return _Aligned(known, lost)
 
     def _require_ended(self) -> None:
         state = self.state

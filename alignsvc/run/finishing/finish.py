@@ -31,6 +31,7 @@ from alignsvc.run.finishing.headers import Destination, HeaderSettings
 from alignsvc.run.finishing.mosaic_facts import final_standing, mosaic_facts
 from alignsvc.run.finishing.sharpness import mosaic_sharpening, sharpness_notes
 from alignsvc.run.finishing.unmodelled import unmodelled_notes
+from alignsvc.run.finishing.unsettled import unsettled_notes
 from alignsvc.run.finishing.writing_headers import Written, each_written
 from alignsvc.run.loop.driver import LoopEnd, is_worth_writing, solved_passes
 from alignsvc.run.loop.method_agreement import agreement_rows
@@ -83,6 +84,7 @@ def finish(tools: Tools, end: LoopEnd) -> RunResult:
             *unmodelled_notes(tools, end.state),
             *end.state.chip_notes,
             *level_notes(end.state),
+            *unsettled_notes(end.verdict, written.results, tools.plan.config.alignment.eps_shift),
             *written.notes,
             *unseen,
         ),

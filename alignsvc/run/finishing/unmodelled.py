@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alignsvc.io.locations import RunLocations
 from alignsvc.io.receipts import find_receipt
-from alignsvc.numerics.models.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
 from alignsvc.run.stages.loop_state import LoopState
 from alignsvc.run.stages.running import Tools
 from alignsvc.tasks.measure import WITHOUT_PROFILE, key_of

@@ -17,13 +17,11 @@ from alignsvc.run.pictures.previewing import keep_before
 from alignsvc.run.planning.failed_fraction import require_enough
 from alignsvc.run.planning.plan import PlannedExposure
 from alignsvc.run.reducer.levelling import levelled
+from alignsvc.run.reducer.solution import Solution
 from alignsvc.run.reducer.solve_group import Measured
-from alignsvc.run.reducer.solving import Solution, frame_held, solve
+from alignsvc.run.reducer.solving import frame_held, solve
 from alignsvc.run.stages.cataloguing import find_sources
-from alignsvc.run.stages.history import (
-    tell_missing,
-    write_pass_history,
-)
+from alignsvc.run.stages.history import tell_missing, write_pass_history
 from alignsvc.run.stages.loop_state import LoopState, PassSettings
 from alignsvc.run.stages.measuring import (
     compared_levels,
@@ -31,12 +29,7 @@ from alignsvc.run.stages.measuring import (
     measure_tasks,
     seen_exposures,
 )
-from alignsvc.run.stages.mosaicking import (
-    Turn,
-    make_mosaic,
-    remove_superseded,
-    view_of,
-)
+from alignsvc.run.stages.mosaicking import Turn, make_mosaic, remove_superseded, view_of
 from alignsvc.run.stages.reference import grid_references
 from alignsvc.run.stages.rejecting import is_searched, search_rays
 from alignsvc.run.stages.running import Tools, is_end_of, run_stage, sorted_out

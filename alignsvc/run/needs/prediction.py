@@ -14,6 +14,7 @@ import numpy as np
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.grid import MosaicGrid, TileId
+from alignsvc.io.inputs_ahead import far_files
 from alignsvc.numerics.sky.colours import colour_exposures
 from alignsvc.numerics.sky.footprints import footprint
 from alignsvc.run.needs.task_needs import (
@@ -263,6 +264,7 @@ class _Measures:
             area=float(math.prod(_box_of(one, grid).shape)),
             tile=float(math.prod(grid.tile_shape)),
             mosaic=self._tiles_px,
+            far=_planes_px(one) if far_files(one.header.ref) else 0.0,
         )
 
     def _tiles(self, stage: str) -> list[tuple[str, Sizes]]:

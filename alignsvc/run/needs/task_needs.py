@@ -5,7 +5,8 @@ left in its *heap*: small arrays come and go, and the holes between them stay (a
 more do not count in that: `engine.heap`). Tiles of the mosaic that it *keeps*
 (`tasks.tiles_at_hand`: an eighth of what it may occupy at the most, and none where a task needs
 the room). And the *planes* that this task holds, so many bytes for each pixel of exposure, grid and
-tile. All constants were measured (tests/README.md), in
+tile; files behind URLs, which no system maps into memory, on top of these, and what was read ahead
+of the next exposure (`tasks.inputs_ahead`). All constants were measured (tests/README.md), in
 fields of about 900 sources a megapixel; `tests/integration/test_predictions.py` compares them with
 what runs need, and fails when the code has grown. Time is `MEASURED_PACES`, and nowhere else.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from alignsvc.tasks.inputs_ahead import MOST_AHEAD_BYTES
 from alignsvc.tasks.tiles_at_hand import MOST_BYTES
 
 #: Of the fields in which all was measured: sparse ones need less time (a measurement nearly in
@@ -28,6 +30,8 @@ SECONDS_MARGIN = 1.3
 LIBRARIES_BYTES, FIRST_LIBRARIES_BYTES = 310e6, 250e6
 #: What is left in the heap, for a pixel of the grid's box around an exposure, and at the most.
 _LEFT, _MOST_LEFT = 370.0, 235e6
+#: Of a plane behind a URL as it is stored, a pixel: float32, as most are.
+_FAR = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Sizes:
         Of a tile and its halo, within the grid.
     mosaic : float
         Of all tiles, whole ones: a process keeps some of those that it has read.
+    far : float
+        Of all planes that lie behind URLs, weights and masks too.
     """
 
     read: float = 0.0
@@ -57,6 +63,7 @@ class Sizes:
     tile: float = 0.0
     cut: float = 0.0
     mosaic: float = 0.0
+    far: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +74,22 @@ class Pace:
     mpix_s: float
 
 
-#: Medians of tasks, 2026-11-23: four exposures of 256^2 and 1024^2 px, 900 sources a megapixel,
-#: two passes and more, loops compiled before. Both methods: 512^2.
+#: Medians of tasks, 2026-11-23: four exposures of 256^2, 1024^2 and 2048^2 px, 900 sources a
+#: megapixel, three passes, loops compiled before. Both methods: the mean of one and the other.
 MEASURED_PACES: Mapping[str, Pace] = {
-    "list_sources": Pace(0.01, 0.056),
-    "match_sources": Pace(0.01, 0.01),
-    "resample": Pace(0.01, 0.04),
-    "reject": Pace(0.01, 0.085),
-    "measure": Pace(0.05, 0.45),
-    "measure by model": Pace(0.35, 4.0),
-    # Each exposure by both methods: the mean.
-    "compare": Pace(0.2, 2.2),
-    "merge": Pace(0.006, 0.03),
-    "background": Pace(0.005, 0.02),
-    "detect": Pace(0.015, 0.1),
+    "list_sources": Pace(0.01, 0.055),
+    "match_sources": Pace(0.005, 0.018),
+    "resample": Pace(0.01, 0.024),
+    "reject": Pace(0.008, 0.06),
+    "measure": Pace(0.06, 0.15),
+    "measure by model": Pace(0.42, 2.7),
+    # Each exposure by both methods.
+    "compare": Pace(0.24, 1.4),
+    "merge": Pace(0.006, 0.04),
+    "background": Pace(0.006, 0.02),
+    "detect": Pace(0.014, 0.14),
     "tell": Pace(0.5, 12.0),
-    "preview": Pace(0.01, 0.07),
+    "preview": Pace(0.01, 0.05),
 }
 
 
@@ -125,7 +132,9 @@ class TaskNeeds:
             + self.cut * sizes.cut
         )
         left = min(self.most_left, self.left * sizes.area)
-        return self.libraries + left + min(MOST_BYTES, self.kept * sizes.mosaic) + planes
+        kept = min(MOST_BYTES, self.kept * sizes.mosaic)
+        far = _FAR * sizes.far if self.read else 0.0
+        return self.libraries + left + kept + planes + far + min(MOST_AHEAD_BYTES, far)
 
     def seconds(self, sizes: Sizes) -> float:
         """Return how long a task of these sizes takes, on one core of 2023."""

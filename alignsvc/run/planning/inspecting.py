@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.digest import digest_of
+from alignsvc.domain.geometry import SkyPoints, middle_of, unit_vectors
 from alignsvc.domain.grid import MosaicGrid
 from alignsvc.domain.outcome import Status
 from alignsvc.io.exposure_files import FailedExposure
@@ -25,10 +30,49 @@ def _skipped(exposure: str, reason: SkipReason, message: str) -> ExposureEnded:
     return ExposureEnded(exposure, Status.SKIPPED, reason.value, message)
 
 
-def ended_alone(header: ExposureHeader, n_sound: int) -> ExposureEnded:
-    """Return the end of an exposure that overlaps none of `n_sound` in all."""
-    reason = SkipReason.SINGLE_EXPOSURE if n_sound == 1 else SkipReason.NO_OVERLAP
-    return _skipped(header.ref.id, reason, f"exposure {header.ref.id}: {REASON_TEXT[reason]}")
+def ended_alone(
+    alone: Sequence[ExposureHeader], sound: Sequence[ExposureHeader]
+) -> list[ExposureEnded]:
+    """Return the ends of exposures that overlap no other one of `sound`, all there are.
+
+    Where there are others, each message says where the exposure's header puts it, and how far off
+    the nearest other one is: a wrong header is seen by that.
+    """
+    if not alone:
+        return []
+    reason = SkipReason.SINGLE_EXPOSURE if len(sound) == 1 else SkipReason.NO_OVERLAP
+    middles = unit_vectors(_joined([_middle(header) for header in sound]))
+    ended = []
+    for header in alone:
+        text = f"exposure {header.ref.id}: {REASON_TEXT[reason]}"
+        if reason is SkipReason.NO_OVERLAP:
+            text += f"; {_place(header, sound, middles)}"
+        ended.append(_skipped(header.ref.id, reason, text))
+    return ended
+
+
+def _place(header: ExposureHeader, sound: Sequence[ExposureHeader], middles: FloatArray) -> str:
+    """Return where an exposure lies, and how far off the nearest of the others."""
+    own = _middle(header)
+    apart = np.linalg.norm(middles - unit_vectors(own), axis=1)
+    apart[[other.ref.id == header.ref.id for other in sound]] = np.inf
+    nearest = int(np.argmin(apart))
+    far_deg = 2.0 * math.degrees(math.asin(min(1.0, 0.5 * apart[nearest])))
+    return (
+        f"its header puts its middle at RA {float(own.ra):.5f} Dec {float(own.dec):+.5f}, "
+        f"{far_deg:.2g} deg from that of the nearest, {sound[nearest].ref.id}"
+    )
+
+
+def _middle(header: ExposureHeader) -> SkyPoints:
+    return middle_of(_joined([wcs.centre() for wcs in header.wcs]))
+
+
+def _joined(places: Sequence[SkyPoints]) -> SkyPoints:
+    return SkyPoints(
+        np.concatenate([np.atleast_1d(sky.ra) for sky in places]),
+        np.concatenate([np.atleast_1d(sky.dec) for sky in places]),
+    )
 
 
 def on_grid(

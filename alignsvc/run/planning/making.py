@@ -90,7 +90,7 @@ def make_plan(
     start = time.perf_counter()
     usable = _usable(reading, earlier, named.grid)
     arranged = _arranged(config, usable.sound, earlier, {})
-    alone = (ended_alone(header, len(usable.sound)) for header in arranged.alone)
+    alone = ended_alone(arranged.alone, usable.sound)
     ended = sorted((*usable.ended, *alone), key=lambda one: one.exposure)
     reference = _reference(config, (*arranged.exposures, *arranged.idle))
     arranged = arranged.held_by(reference)
@@ -201,7 +201,7 @@ def with_starts(
     sound = [header for header in comparable(plan) if header.ref.id not in out]
     arranged = _arranged(plan.config, sound, plan.earlier, starts).held_by(plan.reference)
     others = [end for end in plan.ended if end.reason not in ALONE]
-    now_alone = [ended_alone(header, len(sound)) for header in arranged.alone]
+    now_alone = ended_alone(arranged.alone, sound)
     return replace(
         plan,
         exposures=arranged.exposures,

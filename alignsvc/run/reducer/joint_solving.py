@@ -94,13 +94,8 @@ def _fitted_once(
         factors, group.footprints, offsets
     )
     empty = empty_among(cameras, group.factors)
-    chips = ChipsSolved(cameras, both.chips, both.displaced, empty, inflation_of(both.fit))
+    chips = ChipsSolved(cameras, both.chips, both.displaced, empty, both.fit.inflation)
     return Fitted(both.fit, both.factors, (), chips)
-
-
-def inflation_of(fit: JointFit) -> float:
-    """Return by which factor variances are larger than the measurements' errors have them."""
-    return max(1.0, fit.chi2 / fit.dof) if fit.dof > 0 else 1.0
 
 
 def _colour_terms(

@@ -49,8 +49,8 @@ def levelled(tools: Tools, measured: Sequence[Measured], state: LoopState) -> Lo
     if changed:
         tools.listener(
             events.Note(
-                f"flux scales changed so that exposures agree, of {len(changed)} by factors of "
-                f"{min(changed):.3g} to {max(changed):.3g}"
+                f"flux scales changed so that exposures agree, of {len(changed)} by "
+                f"{_factors(changed)}"
             )
         )
     levels = {**state.levels, **found}
@@ -66,9 +66,14 @@ def level_notes(state: LoopState) -> tuple[str, ...]:
         return ()
     return (
         f"{counted(len(scales), 'exposure was', 'exposures were')} put on the others' flux scale "
-        f"by factors of {min(scales):.3g} to {max(scales):.3g} (column flux_scale): what exposure "
-        "times and zero points say, other filters or clouds",
+        f"by {_factors(scales)} (column flux_scale): what exposure times and zero points say, "
+        "other filters or clouds",
     )
+
+
+def _factors(scales: Sequence[float]) -> str:
+    least, most = (f"{scale:.3g}" for scale in (min(scales), max(scales)))
+    return f"a factor of {least}" if least == most else f"factors of {least} to {most}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,6 +37,11 @@ class ReportContents:
         Names of tables and pictures in the run's directory that hold what `picture` shows.
     missing : tuple of str
         What could not be shown, and why.
+
+    Attributes
+    ----------
+    residuals : ResidualStatistics
+        Of the corrections in `result`.
     """
 
     result: RunResult

@@ -81,7 +81,7 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     """Return how a run ended, in sentences, with so many notes at the most; None = all."""
     counts = result.counts
     lines = [
-        f"{result.verdict.value} after {counted(len(result.history), 'pass', 'passes')}: "
+        f"{_outcome(result.verdict.value, counts[Status.ALIGNED], len(result.history))}: "
         f"{counts[Status.ALIGNED]} aligned, {counts[Status.SKIPPED]} skipped, "
         f"{counts[Status.FAILED]} failed"
     ]
@@ -109,6 +109,13 @@ def result_lines(result: RunResult, most_notes: int | None = _SHOWN) -> list[str
     return lines
 
 
+def _outcome(verdict: str, n_aligned: int, n_passes: int) -> str:
+    """Return how the loop ended; a loop that had nobody to move has not converged on anything."""
+    if not n_aligned:
+        return "no exposure is aligned"
+    return f"{verdict} after {counted(n_passes, 'pass', 'passes')}"
+
+
 def ended_lines(result: RunResult) -> list[str]:
     """Return how a run ended, and where its page is: what to look at first comes last."""
     return [*result_lines(result), *_page_lines(RunLocations(result.directory))]
@@ -122,10 +129,8 @@ def report_lines(report: Json) -> list[str]:
     """Return what ``report.json`` holds, in sentences."""
     run = RunLocations(run_place(report["directory"]))
     counts = ", ".join(f"{report['counts'][status.value]} {status.value}" for status in Status)
-    lines = [
-        f"{report['verdict']} after {counted(len(report['passes']), 'pass', 'passes')}: {counts}; "
-        f"exit {report['exit_code']}"
-    ]
+    outcome = _outcome(report["verdict"], report["counts"]["aligned"], len(report["passes"]))
+    lines = [f"{outcome}: {counts}; exit {report['exit_code']}"]
     if report.get("ended_early"):
         lines = [f"failed: {report['ended_early']}"]
     lines += [

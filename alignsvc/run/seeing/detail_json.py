@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignsvc.domain.arrays import Float32Array, FloatArray
-from alignsvc.numerics.displacement.cutouts import middles
+from alignsvc.numerics.displacement.windows.cutouts import middles
 from alignsvc.run.seeing.exposure_detail import ExposureDetail, SourceCutout, SourceResiduals
 from alignsvc.run.seeing.picture_json import Json, short
 

@@ -22,8 +22,8 @@ from alignsvc.io.journal_store import Journal
 from alignsvc.io.locations import CONFIG
 from alignsvc.io.objects import ObjectStore
 from alignsvc.io.tables import read_table
-from alignsvc.numerics.displacement.shifted_planes import shifted_plane
 from alignsvc.numerics.displacement.source_pixels import SourcePixels
+from alignsvc.numerics.displacement.splines.shifted_planes import shifted_plane
 from alignsvc.numerics.displacement.worst_sources import significance
 from alignsvc.run.planning.outlines import find_outlines
 from alignsvc.run.records.identity import fingerprints_among

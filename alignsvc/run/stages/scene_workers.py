@@ -15,10 +15,10 @@ from alignsvc.engine.base import ClusterBackend, Executor, RunContext
 from alignsvc.errors import AlignError, ConfigError, ResourceError, TransientError
 from alignsvc.io.tables import read_table
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
-from alignsvc.numerics.models.part_sums import PartSums
-from alignsvc.numerics.models.parted_fit import PartedSceneFitter, Standing
-from alignsvc.numerics.models.scene_partition import PIXELS_PER_PART, CutPart, SceneModels
-from alignsvc.numerics.models.scene_parts import (
+from alignsvc.numerics.models.scene.part_sums import PartSums
+from alignsvc.numerics.models.scene.parted_fit import PartedSceneFitter, Standing
+from alignsvc.numerics.models.scene.scene_partition import PIXELS_PER_PART, CutPart, SceneModels
+from alignsvc.numerics.models.scene.scene_parts import (
     BeginPart,
     ConcludePart,
     FoundPart,

@@ -20,7 +20,7 @@ from model_scenes import Stars
 
 from alignsvc.engine.clusters.local import LocalBackend
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
-from alignsvc.numerics.models.scene_fit import FitsScenes, SceneFitter
+from alignsvc.numerics.models.scene.scene_fit import FitsScenes, SceneFitter
 from alignsvc.run.stages.scene_workers import SceneWorkers
 
 

@@ -15,7 +15,7 @@ from fit_alignsvc import peak_mb
 from model_scenes import Stars
 
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
-from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene.scene_problem import SceneProblem
 
 #: Passes over large scenes are few, over small ones many.
 VIEWS_PASSED = 2000

@@ -110,6 +110,7 @@ ONE_OR_MORE = "a whole number of at least 1"
         ("images.chip_offsets=some", "true or false"),
         ("reference.image=3", "an exposure's id or null"),
         ("mosaic.scale=wide", "auto or a number above 0"),
+        ("alignment.eps_shift=.inf", "a number above 0 (found inf)"),
         ("mosaic.tile_shape=[]", f"a list [{ONE_OR_MORE}, {ONE_OR_MORE}]"),
         ("mosaic.reject_cosmic_rays=3", "auto, true or false"),
         ("detection.filters=snr > 3", "a list, each item a text"),

@@ -58,7 +58,7 @@ def test_a_small_worker_keeps_little(
 ) -> None:
     half = ChunkVersion(objects, "weight/c/0/1", "1")
     with monkeypatch.context() as small:
-        small.setattr("alignsvc.tasks.tiles_at_hand.allowed_bytes", lambda: 4 * MOST_BYTES)
+        small.setattr("alignsvc.tasks.memory.allowed_bytes", lambda: 4 * MOST_BYTES)
         tiles_at_hand().keep(half, np.zeros(8), MOST_BYTES / 1.2)
     assert tiles_at_hand().find(half) is None
     tiles_at_hand().keep(half, np.zeros(8), MOST_BYTES / 1.2)

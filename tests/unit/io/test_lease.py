@@ -143,6 +143,15 @@ def test_a_driver_that_slept_learns_that_it_was_replaced(objects: LocalObjects, 
     assert live_owner(objects, time.now_s) == new.owner
 
 
+def test_a_driver_whose_run_was_removed_does_not_blame_another(
+    objects: LocalObjects, time: Time
+) -> None:
+    lease = take_lease(objects, time.patience)
+    objects.delete_below("")
+    with pytest.raises(RunStoreError, match="somebody removed the run while it was driven"):
+        lease.renew(time.now_s)
+
+
 def test_a_lease_that_could_not_be_given_back_is_free_for_the_process_that_had_it(
     objects: LocalObjects, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:

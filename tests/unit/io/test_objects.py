@@ -103,6 +103,7 @@ def test_a_writer_that_is_killed_leaves_whole_objects(objects: LocalObjects) -> 
     )
     writer = subprocess.Popen([sys.executable, "-c", writes_for_ever, str(objects.root)])
     while not objects.exists("x"):
+        assert writer.poll() is None, "the writer ended before it wrote"
         time.sleep(0.01)
     time.sleep(0.05)
     writer.send_signal(signal.SIGKILL)

@@ -15,7 +15,7 @@ from alignsvc.io.journal import PassStarted
 from alignsvc.io.journal_store import Entry, Journal
 from alignsvc.io.objects import LocalObjects
 from alignsvc.io.places import UrlPlace
-from alignsvc.io.reading_ahead import read_ahead
+from alignsvc.io.reading_ahead import Readers, read_ahead
 
 NAMES = [f"{k:02d}" for k in range(40)]
 
@@ -150,3 +150,29 @@ def test_no_more_lie_ready_than_may(n_ahead: int) -> None:
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_few_are_read_as_many_are(n: int) -> None:
     assert [*read_ahead(str.encode, NAMES[:n], 16)] == [name.encode() for name in NAMES[:n]]
+
+
+def test_readers_answer_in_turn_and_leave_out_what_nobody_waits_for_any_more() -> None:
+    goes, began = threading.Event(), []
+
+    def first() -> str:
+        goes.wait(30)
+        return "first"
+
+    readers = Readers(1)
+    answers = [readers.submit(first), *(readers.submit(began.append, k) for k in range(3))]
+    assert answers[2].cancel()
+    goes.set()
+    assert [answers[0].result(30), answers[1].result(30), answers[3].result(30)] == [
+        "first",
+        None,
+        None,
+    ]
+    assert began == [0, 2]
+
+
+def test_what_a_reader_meets_is_raised_where_its_answer_is_asked_for() -> None:
+    readers = Readers(2)
+    with pytest.raises(ZeroDivisionError):
+        readers.submit(divmod, 1, 0).result(30)
+    assert readers.submit(divmod, 7, 2).result(30) == (3, 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from unittest import mock
 
 import numpy as np
@@ -16,14 +18,18 @@ from hypothesis import strategies as st
 from object_servers import Site, http_site, hurry, objects_in, s3_bucket
 
 from alignsvc.errors import ConfigError, DataError, TransientError
-from alignsvc.io import bucket_clients, remote_files
+from alignsvc.io import bucket_clients, remote_ranges
 from alignsvc.io.exposure_files import absolute_pattern, find_exposures
 from alignsvc.io.fits_files import content_digest, open_fits
 from alignsvc.io.fits_planes import read_plane
 from alignsvc.io.image_settings import ImageSettings, Sidecar
 from alignsvc.io.places import UrlPlace
-from alignsvc.io.remote_files import RemoteFile, _Ranges, matching, remote_file
+from alignsvc.io.remote_files import matching
+from alignsvc.io.remote_ranges import RangeStream, RemoteFile, remote_file
 from alignsvc.reasons import FailureKind
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 PIXELS = np.arange(300 * 400, dtype=np.float32).reshape(300, 400)
 
@@ -89,8 +95,8 @@ def test_of_a_large_file_the_parts_that_are_wanted_are_asked_for_at_once(
     fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(one) for one in planes)]).writeto(file)
     site.files["/a.fits"] = file.getvalue()
     part = planes[0].nbytes // 4
-    monkeypatch.setattr("alignsvc.io.remote_files._PART", part)
-    monkeypatch.setattr("alignsvc.io.remote_files._BUFFER", 2880)
+    monkeypatch.setattr("alignsvc.io.remote_ranges._PART", part)
+    monkeypatch.setattr("alignsvc.io.remote_ranges._BUFFER", 2880)
     with open_fits(f"{site.address}/a.fits") as opened:
         site.asked.clear()
         site.let_meet(4)
@@ -107,8 +113,8 @@ def test_no_byte_of_an_image_is_asked_for_twice(
     file = io.BytesIO()
     fits.PrimaryHDU(PIXELS).writeto(file)
     site.files["/a.fits"] = file.getvalue()
-    monkeypatch.setattr("alignsvc.io.remote_files._PART", PIXELS.nbytes // 3)
-    monkeypatch.setattr("alignsvc.io.remote_files._BUFFER", 1 << 15)
+    monkeypatch.setattr("alignsvc.io.remote_ranges._PART", PIXELS.nbytes // 3)
+    monkeypatch.setattr("alignsvc.io.remote_ranges._BUFFER", 1 << 15)
     with open_fits(f"{site.address}/a.fits") as opened:
         assert len(site.asked) == 2
         site.let_meet(3)
@@ -120,22 +126,58 @@ def test_no_byte_of_an_image_is_asked_for_twice(
     assert wanted[-1][1] < len(file.getvalue())
 
 
+def test_each_header_of_a_file_is_asked_for_once(site: Site) -> None:
+    """Its blocks are digested after they were read: that takes no further trip."""
+    large = np.zeros((200, 400), np.float32)
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(large) for _ in range(4))]).writeto(file)
+    site.files["/a.fits"] = file.getvalue()
+    with open_fits(f"{site.address}/a.fits"):
+        pass
+    assert len(site.asked) == 1 + 1 + 3  # size, beginning, second to last image
+
+
+def test_a_gzipped_file_takes_no_more_trips_than_a_plain_one(site: Site) -> None:
+    noise = np.random.default_rng(0).normal(size=(400, 400)).astype(np.float32)
+    file = io.BytesIO()
+    fits.PrimaryHDU(noise).writeto(file)
+    site.files["/a.fits.gz"] = gzip.compress(file.getvalue())
+    with open_fits(f"{site.address}/a.fits.gz") as opened:
+        np.testing.assert_array_equal(read_plane(opened, 0), noise)
+    assert len(site.asked) == 3  # size, beginning, the rest
+
+
 @given(st.data())
 def test_a_stream_gives_what_the_file_has_wherever_it_is_read(data: st.DataObject) -> None:
     content = bytes(np.random.default_rng(0).integers(0, 256, 5000, np.uint8))
     place = st.integers(0, 5200)
-    steps = data.draw(st.lists(st.tuples(place, st.integers(0, 1500)), max_size=8))
-    stream = _Ranges(RemoteFile(UrlPlace("https://x/a"), len(content), None))
+    steps = data.draw(st.lists(st.tuples(place, st.integers(0, 1500), st.booleans()), max_size=8))
+    stream = RangeStream(RemoteFile(UrlPlace("https://x/a"), len(content), None))
+    fails = data.draw(st.booleans())
 
     def asked(file: RemoteFile, part: tuple[int, int]) -> bytes:
         assert part[0] < part[1] <= len(content)
+        if fails and threading.current_thread() is not threading.main_thread():
+            raise TransientError("ahead of time, which is nobody's business")
         return content[slice(*part)]
 
-    with mock.patch.multiple(remote_files, _asked=asked, _BUFFER=200, _PART=400):
+    def at_once(do: Callable[[K], T], items: Iterable[K], n_ahead: int) -> Iterator[T]:
+        return map(do, items)
+
+    with mock.patch.multiple(
+        remote_ranges, asked=asked, read_ahead=at_once, _BUFFER=200, _PART=400
+    ):
         reader = io.BufferedReader(stream, 200)
-        for at, n in steps:
+        for at, n, is_ahead in steps:
+            if is_ahead:
+                stream.ask_for(at, at + n)
+                continue
             reader.seek(at)
             assert reader.read(n) == content[at : at + n]
+        reader.seek(0)
+        assert reader.read() == content
+        assert stream.kept_bytes <= 3 * len(content)
+    reader.close()
 
 
 @pytest.mark.parametrize(

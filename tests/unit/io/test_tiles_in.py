@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from test_mosaic_store import GRID, LAST, chunk, filled
 
 from alignsvc.domain.geometry import PixelBox
 from alignsvc.errors import DamagedProduct
+from alignsvc.io.objects import LocalObjects
 
 NY, NX = GRID.shape
 BOXES = [PixelBox(1, 1, NX - 1, NY - 1), GRID.box, PixelBox(-3, 2, 4, 5), PixelBox(2, 3, 2, 9)]
@@ -46,3 +49,30 @@ def test_a_damaged_tile_is_named(tmp_path: Path) -> None:
     chunk(store, 1, "weight", LAST).write_bytes(b"nothing")
     with pytest.raises(DamagedProduct, match=r"generation 1, tile c0/1\.2"):
         list(store.tiles_in(1, 0, GRID.box))
+
+
+def test_what_describes_the_mosaic_is_asked_for_once_and_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a bucket each would be a trip."""
+    store = filled(tmp_path)
+    found, groups = [], []
+    find, each = LocalObjects.find, LocalObjects.each
+
+    def counted(self: LocalObjects, name: str) -> bytes | None:
+        found.append(name)
+        return find(self, name)
+
+    def grouped(self: LocalObjects, do: Any, items: Any, at_once: int) -> Any:
+        groups.append(at_once)
+        return each(self, do, items, at_once)
+
+    monkeypatch.setattr(LocalObjects, "find", counted)
+    monkeypatch.setattr(LocalObjects, "each", grouped)
+    for ask in (store.read, lambda *box: [*store.tiles_in(*box)]):
+        found.clear()
+        groups.clear()
+        ask(1, 0, GRID.box)
+        described = Counter(name for name in found if name.endswith("zarr.json"))
+        assert sorted(described.values()) == [1, 1, 1]  # grid, numerator, weight
+        assert groups[0] == 3

@@ -128,6 +128,13 @@ def test_an_image_cut_from_a_cube_uses_the_two_celestial_axes() -> None:
     assert_same_sky(got, read())
 
 
+@pytest.mark.parametrize("axes", [None, 2, 3])
+def test_a_third_axis_that_nothing_is_said_of_is_nothing_to_the_sky(axes: int | None) -> None:
+    got = read({"NAXIS": 3, "NAXIS3": 1, "WCSAXES": axes})
+    assert got.warnings == ()
+    assert_same_sky(got, read())
+
+
 @pytest.mark.parametrize(
     ("change", "system"),
     [

@@ -11,9 +11,9 @@ SUMS = """
 import hashlib
 import numpy as np
 from alignsvc.domain.arrays import read_only
-from alignsvc.numerics.displacement.informed import PixelNoise
-from alignsvc.numerics.displacement.steps import Limits, stepped
-from alignsvc.numerics.displacement.surface_sums import Boxes
+from alignsvc.numerics.displacement.fitting.informed import PixelNoise
+from alignsvc.numerics.displacement.fitting.steps import Limits, stepped
+from alignsvc.numerics.displacement.splines.surface_sums import Boxes
 
 rng = np.random.default_rng(1)
 

@@ -163,3 +163,4 @@ def test_the_log_says_what_was_tried_again_and_how_it_ended(objects: LocalObject
 def test_a_log_that_cannot_be_written_stops_no_run(objects: LocalObjects) -> None:
     with RunLog(LogWriter(Moody(objects.root), 1), str(LeaseOwner("here", 1, "1"))) as log:
         log.event(events.Note("x"))
+    assert not objects.list("logs/")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignsvc.config.load import parse_config
+from alignsvc.domain.exposure import ExposureRef
 from alignsvc.engine.base import Executor, RunContext
 from alignsvc.engine.clusters import cluster_backend
 from alignsvc.engine.clusters.serial import SerialBackend
@@ -31,6 +32,7 @@ from alignsvc.run.planning.plan import Plan
 from alignsvc.run.report.needs import prediction_json, prediction_lines
 from alignsvc.simulation.reading_settings import sky_settings
 from alignsvc.simulation.simulate import simulate_to
+from alignsvc.tasks.inputs_ahead import MOST_AHEAD_BYTES
 
 
 def sky(folder: Path, count: int, size: int) -> Path:
@@ -278,3 +280,35 @@ def test_smaller_tiles_are_advised_only_where_they_help(
     with pytest.raises(ConfigError, match=r"detect of .* cluster.memory_limit higher") as refused:
         require_fits(plan, Cramped(int(5e8)))
     assert ("mosaic.tile_shape smaller" in str(refused.value)) == is_told
+
+
+def test_files_behind_urls_take_memory_of_their_own_and_of_the_exposure_that_comes_next(
+    skies: dict[tuple[int, int], Path],
+) -> None:
+    plan = plan_of(skies[2, 256])
+
+    def far_away(ref: ExposureRef) -> ExposureRef:
+        chips = [
+            replace(chip, science=replace(chip.science, uri="https://host/a.fits"))
+            for chip in ref.chips
+        ]
+        return replace(ref, chips=tuple(chips))
+
+    far = replace(
+        plan,
+        exposures=tuple(
+            replace(one, header=replace(one.header, ref=far_away(one.header.ref)))
+            for one in plan.exposures
+        ),
+    )
+    found = {one.stage: one.memory_bytes for one in predicted(far).stages}
+    for one in predicted(plan).stages:
+        reads = one.stage in OF_EXPOSURES and OF_EXPOSURES[one.stage].read
+        more = found[one.stage] - one.memory_bytes
+        assert more == pytest.approx(2 * 4 * 256**2 if reads else 0, abs=1)
+
+
+def test_what_is_read_ahead_is_bounded() -> None:
+    need = OF_EXPOSURES["resample"]
+    vast = need.memory_bytes(Sizes(read=1e9, far=1e9)) - need.memory_bytes(Sizes(read=1e9))
+    assert vast == pytest.approx(4e9 + MOST_AHEAD_BYTES)

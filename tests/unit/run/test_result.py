@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_aligned_exposures_whose_chips_are_not_are_warned_of_beside_the_counts()
     assert page.count('class="apart"') == 2
     # Its stated errors hold it: the contract calls that aligned, and the run done.
     assert found.exit_code == ExitCode.DONE
+
+
+def test_a_run_in_which_nobody_is_aligned_does_not_say_that_it_converged() -> None:
+    one = replace(row("a", ()), status=Status.SKIPPED, reason="too_few_sources", correction=None)
+    found = result(one)
+    assert result_lines(found)[0] == "no exposure is aligned: 0 aligned, 1 skipped, 0 failed"
+    told = json.loads(json.dumps(result_json(found), allow_nan=False))
+    assert report_lines(told)[0].startswith("no exposure is aligned: 0 aligned, 1 skipped")
 
 
 def test_without_such_chips_there_is_nothing_to_warn_of() -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from alignsvc.domain.arrays import Float32Array
-from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.templates import Template
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack
+from alignsvc.numerics.displacement.windows.templates import Template
 from alignsvc.registry import Registry
 
 

@@ -8,15 +8,15 @@ import numpy as np
 
 from alignsvc.domain.arrays import Float32Array, contiguous
 from alignsvc.numerics.compiled import compiled
-from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.overlap import (
+from alignsvc.numerics.displacement.correlation.overlap import (
     LagWindow,
     frame_products,
     image_sums,
     template_energies,
 )
-from alignsvc.numerics.displacement.templates import Template
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack
+from alignsvc.numerics.displacement.windows.templates import Template
 
 #: Energies below this part of a frame's largest are rounding of float32 transforms, not signal.
 ROUNDING = 1e-5

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import Float32Array
-from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.correlators.ncc import normalised
-from alignsvc.numerics.displacement.cutouts import MaskedStack
-from alignsvc.numerics.displacement.overlap import (
+from alignsvc.numerics.displacement.correlation.overlap import (
     LagWindow,
     image_sums,
     overlap_products,
     template_sums,
 )
-from alignsvc.numerics.displacement.templates import Template
+from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.correlators.ncc import normalised
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack
+from alignsvc.numerics.displacement.windows.templates import Template
 
 
 @CORRELATORS.register("zncc")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.profile import ShapeParameter
-from alignsvc.numerics.models.sersic_mixtures import RadialMixture
+from alignsvc.numerics.models.light.profile import ShapeParameter
+from alignsvc.numerics.models.light.sersic_mixtures import RadialMixture
 from alignsvc.registry import Registry
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.numerics.models.galaxies import GALAXIES
-from alignsvc.numerics.models.profile import ShapeParameter
-from alignsvc.numerics.models.sersic_mixtures import RadialMixture, fixed_mixture
+from alignsvc.numerics.models.light.profile import ShapeParameter
+from alignsvc.numerics.models.light.sersic_mixtures import RadialMixture, fixed_mixture
 
 
 @GALAXIES.register("exponential")

@@ -5,7 +5,7 @@ One file each; a galaxy's profile is `convolved`, of a member of the family of g
 
 from __future__ import annotations
 
-from alignsvc.numerics.models.profile import Profile
+from alignsvc.numerics.models.light.profile import Profile
 from alignsvc.registry import Registry
 
 PROFILES: Registry[Profile] = Registry("profile", __name__)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.ellipticity import Ellipses, ellipses, ellipticity_parameters
 from alignsvc.numerics.models.galaxies import Galaxy
-from alignsvc.numerics.models.mixtures import GaussianMixture
-from alignsvc.numerics.models.profile import (
+from alignsvc.numerics.models.light.ellipticity import Ellipses, ellipses, ellipticity_parameters
+from alignsvc.numerics.models.light.mixtures import GaussianMixture
+from alignsvc.numerics.models.light.profile import (
     Places,
     Precision,
     ProfileColumns,
@@ -20,8 +20,8 @@ from alignsvc.numerics.models.profile import (
     number_type,
     shape_rows,
 )
+from alignsvc.numerics.models.light.sersic_mixtures import RadialMixture
 from alignsvc.numerics.models.profiles import PROFILES
-from alignsvc.numerics.models.sersic_mixtures import RadialMixture
 
 #: Bytes of all Gaussians in one go: they stay in the second-level cache.
 _AT_ONCE = 1 << 19

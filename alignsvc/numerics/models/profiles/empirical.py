@@ -8,8 +8,13 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.effective_psf import KNOTS_PER_PX, EffectivePsf
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter, shape_rows
+from alignsvc.numerics.displacement.stars.effective_psf import KNOTS_PER_PX, EffectivePsf
+from alignsvc.numerics.models.light.profile import (
+    Places,
+    ProfileColumns,
+    ShapeParameter,
+    shape_rows,
+)
 from alignsvc.numerics.models.profiles import PROFILES
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
-from alignsvc.numerics.models.pixel_integration import RadialCoefficients, RadialLaw
-from alignsvc.numerics.models.profile import ShapeParameter
+from alignsvc.numerics.models.light.pixel_integration import RadialCoefficients, RadialLaw
+from alignsvc.numerics.models.light.profile import ShapeParameter
+from alignsvc.numerics.models.light.radial_star import RadialStar
 from alignsvc.numerics.models.profiles import PROFILES
-from alignsvc.numerics.models.radial_star import RadialStar
 
 
 @PROFILES.register("gaussian")

@@ -9,10 +9,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.pixel_integration import RadialCoefficients, RadialLaw
-from alignsvc.numerics.models.profile import ShapeParameter
+from alignsvc.numerics.models.light.pixel_integration import RadialCoefficients, RadialLaw
+from alignsvc.numerics.models.light.profile import ShapeParameter
+from alignsvc.numerics.models.light.radial_star import RadialStar
 from alignsvc.numerics.models.profiles import PROFILES
-from alignsvc.numerics.models.radial_star import RadialStar
 
 #: Wide Gaussians hold at most this share of the flux: the narrow one stays in charge.
 _WIDE_SHARE = 0.9

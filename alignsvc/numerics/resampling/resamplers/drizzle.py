@@ -42,10 +42,10 @@ class DrizzleResampler:
     Parameters
     ----------
     kernel : str
-        Shape of the drop: ``turbo`` (a square along the grid's axes: the default, three times
-        faster than the next and no worse for alignment), ``square`` (the pixel's true
-        quadrilateral), ``point``, ``gaussian`` or ``lanczos3`` (these two do not conserve flux
-        exactly; lanczos3 ignores pixfrac, and pixels whose weights cancel are holes).
+        Shape of the drop: ``turbo`` (a square along the grid's axes: the default, no worse for
+        alignment), ``square`` (the pixel's true quadrilateral, at four times the cost), ``point``,
+        ``gaussian`` or ``lanczos3`` (these two do not conserve flux exactly; lanczos3 ignores
+        pixfrac, and pixels whose weights cancel are holes).
     pixfrac : float
         Side of the drop in chip pixels, above 0 up to 1. Below 1 a grid of the chip's own scale
         gets holes, unless many exposures fill them.

@@ -22,6 +22,7 @@ from alignsvc.numerics.sources.meshes import (
 from alignsvc.numerics.sources.second_differences import APART, second_differences
 from alignsvc.numerics.sources.skies import SKIES
 from alignsvc.reasons import FailureKind
+from alignsvc.wording import counted
 
 #: Fewer good pixels than this in the best cell: no statement about the sky is possible.
 _FEWEST_PIXELS = 16
@@ -84,8 +85,9 @@ class MeshBackground:
         if counts.max(initial=0) < _FEWEST_PIXELS:
             raise DataError(
                 FailureKind.ALL_MASKED,
-                f"sky: {int(chip.good.sum())} usable pixels, wanted {_FEWEST_PIXELS} or more in "
-                f"one cell of {self.box} px; check the mask and the weight map",
+                f"sky: {counted(int(chip.good.sum()), 'usable pixel')} found, "
+                f"{_FEWEST_PIXELS} or more wanted in one cell of {self.box} px; check the mask and "
+                "the weight map",
             )
         area = pixels.size / counts.size
         trusted = counts >= min(0.25 * area, 0.5 * counts.max())

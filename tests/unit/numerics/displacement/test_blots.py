@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from alignsvc.domain.geometry import PixelBox, Points
-from alignsvc.numerics.displacement.blots import Reference, blot
-from alignsvc.numerics.displacement.cutouts import pieces
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.psf_matching import MatchingKernel
-from alignsvc.numerics.displacement.sizes import Sides, SizeClasses
-from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import REACH, TemplateSpline
+from alignsvc.numerics.displacement.windows.blots import Reference, blot
+from alignsvc.numerics.displacement.windows.cutouts import pieces
+from alignsvc.numerics.displacement.windows.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.windows.psf_matching import MatchingKernel
+from alignsvc.numerics.displacement.windows.sizes import Sides, SizeClasses
 from alignsvc.numerics.resampling.coadd import Contribution, merge
 from alignsvc.numerics.resampling.others import GUARD_PX, Others
 

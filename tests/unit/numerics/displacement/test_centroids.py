@@ -7,9 +7,9 @@ import pytest
 from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.centroids import WindowedCentroids
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.fitting.centroids import WindowedCentroids
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 
 SIDE, MARGIN = 22, 6
 

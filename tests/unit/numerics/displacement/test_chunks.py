@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignsvc.numerics.displacement.chunks import (
+from alignsvc.numerics.displacement.windows.chunks import (
     PIXELS_AT_ONCE,
     PIXELS_PER_CHUNK,
     chunks_of_least_work,
 )
-from alignsvc.numerics.displacement.sizes import Sides
+from alignsvc.numerics.displacement.windows.sizes import Sides
 
 SIDES = st.lists(st.sampled_from([38, 40, 44, 52, 66, 150, 600]), max_size=200)
 

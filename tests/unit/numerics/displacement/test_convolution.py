@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from alignsvc.numerics.displacement.convolution import convolved, reach_of
-from alignsvc.numerics.displacement.stencils import stencilled
+from alignsvc.numerics.displacement.splines.convolution import convolved, reach_of
+from alignsvc.numerics.displacement.splines.stencils import stencilled
 
 
 def both_sides(half):

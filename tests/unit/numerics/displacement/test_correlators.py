@@ -6,12 +6,12 @@ from displacement_scenes import gaussian, stars
 
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag
+from alignsvc.numerics.displacement.correlation.peak import PolynomialPeak
 from alignsvc.numerics.displacement.correlators import CORRELATORS
-from alignsvc.numerics.displacement.cutouts import MaskedStack
 from alignsvc.numerics.displacement.pair import PairCorrelation
-from alignsvc.numerics.displacement.peak import PolynomialPeak
-from alignsvc.numerics.displacement.spline import PHASES, REACH, TemplateSpline
-from alignsvc.numerics.displacement.templates import SplineStack
+from alignsvc.numerics.displacement.splines.spline import PHASES, REACH, TemplateSpline
+from alignsvc.numerics.displacement.windows.cutouts import MaskedStack
+from alignsvc.numerics.displacement.windows.templates import SplineStack
 
 SIDE, LAG = 28, 4
 NORMALISED = ("ncc", "zncc")

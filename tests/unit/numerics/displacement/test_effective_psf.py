@@ -10,11 +10,11 @@ from displacement_scenes import catalog
 
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.effective_psf import KNOTS, EffectivePsf
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars, PsfFromStars
-from alignsvc.numerics.displacement.sharp_stars import SharpStars, seen_by_others
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.stars.effective_psf import KNOTS, EffectivePsf
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars, PsfFromStars
+from alignsvc.numerics.displacement.stars.sharp_stars import SharpStars, seen_by_others
+from alignsvc.numerics.displacement.stars.star_fit import StarFit, StarStack
 from alignsvc.simulation.profiles import GaussianMixture, moffat_mixture
 from alignsvc.simulation.render import star_stamps
 

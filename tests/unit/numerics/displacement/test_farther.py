@@ -13,8 +13,8 @@ from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
 from alignsvc.numerics.displacement.correlators import CORRELATORS
 from alignsvc.numerics.displacement.farther import FartherSearch, search_after
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.refine import TemplateFit
 
 NEAR, FAR = 3, 8
 METHOD = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())

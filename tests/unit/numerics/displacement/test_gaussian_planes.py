@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignsvc.numerics.displacement.gaussians import amplitude, fill_gaussian, fitted_profile
+from alignsvc.numerics.displacement.splines.gaussians import (
+    amplitude,
+    fill_gaussian,
+    fitted_profile,
+)
 
 SIDE = 38
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from alignsvc.domain.arrays import contiguous
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.informed import Informed, PixelNoise, informed
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.surface_sums import Boxes
+from alignsvc.numerics.displacement.fitting.informed import Informed, PixelNoise, informed
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.surface_sums import Boxes
 
 SIDE, MARGIN, N = 11, 5, 4
 ACROSS = SIDE + 2 * MARGIN

@@ -9,13 +9,13 @@ import pytest
 from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.gaussians import fill_gaussian, wider
-from alignsvc.numerics.displacement.information import Equations
-from alignsvc.numerics.displacement.instruments import FaintInstruments
-from alignsvc.numerics.displacement.outset import Outset
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_matching import MatchingKernel
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.fitting.information import Equations
+from alignsvc.numerics.displacement.fitting.instruments import FaintInstruments
+from alignsvc.numerics.displacement.fitting.outset import Outset
+from alignsvc.numerics.displacement.splines.gaussians import fill_gaussian, wider
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.pairs import PairStack
+from alignsvc.numerics.displacement.windows.psf_matching import MatchingKernel
 
 SIDE, MARGIN = 22, 6
 #: Of a Gaussian that is no circle and lies askew, px and px^2.

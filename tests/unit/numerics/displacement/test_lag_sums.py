@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignsvc.numerics.displacement.lag_sums import (
+from alignsvc.numerics.displacement.correlation.lag_sums import (
     energies_at_lags,
     masked_sums_at_lags,
     products_at_lags,
 )
-from alignsvc.numerics.displacement.spline import REACH, TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import REACH, TemplateSpline
 
 
 def _summed(image: np.ndarray, template: np.ndarray, first: int, n_lags: int) -> np.ndarray:

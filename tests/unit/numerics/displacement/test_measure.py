@@ -21,12 +21,12 @@ from displacement_scenes import (
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.centroids import CatalogCentroids, WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.psf_matching import PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.sizes import SizeClasses
+from alignsvc.numerics.displacement.windows.psf_matching import PsfMatching
+from alignsvc.numerics.displacement.windows.sizes import SizeClasses
 
 NCC = CORRELATORS.build("ncc", {})
 PLAIN = CorrelationMeasurement(NCC)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignsvc.numerics.displacement.neighbour_differences import NeighbourDifferences
+from alignsvc.numerics.displacement.windows.neighbour_differences import NeighbourDifferences
 
 CELL_PX = 32
 

@@ -6,11 +6,11 @@ from displacement_scenes import AffineMap, reference_through
 from scipy import ndimage
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.blots import blot
-from alignsvc.numerics.displacement.local_map import LocalMap, Windows
-from alignsvc.numerics.displacement.noise import MosaicNoise
-from alignsvc.numerics.displacement.psf_matching import MatchingKernel
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.blots import blot
+from alignsvc.numerics.displacement.windows.local_map import LocalMap, Windows
+from alignsvc.numerics.displacement.windows.noise import MosaicNoise
+from alignsvc.numerics.displacement.windows.psf_matching import MatchingKernel
 
 
 def drizzled_at(phase, shape, rng):

@@ -7,8 +7,8 @@ import pytest
 from displacement_scenes import random_phases
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.pairs import SOFT_EDGE_PX, PairStack
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.pairs import SOFT_EDGE_PX, PairStack
 
 SIDE, N = 15, 3
 NONE = np.zeros(N)

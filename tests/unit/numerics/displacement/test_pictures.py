@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alignsvc.numerics.displacement.pictured import with_flux_and_sky
-from alignsvc.numerics.displacement.shifted_planes import shifted_plane
+from alignsvc.numerics.displacement.splines.shifted_planes import shifted_plane
 
 
 def star(x: float, y: float, side: int = 24) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignsvc.numerics.displacement.posed import eliminate, pose
+from alignsvc.numerics.displacement.splines.posed import eliminate, pose
 
 
 def _sums(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from alignsvc.numerics.displacement.prefilter import prefilter
+from alignsvc.numerics.displacement.splines.prefilter import prefilter
 
 
 @settings(max_examples=60, deadline=None)

@@ -8,10 +8,14 @@ from displacement_scenes import catalog, gaussian, positions, reference_of, star
 
 from alignsvc.domain.geometry import Points
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.psf_matching import MatchedSource, MatchingKernel, PsfMatching
-from alignsvc.numerics.displacement.refine import TemplateFit
-from alignsvc.numerics.displacement.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.windows.psf_matching import (
+    MatchedSource,
+    MatchingKernel,
+    PsfMatching,
+)
 
 FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit(), matching=PsfMatching())
 SIDE, TEMPLATE_SIDE = 32, 46

@@ -7,10 +7,10 @@ import pytest
 from displacement_scenes import PITCH, catalog, positions, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.centroids import CatalogCentroids, WindowedCentroids
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.centroids import CatalogCentroids, WindowedCentroids
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.refine import TemplateFit
 
 NCC = CORRELATORS.build("ncc", {})
 FITTED = CorrelationMeasurement(NCC, TemplateFit())

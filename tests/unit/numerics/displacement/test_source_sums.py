@@ -6,10 +6,10 @@ import numpy as np
 
 from alignsvc.domain.arrays import contiguous
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.kernel_sums import kernel_sums
-from alignsvc.numerics.displacement.seam_sums import pulls, seam_sums
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.surface_sums import Boxes
+from alignsvc.numerics.displacement.fitting.seam_sums import pulls, seam_sums
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.surface_sums import Boxes
+from alignsvc.numerics.displacement.windows.kernel_sums import kernel_sums
 
 SIDE, MARGIN, N = 13, 5, 4
 ACROSS = SIDE + 2 * MARGIN

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from alignsvc.numerics.displacement.coefficients import spline_coefficients
+from alignsvc.numerics.displacement.splines.coefficients import spline_coefficients
 
 
 @settings(deadline=None)

@@ -8,9 +8,14 @@ from hypothesis import strategies as st
 from scipy.interpolate import RectBivariateSpline
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.surface_sums import Boxes, boxes_laid_out, sums_at, workspace
-from alignsvc.numerics.displacement.surfaces import own_bands
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.splines.surface_sums import (
+    Boxes,
+    boxes_laid_out,
+    sums_at,
+    workspace,
+)
+from alignsvc.numerics.displacement.splines.surfaces import own_bands
 
 SIDE, MARGIN = 11, 5
 ACROSS = SIDE + 2 * MARGIN

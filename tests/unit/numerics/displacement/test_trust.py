@@ -6,10 +6,10 @@ from displacement_scenes import AffineMap, catalog, reference_of, stars, view_of
 
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import DisplacementFlag as Flag
-from alignsvc.numerics.displacement.circumstances import Found, not_another, not_dominated
 from alignsvc.numerics.displacement.correlators import CORRELATORS
+from alignsvc.numerics.displacement.fitting.refine import TemplateFit
 from alignsvc.numerics.displacement.measure import CorrelationMeasurement
-from alignsvc.numerics.displacement.refine import TemplateFit
+from alignsvc.numerics.displacement.windows.circumstances import Found, not_another, not_dominated
 
 FITTED = CorrelationMeasurement(CORRELATORS.build("ncc", {}), TemplateFit())
 FWHM = 4.0

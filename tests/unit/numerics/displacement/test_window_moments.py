@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from alignsvc.numerics.displacement.window_moments import (
+from alignsvc.numerics.displacement.splines.window_moments import (
     centred,
     fill_moments,
     window_means,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from alignsvc.numerics.displacement.effective_psf import KNOTS, EffectivePsf
+from alignsvc.numerics.displacement.stars.effective_psf import KNOTS, EffectivePsf
 from alignsvc.numerics.models.galaxies import GALAXIES
-from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
-from alignsvc.numerics.models.pixel_rules import narrowest
-from alignsvc.numerics.models.profile import Places, Profile
+from alignsvc.numerics.models.light.mixtures import GaussianMixture, mixture_of
+from alignsvc.numerics.models.light.pixel_rules import narrowest
+from alignsvc.numerics.models.light.profile import Places, Profile
+from alignsvc.numerics.models.light.sersic_mixtures import sersic_profile
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
-from alignsvc.numerics.models.sersic_mixtures import sersic_profile
 
 #: The star that galaxies of the examples are seen through: FWHM 3.5 px, Moffat index 3.
 STAR_SHAPE = np.array([np.log(3.5), 1 / 3])

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from alignsvc.io.tables import bytes_from_table, table_from_bytes
-from alignsvc.numerics.models.parted_fit import Standing
-from alignsvc.numerics.models.scene_partition import CutPart, SceneModels
-from alignsvc.numerics.models.scene_parts import (
+from alignsvc.numerics.models.scene.parted_fit import Standing
+from alignsvc.numerics.models.scene.scene_partition import CutPart, SceneModels
+from alignsvc.numerics.models.scene.scene_parts import (
     Advance,
     BeginPart,
     ConcludePart,
@@ -17,7 +17,7 @@ from alignsvc.numerics.models.scene_parts import (
     LinearisedPart,
     PartAction,
 )
-from alignsvc.numerics.models.scene_problem import SceneEquations, SceneProblem
+from alignsvc.numerics.models.scene.scene_problem import SceneEquations, SceneProblem
 
 T = TypeVar("T")
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.ellipticity import ellipses, ellipticity_parameters
-from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane
+from alignsvc.numerics.models.light.ellipticity import ellipses, ellipticity_parameters
+from alignsvc.numerics.models.light.profile import Places, ProfileColumns, ShapeParameter
 from alignsvc.numerics.models.parameters import Fixed, Free, Joined, Quantity, Rotated, Unknown
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
-from alignsvc.numerics.models.scene import (
+from alignsvc.numerics.models.scene.geometry import AffineMap, CorrectedPlane
+from alignsvc.numerics.models.scene.scene import (
     ExposureModel,
     FluxModel,
     Scene,
@@ -21,7 +21,7 @@ from alignsvc.numerics.models.scene import (
     Sources,
     Views,
 )
-from alignsvc.numerics.models.window import cut_windows
+from alignsvc.numerics.models.scene.window import cut_windows
 
 UNIT = ((1.0, 0.0), (0.0, 1.0))
 

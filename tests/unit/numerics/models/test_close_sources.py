@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.star_fit import StarStack
-from alignsvc.numerics.models.chip_profile import ChipProfile
-from alignsvc.numerics.models.close_sources import (
+from alignsvc.numerics.displacement.stars.star_fit import StarStack
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
+from alignsvc.numerics.models.on_chip.close_sources import (
     CloseSources,
     PlacedTogether,
     SkyOfChip,
     SourcesOnChip,
 )
-from alignsvc.numerics.models.companions import CompanionSearch
-from alignsvc.numerics.models.group_fit import FittedGroups, GroupFit, StarGroups
-from alignsvc.numerics.models.neighbours import Neighbours
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.models.on_chip.companions import CompanionSearch
+from alignsvc.numerics.models.on_chip.group_fit import FittedGroups, GroupFit, StarGroups
+from alignsvc.numerics.models.on_chip.neighbours import Neighbours
+from alignsvc.numerics.models.on_chip.source_profiles import Companions, SourceProfiles
 from alignsvc.numerics.models.profiles.gaussian import Gaussian
 from alignsvc.numerics.models.profiles.moffat import Moffat
-from alignsvc.numerics.models.source_profiles import Companions, SourceProfiles
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 SIDE = 25

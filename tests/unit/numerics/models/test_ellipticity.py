@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignsvc.numerics.models.ellipticity import ellipses, mapped_shapes
+from alignsvc.numerics.models.light.ellipticity import ellipses, mapped_shapes
 
 laws = settings(max_examples=30, deadline=None)
 component = st.floats(-0.6, 0.6)

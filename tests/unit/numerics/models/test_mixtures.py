@@ -9,10 +9,14 @@ import pytest
 from model_examples import effective_psf
 
 from alignsvc.numerics.models.galaxies import GALAXIES
-from alignsvc.numerics.models.mixtures import GaussianMixture, mixture_of
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.models.light.mixtures import GaussianMixture, mixture_of
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.light.sersic_mixtures import (
+    RadialMixture,
+    sersic_mixture,
+    sersic_profile,
+)
 from alignsvc.numerics.models.profiles import PROFILES
-from alignsvc.numerics.models.sersic_mixtures import RadialMixture, sersic_mixture, sersic_profile
 
 
 def one(index: float, components: int = 12) -> RadialMixture:

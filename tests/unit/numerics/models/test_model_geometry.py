@@ -3,7 +3,7 @@
 import numpy as np
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.geometry import AffineMap, CorrectedPlane, MappedPoints
+from alignsvc.numerics.models.scene.geometry import AffineMap, CorrectedPlane, MappedPoints
 
 
 class Barrel:

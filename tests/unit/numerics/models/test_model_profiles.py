@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from model_examples import EXAMPLES, accuracy, exact_pixels, sharpest
 
 from alignsvc.errors import ConfigError
-from alignsvc.numerics.models.pixel_rules import NARROWEST, narrowest, nodes_for, pixel_rule
-from alignsvc.numerics.models.profile import Places, Profile, ProfileColumns
+from alignsvc.numerics.models.light.pixel_rules import NARROWEST, narrowest, nodes_for, pixel_rule
+from alignsvc.numerics.models.light.profile import Places, Profile, ProfileColumns
 from alignsvc.numerics.models.profiles import PROFILES
 from alignsvc.numerics.models.profiles.convolved import Convolved
 

@@ -10,16 +10,17 @@ import pytest
 from alignsvc.domain.geometry import Points
 from alignsvc.domain.quality import SourceFlag
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.star_fit import ExpectedStep, StarFit, StarStack
-from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
-from alignsvc.numerics.models.model_stars import ModelStars, inflated
-from alignsvc.numerics.models.neighbours import Neighbours
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import ExpectedStep, StarFit, StarStack
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.on_chip.model_on_chip import inflated
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.neighbours import Neighbours
+from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles
 from alignsvc.numerics.models.profiles.gaussian import Gaussian
 from alignsvc.numerics.models.profiles.moffat import Moffat
-from alignsvc.numerics.models.source_profiles import SourceProfiles
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 
 SIDE = 21

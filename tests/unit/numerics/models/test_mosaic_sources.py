@@ -10,15 +10,15 @@ import pytest
 from alignsvc.domain.geometry import PixelBox, Points
 from alignsvc.domain.source_kinds import SourceKinds
 from alignsvc.domain.sources import SourceCatalog
-from alignsvc.numerics.displacement.chip_view import Targets
-from alignsvc.numerics.models.chip_profile import ProfileFromStars
-from alignsvc.numerics.models.ellipticity import mapped_shapes
-from alignsvc.numerics.models.model_stars import ModelStars
-from alignsvc.numerics.models.mosaic_image import PartOfMosaic, mosaic_image
-from alignsvc.numerics.models.mosaic_sources import MosaicSources
-from alignsvc.numerics.models.odd_part import OddPartFromStars
-from alignsvc.numerics.models.source_profiles import KindsOnChip
-from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes
+from alignsvc.numerics.displacement.windows.chip_view import Targets
+from alignsvc.numerics.models.light.ellipticity import mapped_shapes
+from alignsvc.numerics.models.on_chip.chip_profile import ProfileFromStars
+from alignsvc.numerics.models.on_chip.model_stars import ModelStars
+from alignsvc.numerics.models.on_chip.mosaic_image import PartOfMosaic, mosaic_image
+from alignsvc.numerics.models.on_chip.mosaic_sources import MosaicSources
+from alignsvc.numerics.models.on_chip.odd_part import OddPartFromStars
+from alignsvc.numerics.models.on_chip.source_profiles import KindsOnChip
+from alignsvc.numerics.models.on_chip.star_or_galaxy import GalaxyShapes
 from alignsvc.numerics.resampling.calibrate import CalibratedChip
 from alignsvc.numerics.resampling.coadd import Contribution
 from alignsvc.numerics.sources.detection import MosaicCut

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.star_fit import StarFit, StarStack
-from alignsvc.numerics.models.chip_field import ChipField
-from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
-from alignsvc.numerics.models.odd_part import LopsidedStars, OddPart
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import StarFit, StarStack
+from alignsvc.numerics.models.on_chip.chip_field import ChipField
+from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.on_chip.odd_part import LopsidedStars, OddPart
 from alignsvc.numerics.models.profiles.moffat import Moffat
 from alignsvc.simulation.profiles import moffat_mixture
 from alignsvc.simulation.render import star_stamps

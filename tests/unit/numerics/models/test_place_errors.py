@@ -9,18 +9,23 @@ import pytest
 from test_odd_part import HALF, SKY, SMOOTHED_PX, chip
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.refine import CommonErrors
-from alignsvc.numerics.displacement.star_fit import FittedStars, StarFit, StarStack
-from alignsvc.numerics.models.chip_field import ChipField
-from alignsvc.numerics.models.chip_profile import ChipProfile
-from alignsvc.numerics.models.odd_errors import OddErrors
-from alignsvc.numerics.models.odd_part import LopsidedStars, OddPart, OddPartFromStars, star_width
-from alignsvc.numerics.models.place_errors import common_errors, errors_of_places
+from alignsvc.numerics.displacement.fitting.refine import CommonErrors
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, StarFit, StarStack
+from alignsvc.numerics.models.on_chip.chip_field import ChipField
+from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile
+from alignsvc.numerics.models.on_chip.odd_errors import OddErrors
+from alignsvc.numerics.models.on_chip.odd_part import (
+    LopsidedStars,
+    OddPart,
+    OddPartFromStars,
+    star_width,
+)
+from alignsvc.numerics.models.on_chip.place_errors import common_errors, errors_of_places
+from alignsvc.numerics.models.on_chip.smoothed_star import SmoothedStar
+from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles
 from alignsvc.numerics.models.profiles.gaussian import Gaussian
 from alignsvc.numerics.models.profiles.moffat import Moffat
-from alignsvc.numerics.models.smoothed_star import SmoothedStar
-from alignsvc.numerics.models.source_profiles import SourceProfiles
 
 FWHM_PX, N_CHIPS = 5.5, 10
 SYMMETRIC = ChipProfile(Moffat(True, 5), np.array([np.log(FWHM_PX), 0.0, 0.0, 1 / 3]))

@@ -23,23 +23,17 @@ from scipy.optimize import least_squares
 
 from alignsvc.domain.arrays import FloatArray
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.ellipticity import ellipses
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
+from alignsvc.numerics.models.light.ellipticity import ellipses
+from alignsvc.numerics.models.light.profile import Places, ProfileColumns, ShapeParameter
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
-from alignsvc.numerics.models.parted_fit import PartedSceneFitter
-from alignsvc.numerics.models.profile import Places, ProfileColumns, ShapeParameter
-from alignsvc.numerics.models.reweighting import CauchyWeights, ModelVariance
-from alignsvc.numerics.models.scene import (
-    ExposureModel,
-    Scene,
-    SkyModel,
-    Sources,
-    Views,
-)
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.scene_windows import LinearValues, SceneState, window_models
-from alignsvc.numerics.models.window import WindowStack
+from alignsvc.numerics.models.scene.parted_fit import PartedSceneFitter
+from alignsvc.numerics.models.scene.reweighting import CauchyWeights, ModelVariance
+from alignsvc.numerics.models.scene.scene import ExposureModel, Scene, SkyModel, Sources, Views
+from alignsvc.numerics.models.scene.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene.scene_windows import LinearValues, SceneState, window_models
+from alignsvc.numerics.models.scene.window import WindowStack
 
 EXACT = SceneFitter(LevenbergMarquardt(tolerance=1e-15))
 #: The same in as many parts as there are groups of sources.

@@ -11,10 +11,10 @@ from alignsvc.domain.geometry import Points
 from alignsvc.numerics.models.blocks import BlockStep
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
-from alignsvc.numerics.models.scene import Scene, Sources, Views
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
-from alignsvc.numerics.models.scene_problem import SceneProblem
-from alignsvc.numerics.models.window import inverse_variance
+from alignsvc.numerics.models.scene.scene import Scene, Sources, Views
+from alignsvc.numerics.models.scene.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene.window import inverse_variance
 
 PLANE, FLUX = three_stars()
 ABOUT = (39.5, 39.5)

@@ -14,12 +14,12 @@ from alignsvc.io.tables import bytes_from_table
 from alignsvc.numerics.models.least_squares import LevenbergMarquardt
 from alignsvc.numerics.models.outcomes import Outcome
 from alignsvc.numerics.models.parameters import Fixed, Free, Unknown
-from alignsvc.numerics.models.part_sums import PartSums
-from alignsvc.numerics.models.parted_fit import PartedSceneFitter
-from alignsvc.numerics.models.scene import FluxModel, Scene, SkyModel
-from alignsvc.numerics.models.scene_fit import SceneFit, SceneFitter
-from alignsvc.numerics.models.scene_partition import CutPart, SceneModels, parts_of
-from alignsvc.numerics.models.scene_problem import SceneProblem
+from alignsvc.numerics.models.scene.part_sums import PartSums
+from alignsvc.numerics.models.scene.parted_fit import PartedSceneFitter
+from alignsvc.numerics.models.scene.scene import FluxModel, Scene, SkyModel
+from alignsvc.numerics.models.scene.scene_fit import SceneFit, SceneFitter
+from alignsvc.numerics.models.scene.scene_partition import CutPart, SceneModels, parts_of
+from alignsvc.numerics.models.scene.scene_problem import SceneProblem
 
 STARS = 8
 PIXELS = 3 * 21**2  # of a star of `eight_stars` in its three windows

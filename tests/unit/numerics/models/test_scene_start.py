@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from alignsvc.domain.celestial import CelestialWcs
 from alignsvc.domain.geometry import Points, TangentPlane
-from alignsvc.numerics.models.joined_windows import joined_windows
-from alignsvc.numerics.models.reweighting import noise_per_flux
-from alignsvc.numerics.models.scene_start import StartMatcher, widths
-from alignsvc.numerics.models.sky_map import SkyMap
+from alignsvc.numerics.models.modelling.joined_windows import joined_windows
+from alignsvc.numerics.models.modelling.scene_start import StartMatcher, widths
+from alignsvc.numerics.models.modelling.sky_map import SkyMap
+from alignsvc.numerics.models.scene.reweighting import noise_per_flux
 
 PLACES = Points(np.array([40.0, 101.0, 80.0, 20.0]), np.array([50.0, 62.0, 110.0, 130.0]))
 

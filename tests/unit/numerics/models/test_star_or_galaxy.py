@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.displacement.noise import NoiseTexture
-from alignsvc.numerics.displacement.pairs import PairStack
-from alignsvc.numerics.displacement.psf_from_stars import KnownStars
-from alignsvc.numerics.displacement.spline import TemplateSpline
-from alignsvc.numerics.displacement.star_fit import FittedStars, Psf, StarFit, StarStack
-from alignsvc.numerics.models.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.displacement.splines.spline import TemplateSpline
+from alignsvc.numerics.displacement.stars.psf_from_stars import KnownStars
+from alignsvc.numerics.displacement.stars.star_fit import FittedStars, Psf, StarFit, StarStack
+from alignsvc.numerics.displacement.windows.noise import NoiseTexture
+from alignsvc.numerics.displacement.windows.pairs import PairStack
 from alignsvc.numerics.models.galaxies.sersic import Sersic
-from alignsvc.numerics.models.galaxies_on_chip import GalaxiesOnChip
-from alignsvc.numerics.models.mixtures import mixture_of
-from alignsvc.numerics.models.model_stars import inflated
-from alignsvc.numerics.models.profile import Places
+from alignsvc.numerics.models.light.mixtures import mixture_of
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.light.shape_fit import ExpectedShape, Pixels, ShapeFit
+from alignsvc.numerics.models.on_chip.chip_profile import ChipProfile, ProfileFromStars
+from alignsvc.numerics.models.on_chip.galaxies_on_chip import GalaxiesOnChip
+from alignsvc.numerics.models.on_chip.model_on_chip import inflated
+from alignsvc.numerics.models.on_chip.source_profiles import SourceProfiles, narrowed
+from alignsvc.numerics.models.on_chip.star_or_galaxy import GalaxyShapes, Windows
 from alignsvc.numerics.models.profiles.convolved import Convolved
 from alignsvc.numerics.models.profiles.moffat import Moffat
-from alignsvc.numerics.models.shape_fit import ExpectedShape, Pixels, ShapeFit
-from alignsvc.numerics.models.source_profiles import SourceProfiles, narrowed
-from alignsvc.numerics.models.star_or_galaxy import GalaxyShapes, Windows
 from alignsvc.simulation.profiles import moffat_mixture, sersic_mixture
 from alignsvc.simulation.render import GalaxyShape, galaxy_values
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes_of_stars import GAUSSIAN
 
-from alignsvc.numerics.models.profile import Places
-from alignsvc.numerics.models.window import WindowStack
-from alignsvc.numerics.models.window_sums import LinearValues, sky_terms, sweep, window_gram
+from alignsvc.numerics.models.light.profile import Places
+from alignsvc.numerics.models.scene.window import WindowStack
+from alignsvc.numerics.models.scene.window_sums import LinearValues, sky_terms, sweep, window_gram
 
 
 def test_the_gram_matrix_is_that_of_all_columns_pixel_by_pixel() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alignsvc.domain.geometry import Points
-from alignsvc.numerics.models.window import WindowStack, cut_windows, inverse_variance
+from alignsvc.numerics.models.scene.window import WindowStack, cut_windows, inverse_variance
 
 
 def test_a_window_is_about_the_pixel_nearest_to_its_place() -> None:

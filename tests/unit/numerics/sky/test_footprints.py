@@ -142,6 +142,12 @@ def test_a_component_wider_than_ten_degrees_is_not_yet_offered() -> None:
         choose_grids(wide, TILE)
 
 
+def test_a_grid_of_more_tiles_than_anybody_plans_is_refused_at_once() -> None:
+    pair = [exposure(10.0, 0.0), exposure(10.0, 0.0)]
+    with pytest.raises(ConfigError, match=r"arcsec in \d+ tiles, at most 250000 .* mosaic.scale"):
+        choose_grids(pair, TILE, scale_arcsec=1e-9)
+
+
 def test_tiles_are_never_larger_than_the_grid() -> None:
     layout = choose_grids([exposure(10.0, 0.0), exposure(10.0, 0.0)], (4096, 256))
     grid = layout.grids[0]

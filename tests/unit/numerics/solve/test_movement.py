@@ -83,7 +83,7 @@ def test_a_chip_that_does_not_map_is_refused():
         ([1.0 / (k + 1) for k in range(10)], Convergence.MAX_ITERATIONS),
     ],
 )
-def test_verdicts(history, verdict):
+def test_a_history_of_movements_goes_on_or_ends_as_one_thing(history, verdict):
     assert ConvergenceRule(eps_shift_px=0.003, max_iterations=10)(history) is verdict
 
 

@@ -1,0 +1,1 @@
+"""Spline surfaces through small planes, shifted by parts of a pixel, and sums over them."""
