@@ -17,8 +17,8 @@ from alignsvc.io.objects import LocalObjects
 
 if __name__ == "__main__":
     with LocalBackend(workers=1)(RunContext(LocalObjects(Path(sys.argv[1])))):
-        print("up", flush=True)
         try:
+            print("up", flush=True)
             signal.pause()
         except KeyboardInterrupt:
             print("interrupted", flush=True)
@@ -29,8 +29,8 @@ import signal
 from alignsvc.engine.worker_server import begin_server
 
 assert begin_server()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
