@@ -39,10 +39,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+#: How soon an interrupt comes again that was dropped: the finalizer has ended by then.
+_AGAIN_S = 0.05
+
 
 def main() -> NoReturn:
     """Run the command that the shell gave, and end with the contract's exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    sys.unraisablehook = _interrupt_again
     code = exit_code(sys.argv[1:])
     # To look through all that ends with this process, for garbage, takes 0.4 s after a run.
     gc.freeze()
@@ -66,6 +71,17 @@ def exit_code(arguments: Sequence[str]) -> ExitCode:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """End a run that is told to stop as Ctrl-C does: workers are closed, the lease given back."""
     raise KeyboardInterrupt
+
+
+def _interrupt_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt once more that struck in a finalizer, where Python drops what is raised.
+
+    A driver lets go of a future for each task: one interrupt in fifty was lost, the run went on.
+    """
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 @app.command()

@@ -36,6 +36,22 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 
+FINALIZER = """
+import signal, sys, time
+from alignsvc.cli import main
+
+class Struck:
+    def __del__(self):
+        signal.raise_signal(getattr(signal, sys.argv[1]))
+
+def command(*arguments, **settings):
+    Struck()
+    time.sleep(30.0)
+
+main.app = command
+main.main()
+"""
+
 
 def test_workers_beside_their_driver_leave_the_interrupt_to_it(tmp_path: Path) -> None:
     script = tmp_path / "hold.py"
@@ -49,6 +65,18 @@ def test_what_workers_are_copied_from_does_not_hear_it_while_it_imports(tmp_path
     script = tmp_path / "begin.py"
     script.write_text(BEGIN)
     assert interrupted(script) == ("interrupted\n", "", 0)
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_that_python_drops_in_a_finalizer_ends_the_command_all_the_same(
+    tmp_path: Path, how: str
+) -> None:
+    script = tmp_path / "finalizer.py"
+    script.write_text(FINALIZER)
+    command = [sys.executable, str(script), how]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr == "alignsvc: interrupted; the same command again goes on\n"
 
 
 def interrupted(script: Path, *arguments: str) -> tuple[str, str, int]:
