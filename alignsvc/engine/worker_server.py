@@ -44,7 +44,7 @@ def begin_server() -> bool:
 
 def end_server() -> None:
     """Tell the server to end, and wait until it has, when no copy is left."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # no public way is there
 
 
 def _kill_server() -> None:
@@ -52,9 +52,9 @@ def _kill_server() -> None:
 
     Of copies that are left, it is the end too.
     """
-    server = forkserver._forkserver
-    if server._forkserver_pid is not None:  # type: ignore[attr-defined]
-        os.kill(server._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    process: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if process is not None:
+        os.kill(process, signal.SIGKILL)
         end_server()
 
 

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 K = TypeVar("K")
 T = TypeVar("T")
-P = ParamSpec("P")
+Asked = TypeVarTuple("Asked")
 
 
 def read_ahead(get: Callable[[K], T], names: Iterable[K], n_ahead: int) -> Iterator[T]:
@@ -64,7 +64,7 @@ class Readers:
         self._threads: list[threading.Thread] = []
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    def submit(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    def submit(self, do: Callable[[*Asked], T], *asked: *Asked) -> Future[T]:
         """Call a function in its turn; return what is to hold its result."""
         wanted: Future[T] = Future()
 
@@ -72,7 +72,7 @@ class Readers:
             if not wanted.set_running_or_notify_cancel():
                 return
             try:
-                wanted.set_result(do(*args, **kwargs))
+                wanted.set_result(do(*asked))
             except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
                 wanted.set_exception(error)
 

@@ -45,18 +45,28 @@ class Step(Generic[Delta]):
 class Equations(Protocol[State_co, Delta]):
     """A problem, linearised.
 
-    ``state`` is where; values in which the problem is linear may have been put at their best.
-    ``rounding`` is by how much arithmetic may falsify chi2.
+    Values in which the problem is linear may have been put at their best in ``state``.
     """
 
     @property
-    def state(self) -> State_co: ...  # noqa: D102
+    def state(self) -> State_co:
+        """Where the problem is linearised."""
+        ...
+
     @property
-    def chi2(self) -> float: ...  # noqa: D102
+    def chi2(self) -> float:
+        """Of what is not explained there."""
+        ...
+
     @property
-    def degrees_of_freedom(self) -> int: ...  # noqa: D102
+    def degrees_of_freedom(self) -> int:
+        """Of chi2."""
+        ...
+
     @property
-    def rounding(self) -> float: ...  # noqa: D102
+    def rounding(self) -> float:
+        """By how much arithmetic may falsify chi2."""
+        ...
 
     def step(self, damping: float) -> Step[Delta] | None:
         """Return the step for a damping, relative to the diagonal; None: not positive definite."""
